@@ -1,0 +1,170 @@
+//! From everything that a fit led to, to its report.
+
+use crate::artefact::report::*;
+use crate::artefact::save::peak_memory_mb;
+use crate::error::printable;
+use crate::evaluate::{Evaluation, Predictions};
+use crate::head::AnswerRule;
+use crate::inductive::{Fitted, HeldOut};
+
+/// Wrong answers and suspected labels that a report lists.
+const LISTED: usize = 100;
+
+/// The report of a fit.
+pub fn build_report(fitted: &Fitted) -> Report {
+    let Evaluation { accuracy, macro_f1, log_loss, brier, ece, per_class, confusion, calibration } =
+        fitted.evaluation.clone();
+    let stages = fitted.base.network.stages();
+    let cut = stages.last().cloned().unwrap_or_default();
+    let validation = &fitted.validation;
+    let scratch = fitted.control.as_ref().zip(fitted.paired.as_ref()).map(|(control, paired)| ScratchReport {
+        accuracy: control.evaluation.accuracy.clone(),
+        macro_f1: control.evaluation.macro_f1.clone(),
+        log_loss: control.evaluation.log_loss.clone(),
+        how: control.plan.describe(fold_count(fitted)),
+        paired: paired.clone(),
+    });
+    let verdict = match &scratch {
+        Some(scratch) => scratch.paired.verdict.clone(),
+        None => "not measured: the from-scratch control was left out".into(),
+    };
+    Report {
+        schema: SCHEMA,
+        command: "fit".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        task: "image-classification".into(),
+        base: BaseReport {
+            id: fitted.base.card.id.clone(),
+            sha256: fitted.base.sha256.clone(),
+            architecture: fitted.base.card.architecture.name().into(),
+            licence: fitted.base.card.licence.clone(),
+            features: fitted.predictor.head.columns,
+        },
+        data: DataReport {
+            path: printable(&fitted.config.data),
+            examples: fitted.intake.dataset.examples.len(),
+            train: fitted.train.len(),
+            classes: fitted.intake.dataset.classes.clone(),
+            fingerprint: fitted.intake.fingerprint(),
+            audit: fitted.intake.audit.clone(),
+        },
+        choice: Choice {
+            reason: format!(
+                "depth `head` was asked for: every stage is frozen, and a new head is solved on the {} features after `{cut}`",
+                fitted.predictor.head.columns
+            ),
+            tried: vec![TriedCut {
+                cut: cut.clone(),
+                accuracy: accuracy.clone(),
+                seconds: fitted.seconds.features + fitted.seconds.training,
+            }],
+            strengths: validation
+                .tried
+                .iter()
+                .map(|tried| TriedStrength { c: tried.c, log_loss: tried.log_loss, accuracy: tried.accuracy })
+                .collect(),
+            c: validation.chosen_c,
+            temperature: validation.temperature,
+            cut,
+        },
+        held_out: fitted.held_out.iter().map(|held| held_out(held, &fitted.predictor.rule)).collect(),
+        controls: Controls { scratch, probe: ProbeReport { accuracy: accuracy.clone() } },
+        verdict,
+        unsure: unsure(&fitted.predictor.rule),
+        unlike: UnlikeReport {
+            threshold: f64::from(fitted.predictor.novelty.threshold),
+            k: fitted.predictor.novelty.k,
+            references: fitted.predictor.novelty.references.rows,
+        },
+        label_errors: label_errors(fitted),
+        mistakes: mistakes(fitted),
+        seed: fitted.config.seed,
+        config: fitted.config.clone(),
+        seconds: SecondsReport {
+            audit: fitted.seconds.audit,
+            features: fitted.seconds.features,
+            training: fitted.seconds.training,
+            evaluation: fitted.seconds.evaluation,
+            total: fitted.seconds.total,
+        },
+        images_per_second: fitted.images_per_second,
+        peak_memory_mb: peak_memory_mb(),
+        accuracy,
+        macro_f1,
+        log_loss,
+        brier,
+        ece,
+        per_class,
+        confusion,
+        calibration,
+    }
+}
+
+fn fold_count(fitted: &Fitted) -> usize {
+    fitted.folds.iter().max().map_or(0, |last| last + 1)
+}
+
+fn unsure(rule: &AnswerRule) -> UnsureReport {
+    UnsureReport {
+        max_error: rule.max_error,
+        threshold: rule.threshold,
+        answered: rule.answered,
+        error: rule.error,
+    }
+}
+
+fn held_out(held: &HeldOut, rule: &AnswerRule) -> HeldOutReport {
+    // The diagonal of the confusion counts right answers, but not which were answered: that is counted anew.
+    let n = held.answers.len().max(1) as f64;
+    let answered = held.answers.iter().filter(|answer| !answer.unsure).count();
+    let share = |count: usize| count as f64 / n;
+    HeldOutReport {
+        split: held.split.name().into(),
+        evaluation: held.evaluation.clone(),
+        unsure: UnsureReport {
+            answered: share(answered),
+            error: held.wrong_among_answered() as f64 / answered.max(1) as f64,
+            ..unsure(rule)
+        },
+        unlike: share(held.answers.iter().filter(|answer| answer.unlike).count()),
+    }
+}
+
+fn label_errors(fitted: &Fitted) -> Vec<LabelErrorReport> {
+    let dataset = &fitted.intake.dataset;
+    let listed = fitted.label_errors.iter().take(LISTED);
+    listed
+        .map(|error| LabelErrorReport {
+            file: dataset.examples[fitted.train[error.index]].name.clone(),
+            given: dataset.classes[error.given].clone(),
+            suggested: dataset.classes[error.suggested].clone(),
+            given_probability: error.given_probability,
+            suggested_probability: error.suggested_probability,
+        })
+        .collect()
+}
+
+/// Wrong out-of-fold answers, the most confident first.
+fn mistakes(fitted: &Fitted) -> Vec<Mistake> {
+    let dataset = &fitted.intake.dataset;
+    let classes = dataset.classes.len();
+    let labels = fitted.intake.labels(&fitted.train);
+    let Ok(predictions) = Predictions::new(&fitted.validation.out_of_fold, &labels, classes) else { return Vec::new() };
+    let mut wrong: Vec<(usize, usize, f32)> = predictions
+        .rows()
+        .enumerate()
+        .map(|(i, row)| (i, predictions.predicted(i), row[predictions.predicted(i)]))
+        .filter(|(i, answer, _)| *answer != labels[*i])
+        .collect();
+    wrong.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)));
+    wrong
+        .into_iter()
+        .take(LISTED)
+        .map(|(i, answer, probability)| Mistake {
+            file: dataset.examples[fitted.train[i]].name.clone(),
+            label: dataset.classes[labels[i]].clone(),
+            answer: dataset.classes[answer].clone(),
+            probability,
+        })
+        .collect()
+}

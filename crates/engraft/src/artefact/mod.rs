@@ -1,0 +1,17 @@
+//! Runs on disk: written whole or not at all, opened with every hash checked, done again and compared.
+//!
+//! Never here: a number that was not measured by the rooms before.
+
+mod build;
+mod html;
+mod model;
+mod report;
+mod save;
+mod verify;
+
+pub use build::build_report;
+pub use html::{Curve, CurvePoint, Picture, render};
+pub use model::{Model, ModelFile};
+pub use report::*;
+pub use save::{LogLine, Rendered, peak_memory_mb, save, save_pretrained};
+pub use verify::{Verification, verify};

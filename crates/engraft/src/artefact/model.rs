@@ -1,0 +1,195 @@
+//! `model.json` and `model.safetensors`: everything needed to answer, in one folder.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use engraft_weights::{Precision, Tensor, Weights};
+use serde::{Deserialize, Serialize};
+
+use crate::artefact::report::{SCHEMA, UnsureReport};
+use crate::backbone::{Base, Card};
+use crate::config::Fit;
+use crate::data::image::Limits;
+use crate::error::{Error, Problem, Result};
+use crate::features::{Extractor, Features};
+use crate::files;
+use crate::head::{AnswerRule, LogisticRegression, Novelty};
+use crate::inductive::{Answer, Fitted, Predictor};
+
+/// Longest `model.json` that is read.
+const JSON_LIMIT: u64 = 64 << 20;
+/// Prefix of the base's tensors.
+const BASE: &str = "base.";
+
+/// `model.json`: what the tensors mean.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelFile {
+    /// Version of the shapes.
+    pub schema: u32,
+    /// Version of the program that wrote it.
+    pub version: String,
+    /// What is predicted from what.
+    pub task: String,
+    /// Names of the classes, in the order of the head's outputs.
+    pub classes: Vec<String>,
+    /// The base's card, preprocessing included.
+    pub card: Card,
+    /// SHA-256 of the base's own weights file. Its tensors are in `model.safetensors`.
+    pub base_sha256: String,
+    /// The stage whose output the head takes.
+    pub cut: String,
+    /// Divides the logits.
+    pub temperature: f64,
+    /// When to say "unsure".
+    pub unsure: UnsureReport,
+    /// Distances above this are unlike the training data.
+    pub unlike_threshold: f32,
+    /// Which neighbour's distance counts.
+    pub unlike_k: usize,
+    /// SHA-256 over the training data.
+    pub data_fingerprint: String,
+    /// Seed of everything that was drawn.
+    pub seed: u64,
+    /// The settings.
+    pub config: Fit,
+    /// SHA-256 of `model.safetensors`.
+    pub model_sha256: String,
+}
+
+/// The two files' bytes.
+pub(super) struct ModelBytes {
+    pub json: Vec<u8>,
+    pub safetensors: Vec<u8>,
+}
+
+/// Writes a fitted model to bytes; equal models give equal bytes.
+pub(super) fn to_bytes(fitted: &Fitted) -> ModelBytes {
+    let Predictor { head, temperature, rule, novelty } = &fitted.predictor;
+    let mut weights = Weights::default();
+    for (name, tensor) in fitted.base.manifest.export(&fitted.base.network, Precision::F32) {
+        weights.tensors.insert(format!("{BASE}{name}"), tensor);
+    }
+    let f32s = |values: &[f64]| values.iter().map(|value| *value as f32).collect();
+    let tensor = |shape: Vec<usize>, values: Vec<f32>| Tensor { shape, values, precision: Precision::F32 };
+    weights.tensors.insert("head.weight".into(), tensor(vec![head.classes, head.columns], f32s(&head.weights)));
+    weights.tensors.insert("head.bias".into(), tensor(vec![head.classes], f32s(&head.intercepts)));
+    let references = &novelty.references;
+    weights.tensors.insert(
+        "novelty.references".into(),
+        tensor(vec![references.rows, references.columns], references.values.clone()),
+    );
+    let safetensors = engraft_weights::write(&weights);
+    let file = ModelFile {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION").into(),
+        task: "image-classification".into(),
+        classes: fitted.intake.dataset.classes.clone(),
+        card: fitted.base.card.clone(),
+        base_sha256: fitted.base.sha256.clone(),
+        cut: fitted.base.network.stages().last().cloned().unwrap_or_default(),
+        temperature: *temperature,
+        unsure: UnsureReport {
+            max_error: rule.max_error,
+            threshold: rule.threshold,
+            answered: rule.answered,
+            error: rule.error,
+        },
+        unlike_threshold: novelty.threshold,
+        unlike_k: novelty.k,
+        data_fingerprint: fitted.intake.fingerprint(),
+        seed: fitted.config.seed,
+        config: fitted.config.clone(),
+        model_sha256: files::sha256_hex(&safetensors),
+    };
+    let mut json = serde_json::to_vec_pretty(&file).expect("a model file is plain data");
+    json.push(b'\n');
+    ModelBytes { json, safetensors }
+}
+
+/// A saved model, ready to answer.
+pub struct Model {
+    /// What the tensors mean.
+    pub file: ModelFile,
+    predictor: Predictor,
+    extractor: Extractor,
+}
+
+impl Model {
+    /// Opens the model of a run's folder, checking every hash and shape.
+    pub fn open(run: &Path, device: &Device) -> Result<Self> {
+        let json_path = run.join("model.json");
+        let json = files::read_limited(&json_path, JSON_LIMIT).map_err(|source| not_a_run(run, &source.to_string()))?;
+        let file: ModelFile = serde_json::from_slice(&json)
+            .map_err(|source| damaged(&json_path, "a model.json of this program", &source.to_string()))?;
+        if file.schema != SCHEMA {
+            return Err(damaged(&json_path, &format!("schema {SCHEMA}"), &format!("schema {}", file.schema)));
+        }
+        let path = run.join("model.safetensors");
+        let bytes = files::read_limited(&path, engraft_weights::FILE_LIMIT)
+            .map_err(|source| not_a_run(run, &source.to_string()))?;
+        let sha256 = files::sha256_hex(&bytes);
+        if sha256 != file.model_sha256 {
+            return Err(damaged(&path, &format!("SHA-256 {}", file.model_sha256), &sha256));
+        }
+        let mut weights = engraft_weights::read(&bytes)
+            .map_err(|source| damaged(&path, "a whole safetensors file", &source.to_string()))?;
+        let mut take = |name: &str| {
+            weights.tensors.remove(name).ok_or_else(|| damaged(&path, &format!("a tensor `{name}`"), "none"))
+        };
+        let (head, bias, references) = (take("head.weight")?, take("head.bias")?, take("novelty.references")?);
+        let ([classes, columns], [rows, width]) = (axes(&head, &path)?, axes(&references, &path)?);
+        if classes != file.classes.len() || bias.shape != [classes] || width != columns || rows == 0 {
+            let found = format!("head {:?}, bias {:?}, references {:?}", head.shape, bias.shape, references.shape);
+            return Err(damaged(&path, &format!("a head of {} classes", file.classes.len()), &found));
+        }
+        let widen = |values: Vec<f32>| values.into_iter().map(f64::from).collect();
+        let head = LogisticRegression { classes, columns, weights: widen(head.values), intercepts: widen(bias.values) };
+        head.check()?;
+        let references = Features::new(rows, columns, references.values)?;
+        references.check()?;
+        let base_tensors = weights.tensors.into_iter().filter_map(|(name, tensor)| {
+            name.strip_prefix(BASE).map(|name| (name.to_owned(), tensor))
+        });
+        let base_weights = Weights { tensors: base_tensors.collect(), ..Weights::default() };
+        file.card.preprocessing.validate()?;
+        let base = Base::from_weights(file.card.clone(), &base_weights, file.base_sha256.clone(), device)?;
+        let extractor = Extractor::new(&base, base.network.cut_after(&file.cut)?, Limits::default(), device);
+        if extractor.columns() != columns {
+            let expected = format!("{} features after `{}`", extractor.columns(), file.cut);
+            return Err(damaged(&path, &expected, &format!("a head for {columns}")));
+        }
+        let UnsureReport { max_error, threshold, answered, error } = file.unsure.clone();
+        let predictor = Predictor {
+            head,
+            temperature: file.temperature,
+            rule: AnswerRule { max_error, threshold, answered, error },
+            novelty: Novelty { references, k: file.unlike_k, threshold: file.unlike_threshold },
+        };
+        Ok(Self { file, predictor, extractor })
+    }
+
+    /// The answer to the picture in `path`.
+    pub fn predict(&self, path: &Path) -> Result<Answer> {
+        let bytes = self.extractor.read(path)?;
+        self.extractor.row(&bytes).map(|row| self.predictor.answer(&row))
+    }
+}
+
+fn axes(tensor: &Tensor, path: &Path) -> Result<[usize; 2]> {
+    <[usize; 2]>::try_from(tensor.shape.as_slice())
+        .map_err(|_| damaged(path, "a matrix", &format!("a tensor of shape {:?}", tensor.shape)))
+}
+
+fn not_a_run(run: &Path, found: &str) -> Error {
+    Error::Weights(
+        Problem::new("this is no run's folder")
+            .expected("a folder with model.json and model.safetensors, as `engraft fit` writes it")
+            .found(found)
+            .at(run),
+    )
+}
+
+fn damaged(path: &Path, expected: &str, found: &str) -> Error {
+    let problem = Problem::new("the run is damaged").expected(expected).found(found).at(path);
+    Error::Weights(problem.hint("fit again, or restore the folder from a copy"))
+}

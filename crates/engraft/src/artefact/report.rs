@@ -1,0 +1,254 @@
+//! `report.json`: the same shapes for every command that measures, stable from release to release.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Fit;
+use crate::data::audit::Audit;
+use crate::evaluate::{CalibrationBin, ClassMetrics, Estimate, Evaluation, Paired};
+
+/// The version of the shapes. It changes when a field goes or changes its meaning, not when one is added.
+pub const SCHEMA: u32 = 1;
+
+/// Everything that a run found out. Equal runs give equal reports, but for `seconds`, `images_per_second` and
+/// `peak_memory_mb`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Version of the shapes.
+    pub schema: u32,
+    /// The command.
+    pub command: String,
+    /// Version of the program.
+    pub version: String,
+    /// What is predicted from what.
+    pub task: String,
+    /// The base.
+    pub base: BaseReport,
+    /// The data.
+    pub data: DataReport,
+    /// How deep, and why.
+    pub choice: Choice,
+    /// Out-of-fold accuracy.
+    pub accuracy: Estimate,
+    /// Out-of-fold macro-F1.
+    pub macro_f1: Estimate,
+    /// Out-of-fold log-loss, in nats.
+    pub log_loss: Estimate,
+    /// Out-of-fold Brier score, 0 to 2.
+    pub brier: Estimate,
+    /// Out-of-fold expected calibration error.
+    pub ece: Estimate,
+    /// Out-of-fold precision, recall and F1 of each class.
+    pub per_class: Vec<ClassMetrics>,
+    /// Out-of-fold counts, `confusion[label][answer]`.
+    pub confusion: Vec<Vec<usize>>,
+    /// Out-of-fold calibration.
+    pub calibration: Vec<CalibrationBin>,
+    /// Splits that were given as held out, looked at once.
+    pub held_out: Vec<HeldOutReport>,
+    /// What else one would get.
+    pub controls: Controls,
+    /// Whether the transfer helped.
+    pub verdict: String,
+    /// When the model says "unsure".
+    pub unsure: UnsureReport,
+    /// When the model says "unlike the training data".
+    pub unlike: UnlikeReport,
+    /// Training examples whose label is probably wrong, the likeliest first.
+    pub label_errors: Vec<LabelErrorReport>,
+    /// Wrong out-of-fold answers, the most confident first.
+    pub mistakes: Vec<Mistake>,
+    /// Seed of everything that was drawn.
+    pub seed: u64,
+    /// The settings.
+    pub config: Fit,
+    /// Wall seconds.
+    pub seconds: SecondsReport,
+    /// Images per second through the base.
+    pub images_per_second: f64,
+    /// Largest resident memory of the process, in megabytes.
+    pub peak_memory_mb: f64,
+}
+
+/// The base of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BaseReport {
+    /// Its name.
+    pub id: String,
+    /// SHA-256 of its weights file.
+    pub sha256: String,
+    /// Its network.
+    pub architecture: String,
+    /// Its licence.
+    pub licence: String,
+    /// Length of its features.
+    pub features: usize,
+}
+
+/// The data of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DataReport {
+    /// Where it was, as given.
+    pub path: String,
+    /// Number of examples, excluded ones included.
+    pub examples: usize,
+    /// Number of examples trained on.
+    pub train: usize,
+    /// Names of the classes, in the order of all class numbers.
+    pub classes: Vec<String>,
+    /// SHA-256 over names, labels, splits and contents.
+    pub fingerprint: String,
+    /// What is wrong with it.
+    pub audit: Audit,
+}
+
+/// How deep the base was retrained, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The stage after which training begins.
+    pub cut: String,
+    /// Why there.
+    pub reason: String,
+    /// What was tried.
+    pub tried: Vec<TriedCut>,
+    /// Strengths of the head's regularisation that were tried at the cut.
+    pub strengths: Vec<TriedStrength>,
+    /// The strength chosen: scikit-learn's `C`.
+    pub c: f64,
+    /// The temperature chosen.
+    pub temperature: f64,
+}
+
+/// A cut that was tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TriedCut {
+    /// The stage after which training begins.
+    pub cut: String,
+    /// Out-of-fold accuracy.
+    pub accuracy: Estimate,
+    /// Wall seconds.
+    pub seconds: f64,
+}
+
+/// A strength that was tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TriedStrength {
+    /// Scikit-learn's `C`.
+    pub c: f64,
+    /// Out-of-fold log-loss before temperature scaling.
+    pub log_loss: f64,
+    /// Out-of-fold accuracy.
+    pub accuracy: f64,
+}
+
+/// A held-out split, looked at once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldOutReport {
+    /// `val` or `test`.
+    pub split: String,
+    /// Its numbers.
+    #[serde(flatten)]
+    pub evaluation: Evaluation,
+    /// Share of its examples that are answered, and the share of wrong answers among them.
+    pub unsure: UnsureReport,
+    /// Share of its examples that are called unlike the training data.
+    pub unlike: f64,
+}
+
+/// What else one would get.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Controls {
+    /// The same architecture from random weights; absent where it was not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scratch: Option<ScratchReport>,
+    /// The linear probe on frozen features.
+    pub probe: ProbeReport,
+}
+
+/// The from-scratch control.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScratchReport {
+    /// Out-of-fold accuracy.
+    pub accuracy: Estimate,
+    /// Out-of-fold macro-F1.
+    pub macro_f1: Estimate,
+    /// Out-of-fold log-loss.
+    pub log_loss: Estimate,
+    /// How it was trained, in words.
+    pub how: String,
+    /// The transfer's accuracy minus its, on the same examples.
+    pub paired: Paired,
+}
+
+/// The linear probe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProbeReport {
+    /// Out-of-fold accuracy.
+    pub accuracy: Estimate,
+}
+
+/// When the model says "unsure".
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UnsureReport {
+    /// The share of wrong answers aimed at.
+    pub max_error: f64,
+    /// Least probability to answer with; absent where no threshold promises `max_error`.
+    pub threshold: Option<f64>,
+    /// Share of the examples that are answered.
+    pub answered: f64,
+    /// Share of wrong answers among those.
+    pub error: f64,
+}
+
+/// When the model says "unlike the training data".
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UnlikeReport {
+    /// Distances above this are unlike, 0 to 2.
+    pub threshold: f64,
+    /// Which neighbour's distance counts.
+    pub k: usize,
+    /// Training examples that distances are taken to.
+    pub references: usize,
+}
+
+/// A label that is probably wrong.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LabelErrorReport {
+    /// The file.
+    pub file: String,
+    /// Its label.
+    pub given: String,
+    /// The class it probably is.
+    pub suggested: String,
+    /// Out-of-fold probability of its label.
+    pub given_probability: f32,
+    /// Out-of-fold probability of the class suggested.
+    pub suggested_probability: f32,
+}
+
+/// A wrong out-of-fold answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Mistake {
+    /// The file.
+    pub file: String,
+    /// Its label.
+    pub label: String,
+    /// The answer.
+    pub answer: String,
+    /// Probability of the answer.
+    pub probability: f32,
+}
+
+/// Wall seconds of each part.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SecondsReport {
+    /// Reading, decoding and auditing.
+    pub audit: f64,
+    /// Running the base.
+    pub features: f64,
+    /// Cross-validation, the final head, the control.
+    pub training: f64,
+    /// Metrics and intervals.
+    pub evaluation: f64,
+    /// All of it.
+    pub total: f64,
+}

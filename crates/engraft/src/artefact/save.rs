@@ -1,0 +1,236 @@
+//! Writing a run's folder.
+
+use std::path::{Path, PathBuf};
+
+use image::ImageEncoder as _;
+use image::codecs::jpeg::JpegEncoder;
+use image::codecs::png::PngEncoder;
+use serde::Serialize;
+
+use crate::artefact::build::build_report;
+use crate::artefact::html::{Curve, CurvePoint, Picture, render};
+use crate::artefact::model::to_bytes;
+use crate::artefact::report::Report;
+use crate::config::Pretrain;
+use crate::data::image::{Limits, decode};
+use crate::error::{Error, Problem, Result};
+use crate::files::{self, Staging};
+use crate::inductive::{Fitted, Pretrained};
+use crate::train::{EpochRecord, curves_csv};
+
+/// Thumbnails of wrong answers, and of suspected labels, that a report shows of each.
+const THUMBNAILS: usize = 24;
+/// Longest side of a thumbnail, in pixels.
+const THUMBNAIL_SIDE: u32 = 160;
+
+/// One line of `log.jsonl`.
+#[derive(Debug, Clone, Serialize)]
+pub struct LogLine {
+    /// Seconds since the start.
+    pub seconds: f64,
+    /// What happened.
+    pub event: String,
+}
+
+/// The files of a run as they will be written.
+pub struct Rendered {
+    /// The report.
+    pub report: Report,
+    /// File names and bytes.
+    pub files: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Rendered {
+    /// Renders everything that a run's folder holds, but the log.
+    pub fn of(fitted: &Fitted, command_line: &str) -> Result<Self> {
+        let report = build_report(fitted);
+        let curves = curves_of(fitted);
+        let model = to_bytes(fitted);
+        let pictures = thumbnails(fitted, &report);
+        let html = render(&report, &html_curves(&curves), &pictures, command_line);
+        let files = vec![
+            ("model.safetensors", model.safetensors),
+            ("model.json", model.json),
+            ("report.json", json(&report)),
+            ("report.html", html.into_bytes()),
+            ("predictions.csv", predictions_csv(fitted)?),
+            ("curves.csv", curves_csv(&curves).into_bytes()),
+            ("run.toml", toml_of(&fitted.config)?),
+        ];
+        Ok(Self { report, files })
+    }
+
+    /// The bytes of one file.
+    pub fn file(&self, name: &str) -> &[u8] {
+        self.files.iter().find(|(n, _)| *n == name).map_or(&[], |(_, bytes)| bytes)
+    }
+}
+
+/// Writes a run's folder, complete or not at all.
+pub fn save(rendered: &Rendered, out: &Path, replace: bool, log: &[LogLine]) -> Result<()> {
+    let staging = Staging::create(out, replace)?;
+    for (name, bytes) in &rendered.files {
+        staging.write(name, bytes)?;
+    }
+    staging.write("log.jsonl", &log_of(log))?;
+    staging.commit()
+}
+
+/// Writes the folder of a base of one's own: weights, card, curve, settings, log.
+pub fn save_pretrained(
+    base: &Pretrained,
+    config: &Pretrain,
+    out: &Path,
+    replace: bool,
+    log: &[LogLine],
+) -> Result<()> {
+    let card = toml::to_string(&base.card).map_err(|source| unwritable("the card", &source.to_string()))?;
+    let staging = Staging::create(out, replace)?;
+    staging.write("base.safetensors", &base.weights)?;
+    staging.write("base.toml", card.as_bytes())?;
+    staging.write("curves.csv", curves_csv(&[("pretrain".into(), base.curve.clone())]).as_bytes())?;
+    staging.write(
+        "report.json",
+        &json(&serde_json::json!({
+            "schema": crate::artefact::SCHEMA,
+            "command": "pretrain",
+            "version": env!("CARGO_PKG_VERSION"),
+            "task": "image-classification",
+            "base": { "id": base.card.id, "sha256": base.card.sha256 },
+            "data": { "examples": base.examples, "classes": base.card.classes },
+            "accuracy": base.evaluation.accuracy,
+            "macro_f1": base.evaluation.macro_f1,
+            "log_loss": base.evaluation.log_loss,
+            "ece": base.evaluation.ece,
+            "seed": config.seed,
+        })),
+    )?;
+    staging.write("run.toml", &toml_of(config)?)?;
+    staging.write("log.jsonl", &log_of(log))?;
+    staging.commit()
+}
+
+/// Largest resident memory of this process, in megabytes; 0 where the system does not tell.
+pub fn peak_memory_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse::<f64>().map_or(0.0, |kilobytes| kilobytes / 1024.0)
+}
+
+fn json<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).expect("a report is plain data");
+    bytes.push(b'\n');
+    bytes
+}
+
+fn toml_of<T: Serialize>(config: &T) -> Result<Vec<u8>> {
+    toml::to_string(config).map(String::into_bytes).map_err(|source| unwritable("run.toml", &source.to_string()))
+}
+
+fn unwritable(what: &str, reason: &str) -> Error {
+    Error::Usage(Problem::new(format_args!("{what} cannot be written as TOML")).found(reason))
+}
+
+fn log_of(log: &[LogLine]) -> Vec<u8> {
+    log.iter().map(|line| serde_json::to_string(line).expect("a log line is plain data") + "\n").collect::<String>().into()
+}
+
+fn curves_of(fitted: &Fitted) -> Vec<(String, Vec<EpochRecord>)> {
+    let folds = fitted.control.iter().flat_map(|control| &control.curves);
+    folds.enumerate().map(|(fold, curve)| (format!("scratch/fold{fold}"), curve.clone())).collect()
+}
+
+fn html_curves(curves: &[(String, Vec<EpochRecord>)]) -> Vec<Curve> {
+    let point = |record: &EpochRecord| CurvePoint {
+        epoch: record.epoch,
+        train_loss: record.train.loss,
+        validation_loss: record.validation.map(|score| score.loss),
+        train_accuracy: record.train.accuracy,
+        validation_accuracy: record.validation.map(|score| score.accuracy),
+    };
+    curves.iter().map(|(name, records)| Curve { name: name.clone(), points: records.iter().map(point).collect() }).collect()
+}
+
+/// One row for every example that was answered: out-of-fold for training, by the final model for held-out splits.
+fn predictions_csv(fitted: &Fitted) -> Result<Vec<u8>> {
+    let dataset = &fitted.intake.dataset;
+    let classes = &dataset.classes;
+    let mut table = csv::Writer::from_writer(Vec::new());
+    let fail = |source: csv::Error| Error::Io(Problem::new("predictions.csv cannot be written").found(source));
+    let fixed = ["path", "split", "fold", "label", "answer", "probability", "unsure", "distance", "unlike"];
+    let header = fixed.iter().map(|name| (*name).to_owned()).chain(classes.iter().map(|class| format!("p({class})")));
+    table.write_record(header).map_err(fail)?;
+    for (i, &example) in fitted.train.iter().enumerate() {
+        let row = &fitted.validation.out_of_fold[i * classes.len()..][..classes.len()];
+        let answer = row.iter().enumerate().fold(0, |best, (class, p)| if *p > row[best] { class } else { best });
+        let unsure = !fitted.predictor.rule.answers(f64::from(row[answer]));
+        let example = &dataset.examples[example];
+        let fields = [
+            example.name.clone(),
+            "train".into(),
+            fitted.folds[i].to_string(),
+            classes[example.label].clone(),
+            classes[answer].clone(),
+            row[answer].to_string(),
+            unsure.to_string(),
+            String::new(),
+            String::new(),
+        ];
+        table.write_record(fields.into_iter().chain(row.iter().map(f32::to_string))).map_err(fail)?;
+    }
+    for held in &fitted.held_out {
+        for (answer, &example) in held.answers.iter().zip(&held.examples) {
+            let example = &dataset.examples[example];
+            let fields = [
+                example.name.clone(),
+                held.split.name().into(),
+                String::new(),
+                classes[example.label].clone(),
+                classes[answer.class].clone(),
+                answer.probability().to_string(),
+                answer.unsure.to_string(),
+                answer.distance.to_string(),
+                answer.unlike.to_string(),
+            ];
+            table.write_record(fields.into_iter().chain(answer.probabilities.iter().map(f32::to_string))).map_err(fail)?;
+        }
+    }
+    table.into_inner().map_err(|source| Error::Io(Problem::new("predictions.csv cannot be written").found(source)))
+}
+
+/// Small pictures of the examples that the report shows; one that can be read no more is left out.
+fn thumbnails(fitted: &Fitted, report: &Report) -> Vec<Picture> {
+    let mut names: Vec<&str> = report.mistakes.iter().take(THUMBNAILS).map(|mistake| mistake.file.as_str()).collect();
+    names.extend(report.label_errors.iter().take(THUMBNAILS).map(|error| error.file.as_str()));
+    names.sort_unstable();
+    names.dedup();
+    let path_of = |name: &str| -> Option<PathBuf> {
+        fitted.intake.dataset.examples.iter().find(|example| example.name == name).map(|example| example.path.clone())
+    };
+    names
+        .into_iter()
+        .filter_map(|name| {
+            let (mime, bytes) = thumbnail(&path_of(name)?)?;
+            Some(Picture { file: name.to_owned(), mime, bytes })
+        })
+        .collect()
+}
+
+fn thumbnail(path: &Path) -> Option<(&'static str, Vec<u8>)> {
+    let limits = Limits::default();
+    let pixels = decode(&files::read_limited(path, limits.bytes).ok()?, &limits).ok()?;
+    let rgb = image::RgbImage::from_raw(u32::try_from(pixels.width).ok()?, u32::try_from(pixels.height).ok()?, pixels.rgb())?;
+    let mut bytes = Vec::new();
+    if rgb.width().max(rgb.height()) <= 64 {
+        // Small pictures are kept as they are, without loss.
+        let (width, height) = rgb.dimensions();
+        PngEncoder::new(&mut bytes).write_image(&rgb, width, height, image::ExtendedColorType::Rgb8).ok()?;
+        return Some(("image/png", bytes));
+    }
+    let small = image::DynamicImage::ImageRgb8(rgb).thumbnail(THUMBNAIL_SIDE, THUMBNAIL_SIDE).into_rgb8();
+    let (width, height) = small.dimensions();
+    JpegEncoder::new_with_quality(&mut bytes, 80)
+        .write_image(&small, width, height, image::ExtendedColorType::Rgb8)
+        .ok()?;
+    Some(("image/jpeg", bytes))
+}

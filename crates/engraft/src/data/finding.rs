@@ -1,0 +1,87 @@
+//! One thing that is worth knowing about a data set, how bad it is, and which files it is about.
+
+use serde::{Deserialize, Serialize};
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Good to know; nothing is wrong.
+    Info,
+    /// Something is off; the results still mean what they say.
+    Warning,
+    /// The data contradicts itself or is too poor: look before you trust a result.
+    Error,
+}
+
+/// What a finding is about. Its name in JSON is kebab-case (`label-conflict`) and stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingKind {
+    /// Hidden files and the litter of operating systems, passed over.
+    Skipped,
+    /// Files that lie outside every class.
+    StrayFile,
+    /// A class folder without a file.
+    EmptyClass,
+    /// A folder or link that cannot be read or leads in a circle.
+    UnreadableFolder,
+    /// The folders look like another layout than the one they were read as.
+    UnusualLayout,
+    /// Several rows of a table name one file.
+    DuplicateRow,
+    /// Files that cannot be read.
+    Unreadable,
+    /// Files that are no pictures.
+    NotAnImage,
+    /// Pictures that are cut off or broken.
+    Damaged,
+    /// Pictures over the limits on size.
+    TooLarge,
+    /// Pictures of a kind that is not read.
+    Unsupported,
+    /// Files with the same bytes. Files come in pairs.
+    ExactDuplicate,
+    /// Pictures that show the same, as far as one can see at a glance. Files come in pairs.
+    NearDuplicate,
+    /// The same picture under two labels. Files come in pairs.
+    LabelConflict,
+    /// The same picture in two splits. Files come in pairs: the one left out, then the one kept.
+    Leak,
+    /// A class with too few pictures to train on.
+    SmallClass,
+    /// A class of which only the held-out splits have pictures.
+    NoTraining,
+    /// One class has many times the pictures of another.
+    Imbalance,
+    /// Few pictures in all.
+    FewExamples,
+}
+
+impl FindingKind {
+    /// Whether [`Finding::files`] of this kind holds pairs: the first and second belong together, and so on.
+    pub fn in_pairs(self) -> bool {
+        matches!(self, Self::ExactDuplicate | Self::NearDuplicate | Self::LabelConflict | Self::Leak)
+    }
+}
+
+/// One thing that is worth knowing about a data set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    /// What it is about.
+    pub kind: FindingKind,
+    /// How bad it is.
+    pub severity: Severity,
+    /// One line for a reader: what was found and what was done about it.
+    pub message: String,
+    /// Every file concerned, by its name in the data set (see [`FindingKind::in_pairs`]).
+    pub files: Vec<String>,
+}
+
+impl Finding {
+    /// A finding about `files`.
+    pub fn new(kind: FindingKind, severity: Severity, message: impl Into<String>, files: Vec<String>) -> Self {
+        Self { kind, severity, message: message.into(), files }
+    }
+}

@@ -1,0 +1,344 @@
+//! A data set as folders: `class/file`, or `train|val|test/class/file`.
+//!
+//! A root that holds nothing but folders named `train`, `val` (`valid`, `validation`) and `test` is read as splits;
+//! any other root is read as one folder per class, all of it training data. Folders inside a class are walked. Links
+//! are followed, and one that leads in a circle is told and passed over.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+use super::dataset::{Dataset, Row, Split};
+use super::finding::{Finding, FindingKind, Severity};
+use crate::error::{Error, Problem, Result, printable};
+
+/// Reads a folder of classes. Every file in a class is listed, whatever its name ends in: the audit tells which is no
+/// picture.
+///
+/// # Errors
+/// [`Error::Data`] when the path is missing or no folder, holds no file in any class, or fewer than two classes.
+pub fn read(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
+    let metadata = std::fs::metadata(path).map_err(|source| super::missing(path, &source))?;
+    if !metadata.is_dir() {
+        return Err(Error::Data(Problem::new("this is no folder").expected(LAYOUT).found("a file").at(path)));
+    }
+    let mut reading = Reading { root: path, rows: Vec::new(), notes: Notes::default() };
+    let folders = reading.children(path);
+    let splits: Vec<Option<Split>> =
+        folders.iter().map(|folder| Split::from_name(&printable(Path::new(file_name(folder))))).collect();
+    let in_splits = !folders.is_empty() && splits.iter().all(Option::is_some);
+    if in_splits {
+        if !splits.contains(&Some(Split::Train)) {
+            return Err(Error::Data(
+                Problem::new("there is no training data")
+                    .expected("a folder named train beside the held-out ones")
+                    .found(listing(&folders))
+                    .at(path),
+            ));
+        }
+        for (folder, split) in folders.iter().zip(splits.into_iter().flatten()) {
+            for class in reading.children(folder) {
+                reading.class(&class, split);
+            }
+        }
+    } else {
+        for class in &folders {
+            reading.class(class, Split::Train);
+        }
+        reading.notes.misplaced_splits = folders
+            .iter()
+            .filter(|folder| Split::from_name(&printable(Path::new(file_name(folder)))).is_some())
+            .map(|folder| relative(path, folder))
+            .collect();
+    }
+    reading.finish(&folders, in_splits)
+}
+
+const LAYOUT: &str = "CLASS/picture.jpg with one folder per class, or train/CLASS/picture.jpg beside val/ and test/";
+
+struct Reading<'a> {
+    root: &'a Path,
+    rows: Vec<Row>,
+    notes: Notes,
+}
+
+/// What was noticed on the way.
+#[derive(Default)]
+struct Notes {
+    skipped: Vec<String>,
+    stray: Vec<String>,
+    empty: Vec<String>,
+    unreadable: Vec<String>,
+    ambiguous: Vec<String>,
+    misplaced_splits: Vec<String>,
+}
+
+impl Reading<'_> {
+    /// The folders directly inside `folder`, sorted; the files there belong to no class.
+    fn children(&mut self, folder: &Path) -> Vec<PathBuf> {
+        let mut folders = Vec::new();
+        for entry in WalkDir::new(folder).min_depth(1).max_depth(1).follow_links(true).sort_by_file_name() {
+            match entry {
+                Ok(entry) if is_litter(entry.file_name()) => self.notes.skipped.push(relative(self.root, entry.path())),
+                Ok(entry) if entry.file_type().is_dir() => folders.push(entry.into_path()),
+                Ok(entry) => self.notes.stray.push(relative(self.root, entry.path())),
+                Err(problem) => self.unreadable(&problem),
+            }
+        }
+        folders
+    }
+
+    /// Lists every file below one class's folder.
+    fn class(&mut self, folder: &Path, split: Split) {
+        let class = printable(Path::new(file_name(folder)));
+        let before = self.rows.len();
+        let mut walk = WalkDir::new(folder).min_depth(1).follow_links(true).sort_by_file_name().into_iter();
+        while let Some(entry) = walk.next() {
+            match entry {
+                Ok(entry) if is_litter(entry.file_name()) => {
+                    self.notes.skipped.push(relative(self.root, entry.path()));
+                    if entry.file_type().is_dir() {
+                        walk.skip_current_dir();
+                    }
+                }
+                Ok(entry) if entry.file_type().is_dir() => {}
+                Ok(entry) => self.rows.push(Row {
+                    name: relative(self.root, entry.path()),
+                    path: entry.into_path(),
+                    class: class.clone(),
+                    split,
+                }),
+                Err(problem) => self.unreadable(&problem),
+            }
+        }
+        if self.rows.len() == before {
+            self.notes.empty.push(relative(self.root, folder));
+        }
+    }
+
+    fn unreadable(&mut self, problem: &walkdir::Error) {
+        let name = problem.path().map_or_else(String::new, |path| relative(self.root, path));
+        // A hidden link that leads nowhere is litter like any other.
+        if problem.path().and_then(Path::file_name).is_some_and(is_litter) {
+            self.notes.skipped.push(name);
+        } else {
+            self.notes.unreadable.push(name);
+        }
+    }
+
+    fn finish(mut self, folders: &[PathBuf], in_splits: bool) -> Result<(Dataset, Vec<Finding>)> {
+        if self.rows.is_empty() {
+            let found = match (folders.is_empty(), self.notes.stray.len()) {
+                (true, 0) => "an empty folder".to_owned(),
+                (true, files) => format!("no folders, and files of no class: {files}"),
+                (false, 0) => format!("nothing but empty folders ({})", listing(folders)),
+                (false, files) => format!("no class folders inside, and files of no class: {files}"),
+            };
+            return Err(Error::Data(
+                Problem::new("the folder holds no labelled pictures").expected(LAYOUT).found(found).at(self.root),
+            ));
+        }
+        let mut seen = BTreeSet::new();
+        for row in &self.rows {
+            if !seen.insert(&row.name) {
+                self.notes.ambiguous.push(row.name.clone());
+            }
+        }
+        let dataset = Dataset::assemble(self.root.to_owned(), self.rows);
+        if let [only] = dataset.classes.as_slice() {
+            let problem = Problem::new("there is only one class").expected(LAYOUT).found(only).at(self.root);
+            let inside = folders.iter().find(|folder| !in_splits && file_name(folder) == OsStr::new(only.as_str()));
+            return Err(Error::Data(match inside.filter(|folder| holds_folders(folder)) {
+                Some(inside) => problem.hint(format!("did you mean {}?", inside.display())),
+                None => problem.hint("a classifier needs at least two classes to tell apart"),
+            }));
+        }
+        Ok((dataset, self.notes.findings()))
+    }
+}
+
+impl Notes {
+    fn findings(self) -> Vec<Finding> {
+        use Severity::{Info, Warning};
+        let mut findings = Vec::new();
+        let mut tell = |kind, severity, message: &str, files: Vec<String>| {
+            if !files.is_empty() {
+                let message = message.replace("{}", &files.len().to_string());
+                findings.push(Finding::new(kind, severity, message, files));
+            }
+        };
+        tell(FindingKind::Skipped, Info, "hidden files, folders and system litter passed over: {}", self.skipped);
+        tell(FindingKind::StrayFile, Warning, "files outside every class, not used: {}", self.stray);
+        tell(FindingKind::EmptyClass, Warning, "class folders without a file: {}", self.empty);
+        tell(
+            FindingKind::UnreadableFolder,
+            Warning,
+            "folders or links that cannot be read or lead in a circle, passed over: {}",
+            self.unreadable,
+        );
+        tell(
+            FindingKind::UnusualLayout,
+            Warning,
+            "folders named like a split but read as classes, because other folders lie beside them: {}",
+            self.misplaced_splits,
+        );
+        tell(
+            FindingKind::UnusualLayout,
+            Warning,
+            "files left out because another has the same printable name: {}",
+            self.ambiguous,
+        );
+        findings
+    }
+}
+
+/// Hidden (a leading dot) or the known litter of an operating system.
+pub(super) fn is_litter(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(b".")
+        || [b"thumbs.db".as_slice(), b"ehthumbs.db", b"desktop.ini", b"__macosx", b"$recycle.bin", b"icon\r"]
+            .iter()
+            .any(|litter| name.eq_ignore_ascii_case(litter))
+}
+
+fn file_name(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or_default()
+}
+
+fn relative(root: &Path, path: &Path) -> String {
+    printable(path.strip_prefix(root).unwrap_or(path))
+}
+
+fn listing(folders: &[PathBuf]) -> String {
+    folders.iter().map(|folder| printable(Path::new(file_name(folder)))).collect::<Vec<_>>().join(", ")
+}
+
+fn holds_folders(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| entry.path().is_dir()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+
+    fn tree(files: &[&str]) -> tempfile::TempDir {
+        let temp = tempfile::tempdir().unwrap();
+        for name in files {
+            let path = temp.path().join(name);
+            if name.ends_with('/') {
+                std::fs::create_dir_all(path).unwrap();
+            } else {
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, b"x").unwrap();
+            }
+        }
+        temp
+    }
+
+    fn names(dataset: &Dataset) -> Vec<(&str, &str, Split)> {
+        let name = |example: &'_ super::super::Example| dataset.classes[example.label].as_str().to_owned();
+        dataset
+            .examples
+            .iter()
+            .map(|example| {
+                let class = dataset.classes.iter().find(|class| **class == name(example)).unwrap();
+                (example.name.as_str(), class.as_str(), example.split)
+            })
+            .collect()
+    }
+
+    fn finding(findings: &[Finding], kind: FindingKind) -> &Finding {
+        findings.iter().find(|finding| finding.kind == kind).unwrap_or_else(|| panic!("no {kind:?} in {findings:?}"))
+    }
+
+    #[test]
+    fn a_folder_per_class() {
+        let temp = tree(&["cat/2.jpg", "cat/1.jpg", "dog/deep/er/3.jpg", "dog/notes.txt"]);
+        let (dataset, findings) = read(temp.path()).unwrap();
+        assert_eq!(dataset.classes, ["cat", "dog"]);
+        assert_eq!(
+            names(&dataset),
+            [
+                ("cat/1.jpg", "cat", Split::Train),
+                ("cat/2.jpg", "cat", Split::Train),
+                ("dog/deep/er/3.jpg", "dog", Split::Train),
+                ("dog/notes.txt", "dog", Split::Train),
+            ]
+        );
+        assert_eq!(findings, []);
+    }
+
+    #[test]
+    fn splits_are_read_from_the_folders_names() {
+        let temp = tree(&["Train/a/1", "Train/b/1", "valid/a/1", "test/b/1"]);
+        let (dataset, _) = read(temp.path()).unwrap();
+        let splits: Vec<_> = dataset.examples.iter().map(|example| example.split).collect();
+        assert_eq!(splits, [Split::Train, Split::Train, Split::Test, Split::Val]);
+        assert_eq!(dataset.examples[0].name, "Train/a/1");
+    }
+
+    #[test]
+    fn a_folder_named_train_beside_others_is_a_class_and_told() {
+        let temp = tree(&["train/1", "ship/1"]);
+        let (dataset, findings) = read(temp.path()).unwrap();
+        assert_eq!(dataset.classes, ["ship", "train"]);
+        assert_eq!(finding(&findings, FindingKind::UnusualLayout).files, ["train"]);
+    }
+
+    #[test]
+    fn litter_strays_and_empty_folders_are_told() {
+        let temp = tree(&["a/1", "b/1", "a/.DS_Store", "a/Thumbs.db", "__MACOSX/a/1", ".git/x", "c/", "readme.md"]);
+        let (dataset, findings) = read(temp.path()).unwrap();
+        assert_eq!(dataset.classes, ["a", "b"]);
+        let skipped = finding(&findings, FindingKind::Skipped);
+        assert_eq!(skipped.severity, Severity::Info);
+        assert_eq!(skipped.files, [".git", "__MACOSX", "a/.DS_Store", "a/Thumbs.db"]);
+        assert_eq!(finding(&findings, FindingKind::StrayFile).files, ["readme.md"]);
+        assert_eq!(finding(&findings, FindingKind::EmptyClass).files, ["c"]);
+    }
+
+    #[test]
+    fn links_are_followed_and_circles_are_told() {
+        let temp = tree(&["a/1", "b/1", "outside/2"]);
+        std::os::unix::fs::symlink(temp.path().join("a"), temp.path().join("a/loop")).unwrap();
+        std::os::unix::fs::symlink(temp.path().join("outside"), temp.path().join("b/linked")).unwrap();
+        std::os::unix::fs::symlink(temp.path().join("gone"), temp.path().join("b/dangling")).unwrap();
+        let (dataset, findings) = read(temp.path()).unwrap();
+        let names: Vec<_> = dataset.examples.iter().map(|example| example.name.as_str()).collect();
+        assert_eq!(names, ["a/1", "b/1", "b/linked/2", "outside/2"]);
+        assert_eq!(finding(&findings, FindingKind::UnreadableFolder).files, ["a/loop", "b/dangling"]);
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_are_read() {
+        let temp = tree(&["a/1"]);
+        let folder = temp.path().join(OsStr::from_bytes(b"b\xff"));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join(OsStr::from_bytes(b"\xfe.png")), b"x").unwrap();
+        let (dataset, _) = read(temp.path()).unwrap();
+        assert_eq!(dataset.classes, ["a", "b\\xFF"]);
+        assert_eq!(dataset.examples[1].name, "b\\xFF/\\xFE.png");
+        assert!(dataset.examples[1].path.exists());
+    }
+
+    #[test]
+    fn what_is_no_data_set_is_refused_with_the_layout() {
+        let refused = |files: &[&str], words: &str| {
+            let temp = tree(files);
+            let problem = read(temp.path()).unwrap_err();
+            assert!(matches!(problem, Error::Data(_)));
+            assert!(problem.to_string().contains(words), "{problem}");
+        };
+        refused(&[], "an empty folder");
+        refused(&["1.jpg", "2.jpg"], "files of no class: 2");
+        refused(&["a/", "b/"], "nothing but empty folders (a, b)");
+        refused(&["a/1", "a/2"], "only one class");
+        refused(&["data/a/1", "data/b/2"], "did you mean");
+        refused(&["val/a/1", "test/b/1"], "no training data");
+        refused(&["train/1.jpg", "test/1.jpg"], "no labelled pictures");
+        assert!(read(Path::new("/nowhere/at/all")).is_err());
+    }
+}

@@ -1,0 +1,275 @@
+//! From a file's bytes to pixels: JPEG, PNG, WebP, BMP, TIFF and the first frame of a GIF, told apart by content.
+//!
+//! The bytes are untrusted. Width and height are read and checked before a pixel is decoded, a picture that is cut off
+//! or broken is an error and never half a picture, and a decoder that panics is caught. (That last needs unwinding
+//! panics, which is Rust's default.)
+//!
+//! Whatever the file holds, the result is upright 8-bit RGB: orientation applied, grey replicated, 16 bits rounded to
+//! 8, transparency laid over white. (Pillow's `convert("RGB")` drops transparency instead and shows whatever colour was
+//! hidden under it; white is what a viewer would have shown.) Colour profiles are ignored, as Pillow does.
+
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use image::error::{ImageError, UnsupportedErrorKind};
+use image::metadata::Orientation;
+use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+
+/// A decoded picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pixels {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// 1 (grey) or 3 (red, green, blue).
+    pub channels: usize,
+    /// Shape `[height, width, channels]`, row by row.
+    pub data: Vec<u8>,
+}
+
+impl Pixels {
+    /// The grey values, shape `[height, width]`: ITU-R 601 luma with the very rounding of Pillow's `convert("L")`.
+    pub fn grey(&self) -> Vec<u8> {
+        if self.channels == 1 {
+            return self.data.clone();
+        }
+        let luma = |rgb: &[u8; 3]| {
+            let [red, green, blue] = rgb.map(u32::from);
+            ((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16) as u8
+        };
+        self.data.as_chunks::<3>().0.iter().map(luma).collect()
+    }
+
+    /// The colours, shape `[height, width, 3]`; grey is replicated.
+    pub fn rgb(&self) -> Vec<u8> {
+        if self.channels == 3 {
+            return self.data.clone();
+        }
+        self.data.iter().flat_map(|&grey| [grey; 3]).collect()
+    }
+}
+
+/// How much a file may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest file, in bytes.
+    pub bytes: u64,
+    /// The most pixels, width times height.
+    pub pixels: u64,
+    /// The most memory for decoding one picture, in bytes (as estimated from its header, and as its decoder keeps to).
+    pub allocation: u64,
+}
+
+impl Default for Limits {
+    /// 64 MiB of file, 100 million pixels, 512 MiB of memory.
+    fn default() -> Self {
+        Self { bytes: 64 << 20, pixels: 100_000_000, allocation: 512 << 20 }
+    }
+}
+
+/// Why there are no pixels.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes begin like no picture that is known.
+    #[error("not a picture")]
+    NotAnImage,
+    /// The file ends before the picture does.
+    #[error("cut off: {0}")]
+    Truncated(String),
+    /// The file contradicts itself.
+    #[error("damaged: {0}")]
+    Damaged(String),
+    /// The picture is larger than allowed.
+    #[error("too large: {width} x {height}, over the limit of {limit}")]
+    TooLarge {
+        /// Columns, as the header says.
+        width: u64,
+        /// Rows, as the header says.
+        height: u64,
+        /// The limit, in words.
+        limit: String,
+    },
+    /// The file is larger than allowed.
+    #[error("too large: a file of {bytes} bytes, over the limit of {limit}")]
+    FileTooLarge {
+        /// The file's size.
+        bytes: u64,
+        /// [`Limits::bytes`].
+        limit: u64,
+    },
+    /// A picture of a kind that is not read.
+    #[error("not supported: {0}")]
+    Unsupported(String),
+}
+
+/// The name of the format that the bytes begin like (`jpeg`, `png`, `webp`, `bmp`, `tiff`, `gif`), if it is read.
+pub fn format(bytes: &[u8]) -> Option<&'static str> {
+    match image::guess_format(bytes).ok()? {
+        ImageFormat::Jpeg => Some("jpeg"),
+        ImageFormat::Png => Some("png"),
+        ImageFormat::WebP => Some("webp"),
+        ImageFormat::Bmp => Some("bmp"),
+        ImageFormat::Tiff => Some("tiff"),
+        ImageFormat::Gif => Some("gif"),
+        _ => None,
+    }
+}
+
+/// Decodes a picture to upright RGB, shape `[height, width, 3]`.
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
+    if bytes.len() as u64 > limits.bytes {
+        return Err(DecodeError::FileTooLarge { bytes: bytes.len() as u64, limit: limits.bytes });
+    }
+    catch_unwind(AssertUnwindSafe(|| decode_by_format(bytes, limits)))
+        .unwrap_or_else(|_| Err(DecodeError::Damaged("its decoder gave up".to_owned())))
+}
+
+fn decode_by_format(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
+    if bytes.is_empty() {
+        return Err(DecodeError::Truncated("the file is empty".to_owned()));
+    }
+    let format = match image::guess_format(bytes) {
+        Ok(format) => format,
+        Err(_) if is_heif(bytes) => {
+            return Err(DecodeError::Unsupported("HEIC; convert it to JPEG or PNG".to_owned()));
+        }
+        Err(_) => return Err(DecodeError::NotAnImage),
+    };
+    match format {
+        ImageFormat::Jpeg => return super::jpeg::decode(bytes, limits),
+        ImageFormat::Png => png_is_whole(bytes)?,
+        ImageFormat::WebP => webp_is_whole(bytes)?,
+        ImageFormat::Bmp | ImageFormat::Tiff | ImageFormat::Gif => {}
+        // Formats that are guessed from two or three common bytes: such a file is more likely no picture at all.
+        ImageFormat::Pnm | ImageFormat::Tga | ImageFormat::Ico => return Err(DecodeError::NotAnImage),
+        other => return Err(DecodeError::Unsupported(format!("{other:?}; convert it to JPEG or PNG"))),
+    }
+
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut allowed = image::Limits::no_limits();
+    allowed.max_alloc = Some(limits.allocation);
+    reader.limits(allowed);
+    let mut decoder = reader.into_decoder().map_err(|problem| reason(problem, (0, 0), limits))?;
+    let (width, height) = decoder.dimensions();
+    check_size(u64::from(width), u64::from(height), decoder.total_bytes(), limits)?;
+    if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
+        return Err(DecodeError::Unsupported("floating-point pixels; convert it to 8 or 16 bits".to_owned()));
+    }
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let picture = DynamicImage::from_decoder(decoder)
+        .map_err(|problem| reason(problem, (width.into(), height.into()), limits))?;
+    flatten(picture, orientation)
+}
+
+/// Refuses a picture whose header promises more than is allowed. `decoded` is the decoder's own need in bytes, to which
+/// the RGB result is added.
+pub(super) fn check_size(width: u64, height: u64, decoded: u64, limits: &Limits) -> Result<(), DecodeError> {
+    let pixels = width.saturating_mul(height);
+    if pixels > limits.pixels {
+        return Err(DecodeError::TooLarge { width, height, limit: format!("{} pixels", limits.pixels) });
+    }
+    if decoded.saturating_add(pixels.saturating_mul(3)) > limits.allocation {
+        return Err(DecodeError::TooLarge { width, height, limit: format!("{} bytes of memory", limits.allocation) });
+    }
+    if pixels == 0 {
+        return Err(DecodeError::Damaged("a picture without pixels".to_owned()));
+    }
+    Ok(())
+}
+
+/// Turns the picture upright and into RGB8.
+pub(super) fn flatten(mut picture: DynamicImage, orientation: Orientation) -> Result<Pixels, DecodeError> {
+    picture.apply_orientation(orientation);
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let data = match picture {
+        DynamicImage::ImageRgb8(image) => image.into_raw(),
+        DynamicImage::ImageLuma8(image) => image.as_raw().iter().flat_map(|&grey| [grey; 3]).collect(),
+        DynamicImage::ImageLumaA8(image) => {
+            let over = |&[grey, alpha]: &[u8; 2]| [over_white(grey, alpha); 3];
+            image.as_raw().as_chunks::<2>().0.iter().flat_map(over).collect()
+        }
+        DynamicImage::ImageRgba8(image) => {
+            let over = |&[red, green, blue, alpha]: &[u8; 4]| [red, green, blue].map(|value| over_white(value, alpha));
+            image.as_raw().as_chunks::<4>().0.iter().flat_map(over).collect()
+        }
+        DynamicImage::ImageRgb16(image) => image.as_raw().iter().map(|&value| eight_bits(value)).collect(),
+        DynamicImage::ImageLuma16(image) => image.as_raw().iter().flat_map(|&grey| [eight_bits(grey); 3]).collect(),
+        DynamicImage::ImageLumaA16(image) => {
+            let over = |&[grey, alpha]: &[u16; 2]| [over_white(eight_bits(grey), eight_bits(alpha)); 3];
+            image.as_raw().as_chunks::<2>().0.iter().flat_map(over).collect()
+        }
+        DynamicImage::ImageRgba16(image) => {
+            let over = |pixel: &[u16; 4]| {
+                let [red, green, blue, alpha] = pixel.map(eight_bits);
+                [red, green, blue].map(|value| over_white(value, alpha))
+            };
+            image.as_raw().as_chunks::<4>().0.iter().flat_map(over).collect()
+        }
+        other => return Err(DecodeError::Unsupported(format!("pixels of the kind {:?}", other.color()))),
+    };
+    Ok(Pixels { width, height, channels: 3, data })
+}
+
+fn eight_bits(value: u16) -> u8 {
+    ((u32::from(value) + 128) / 257) as u8
+}
+
+fn over_white(value: u8, alpha: u8) -> u8 {
+    let (value, alpha) = (u32::from(value), u32::from(alpha));
+    ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+}
+
+fn is_heif(bytes: &[u8]) -> bool {
+    bytes.get(4..8) == Some(b"ftyp")
+        && bytes
+            .get(8..12)
+            .is_some_and(|brand| [b"heic", b"heix", b"hevc", b"mif1", b"msf1"].iter().any(|b| *b == brand))
+}
+
+/// Walks a PNG's chunks to its end marker: a file that is cut off between two rows must not pass.
+fn png_is_whole(bytes: &[u8]) -> Result<(), DecodeError> {
+    let mut at = 8;
+    while let Some(&[a, b, c, d, ref kind @ ..]) = bytes.get(at..at + 8) {
+        if kind == b"IEND" {
+            return Ok(());
+        }
+        at = at.saturating_add(12).saturating_add(u32::from_be_bytes([a, b, c, d]) as usize);
+    }
+    Err(DecodeError::Truncated("the file ends before the picture does".to_owned()))
+}
+
+/// Compares the length that a WebP's header gives with the file's.
+fn webp_is_whole(bytes: &[u8]) -> Result<(), DecodeError> {
+    let declared = bytes.get(4..8).and_then(|length| length.try_into().ok()).map_or(u32::MAX, u32::from_le_bytes);
+    if (bytes.len() as u64) < u64::from(declared) + 8 {
+        return Err(DecodeError::Truncated("the file is shorter than its header says".to_owned()));
+    }
+    Ok(())
+}
+
+fn reason(problem: ImageError, (width, height): (u64, u64), limits: &Limits) -> DecodeError {
+    match problem {
+        ImageError::Limits(_) => {
+            DecodeError::TooLarge { width, height, limit: format!("{} bytes of memory", limits.allocation) }
+        }
+        ImageError::Unsupported(problem) => DecodeError::Unsupported(match problem.kind() {
+            UnsupportedErrorKind::GenericFeature(feature) => feature.clone(),
+            _ => one_line(&problem),
+        }),
+        ImageError::IoError(problem) if problem.kind() == std::io::ErrorKind::UnexpectedEof => {
+            DecodeError::Truncated("the file ends before the picture does".to_owned())
+        }
+        other => DecodeError::Damaged(one_line(&other)),
+    }
+}
+
+/// A decoder's message, fit for a list.
+pub(super) fn one_line(problem: &impl std::fmt::Display) -> String {
+    let text: String = problem.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect();
+    text.trim().trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+#[path = "image_tests.rs"]
+mod tests;

@@ -1,0 +1,381 @@
+//! One look at every file: its bytes' digest, whether it is a picture, and what the picture looks like in small.
+//!
+//! At most one file's bytes and pixels are in memory per thread. The result does not depend on the number of threads.
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::dataset::Dataset;
+use super::image::{DecodeError, Limits, Pixels, decode, format};
+use crate::error::Result;
+use crate::files::{read_limited, sha256_hex};
+use crate::progress::Observer;
+
+/// Changes whenever the same bytes would be inspected to something else; part of a store's key.
+pub const VERSION: u32 = 1;
+
+/// The thumbnail's height and width.
+pub const THUMBNAIL: usize = 16;
+
+/// What one look at a file tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inspection {
+    /// SHA-256 of the file's bytes, lower-case hexadecimal; empty when the file cannot be read.
+    pub sha256: String,
+    /// The file's size.
+    pub bytes: u64,
+    /// What the bytes hold.
+    pub outcome: Outcome,
+}
+
+/// What a file's bytes hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Outcome {
+    /// A picture.
+    Image {
+        /// Columns, after orientation.
+        width: usize,
+        /// Rows, after orientation.
+        height: usize,
+        /// `jpeg`, `png`, `webp`, `bmp`, `tiff` or `gif`.
+        format: String,
+        /// A 64-bit perceptual hash: alike pictures differ in few bits.
+        hash: u64,
+        /// Grey values of shape `[16, 16]`.
+        thumbnail: Vec<u8>,
+    },
+    /// No picture that can be used.
+    Bad {
+        /// Which kind of bad.
+        kind: BadKind,
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BadKind {
+    /// It cannot be read at all.
+    Unreadable,
+    /// It is no picture.
+    NotAnImage,
+    /// It is cut off or broken.
+    Damaged,
+    /// It is over a limit.
+    TooLarge,
+    /// It is a picture of a kind that is not read.
+    Unsupported,
+}
+
+/// Remembers inspections by the files' digests, so that bytes once inspected need not be decoded again.
+pub trait InspectionStore: Sync {
+    /// The inspection of the bytes with this digest, if it is remembered.
+    fn get(&self, sha256: &str) -> Option<Inspection>;
+    /// Remembers an inspection. Failure to remember is of no consequence.
+    fn put(&self, inspection: &Inspection);
+}
+
+/// Remembers nothing.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct NoStore;
+
+impl InspectionStore for NoStore {
+    fn get(&self, _: &str) -> Option<Inspection> {
+        None
+    }
+    fn put(&self, _: &Inspection) {}
+}
+
+/// Inspects a file's bytes.
+pub fn inspect(bytes: &[u8], limits: &Limits) -> Inspection {
+    look(sha256_hex(bytes), bytes, limits)
+}
+
+/// Inspects the file of every example, in the order of the examples. A file that cannot be read is an outcome, not an
+/// error.
+///
+/// # Errors
+/// [`crate::error::Error::Interrupted`] once the observer says so.
+pub fn inspect_all(
+    dataset: &Dataset,
+    limits: &Limits,
+    store: &dyn InspectionStore,
+    observer: &dyn Observer,
+) -> Result<Vec<Inspection>> {
+    observer.begin("inspecting", dataset.examples.len() as u64, "images");
+    let inspections = dataset
+        .examples
+        .par_iter()
+        .map(|example| {
+            observer.check()?;
+            let inspection = inspect_file(&example.path, limits, store);
+            observer.advance(1);
+            Ok(inspection)
+        })
+        .collect();
+    observer.end();
+    inspections
+}
+
+fn inspect_file(path: &Path, limits: &Limits, store: &dyn InspectionStore) -> Inspection {
+    let bytes = match read_limited(path, limits.bytes) {
+        Ok(bytes) => bytes,
+        Err(source) => {
+            let kind = match source.kind() {
+                std::io::ErrorKind::FileTooLarge => BadKind::TooLarge,
+                _ => BadKind::Unreadable,
+            };
+            return Inspection {
+                sha256: String::new(),
+                bytes: std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
+                outcome: Outcome::Bad { kind, reason: source.to_string() },
+            };
+        }
+    };
+    let sha256 = sha256_hex(&bytes);
+    if let Some(known) = store.get(&sha256).filter(|known| is_sound(known, &sha256, limits)) {
+        return known;
+    }
+    let inspection = look(sha256, &bytes, limits);
+    // Whether a picture is too large depends on the limits, which are not part of the key.
+    if !matches!(inspection.outcome, Outcome::Bad { kind: BadKind::TooLarge, .. }) {
+        store.put(&inspection);
+    }
+    inspection
+}
+
+/// A store may hand out anything; what does not fit is inspected again.
+fn is_sound(known: &Inspection, sha256: &str, limits: &Limits) -> bool {
+    known.sha256 == sha256
+        && match &known.outcome {
+            Outcome::Image { width, height, thumbnail, .. } => {
+                let pixels = (*width as u64).saturating_mul(*height as u64);
+                pixels <= limits.pixels
+                    && pixels.saturating_mul(6) <= limits.allocation
+                    && thumbnail.len() == THUMBNAIL * THUMBNAIL
+            }
+            Outcome::Bad { kind, .. } => *kind != BadKind::TooLarge,
+        }
+}
+
+fn look(sha256: String, bytes: &[u8], limits: &Limits) -> Inspection {
+    let outcome = match decode(bytes, limits) {
+        Ok(pixels) => {
+            let small = shrink(&pixels);
+            Outcome::Image {
+                width: pixels.width,
+                height: pixels.height,
+                format: format(bytes).unwrap_or_default().to_owned(),
+                hash: perceptual_hash(&small),
+                thumbnail: halve(&small),
+            }
+        }
+        Err(problem) => Outcome::Bad {
+            kind: match problem {
+                DecodeError::NotAnImage => BadKind::NotAnImage,
+                DecodeError::Truncated(_) | DecodeError::Damaged(_) => BadKind::Damaged,
+                DecodeError::TooLarge { .. } | DecodeError::FileTooLarge { .. } => BadKind::TooLarge,
+                DecodeError::Unsupported(_) => BadKind::Unsupported,
+            },
+            reason: problem.to_string(),
+        },
+    };
+    Inspection { sha256, bytes: bytes.len() as u64, outcome }
+}
+
+/// The side of the grey picture that the hash is computed from.
+const SMALL: usize = 2 * THUMBNAIL;
+
+/// The picture in grey, shape `[32, 32]`, whatever its proportions.
+fn shrink(pixels: &Pixels) -> [u8; SMALL * SMALL] {
+    let grey = pixels.grey();
+    let mut small = [0; SMALL * SMALL];
+    let mut out = Image::new(SMALL as u32, SMALL as u32, PixelType::U8);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    // Decoded pixels always fit their own width and height; were it otherwise, the picture would look black.
+    let resized = ImageRef::new(pixels.width as u32, pixels.height as u32, &grey, PixelType::U8)
+        .is_ok_and(|image| Resizer::new().resize(&image, &mut out, &options).is_ok());
+    if resized {
+        small.copy_from_slice(out.buffer());
+    }
+    small
+}
+
+/// Means of 2 x 2 pixels, rounded.
+fn halve(small: &[u8; SMALL * SMALL]) -> Vec<u8> {
+    let mean = |index: usize| {
+        let at = 2 * (index / THUMBNAIL) * SMALL + 2 * (index % THUMBNAIL);
+        let sum: u32 = [at, at + 1, at + SMALL, at + SMALL + 1].iter().map(|&at| u32::from(small[at])).sum();
+        ((sum + 2) / 4) as u8
+    };
+    (0..THUMBNAIL * THUMBNAIL).map(mean).collect()
+}
+
+/// The number of frequencies along one axis: 0 to 8.
+const FREQUENCIES: usize = 9;
+
+/// Cosines of the discrete cosine transform, in units of 2^-14. Whole numbers, so that no machine rounds differently.
+static COSINES: LazyLock<[[i64; SMALL]; FREQUENCIES]> = LazyLock::new(|| {
+    let cosine = |u: usize, x: usize| ((2 * x + 1) * u) as f64 * std::f64::consts::PI / (2 * SMALL) as f64;
+    std::array::from_fn(|u| std::array::from_fn(|x| (cosine(u, x).cos() * f64::from(1 << 14)).round() as i64))
+});
+
+/// One bit for each of the 64 lowest frequencies: whether it is above their median. The constant term, which says only
+/// how bright the picture is, gives its place to the next frequency along.
+fn perceptual_hash(small: &[u8; SMALL * SMALL]) -> u64 {
+    let rows: Vec<[i64; FREQUENCIES]> = small
+        .as_chunks::<SMALL>()
+        .0
+        .iter()
+        .map(|row| {
+            std::array::from_fn(|u| row.iter().zip(&COSINES[u]).map(|(&grey, cosine)| i64::from(grey) * cosine).sum())
+        })
+        .collect();
+    let coefficient =
+        |v: usize, u: usize| rows.iter().zip(&COSINES[v]).map(|(row, cosine)| row[u] * cosine).sum::<i64>();
+    let coefficients: [i64; 64] = std::array::from_fn(|bit| match bit {
+        0 => coefficient(0, 8),
+        _ => coefficient(bit / 8, bit % 8),
+    });
+    let mut sorted = coefficients;
+    sorted.sort_unstable();
+    coefficients
+        .iter()
+        .enumerate()
+        .fold(0, |hash, (bit, &coefficient)| hash | (u64::from(coefficient > sorted[31]) << bit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::dataset::{Row, Split};
+    use crate::progress::Silent;
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
+    /// A patchwork of random greys, blurred by enlarging: something at every scale, as in a photo.
+    fn picture(width: u32, height: u32, seed: u64) -> image::RgbImage {
+        use rand::RngExt;
+        let mut rng = crate::rng::rng(seed, "picture", 0);
+        let patches = image::RgbImage::from_fn(12, 12, |_, _| image::Rgb(rng.random()));
+        image::imageops::resize(&patches, width, height, image::imageops::FilterType::Triangle)
+    }
+
+    fn encoded(image: &image::RgbImage, format: image::ImageFormat) -> Vec<u8> {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn hash_of(bytes: &[u8]) -> (u64, Vec<u8>) {
+        match inspect(bytes, &Limits::default()).outcome {
+            Outcome::Image { hash, thumbnail, .. } => (hash, thumbnail),
+            Outcome::Bad { reason, .. } => panic!("{reason}"),
+        }
+    }
+
+    #[test]
+    fn alike_pictures_have_alike_hashes() {
+        let (first, _) = hash_of(&encoded(&picture(300, 200, 1), image::ImageFormat::Png));
+        let (resaved, _) = hash_of(&encoded(&picture(240, 160, 1), image::ImageFormat::Jpeg));
+        let (other, thumbnail) = hash_of(&encoded(&picture(300, 200, 2), image::ImageFormat::Png));
+        assert!((first ^ resaved).count_ones() <= 4, "{}", (first ^ resaved).count_ones());
+        assert!((first ^ other).count_ones() > 12, "{}", (first ^ other).count_ones());
+        assert_eq!(thumbnail.len(), 256);
+    }
+
+    #[derive(Default)]
+    struct Memory(Mutex<BTreeMap<String, Inspection>>);
+    impl InspectionStore for Memory {
+        fn get(&self, sha256: &str) -> Option<Inspection> {
+            self.0.lock().unwrap().get(sha256).cloned()
+        }
+        fn put(&self, inspection: &Inspection) {
+            self.0.lock().unwrap().insert(inspection.sha256.clone(), inspection.clone());
+        }
+    }
+
+    fn dataset(files: &[(&str, Vec<u8>)]) -> (tempfile::TempDir, Dataset) {
+        let temp = tempfile::tempdir().unwrap();
+        let rows = files
+            .iter()
+            .map(|(name, bytes)| {
+                std::fs::write(temp.path().join(name), bytes).unwrap();
+                Row { path: temp.path().join(name), name: (*name).into(), class: "x".into(), split: Split::Train }
+            })
+            .collect();
+        let dataset = Dataset::assemble(temp.path().to_owned(), rows);
+        (temp, dataset)
+    }
+
+    #[test]
+    fn every_file_has_an_outcome_and_what_is_stored_is_not_decoded_again() {
+        let whole = encoded(&picture(40, 30, 1), image::ImageFormat::Png);
+        let (temp, mut dataset) = dataset(&[
+            ("a.png", whole.clone()),
+            ("b.png", whole[..whole.len() / 2].to_vec()),
+            ("c.txt", b"hello".to_vec()),
+            ("d.png", Vec::new()),
+        ]);
+        dataset.examples.push(dataset.examples[0].clone());
+        dataset.examples[4].path = temp.path().join("missing");
+        let limits = Limits { bytes: whole.len() as u64, ..Limits::default() };
+        std::fs::write(temp.path().join("d.png"), vec![0; limits.bytes as usize + 1]).unwrap();
+        let store = Memory::default();
+        let first = inspect_all(&dataset, &limits, &store, &Silent).unwrap();
+        let kinds: Vec<_> = first
+            .iter()
+            .map(|inspection| match &inspection.outcome {
+                Outcome::Image { width, height, format, .. } => format!("{width} {height} {format}"),
+                Outcome::Bad { kind, .. } => format!("{kind:?}"),
+            })
+            .collect();
+        assert_eq!(kinds, ["40 30 png", "Damaged", "NotAnImage", "TooLarge", "Unreadable"]);
+        assert_eq!(first[4].sha256, "");
+        assert_eq!(store.0.lock().unwrap().len(), 3);
+
+        // A marked memory shows that it is used, and an unsound one that it is not.
+        for stored in store.0.lock().unwrap().values_mut() {
+            match &mut stored.outcome {
+                Outcome::Image { hash, .. } => *hash = 42,
+                Outcome::Bad { kind, .. } => *kind = BadKind::TooLarge,
+            }
+        }
+        let second = inspect_all(&dataset, &limits, &store, &Silent).unwrap();
+        assert!(matches!(second[0].outcome, Outcome::Image { hash: 42, .. }));
+        assert_eq!(second[1..], first[1..]);
+    }
+
+    #[test]
+    fn an_inspection_survives_json() {
+        let inspection = inspect(&encoded(&picture(20, 20, 1), image::ImageFormat::Bmp), &Limits::default());
+        let text = serde_json::to_string(&inspection).unwrap();
+        assert_eq!(serde_json::from_str::<Inspection>(&text).unwrap(), inspection);
+    }
+
+    #[test]
+    fn an_interruption_is_heard() {
+        struct Stop;
+        impl Observer for Stop {
+            fn begin(&self, _: &str, _: u64, _: &str) {}
+            fn advance(&self, _: u64) {}
+            fn end(&self) {}
+            fn say(&self, _: &str) {}
+            fn interrupted(&self) -> bool {
+                true
+            }
+        }
+        let (_temp, dataset) = dataset(&[("a", vec![1])]);
+        let outcome = inspect_all(&dataset, &Limits::default(), &NoStore, &Stop);
+        assert!(matches!(outcome, Err(crate::error::Error::Interrupted)));
+    }
+}

@@ -1,0 +1,121 @@
+//! JPEG, strictly. The decoder behind the `image` crate fills what is missing with grey and reports success; a training
+//! set with half-grey pictures is worse than one without them. So the file is walked to its end marker first, and
+//! decoded in the decoder's strict mode.
+
+use std::borrow::Cow;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, GrayImage, RgbImage};
+use zune_core::bytestream::ZCursor;
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
+
+use super::image::{DecodeError, Limits, Pixels, check_size, flatten, one_line};
+
+/// Decodes a JPEG to upright RGB.
+///
+/// CMYK and YCCK are taken as inverted (as Adobe writes them, and as Pillow reads every one) and converted without a
+/// colour profile.
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
+    // Headers leniently: some cameras leave a few bytes between segments, which harms nothing.
+    let options = DecoderOptions::default().set_max_width(usize::MAX).set_max_height(usize::MAX).set_strict_mode(false);
+    let structure = walk(bytes);
+    let input = open_ended(bytes, &structure);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(input.as_ref()), options);
+    decoder.decode_headers().map_err(reason)?;
+    let (Some((width, height)), Some(space)) = (decoder.dimensions(), decoder.input_colorspace()) else {
+        return Err(DecodeError::Damaged("no header".to_owned()));
+    };
+    let components = space.num_components() as u64;
+    // A picture that comes in several scans is kept whole as 16-bit coefficients until its last scan.
+    let coefficients = if structure.scans == 1 { 0 } else { 2 * components };
+    let pixels = (width as u64).saturating_mul(height as u64);
+    check_size(width as u64, height as u64, pixels.saturating_mul(coefficients), limits)?;
+    if structure.end.is_none() {
+        return Err(DecodeError::Truncated("the file ends before the picture does".to_owned()));
+    }
+    let grey = match space {
+        ColorSpace::Luma => true,
+        ColorSpace::RGB | ColorSpace::YCbCr | ColorSpace::CMYK | ColorSpace::YCCK => false,
+        other => return Err(DecodeError::Unsupported(format!("a JPEG in the colour space {other:?}"))),
+    };
+
+    let out = if grey { ColorSpace::Luma } else { ColorSpace::RGB };
+    decoder.set_options(options.set_strict_mode(true).jpeg_set_out_colorspace(out));
+    let mut data = vec![0; width * height * out.num_components()];
+    decoder.decode_into(&mut data).map_err(reason)?;
+    let orientation =
+        decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif)).unwrap_or(Orientation::NoTransforms);
+
+    let (columns, rows) = (width as u32, height as u32);
+    let picture = if grey {
+        GrayImage::from_raw(columns, rows, data).map(DynamicImage::ImageLuma8)
+    } else {
+        RgbImage::from_raw(columns, rows, data).map(DynamicImage::ImageRgb8)
+    };
+    flatten(picture.ok_or_else(|| DecodeError::Damaged("fewer pixels than its header says".to_owned()))?, orientation)
+}
+
+/// What the markers of a file tell.
+struct Structure {
+    /// The number of scans.
+    scans: usize,
+    /// Whether it is progressive or of a rarer kind, rather than baseline.
+    progressive: bool,
+    /// Where the end marker stands, if there is one.
+    end: Option<usize>,
+}
+
+/// Zeros enough for the decoder to look ahead into, and too few to pass for a row of blocks.
+const AHEAD: usize = 64;
+
+/// Replaces a baseline picture's end marker by a few zeros.
+///
+/// At an end marker that comes too early the decoder makes up the rest and succeeds, strict or not; at the end of the
+/// bytes it fails, as it should. A whole picture needs neither.
+fn open_ended<'a>(bytes: &'a [u8], structure: &Structure) -> Cow<'a, [u8]> {
+    match structure.end {
+        Some(end) if !structure.progressive => Cow::Owned([&bytes[..end], &[0; AHEAD]].concat()),
+        _ => Cow::Borrowed(bytes),
+    }
+}
+
+/// Walks the markers from the first segment to the end of the image.
+fn walk(bytes: &[u8]) -> Structure {
+    let mut structure = Structure { scans: 0, progressive: false, end: None };
+    let mut at = 2;
+    // At every turn, look for the next marker: between segments it stands right here, in a scan somewhere ahead.
+    while let Some(offset) = bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == 0xFF)) {
+        at += offset + 1;
+        match bytes.get(at) {
+            // A stuffed zero (the byte 0xFF of a scan), a restart, a fill byte: no segment follows.
+            Some(0x00 | 0x01 | 0xD0..=0xD7) => at += 1,
+            Some(0xFF) => {}
+            Some(0xD9) => {
+                structure.end = Some(at - 1);
+                return structure;
+            }
+            Some(&marker) => {
+                let Some(&[high, low]) = bytes.get(at + 1..at + 3) else { return structure };
+                structure.scans += usize::from(marker == 0xDA);
+                structure.progressive |= (0xC2..=0xCF).contains(&marker) && !matches!(marker, 0xC4 | 0xC8 | 0xCC);
+                at += 1 + usize::from(u16::from_be_bytes([high, low]));
+            }
+            None => return structure,
+        }
+    }
+    structure
+}
+
+fn reason(problem: DecodeErrors) -> DecodeError {
+    match problem {
+        DecodeErrors::IllegalMagicBytes(_) => DecodeError::NotAnImage,
+        DecodeErrors::Unsupported(scheme) => DecodeError::Unsupported(one_line(&format!("{scheme:?}"))),
+        DecodeErrors::ExhaustedData | DecodeErrors::IoErrors(_) => {
+            DecodeError::Truncated("the file ends before the picture does".to_owned())
+        }
+        other => DecodeError::Damaged(one_line(&format!("{other:?}"))),
+    }
+}

@@ -1,0 +1,126 @@
+//! From files to labelled examples: reading a data set, decoding and preparing its pictures, and finding out, before
+//! any training, what is wrong with it.
+//!
+//! The order in which things happen: [`open`] lists the examples, [`inspect`] looks at every file once, [`audit`] says
+//! what is wrong and what is left out, [`split`] makes the folds, [`preprocess`] makes a network's input.
+//!
+//! Nothing here writes to a user's data, and no pixel is decoded before its picture's size has been checked.
+
+pub mod audit;
+pub mod augment;
+pub mod dataset;
+pub mod finding;
+pub mod folder;
+pub mod image;
+pub mod inspect;
+mod jpeg;
+pub mod near;
+pub mod preprocess;
+pub mod split;
+pub mod table;
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Problem, Result};
+
+pub use dataset::{Dataset, Example, Split};
+pub use finding::{Finding, FindingKind, Severity};
+
+/// File name endings that promise a picture, lower-case. Only a folder given for prediction is filtered by them: a
+/// training folder is listed whole, and the audit tells what is no picture.
+const ENDINGS: [&str; 11] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "dib", "tif", "tiff", "gif"];
+
+/// Reads a labelled data set: a folder of classes (see [`folder`]) or a CSV table (see [`table`]).
+///
+/// The findings are about the layout (empty folders, stray files); [`audit::audit`] takes them and adds its own.
+///
+/// # Errors
+/// [`Error::Data`] when the path does not exist or holds no data set of at least two classes.
+pub fn open(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
+    let metadata = std::fs::metadata(path).map_err(|source| missing(path, &source))?;
+    if metadata.is_dir() {
+        return folder::read(path);
+    }
+    if metadata.is_file() && ending(path).is_some_and(|ending| ["csv", "tsv"].contains(&ending.as_str())) {
+        return table::read(path);
+    }
+    Err(Error::Data(
+        Problem::new("this is no data set")
+            .expected("a folder with one folder of pictures per class, or a .csv with the columns path,label")
+            .found(if metadata.is_file() { "a file that is no .csv" } else { "neither a file nor a folder" })
+            .at(path),
+    ))
+}
+
+/// The pictures to predict: a file is itself, a folder every file below it whose name ends like a picture's, sorted.
+///
+/// Hidden files and folders are passed over. Links are followed; one that leads back to a folder above is not.
+///
+/// # Errors
+/// [`Error::Data`] when the path does not exist, or a folder holds no picture.
+pub fn images(path: &Path) -> Result<Vec<PathBuf>> {
+    let metadata = std::fs::metadata(path).map_err(|source| missing(path, &source))?;
+    if !metadata.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found: Vec<PathBuf> = walkdir::WalkDir::new(path)
+        .follow_links(true)
+        .into_iter()
+        .filter_entry(|entry| entry.depth() == 0 || !folder::is_litter(entry.file_name()))
+        .filter_map(|entry| entry.ok())
+        .filter(|entry| entry.file_type().is_file())
+        .map(walkdir::DirEntry::into_path)
+        .filter(|file| ending(file).is_some_and(|ending| ENDINGS.contains(&ending.as_str())))
+        .collect();
+    found.sort();
+    if found.is_empty() {
+        return Err(Error::Data(
+            Problem::new("the folder holds no pictures")
+                .expected(format!("files named .{}", ENDINGS.join(", .")))
+                .at(path),
+        ));
+    }
+    Ok(found)
+}
+
+fn missing(path: &Path, source: &std::io::Error) -> Error {
+    let what = match source.kind() {
+        std::io::ErrorKind::NotFound => "there is nothing at this path",
+        _ => "the path cannot be read",
+    };
+    Error::Data(Problem::new(what).found(source).at(path))
+}
+
+fn ending(path: &Path) -> Option<String> {
+    path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_of_a_folder_are_sorted_and_only_pictures() {
+        let temp = tempfile::tempdir().unwrap();
+        for name in ["b.JPG", "a.png", "notes.txt", ".hidden.png", "sub/c.tiff"] {
+            let path = temp.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"").unwrap();
+        }
+        let found = images(temp.path()).unwrap();
+        let names: Vec<_> =
+            found.iter().map(|path| path.strip_prefix(temp.path()).unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["a.png", "b.JPG", "sub/c.tiff"]);
+        assert_eq!(images(&temp.path().join("notes.txt")).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_is_missing_or_no_data_set_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        assert!(matches!(open(&temp.path().join("none")), Err(Error::Data(_))));
+        assert!(matches!(images(temp.path()), Err(Error::Data(_))));
+        let file = temp.path().join("a.png");
+        std::fs::write(&file, b"").unwrap();
+        assert!(matches!(open(&file), Err(Error::Data(_))));
+    }
+}

@@ -1,0 +1,266 @@
+//! What a base expects of its input: size, crop, channels, scale. It comes from the base's card and nowhere else.
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, IntoImageView, PixelType, ResizeAlg, ResizeError, ResizeOptions, Resizer};
+use serde::{Deserialize, Serialize};
+
+use super::image::Pixels;
+use crate::error::{Error, Problem, Result};
+use crate::files::sha256_hex;
+
+/// The largest height or width a base may ask for.
+const LARGEST: usize = 4096;
+
+/// The most pixels between the two passes of a resize, unless the other order would need more.
+const IN_BETWEEN: usize = 1 << 25;
+
+/// How a picture becomes a network's input.
+///
+/// ```
+/// use engraft::data::preprocess::{Interpolation, Preprocessing, Resize};
+/// let imagenet = Preprocessing {
+///     height: 224,
+///     width: 224,
+///     channels: 3,
+///     resize: Resize::ShortestSide(256),
+///     interpolation: Interpolation::Bilinear,
+///     mean: vec![0.485, 0.456, 0.406],
+///     std: vec![0.229, 0.224, 0.225],
+/// };
+/// assert!(imagenet.validate().is_ok());
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocessing {
+    /// Rows of the input.
+    pub height: usize,
+    /// Columns of the input.
+    pub width: usize,
+    /// 1 (grey) or 3 (red, green, blue).
+    pub channels: usize,
+    /// How the picture is fitted.
+    pub resize: Resize,
+    /// How pixels in between are computed.
+    pub interpolation: Interpolation,
+    /// Subtracted per channel, where a byte `b` counts as `b / 255`.
+    pub mean: Vec<f64>,
+    /// Divided by per channel, in the same unit.
+    pub std: Vec<f64>,
+}
+
+/// How a picture of any shape is fitted into the input's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Resize {
+    /// Straight to height and width, whatever that does to the proportions.
+    Stretch,
+    /// The shorter side to this many pixels, proportions kept, then the centre is cut out (torchvision's `Resize` and
+    /// `CenterCrop`). Not smaller than height or width.
+    ShortestSide(usize),
+}
+
+/// How pixels in between are computed. All but the last widen with the reduction, as Pillow does (antialiasing).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interpolation {
+    /// Triangle filter.
+    Bilinear,
+    /// Cubic filter, a = -0.5.
+    Bicubic,
+    /// The nearest pixel.
+    Nearest,
+}
+
+/// A picture in a network's size, not yet scaled: bytes of shape `[height, width, channels]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// 1 or 3.
+    pub channels: usize,
+    /// Shape `[height, width, channels]`.
+    pub data: Vec<u8>,
+}
+
+impl Preprocessing {
+    /// Whether the numbers make sense together.
+    ///
+    /// # Errors
+    /// [`Error::Weights`], because these numbers come with a base.
+    pub fn validate(&self) -> Result<()> {
+        let refuse = |what: &str, expected: String, found: String| {
+            Err(Error::Weights(Problem::new(what).expected(expected).found(found).at("preprocessing")))
+        };
+        for (what, side) in [("height", self.height), ("width", self.width)] {
+            if !(1..=LARGEST).contains(&side) {
+                return refuse(&format!("the {what} makes no sense"), format!("1 to {LARGEST}"), side.to_string());
+            }
+        }
+        if !matches!(self.channels, 1 | 3) {
+            return refuse("the number of channels makes no sense", "1 or 3".to_owned(), self.channels.to_string());
+        }
+        let least = self.height.max(self.width);
+        if let Resize::ShortestSide(side) = self.resize
+            && !(least..=LARGEST).contains(&side)
+        {
+            let expected = format!("{least} (the larger of height and width) to {LARGEST}");
+            return refuse("the shortest side does not fit the crop", expected, side.to_string());
+        }
+        for (what, values) in [("mean", &self.mean), ("std", &self.std)] {
+            if values.len() != self.channels {
+                let expected = format!("{} values, one per channel", self.channels);
+                return refuse(&format!("the {what} does not fit the channels"), expected, values.len().to_string());
+            }
+            if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+                return refuse(&format!("the {what} is no number"), "finite numbers".to_owned(), value.to_string());
+            }
+        }
+        if let Some(value) = self.std.iter().find(|value| **value < 1e-6) {
+            return refuse("the std is too small to divide by", "at least 0.000001".to_owned(), value.to_string());
+        }
+        Ok(())
+    }
+
+    /// Fits a picture: channels first, then the size. Bytes of shape `[height, width, channels]`.
+    ///
+    /// What lies outside the centre is not computed, so that a picture of any proportions costs little memory; the
+    /// filter still sees the pixels beside the cut, so that the result is that of resizing first and cutting after.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for a picture without pixels or with the wrong number of bytes.
+    pub fn prepare(&self, pixels: &Pixels) -> Result<Prepared> {
+        let converted;
+        let source = match (self.channels, pixels.channels) {
+            (1, 3) => {
+                converted = pixels.grey();
+                converted.as_slice()
+            }
+            (3, 1) => {
+                converted = pixels.rgb();
+                converted.as_slice()
+            }
+            _ => pixels.data.as_slice(),
+        };
+        let kind = if self.channels == 1 { PixelType::U8 } else { PixelType::U8x3 };
+        let refuse = |found: String| {
+            let size = format!("{} x {}", pixels.width, pixels.height);
+            Error::Data(Problem::new("a picture cannot be resized").expected(size).found(found))
+        };
+        if pixels.width == 0 || pixels.height == 0 {
+            return Err(refuse("no pixels".to_owned()));
+        }
+        let image = ImageRef::new(pixels.width as u32, pixels.height as u32, source, kind)
+            .map_err(|problem| refuse(problem.to_string()))?;
+        let out = self.fit(&image).map_err(|problem| refuse(problem.to_string()))?;
+        Ok(Prepared { height: self.height, width: self.width, channels: self.channels, data: out.into_vec() })
+    }
+
+    /// Resizes the wanted part in two passes, across and then down, as Pillow does: the bytes in between are rounded,
+    /// so the order shows in the result.
+    ///
+    /// The passes are made by hand also because `fast_image_resize` 6.1 reads out of bounds when one call both crops
+    /// and resizes along both axes with a cubic filter whose first centre falls on a pixel.
+    fn fit(&self, image: &ImageRef) -> std::result::Result<Image<'static>, ResizeError> {
+        let (columns, rows) = (image.width() as usize, image.height() as usize);
+        let (left, across) = self.window(columns, rows, self.width);
+        let (top, down) = self.window(rows, columns, self.height);
+        let (filter, radius) = match self.interpolation {
+            Interpolation::Bilinear => (FilterType::Bilinear, 1.0),
+            Interpolation::Bicubic => (FilterType::CatmullRom, 2.0),
+            Interpolation::Nearest => {
+                let window = (left, top, across, down);
+                return pass(image, (self.width, self.height), ResizeAlg::Nearest, window);
+            }
+        };
+        let algorithm = ResizeAlg::Convolution(filter);
+        let (first_row, row_count) = needed(top, down, self.height, radius, rows);
+        let (first_column, column_count) = needed(left, across, self.width, radius, columns);
+        // A very tall picture takes the other order: the bytes may differ by a level, but they fit in memory.
+        if row_count * self.width <= IN_BETWEEN || row_count * self.width <= column_count * self.height {
+            let window = (left, first_row as f64, across, row_count as f64);
+            let between = pass(image, (self.width, row_count), algorithm, window)?;
+            let window = (0.0, top - first_row as f64, self.width as f64, down);
+            pass(&between, (self.width, self.height), algorithm, window)
+        } else {
+            let window = (first_column as f64, top, column_count as f64, down);
+            let between = pass(image, (column_count, self.height), algorithm, window)?;
+            let window = (left - first_column as f64, 0.0, across, self.height as f64);
+            pass(&between, (self.width, self.height), algorithm, window)
+        }
+    }
+
+    /// Along one side of length `side` (the other is `other`): where the part of the source begins that becomes the
+    /// `wanted` output pixels, and how long it is.
+    fn window(&self, side: usize, other: usize, wanted: usize) -> (f64, f64) {
+        match self.resize {
+            Resize::Stretch => (0.0, side as f64),
+            Resize::ShortestSide(shortest) => {
+                // torchvision: the longer side becomes int(size * long / short).
+                let resized = if side <= other { shortest } else { shortest.saturating_mul(side) / other };
+                // torchvision: int(round(margin / 2.0)), and Python rounds a half to the even neighbour.
+                let margin = resized.saturating_sub(wanted);
+                let offset = margin / 2 + usize::from(margin % 4 == 3);
+                let scale = side as f64 / resized as f64;
+                let begin = offset as f64 * scale;
+                (begin, (wanted as f64 * scale).min(side as f64 - begin))
+            }
+        }
+    }
+
+    /// Scales prepared bytes `[height, width, channels]` to a network's input in the same order:
+    /// `(byte / 255 - mean) / std`, computed in double precision and rounded once.
+    pub fn normalise(&self, prepared: &[u8]) -> Vec<f32> {
+        let tables: Vec<[f32; 256]> = self.mean.iter().zip(&self.std).map(|(&mean, &std)| table(mean, std)).collect();
+        let mut out = Vec::with_capacity(prepared.len());
+        match tables.as_slice() {
+            [grey] => out.extend(prepared.iter().map(|&byte| grey[usize::from(byte)])),
+            tables => {
+                for pixel in prepared.chunks(tables.len().max(1)) {
+                    out.extend(pixel.iter().zip(tables).map(|(&byte, table)| table[usize::from(byte)]));
+                }
+            }
+        }
+        out
+    }
+
+    /// SHA-256 of the settings, for cache keys: of their JSON with the fields in the order of the struct.
+    pub fn fingerprint(&self) -> String {
+        // Numbers, names and lists of numbers always serialise.
+        sha256_hex(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+/// Resizes a window (left, top, width, height) of `source` to `width` by `height` pixels.
+fn pass(
+    source: &impl IntoImageView,
+    (width, height): (usize, usize),
+    algorithm: ResizeAlg,
+    (left, top, across, down): (f64, f64, f64, f64),
+) -> std::result::Result<Image<'static>, ResizeError> {
+    let kind = source.pixel_type().ok_or(ResizeError::PixelTypesAreDifferent)?;
+    let mut out = Image::new(width as u32, height as u32, kind);
+    let options = ResizeOptions::new().resize_alg(algorithm).crop(left, top, across, down);
+    Resizer::new().resize(source, &mut out, &options)?;
+    Ok(out)
+}
+
+/// The source pixels that the filter sees: the first and how many, with one to spare on either side.
+fn needed(begin: f64, length: f64, wanted: usize, radius: f64, side: usize) -> (usize, usize) {
+    let reach = radius * (length / wanted as f64).max(1.0) + 1.0;
+    let first = (begin - reach).max(0.0) as usize;
+    let last = ((begin + length + reach).ceil() as usize).min(side);
+    (first, last - first)
+}
+
+/// The scaled value of every byte. In units of the byte, so that a mean of 128/255 and a std of 128/255 give exactly
+/// `(byte - 128) / 128`.
+fn table(mean: f64, std: f64) -> [f32; 256] {
+    let (mean, std) = (mean * 255.0, std * 255.0);
+    std::array::from_fn(|byte| ((byte as f64 - mean) / std) as f32)
+}
+
+#[cfg(test)]
+#[path = "preprocess_tests.rs"]
+mod tests;

@@ -1,0 +1,245 @@
+//! How far a number can be trusted: intervals at 95 %.
+
+use rand::Rng;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Problem, Result};
+use crate::rng::rng;
+
+/// The two-sided 95 % quantile of the standard normal distribution.
+pub const Z: f64 = 1.959_963_984_540_054;
+
+/// Resamples of the bootstrap while there are at most [`FULL_BOOTSTRAP_EXAMPLES`] examples.
+pub const RESAMPLES: usize = 2000;
+
+/// Above this many examples the number of resamples falls so that the time stays bounded.
+pub const FULL_BOOTSTRAP_EXAMPLES: usize = 20_000;
+
+/// A measured number and its 95 % interval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The number as measured.
+    pub mean: f64,
+    /// Lower end of the 95 % interval.
+    pub low: f64,
+    /// Upper end of the 95 % interval.
+    pub high: f64,
+    /// Number of examples behind it.
+    pub n: usize,
+    /// How the number and its interval were made, in words.
+    pub how: String,
+}
+
+/// Wilson's score interval for `successes` of `n` (Wilson, 1927), 95 %:
+/// `(p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n)`. `n = 0` gives the interval from 0 to 1.
+pub fn wilson(successes: usize, n: usize) -> (f64, f64) {
+    if n == 0 {
+        return (0.0, 1.0);
+    }
+    let (n, p) = (n as f64, successes as f64 / n as f64);
+    let z2 = Z * Z;
+    let centre = p + z2 / (2.0 * n);
+    let half = Z * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + z2 / n;
+    // At 0 and at n one end is exactly the measured share; rounding may put it a hair to the wrong side.
+    (((centre - half) / scale).clamp(0.0, p), ((centre + half) / scale).clamp(p, 1.0))
+}
+
+/// How many resamples the bootstrap draws for `n` examples: [`RESAMPLES`], and above
+/// [`FULL_BOOTSTRAP_EXAMPLES`] examples as many fewer as there are more examples, but at least 200.
+pub fn resamples(n: usize) -> usize {
+    if n <= FULL_BOOTSTRAP_EXAMPLES { RESAMPLES } else { (RESAMPLES * FULL_BOOTSTRAP_EXAMPLES / n).max(200) }
+}
+
+/// The percentile bootstrap (Efron, 1979) of `M` statistics at once: 95 % intervals `(low, high)`.
+///
+/// `statistic` gets how often each of the `n` examples was drawn (multinomial counts that sum to `n`) and returns
+/// the `M` statistics of that resample. Resample `b` draws from the stream `(seed, "bootstrap", b)`, so that the
+/// result does not depend on threads. An interval is widened to hold the measured value `measured[m]` where the
+/// statistic is biased under resampling (as the ECE is). Statistics that are NaN on a resample are left out of it.
+pub fn bootstrap<const M: usize>(
+    n: usize,
+    seed: u64,
+    measured: &[f64; M],
+    statistic: impl Fn(&[u32]) -> [f64; M] + Sync,
+) -> [(f64, f64); M] {
+    let draws: Vec<[f64; M]> = (0..resamples(n))
+        .into_par_iter()
+        .map_init(
+            || vec![0u32; n],
+            |counts, step| {
+                counts.fill(0);
+                let mut stream = rng(seed, "bootstrap", step as u64);
+                for _ in 0..n {
+                    // Multiply and shift: the bias is below n / 2^32.
+                    counts[((u64::from(stream.next_u32()) * n as u64) >> 32) as usize] += 1;
+                }
+                statistic(counts)
+            },
+        )
+        .collect();
+    std::array::from_fn(|m| {
+        let mut values: Vec<f64> = draws.iter().map(|draw| draw[m]).filter(|value| !value.is_nan()).collect();
+        if values.is_empty() {
+            return (measured[m], measured[m]);
+        }
+        values.sort_unstable_by(f64::total_cmp);
+        (quantile(&values, 0.025).min(measured[m]), quantile(&values, 0.975).max(measured[m]))
+    })
+}
+
+/// The quantile `q` of sorted values, linear between neighbours (Hyndman and Fan's type 7, as numpy).
+fn quantile(sorted: &[f64], q: f64) -> f64 {
+    let at = q * (sorted.len() - 1) as f64;
+    let (below, share) = (at.floor() as usize, at.fract());
+    let above = (below + 1).min(sorted.len() - 1);
+    sorted[below] + share * (sorted[above] - sorted[below])
+}
+
+/// The difference of two accuracies measured on the same examples, and what it means.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Paired {
+    /// Accuracy of the candidate minus accuracy of the reference.
+    pub difference: f64,
+    /// Lower end of the 95 % interval.
+    pub low: f64,
+    /// Upper end of the 95 % interval.
+    pub high: f64,
+    /// Number of examples.
+    pub n: usize,
+    /// How it was made, in words.
+    pub how: String,
+    /// "positive transfer", "no measurable transfer" or "negative transfer".
+    pub verdict: String,
+}
+
+/// Compares a candidate with a reference on the same examples: the adjusted Wald interval for paired proportions
+/// (Bonett and Price, 2012, "Adjusted Wald confidence interval for a difference of binomial proportions based on
+/// paired data", J. Educ. Behav. Stat. 37).
+///
+/// With `b` examples that only the candidate got right and `c` that only the reference got right,
+/// `p = (b+1)/(n+2)`, `q = (c+1)/(n+2)`, the interval is `p - q ± z sqrt((p + q - (p-q)²) / (n+2))`.
+/// The reported difference is the plain one, `(b - c) / n`. The verdict is "positive transfer" when the whole
+/// interval lies above zero, "negative transfer" when below, else "no measurable transfer".
+pub fn paired_difference(candidate: &[bool], reference: &[bool]) -> Result<Paired> {
+    if candidate.len() != reference.len() || candidate.is_empty() {
+        return Err(Error::Data(
+            Problem::new("two results can be compared on the same examples only")
+                .expected("as many answers of the one as of the other, at least one")
+                .found(format!("{} and {}", candidate.len(), reference.len())),
+        ));
+    }
+    let count = |mine: bool, theirs: bool| {
+        candidate.iter().zip(reference).filter(|&(&a, &b)| a == mine && b == theirs).count() as f64
+    };
+    let (n, b, c) = (candidate.len() as f64, count(true, false), count(false, true));
+    let (p, q) = ((b + 1.0) / (n + 2.0), (c + 1.0) / (n + 2.0));
+    let half = Z * ((p + q - (p - q).powi(2)) / (n + 2.0)).sqrt();
+    let difference = (b - c) / n;
+    let (low, high) = ((p - q - half).max(-1.0), (p - q + half).min(1.0));
+    let verdict = if low > 0.0 {
+        "positive transfer"
+    } else if high < 0.0 {
+        "negative transfer"
+    } else {
+        "no measurable transfer"
+    };
+    Ok(Paired {
+        difference,
+        low,
+        high,
+        n: candidate.len(),
+        how: "difference of accuracies on the same examples; adjusted Wald interval (Bonett and Price 2012), 95 %"
+            .into(),
+        verdict: verdict.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn wilson_agrees_with_scipy() {
+        // scipy.stats.binomtest(k, n).proportion_ci(method="wilson"), scipy 1.17.1.
+        for (k, n, low, high) in WILSON {
+            let (l, h) = wilson(k, n);
+            assert!((l - low).abs() < 1e-12 && (h - high).abs() < 1e-12, "{k} of {n}: {l} {h}");
+        }
+        assert_eq!(wilson(0, 0), (0.0, 1.0));
+    }
+    const WILSON: [(usize, usize, f64, f64); 4] = [
+        (8, 10, 0.490_162_471_536_641_8, 0.943_317_848_545_624_8),
+        (0, 20, 0.0, 0.161_125_158_052_819_35),
+        (97, 100, 0.915_480_635_709_447_2, 0.989_745_475_975_996_1),
+        (20, 20, 0.838_874_841_947_180_8, 1.0),
+    ];
+
+    #[test]
+    fn the_bootstrap_of_a_mean_agrees_with_theory() {
+        let n = 400;
+        let values: Vec<f64> = (0..n).map(|i| i as f64 / n as f64).collect();
+        let mean = values.iter().sum::<f64>() / n as f64;
+        let [(low, high)] = bootstrap(n, 1, &[mean], |counts| {
+            [counts.iter().zip(&values).map(|(&c, v)| f64::from(c) * v).sum::<f64>() / n as f64]
+        });
+        let standard_error = (1.0 / 12.0f64).sqrt() / (n as f64).sqrt();
+        assert!((high - mean - Z * standard_error).abs() < 0.15 * standard_error, "{low} {high}");
+        assert!((mean - low - Z * standard_error).abs() < 0.15 * standard_error, "{low} {high}");
+    }
+
+    #[test]
+    fn the_bootstrap_does_not_depend_on_threads() {
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| bootstrap(50, 3, &[0.5], |counts| [f64::from(counts[7]) + 0.25 * f64::from(counts[8])]))
+        };
+        assert_eq!(run(1), run(3));
+    }
+
+    #[test]
+    fn large_samples_are_resampled_less_often() {
+        assert_eq!((resamples(20_000), resamples(100_000), resamples(10_000_000)), (2000, 400, 200));
+    }
+
+    #[test]
+    fn a_pair_is_judged_by_its_interval() {
+        let answers = |right: usize| (0..100).map(|i| i < right).collect::<Vec<_>>();
+        assert_eq!(paired_difference(&answers(90), &answers(60)).unwrap().verdict, "positive transfer");
+        assert_eq!(paired_difference(&answers(60), &answers(90)).unwrap().verdict, "negative transfer");
+        assert_eq!(paired_difference(&answers(90), &answers(89)).unwrap().verdict, "no measurable transfer");
+        assert!(paired_difference(&[true], &[]).is_err());
+        assert!(paired_difference(&[], &[]).is_err());
+        // By hand: b = 1, c = 9, n = 50: p = 2/52, q = 10/52, half = 1.96 sqrt((12/52 - (8/52)^2)/52).
+        let reference: Vec<bool> = (0..50).map(|i| i < 39).collect();
+        let candidate: Vec<bool> = (0..50).map(|i| (9..40).contains(&i)).collect();
+        let paired = paired_difference(&candidate, &reference).unwrap();
+        assert!((paired.difference + 0.16).abs() < 1e-12);
+        let half = Z * ((12.0 / 52.0 - (8.0f64 / 52.0).powi(2)) / 52.0).sqrt();
+        assert!((paired.low - (-8.0 / 52.0 - half)).abs() < 1e-12);
+        assert!((paired.high - (-8.0 / 52.0 + half)).abs() < 1e-12);
+    }
+
+    proptest! {
+        #[test]
+        fn an_interval_holds_the_share_it_is_for(n in 1usize..5000, share in 0.0f64..=1.0) {
+            let successes = (share * n as f64).round() as usize;
+            let (low, high) = wilson(successes, n);
+            let p = successes as f64 / n as f64;
+            prop_assert!(0.0 <= low && low <= p && p <= high && high <= 1.0);
+        }
+
+        #[test]
+        fn swapping_the_pair_turns_the_interval_round(
+            pairs in proptest::collection::vec((any::<bool>(), any::<bool>()), 1..80),
+        ) {
+            let (a, b): (Vec<bool>, Vec<bool>) = pairs.into_iter().unzip();
+            let one = paired_difference(&a, &b).unwrap();
+            let other = paired_difference(&b, &a).unwrap();
+            prop_assert!((one.low + other.high).abs() < 1e-12);
+            prop_assert!(one.low <= one.difference + 1e-12 && one.difference <= one.high + 1e-12);
+        }
+    }
+}

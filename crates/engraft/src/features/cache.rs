@@ -1,0 +1,286 @@
+//! Rows on disk, filed by what they mean and by the content they were computed from.
+//!
+//! `CACHE/features/SPACE/CHECKSUM.rows`, one file for each shard of rows: a magic word, the number of columns and rows,
+//! the SHA-256 of each picture, the rows as f32, and the SHA-256 of all that. A file that does not hold what its
+//! checksum says is dropped and its rows are computed again.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::error::Result;
+use crate::files;
+use crate::progress::Observer;
+
+const MAGIC: &[u8; 8] = b"ENGRROW1";
+
+/// A folder of cached rows with a limit on its size.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    folder: PathBuf,
+    limit: u64,
+}
+
+/// What a cache holds.
+#[derive(Debug, Clone, Serialize)]
+pub struct CacheSummary {
+    /// Where it is.
+    pub folder: String,
+    /// Bytes it may hold.
+    pub limit: u64,
+    /// Bytes it holds.
+    pub bytes: u64,
+    /// Its spaces: one for each base, preprocessing and cut.
+    pub spaces: Vec<SpaceSummary>,
+}
+
+/// The rows of one base, preprocessing and cut.
+#[derive(Debug, Clone, Serialize)]
+pub struct SpaceSummary {
+    /// Its identity.
+    pub id: String,
+    /// Number of files.
+    pub files: usize,
+    /// Bytes on disk.
+    pub bytes: u64,
+}
+
+impl Cache {
+    /// The default limit: 4 GiB.
+    pub const LIMIT: u64 = 4 << 30;
+
+    /// A cache in `folder` of at most `limit` bytes.
+    pub fn new(folder: PathBuf, limit: u64) -> Self {
+        Self { folder, limit }
+    }
+
+    /// Where the user's caches live: `$ENGRAFT_CACHE`, `$XDG_CACHE_HOME/engraft`, `~/.cache/engraft`.
+    pub fn default_folder() -> Option<PathBuf> {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        set("ENGRAFT_CACHE")
+            .or_else(|| set("XDG_CACHE_HOME").map(|folder| folder.join("engraft")))
+            .or_else(|| set("HOME").map(|folder| folder.join(".cache/engraft")))
+    }
+
+    /// The folder itself.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn space(&self, id: &str, columns: usize) -> Space {
+        Space { folder: self.folder.join("features").join(&id[..32.min(id.len())]), columns }
+    }
+
+    fn shards(&self) -> Vec<(PathBuf, u64, SystemTime)> {
+        let mut all = Vec::new();
+        for space in entries(&self.folder.join("features")) {
+            for file in entries(&space) {
+                if let Ok(metadata) = fs::metadata(&file) {
+                    let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                    all.push((file, metadata.len(), used));
+                }
+            }
+        }
+        all
+    }
+
+    /// What is there.
+    pub fn summary(&self) -> CacheSummary {
+        let mut spaces: Vec<SpaceSummary> = Vec::new();
+        for (file, bytes, _) in self.shards() {
+            let id = file.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+            match spaces.iter_mut().find(|space| space.id == id) {
+                Some(space) => {
+                    space.files += 1;
+                    space.bytes += bytes;
+                }
+                None => spaces.push(SpaceSummary { id, files: 1, bytes }),
+            }
+        }
+        spaces.sort_by(|a, b| a.id.cmp(&b.id));
+        let bytes = spaces.iter().map(|space| space.bytes).sum();
+        CacheSummary { folder: self.folder.display().to_string(), limit: self.limit, bytes, spaces }
+    }
+
+    /// Removes everything; the bytes freed.
+    pub fn clear(&self) -> Result<u64> {
+        self.shrink_to(0)
+    }
+
+    /// Drops what was used longest ago until the limit holds; the bytes freed.
+    pub fn trim(&self) -> Result<u64> {
+        self.shrink_to(self.limit)
+    }
+
+    fn shrink_to(&self, limit: u64) -> Result<u64> {
+        let mut shards = self.shards();
+        shards.sort_by(|a, b| (a.2, &a.0).cmp(&(b.2, &b.0)));
+        let mut left: u64 = shards.iter().map(|(_, bytes, _)| bytes).sum();
+        let mut freed = 0;
+        for (file, bytes, _) in shards {
+            if left <= limit {
+                break;
+            }
+            files::remove_file(&file)?;
+            left -= bytes;
+            freed += bytes;
+        }
+        Ok(freed)
+    }
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<PathBuf> = fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
+    entries.sort();
+    entries
+}
+
+/// The files of one space.
+pub(crate) struct Space {
+    folder: PathBuf,
+    columns: usize,
+}
+
+impl Space {
+    /// Every row that is there and whole, by the SHA-256 of its picture.
+    pub(crate) fn load(&self, observer: &dyn Observer) -> Result<HashMap<String, Vec<f32>>> {
+        let mut rows = HashMap::new();
+        for file in entries(&self.folder) {
+            if file.extension().is_none_or(|ending| ending != "rows") {
+                continue;
+            }
+            match fs::read(&file).ok().and_then(|bytes| parse(&bytes, self.columns)) {
+                Some(shard) => {
+                    files::touch(&file);
+                    rows.extend(shard);
+                }
+                None => {
+                    observer.say(&format!("a damaged cache file is dropped and computed again: {}", file.display()));
+                    files::remove_file(&file)?;
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Writes a shard of rows.
+    pub(crate) fn store(&self, rows: &[(String, Vec<f32>)]) -> Result<()> {
+        let bytes = serialise(rows, self.columns);
+        let name = files::hex(&bytes[bytes.len() - 32..][..16]);
+        files::write_atomic(&self.folder.join(format!("{name}.rows")), &bytes)
+    }
+}
+
+fn serialise(rows: &[(String, Vec<f32>)], columns: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64 + rows.len() * (32 + columns * 4));
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&(columns as u64).to_le_bytes());
+    bytes.extend_from_slice(&(rows.len() as u64).to_le_bytes());
+    for (key, _) in rows {
+        bytes.extend((0..32).map(|i| u8::from_str_radix(&key[2 * i..2 * i + 2], 16).unwrap_or(0)));
+    }
+    for (_, row) in rows {
+        bytes.extend(row.iter().flat_map(|value| value.to_le_bytes()));
+    }
+    let checksum = Sha256::digest(&bytes);
+    bytes.extend_from_slice(&checksum);
+    bytes
+}
+
+fn parse(bytes: &[u8], columns: usize) -> Option<Vec<(String, Vec<f32>)>> {
+    let (body, checksum) = bytes.split_last_chunk::<32>()?;
+    if Sha256::digest(body).as_slice() != checksum {
+        return None;
+    }
+    let rest = body.strip_prefix(MAGIC)?;
+    let (width, rest) = rest.split_first_chunk::<8>()?;
+    let (count, rest) = rest.split_first_chunk::<8>()?;
+    let count = usize::try_from(u64::from_le_bytes(*count)).ok()?;
+    if u64::from_le_bytes(*width) != columns as u64 || rest.len() != count.checked_mul(32 + columns * 4)? {
+        return None;
+    }
+    let (keys, values) = rest.split_at(count * 32);
+    let row = |chunk: &[u8]| chunk.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    Some(keys.chunks_exact(32).map(files::hex).zip(values.chunks_exact(columns * 4).map(row)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+
+    fn rows(count: usize) -> Vec<(String, Vec<f32>)> {
+        (0..count).map(|i| (files::sha256_hex(&[i as u8]), vec![i as f32, -0.5, f32::MIN_POSITIVE])).collect()
+    }
+
+    #[test]
+    fn rows_come_back_to_the_bit() {
+        let temp = tempfile::tempdir().unwrap();
+        let cache = Cache::new(temp.path().into(), Cache::LIMIT);
+        let space = cache.space("abc", 3);
+        space.store(&rows(10)).unwrap();
+        assert_eq!(space.load(&Silent).unwrap(), rows(10).into_iter().collect());
+        assert_eq!(cache.summary().spaces[0].files, 1);
+        assert!(cache.clear().unwrap() > 0);
+        assert_eq!(cache.summary().bytes, 0);
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_is_found() {
+        let bytes = serialise(&rows(3), 3);
+        assert!(parse(&bytes, 3).is_some());
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            assert!(parse(&damaged, 3).is_none(), "byte {at}");
+        }
+        assert!(parse(&bytes[..bytes.len() - 1], 3).is_none());
+        assert!(parse(&bytes, 4).is_none());
+    }
+
+    #[test]
+    fn a_damaged_file_is_dropped_and_said() {
+        struct Listen(std::sync::Mutex<Vec<String>>);
+        impl Observer for Listen {
+            fn begin(&self, _: &str, _: u64, _: &str) {}
+            fn advance(&self, _: u64) {}
+            fn end(&self) {}
+            fn say(&self, line: &str) {
+                self.0.lock().unwrap().push(line.into());
+            }
+            fn interrupted(&self) -> bool {
+                false
+            }
+        }
+        let temp = tempfile::tempdir().unwrap();
+        let space = Cache::new(temp.path().into(), Cache::LIMIT).space("abc", 3);
+        space.store(&rows(2)).unwrap();
+        let file = entries(&space.folder).remove(0);
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[40] ^= 4;
+        files::remove_file(&file).unwrap();
+        files::write_atomic(&file, &bytes).unwrap();
+        let listen = Listen(std::sync::Mutex::default());
+        assert!(space.load(&listen).unwrap().is_empty());
+        assert!(listen.0.lock().unwrap()[0].contains("damaged"));
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn what_was_used_longest_ago_goes_first() {
+        let temp = tempfile::tempdir().unwrap();
+        let cache = Cache::new(temp.path().into(), 300);
+        let space = cache.space("abc", 3);
+        for part in rows(6).chunks(2) {
+            space.store(part).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert!(cache.trim().unwrap() > 0);
+        assert!(cache.summary().bytes <= 300);
+        assert!(space.load(&Silent).unwrap().contains_key(&rows(6)[5].0), "the newest stays");
+    }
+}

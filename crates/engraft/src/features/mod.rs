@@ -1,0 +1,16 @@
+//! Features of pictures: extraction by a frozen base, and the cache that makes the second time free.
+//!
+//! Never here: a feature that depends on which pictures ran beside it, a cached value that is believed without its
+//! checksum.
+
+mod cache;
+mod extract;
+mod inspections;
+mod matrix;
+
+
+pub use cache::{Cache, CacheSummary, SpaceSummary};
+pub use extract::{Extractor, extract};
+pub use inspections::Inspections;
+pub use matrix::Features;
+

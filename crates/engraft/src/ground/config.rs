@@ -1,0 +1,196 @@
+//! The settings of each command, as they stand in a configuration file and in a run's `run.toml`.
+//!
+//! A settings type has a default for every field, refuses fields that it does not know, and is saved whole with what
+//! it led to.
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Problem, Result};
+
+/// Settings of `engraft fit`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Fit {
+    /// The labelled pictures: a folder, or a CSV with `path,label`.
+    pub data: PathBuf,
+    /// The pretrained base: the name of an embedded one, or a weights file.
+    pub base: String,
+    /// The card of the base, where it is not beside the weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub card: Option<PathBuf>,
+    /// How much of the base is retrained. `head` alone for now: a linear probe on frozen features.
+    pub depth: Depth,
+    /// Folds of the cross-validation.
+    pub folds: usize,
+    /// Seed of everything that is drawn.
+    pub seed: u64,
+    /// Weighs classes by the inverse of their frequency.
+    pub balanced: bool,
+    /// Error rate that answered questions may have; less sure answers become "unsure".
+    pub max_error: f64,
+    /// Makes findings of the audit that are errors or warnings fatal.
+    pub strict: bool,
+    /// What the from-scratch control may cost, in units of 10^12 multiply-adds; 0 leaves it out.
+    pub control_budget: f64,
+    /// Where to compute.
+    pub device: Device,
+}
+
+impl Default for Fit {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::new(),
+            base: "glyphs".into(),
+            card: None,
+            depth: Depth::Head,
+            folds: 5,
+            seed: 0,
+            balanced: false,
+            max_error: 0.05,
+            strict: false,
+            control_budget: 0.5,
+            device: Device::Cpu,
+        }
+    }
+}
+
+/// How much of the base is retrained.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Depth {
+    /// Nothing: a new head on frozen features.
+    #[default]
+    Head,
+}
+
+/// Where to compute.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+}
+
+/// Settings of `engraft pretrain`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Pretrain {
+    /// The labelled pictures.
+    pub data: PathBuf,
+    /// How the base learns.
+    pub method: Method,
+    /// The network.
+    pub arch: String,
+    /// The name of the base in its card.
+    pub id: String,
+    /// What the base is, for its card.
+    pub description: String,
+    /// The licence of the base, for its card.
+    pub licence: String,
+    /// Where the base comes from, for its card.
+    pub source: String,
+    /// Rows and columns of the input; 0 for the architecture's usual size.
+    pub size: usize,
+    /// Passes over the pictures.
+    pub epochs: u64,
+    /// Pictures in a step.
+    pub batch_size: usize,
+    /// What moves the weights.
+    pub optimiser: String,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// Share of the steps in which the rate rises.
+    pub warmup: f64,
+    /// Pull of weights towards zero.
+    pub weight_decay: f64,
+    /// Share of each label given to all classes alike.
+    pub label_smoothing: f64,
+    /// Largest random shift, as a share of the picture.
+    pub shift: f32,
+    /// Mirrors half of the pictures.
+    pub flip: bool,
+    /// Largest random rotation, in degrees.
+    pub rotate: f32,
+    /// Largest random change of size, as a share.
+    pub zoom: f32,
+    /// Share of the pictures held out to measure on, where the data has no `val/`.
+    pub holdout: f64,
+    /// Writes the weights as 16-bit floats.
+    pub half: bool,
+    /// Seed of everything that is drawn.
+    pub seed: u64,
+    /// Makes findings of the audit that are errors or warnings fatal.
+    pub strict: bool,
+}
+
+impl Default for Pretrain {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::new(),
+            method: Method::Supervised,
+            arch: "small_resnet".into(),
+            id: String::new(),
+            description: String::new(),
+            licence: String::new(),
+            source: String::new(),
+            size: 0,
+            epochs: 10,
+            batch_size: 128,
+            optimiser: "adamw".into(),
+            lr: 3e-3,
+            warmup: 0.1,
+            weight_decay: 0.02,
+            label_smoothing: 0.1,
+            shift: 0.1,
+            flip: false,
+            rotate: 0.0,
+            zoom: 0.0,
+            holdout: 0.1,
+            half: false,
+            seed: 0,
+            strict: false,
+        }
+    }
+}
+
+/// How a base learns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// From labels.
+    #[default]
+    Supervised,
+}
+
+/// Reads settings from a TOML file; what it does not name keeps its default.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = crate::files::read_limited(path, 1 << 20).map_err(|source| {
+        Error::Usage(Problem::new("the configuration file cannot be read").found(source).at(path))
+    })?;
+    let fail = |reason: String| {
+        let problem = Problem::new("the configuration file makes no sense").found(reason.trim()).at(path);
+        Error::Usage(problem.hint("its names are those of the flags, as `max-error = 0.05`"))
+    };
+    let text = String::from_utf8(bytes).map_err(|source| fail(source.to_string()))?;
+    toml::from_str(&text).map_err(|source| fail(source.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_survive_their_file() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("run.toml");
+        let fit = Fit { seed: 7, max_error: 0.1, ..Fit::default() };
+        crate::files::write_atomic(&path, toml::to_string(&fit).unwrap().as_bytes()).unwrap();
+        assert_eq!(read::<Fit>(&path).unwrap(), fit);
+        crate::files::write_atomic(&path, b"max-eror = 0.1").unwrap();
+        assert!(read::<Fit>(&path).unwrap_err().to_string().contains("max-eror"));
+    }
+}

@@ -1,0 +1,7 @@
+//! The ground floor: what every other room stands on.
+
+pub mod config;
+pub mod error;
+pub mod files;
+pub mod progress;
+pub mod rng;

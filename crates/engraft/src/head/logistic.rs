@@ -1,0 +1,396 @@
+//! Multinomial logistic regression, solved to its optimum.
+
+use serde::{Deserialize, Serialize};
+
+use super::axes::PrincipalAxes;
+use super::objective::{Objective, Weights};
+use super::solve::{Solution, minimise};
+use crate::error::{Error, Problem, Result};
+use crate::features::Features;
+use crate::progress::Observer;
+
+/// Norm of the gradient (of the mean loss plus penalty, in preconditioned coordinates) at which [`fit`] stops.
+pub const TOLERANCE: f64 = 1e-8;
+
+/// The logit of a class that no training example has: a probability below 1.2e-7, as the logits of the other
+/// classes sum to zero and the greatest of them is therefore at least 0.
+pub const ABSENT_LOGIT: f64 = -16.0;
+
+/// A linear classifier on raw features: `logits = W x + b`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogisticRegression {
+    /// Number of classes.
+    pub classes: usize,
+    /// Number of features.
+    pub columns: usize,
+    /// `W`, row-major `[classes, columns]`; for two classes the rows are `-w/2` and `w/2`.
+    pub weights: Vec<f64>,
+    /// `b`, `[classes]`.
+    pub intercepts: Vec<f64>,
+}
+
+impl LogisticRegression {
+    /// The logits of one example, `[classes]`. They depend on the row alone, never on the rows beside it.
+    ///
+    /// # Panics
+    /// If the row is shorter than `columns`.
+    pub fn logits(&self, row: &[f32]) -> Vec<f64> {
+        let row = &row[..self.columns];
+        let weights = self.weights.chunks_exact(self.columns.max(1));
+        // Without columns there are no chunks: the intercepts alone decide.
+        let products = weights.map(|weights| dot(weights, row)).chain(std::iter::repeat(0.0));
+        self.intercepts.iter().zip(products).map(|(intercept, product)| intercept + product).collect()
+    }
+
+    /// Refuses a model whose numbers do not fill its shape or are not finite, as one read from a file may be.
+    pub fn check(&self) -> Result<()> {
+        let shaped = self.classes.checked_mul(self.columns) == Some(self.weights.len())
+            && self.intercepts.len() == self.classes
+            && self.classes >= 2;
+        if shaped && self.weights.iter().chain(&self.intercepts).all(|value| value.is_finite()) {
+            return Ok(());
+        }
+        Err(Error::Weights(
+            Problem::new("the head's numbers make no classifier")
+                .expected(format!("finite weights, {} rows of {}, and as many intercepts", self.classes, self.columns))
+                .found(format!("{} weights and {} intercepts", self.weights.len(), self.intercepts.len())),
+        ))
+    }
+}
+
+/// `sum_j w_j x_j` with eight running sums, in a fixed order.
+fn dot(weights: &[f64], row: &[f32]) -> f64 {
+    let mut sums = [0.0f64; 8];
+    let (w, x) = (weights.chunks_exact(8), row.chunks_exact(8));
+    let rest: f64 = w.remainder().iter().zip(x.remainder()).map(|(w, &x)| w * f64::from(x)).sum();
+    for (w, x) in w.zip(x) {
+        for lane in 0..8 {
+            sums[lane] += w[lane] * f64::from(x[lane]);
+        }
+    }
+    sums.iter().sum::<f64>() + rest
+}
+
+/// `exp(z_k / T) / sum_j exp(z_j / T)`: the logits divided by a temperature become probabilities.
+pub fn softmax(logits: &[f64], temperature: f64) -> Vec<f64> {
+    let most = logits.iter().fold(f64::NEG_INFINITY, |most, &z| most.max(z));
+    let mut probabilities: Vec<f64> = logits.iter().map(|z| ((z - most) / temperature).exp()).collect();
+    let sum: f64 = probabilities.iter().sum();
+    probabilities.iter_mut().for_each(|p| *p /= sum);
+    probabilities
+}
+
+/// How much an example of each class weighs in the loss.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub enum ClassWeights {
+    /// Every example weighs one.
+    #[default]
+    None,
+    /// An example of class `k` weighs `n / (classes present · examples of k)`, as scikit-learn's `"balanced"`.
+    Balanced,
+    /// A weight above zero for each class.
+    Explicit(Vec<f64>),
+}
+
+impl ClassWeights {
+    fn check(&self, classes: usize) -> Result<()> {
+        match self {
+            ClassWeights::Explicit(weights)
+                if weights.len() != classes || weights.iter().any(|&w| !(w.is_finite() && w > 0.0)) =>
+            {
+                Err(Error::Usage(
+                    Problem::new("the class weights do not fit the classes")
+                        .expected(format!("{classes} finite numbers above zero"))
+                        .found(format!("{weights:?}")),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The weight of each class, given how many examples each has.
+    fn per_class(&self, counts: &[usize]) -> Vec<f64> {
+        match self {
+            ClassWeights::None => vec![1.0; counts.len()],
+            ClassWeights::Explicit(weights) => weights.clone(),
+            ClassWeights::Balanced => {
+                let n: usize = counts.iter().sum();
+                let present = counts.iter().filter(|&&count| count > 0).count();
+                let weight = |&count: &usize| n as f64 / (present * count.max(1)) as f64;
+                counts.iter().map(weight).collect()
+            }
+        }
+    }
+}
+
+/// What it took to fit a model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Effort {
+    /// Iterations of L-BFGS.
+    pub iterations: usize,
+    /// Passes over the data.
+    pub evaluations: usize,
+    /// `C sum_i s_i loss_i + ||W||² / 2` at the end, in standardised coordinates.
+    pub objective: f64,
+    /// Norm of the gradient at the end, on the scale of [`TOLERANCE`].
+    pub gradient_norm: f64,
+    /// Whether the gradient's norm came within ten times the tolerance.
+    pub converged: bool,
+}
+
+/// Fits the classifier: standardises the columns, then minimises scikit-learn's objective
+/// `C sum_i s_i loss_i + ||W||² / 2` over `W` (of the standardised columns) and the intercepts, which are not
+/// penalised. `s_i` is the weight of example `i`'s class, `loss_i = -ln softmax(W x_i + b)[y_i]`; for two classes
+/// `loss_i` is that of a single logit `w x + b`, and `||w||²` is penalised, as `LogisticRegression` does.
+///
+/// A class without an example gets zero weights and [`ABSENT_LOGIT`].
+pub fn fit(
+    features: &Features,
+    labels: &[usize],
+    classes: usize,
+    c: f64,
+    class_weights: &ClassWeights,
+    observer: &dyn Observer,
+) -> Result<LogisticRegression> {
+    fit_with_effort(features, labels, classes, c, class_weights, observer).map(|(model, _)| model)
+}
+
+/// As [`fit`], and tells what it took.
+pub fn fit_with_effort(
+    features: &Features,
+    labels: &[usize],
+    classes: usize,
+    c: f64,
+    class_weights: &ClassWeights,
+    observer: &dyn Observer,
+) -> Result<(LogisticRegression, Effort)> {
+    check(features, labels, classes, &[c], class_weights)?;
+    let rows: Vec<usize> = (0..features.rows).collect();
+    let training = TrainingSet::new(features, &rows, labels, classes, class_weights, None)?;
+    let solution = training.minimise(c, None, TOLERANCE, observer)?;
+    let objective = c * training.total_weight() * solution.objective;
+    let Solution { iterations, evaluations, gradient_norm, converged, .. } = solution;
+    Ok((training.model(&solution.weights), Effort { iterations, evaluations, objective, gradient_norm, converged }))
+}
+
+/// Refuses what cannot be fitted.
+pub(super) fn check(
+    features: &Features,
+    labels: &[usize],
+    classes: usize,
+    strengths: &[f64],
+    class_weights: &ClassWeights,
+) -> Result<()> {
+    features.check()?;
+    if features.rows != labels.len() || labels.is_empty() {
+        return Err(Error::Data(
+            Problem::new("features and labels do not belong together")
+                .expected("one label per row, at least one")
+                .found(format!("{} rows and {} labels", features.rows, labels.len())),
+        ));
+    }
+    if features.columns == 0 {
+        return Err(Error::Data(Problem::new("the features have no columns").expected("at least one")));
+    }
+    if classes < 2 {
+        return Err(Error::Data(Problem::new("too few classes").expected("at least 2").found(classes)));
+    }
+    if let Some(row) = labels.iter().position(|&label| label >= classes) {
+        return Err(Error::Data(
+            Problem::new("a label is no class")
+                .expected(format!("a class from 0 to {}", classes - 1))
+                .found(format!("{} in row {row} (counted from 0)", labels[row])),
+        ));
+    }
+    if strengths.is_empty() || strengths.iter().any(|&c| !(c.is_finite() && c > 0.0)) {
+        return Err(Error::Usage(
+            Problem::new("C is no strength of regularisation")
+                .expected("finite numbers above zero, at least one")
+                .found(format!("{strengths:?}")),
+        ));
+    }
+    class_weights.check(classes)
+}
+
+/// Some rows with their labels, ready to be fitted with any `C`.
+pub(super) struct TrainingSet<'a> {
+    /// None when a single class is present: there is nothing to tell apart.
+    objective: Option<Objective<'a>>,
+    /// The classes that have examples, ascending.
+    present: Vec<usize>,
+    classes: usize,
+    columns: usize,
+}
+
+impl<'a> TrainingSet<'a> {
+    pub fn new(
+        features: &'a Features,
+        rows: &'a [usize],
+        labels: &[usize],
+        classes: usize,
+        class_weights: &ClassWeights,
+        lent: Option<&'a PrincipalAxes>,
+    ) -> Result<Self> {
+        let mut counts = vec![0; classes];
+        rows.iter().for_each(|&row| counts[labels[row]] += 1);
+        let present: Vec<usize> = (0..classes).filter(|&class| counts[class] > 0).collect();
+        let objective = if present.len() < 2 {
+            None
+        } else {
+            let per_class = class_weights.per_class(&counts);
+            let weights: Vec<f64> = rows.iter().map(|&row| per_class[labels[row]]).collect();
+            // The classes are counted anew among those present.
+            let targets = rows.iter().map(|&row| present.partition_point(|&class| class < labels[row])).collect();
+            let outputs = if classes == 2 { 1 } else { present.len() };
+            Some(Objective::new(features, rows, targets, &weights, outputs, lent)?)
+        };
+        Ok(Self { objective, present, classes, columns: features.columns })
+    }
+
+    /// Number of classes, present or not.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Whether any training example has this class.
+    pub fn knows(&self, class: usize) -> bool {
+        self.present.binary_search(&class).is_ok()
+    }
+
+    fn total_weight(&self) -> f64 {
+        self.objective.as_ref().map_or(0.0, |objective| objective.total_weight)
+    }
+
+    pub fn minimise(
+        &self,
+        c: f64,
+        start: Option<&Weights>,
+        tolerance: f64,
+        observer: &dyn Observer,
+    ) -> Result<Solution> {
+        match &self.objective {
+            Some(objective) => minimise(objective, c, start, tolerance, observer),
+            None => Ok(Solution {
+                weights: Weights::default(),
+                iterations: 0,
+                evaluations: 0,
+                gradient_norm: 0.0,
+                objective: 0.0,
+                converged: true,
+            }),
+        }
+    }
+
+    /// The classifier on raw features.
+    pub fn model(&self, weights: &Weights) -> LogisticRegression {
+        let mut model = LogisticRegression {
+            classes: self.classes,
+            columns: self.columns,
+            weights: vec![0.0; self.classes * self.columns],
+            intercepts: vec![ABSENT_LOGIT; self.classes],
+        };
+        let Some(objective) = &self.objective else {
+            self.present.iter().for_each(|&class| model.intercepts[class] = 0.0);
+            return model;
+        };
+        let (raw, intercepts) = objective.to_raw(weights);
+        if objective.outputs == 1 {
+            model.weights = raw.iter().map(|w| -w / 2.0).chain(raw.iter().map(|w| w / 2.0)).collect();
+            model.intercepts = vec![-intercepts[0] / 2.0, intercepts[0] / 2.0];
+        } else {
+            for (k, &class) in self.present.iter().enumerate() {
+                let from = &raw[k * self.columns..(k + 1) * self.columns];
+                model.weights[class * self.columns..(class + 1) * self.columns].copy_from_slice(from);
+                model.intercepts[class] = intercepts[k];
+            }
+        }
+        model
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+
+    fn blobs(rows: usize, columns: usize, classes: usize) -> (Features, Vec<usize>) {
+        let noise = |i: usize| ((i * 7919 + i * i * 31) % 1009) as f32 / 1009.0;
+        let labels: Vec<usize> = (0..rows).map(|i| (i * i + i / 3) % classes).collect();
+        let values = (0..rows * columns)
+            .map(|at| noise(at) + if at % columns % classes == labels[at / columns] { 0.4 } else { 0.0 })
+            .collect();
+        (Features::new(rows, columns, values).unwrap(), labels)
+    }
+
+    #[test]
+    fn a_class_without_examples_is_all_but_impossible() {
+        let (features, mut labels) = blobs(60, 5, 3);
+        labels.iter_mut().for_each(|label| *label += usize::from(*label == 2));
+        let model = fit(&features, &labels, 4, 1.0, &ClassWeights::Balanced, &Silent).unwrap();
+        for i in 0..features.rows {
+            let probabilities = softmax(&model.logits(features.row(i)), 1.0);
+            assert!(probabilities[2] > 0.0 && probabilities[2] < 2e-7);
+        }
+    }
+
+    #[test]
+    fn one_class_alone_is_always_the_answer() {
+        let (features, _) = blobs(10, 5, 3);
+        let model = fit(&features, &[1; 10], 2, 1.0, &ClassWeights::None, &Silent).unwrap();
+        assert!(softmax(&model.logits(features.row(3)), 1.0)[1] > 0.999);
+    }
+
+    #[test]
+    fn the_result_does_not_depend_on_threads() {
+        let (features, labels) = blobs(3000, 20, 4);
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| fit(&features, &labels, 4, 1.0, &ClassWeights::None, &Silent)).unwrap()
+        };
+        assert_eq!(run(1), run(4));
+    }
+
+    #[test]
+    fn columns_that_say_nothing_or_the_same_do_no_harm() {
+        let (mut features, labels) = blobs(80, 6, 3);
+        for row in features.values.chunks_exact_mut(6) {
+            row[1] = 3.0;
+            row[2] = 2.0 * row[4] + 1.0;
+        }
+        for c in [1e-6, 1.0, 1e6] {
+            let (model, effort) = fit_with_effort(&features, &labels, 3, c, &ClassWeights::None, &Silent).unwrap();
+            assert!(effort.converged, "{effort:?}");
+            model.check().unwrap();
+        }
+    }
+
+    #[test]
+    fn columns_far_from_zero_lose_nothing() {
+        let (features, labels) = blobs(200, 6, 3);
+        let mut moved = features.clone();
+        // Powers of two: the shift itself rounds nothing but the last bits of the noise.
+        moved.values.iter_mut().for_each(|x| *x = *x * 64.0 + 1024.0);
+        let near = fit(&features, &labels, 3, 1.0, &ClassWeights::None, &Silent).unwrap();
+        let far = fit(&moved, &labels, 3, 1.0, &ClassWeights::None, &Silent).unwrap();
+        for i in 0..features.rows {
+            for (a, b) in near.logits(features.row(i)).iter().zip(far.logits(moved.row(i))) {
+                assert!((a - b).abs() < 1e-4, "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn bad_input_is_refused() {
+        let (features, labels) = blobs(10, 2, 2);
+        let fails = |labels: &[usize], classes, c, weights: ClassWeights| {
+            fit(&features, labels, classes, c, &weights, &Silent).is_err()
+        };
+        assert!(fails(&labels[..9], 2, 1.0, ClassWeights::None));
+        assert!(fails(&labels, 1, 1.0, ClassWeights::None));
+        assert!(fails(&[7; 10], 2, 1.0, ClassWeights::None));
+        assert!(fails(&labels, 2, 0.0, ClassWeights::None));
+        assert!(fails(&labels, 2, f64::NAN, ClassWeights::None));
+        assert!(fails(&labels, 2, 1.0, ClassWeights::Explicit(vec![1.0])));
+        assert!(!fails(&labels, 2, 1.0, ClassWeights::Explicit(vec![1.0, 2.0])));
+    }
+}

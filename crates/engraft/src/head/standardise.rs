@@ -1,0 +1,70 @@
+//! Columns brought to mean 0 and variance 1.
+
+use serde::{Deserialize, Serialize};
+
+use crate::features::Features;
+
+/// Mean and scale of each column: `x' = (x - mean) / scale`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Standardiser {
+    /// Mean of each column, `[columns]`.
+    pub mean: Vec<f64>,
+    /// Standard deviation of each column (divisor n), `[columns]`; 1 for a constant column.
+    pub scale: Vec<f64>,
+}
+
+impl Standardiser {
+    /// Fits on the given rows, all of equal weight (class weights play no part here, as in a scikit-learn pipeline).
+    ///
+    /// Two passes in f64. As in scikit-learn's `StandardScaler` a column counts as constant, and keeps its scale,
+    /// when its variance is within rounding of zero: `var <= n eps var + (n mean eps)²`.
+    pub fn fit(features: &Features, rows: &[usize]) -> Self {
+        let n = rows.len().max(1) as f64;
+        let mut mean = vec![0.0; features.columns];
+        for &row in rows {
+            for (sum, &x) in mean.iter_mut().zip(features.row(row)) {
+                *sum += f64::from(x);
+            }
+        }
+        mean.iter_mut().for_each(|sum| *sum /= n);
+        let mut squares = vec![0.0; features.columns];
+        // What rounding left in the mean, taken out of the variance again.
+        let mut rest = vec![0.0; features.columns];
+        for &row in rows {
+            for (((square, rest), &mean), &x) in squares.iter_mut().zip(&mut rest).zip(&mean).zip(features.row(row)) {
+                let from_mean = f64::from(x) - mean;
+                *square += from_mean * from_mean;
+                *rest += from_mean;
+            }
+        }
+        let scale = (squares.iter().zip(&rest).zip(&mean))
+            .map(|((square, rest), mean)| {
+                let variance = (square - rest * rest / n) / n;
+                let rounding = n * f64::EPSILON * variance + (n * mean * f64::EPSILON).powi(2);
+                if variance <= rounding { 1.0 } else { variance.sqrt() }
+            })
+            .collect();
+        Self { mean, scale }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_constant_column_keeps_its_scale() {
+        let features = Features::new(3, 2, vec![1.0, 0.1, 2.0, 0.1, 6.0, 0.1]).unwrap();
+        let standardiser = Standardiser::fit(&features, &[0, 1, 2]);
+        assert_eq!(standardiser.mean[0], 3.0);
+        assert!((standardiser.scale[0] - (14.0f64 / 3.0).sqrt()).abs() < 1e-15);
+        assert_eq!(standardiser.scale[1], 1.0);
+    }
+
+    #[test]
+    fn only_the_given_rows_count() {
+        let features = Features::new(3, 1, vec![1.0, 100.0, 3.0]).unwrap();
+        let standardiser = Standardiser::fit(&features, &[0, 2]);
+        assert_eq!((standardiser.mean[0], standardiser.scale[0]), (2.0, 1.0));
+    }
+}

@@ -1,0 +1,186 @@
+//! The from-scratch control: what would the same architecture give from random weights, on the same data?
+
+use burn::tensor::Device;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::backbone::{Base, Card, Network, NetworkWeights};
+use crate::data::augment::Augment;
+use crate::error::Result;
+use crate::evaluate::Evaluation;
+use crate::progress::Observer;
+use crate::train::{Classifier, EpochRecord, Optimiser, PictureTask, Pictures, Settings, probabilities, train};
+
+/// A training step costs about three forward passes: one forwards, one to the inputs, one to the weights.
+const STEP_COST: f64 = 3.0;
+/// Fewer epochs than this, and a smaller input is tried.
+const ENOUGH_EPOCHS: u64 = 20;
+/// More epochs than this are not worth their time.
+const MOST_EPOCHS: u64 = 40;
+const SMALLEST_INPUT: usize = 64;
+const BATCH: usize = 32;
+const SHARD: usize = 16;
+
+/// What the control may do within its budget: counted in multiply-adds, not in seconds, so that the same command
+/// gives the same numbers on every machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ControlPlan {
+    /// Rows and columns of the input: the base's own, or smaller where the budget asks for it.
+    pub input: [usize; 2],
+    /// Passes over each fold's training part.
+    pub epochs: u64,
+    /// Folds that are run; fewer than all where the budget asks for it.
+    pub folds: usize,
+    /// Multiply-adds of all of it, in units of 10^12.
+    pub cost: f64,
+    /// How it trains.
+    pub settings: Settings,
+}
+
+impl ControlPlan {
+    /// The largest input, then the most folds, with enough epochs inside `budget` x 10^12 multiply-adds.
+    pub fn within(budget: f64, base: &Base, examples: usize, folds: usize, seed: u64) -> Self {
+        let own = base.input();
+        let mut inputs = vec![own];
+        while let Some([rows, columns]) = inputs.last().copied()
+            && rows.min(columns) / 2 >= SMALLEST_INPUT
+        {
+            inputs.push([rows / 2, columns / 2]);
+        }
+        let epoch_cost = |input: [usize; 2], folds_run: usize| {
+            let trained = examples as f64 * (folds - 1) as f64 / folds as f64 * folds_run as f64;
+            base.network.multiply_adds(input) as f64 * STEP_COST * trained / 1e12
+        };
+        let smallest = inputs.last().copied().unwrap_or(own);
+        let choices = inputs.iter().map(|input| (*input, folds)).chain((1..folds).rev().map(|run| (smallest, run)));
+        let mut plan = (smallest, 1);
+        for (input, run) in choices {
+            plan = (input, run);
+            if budget / epoch_cost(input, run) >= ENOUGH_EPOCHS as f64 {
+                break;
+            }
+        }
+        let (input, run) = plan;
+        let epochs = ((budget / epoch_cost(input, run)) as u64).clamp(1, MOST_EPOCHS);
+        let settings = Settings {
+            epochs,
+            batch_size: BATCH,
+            shard_size: SHARD,
+            optimiser: Optimiser::AdamW,
+            lr: 3e-3,
+            warmup: 0.1,
+            weight_decay: 0.02,
+            label_smoothing: 0.0,
+            seed,
+        };
+        Self { input, epochs, folds: run, cost: epoch_cost(input, run) * epochs as f64, settings }
+    }
+
+    /// The plan in words.
+    pub fn describe(&self, folds: usize) -> String {
+        let Self { input: [rows, columns], epochs, folds: run, cost, .. } = self;
+        format!(
+            "{epochs} epochs at {rows} x {columns}, {run} of {folds} folds, {cost:.3} x 10^12 multiply-adds, AdamW at {:.0e}",
+            self.settings.lr
+        )
+    }
+}
+
+/// What the control gave.
+#[derive(Debug)]
+pub struct Control {
+    /// How it was trained.
+    pub plan: ControlPlan,
+    /// Positions, among the examples given, of those it was measured on: every one, or those of the folds run.
+    pub measured: Vec<usize>,
+    /// Whether its out-of-fold answer to each of these was right.
+    pub correct: Vec<bool>,
+    /// Its out-of-fold numbers.
+    pub evaluation: Evaluation,
+    /// The learning curve of each fold.
+    pub curves: Vec<Vec<EpochRecord>>,
+}
+
+/// The examples that the control shares with the transfer: same pictures, labels and folds.
+pub(super) struct ControlData<'a> {
+    pub paths: Vec<std::path::PathBuf>,
+    pub labels: &'a [usize],
+    pub folds: &'a [usize],
+    pub fold_count: usize,
+    pub classes: usize,
+}
+
+impl Control {
+    /// Trains the base's architecture from random weights on each fold's training part, and answers its other part.
+    pub(super) fn run(base: &Base, plan: ControlPlan, data: ControlData<'_>, observer: &dyn Observer) -> Result<Self> {
+        let mut card = base.card.clone();
+        let scale = plan.input[0] as f64 / card.preprocessing.height as f64;
+        [card.preprocessing.height, card.preprocessing.width] = plan.input;
+        if let crate::data::preprocess::Resize::ShortestSide(side) = &mut card.preprocessing.resize {
+            *side = (*side as f64 * scale).ceil() as usize;
+        }
+        let limits = crate::data::image::Limits::default();
+        let pictures = Pictures::new(data.paths.clone(), card.preprocessing.clone(), limits, observer)?;
+        let kept = (0..data.fold_count).map(|fold| data.folds.iter().filter(|f| **f != fold).count());
+        let total: usize = kept.take(plan.folds).sum();
+        observer.begin("control: from scratch", plan.epochs * total as u64, "images");
+        let results = (0..plan.folds)
+            .into_par_iter()
+            .map(|fold| run_fold(&card, &plan.settings, &pictures, &data, fold, observer))
+            .collect::<Result<Vec<_>>>()?;
+        observer.end();
+
+        let mut rows: Vec<(usize, &[f32])> = Vec::new();
+        for fold in &results {
+            rows.extend(fold.measured.iter().copied().zip(fold.probabilities.chunks_exact(data.classes)));
+        }
+        rows.sort_by_key(|(example, _)| *example);
+        let measured: Vec<usize> = rows.iter().map(|(example, _)| *example).collect();
+        let labels: Vec<usize> = measured.iter().map(|&example| data.labels[example]).collect();
+        let values: Vec<f32> = rows.iter().flat_map(|(_, row)| row.iter().copied()).collect();
+        let how = "out-of-fold, from random weights";
+        let evaluation = crate::evaluate::evaluate(&values, &labels, data.classes, plan.settings.seed, how)?;
+        let correct = crate::evaluate::Predictions::new(&values, &labels, data.classes)?.correct();
+        let curves = results.into_iter().map(|fold| fold.curve).collect();
+        Ok(Self { plan, measured, correct, evaluation, curves })
+    }
+}
+
+struct FoldResult {
+    measured: Vec<usize>,
+    probabilities: Vec<f32>,
+    curve: Vec<EpochRecord>,
+}
+
+fn run_fold(
+    card: &Card,
+    settings: &Settings,
+    pictures: &Pictures,
+    data: &ControlData<'_>,
+    fold: usize,
+    observer: &dyn Observer,
+) -> Result<FoldResult> {
+    let side = |inside: bool| -> Vec<usize> {
+        (0..data.labels.len()).filter(|&example| (data.folds[example] == fold) == inside).collect()
+    };
+    let measured = side(true);
+    let device = Device::flex().autodiff();
+    let settings = Settings { seed: settings.seed.wrapping_add(fold as u64), ..settings.clone() };
+    let NetworkWeights { network, classifier, .. } = Network::random(card, data.classes, settings.seed, &device)?;
+    let head = classifier.expect("a random network has a classifier");
+    let task = PictureTask {
+        pictures,
+        labels: data.labels,
+        train: side(false),
+        validation: measured.clone(),
+        // Photos may be mirrored; characters may not.
+        augment: Augment { shift: 0.1, flip: card.preprocessing.channels == 3, ..Augment::default() },
+        label_smoothing: settings.label_smoothing,
+        seed: settings.seed,
+        device,
+        observer,
+    };
+    let (model, curve) = train(&task, Classifier { network, head }, &settings, observer, |_| {})?;
+    let probabilities = probabilities(&model, pictures, &measured, observer)?;
+    Ok(FoldResult { measured, probabilities, curve })
+}

@@ -1,0 +1,15 @@
+//! Labelled target: a new head on a frozen base, the controls beside it, and bases of one's own.
+//!
+//! Never here: a label of a held-out split in any choice. What is held out is looked at once, after every choice.
+
+mod control;
+mod fit;
+mod intake;
+mod predictor;
+mod pretrain;
+
+pub use control::{Control, ControlPlan};
+pub use fit::{Fitted, HeldOut, Seconds, fit};
+pub use intake::Intake;
+pub use predictor::{Answer, Predictor};
+pub use pretrain::{Pretrained, pretrain};

@@ -1,0 +1,20 @@
+//! Engraft: transfer learning. A network that somebody trained on much data gets a new job from little data, and the
+//! truth is told about how well that went.
+//!
+//! The rooms stand in the order in which data flows; each uses the ones before it, never one after it:
+//! [`data`] → [`backbone`] → [`features`] → [`head`] → [`train`] → [`inductive`] → [`artefact`]. [`evaluate`] knows
+//! predictions and labels only.
+
+#![forbid(unsafe_code)]
+
+pub mod artefact;
+pub mod backbone;
+pub mod data;
+pub mod evaluate;
+pub mod features;
+mod ground;
+pub mod head;
+pub mod inductive;
+pub mod train;
+
+pub use ground::{config, error, files, progress, rng};

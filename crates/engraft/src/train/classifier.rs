@@ -1,0 +1,147 @@
+//! A classifier of pictures: a network and a linear head, trained together.
+
+use burn::module::Module;
+use burn::prelude::*;
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, TensorData};
+use rayon::prelude::*;
+
+use crate::backbone::{Activation, BatchStatistics, Linear, Mode, Network, Statistics, move_statistics};
+use crate::data::augment::Augment;
+use crate::error::Result;
+use crate::progress::Observer;
+use crate::rng::rng;
+use crate::train::pictures::Pictures;
+use crate::train::steps::{Score, ShardLoss, Task};
+
+/// How fast the running statistics of batch norm follow a step's.
+const STATISTICS_MOMENTUM: f32 = 0.1;
+
+/// A network and its linear head.
+#[derive(Module, Debug)]
+pub struct Classifier {
+    /// The stages.
+    pub network: Network,
+    /// Features to classes.
+    pub head: Linear,
+}
+
+impl Classifier {
+    /// Pictures `[N, H, W, C]` to logits `[N, classes]`.
+    pub fn forward(&self, x: Tensor<4>, mode: Mode<'_>) -> Tensor<2> {
+        let stages = self.network.stages().len();
+        self.head.forward(self.network.forward(Activation::Map(x), 0..stages, mode).vector())
+    }
+}
+
+/// Pictures and labels, and what is held out from them.
+pub struct PictureTask<'a> {
+    /// The pictures.
+    pub pictures: &'a Pictures,
+    /// Label of every picture.
+    pub labels: &'a [usize],
+    /// Pictures to train on.
+    pub train: Vec<usize>,
+    /// Pictures to validate on.
+    pub validation: Vec<usize>,
+    /// Random changes to each picture in each epoch.
+    pub augment: Augment,
+    /// Share of each label's probability given to all classes alike.
+    pub label_smoothing: f64,
+    /// Seed of the augmentation.
+    pub seed: u64,
+    /// Where to train.
+    pub device: Device,
+    /// Hears of interruption while validating.
+    pub observer: &'a dyn Observer,
+}
+
+impl Task for PictureTask<'_> {
+    type Model = Classifier;
+
+    fn len(&self) -> usize {
+        self.train.len()
+    }
+
+    fn loss(&self, model: &Classifier, shard: &[usize], epoch: u64, statistics: &Statistics) -> Result<ShardLoss> {
+        let p = self.pictures.preprocessing();
+        let shape = (p.height, p.width, p.channels);
+        let mut values = Vec::with_capacity(shard.len() * shape.0 * shape.1 * shape.2);
+        let mut labels = Vec::with_capacity(shard.len());
+        for &position in shard {
+            let picture = self.train[position];
+            let mut stream = rng(self.seed, &format!("augment/{epoch}"), picture as u64);
+            let bytes = self.augment.apply(&self.pictures.bytes(picture)?, shape, &mut stream);
+            values.extend(p.normalise(&bytes));
+            labels.push(self.labels[picture]);
+        }
+        let data = TensorData::new(values, [shard.len(), shape.0, shape.1, shape.2]);
+        let logits = model.forward(Tensor::from_data(data, &self.device), Mode::Train(statistics));
+        let [n, classes] = logits.dims();
+        let correct = count_correct(&logits, &labels);
+        let log_probabilities = log_softmax(logits, 1);
+        // The target distribution: smoothed one-hot.
+        let uniform = self.label_smoothing as f32 / classes as f32;
+        let mut target = vec![uniform; n * classes];
+        for (row, &label) in labels.iter().enumerate() {
+            target[row * classes + label] += 1.0 - self.label_smoothing as f32;
+        }
+        let target = Tensor::<2>::from_data(TensorData::new(target, [n, classes]), &self.device);
+        let loss = (log_probabilities * target).sum().mul_scalar(-1.0 / n as f32);
+        Ok(ShardLoss { loss, correct })
+    }
+
+    fn settle(&self, model: Classifier, statistics: &[Vec<BatchStatistics>]) -> Classifier {
+        move_statistics(model, statistics, STATISTICS_MOMENTUM)
+    }
+
+    fn validate(&self, model: &Classifier) -> Result<Option<Score>> {
+        if self.validation.is_empty() {
+            return Ok(None);
+        }
+        let probabilities = probabilities(model, self.pictures, &self.validation, self.observer)?;
+        let classes = probabilities.len() / self.validation.len();
+        let (mut loss, mut correct) = (0.0, 0);
+        for (row, &picture) in probabilities.chunks_exact(classes).zip(&self.validation) {
+            let label = self.labels[picture];
+            loss -= f64::from(row[label].max(f32::MIN_POSITIVE)).ln();
+            correct += usize::from(argmax(row) == label);
+        }
+        let n = self.validation.len() as f64;
+        Ok(Some(Score { loss: loss / n, accuracy: correct as f64 / n }))
+    }
+}
+
+/// Class probabilities `[pictures, classes]` of a classifier with everything frozen, one picture at a time so that
+/// no picture's answer depends on its neighbours.
+pub fn probabilities(
+    model: &Classifier,
+    pictures: &Pictures,
+    which: &[usize],
+    observer: &dyn Observer,
+) -> Result<Vec<f32>> {
+    let model = model.valid();
+    let network = model.network.fold();
+    let device = Device::flex();
+    let p = pictures.preprocessing();
+    let rows = which
+        .par_iter()
+        .map(|&picture| {
+            observer.check()?;
+            let data = TensorData::new(p.normalise(&pictures.bytes(picture)?), [1, p.height, p.width, p.channels]);
+            let logits = model.head.forward(network.features(Tensor::from_data(data, &device)));
+            Ok(log_softmax(logits, 1).exp().into_data().try_to_vec::<f32>().expect("probabilities are f32"))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(rows.concat())
+}
+
+fn count_correct(logits: &Tensor<2>, labels: &[usize]) -> usize {
+    let classes = logits.dims()[1];
+    let values = logits.clone().into_data().try_to_vec::<f32>().expect("logits are f32");
+    values.chunks_exact(classes).zip(labels).filter(|(row, label)| argmax(row) == **label).count()
+}
+
+fn argmax(row: &[f32]) -> usize {
+    row.iter().enumerate().fold(0, |best, (index, value)| if *value > row[best] { index } else { best })
+}

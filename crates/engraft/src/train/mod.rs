@@ -1,0 +1,14 @@
+//! The training loop, its schedule and optimiser, and classifiers of pictures trained by it.
+//!
+//! Never here: a training flag outside [`Mode`](crate::backbone::Mode), a sum whose order depends on threads, a
+//! random draw outside [`rng`](crate::rng).
+
+mod classifier;
+mod pictures;
+mod schedule;
+mod steps;
+
+pub use classifier::{Classifier, PictureTask, probabilities};
+pub use pictures::Pictures;
+pub use schedule::cosine_with_warmup;
+pub use steps::{EpochRecord, Optimiser, Score, Settings, ShardLoss, Task, curves_csv, train};

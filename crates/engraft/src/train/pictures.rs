@@ -1,0 +1,77 @@
+//! Prepared pictures for training: kept in memory where they fit, prepared anew where they do not.
+
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+
+use crate::data::image::{Limits, decode};
+use crate::data::preprocess::Preprocessing;
+use crate::error::{Error, Problem, Result, printable};
+use crate::files;
+use crate::progress::Observer;
+
+/// Bytes of prepared pictures that are kept in memory.
+const KEPT: usize = 128 << 20;
+
+/// The pictures of a training set, decoded and resized by one preprocessing.
+#[derive(Debug)]
+pub struct Pictures {
+    preprocessing: Preprocessing,
+    limits: Limits,
+    paths: Vec<PathBuf>,
+    kept: Option<Vec<Vec<u8>>>,
+}
+
+impl Pictures {
+    /// Prepares the pictures of `paths`, in parallel, if all of them fit into memory; else each when it is asked for.
+    pub fn new(
+        paths: Vec<PathBuf>,
+        preprocessing: Preprocessing,
+        limits: Limits,
+        observer: &dyn Observer,
+    ) -> Result<Self> {
+        let size = preprocessing.height * preprocessing.width * preprocessing.channels;
+        let mut pictures = Self { preprocessing, limits, paths, kept: None };
+        if pictures.paths.len().saturating_mul(size) <= KEPT {
+            let all = (0..pictures.paths.len())
+                .into_par_iter()
+                .map(|index| {
+                    observer.check()?;
+                    pictures.bytes(index)
+                })
+                .collect::<Result<Vec<_>>>()?;
+            pictures.kept = Some(all);
+        }
+        Ok(pictures)
+    }
+
+    /// How the pictures were prepared.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        &self.preprocessing
+    }
+
+    /// Number of pictures.
+    pub fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// One prepared picture, `[H, W, C]` bytes.
+    pub fn bytes(&self, index: usize) -> Result<Vec<u8>> {
+        if let Some(kept) = &self.kept {
+            return Ok(kept[index].clone());
+        }
+        let path = &self.paths[index];
+        let fail = |reason: String| {
+            let problem = Problem::new("a picture that could be read before can be no more");
+            Error::Data(problem.found(reason).at(printable(path)))
+        };
+        let bytes = files::read_limited(path, self.limits.bytes).map_err(|source| fail(source.to_string()))?;
+        let pixels = decode(&bytes, &self.limits).map_err(|source| fail(source.to_string()))?;
+        Ok(self.preprocessing.prepare(&pixels)?.data)
+    }
+}

@@ -1,0 +1,207 @@
+//! The safetensors format, both ways: <https://github.com/huggingface/safetensors>.
+
+use std::collections::{BTreeMap, HashMap};
+
+use half::{bf16, f16};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use crate::{Error, HEADER_LIMIT, Precision, Tensor, Weights};
+
+/// Reads a safetensors file from its bytes.
+///
+/// # Errors
+/// [`Error`], for a file that is truncated, of another format, whose header is too long or no header, whose
+/// offsets overlap, or whose numbers are of an unknown type.
+///
+/// ```
+/// use engraft_weights::{read, write, Precision, Tensor, Weights};
+/// let mut weights = Weights::default();
+/// let values = vec![0.5, -1.0];
+/// weights.tensors.insert("bias".into(), Tensor { shape: vec![2], values, precision: Precision::F16 });
+/// assert_eq!(read(&write(&weights))?, weights);
+/// # Ok::<(), engraft_weights::Error>(())
+/// ```
+pub fn read(bytes: &[u8]) -> Result<Weights, Error> {
+    let found = bytes.len() as u64;
+    let Some(length) = bytes.first_chunk::<8>() else {
+        return Err(Error::Truncated { expected: 8, found });
+    };
+    if let Some(format) = other_format(bytes) {
+        return Err(Error::Format { found: format.into() });
+    }
+    let header = u64::from_le_bytes(*length);
+    if header > HEADER_LIMIT {
+        return Err(Error::HeaderTooLong { limit: HEADER_LIMIT, found: header });
+    }
+    if 8 + header > found {
+        return Err(Error::Truncated { expected: 8 + header, found });
+    }
+    let damaged = |reason: safetensors::SafeTensorError| Error::Header { reason: reason.to_string() };
+    let (_, parsed) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+    let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
+    let metadata = parsed.metadata().clone().unwrap_or_default().into_iter().collect();
+    let mut tensors = BTreeMap::new();
+    for (name, view) in file.iter() {
+        let (values, precision) = numbers(name, &view)?;
+        tensors.insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), values, precision });
+    }
+    Ok(Weights { tensors, metadata })
+}
+
+/// Writes a safetensors file; equal weights give equal bytes.
+///
+/// Precisions other than F16 and BF16 are written as F32.
+///
+/// # Panics
+/// If a tensor's shape does not fit its values: a mistake of the caller.
+pub fn write(weights: &Weights) -> Vec<u8> {
+    let stored: Vec<(&String, Dtype, &[usize], Vec<u8>)> = weights
+        .tensors
+        .iter()
+        .map(|(name, tensor)| {
+            let (dtype, bytes) = match tensor.precision {
+                Precision::F16 => {
+                    (Dtype::F16, tensor.values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect())
+                }
+                Precision::Bf16 => {
+                    (Dtype::BF16, tensor.values.iter().flat_map(|&v| bf16::from_f32(v).to_le_bytes()).collect())
+                }
+                _ => (Dtype::F32, tensor.values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+            };
+            (name, dtype, tensor.shape.as_slice(), bytes)
+        })
+        .collect();
+    let views = stored.iter().map(|(name, dtype, shape, bytes)| {
+        let view = TensorView::new(*dtype, shape.to_vec(), bytes).expect("a tensor's values fit its shape");
+        (name.as_str(), view)
+    });
+    // The header is written by hand-sorted key: the library keeps metadata in a hash map.
+    let metadata = (!weights.metadata.is_empty()).then(|| weights.metadata.clone().into_iter().collect::<HashMap<_, _>>());
+    let bytes = safetensors::serialize(views, metadata).expect("names and shapes make a valid header");
+    if weights.metadata.len() > 1 { sort_metadata(&bytes, &weights.metadata) } else { bytes }
+}
+
+/// The same file with the header's metadata in sorted order, so that equal weights give equal bytes.
+fn sort_metadata(bytes: &[u8], metadata: &BTreeMap<String, String>) -> Vec<u8> {
+    let length = u64::from_le_bytes(*bytes.first_chunk().expect("a header has a length")) as usize;
+    let mut header: BTreeMap<String, serde_json::Value> =
+        serde_json::from_slice(&bytes[8..8 + length]).expect("the header was just written");
+    header.insert("__metadata__".into(), serde_json::json!(metadata));
+    let mut text = serde_json::to_vec(&header).expect("text and numbers make JSON");
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let mut out = (text.len() as u64).to_le_bytes().to_vec();
+    out.extend_from_slice(&text);
+    out.extend_from_slice(&bytes[8 + length..]);
+    out
+}
+
+fn numbers(name: &str, view: &TensorView<'_>) -> Result<(Vec<f32>, Precision), Error> {
+    fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+        bytes.as_chunks::<N>().0.iter().map(|chunk| number(*chunk)).collect()
+    }
+    let data = view.data();
+    Ok(match view.dtype() {
+        Dtype::F32 => (each(data, f32::from_le_bytes), Precision::F32),
+        Dtype::F16 => (each(data, |b| f16::from_le_bytes(b).to_f32()), Precision::F16),
+        Dtype::BF16 => (each(data, |b| bf16::from_le_bytes(b).to_f32()), Precision::Bf16),
+        Dtype::F64 => (each(data, |b| f64::from_le_bytes(b) as f32), Precision::F64),
+        Dtype::I64 => (each(data, |b| i64::from_le_bytes(b) as f32), Precision::Integer),
+        Dtype::I32 => (each(data, |b| i32::from_le_bytes(b) as f32), Precision::Integer),
+        Dtype::I16 => (each(data, |b| f32::from(i16::from_le_bytes(b))), Precision::Integer),
+        Dtype::I8 => (each(data, |b: [u8; 1]| f32::from(b[0] as i8)), Precision::Integer),
+        Dtype::U8 | Dtype::BOOL => (each(data, |b: [u8; 1]| f32::from(b[0])), Precision::Integer),
+        other => return Err(Error::Type { name: name.into(), found: format!("{other:?}") }),
+    })
+}
+
+/// What a file that is not safetensors seems to be, by its first bytes.
+fn other_format(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.starts_with(b"PK\x03\x04") {
+        Some("a zip archive, as PyTorch's .pt and .pth are; convert it to safetensors")
+    } else if bytes.starts_with(b"\x89HDF\r\n\x1a\n") {
+        Some("an HDF5 file, as Keras's .h5 is; convert it to safetensors")
+    } else if bytes.starts_with(b"\x80\x02") {
+        Some("a Python pickle, as old PyTorch files are; convert it to safetensors")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sample() -> Vec<u8> {
+        let mut weights = Weights::default();
+        for (name, shape) in [("a.weight", vec![2, 3]), ("a.bias", vec![2]), ("count", vec![])] {
+            let values = (0..shape.iter().product::<usize>()).map(|i| i as f32).collect();
+            weights.tensors.insert(name.into(), Tensor { shape, values, precision: Precision::F32 });
+        }
+        weights.metadata.extend([("one".into(), "1".into()), ("two".into(), "2".into())]);
+        write(&weights)
+    }
+
+    fn with_header(header: &str, data: &[u8]) -> Vec<u8> {
+        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
+    }
+
+    #[test]
+    fn equal_weights_give_equal_bytes() {
+        assert!((0..20).all(|_| sample() == sample()));
+        assert_eq!(read(&sample()).unwrap().metadata.len(), 2);
+    }
+
+    #[test]
+    fn every_truncation_is_refused() {
+        let bytes = sample();
+        for length in 0..bytes.len() {
+            assert!(read(&bytes[..length]).is_err(), "{length} of {} bytes", bytes.len());
+        }
+    }
+
+    #[test]
+    fn overlapping_offsets_are_refused() {
+        let header = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#;
+        assert!(matches!(read(&with_header(header, &[0; 12])), Err(Error::Header { .. })));
+    }
+
+    #[test]
+    fn a_shape_that_overflows_is_refused() {
+        let header = r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296,2],"data_offsets":[0,8]}}"#;
+        assert!(matches!(read(&with_header(header, &[0; 8])), Err(Error::Header { .. })));
+    }
+
+    #[test]
+    fn a_hundred_megabyte_header_is_refused_before_it_is_parsed() {
+        let mut bytes = (100u64 << 20).to_le_bytes().to_vec();
+        bytes.resize(100, b' ');
+        assert!(matches!(read(&bytes), Err(Error::HeaderTooLong { .. })));
+    }
+
+    #[test]
+    fn other_formats_are_named() {
+        for (magic, name) in [(&b"PK\x03\x04...."[..], "zip"), (b"\x89HDF\r\n\x1a\n", "HDF5"), (b"\x80\x02......", "pickle")] {
+            assert!(read(magic).unwrap_err().to_string().contains(name));
+        }
+    }
+
+    #[test]
+    fn halves_and_integers_are_read() {
+        let data: Vec<u8> = [f16::from_f32(1.5).to_le_bytes(), bf16::from_f32(-2.0).to_le_bytes()].concat();
+        let header = r#"{"a":{"dtype":"F16","shape":[1],"data_offsets":[0,2]},"b":{"dtype":"BF16","shape":[1],"data_offsets":[2,4]}}"#;
+        let weights = read(&with_header(header, &data)).unwrap();
+        assert_eq!((weights.tensors["a"].values[0], weights.tensors["b"].values[0]), (1.5, -2.0));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(mut at in 0usize..400, byte in any::<u8>(), tail in prop::collection::vec(any::<u8>(), 0..64)) {
+            let mut bytes = sample();
+            at %= bytes.len();
+            bytes[at] = byte;
+            let _ = read(&bytes);
+            let _ = read(&tail);
+        }
+    }
+}
