@@ -1,10 +1,170 @@
-//! stub
-use crate::artefact::report::Report;
-/// p
-pub struct CurvePoint { pub epoch: u64, pub train_loss: f64, pub validation_loss: Option<f64>, pub train_accuracy: f64, pub validation_accuracy: Option<f64> }
-/// c
-pub struct Curve { pub name: String, pub points: Vec<CurvePoint> }
-/// p
-pub struct Picture { pub file: String, pub mime: &'static str, pub bytes: Vec<u8> }
-/// r
-pub fn render(_: &Report, _: &[Curve], _: &[Picture], _: &str) -> String { String::new() }
+//! The report as one HTML page: `report.json` for people.
+//!
+//! Invariant: the page stands alone. It has no script, no link to anything outside itself and no font of its own, so
+//! that it reads the same from a disk, in a mail and in ten years. Names of classes and files are not trusted: they
+//! reach the page through [`maud`]'s escaping only, and never a chart.
+
+mod answer;
+mod audit;
+mod charts;
+mod classes;
+mod format;
+mod gallery;
+mod learning;
+mod numbers;
+mod provenance;
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::report::{HeldOutReport, Report};
+use format::{count, name, plural};
+
+/// Looks: light, dark and printed.
+const STYLE: &str = include_str!("html/style.css");
+
+/// Nothing may be loaded, whatever stands in the page: a second door behind the escaping.
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+
+/// One point of a learning curve.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CurvePoint {
+    /// Counted from 1.
+    pub epoch: u64,
+    /// Loss while training.
+    pub train_loss: f64,
+    /// Loss on what was held out, after the epoch.
+    pub validation_loss: Option<f64>,
+    /// Share of right answers while training.
+    pub train_accuracy: f64,
+    /// Share of right answers on what was held out, after the epoch.
+    pub validation_accuracy: Option<f64>,
+}
+
+/// A learning curve of the from-scratch control.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curve {
+    /// Which run: `scratch/fold0`.
+    pub name: String,
+    /// One point per epoch.
+    pub points: Vec<CurvePoint>,
+}
+
+/// A small picture for the report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Picture {
+    /// The file it shows, as the report names it.
+    pub file: String,
+    /// `image/png` or `image/jpeg`.
+    pub mime: &'static str,
+    /// The file's bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// The report as one HTML page that needs nothing outside itself.
+///
+/// `curves` are those of the from-scratch control, `pictures` what is shown of mistakes and suspected labels (where one
+/// is missing the page says so in words), `reproduce` the command line that gives this report again. What is missing
+/// from the report is told as missing; equal arguments give equal pages.
+pub fn render(report: &Report, curves: &[Curve], pictures: &[Picture], reproduce: &str) -> String {
+    let title = data_name(report);
+    let sections: [(&str, &str, Markup); 9] = [
+        ("numbers", "Headline numbers", numbers::section(report)),
+        ("confusion", "What is taken for what", classes::confusion_section(report)),
+        ("classes", "Class by class", classes::table_section(report)),
+        ("calibration", "Can its probabilities be trusted?", learning::calibration_section(report)),
+        ("learning", "How it learned", learning::section(report, curves)),
+        ("mistakes", "Mistakes and suspicious labels", gallery::section(report, pictures)),
+        ("audit", "What the audit found in the data", audit::section(report)),
+        ("choices", "Choices made, and why", provenance::choices_section(report)),
+        ("reproduce", "How to get this again", provenance::reproduce_section(report, reproduce)),
+    ];
+    html! {
+        (DOCTYPE)
+        html lang="en-GB" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="generator" content={ "engraft " (report.version) };
+                title { "Engraft report: " (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    (answer::header(report, &title))
+                    nav aria-label="Contents" {
+                        @for (id, heading, _) in &sections { a href={ "#" (id) } { (heading) } }
+                    }
+                    @for (id, heading, body) in &sections {
+                        section id=(id) aria-labelledby={ (id) "-heading" } {
+                            h2 id={ (id) "-heading" } { (heading) }
+                            (body)
+                        }
+                    }
+                    footer { "Written by engraft " (report.version) ". The same numbers, for programs, stand in report.json." }
+                }
+            }
+        }
+    }
+    .into_string()
+}
+
+/// The last part of where the data was: what people call it.
+fn data_name(report: &Report) -> String {
+    let path = report.data.path.trim_end_matches(['/', '\\']);
+    let last = path.rsplit(['/', '\\']).next().unwrap_or_default();
+    if last.is_empty() || last == "." { "a data set".into() } else { last.into() }
+}
+
+/// What one example is called.
+fn examples(report: &Report, how_many: usize) -> &'static str {
+    let pictures = report.task.contains("image");
+    match (pictures, how_many) {
+        (true, 1) => "picture",
+        (true, _) => "pictures",
+        (false, 1) => "example",
+        (false, _) => "examples",
+    }
+}
+
+/// The held-out split that the answer is taken from: `test` before any other. None, and the answer is out-of-fold.
+fn headline(report: &Report) -> Option<&HeldOutReport> {
+    report.held_out.iter().find(|held| held.split == "test").or_else(|| report.held_out.first())
+}
+
+/// The name of a class by its number; a number outside the list (an older or edited report) is shown as such.
+fn class_name(report: &Report, class: usize) -> Markup {
+    match report.data.classes.get(class) {
+        Some(known) => name(known),
+        None => html! { "class " (class) },
+    }
+}
+
+/// A figure with what to see in it.
+fn figure(body: Markup, caption: &str) -> Markup {
+    html! { figure { (body) figcaption { (caption) } } }
+}
+
+/// A table, or whatever else may be wide, in a box of its own that scrolls instead of the page.
+fn scroll(label: &str, body: Markup) -> Markup {
+    html! { div.scroll tabindex="0" role="region" aria-label=(label) { (body) } }
+}
+
+/// A list that is cut after `shown` rows, with the rest to be opened.
+fn folded(summary_of_rest: &str, shown: Markup, rest: Option<Markup>) -> Markup {
+    html! {
+        (shown)
+        @if let Some(rest) = rest { details { summary { (summary_of_rest) } (rest) } }
+    }
+}
+
+/// `12 classes`.
+fn classes_counted(report: &Report) -> String {
+    let classes = report.data.classes.len();
+    format!("{} {}", count(classes), plural(classes, "class", "classes"))
+}

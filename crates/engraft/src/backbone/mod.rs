@@ -17,4 +17,5 @@ pub use card::{Card, PaddingDialect};
 pub use layers::Linear;
 pub use network::{Architecture, Network, NetworkWeights, move_statistics};
 pub use parameters::{Init, Manifest, Parameters, Scope};
+pub use burn::tensor::Device;
 pub use stage::{Activation, BatchStatistics, Mode, StageCost, Statistics};

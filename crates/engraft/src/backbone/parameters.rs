@@ -259,8 +259,11 @@ impl<'a> Scope<'a> {
     fn parameter<const D: usize>(&self, name: &str, shape: [usize; D], layout: Layout, init: Init) -> Param<Tensor<D>> {
         let name = self.name(name);
         let values = self.parameters.values(&name, &shape, layout, init);
-        let tensor = Tensor::from_data(TensorData::new(values, shape), &self.parameters.device);
-        Param::initialized(identity(&name), tensor.require_grad())
+        let device = &self.parameters.device;
+        let tensor = Tensor::from_data(TensorData::new(values, shape), device);
+        // A parameter of a plain device cannot carry a gradient.
+        let tensor = if device.is_autodiff() { tensor.require_grad() } else { tensor };
+        Param::initialized(identity(&name), tensor)
     }
 }
 

@@ -35,10 +35,11 @@ impl LogisticRegression {
     /// # Panics
     /// If the row is shorter than `columns`.
     pub fn logits(&self, row: &[f32]) -> Vec<f64> {
-        let row = &row[..self.columns];
+        // Widened once for all classes.
+        let row: Vec<f64> = row[..self.columns].iter().map(|&x| f64::from(x)).collect();
         let weights = self.weights.chunks_exact(self.columns.max(1));
         // Without columns there are no chunks: the intercepts alone decide.
-        let products = weights.map(|weights| dot(weights, row)).chain(std::iter::repeat(0.0));
+        let products = weights.map(|weights| dot(weights, &row)).chain(std::iter::repeat(0.0));
         self.intercepts.iter().zip(products).map(|(intercept, product)| intercept + product).collect()
     }
 
@@ -59,13 +60,13 @@ impl LogisticRegression {
 }
 
 /// `sum_j w_j x_j` with eight running sums, in a fixed order.
-fn dot(weights: &[f64], row: &[f32]) -> f64 {
+fn dot(weights: &[f64], row: &[f64]) -> f64 {
     let mut sums = [0.0f64; 8];
     let (w, x) = (weights.chunks_exact(8), row.chunks_exact(8));
-    let rest: f64 = w.remainder().iter().zip(x.remainder()).map(|(w, &x)| w * f64::from(x)).sum();
+    let rest: f64 = w.remainder().iter().zip(x.remainder()).map(|(w, x)| w * x).sum();
     for (w, x) in w.zip(x) {
         for lane in 0..8 {
-            sums[lane] += w[lane] * f64::from(x[lane]);
+            sums[lane] += w[lane] * x[lane];
         }
     }
     sums.iter().sum::<f64>() + rest

@@ -216,3 +216,20 @@ pub(super) fn best(losses: &[f64]) -> usize {
 fn most_probable(logits: &[f32]) -> usize {
     (1..logits.len()).fold(0, |best, k| if logits[k] > logits[best] { k } else { best })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_a_fold_scores_has_no_say_in_what_is_chosen_for_it() {
+        let score = |loss| Score { loss, judged: 1, right: 0 };
+        let others: [[Score; 3]; 2] = [[3.0, 1.0, 2.0].map(score), [3.0, 1.5, 1.5].map(score)];
+        for own in [[9.0, 9.0, 0.0], [0.0, 9.0, 9.0]] {
+            let own = own.map(score);
+            let scores: [&[Score]; 3] = [&own, &others[0], &others[1]];
+            assert_eq!(best(&losses(&scores, Some(0))), 1);
+        }
+        assert_eq!(best(&[2.0, 1.0, 1.0]), 1, "of equals the stronger regularisation");
+    }
+}

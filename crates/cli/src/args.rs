@@ -1,0 +1,290 @@
+//! What was typed. What it means is in [`crate::commands`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Transfer learning: give a pretrained network a new job from little data.
+#[derive(Debug, Parser)]
+#[command(name = "engraft", version, propagate_version = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Print one JSON document on stdout instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print nothing on stderr but errors.
+    #[arg(long, global = true)]
+    pub quiet: bool,
+    /// Threads to use [default: one for each core]. Results do not depend on it.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a classifier from labelled pictures and a pretrained base.
+    Fit(FitArgs),
+    /// Answer: label, probability, top classes, "unsure", "unlike the training data".
+    Predict(PredictArgs),
+    /// Show a run's report, and where its HTML file is.
+    Report(ReportArgs),
+    /// Tell what is wrong with a data set.
+    Audit(AuditArgs),
+    /// Do a run again and compare to the bit.
+    Verify(VerifyArgs),
+    /// Make a base of your own.
+    Pretrain(PretrainArgs),
+    /// The bases that the program knows.
+    #[command(subcommand)]
+    Bases(BasesCommand),
+    /// The cache of features: what it holds, and clearing it.
+    #[command(subcommand)]
+    Cache(CacheCommand),
+}
+
+/// Arguments of `fit`.
+#[derive(Debug, Args)]
+pub struct FitArgs {
+    /// A folder with one folder of pictures per class (or train/, val/, test/ of such), or a CSV with path,label.
+    pub data: Option<PathBuf>,
+    /// The pretrained base: an embedded one, or a .safetensors file [default: glyphs].
+    #[arg(long, value_name = "BASE")]
+    pub base: Option<String>,
+    /// The base's card, where it is not beside the weights.
+    #[arg(long, value_name = "FILE")]
+    pub card: Option<PathBuf>,
+    /// The run's folder, to be made.
+    #[arg(long, value_name = "RUN")]
+    pub out: PathBuf,
+    /// How much of the base is retrained [default: head].
+    #[arg(long, value_enum)]
+    pub depth: Option<DepthArg>,
+    /// Folds of the cross-validation [default: 5].
+    #[arg(long, value_name = "K")]
+    pub folds: Option<usize>,
+    /// Seed of everything that is drawn [default: 0].
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Weigh classes by the inverse of their frequency.
+    #[arg(long)]
+    pub balanced: bool,
+    /// Error rate that answers may have; less sure ones become "unsure" [default: 0.05].
+    #[arg(long, value_name = "SHARE")]
+    pub max_error: Option<f64>,
+    /// What the from-scratch control may cost, in 10^12 multiply-adds; 0 leaves it out [default: 0.5].
+    #[arg(long, value_name = "BUDGET")]
+    pub control_budget: Option<f64>,
+    /// Treat errors and warnings of the audit as fatal.
+    #[arg(long)]
+    pub strict: bool,
+    /// Where to compute [default: cpu].
+    #[arg(long, value_enum)]
+    pub device: Option<DeviceArg>,
+    /// Replace RUN if it exists.
+    #[arg(long)]
+    pub force: bool,
+    /// Settings from a TOML file; flags win.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub cache: CacheArgs,
+}
+
+/// Where features are cached.
+#[derive(Debug, Args)]
+pub struct CacheArgs {
+    /// The cache's folder [default: $ENGRAFT_CACHE, $XDG_CACHE_HOME/engraft or ~/.cache/engraft].
+    #[arg(long = "cache", value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// Do not read or write a cache.
+    #[arg(long, conflicts_with = "folder")]
+    pub no_cache: bool,
+    /// Megabytes that the cache may hold; what was used longest ago goes first.
+    #[arg(long = "cache-limit", value_name = "MB", default_value_t = 4096)]
+    pub limit: u64,
+}
+
+/// Values of `--depth`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum DepthArg {
+    /// Nothing of the base: a new head on frozen features.
+    Head,
+}
+
+/// Values of `--device`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum DeviceArg {
+    /// The processor.
+    Cpu,
+}
+
+/// Arguments of `predict`.
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// The run's folder.
+    pub run: PathBuf,
+    /// Pictures, folders of pictures, or `-` for a list of paths on stdin.
+    #[arg(required = true)]
+    pub inputs: Vec<PathBuf>,
+    /// The format of the answers.
+    #[arg(long, value_enum, default_value_t = Format::Csv)]
+    pub format: Format,
+    /// How many of the most probable classes to print.
+    #[arg(long, value_name = "K", default_value_t = 3)]
+    pub top: usize,
+}
+
+/// Formats of `predict`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A header and one line for each picture.
+    Csv,
+    /// One JSON object for each picture.
+    Jsonl,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The run's folder.
+    pub run: PathBuf,
+    /// Write a copy of the HTML file here.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Arguments of `audit`.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// A folder with one folder of pictures per class, or a CSV with path,label.
+    pub data: PathBuf,
+    /// Exit with 3 if there is any error or warning.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The run's folder.
+    pub run: PathBuf,
+    /// Where the pictures are now, if they moved.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// Arguments of `pretrain`.
+#[derive(Debug, Args)]
+pub struct PretrainArgs {
+    /// The labelled pictures.
+    pub data: Option<PathBuf>,
+    /// The base's folder, to be made.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// How the base learns [default: supervised].
+    #[arg(long, value_enum)]
+    pub method: Option<MethodArg>,
+    /// The network: small_resnet or mobilenet_v2 [default: small_resnet].
+    #[arg(long)]
+    pub arch: Option<String>,
+    /// The base's name in its card [default: the folder's name].
+    #[arg(long)]
+    pub id: Option<String>,
+    /// What the base is, for its card.
+    #[arg(long)]
+    pub description: Option<String>,
+    /// The base's licence, for its card.
+    #[arg(long)]
+    pub licence: Option<String>,
+    /// Where the base comes from, for its card.
+    #[arg(long)]
+    pub source: Option<String>,
+    /// Rows and columns of the input [default: the network's usual size].
+    #[arg(long, value_name = "PIXELS")]
+    pub size: Option<usize>,
+    /// Passes over the pictures [default: 10].
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u64>,
+    /// Pictures in a step [default: 128].
+    #[arg(long, value_name = "N")]
+    pub batch_size: Option<usize>,
+    /// adamw or sgd [default: adamw].
+    #[arg(long)]
+    pub optimiser: Option<String>,
+    /// Peak learning rate [default: 0.003].
+    #[arg(long)]
+    pub lr: Option<f64>,
+    /// Share of the steps in which the rate rises [default: 0.1].
+    #[arg(long, value_name = "SHARE")]
+    pub warmup: Option<f64>,
+    /// Pull of weights towards zero, not on norms and biases [default: 0.02].
+    #[arg(long)]
+    pub weight_decay: Option<f64>,
+    /// Share of each label given to all classes alike [default: 0.1].
+    #[arg(long, value_name = "SHARE")]
+    pub label_smoothing: Option<f64>,
+    /// Largest random shift, as a share of the picture [default: 0.1].
+    #[arg(long, value_name = "SHARE")]
+    pub shift: Option<f32>,
+    /// Mirror half of the pictures.
+    #[arg(long)]
+    pub flip: bool,
+    /// Largest random rotation [default: 0].
+    #[arg(long, value_name = "DEGREES")]
+    pub rotate: Option<f32>,
+    /// Largest random change of size, as a share [default: 0].
+    #[arg(long, value_name = "SHARE")]
+    pub zoom: Option<f32>,
+    /// Share of the pictures to measure on, where the data has no val/ [default: 0.1].
+    #[arg(long, value_name = "SHARE")]
+    pub holdout: Option<f64>,
+    /// Write the weights as 16-bit floats.
+    #[arg(long)]
+    pub half: bool,
+    /// Seed of everything that is drawn [default: 0].
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Treat errors and warnings of the audit as fatal.
+    #[arg(long)]
+    pub strict: bool,
+    /// Replace the folder if it exists.
+    #[arg(long)]
+    pub force: bool,
+    /// Settings from a TOML file; flags win.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Values of `--method`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum MethodArg {
+    /// From labels.
+    Supervised,
+}
+
+/// What to do with bases.
+#[derive(Debug, Subcommand)]
+pub enum BasesCommand {
+    /// One line for each base.
+    List,
+    /// A base's card, stages and costs.
+    Show {
+        /// An embedded base, or a weights file.
+        id: String,
+        /// The base's card, where it is not beside the weights.
+        #[arg(long, value_name = "FILE")]
+        card: Option<PathBuf>,
+    },
+}
+
+/// What to do with the cache.
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// What the cache holds.
+    Show(CacheArgs),
+    /// Remove everything from it.
+    Clear(CacheArgs),
+}

@@ -1,0 +1,181 @@
+//! `engraft predict`
+
+use std::io::{self, BufRead, Write};
+use std::path::{Path, PathBuf};
+
+use engraft::artefact::Model;
+use engraft::error::{Error, Result, from_printable, printable};
+use engraft::inductive::Answer;
+use engraft::progress::Observer;
+use rayon::prelude::*;
+use serde_json::json;
+
+use crate::args::{Format, PredictArgs};
+use crate::exit::Outcome;
+use crate::terminal::Terminal;
+
+/// Pictures that are answered between two writes.
+const BATCH: usize = 64;
+
+/// Runs the command.
+pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let model = Model::open(&args.run, &burn_device())?;
+    let mut failed = 0usize;
+    let mut writer = Answers::new(args, &model)?;
+    let mut batch: Vec<Input> = Vec::with_capacity(BATCH);
+    for input in inputs(&args.inputs) {
+        batch.push(input);
+        if batch.len() == BATCH {
+            failed += answer(&model, &mut batch, &mut writer, terminal)?;
+        }
+    }
+    failed += answer(&model, &mut batch, &mut writer, terminal)?;
+    writer.out.flush()?;
+    if failed > 0 {
+        terminal.say(&format!("{failed} of the inputs could not be answered: see the column `error`"));
+        return Ok(Outcome::BadData);
+    }
+    Ok(Outcome::Done)
+}
+
+fn burn_device() -> engraft::backbone::Device {
+    engraft::backbone::Device::flex()
+}
+
+/// One thing to answer, or why it cannot be found.
+enum Input {
+    Picture(PathBuf),
+    Failed(PathBuf, Error),
+}
+
+/// Files, the pictures of folders, and the lines of stdin for `-`.
+fn inputs(given: &[PathBuf]) -> impl Iterator<Item = Input> {
+    given.iter().flat_map(|path| -> Box<dyn Iterator<Item = Input>> {
+        if path.as_os_str() == "-" {
+            let lines = io::stdin().lock().lines().map_while(io::Result::ok);
+            return Box::new(lines.filter(|line| !line.trim().is_empty()).flat_map(|line| expand(&from_printable(&line))));
+        }
+        Box::new(expand(path).into_iter())
+    })
+}
+
+fn expand(path: &Path) -> Vec<Input> {
+    match engraft::data::images(path) {
+        Ok(pictures) => pictures.into_iter().map(Input::Picture).collect(),
+        Err(error) => vec![Input::Failed(path.to_owned(), error)],
+    }
+}
+
+/// Answers a batch in parallel and writes it in order; how many failed.
+fn answer(model: &Model, batch: &mut Vec<Input>, writer: &mut Answers, terminal: &Terminal) -> anyhow::Result<usize> {
+    let answers: Vec<(PathBuf, Result<Answer>)> = batch
+        .par_drain(..)
+        .map(|input| match input {
+            Input::Picture(path) => {
+                let answer = terminal.check().and_then(|()| model.predict(&path));
+                (path, answer)
+            }
+            Input::Failed(path, error) => (path, Err(error)),
+        })
+        .collect();
+    let mut failed = 0;
+    for (path, answer) in answers {
+        match answer {
+            Err(Error::Interrupted) => return Err(Error::Interrupted.into()),
+            Err(error @ Error::Weights(_)) => return Err(error.into()),
+            Err(error) => {
+                failed += 1;
+                writer.failure(&path, &error)?;
+            }
+            Ok(answer) => writer.answer(&path, &answer)?,
+        }
+    }
+    writer.out.flush()?;
+    Ok(failed)
+}
+
+/// The rows on stdout.
+struct Answers {
+    out: io::BufWriter<io::Stdout>,
+    format: Format,
+    top: usize,
+    classes: Vec<String>,
+}
+
+impl Answers {
+    fn new(args: &PredictArgs, model: &Model) -> anyhow::Result<Self> {
+        let top = args.top.clamp(1, model.file.classes.len());
+        let mut answers = Self {
+            out: io::BufWriter::new(io::stdout()),
+            format: args.format,
+            top,
+            classes: model.file.classes.clone(),
+        };
+        if args.format == Format::Csv {
+            let fixed = ["path", "answer", "label", "probability", "unlike", "distance", "error"].map(str::to_owned);
+            let tops = (2..=top).flat_map(|rank| [format!("label_{rank}"), format!("probability_{rank}")]);
+            answers.row(fixed.into_iter().chain(tops))?;
+        }
+        Ok(answers)
+    }
+
+    fn row(&mut self, fields: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
+        let mut line = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
+        line.write_record(fields)?;
+        self.out.write_all(&line.into_inner()?)?;
+        Ok(())
+    }
+
+    /// `answer` is the label, or "unsure"; `label` is the most probable class either way.
+    fn answer(&mut self, path: &Path, answer: &Answer) -> anyhow::Result<()> {
+        let label = self.classes[answer.class].clone();
+        let said = if answer.unsure { "unsure".to_owned() } else { label.clone() };
+        let ranking = answer.ranking();
+        let top = ranking.iter().take(self.top).map(|&class| (self.classes[class].clone(), answer.probabilities[class]));
+        match self.format {
+            Format::Csv => {
+                let rest: Vec<String> = top.skip(1).flat_map(|(label, p)| [label, p.to_string()]).collect();
+                let fixed = [
+                    printable(path),
+                    said,
+                    label,
+                    answer.probability().to_string(),
+                    answer.unlike.to_string(),
+                    answer.distance.to_string(),
+                    String::new(),
+                ];
+                self.row(fixed.into_iter().chain(rest))
+            }
+            Format::Jsonl => {
+                let top: Vec<_> = top.map(|(label, probability)| json!({ "label": label, "probability": probability })).collect();
+                let line = json!({
+                    "path": printable(path),
+                    "answer": said,
+                    "label": label,
+                    "probability": answer.probability(),
+                    "unsure": answer.unsure,
+                    "unlike": answer.unlike,
+                    "distance": answer.distance,
+                    "top": top,
+                });
+                Ok(writeln!(self.out, "{line}")?)
+            }
+        }
+    }
+
+    fn failure(&mut self, path: &Path, error: &Error) -> anyhow::Result<()> {
+        let reason = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        match self.format {
+            Format::Csv => {
+                let empty = || String::new();
+                let fixed = [printable(path), "error".into(), empty(), empty(), empty(), empty(), reason];
+                let rest = std::iter::repeat_with(empty).take(2 * (self.top - 1));
+                self.row(fixed.into_iter().chain(rest))
+            }
+            Format::Jsonl => {
+                let line = json!({ "path": printable(path), "answer": "error", "error": reason });
+                Ok(writeln!(self.out, "{line}")?)
+            }
+        }
+    }
+}

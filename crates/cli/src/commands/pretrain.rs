@@ -1,0 +1,82 @@
+//! `engraft pretrain`
+
+use std::path::PathBuf;
+
+use engraft::artefact::save_pretrained;
+use engraft::config::{self, Method, Pretrain};
+use engraft::error::{Error, Problem, printable};
+use engraft::files::Staging;
+use engraft::inductive::pretrain;
+use engraft::progress::Observer;
+use serde_json::json;
+
+use crate::args::{MethodArg, PretrainArgs};
+use crate::commands::fit::interval;
+use crate::commands::{intake, tell_audit};
+use crate::exit::Outcome;
+use crate::output::{self, percent};
+use crate::terminal::Terminal;
+
+/// Runs the command.
+pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let config = resolve(args)?;
+    Staging::claim(&args.out, args.force)?;
+    let intake = intake(&config.data, None, terminal)?;
+    tell_audit(&intake.audit, terminal);
+    intake.require_usable(config.strict)?;
+    let base = pretrain(&config, &intake, terminal, |record| {
+        let held_out = record.validation.map_or_else(String::new, |score| {
+            format!("; held out: loss {:.4}, accuracy {}", score.loss, percent(score.accuracy))
+        });
+        let (loss, accuracy) = (record.train.loss, percent(record.train.accuracy));
+        terminal.say(&format!(
+            "epoch {:3}: loss {loss:.4}, accuracy {accuracy}{held_out}; {:.0} s",
+            record.epoch, record.seconds
+        ));
+    })?;
+    save_pretrained(&base, &config, &args.out, args.force, &terminal.log())?;
+    let weights = args.out.join("base.safetensors");
+    if json {
+        output::json(&json!({
+            "base": weights, "sha256": base.card.sha256, "accuracy": base.evaluation.accuracy, "examples": base.examples,
+        }))?;
+    } else {
+        let accuracy = &base.evaluation.accuracy;
+        output::text(&format!(
+            "accuracy  {} on {} pictures ({})\nbase      {}\n",
+            interval(accuracy),
+            accuracy.n,
+            accuracy.how,
+            weights.display()
+        ))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Defaults, then the configuration file, then flags.
+fn resolve(args: &PretrainArgs) -> anyhow::Result<Pretrain> {
+    let mut config = match &args.config {
+        Some(path) => config::read::<Pretrain>(path)?,
+        None => Pretrain::default(),
+    };
+    macro_rules! set {
+        ($($field:ident),*) => { $(if let Some(value) = args.$field.clone() { config.$field = value; })* };
+    }
+    set!(data, arch, id, description, licence, source, size, epochs, batch_size, optimiser, lr, warmup);
+    set!(weight_decay, label_smoothing, shift, rotate, zoom, holdout, seed);
+    if let Some(MethodArg::Supervised) = args.method {
+        config.method = Method::Supervised;
+    }
+    config.flip |= args.flip;
+    config.half |= args.half;
+    config.strict |= args.strict;
+    if config.data == PathBuf::new() {
+        let problem = Problem::new("no data to learn from").expected("DATA, a folder with one folder of pictures per class");
+        return Err(Error::Usage(problem.hint("engraft pretrain pictures/ --out bases/mine")).into());
+    }
+    if config.id.is_empty() {
+        let name = args.out.file_name().map(PathBuf::from).unwrap_or_else(|| "base".into());
+        config.id = printable(&name);
+    }
+    Ok(config)
+}

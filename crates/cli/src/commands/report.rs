@@ -1,0 +1,44 @@
+//! `engraft report`
+
+use engraft::artefact::Report;
+use engraft::error::{Error, Problem};
+use engraft::files;
+
+use crate::args::ReportArgs;
+use crate::commands::fit::interval;
+use crate::exit::Outcome;
+use crate::output;
+
+/// The largest report that is read.
+const LIMIT: u64 = 256 << 20;
+
+/// Runs the command.
+pub fn run(args: &ReportArgs, json: bool) -> anyhow::Result<Outcome> {
+    let read = |name: &str| {
+        let path = args.run.join(name);
+        files::read_limited(&path, LIMIT).map_err(|source| {
+            let expected = "a run's folder, as `engraft fit` writes it";
+            Error::Weights(Problem::new("this is no run's folder").expected(expected).found(source).at(path))
+        })
+    };
+    let bytes = read("report.json")?;
+    let report: Report = serde_json::from_slice(&bytes).map_err(|source| {
+        let problem = Problem::new("the report is damaged, or of another version").found(source);
+        Error::Weights(problem.at(args.run.join("report.json")))
+    })?;
+    if let Some(output) = &args.output {
+        files::write_atomic(output, &read("report.html")?)?;
+    }
+    if json {
+        output::json(&report)?;
+        return Ok(Outcome::Done);
+    }
+    let html = args.output.clone().unwrap_or_else(|| args.run.join("report.html"));
+    let mut text = format!("out-of-fold accuracy  {}\n", interval(&report.accuracy));
+    for held in &report.held_out {
+        text.push_str(&format!("accuracy on {:<9} {}\n", held.split, interval(&held.evaluation.accuracy)));
+    }
+    text.push_str(&format!("verdict               {}\nreport                {}\n", report.verdict, html.display()));
+    output::text(&text)?;
+    Ok(Outcome::Done)
+}

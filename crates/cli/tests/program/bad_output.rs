@@ -1,0 +1,75 @@
+//! Output that cannot be written: found before the work, and nothing lost.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::sandbox::Sandbox;
+
+#[test]
+fn an_existing_run_is_left_alone() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("data", 2, 6);
+    fs::create_dir(sandbox.path("run")).unwrap();
+    fs::write(sandbox.path("run/precious"), b"mine").unwrap();
+    let args = ["fit", "data", "--control-budget", "0", "--out", "run"];
+    let ran = sandbox.run(args).expect(5, &["exists already", "--force"]);
+    assert!(!ran.stderr.contains("inspecting"), "refused before any work: {}", ran.stderr);
+    assert_eq!(fs::read(sandbox.path("run/precious")).unwrap(), b"mine");
+    sandbox.run(args.iter().chain(&["--force"])).expect(0, &[]);
+    assert!(!sandbox.path("run/precious").exists() && sandbox.path("run/model.json").exists());
+    assert_eq!(sandbox.names(), ["data", "run"]);
+}
+
+/// A tiny file system that goes away with this.
+struct Mount<'a>(&'a Path);
+
+impl<'a> Mount<'a> {
+    fn new(at: &'a Path, options: &str) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        let ran = Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(at).output();
+        if ran.is_ok_and(|output| output.status.success()) {
+            return Some(Self(at));
+        }
+        eprintln!("skipped: this user may not mount a tmpfs");
+        None
+    }
+}
+
+impl Drop for Mount<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_half_written() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("data", 2, 6);
+    let small = sandbox.path("small");
+    let Some(_mount) = Mount::new(&small, "size=128k") else { return };
+    let args = ["fit", "data", "--control-budget", "0", "--out", "small/run"];
+    sandbox.run(args).expect(5, &["no space left"]);
+    assert_eq!(fs::read_dir(&small).unwrap().count(), 0);
+}
+
+#[test]
+fn a_full_cache_is_said() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("data", 2, 20);
+    let small = sandbox.path("small");
+    let Some(_mount) = Mount::new(&small, "size=8k") else { return };
+    let args = ["fit", "data", "--control-budget", "0", "--out", "run", "--cache", "small"];
+    sandbox.run(args).expect(5, &["no space left"]);
+    assert!(!sandbox.path("run").exists());
+}
+
+#[test]
+fn a_read_only_folder_is_found_before_the_work() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("data", 2, 6);
+    let locked = sandbox.path("locked");
+    let Some(_mount) = Mount::new(&locked, "ro,size=64k") else { return };
+    let ran = sandbox.run(["fit", "data", "--out", "locked/run"]).expect(5, &["locked", "--out"]);
+    assert!(!ran.stderr.contains("inspecting"), "{}", ran.stderr);
+}

@@ -1,0 +1,10 @@
+//! The real binary in temporary folders: the main job, bad input, interruption, determinism.
+
+mod answers;
+mod bad_data;
+mod bad_output;
+mod bad_weights;
+mod interrupted;
+mod main_job;
+mod sandbox;
+mod shared_data;

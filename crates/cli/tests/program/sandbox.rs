@@ -1,0 +1,138 @@
+//! A temporary folder with a cache of its own, and the binary.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+pub struct Sandbox {
+    folder: TempDir,
+}
+
+/// What a run of the binary gave.
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e} in {}\n{}", self.stdout, self.stderr))
+    }
+
+    /// Asserts the exit code, and that stderr holds every part.
+    #[track_caller]
+    pub fn expect(self, code: i32, parts: &[&str]) -> Self {
+        assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        for part in parts {
+            assert!(self.stderr.contains(part), "no {part:?} in stderr: {}", self.stderr);
+        }
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        self
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+impl Sandbox {
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_engraft"));
+        command.args(args).current_dir(self.folder.path()).env("ENGRAFT_CACHE", self.path("cache")).stdin(Stdio::null());
+        command
+    }
+
+    pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ran {
+        self.command(args).output().unwrap().into()
+    }
+
+    /// A small data set of real digits: `train/` with `train` pictures of each of `classes`, and `test/`.
+    pub fn digits(&self, name: &str, classes: usize, train: usize, test: usize) -> PathBuf {
+        let root = self.path(name);
+        for (split, count) in [("train", train), ("test", test)] {
+            for class in 0..classes {
+                let from = examples().join(split).join(class.to_string());
+                let to = root.join(split).join(class.to_string());
+                copy_some(&from, &to, count);
+            }
+        }
+        root
+    }
+
+    /// A folder per class without splits.
+    pub fn flat_digits(&self, name: &str, classes: usize, each: usize) -> PathBuf {
+        let root = self.path(name);
+        for class in 0..classes {
+            copy_some(&examples().join("train").join(class.to_string()), &root.join(class.to_string()), each);
+        }
+        root
+    }
+
+    /// Names in the sandbox's folder, hidden ones too, but the cache.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(self.folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .filter(|name| name != "cache")
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn copy_some(from: &Path, to: &Path, count: usize) {
+    if count == 0 {
+        return;
+    }
+    fs::create_dir_all(to).unwrap();
+    let mut files: Vec<PathBuf> = fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    for file in &files[..count] {
+        fs::copy(file, to.join(file.file_name().unwrap())).unwrap();
+    }
+}
+
+/// The digits that the repository carries.
+pub fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/digits")
+}
+
+/// The folder of test data, where there is one.
+pub fn shared_data() -> Option<PathBuf> {
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let folder = std::env::var_os("ENGRAFT_DATA").map_or_else(default, PathBuf::from);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!("skipped: no folder of test data at {} (set ENGRAFT_DATA)", folder.display());
+    None
+}
+
+/// A report without what depends on the clock.
+pub fn without_timings(mut report: serde_json::Value) -> serde_json::Value {
+    fn strip(value: &mut serde_json::Value) {
+        if let Some(fields) = value.as_object_mut() {
+            fields.retain(|name, _| !["seconds", "images_per_second", "peak_memory_mb"].contains(&name.as_str()));
+            fields.values_mut().for_each(strip);
+        } else if let Some(items) = value.as_array_mut() {
+            items.iter_mut().for_each(strip);
+        }
+    }
+    strip(&mut report);
+    report
+}

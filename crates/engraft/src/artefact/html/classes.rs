@@ -1,0 +1,186 @@
+//! Which class is taken for which, and how each fares.
+
+use maud::{Markup, html};
+
+use super::format::{count, percent, plural};
+use super::{class_name, examples, folded, scroll};
+use crate::artefact::report::Report;
+use crate::evaluate::ClassMetrics;
+
+/// Up to here the whole matrix is read at a glance; above, the commonest confusions come first.
+const AT_A_GLANCE: usize = 30;
+/// A matrix grows with the square of the classes: a larger one would make the page too heavy to open.
+const LARGEST_MATRIX: usize = 100;
+/// Confused pairs listed.
+const PAIRS: usize = 15;
+/// Columns whose names are written level; with more, they are turned.
+const LEVEL_COLUMNS: usize = 4;
+/// With more columns than this they are drawn narrow: thirty then fit the page.
+const NARROW_COLUMNS: usize = 16;
+/// Cells with more than this much ink get light text.
+const DARK_CELL: f64 = 0.5;
+
+/// The confusion matrix, or the commonest confusions where there are many classes.
+pub fn confusion_section(report: &Report) -> Markup {
+    let classes = report.confusion.len();
+    let total: usize = report.confusion.iter().flatten().sum();
+    if total == 0 {
+        return html! { p.empty { "There are no out-of-fold answers to count." } };
+    }
+    if classes <= AT_A_GLANCE {
+        return html! { (matrix_figure(report)) };
+    }
+    html! {
+        p.lead {
+            "With " (count(classes)) " classes the commonest confusions say more than the matrix."
+        }
+        (pairs(report))
+        @if classes <= LARGEST_MATRIX {
+            details { summary { "The whole matrix, " (classes) " by " (classes) } (matrix_figure(report)) }
+        } @else {
+            p.caption { "The whole matrix is too large for a page; it stands in report.json under “confusion”." }
+        }
+    }
+}
+
+fn matrix_figure(report: &Report) -> Markup {
+    html! {
+        figure {
+            (scroll("Confusion matrix", matrix(report)))
+            figcaption {
+                "Out-of-fold counts: a row is what the " (examples(report, 1))
+                " is labelled, a column what was answered. Blue on the diagonal is right; orange beside it is wrong, \
+                 the stronger the larger its share of the row. A dot is zero."
+            }
+        }
+    }
+}
+
+fn matrix(report: &Report) -> Markup {
+    let turned = report.confusion.len() > LEVEL_COLUMNS;
+    html! {
+        table.matrix.turned[turned].many[report.confusion.len() > NARROW_COLUMNS] {
+            thead {
+                tr {
+                    td.corner { "label ↓ answer →" }
+                    @for class in 0..report.confusion.len() { th scope="col" { span { (class_name(report, class)) } } }
+                    th.sum scope="col" { span { "all" } }
+                }
+            }
+            tbody {
+                @for (label, row) in report.confusion.iter().enumerate() {
+                    @let all = row.iter().sum::<usize>();
+                    tr {
+                        th scope="row" { span { (class_name(report, label)) } }
+                        @for (answer, &cell) in row.iter().enumerate() { (matrix_cell(cell, all, answer == label)) }
+                        td.sum { (count(all)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn matrix_cell(cell: usize, all: usize, right: bool) -> Markup {
+    if cell == 0 {
+        return html! { td.zero { "·" } };
+    }
+    let ink = ink(cell as f64 / all as f64, right);
+    html! {
+        td.right[right].wrong[!right].dark[ink > DARK_CELL] style=(format!("--ink-share:{ink:.3}")) { (count(cell)) }
+    }
+}
+
+/// How much colour a cell gets. Wrong answers are rare in a good classifier: the root keeps a few per cent visible.
+fn ink(share: f64, right: bool) -> f64 {
+    if right { share * 0.9 } else { 0.12 + 0.78 * share.sqrt() }
+}
+
+/// The commonest confusions: label, answer, how many.
+fn pairs(report: &Report) -> Markup {
+    let mut confused: Vec<(usize, usize, usize, usize)> = Vec::new();
+    for (label, row) in report.confusion.iter().enumerate() {
+        let all = row.iter().sum();
+        let wrong = row.iter().enumerate().filter(|&(answer, &cell)| answer != label && cell > 0);
+        confused.extend(wrong.map(|(answer, &cell)| (label, answer, cell, all)));
+    }
+    confused.sort_by_key(|&(label, answer, cell, _)| (std::cmp::Reverse(cell), label, answer));
+    let found = confused.len();
+    if found == 0 {
+        return html! { p.empty { "Nothing was confused." } };
+    }
+    confused.truncate(PAIRS);
+    html! {
+        (scroll("Commonest confusions", html! {
+            table {
+                thead { tr {
+                    th scope="col" { "Labelled" } th scope="col" { "Answered" }
+                    th.number scope="col" { "Times" } th.number scope="col" { "Share of the label" }
+                } }
+                tbody { @for (label, answer, cell, all) in &confused {
+                    tr {
+                        td { (class_name(report, *label)) } td { (class_name(report, *answer)) }
+                        td.number { (count(*cell)) } td.number { (percent(*cell as f64 / *all as f64)) }
+                    }
+                } }
+            }
+        }))
+        p.caption {
+            "Out-of-fold. The " (confused.len()) " commonest of " (count(found)) " "
+            (plural(found, "pair", "pairs")) " that were confused at least once."
+        }
+    }
+}
+
+/// Precision, recall, F1 and support of each class; the weakest first where there are many.
+pub fn table_section(report: &Report) -> Markup {
+    if report.per_class.is_empty() {
+        return html! { p.empty { "There are no numbers for single classes." } };
+    }
+    let in_order: Vec<&ClassMetrics> = report.per_class.iter().collect();
+    let many = in_order.len() > AT_A_GLANCE;
+    let mut weakest = in_order.clone();
+    weakest.sort_by(|a, b| a.f1.total_cmp(&b.f1).then(a.class.cmp(&b.class)));
+    weakest.truncate(PAIRS);
+    let shown = if many { &weakest } else { &in_order };
+    html! {
+        p.lead {
+            "Precision: of what it calls so, how much is. Recall: of what is so, how much it finds. F1 joins the two."
+            @if many { " These are the " (weakest.len()) " weakest." }
+        }
+        (folded(
+            &format!("All {} classes", count(in_order.len())),
+            class_table(report, shown),
+            many.then(|| class_table(report, &in_order)),
+        ))
+        p.caption { "Out-of-fold. Where support is small, all of a row is vague: one example more or less moves it." }
+    }
+}
+
+fn class_table(report: &Report, rows: &[&ClassMetrics]) -> Markup {
+    scroll(
+        "Classes",
+        html! {
+            table.classes {
+                thead { tr {
+                    th scope="col" { "Class" } th.number scope="col" { "Precision" } th.number scope="col" { "Recall" }
+                    th.number scope="col" { "F1" } th scope="col" { span.hidden { "F1 drawn" } }
+                    th.number scope="col" { "Support" }
+                } }
+                tbody { @for row in rows {
+                    tr {
+                        th scope="row" { (class_name(report, row.class)) }
+                        td.number { (percent(row.precision)) } td.number { (percent(row.recall)) }
+                        td.number { (percent(row.f1)) }
+                        td.drawn { span.bar aria-hidden="true" { span.fill style=(format!("width:{:.2}%", share(row.f1))) {} } }
+                        td.number { (count(row.support)) }
+                    }
+                } }
+            }
+        },
+    )
+}
+
+fn share(value: f64) -> f64 {
+    if value.is_finite() { value.clamp(0.0, 1.0) * 100.0 } else { 0.0 }
+}

@@ -1,0 +1,88 @@
+//! Mistakes and suspicious labels, as pictures.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use std::collections::HashMap;
+
+use maud::{Markup, html};
+
+use super::format::{count, name, path, plural, probability};
+use super::{Picture, folded};
+use crate::artefact::report::Report;
+
+/// Tiles shown before the rest is folded away.
+const SHOWN: usize = 12;
+
+/// One tile: a file, and a change from one class to another.
+struct Tile<'a> {
+    file: &'a str,
+    from: &'a str,
+    to: &'a str,
+    probabilities: String,
+}
+
+/// Confident mistakes, then labels that are probably wrong.
+pub fn section(report: &Report, pictures: &[Picture]) -> Markup {
+    let known: HashMap<&str, &Picture> = pictures.iter().map(|picture| (picture.file.as_str(), picture)).collect();
+    let mistakes: Vec<Tile> = (report.mistakes.iter())
+        .map(|mistake| Tile {
+            file: &mistake.file,
+            from: &mistake.label,
+            to: &mistake.answer,
+            probabilities: format!("probability {}", probability(f64::from(mistake.probability))),
+        })
+        .collect();
+    let labels: Vec<Tile> = (report.label_errors.iter())
+        .map(|error| Tile {
+            file: &error.file,
+            from: &error.given,
+            to: &error.suggested,
+            probabilities: format!(
+                "{} against {}",
+                probability(f64::from(error.suggested_probability)),
+                probability(f64::from(error.given_probability))
+            ),
+        })
+        .collect();
+    html! {
+        h3 { "Worst mistakes" }
+        @if mistakes.is_empty() { p.empty { "No out-of-fold answer was wrong." } } @else {
+            p.lead { "Wrong out-of-fold answers, the surest first: label → answer, and the probability of the answer." }
+            (tiles(&mistakes, &known))
+        }
+        h3 { "Labels that are probably wrong" }
+        @if labels.is_empty() { p.empty { "No label looks wrong." } } @else {
+            p.lead {
+                "Look at these by eye before anything else: correcting labels is often worth more than a better model. \
+                 Label → likely class, and the probability of the likely class against that of the label."
+            }
+            (tiles(&labels, &known))
+        }
+    }
+}
+
+fn tiles(tiles: &[Tile], known: &HashMap<&str, &Picture>) -> Markup {
+    let (shown, rest) = tiles.split_at(tiles.len().min(SHOWN));
+    let grid =
+        |tiles: &[Tile]| html! { ul.tiles { @for tile in tiles { (tile_item(tile, known.get(tile.file).copied())) } } };
+    let summary = format!("{} {}", count(rest.len()), plural(rest.len(), "other", "others"));
+    folded(&summary, grid(shown), (!rest.is_empty()).then(|| grid(rest)))
+}
+
+fn tile_item(tile: &Tile, picture: Option<&Picture>) -> Markup {
+    html! {
+        li {
+            @match picture {
+                Some(picture) => img src=(data_uri(picture)) alt={ "Picture: " (tile.file) } decoding="async";
+                None => div.missing { "no thumbnail" }
+            }
+            p.change { (name(tile.from)) span.arrow aria-label="to" { " → " } strong { (name(tile.to)) } }
+            p.detail { (tile.probabilities) }
+            p.file { (path(tile.file)) }
+        }
+    }
+}
+
+fn data_uri(picture: &Picture) -> String {
+    format!("data:{};base64,{}", picture.mime, BASE64_STANDARD.encode(&picture.bytes))
+}

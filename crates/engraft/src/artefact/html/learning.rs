@@ -1,0 +1,137 @@
+//! How sure it is, and how it came to be: the sections with charts.
+
+use maud::{Markup, PreEscaped, html};
+
+use super::charts;
+use super::format::{count, decimal, percent, percent_range, setting};
+use super::{Curve, figure, scroll};
+use crate::artefact::report::Report;
+use crate::evaluate::CalibrationBin;
+
+/// Closer than this, probability and frequency are called equal.
+const EQUAL: f64 = 0.01;
+
+/// The calibration plot and what it says.
+pub fn calibration_section(report: &Report) -> Markup {
+    let Some(chart) = charts::calibration(&report.calibration) else {
+        return html! { p.empty { "There are no bins to draw." } };
+    };
+    html! {
+        div.beside-figure {
+            (figure(
+                PreEscaped(chart),
+                "On the dotted line, what is said with 90\u{202f}% is right in 90 of 100 cases. Below it the classifier is too \
+                 sure, above it too timid. Lines are 95\u{202f}% intervals: one that crosses the dotted line proves nothing.",
+            ))
+            div {
+                (calibration_words(&report.calibration))
+                p {
+                    "The expected calibration error is " strong { (percent(report.ece.mean)) } " ("
+                    (percent_range(report.ece.low, report.ece.high))
+                    "). With few examples it is never zero, even of perfect probabilities."
+                }
+                details { summary { "The " (report.calibration.len()) " points as numbers" } (bins(&report.calibration)) }
+            }
+        }
+    }
+}
+
+/// Whether it is too sure on the whole.
+fn calibration_words(bins: &[CalibrationBin]) -> Markup {
+    let n: usize = bins.iter().map(|bin| bin.count).sum();
+    let mean = |of: fn(&CalibrationBin) -> f64| {
+        bins.iter().map(|bin| of(bin) * bin.count as f64).sum::<f64>() / n.max(1) as f64
+    };
+    let (said, right) = (mean(|bin| bin.confidence), mean(|bin| bin.accuracy));
+    let judgement = match said - right {
+        gap if gap > EQUAL => "it is somewhat too sure of itself",
+        gap if gap < -EQUAL => "it is somewhat too timid",
+        _ => "on the whole its probabilities mean what they say",
+    };
+    html! {
+        p {
+            "On average it gives its answer a probability of " strong { (percent(said)) } " and is right "
+            strong { (percent(right)) } " of the time: " (judgement) "."
+        }
+    }
+}
+
+fn bins(bins: &[CalibrationBin]) -> Markup {
+    scroll(
+        "Calibration",
+        html! {
+            table {
+                thead { tr {
+                    th.number scope="col" { "Said" } th.number scope="col" { "Right" }
+                    th.number scope="col" { "95\u{202f}% interval" } th.number scope="col" { "n" }
+                } }
+                tbody { @for bin in bins {
+                    tr {
+                        td.number { (percent(bin.confidence)) } td.number { (percent(bin.accuracy)) }
+                        td.number { (percent_range(bin.low, bin.high)) } td.number { (count(bin.count)) }
+                    }
+                } }
+            }
+        },
+    )
+}
+
+/// The learning curve of the control and the path of the head's regularisation.
+pub fn section(report: &Report, curves: &[Curve]) -> Markup {
+    let epochs = curves.iter().filter_map(|curve| curve.points.last()).map(|point| point.epoch).max().unwrap_or(0);
+    let loss = charts::learning_curve(curves);
+    let path = charts::regularisation_path(&report.choice.strengths, report.choice.c);
+    html! {
+        p.lead {
+            "The classifier’s own head is not trained step by step but solved exactly, so it has no learning curve. "
+            "What was searched for is the strength of its regularisation."
+        }
+        div.figures {
+            @if let Some(chart) = path {
+                (figure(
+                    PreEscaped(chart),
+                    &format!(
+                        "The head: out-of-fold log-loss for each strength tried (lower is better; to the left stricter). \
+                         The ring marks the chosen C = {}. A minimum at an edge would mean that too little was tried.",
+                        setting(report.choice.c)
+                    ),
+                ))
+            } @else { p.empty { "No strengths were tried." } }
+            @if let Some(chart) = loss {
+                (figure(PreEscaped(chart), &curve_caption(curves.len(), epochs)))
+            } @else { p.empty { "There is no learning curve: the from-scratch control was not run." } }
+        }
+        @if !report.choice.strengths.is_empty() { details { summary { "The strengths tried, as numbers" } (strengths(report)) } }
+    }
+}
+
+fn curve_caption(runs: usize, epochs: u64) -> String {
+    let lines = match runs {
+        1 => "One run".to_owned(),
+        _ => format!("Thick: mean of {runs} folds; thin: single folds"),
+    };
+    format!(
+        "The from-scratch control, not this classifier: loss over {epochs} epochs. {lines}. The training loss is taken \
+         while training and may lie above the other; where the held-out loss rises again, the network learns by heart."
+    )
+}
+
+fn strengths(report: &Report) -> Markup {
+    scroll(
+        "Strengths tried",
+        html! {
+            table {
+                thead { tr {
+                    th.number scope="col" { "C" } th.number scope="col" { "Log-loss" } th.number scope="col" { "Accuracy" }
+                    th scope="col" { span.hidden { "Chosen" } }
+                } }
+                tbody { @for tried in &report.choice.strengths {
+                    tr.ours[tried.c == report.choice.c] {
+                        td.number { (setting(tried.c)) } td.number { (decimal(tried.log_loss, 4)) }
+                        td.number { (percent(tried.accuracy)) } td { @if tried.c == report.choice.c { "← chosen" } }
+                    }
+                } }
+            }
+        },
+    )
+}

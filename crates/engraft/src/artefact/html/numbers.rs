@@ -1,0 +1,226 @@
+//! Headline numbers with their intervals, and what else one would get.
+
+use maud::{Markup, html};
+
+use super::format::{Unit, count, decimal, percent, percent_range, tidy};
+use super::scroll;
+use crate::artefact::report::Report;
+use crate::evaluate::{Estimate, wilson};
+
+/// A measure: its name, what is better, how it is written, and what it means.
+struct Measure {
+    name: &'static str,
+    meaning: &'static str,
+    unit: Unit,
+}
+
+const MEASURES: [Measure; 5] = [
+    Measure { name: "Accuracy", meaning: "share of right answers; higher is better", unit: Unit::Share },
+    Measure { name: "Macro-F1", meaning: "every class counts alike; higher is better", unit: Unit::Share },
+    Measure { name: "Log-loss", meaning: "surprise at the truth, in nats; lower is better", unit: Unit::Plain },
+    Measure {
+        name: "Brier score",
+        meaning: "squared error of the probabilities, 0 to 2; lower is better",
+        unit: Unit::Plain,
+    },
+    Measure { name: "ECE", meaning: "distance of probability from frequency; lower is better", unit: Unit::Share },
+];
+
+/// Where numbers come from, with one estimate per [`MEASURES`].
+struct Source<'a> {
+    name: String,
+    estimates: [&'a Estimate; 5],
+}
+
+/// Cards, how they were made, and the controls.
+pub fn section(report: &Report) -> Markup {
+    let sources = sources(report);
+    html! {
+        p.lead {
+            "Each number with its 95\u{202f}% interval: what other data of the same kind could as well have given. "
+            @if sources.len() > 1 {
+                "Out-of-fold is cross-validation on the training data; the held-out data took no part in any choice."
+            } @else {
+                "Out-of-fold: each example is answered by a copy that was trained without it."
+            }
+        }
+        div.cards.single[sources.len() == 1] { @for (at, measure) in MEASURES.iter().enumerate() { (card(measure, at, &sources)) } }
+        (how(&sources))
+        h3 { "What else one would get" }
+        (controls(report))
+    }
+}
+
+fn sources(report: &Report) -> Vec<Source<'_>> {
+    let mut sources = vec![Source {
+        name: "out-of-fold".into(),
+        estimates: [&report.accuracy, &report.macro_f1, &report.log_loss, &report.brier, &report.ece],
+    }];
+    sources.extend(report.held_out.iter().map(|held| {
+        let numbers = &held.evaluation;
+        Source {
+            name: format!("held-out {}", held.split),
+            estimates: [&numbers.accuracy, &numbers.macro_f1, &numbers.log_loss, &numbers.brier, &numbers.ece],
+        }
+    }));
+    sources
+}
+
+fn card(measure: &Measure, at: usize, sources: &[Source]) -> Markup {
+    html! {
+        div.card {
+            h3 { (measure.name) }
+            div.readings {
+                @for source in sources {
+                    @let estimate = source.estimates[at];
+                    div.reading {
+                        span.source { (source.name) }
+                        span.value { (measure.unit.value(estimate.mean)) }
+                        span.interval { (measure.unit.interval(estimate)) }
+                        span.n { "n = " (count(estimate.n)) }
+                    }
+                }
+            }
+            p.meaning { (measure.meaning) }
+        }
+    }
+}
+
+/// How the numbers were made. Measures made alike are named together, for the same words five times are read by nobody.
+fn how(sources: &[Source]) -> Markup {
+    html! {
+        dl.notes {
+            @for source in sources {
+                dt { "How, " (source.name) }
+                dd {
+                    ul {
+                        @for (words, names) in grouped(source) { li { strong { (names.join(", ")) } ": " (tidy(words)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn grouped<'a>(source: &Source<'a>) -> Vec<(&'a str, Vec<&'static str>)> {
+    let mut groups: Vec<(&str, Vec<&'static str>)> = Vec::new();
+    for (estimate, measure) in source.estimates.iter().zip(&MEASURES) {
+        match groups.iter_mut().find(|(how, _)| *how == estimate.how) {
+            Some((_, names)) => names.push(measure.name),
+            None => groups.push((&estimate.how, vec![measure.name])),
+        }
+    }
+    groups
+}
+
+/// A way to get answers, in the table of controls.
+struct Row<'a> {
+    name: &'static str,
+    explanation: String,
+    accuracy: &'a Estimate,
+    macro_f1: Option<f64>,
+    log_loss: Option<f64>,
+    ours: bool,
+}
+
+fn controls(report: &Report) -> Markup {
+    let majority = majority(&report.confusion);
+    let mut rows = vec![Row {
+        name: "This classifier",
+        explanation: format!("base {}, trained after {}", report.base.id, report.choice.cut),
+        accuracy: &report.accuracy,
+        macro_f1: Some(report.macro_f1.mean),
+        log_loss: Some(report.log_loss.mean),
+        ours: true,
+    }];
+    if report.controls.probe.accuracy != report.accuracy {
+        rows.push(Row {
+            name: "Linear probe",
+            explanation: "a new head alone, on frozen features".into(),
+            accuracy: &report.controls.probe.accuracy,
+            macro_f1: None,
+            log_loss: None,
+            ours: false,
+        });
+    }
+    if let Some(scratch) = &report.controls.scratch {
+        rows.push(Row {
+            name: "Same network from scratch",
+            explanation: scratch.how.clone(),
+            accuracy: &scratch.accuracy,
+            macro_f1: Some(scratch.macro_f1.mean),
+            log_loss: Some(scratch.log_loss.mean),
+            ours: false,
+        });
+    }
+    if let Some(majority) = &majority {
+        rows.push(Row {
+            name: "Always the commonest class",
+            explanation: "needs no picture at all".into(),
+            accuracy: majority,
+            macro_f1: None,
+            log_loss: None,
+            ours: false,
+        });
+    }
+    html! {
+        (scroll("Controls", controls_table(&rows)))
+        p.caption {
+            "Out-of-fold. "
+            span.drawn-note { "The bar is the accuracy from 0 to 100\u{202f}%, the band its 95\u{202f}% interval. " }
+            @if report.controls.scratch.is_none() { "The from-scratch control was not run. " }
+            @if rows[0].accuracy == &report.controls.probe.accuracy {
+                "This classifier is itself a linear probe: a new head on the frozen base."
+            }
+        }
+    }
+}
+
+fn controls_table(rows: &[Row]) -> Markup {
+    html! {
+        table.controls {
+            thead { tr {
+                th scope="col" { "Way" }
+                th.number scope="col" { "Accuracy" }
+                th scope="col" { span.hidden { "Accuracy drawn" } }
+                th.number scope="col" { "Macro-F1" }
+                th.number scope="col" { "Log-loss" }
+                th.number scope="col" { "n" }
+            } }
+            tbody { @for row in rows {
+                tr.ours[row.ours] {
+                    th scope="row" { (row.name) small { (tidy(&row.explanation)) } }
+                    td.number { (percent(row.accuracy.mean)) small { (percent_range(row.accuracy.low, row.accuracy.high)) } }
+                    td.drawn { (interval_bar(row.accuracy)) }
+                    td.number { (row.macro_f1.map_or_else(|| "–".into(), percent)) }
+                    td.number { (row.log_loss.map_or_else(|| "–".into(), |value| decimal(value, 3))) }
+                    td.number { (count(row.accuracy.n)) }
+                }
+            } }
+        }
+    }
+}
+
+/// An accuracy and its interval on a line from 0 to 100 %. For the eye only: the numbers stand beside it.
+fn interval_bar(estimate: &Estimate) -> Markup {
+    let at = |share: f64| if share.is_finite() { share.clamp(0.0, 1.0) * 100.0 } else { 0.0 };
+    let (low, mean, high) = (at(estimate.low), at(estimate.mean), at(estimate.high));
+    html! {
+        span.bar aria-hidden="true" {
+            span.fill style=(format!("width:{mean:.2}%")) {}
+            span.band style=(format!("left:{low:.2}%;width:{:.2}%", (high - low).max(0.0))) {}
+            span.dot style=(format!("left:{mean:.2}%")) {}
+        }
+    }
+}
+
+/// What one gets by naming the commonest class every time, from the rows of the confusion matrix.
+pub(super) fn majority(confusion: &[Vec<usize>]) -> Option<Estimate> {
+    let rows: Vec<usize> = confusion.iter().map(|row| row.iter().sum()).collect();
+    let (n, most) = (rows.iter().sum::<usize>(), rows.iter().copied().max()?);
+    if n == 0 {
+        return None;
+    }
+    let (low, high) = wilson(most, n);
+    Some(Estimate { mean: most as f64 / n as f64, low, high, n, how: "share of the commonest class".into() })
+}

@@ -1,0 +1,154 @@
+//! Where everything comes from: choices, thresholds, hashes, and the way to do it again.
+
+use maud::{Markup, html};
+
+use super::format::{count, decimal, duration, name, percent, percent_range, probability, setting};
+use super::{examples, scroll};
+use crate::artefact::report::{BaseReport, Report, TriedCut};
+
+/// What was chosen and why, and when the classifier refuses.
+pub fn choices_section(report: &Report) -> Markup {
+    let choice = &report.choice;
+    html! {
+        dl {
+            dt { "Depth" }
+            dd { "Trained after " code { (name(&choice.cut)) } ". " (with_code(&sentence(&choice.reason))) }
+            dt { "Strength" }
+            dd {
+                "C = " (setting(choice.c)) "; smaller is stricter. "
+                @if !choice.strengths.is_empty() {
+                    "Chosen out of " (count(choice.strengths.len())) " tried by cross-validation."
+                }
+            }
+            dt { "Temperature" }
+            dd { (decimal(choice.temperature, 3)) ": " (temperature(choice.temperature)) }
+            dt { "“Unsure”" }
+            dd { (unsure(report)) }
+            dt { "“Unlike”" }
+            dd { (unlike(report)) }
+            @if report.config.balanced {
+                dt { "Balance" }
+                dd { "Classes were weighed by the inverse of their frequency." }
+            }
+        }
+        @if choice.tried.len() > 1 { h3 { "Depths tried" } (tried(&choice.tried)) }
+        h3 { "The base" }
+        (base(&report.base))
+    }
+}
+
+/// Words with a capital at the beginning and a full stop at the end.
+fn sentence(text: &str) -> String {
+    let mut letters = text.trim_end_matches('.').chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+}
+
+/// Words in which `backticks` set off names.
+fn with_code(text: &str) -> Markup {
+    html! {
+        @for (at, part) in text.split('`').enumerate() {
+            @if at % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
+fn temperature(temperature: f64) -> &'static str {
+    match temperature {
+        t if t > 1.01 => "probabilities were too sure and were softened.",
+        t if t < 0.99 => "probabilities were too timid and were sharpened.",
+        _ => "probabilities were as sure as they should be.",
+    }
+}
+
+fn unsure(report: &Report) -> Markup {
+    let rule = &report.unsure;
+    html! {
+        @match rule.threshold {
+            Some(threshold) => {
+                "Said below a probability of " (probability(threshold)) ". Out-of-fold that answers "
+                (percent(rule.answered)) " with " (percent(rule.error)) " errors (aim: ≤\u{202f}" (percent(rule.max_error)) ")."
+            }
+            None => { "Said always: no threshold keeps errors at or below " (percent(rule.max_error)) " on these data." }
+        }
+        @for held in &report.held_out {
+            " Held-out " (held.split) ": " (percent(held.unsure.answered)) " answered, " (percent(held.unsure.error)) " errors."
+        }
+    }
+}
+
+fn unlike(report: &Report) -> Markup {
+    let rule = &report.unlike;
+    html! {
+        "Said when the features lie further than " (decimal(rule.threshold, 3)) " from "
+        @if rule.k > 1 { "neighbour " (rule.k) } @else { "the nearest" }
+        " of " (count(rule.references)) " training " (examples(report, rule.references)) " (0 is the same, 2 the opposite)."
+        @for held in &report.held_out { " Held-out " (held.split) ": said of " (percent(held.unlike)) "." }
+    }
+}
+
+fn tried(cuts: &[TriedCut]) -> Markup {
+    scroll(
+        "Depths tried",
+        html! {
+            table {
+                thead { tr {
+                    th scope="col" { "Trained after" } th.number scope="col" { "Accuracy" }
+                    th.number scope="col" { "95\u{202f}% interval" } th.number scope="col" { "Time" }
+                } }
+                tbody { @for cut in cuts {
+                    tr {
+                        th scope="row" { (name(&cut.cut)) }
+                        td.number { (percent(cut.accuracy.mean)) }
+                        td.number { (percent_range(cut.accuracy.low, cut.accuracy.high)) }
+                        td.number { (duration(cut.seconds)) }
+                    }
+                } }
+            }
+        },
+    )
+}
+
+fn base(base: &BaseReport) -> Markup {
+    html! {
+        dl {
+            dt { "Name" } dd { (name(&base.id)) }
+            dt { "Network" } dd { (name(&base.architecture)) ", " (count(base.features)) " features" }
+            dt { "Licence" } dd { @if base.licence.is_empty() { "not told" } @else { (name(&base.licence)) } }
+            dt { "SHA-256" } dd { code.hash { (base.sha256) } }
+        }
+    }
+}
+
+/// The command and everything that must be equal for equal numbers, then what it cost.
+pub fn reproduce_section(report: &Report, reproduce: &str) -> Markup {
+    let seconds = &report.seconds;
+    let parts = [
+        ("Reading and auditing", seconds.audit),
+        ("Running the base", seconds.features),
+        ("Training, cross-validation, control", seconds.training),
+        ("Measuring", seconds.evaluation),
+    ];
+    html! {
+        p.lead { "With the same version, data, base and seed this command gives the same numbers." }
+        pre tabindex="0" { code { (reproduce) } }
+        dl {
+            dt { "Version" } dd { "engraft " (report.version) ", command " code { (report.command) } ", schema " (report.schema) }
+            dt { "Seed" } dd { (report.seed) }
+            dt { "Folds" } dd { (report.config.folds) }
+            dt { "Data" } dd { (name(&report.data.path)) ", " (count(report.data.examples)) " examples, trained on " (count(report.data.train)) }
+            dt { "Data fingerprint" } dd { code.hash { (report.data.fingerprint) } }
+            dt { "Base SHA-256" } dd { code.hash { (report.base.sha256) } }
+        }
+        h3 { "What it cost" }
+        (scroll("Timings", html! {
+            table.costs {
+                tbody {
+                    @for (part, took) in parts { tr { th scope="row" { (part) } td.number { (duration(took)) } } }
+                    tr.total { th scope="row" { "In all" } td.number { (duration(seconds.total)) } }
+                    tr { th scope="row" { "Speed through the base" } td.number { (decimal(report.images_per_second, 0)) " pictures/s" } }
+                    tr { th scope="row" { "Largest memory" } td.number { (decimal(report.peak_memory_mb, 0)) " MB" } }
+                }
+            }
+        }))
+    }
+}

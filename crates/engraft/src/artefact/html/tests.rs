@@ -1,0 +1,231 @@
+use super::sample::{self, HOSTILE};
+use super::*;
+
+const COMMAND: &str = "engraft fit ../photos/flowers --base glyphs --seed 7 --out runs/flowers";
+
+fn page(report: &Report) -> String {
+    render(report, &sample::curves(), &sample::pictures(report), COMMAND)
+}
+
+/// The page as a reader's eyes meet it: without marks, spaces made alike.
+fn words(page: &str) -> String {
+    let body = page.split_once("<body>").unwrap().1;
+    let mut text = String::new();
+    let mut inside = false;
+    for c in body.chars() {
+        match c {
+            '<' => inside = true,
+            '>' => inside = false,
+            _ if !inside => text.push(if c == '\u{202f}' { ' ' } else { c }),
+            _ => {}
+        }
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// That every element that is opened is closed, in order.
+fn assert_nested(page: &str) {
+    const VOID: [&str; 4] = ["meta", "img", "wbr", "!DOCTYPE"];
+    let mut open = Vec::new();
+    for tag in page.split('<').skip(1).map(|rest| rest.split('>').next().unwrap()) {
+        let word = tag.split([' ', '/', '\n']).find(|part| !part.is_empty()).unwrap();
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(word), "in <{tag}>");
+        } else if !VOID.contains(&word) && !tag.ends_with('/') {
+            open.push(word);
+        }
+    }
+    assert_eq!(open, [""; 0]);
+}
+
+/// Nothing that a browser would fetch or run.
+fn assert_stands_alone(page: &str) {
+    let lower = page.to_lowercase();
+    // A quote in a name is escaped, so ` onload="` can be an attribute only.
+    let handlers = [" onload=\"", " onclick=\"", " onerror=\"", "javascript:"];
+    let loads = ["http://", "https://", "<link", "<script", "<iframe", "<object", "@import", "url("];
+    for forbidden in handlers.iter().chain(&loads) {
+        assert!(!lower.contains(forbidden), "{forbidden}");
+    }
+    let sources = lower.matches("src=").count();
+    assert_eq!(sources, lower.matches("src=\"data:image/png;base64,").count());
+    assert!(lower.matches("href=").count() == lower.matches("href=\"#").count());
+}
+
+#[test]
+fn the_page_stands_alone_at_any_number_of_classes() {
+    for (classes, support, held_out) in
+        [(2, 120, false), (10, 118, true), (31, 40, false), (60, 20, true), (150, 4, false)]
+    {
+        let report = sample::report(classes, support, held_out);
+        let page = page(&report);
+        assert_stands_alone(&page);
+        assert_nested(&page);
+        assert_eq!(page, self::page(&report), "equal reports give equal pages");
+        assert!(!page.contains("NaN") && !page.contains("inf%"));
+        assert_eq!(page.contains("class=\"matrix"), classes <= 100, "{classes} classes");
+        assert_eq!(words(&page).contains("Share of the label"), classes > 30, "{classes} classes");
+    }
+}
+
+#[test]
+fn names_cannot_become_markup() {
+    let mut report = sample::report(3, 60, true);
+    let evil = format!("a\"b'/{HOSTILE}<img src=x onerror=alert(1)>.png");
+    report.data.path = format!("/tmp/{HOSTILE}");
+    report.mistakes[0].file = evil.clone();
+    report.base.id = HOSTILE.into();
+    report.base.licence = HOSTILE.into();
+    report.choice.cut = HOSTILE.into();
+    report.choice.reason = HOSTILE.into();
+    report.version = HOSTILE.into();
+    report.verdict = HOSTILE.into();
+    report.held_out[0].split = HOSTILE.into();
+    report.data.audit.findings[0].message = HOSTILE.into();
+    report.data.audit.findings[0].files[0] = evil;
+    let page = render(&report, &sample::curves(), &sample::pictures(&report), HOSTILE);
+    assert!(!page.contains("<script") && !page.contains("<img src=x"));
+    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    assert_nested(&page);
+}
+
+#[test]
+fn the_answer_is_a_sentence() {
+    let mut report = sample::report(10, 118, true);
+    report.held_out[0].evaluation.accuracy =
+        crate::evaluate::Estimate { mean: 0.951, low: 0.92, high: 0.971, n: 245, how: String::new() };
+    let text = words(&page(&report));
+    let answer = "On pictures like these, this classifier is right 95.1 % of the time (92.0 to 97.1 %), \
+                  measured on 245 pictures it was not trained on.";
+    assert!(text.contains(answer), "{text}");
+    assert!(text.contains("Cross-validation on the training data gives"));
+    assert!(text.contains("Answers 86.1 % of pictures at ≤ 5.0 % errors (4.1 % measured); says “unsure” to the rest."));
+    report.held_out[0].unsure.error = 0.081;
+    assert!(words(&page(&report)).contains("at 8.1 % errors, where ≤ 5.0 % was aimed at"));
+    report.held_out.clear();
+    let text = words(&page(&report));
+    assert!(text.contains("of the training data, each answered by a copy that had not been trained on it."), "{text}");
+    assert!(!text.contains("looked at once"));
+}
+
+#[test]
+fn test_comes_before_val() {
+    let mut report = sample::report(3, 100, true);
+    let mut val = report.held_out[0].clone();
+    val.split = "val".into();
+    report.held_out.insert(0, val);
+    assert_eq!(headline(&report).unwrap().split, "test");
+    report.held_out.pop();
+    assert_eq!(headline(&report).unwrap().split, "val");
+}
+
+#[test]
+fn every_verdict_has_its_words() {
+    let mut report = sample::report(2, 120, false);
+    let says = |report: &Report, expected: &str| {
+        let text = words(&page(report));
+        assert!(text.contains(expected), "{text}");
+    };
+    says(&report, "Transfer helped: +31.0 points (26.1 to 35.9) over the same network trained from scratch.");
+    let mut judge = |verdict: &str, difference: f64, low: f64, high: f64, expected: &str| {
+        report.verdict = verdict.into();
+        let paired = &mut report.controls.scratch.as_mut().unwrap().paired;
+        (paired.verdict, paired.difference, paired.low, paired.high) = (verdict.into(), difference, low, high);
+        says(&report, expected);
+    };
+    judge(
+        "negative transfer",
+        -0.05,
+        -0.09,
+        -0.01,
+        "Transfer hurt: −5.0 points (−9.0 to −1.0) against the same network trained from scratch, which did better.",
+    );
+    judge(
+        "no measurable transfer",
+        0.012,
+        -0.02,
+        0.044,
+        "Transfer made no measurable difference: +1.2 points (−2.0 to +4.4) against the same network trained from \
+         scratch, and the interval holds zero.",
+    );
+    judge("mixed", 0.01, 0.0, 0.02, "mixed: +1.0 points (0.0 to 2.0) against the same network trained from scratch.");
+}
+
+#[test]
+fn what_is_missing_is_told() {
+    let page = render(&sample::empty(), &[], &[], COMMAND);
+    assert_stands_alone(&page);
+    assert_nested(&page);
+    let text = words(&page);
+    for told in [
+        "Transfer not measured",
+        "the control that trains the same network from scratch was not run",
+        "so it says “unsure” to all pictures",
+        "There are no out-of-fold answers to count.",
+        "There are no numbers for single classes.",
+        "There are no bins to draw.",
+        "No strengths were tried.",
+        "There is no learning curve",
+        "No out-of-fold answer was wrong.",
+        "No label looks wrong.",
+        "Nothing to object to.",
+    ] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    assert!(!text.contains("Always the commonest class"));
+}
+
+#[test]
+fn a_picture_that_is_missing_becomes_words() {
+    let report = sample::report(10, 118, true);
+    let with = page(&report);
+    let without = render(&report, &[], &[], COMMAND);
+    assert!(with.contains("<img src=\"data:image/png;base64,iVBOR") && with.contains("no thumbnail"));
+    assert_eq!(without.matches("no thumbnail").count(), report.mistakes.len() + report.label_errors.len());
+    assert!(!without.contains("<img"));
+}
+
+#[test]
+fn the_baseline_is_the_commonest_row() {
+    let majority = numbers::majority(&[vec![3, 1], vec![2, 14]]).unwrap();
+    assert_eq!((majority.mean, majority.n), (0.8, 20));
+    assert_eq!(numbers::majority(&[]), None);
+    assert_eq!(numbers::majority(&[vec![0, 0], vec![0, 0]]), None);
+}
+
+#[test]
+fn numbers_that_are_none_do_not_break_the_page() {
+    let mut report = sample::report(3, 60, true);
+    for estimate in [&mut report.accuracy, &mut report.log_loss, &mut report.ece] {
+        (estimate.mean, estimate.low, estimate.high) = (f64::NAN, f64::NEG_INFINITY, f64::INFINITY);
+    }
+    report.calibration[0].low = f64::NAN;
+    report.choice.c = f64::NAN;
+    report.choice.strengths[0].log_loss = f64::INFINITY;
+    report.per_class[0].f1 = f64::NAN;
+    report.per_class[0].class = 99;
+    let mut curves = sample::curves();
+    curves[0].points[3].train_loss = f64::NAN;
+    let page = render(&report, &curves, &[], COMMAND);
+    assert_nested(&page);
+    let text = words(&page);
+    assert!(!text.contains("NaN") && !text.contains("inf to") && text.contains("class 99"), "{text}");
+}
+
+#[test]
+#[ignore = "writes pages to look at: ENGRAFT_SAMPLES=/tmp cargo test -p engraft samples -- --ignored"]
+fn samples_to_look_at() {
+    let folder = std::env::var_os("ENGRAFT_SAMPLES").map_or_else(std::env::temp_dir, Into::into);
+    let samples = [
+        ("a", sample::report(10, 118, true)),
+        ("b", sample::report(2, 120, false)),
+        ("c", sample::report(60, 24, true)),
+        ("d", sample::empty()),
+        ("e", sample::report(30, 30, false)),
+    ];
+    for (name, report) in samples {
+        let curves = if name == "d" { Vec::new() } else { sample::curves() };
+        let page = render(&report, &curves, &sample::pictures(&report), COMMAND);
+        crate::files::write_atomic(&folder.join(format!("report_{name}.html")), page.as_bytes()).unwrap();
+    }
+}
