@@ -124,7 +124,8 @@ impl Observer for Terminal {
             task.told = Instant::now();
             let rate = task.done as f64 / task.start.elapsed().as_secs_f64();
             let left = (task.total.saturating_sub(task.done)) as f64 / rate.max(1e-9);
-            let text = format!("{}: {}/{} {}, {rate:.1}/s, {left:.0} s left", task.name, task.done, task.total, task.unit);
+            let text =
+                format!("{}: {}/{} {}, {rate:.1}/s, {left:.0} s left", task.name, task.done, task.total, task.unit);
             drop(guard);
             self.line(&text);
         }

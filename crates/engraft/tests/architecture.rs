@@ -19,12 +19,8 @@ const FLOORS: [(&str, u32); 9] = [
 /// The rooms of the ground floor, as the crate's root names them.
 const GROUND: [&str; 5] = ["error", "config", "rng", "files", "progress"];
 /// What every crate may depend on, among ours.
-const CRATES: [(&str, &[&str]); 4] = [
-    ("kernels", &[]),
-    ("weights", &[]),
-    ("engraft", &["engraft-kernels", "engraft-weights"]),
-    ("cli", &["engraft"]),
-];
+const CRATES: [(&str, &[&str]); 4] =
+    [("kernels", &[]), ("weights", &[]), ("engraft", &["engraft-kernels", "engraft-weights"]), ("cli", &["engraft"])];
 const BANNED_NAMES: [&str; 6] = ["base.rs", "utils.rs", "util.rs", "helpers.rs", "common.rs", "misc.rs"];
 
 fn crates() -> PathBuf {

@@ -76,7 +76,8 @@ pub fn write(weights: &Weights) -> Vec<u8> {
         (name.as_str(), view)
     });
     // The header is written by hand-sorted key: the library keeps metadata in a hash map.
-    let metadata = (!weights.metadata.is_empty()).then(|| weights.metadata.clone().into_iter().collect::<HashMap<_, _>>());
+    let metadata =
+        (!weights.metadata.is_empty()).then(|| weights.metadata.clone().into_iter().collect::<HashMap<_, _>>());
     let bytes = safetensors::serialize(views, metadata).expect("names and shapes make a valid header");
     if weights.metadata.len() > 1 { sort_metadata(&bytes, &weights.metadata) } else { bytes }
 }
@@ -181,7 +182,9 @@ mod tests {
 
     #[test]
     fn other_formats_are_named() {
-        for (magic, name) in [(&b"PK\x03\x04...."[..], "zip"), (b"\x89HDF\r\n\x1a\n", "HDF5"), (b"\x80\x02......", "pickle")] {
+        for (magic, name) in
+            [(&b"PK\x03\x04...."[..], "zip"), (b"\x89HDF\r\n\x1a\n", "HDF5"), (b"\x80\x02......", "pickle")]
+        {
             assert!(read(magic).unwrap_err().to_string().contains(name));
         }
     }

@@ -44,7 +44,15 @@ fn show(id: &str, card: Option<&Path>, json: bool) -> anyhow::Result<Outcome> {
     let p = &card.preprocessing;
     let mut text = format!(
         "{}\n  {}\n  architecture  {}\n  input         {} x {} x {}\n  licence       {}\n  source        {}\n  sha256        {}\n\n",
-        card.id, card.description, card.architecture.name(), p.height, p.width, p.channels, card.licence, card.source, base.sha256
+        card.id,
+        card.description,
+        card.architecture.name(),
+        p.height,
+        p.width,
+        p.channels,
+        card.licence,
+        card.source,
+        base.sha256
     );
     text.push_str(&format!("  {:10} {:>16} {:>12} {:>14}\n", "stage", "output", "parameters", "multiply-adds"));
     for stage in &costs {

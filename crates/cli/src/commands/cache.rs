@@ -19,7 +19,9 @@ pub fn run(command: &CacheCommand, json: bool) -> anyhow::Result<Outcome> {
 
 fn existing(args: &CacheArgs) -> Result<Cache, Error> {
     cache_of(args).ok_or_else(|| {
-        Error::Usage(Problem::new("there is no cache").hint("set ENGRAFT_CACHE, or give --cache DIR without --no-cache"))
+        Error::Usage(
+            Problem::new("there is no cache").hint("set ENGRAFT_CACHE, or give --cache DIR without --no-cache"),
+        )
     })
 }
 

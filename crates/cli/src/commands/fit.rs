@@ -65,7 +65,8 @@ fn resolve(args: &FitArgs) -> anyhow::Result<Fit> {
     config.balanced |= args.balanced;
     config.strict |= args.strict;
     if config.data == PathBuf::new() {
-        let problem = Problem::new("no data to fit to").expected("DATA, a folder with one folder of pictures per class");
+        let problem =
+            Problem::new("no data to fit to").expected("DATA, a folder with one folder of pictures per class");
         return Err(Error::Usage(problem.hint("engraft fit photos/ --out runs/first")).into());
     }
     Ok(config)

@@ -53,7 +53,9 @@ fn inputs(given: &[PathBuf]) -> impl Iterator<Item = Input> {
     given.iter().flat_map(|path| -> Box<dyn Iterator<Item = Input>> {
         if path.as_os_str() == "-" {
             let lines = io::stdin().lock().lines().map_while(io::Result::ok);
-            return Box::new(lines.filter(|line| !line.trim().is_empty()).flat_map(|line| expand(&from_printable(&line))));
+            return Box::new(
+                lines.filter(|line| !line.trim().is_empty()).flat_map(|line| expand(&from_printable(&line))),
+            );
         }
         Box::new(expand(path).into_iter())
     })
@@ -131,7 +133,8 @@ impl Answers {
         let label = self.classes[answer.class].clone();
         let said = if answer.unsure { "unsure".to_owned() } else { label.clone() };
         let ranking = answer.ranking();
-        let top = ranking.iter().take(self.top).map(|&class| (self.classes[class].clone(), answer.probabilities[class]));
+        let top =
+            ranking.iter().take(self.top).map(|&class| (self.classes[class].clone(), answer.probabilities[class]));
         match self.format {
             Format::Csv => {
                 let rest: Vec<String> = top.skip(1).flat_map(|(label, p)| [label, p.to_string()]).collect();
@@ -147,7 +150,8 @@ impl Answers {
                 self.row(fixed.into_iter().chain(rest))
             }
             Format::Jsonl => {
-                let top: Vec<_> = top.map(|(label, probability)| json!({ "label": label, "probability": probability })).collect();
+                let top: Vec<_> =
+                    top.map(|(label, probability)| json!({ "label": label, "probability": probability })).collect();
                 let line = json!({
                     "path": printable(path),
                     "answer": said,

@@ -71,7 +71,8 @@ fn resolve(args: &PretrainArgs) -> anyhow::Result<Pretrain> {
     config.half |= args.half;
     config.strict |= args.strict;
     if config.data == PathBuf::new() {
-        let problem = Problem::new("no data to learn from").expected("DATA, a folder with one folder of pictures per class");
+        let problem =
+            Problem::new("no data to learn from").expected("DATA, a folder with one folder of pictures per class");
         return Err(Error::Usage(problem.hint("engraft pretrain pictures/ --out bases/mine")).into());
     }
     if config.id.is_empty() {

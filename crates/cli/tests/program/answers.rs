@@ -35,7 +35,8 @@ fn the_same_probabilities_as_in_evaluation_to_the_bit() {
 fn one_bad_file_is_a_row_and_not_a_stop() {
     let sandbox = fitted();
     fs::write(sandbox.path("bad.png"), b"not a picture").unwrap();
-    let ran = sandbox.run(["predict", "run", "bad.png", "nowhere.png", "digits/test/0"]).expect(3, &["2 of the inputs"]);
+    let ran =
+        sandbox.run(["predict", "run", "bad.png", "nowhere.png", "digits/test/0"]).expect(3, &["2 of the inputs"]);
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert_eq!(lines.len(), 1 + 2 + 6);
     assert!(lines[1].starts_with("bad.png,error,") && lines[2].starts_with("nowhere.png,error,"), "{lines:?}");

@@ -68,7 +68,8 @@ fn bad_files_are_named_and_left_out() {
     symlink("nowhere", data.join("2/dangling.png")).unwrap();
     symlink(&data, data.join("2/loop")).unwrap();
     let odd = OsStr::from_bytes(b"caf\xe9.png");
-    let others: Vec<_> = fs::read_dir(data.join("2")).unwrap().flatten().map(|e| e.path()).filter(|p| p.is_file()).collect();
+    let others: Vec<_> =
+        fs::read_dir(data.join("2")).unwrap().flatten().map(|e| e.path()).filter(|p| p.is_file()).collect();
     fs::rename(&others[0], data.join("2").join(odd)).unwrap();
 
     let ran = sandbox.run(["audit", "data", "--json"]).expect(0, &[]);

@@ -13,7 +13,8 @@ fn with_base() -> (Sandbox, Vec<u8>) {
     let assets = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../engraft/assets");
     let bytes = fs::read(assets.join("glyphs.safetensors")).unwrap();
     let card = fs::read_to_string(assets.join("glyphs.toml")).unwrap();
-    let card: String = card.lines().filter(|line| !line.starts_with("sha256")).map(|line| format!("{line}\n")).collect();
+    let card: String =
+        card.lines().filter(|line| !line.starts_with("sha256")).map(|line| format!("{line}\n")).collect();
     fs::write(sandbox.path("base.toml"), card).unwrap();
     (sandbox, bytes)
 }
@@ -48,7 +49,8 @@ fn damaged_files_are_refused() {
     refused(&sandbox, b"PK\x03\x04 a zip archive of tensors", &["zip archive"]);
 
     let (mut overlapping, data) = header(&whole);
-    let names: Vec<String> = overlapping.as_object().unwrap().keys().filter(|k| *k != "__metadata__").cloned().collect();
+    let names: Vec<String> =
+        overlapping.as_object().unwrap().keys().filter(|k| *k != "__metadata__").cloned().collect();
     overlapping[&names[1]]["data_offsets"] = overlapping[&names[0]]["data_offsets"].clone();
     refused(&sandbox, &with_header(&overlapping, data), &["header is damaged"]);
     sandbox.run(["fit", "data", "--base", "nowhere.safetensors", "--out", "run"]).expect(4, &["glyphs", "nowhere"]);

@@ -19,9 +19,18 @@ fn signal(child: &Child, name: &str) {
 /// The names that a run's folder has when it is complete.
 fn complete(sandbox: &Sandbox) -> bool {
     let run = sandbox.path("run");
-    ["model.safetensors", "model.json", "report.json", "report.html", "predictions.csv", "curves.csv", "run.toml", "log.jsonl"]
-        .iter()
-        .all(|name| run.join(name).exists())
+    [
+        "model.safetensors",
+        "model.json",
+        "report.json",
+        "report.html",
+        "predictions.csv",
+        "curves.csv",
+        "run.toml",
+        "log.jsonl",
+    ]
+    .iter()
+    .all(|name| run.join(name).exists())
 }
 
 #[test]

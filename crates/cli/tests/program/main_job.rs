@@ -161,7 +161,8 @@ fn a_base_of_ones_own_can_be_made_and_used() {
     let sandbox = Sandbox::new();
     sandbox.flat_digits("source", 5, 20);
     sandbox.flat_digits("target", 3, 10);
-    let args = ["pretrain", "source", "--method", "supervised", "--epochs", "2", "--batch-size", "32", "--half", "--out"];
+    let args =
+        ["pretrain", "source", "--method", "supervised", "--epochs", "2", "--batch-size", "32", "--half", "--out"];
     let ran = sandbox.run(args.iter().chain(&["mine"])).expect(0, &["epoch   2"]);
     assert!(ran.stdout.contains("base.safetensors"));
     sandbox.run(args.iter().chain(&["again", "--threads", "1", "--id", "mine"])).expect(0, &[]);

@@ -53,7 +53,11 @@ impl Sandbox {
 
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_engraft"));
-        command.args(args).current_dir(self.folder.path()).env("ENGRAFT_CACHE", self.path("cache")).stdin(Stdio::null());
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env("ENGRAFT_CACHE", self.path("cache"))
+            .stdin(Stdio::null());
         command
     }
 

@@ -105,12 +105,7 @@ fn fold_count(fitted: &Fitted) -> usize {
 }
 
 fn unsure(rule: &AnswerRule) -> UnsureReport {
-    UnsureReport {
-        max_error: rule.max_error,
-        threshold: rule.threshold,
-        answered: rule.answered,
-        error: rule.error,
-    }
+    UnsureReport { max_error: rule.max_error, threshold: rule.threshold, answered: rule.answered, error: rule.error }
 }
 
 fn held_out(held: &HeldOut, rule: &AnswerRule) -> HeldOutReport {

@@ -147,9 +147,10 @@ impl Model {
         head.check()?;
         let references = Features::new(rows, columns, references.values)?;
         references.check()?;
-        let base_tensors = weights.tensors.into_iter().filter_map(|(name, tensor)| {
-            name.strip_prefix(BASE).map(|name| (name.to_owned(), tensor))
-        });
+        let base_tensors = weights
+            .tensors
+            .into_iter()
+            .filter_map(|(name, tensor)| name.strip_prefix(BASE).map(|name| (name.to_owned(), tensor)));
         let base_weights = Weights { tensors: base_tensors.collect(), ..Weights::default() };
         file.card.preprocessing.validate()?;
         let base = Base::from_weights(file.card.clone(), &base_weights, file.base_sha256.clone(), device)?;

@@ -77,13 +77,7 @@ pub fn save(rendered: &Rendered, out: &Path, replace: bool, log: &[LogLine]) -> 
 }
 
 /// Writes the folder of a base of one's own: weights, card, curve, settings, log.
-pub fn save_pretrained(
-    base: &Pretrained,
-    config: &Pretrain,
-    out: &Path,
-    replace: bool,
-    log: &[LogLine],
-) -> Result<()> {
+pub fn save_pretrained(base: &Pretrained, config: &Pretrain, out: &Path, replace: bool, log: &[LogLine]) -> Result<()> {
     let card = toml::to_string(&base.card).map_err(|source| unwritable("the card", &source.to_string()))?;
     let staging = Staging::create(out, replace)?;
     staging.write("base.safetensors", &base.weights)?;
@@ -132,7 +126,10 @@ fn unwritable(what: &str, reason: &str) -> Error {
 }
 
 fn log_of(log: &[LogLine]) -> Vec<u8> {
-    log.iter().map(|line| serde_json::to_string(line).expect("a log line is plain data") + "\n").collect::<String>().into()
+    log.iter()
+        .map(|line| serde_json::to_string(line).expect("a log line is plain data") + "\n")
+        .collect::<String>()
+        .into()
 }
 
 fn curves_of(fitted: &Fitted) -> Vec<(String, Vec<EpochRecord>)> {
@@ -148,7 +145,10 @@ fn html_curves(curves: &[(String, Vec<EpochRecord>)]) -> Vec<Curve> {
         train_accuracy: record.train.accuracy,
         validation_accuracy: record.validation.map(|score| score.accuracy),
     };
-    curves.iter().map(|(name, records)| Curve { name: name.clone(), points: records.iter().map(point).collect() }).collect()
+    curves
+        .iter()
+        .map(|(name, records)| Curve { name: name.clone(), points: records.iter().map(point).collect() })
+        .collect()
 }
 
 /// One row for every example that was answered: out-of-fold for training, by the final model for held-out splits.
@@ -192,7 +192,9 @@ fn predictions_csv(fitted: &Fitted) -> Result<Vec<u8>> {
                 answer.distance.to_string(),
                 answer.unlike.to_string(),
             ];
-            table.write_record(fields.into_iter().chain(answer.probabilities.iter().map(f32::to_string))).map_err(fail)?;
+            table
+                .write_record(fields.into_iter().chain(answer.probabilities.iter().map(f32::to_string)))
+                .map_err(fail)?;
         }
     }
     table.into_inner().map_err(|source| Error::Io(Problem::new("predictions.csv cannot be written").found(source)))
@@ -219,7 +221,8 @@ fn thumbnails(fitted: &Fitted, report: &Report) -> Vec<Picture> {
 fn thumbnail(path: &Path) -> Option<(&'static str, Vec<u8>)> {
     let limits = Limits::default();
     let pixels = decode(&files::read_limited(path, limits.bytes).ok()?, &limits).ok()?;
-    let rgb = image::RgbImage::from_raw(u32::try_from(pixels.width).ok()?, u32::try_from(pixels.height).ok()?, pixels.rgb())?;
+    let rgb =
+        image::RgbImage::from_raw(u32::try_from(pixels.width).ok()?, u32::try_from(pixels.height).ok()?, pixels.rgb())?;
     let mut bytes = Vec::new();
     if rgb.width().max(rgb.height()) <= 64 {
         // Small pictures are kept as they are, without loss.

@@ -45,9 +45,8 @@ pub fn verify(run: &Path, data: Option<&Path>, observer: &dyn Observer) -> Resul
     let mut differences = Vec::new();
     let stored = |name: &str| -> Result<Vec<u8>> {
         let path = run.join(name);
-        files::read_limited(&path, engraft_weights::FILE_LIMIT).map_err(|source| {
-            Error::Weights(Problem::new("a file of the run cannot be read").found(source).at(path))
-        })
+        files::read_limited(&path, engraft_weights::FILE_LIMIT)
+            .map_err(|source| Error::Weights(Problem::new("a file of the run cannot be read").found(source).at(path)))
     };
     for name in ["model.safetensors", "predictions.csv"] {
         if stored(name)? != again.file(name) {

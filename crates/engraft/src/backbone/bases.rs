@@ -86,7 +86,8 @@ pub fn open(spec: &str, card: Option<&Path>, device: &Device) -> Result<Base> {
     }
     let path = Path::new(spec);
     let bytes = files::read_limited(path, engraft_weights::FILE_LIMIT).map_err(|source| {
-        let names: Vec<String> = embedded().unwrap_or_default().into_iter().filter(|b| b.embedded).map(|b| b.id).collect();
+        let names: Vec<String> =
+            embedded().unwrap_or_default().into_iter().filter(|b| b.embedded).map(|b| b.id).collect();
         Error::Weights(
             Problem::new("the base cannot be opened")
                 .expected(format_args!("an embedded base ({}) or a weights file", names.join(", ")))
@@ -105,7 +106,8 @@ pub fn open(spec: &str, card: Option<&Path>, device: &Device) -> Result<Base> {
 fn read_card(place: &Path) -> Result<String> {
     let bytes = files::read_limited(place, 16 << 20)
         .map_err(|source| Error::Weights(Problem::new("the card cannot be read").found(source).at(place)))?;
-    String::from_utf8(bytes).map_err(|_| Error::Weights(Problem::new("the card is no text").expected("UTF-8").at(place)))
+    String::from_utf8(bytes)
+        .map_err(|_| Error::Weights(Problem::new("the card is no text").expected("UTF-8").at(place)))
 }
 
 /// The card's file beside a weights file.
@@ -134,8 +136,8 @@ impl Base {
         let card = match card.or_else(|| Card::known(&sha256)) {
             Some(card) => card,
             None => {
-                let architecture = Architecture::detect(&weights.tensors)
-                    .ok_or_else(|| unknown_architecture(&weights, place))?;
+                let architecture =
+                    Architecture::detect(&weights.tensors).ok_or_else(|| unknown_architecture(&weights, place))?;
                 let name = place.file_stem().map_or_else(|| "base".into(), |stem| printable(Path::new(stem)));
                 remarks.push(format!(
                     "{} has no card and is not known by its SHA-256: taking the usual preprocessing of {} (give --card if it was trained otherwise)",

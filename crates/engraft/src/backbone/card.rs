@@ -107,14 +107,18 @@ impl Card {
 
     /// The card of a file that is known by its SHA-256.
     pub fn known(sha256: &str) -> Option<Self> {
-        KNOWN.iter().map(|text| Self::parse(text, std::path::Path::new("known cards")).expect("known cards are valid")).find(
-            |card| card.sha256.as_deref() == Some(sha256),
-        )
+        KNOWN
+            .iter()
+            .map(|text| Self::parse(text, std::path::Path::new("known cards")).expect("known cards are valid"))
+            .find(|card| card.sha256.as_deref() == Some(sha256))
     }
 
     /// Every card that is known without its weights.
     pub fn all_known() -> Vec<Self> {
-        KNOWN.iter().map(|text| Self::parse(text, std::path::Path::new("known cards")).expect("known cards are valid")).collect()
+        KNOWN
+            .iter()
+            .map(|text| Self::parse(text, std::path::Path::new("known cards")).expect("known cards are valid"))
+            .collect()
     }
 }
 

@@ -27,7 +27,14 @@ struct InvertedResidual {
 }
 
 impl InvertedResidual {
-    fn new(scope: &Scope<'_>, inputs: usize, outputs: usize, stride: usize, ratio: usize, padding: PaddingDialect) -> Self {
+    fn new(
+        scope: &Scope<'_>,
+        inputs: usize,
+        outputs: usize,
+        stride: usize,
+        ratio: usize,
+        padding: PaddingDialect,
+    ) -> Self {
         let hidden = inputs * ratio;
         let conv = scope.at("conv");
         let depth = ConvOptions {

@@ -13,9 +13,9 @@ mod small_resnet;
 mod stage;
 
 pub use bases::{Base, BaseSummary, embedded, open};
+pub use burn::tensor::Device;
 pub use card::{Card, PaddingDialect};
 pub use layers::Linear;
 pub use network::{Architecture, Network, NetworkWeights, move_statistics};
 pub use parameters::{Init, Manifest, Parameters, Scope};
-pub use burn::tensor::Device;
 pub use stage::{Activation, BatchStatistics, Mode, StageCost, Statistics};

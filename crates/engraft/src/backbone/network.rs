@@ -87,7 +87,12 @@ pub struct NetworkWeights {
 }
 
 impl Network {
-    fn build(parameters: &Parameters<'_>, architecture: Architecture, channels: usize, padding: PaddingDialect) -> Self {
+    fn build(
+        parameters: &Parameters<'_>,
+        architecture: Architecture,
+        channels: usize,
+        padding: PaddingDialect,
+    ) -> Self {
         match architecture {
             Architecture::MobilenetV2 => Network::MobileNetV2(MobileNetV2::new(&parameters.root(), padding)),
             Architecture::SmallResnet => Network::SmallResNet(SmallResNet::new(&parameters.root(), channels, padding)),
@@ -129,9 +134,11 @@ impl Network {
     /// The cut after the stage of this name.
     pub fn cut_after(&self, stage: &str) -> Result<usize> {
         let stages = self.stages();
-        stages.iter().position(|name| name == stage).map(|index| index + 1).ok_or_else(|| {
-            Error::Usage(Problem::new("no such stage").expected(stages.join(", ")).found(stage))
-        })
+        stages
+            .iter()
+            .position(|name| name == stage)
+            .map(|index| index + 1)
+            .ok_or_else(|| Error::Usage(Problem::new("no such stage").expected(stages.join(", ")).found(stage)))
     }
 
     /// Runs the stages of `range` in order.

@@ -83,9 +83,8 @@ impl Extractor {
 
     /// Reads a picture's bytes within the limits.
     pub fn read(&self, path: &std::path::Path) -> Result<Vec<u8>> {
-        files::read_limited(path, self.limits.bytes).map_err(|source| {
-            Error::Data(Problem::new("the picture cannot be read").found(source).at(printable(path)))
-        })
+        files::read_limited(path, self.limits.bytes)
+            .map_err(|source| Error::Data(Problem::new("the picture cannot be read").found(source).at(printable(path))))
     }
 }
 
@@ -138,7 +137,9 @@ pub fn extract(
                     let bytes = extractor.read(path)?;
                     if files::sha256_hex(&bytes) != *sha256 {
                         let problem = Problem::new("a picture changed while we worked").at(printable(path));
-                        return Err(Error::Data(problem.hint("run the command again when nothing writes to the folder")));
+                        return Err(Error::Data(
+                            problem.hint("run the command again when nothing writes to the folder"),
+                        ));
                     }
                     let row = extractor.row(&bytes)?;
                     observer.advance(1);

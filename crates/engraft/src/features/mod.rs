@@ -8,9 +8,7 @@ mod extract;
 mod inspections;
 mod matrix;
 
-
 pub use cache::{Cache, CacheSummary, SpaceSummary};
 pub use extract::{Extractor, extract};
 pub use inspections::Inspections;
 pub use matrix::Features;
-

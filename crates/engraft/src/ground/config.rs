@@ -168,9 +168,8 @@ pub enum Method {
 
 /// Reads settings from a TOML file; what it does not name keeps its default.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = crate::files::read_limited(path, 1 << 20).map_err(|source| {
-        Error::Usage(Problem::new("the configuration file cannot be read").found(source).at(path))
-    })?;
+    let bytes = crate::files::read_limited(path, 1 << 20)
+        .map_err(|source| Error::Usage(Problem::new("the configuration file cannot be read").found(source).at(path)))?;
     let fail = |reason: String| {
         let problem = Problem::new("the configuration file makes no sense").found(reason.trim()).at(path);
         Error::Usage(problem.hint("its names are those of the flags, as `max-error = 0.05`"))

@@ -43,7 +43,8 @@ impl Error {
                 Problem::new("no space left to write").hint("free some space, or choose another folder")
             }
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Problem::new("the folder is not writable").hint("choose another folder with --out, or change its permissions")
+                Problem::new("the folder is not writable")
+                    .hint("choose another folder with --out, or change its permissions")
             }
             _ => Problem::new("writing failed"),
         };

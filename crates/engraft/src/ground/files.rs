@@ -51,7 +51,8 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let fail = |source: io::Error| Error::write(path, &source);
     fs::create_dir_all(&folder).map_err(fail)?;
     let aside = folder.join(aside_name(path, "partial"));
-    let written = write_synced(&aside, bytes).and_then(|()| fs::rename(&aside, path)).and_then(|()| sync_folder(&folder));
+    let written =
+        write_synced(&aside, bytes).and_then(|()| fs::rename(&aside, path)).and_then(|()| sync_folder(&folder));
     written.map_err(|source| {
         let _ = fs::remove_file(&aside);
         fail(source)
@@ -127,7 +128,9 @@ impl Staging {
         let there = fs::symlink_metadata(&self.target).is_ok();
         if there && !self.replace {
             return Err(Error::Output(
-                Problem::new("the output folder appeared while we worked").at(&self.target).hint("choose another --out"),
+                Problem::new("the output folder appeared while we worked")
+                    .at(&self.target)
+                    .hint("choose another --out"),
             ));
         }
         if there {
@@ -195,9 +198,8 @@ fn remove_leftovers(folder: &Path, target: &Path) {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Some(rest) = name.strip_prefix(&prefix) else { continue };
         let Some(pid) = rest.split('-').next().and_then(|pid| pid.parse::<i32>().ok()) else { continue };
-        let alive = rustix::process::Pid::from_raw(pid).is_some_and(|pid| {
-            !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH))
-        });
+        let alive = rustix::process::Pid::from_raw(pid)
+            .is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH)));
         if !alive {
             let _ = fs::remove_dir_all(entry.path());
         }

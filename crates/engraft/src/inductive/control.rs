@@ -17,7 +17,7 @@ const STEP_COST: f64 = 3.0;
 const ENOUGH_EPOCHS: u64 = 20;
 /// More epochs than this are not worth their time.
 const MOST_EPOCHS: u64 = 40;
-const SMALLEST_INPUT: usize = 64;
+const SMALLEST_INPUT: usize = 48;
 const BATCH: usize = 32;
 const SHARD: usize = 16;
 

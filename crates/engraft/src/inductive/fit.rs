@@ -13,9 +13,7 @@ use crate::data::split::stratified_folds;
 use crate::error::{Error, Problem, Result};
 use crate::evaluate::{Evaluation, LabelError, Paired, Predictions, evaluate, label_errors, paired_difference};
 use crate::features::{Cache, Extractor, Features, extract};
-use crate::head::{
-    AnswerRule, ClassWeights, CrossValidation, Novelty, Options, cross_validate, fit as fit_head,
-};
+use crate::head::{AnswerRule, ClassWeights, CrossValidation, Novelty, Options, cross_validate, fit as fit_head};
 use crate::inductive::control::{Control, ControlData, ControlPlan};
 use crate::inductive::{Answer, Intake, Predictor};
 use crate::progress::Observer;
@@ -57,7 +55,11 @@ pub struct HeldOut {
 impl HeldOut {
     /// How many of the answers that were not withheld are wrong.
     pub fn wrong_among_answered(&self) -> usize {
-        self.answers.iter().zip(&self.labels).filter(|(answer, label)| !answer.unsure && answer.class != **label).count()
+        self.answers
+            .iter()
+            .zip(&self.labels)
+            .filter(|(answer, label)| !answer.unsure && answer.class != **label)
+            .count()
     }
 }
 
@@ -240,4 +242,3 @@ fn fold_count(asked: usize, labels: &[usize], classes: usize, observer: &dyn Obs
     }
     count
 }
-

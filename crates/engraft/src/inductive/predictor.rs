@@ -52,7 +52,8 @@ impl Predictor {
     pub fn answer(&self, row: &[f32]) -> Answer {
         let probabilities: Vec<f32> =
             softmax(&self.head.logits(row), self.temperature).into_iter().map(|p| p as f32).collect();
-        let class = probabilities.iter().enumerate().fold(0, |best, (i, p)| if *p > probabilities[best] { i } else { best });
+        let class =
+            probabilities.iter().enumerate().fold(0, |best, (i, p)| if *p > probabilities[best] { i } else { best });
         let distance = self.novelty.distance(row);
         Answer {
             class,

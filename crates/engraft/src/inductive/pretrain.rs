@@ -95,12 +95,7 @@ pub fn pretrain(
         labels: &labels,
         train: (0..train_part.len()).collect(),
         validation: (train_part.len()..which.len()).collect(),
-        augment: Augment {
-            shift: config.shift,
-            flip: config.flip,
-            rotate_degrees: config.rotate,
-            scale: config.zoom,
-        },
+        augment: Augment { shift: config.shift, flip: config.flip, rotate_degrees: config.rotate, scale: config.zoom },
         label_smoothing: config.label_smoothing,
         seed: config.seed,
         device,

@@ -61,14 +61,19 @@ impl Settings {
             Err(Error::Usage(Problem::new(what).expected(expected).found(found)))
         };
         if self.epochs == 0 || self.batch_size == 0 || self.shard_size < 2 {
-            let found = format!("{} epochs, batches of {}, shards of {}", self.epochs, self.batch_size, self.shard_size);
+            let found =
+                format!("{} epochs, batches of {}, shards of {}", self.epochs, self.batch_size, self.shard_size);
             return wrong("nothing to train", "at least 1 epoch, batches of at least 1, shards of at least 2", found);
         }
         if !(self.lr.is_finite() && self.lr > 0.0) {
             return wrong("the learning rate makes no sense", "a positive number", self.lr.to_string());
         }
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
-            return wrong("the weight decay makes no sense", "zero or a positive number", self.weight_decay.to_string());
+            return wrong(
+                "the weight decay makes no sense",
+                "zero or a positive number",
+                self.weight_decay.to_string(),
+            );
         }
         if !(0.0..1.0).contains(&self.label_smoothing) || !(0.0..=1.0).contains(&self.warmup) {
             let found = format!("{} and {}", self.label_smoothing, self.warmup);
@@ -171,8 +176,10 @@ pub fn train<T: Task>(
             let step = epoch * batches + index as u64;
             lr = settings.lr * cosine_with_warmup(step, total, warmup);
             let shards = shards_of(batch, settings.shard_size);
-            let results: Vec<ShardStep> =
-                shards.par_iter().map(|shard| run_shard(task, &model, shard, batch.len(), epoch)).collect::<Result<_>>()?;
+            let results: Vec<ShardStep> = shards
+                .par_iter()
+                .map(|shard| run_shard(task, &model, shard, batch.len(), epoch))
+                .collect::<Result<_>>()?;
             let mut sum = GradientsAccumulator::new();
             let mut statistics = Vec::with_capacity(results.len());
             for result in results {
