@@ -56,7 +56,7 @@ fn files(audit: &Audit, kind: FindingKind, severity: Severity) -> Vec<&str> {
 
 /// Sixty clean rows, thirty of each of two classes.
 fn clean() -> Vec<(Split, &'static str, Inspection)> {
-    (0..60).map(|kind| (Split::Train, if kind % 2 == 0 { "a" } else { "b" }, image(kind + 100, 0))).collect()
+    (0..60).map(|kind| (Train, if kind % 2 == 0 { "a" } else { "b" }, image(kind + 100, 0))).collect()
 }
 
 fn with(more: Vec<(Split, &'static str, Inspection)>) -> Audit {
