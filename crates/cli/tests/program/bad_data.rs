@@ -20,7 +20,7 @@ fn no_data_at_all() {
     let sandbox = Sandbox::new();
     refused(&sandbox, &["data"]);
     fs::create_dir(sandbox.path("data")).unwrap();
-    refused(&sandbox, &["expected", "hint"]);
+    refused(&sandbox, &["expected", "empty folder"]);
     sandbox.run(["audit", "data"]).expect(3, &[]);
     sandbox.run(["fit", "--out", "run"]).expect(2, &["no data"]);
 }

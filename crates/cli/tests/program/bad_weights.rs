@@ -131,7 +131,10 @@ fn a_card_must_be_right() {
     };
     refuse(&card.replace("padding", "pading"), &["pading"]);
     refuse(&format!("sha256 = \"{}\"\n{card}", "0".repeat(64)), &["not those of the card"]);
-    refuse(&card.replace("small_resnet", "mobilenet_v2").replace("channels = 1", "channels = 3"), &["card"]);
+    refuse(
+        &card.replace("small_resnet", "mobilenet_v2").replace("channels = 1", "channels = 3"),
+        &["mean", "3 values"],
+    );
     fs::remove_file(sandbox.path("base.toml")).unwrap();
     fs::write(sandbox.path("base.safetensors"), &whole).unwrap();
     sandbox.run(FIT).expect(0, &["has no card", "small_resnet"]);

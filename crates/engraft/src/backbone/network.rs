@@ -231,23 +231,20 @@ pub fn move_statistics<M: Module>(module: M, shards: &[Vec<BatchStatistics>], mo
 
 /// Costs of stages that are rows of convolutions, followed by a global pool.
 pub(crate) fn costs_of_rows(names: &[String], rows: &[Vec<&ConvNorm>], input: [usize; 2]) -> Vec<StageCost> {
-    let mut size = input;
+    let [mut height, mut width] = input;
     let mut channels = 0;
     let mut costs = Vec::with_capacity(names.len());
     for (name, row) in names.iter().zip(rows) {
         let (mut parameters, mut multiply_adds) = (0, 0);
         for layer in row {
-            let (output, p, m) = layer.cost(size);
-            (size, channels) = (output, layer.channels());
+            let (output, p, m) = layer.cost([height, width]);
+            [height, width] = output;
+            channels = layer.channels();
             parameters += p;
             multiply_adds += m;
         }
-        costs.push(StageCost {
-            name: name.clone(),
-            output: vec![size[0], size[1], channels],
-            parameters,
-            multiply_adds,
-        });
+        let output = vec![height, width, channels];
+        costs.push(StageCost { name: name.clone(), output, parameters, multiply_adds });
     }
     let name = names.last().cloned().unwrap_or_default();
     costs.push(StageCost { name, output: vec![channels], parameters: 0, multiply_adds: 0 });

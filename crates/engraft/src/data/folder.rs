@@ -103,7 +103,12 @@ impl Reading<'_> {
                         walk.skip_current_dir();
                     }
                 }
-                Ok(entry) if entry.file_type().is_dir() => {}
+                Ok(entry) if entry.file_type().is_dir() => {
+                    if entry.path_is_symlink() && self.leads_back(entry.path()) {
+                        self.notes.unreadable.push(relative(self.root, entry.path()));
+                        walk.skip_current_dir();
+                    }
+                }
                 Ok(entry) => self.rows.push(Row {
                     name: relative(self.root, entry.path()),
                     path: entry.into_path(),
@@ -115,6 +120,15 @@ impl Reading<'_> {
         }
         if self.rows.len() == before {
             self.notes.empty.push(relative(self.root, folder));
+        }
+    }
+
+    /// Whether a link leads to the data set's own root or above it: every picture would be listed again, under this
+    /// class. (A link back into the class itself is found by the walk.)
+    fn leads_back(&self, link: &Path) -> bool {
+        match (link.canonicalize(), self.root.canonicalize()) {
+            (Ok(target), Ok(root)) => root.starts_with(target),
+            _ => false,
         }
     }
 
@@ -304,12 +318,13 @@ mod tests {
     fn links_are_followed_and_circles_are_told() {
         let temp = tree(&["a/1", "b/1", "outside/2"]);
         std::os::unix::fs::symlink(temp.path().join("a"), temp.path().join("a/loop")).unwrap();
+        std::os::unix::fs::symlink(temp.path(), temp.path().join("a/root")).unwrap();
         std::os::unix::fs::symlink(temp.path().join("outside"), temp.path().join("b/linked")).unwrap();
         std::os::unix::fs::symlink(temp.path().join("gone"), temp.path().join("b/dangling")).unwrap();
         let (dataset, findings) = read(temp.path()).unwrap();
         let names: Vec<_> = dataset.examples.iter().map(|example| example.name.as_str()).collect();
         assert_eq!(names, ["a/1", "b/1", "b/linked/2", "outside/2"]);
-        assert_eq!(finding(&findings, FindingKind::UnreadableFolder).files, ["a/loop", "b/dangling"]);
+        assert_eq!(finding(&findings, FindingKind::UnreadableFolder).files, ["a/loop", "a/root", "b/dangling"]);
     }
 
     #[test]

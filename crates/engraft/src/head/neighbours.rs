@@ -11,8 +11,12 @@ use crate::rng::rng;
 /// Most rows that are kept to compare with.
 pub const MOST_REFERENCES: usize = 2000;
 
-/// Which neighbour's distance counts, when there are enough.
+/// Which neighbour's distance counts at most.
 const NEIGHBOUR: usize = 10;
+
+/// Of this many references of a class one is looked at: with few, a farther neighbour would be of another class, and
+/// nothing would be far.
+const REFERENCES_PER_NEIGHBOUR: usize = 5;
 
 /// How far an example is from the training data: the distance to its k-th nearest neighbour among reference rows, all
 /// of length 1 (Sun, Ming, Zhu and Li, 2022, "Out-of-distribution detection with deep nearest neighbors").
@@ -51,7 +55,8 @@ impl Novelty {
         for row in references.values.chunks_exact_mut(features.columns.max(1)) {
             normalise(row);
         }
-        let k = NEIGHBOUR.min(references.rows - 1);
+        let classes = labels.iter().collect::<std::collections::BTreeSet<_>>().len().max(1);
+        let k = (references.rows / classes / REFERENCES_PER_NEIGHBOUR).clamp(1, NEIGHBOUR);
         let mut novelty = Self { references, k, threshold: 2.0 };
         let own = |at: usize| {
             let others = (0..rows.len()).filter(|&other| other != at && groups[rows[other]] != groups[rows[at]]);

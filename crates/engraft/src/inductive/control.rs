@@ -61,7 +61,8 @@ impl ControlPlan {
             }
         }
         let (input, run) = plan;
-        let epochs = ((budget / epoch_cost(input, run)) as u64).clamp(1, MOST_EPOCHS);
+        let each = epoch_cost(input, run);
+        let epochs = ((budget / each) as u64).clamp(1, MOST_EPOCHS);
         let settings = Settings {
             epochs,
             batch_size: BATCH,
@@ -73,7 +74,7 @@ impl ControlPlan {
             label_smoothing: 0.0,
             seed,
         };
-        Self { input, epochs, folds: run, cost: epoch_cost(input, run) * epochs as f64, settings }
+        Self { input, epochs, folds: run, cost: each * epochs as f64, settings }
     }
 
     /// The plan in words.
@@ -183,4 +184,28 @@ fn run_fold(
     let (model, curve) = train(&task, Classifier { network, head }, &settings, observer, |_| {})?;
     let probabilities = probabilities(&model, pictures, &measured, observer)?;
     Ok(FoldResult { measured, probabilities, curve })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_keeps_to_its_budget() {
+        let device = Device::flex();
+        let base = crate::backbone::open("glyphs", None, &device).unwrap();
+        for _ in 0..3 {
+            assert_eq!(base.network.multiply_adds([32, 32]), 6_564_864);
+        }
+        for (budget, examples) in [(0.5, 200), (0.02, 200), (2.0, 5000)] {
+            let plan = ControlPlan::within(budget, &base, examples, 5, 0);
+            let forward = base.network.multiply_adds(plan.input) as f64;
+            let trained = (examples * 4 / 5 * plan.folds) as f64 * plan.epochs as f64;
+            let cost = forward * STEP_COST * trained / 1e12;
+            assert!((plan.cost / cost - 1.0).abs() < 1e-9, "{} against {cost}", plan.cost);
+            assert!(plan.cost <= budget, "{plan:?}");
+            let words = plan.describe(5);
+            assert!(words.contains(&format!("{cost:.3} x 10^12")), "{words}, not {cost}");
+        }
+    }
 }
