@@ -6,6 +6,7 @@
 //! predictions and labels only.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests write where they like"))]
 
 pub mod artefact;
 pub mod backbone;

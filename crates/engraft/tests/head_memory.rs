@@ -1,5 +1,7 @@
 //! Many classes fit in memory. Slow: `cargo test --release --test head_memory -- --ignored --nocapture`.
 
+#![allow(clippy::print_stdout, reason = "the number is what one runs it for")]
+
 use engraft::evaluate::evaluate;
 use engraft::features::Features;
 use engraft::head::{Options, cross_validate};

@@ -1,5 +1,7 @@
 //! The real binary in temporary folders: the main job, bad input, interruption, determinism.
 
+#![allow(clippy::disallowed_methods, clippy::print_stderr, reason = "tests write where they like")]
+
 mod answers;
 mod bad_data;
 mod bad_output;

@@ -67,6 +67,10 @@ impl Architecture {
 }
 
 /// A network without its classifier.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are a handful of networks in a process, and a module cannot be boxed"
+)]
 #[derive(Module, Debug)]
 pub enum Network {
     /// MobileNetV2.

@@ -323,20 +323,24 @@ fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
 
 /// Names by which other makers' checkpoints are known.
 fn dialect_hint(tensors: &BTreeMap<String, Stored>) -> Option<String> {
-    let any = |test: &dyn Fn(&str) -> bool| tensors.keys().find(|name| test(name)).cloned();
-    let signs: [(&str, &dyn Fn(&str) -> bool); 5] = [
-        ("PyTorch's DataParallel (strip the prefix `module.`)", &|n| n.starts_with("module.")),
-        ("timm", &|n| n.starts_with("conv_stem.") || n.contains(".conv_dw.") || n.starts_with("blocks.")),
-        ("Keras", &|n| n.contains("kernel:0") || n.contains("/kernel") || n.contains("depthwise_kernel")),
-        ("Hugging Face transformers", &|n| n.contains("convolution.weight") || n.contains("normalization.weight")),
-        ("torchvision's ResNet", &|n| n.starts_with("layer1.") && n.contains(".conv1.")),
-    ];
-    signs.iter().find_map(|(dialect, test)| {
-        any(test).map(|name| {
-            format!(
-                "these look like the names of {dialect} (found `{name}`), which another architecture or a converted file would fit"
-            )
-        })
+    let sign = |name: &str| -> Option<&'static str> {
+        let has = |part: &str| name.contains(part);
+        if name.starts_with("module.") {
+            Some("PyTorch's DataParallel (strip the prefix `module.`)")
+        } else if name.starts_with("conv_stem.") || has(".conv_dw.") || name.starts_with("blocks.") {
+            Some("timm")
+        } else if has("kernel:0") || has("/kernel") || has("depthwise_kernel") {
+            Some("Keras")
+        } else if has("convolution.weight") || has("normalization.weight") {
+            Some("Hugging Face transformers")
+        } else {
+            None
+        }
+    };
+    tensors.keys().find_map(|name| sign(name).map(|dialect| (name, dialect))).map(|(name, dialect)| {
+        format!(
+            "these look like the names of {dialect} (found `{name}`), which another architecture or a converted file would fit"
+        )
     })
 }
 

@@ -68,7 +68,11 @@ impl Error {
 /// );
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+/// Boxed, so that a `Result` stays small.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
     what: String,
     expected: Option<String>,
     found: Option<String>,
@@ -79,48 +83,48 @@ pub struct Problem {
 impl Problem {
     /// Starts with what is wrong, in a few words.
     pub fn new(what: impl fmt::Display) -> Self {
-        Self { what: what.to_string(), expected: None, found: None, place: None, hint: None }
+        Self(Box::new(Parts { what: what.to_string(), expected: None, found: None, place: None, hint: None }))
     }
 
     /// What would have been right.
     #[must_use]
     pub fn expected(mut self, expected: impl fmt::Display) -> Self {
-        self.expected = Some(expected.to_string());
+        self.0.expected = Some(expected.to_string());
         self
     }
 
     /// What was there instead.
     #[must_use]
     pub fn found(mut self, found: impl fmt::Display) -> Self {
-        self.found = Some(found.to_string());
+        self.0.found = Some(found.to_string());
         self
     }
 
     /// The file, folder, tensor or flag concerned.
     #[must_use]
     pub fn at(mut self, place: impl AsRef<Path>) -> Self {
-        self.place = Some(place.as_ref().display().to_string());
+        self.0.place = Some(place.as_ref().display().to_string());
         self
     }
 
     /// What the user can do now.
     #[must_use]
     pub fn hint(mut self, hint: impl fmt::Display) -> Self {
-        self.hint = Some(hint.to_string());
+        self.0.hint = Some(hint.to_string());
         self
     }
 
     /// The first line alone: what is wrong.
     pub fn what(&self) -> &str {
-        &self.what
+        &self.0.what
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
+        f.write_str(&self.0.what)?;
         for (label, part) in
-            [("expected", &self.expected), ("found", &self.found), ("where", &self.place), ("hint", &self.hint)]
+            [("expected", &self.0.expected), ("found", &self.0.found), ("where", &self.0.place), ("hint", &self.0.hint)]
         {
             if let Some(part) = part {
                 write!(f, "\n  {label}: {part}")?;
