@@ -110,5 +110,4 @@ fn optima_and_metrics_agree_with_scikit_learn() {
         assert!((evaluation.log_loss.mean - case.log_loss).abs() < 1e-5 * case.log_loss.max(0.01), "{name}");
         assert!((evaluation.brier.mean - case.brier).abs() < 1e-5 * case.brier.max(0.01), "{name}");
     }
-    println!("worst relative gap of the objective {:.1e}, of a coefficient {:.1e}", worst[0], worst[1]);
 }
