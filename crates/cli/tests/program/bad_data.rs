@@ -50,6 +50,7 @@ fn bomb() -> Vec<u8> {
     bytes.extend((data.len() as u32 - 4).to_be_bytes());
     bytes.extend(data);
     bytes.extend(crc32(data).to_be_bytes());
+    bytes.extend(b"\0\0\0\0IEND\xae\x42\x60\x82");
     bytes
 }
 

@@ -102,10 +102,14 @@ fn the_same_bytes_with_any_threads_and_with_or_without_cache() {
 fn the_second_time_the_network_does_not_run() {
     let sandbox = Sandbox::new();
     sandbox.digits("digits", 3, 6, 2);
-    let args = ["fit", "digits", "--control-budget", "0", "--force", "--out", "run"];
-    sandbox.run(args).expect(0, &["features: 18 images"]);
+    let args = ["fit", "digits", "--control-budget", "0.001", "--force", "--out", "run"];
+    sandbox.run(args).expect(0, &["features: 18 images", "from scratch"]);
+    let first = report(&sandbox, "run");
+    let curves = fs::read(sandbox.path("run/curves.csv")).unwrap();
     let again = sandbox.run(args).expect(0, &[]);
-    assert!(!again.stderr.contains("features:"), "{}", again.stderr);
+    assert!(!again.stderr.contains("features:") && !again.stderr.contains("from scratch"), "{}", again.stderr);
+    assert_eq!(without_timings(first), without_timings(report(&sandbox, "run")));
+    assert_eq!(curves, fs::read(sandbox.path("run/curves.csv")).unwrap());
     let cached = sandbox.run(["cache", "show", "--json"]).expect(0, &[]).json();
     assert_eq!(cached["spaces"].as_array().unwrap().len(), 1);
 

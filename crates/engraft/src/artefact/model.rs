@@ -162,8 +162,9 @@ impl Model {
         let UnsureReport { max_error, threshold, answered, error } = file.unsure.clone();
         let predictor = Predictor {
             head,
-            temperature: file.temperature,
-            rule: AnswerRule { max_error, threshold, answered, error },
+            // Both were f32 when they were written: through f32 they come back to the bit from any decimal text.
+            temperature: f64::from(file.temperature as f32),
+            rule: AnswerRule { max_error, threshold: threshold.map(|t| f64::from(t as f32)), answered, error },
             novelty: Novelty { references, k: file.unlike_k, threshold: file.unlike_threshold },
         };
         Ok(Self { file, predictor, extractor })

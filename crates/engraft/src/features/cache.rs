@@ -18,6 +18,9 @@ use crate::progress::Observer;
 
 const MAGIC: &[u8; 8] = b"ENGRROW1";
 
+/// What is kept beside the rows, by [`Cache::put`].
+const KINDS: [&str; 2] = ["inspections", "controls"];
+
 /// A folder of cached rows with a limit on its size.
 #[derive(Debug, Clone)]
 pub struct Cache {
@@ -34,7 +37,7 @@ pub struct CacheSummary {
     pub limit: u64,
     /// Bytes it holds.
     pub bytes: u64,
-    /// Its spaces: one for each base, preprocessing and cut.
+    /// Its spaces: rows of features, one for each base, preprocessing and cut.
     pub spaces: Vec<SpaceSummary>,
 }
 
@@ -66,9 +69,20 @@ impl Cache {
             .or_else(|| set("HOME").map(|folder| folder.join(".cache/engraft")))
     }
 
-    /// The folder itself.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    /// What was kept under `kind/key`, if it is whole.
+    pub fn get(&self, kind: &str, key: &str) -> Option<Vec<u8>> {
+        let file = self.folder.join(kind).join(key);
+        let bytes = files::read_limited(&file, Self::LIMIT).ok()?;
+        let (checksum, rest) = bytes.split_first_chunk::<64>()?;
+        let body = rest.strip_prefix(b"\n")?;
+        files::touch(&file);
+        (files::sha256_hex(body).as_bytes() == checksum).then(|| body.to_vec())
+    }
+
+    /// Keeps `body` under `kind/key`: a line with its SHA-256, then itself.
+    pub fn put(&self, kind: &str, key: &str, body: &[u8]) -> Result<()> {
+        let text = [files::sha256_hex(body).as_bytes(), b"\n", body].concat();
+        files::write_atomic(&self.folder.join(kind).join(key), &text)
     }
 
     pub(crate) fn space(&self, id: &str, columns: usize) -> Space {
@@ -76,13 +90,13 @@ impl Cache {
     }
 
     fn shards(&self) -> Vec<(PathBuf, u64, SystemTime)> {
+        let mut folders = entries(&self.folder.join("features"));
+        folders.extend(KINDS.map(|kind| self.folder.join(kind)));
         let mut all = Vec::new();
-        for space in entries(&self.folder.join("features")) {
-            for file in entries(&space) {
-                if let Ok(metadata) = fs::metadata(&file) {
-                    let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                    all.push((file, metadata.len(), used));
-                }
+        for file in folders.iter().flat_map(|folder| entries(folder)) {
+            if let Ok(metadata) = fs::metadata(&file) {
+                let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                all.push((file, metadata.len(), used));
             }
         }
         all
@@ -91,7 +105,12 @@ impl Cache {
     /// What is there.
     pub fn summary(&self) -> CacheSummary {
         let mut spaces: Vec<SpaceSummary> = Vec::new();
+        let mut total = 0;
         for (file, bytes, _) in self.shards() {
+            total += bytes;
+            if file.extension().is_none_or(|ending| ending != "rows") {
+                continue;
+            }
             let id = file.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
             match spaces.iter_mut().find(|space| space.id == id) {
                 Some(space) => {
@@ -102,8 +121,7 @@ impl Cache {
             }
         }
         spaces.sort_by(|a, b| a.id.cmp(&b.id));
-        let bytes = spaces.iter().map(|space| space.bytes).sum();
-        CacheSummary { folder: self.folder.display().to_string(), limit: self.limit, bytes, spaces }
+        CacheSummary { folder: self.folder.display().to_string(), limit: self.limit, bytes: total, spaces }
     }
 
     /// Removes everything; the bytes freed.

@@ -8,8 +8,12 @@ use crate::backbone::{Base, Card, Network, NetworkWeights};
 use crate::data::augment::Augment;
 use crate::error::Result;
 use crate::evaluate::Evaluation;
+use crate::features::Cache;
 use crate::progress::Observer;
-use crate::train::{Classifier, EpochRecord, Optimiser, PictureTask, Pictures, Settings, probabilities, train};
+use crate::train::{Classifier, EpochRecord, Optimiser, PictureTask, Pictures, Score, Settings, probabilities, train};
+
+/// Where finished controls are kept in the cache.
+const KIND: &str = "controls";
 
 /// A training step costs about three forward passes: one forwards, one to the inputs, one to the weights.
 const STEP_COST: f64 = 3.0;
@@ -105,6 +109,7 @@ pub struct Control {
 /// The examples that the control shares with the transfer: same pictures, labels and folds.
 pub(super) struct ControlData<'a> {
     pub paths: Vec<std::path::PathBuf>,
+    pub digests: Vec<&'a str>,
     pub labels: &'a [usize],
     pub folds: &'a [usize],
     pub fold_count: usize,
@@ -113,7 +118,12 @@ pub(super) struct ControlData<'a> {
 
 impl Control {
     /// Trains the base's architecture from random weights on each fold's training part, and answers its other part.
-    pub(super) fn run(base: &Base, plan: ControlPlan, data: ControlData<'_>, observer: &dyn Observer) -> Result<Self> {
+    fn train(
+        base: &Base,
+        plan: &ControlPlan,
+        data: &ControlData<'_>,
+        observer: &dyn Observer,
+    ) -> Result<Vec<FoldResult>> {
         let mut card = base.card.clone();
         let scale = plan.input[0] as f64 / card.preprocessing.height as f64;
         [card.preprocessing.height, card.preprocessing.width] = plan.input;
@@ -127,30 +137,107 @@ impl Control {
         observer.begin("control: from scratch", plan.epochs * total as u64, "images");
         let results = (0..plan.folds)
             .into_par_iter()
-            .map(|fold| run_fold(&card, &plan.settings, &pictures, &data, fold, observer))
+            .map(|fold| run_fold(&card, &plan.settings, &pictures, data, fold, observer))
             .collect::<Result<Vec<_>>>()?;
         observer.end();
+        Ok(results)
+    }
 
-        let mut rows: Vec<(usize, &[f32])> = Vec::new();
+    /// The control, from the cache where the same was done before: it is as deterministic as everything else.
+    pub(super) fn run(
+        base: &Base,
+        plan: ControlPlan,
+        data: &ControlData<'_>,
+        cache: Option<&Cache>,
+        observer: &dyn Observer,
+    ) -> Result<Self> {
+        let key = identity(base, &plan, data);
+        let kept = cache.and_then(|cache| cache.get(KIND, &key)).and_then(|body| serde_json::from_slice(&body).ok());
+        let results: Vec<FoldResult> = match kept {
+            Some(results) => results,
+            None => {
+                let results = Self::train(base, &plan, data, observer)?;
+                if let Some(cache) = cache {
+                    cache.put(KIND, &key, &serde_json::to_vec(&results).expect("fold results are plain data"))?;
+                }
+                results
+            }
+        };
+
+        let mut rows: Vec<(usize, Vec<f32>)> = Vec::new();
         for fold in &results {
-            rows.extend(fold.measured.iter().copied().zip(fold.probabilities.chunks_exact(data.classes)));
+            let probabilities: Vec<f32> = fold.probabilities().collect();
+            let answers = probabilities.chunks_exact(data.classes).map(<[f32]>::to_vec);
+            rows.extend(fold.measured.iter().copied().zip(answers));
         }
         rows.sort_by_key(|(example, _)| *example);
         let measured: Vec<usize> = rows.iter().map(|(example, _)| *example).collect();
         let labels: Vec<usize> = measured.iter().map(|&example| data.labels[example]).collect();
-        let values: Vec<f32> = rows.iter().flat_map(|(_, row)| row.iter().copied()).collect();
+        let values: Vec<f32> = rows.into_iter().flat_map(|(_, row)| row).collect();
         let how = "out-of-fold, from random weights";
         let evaluation = crate::evaluate::evaluate(&values, &labels, data.classes, plan.settings.seed, how)?;
         let correct = crate::evaluate::Predictions::new(&values, &labels, data.classes)?.correct();
-        let curves = results.into_iter().map(|fold| fold.curve).collect();
+        let curves = results.iter().map(FoldResult::curve).collect();
         Ok(Self { plan, measured, correct, evaluation, curves })
     }
 }
 
+/// Kept in bits, so that what comes from the cache is what went in.
+#[derive(Debug, Serialize, Deserialize)]
 struct FoldResult {
     measured: Vec<usize>,
-    probabilities: Vec<f32>,
-    curve: Vec<EpochRecord>,
+    probabilities: Vec<u32>,
+    curve: Vec<[u64; 6]>,
+}
+
+impl FoldResult {
+    fn new(measured: Vec<usize>, probabilities: &[f32], curve: &[EpochRecord]) -> Self {
+        let point = |record: &EpochRecord| {
+            let held_out = record.validation.unwrap_or(record.train);
+            let numbers = [record.lr, record.train.loss, record.train.accuracy, held_out.loss, held_out.accuracy];
+            let [a, b, c, d, e] = numbers.map(f64::to_bits);
+            [record.epoch, a, b, c, d, e]
+        };
+        Self {
+            measured,
+            probabilities: probabilities.iter().map(|p| p.to_bits()).collect(),
+            curve: curve.iter().map(point).collect(),
+        }
+    }
+
+    fn probabilities(&self) -> impl Iterator<Item = f32> {
+        self.probabilities.iter().map(|bits| f32::from_bits(*bits))
+    }
+
+    fn curve(&self) -> Vec<EpochRecord> {
+        let record = |[epoch, numbers @ ..]: &[u64; 6]| {
+            let [lr, loss, accuracy, held_out_loss, held_out_accuracy] = numbers.map(f64::from_bits);
+            EpochRecord {
+                epoch: *epoch,
+                train: Score { loss, accuracy },
+                validation: Some(Score { loss: held_out_loss, accuracy: held_out_accuracy }),
+                lr,
+                seconds: 0.0,
+            }
+        };
+        self.curve.iter().map(record).collect()
+    }
+}
+
+/// Everything that decides what a control gives.
+fn identity(base: &Base, plan: &ControlPlan, data: &ControlData<'_>) -> String {
+    let description = serde_json::json!({
+        "format": 1,
+        "version": env!("CARGO_PKG_VERSION"),
+        "architecture": base.card.architecture,
+        "padding": base.card.padding,
+        "preprocessing": base.card.preprocessing.fingerprint(),
+        "plan": plan,
+        "pictures": data.digests,
+        "labels": data.labels,
+        "folds": data.folds,
+    });
+    crate::files::sha256_hex(description.to_string().as_bytes())
 }
 
 fn run_fold(
@@ -183,7 +270,7 @@ fn run_fold(
     };
     let (model, curve) = train(&task, Classifier { network, head }, &settings, observer, |_| {})?;
     let probabilities = probabilities(&model, pictures, &measured, observer)?;
-    Ok(FoldResult { measured, probabilities, curve })
+    Ok(FoldResult::new(measured, &probabilities, &curve))
 }
 
 #[cfg(test)]

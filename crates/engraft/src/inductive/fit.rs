@@ -143,15 +143,17 @@ pub fn fit(
     let novelty = Novelty::fit(&features, &labels, &groups, config.seed, LIKE)?;
     let suspected = label_errors(&validation.out_of_fold, &labels, classes)?;
     hear_early(&evaluation);
-    let predictor = Predictor { head, temperature: validation.temperature, rule, novelty };
+    // Rounded as it is stored: what was evaluated is what will answer.
+    let predictor = Predictor { head, temperature: f64::from(validation.temperature as f32), rule, novelty };
     seconds.evaluation = evaluating.elapsed().as_secs_f64();
 
     let control_start = Instant::now();
     let control = if config.control_budget > 0.0 {
         let plan = ControlPlan::within(config.control_budget, &base, train.len(), folds_count, config.seed);
         let paths = train.iter().map(|&index| intake.dataset.examples[index].path.clone()).collect();
-        let data = ControlData { paths, labels: &labels, folds: &folds, fold_count: folds_count, classes };
-        Some(Control::run(&base, plan, data, observer)?)
+        let digests = train.iter().map(|&index| intake.digests[index].as_str()).collect();
+        let data = ControlData { paths, digests, labels: &labels, folds: &folds, fold_count: folds_count, classes };
+        Some(Control::run(&base, plan, &data, cache, observer)?)
     } else {
         None
     };
