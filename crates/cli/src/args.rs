@@ -31,6 +31,8 @@ pub enum Command {
     Predict(PredictArgs),
     /// Show a run's report, and where its HTML file is.
     Report(ReportArgs),
+    /// Features of pictures by a frozen base, to .npy, .parquet or .jsonl.
+    Embed(EmbedArgs),
     /// Tell what is wrong with a data set.
     Audit(AuditArgs),
     /// Do a run again and compare to the bit.
@@ -50,12 +52,11 @@ pub enum Command {
 pub struct FitArgs {
     /// A folder with one folder of pictures per class (or train/, val/, test/ of such), or a CSV with path,label.
     pub data: Option<PathBuf>,
-    /// The pretrained base: an embedded one, or a .safetensors file [default: glyphs].
+    /// The pretrained base: an embedded one, a weights file, or one that was pulled [default: glyphs].
     #[arg(long, value_name = "BASE")]
     pub base: Option<String>,
-    /// The base's card, where it is not beside the weights.
-    #[arg(long, value_name = "FILE")]
-    pub card: Option<PathBuf>,
+    #[command(flatten)]
+    pub about: BaseArgs,
     /// The run's folder, to be made.
     #[arg(long, value_name = "RUN")]
     pub out: PathBuf,
@@ -93,6 +94,86 @@ pub struct FitArgs {
     pub cache: CacheArgs,
 }
 
+/// What is said of a base by hand.
+#[derive(Debug, Clone, Default, Args)]
+pub struct BaseArgs {
+    /// The base's card, where it is not beside the weights.
+    #[arg(long, value_name = "FILE")]
+    pub card: Option<PathBuf>,
+    /// Of an ONNX model: the value that serves as features [default: found by itself].
+    #[arg(long, value_name = "NODE")]
+    pub output: Option<String>,
+    /// Rows and columns of the input, for a base without a card.
+    #[arg(long, value_name = "PIXELS")]
+    pub input_size: Option<usize>,
+    /// The shorter side before the centre is cut out; 0 stretches. For a base without a card.
+    #[arg(long, value_name = "PIXELS")]
+    pub resize: Option<usize>,
+    /// bilinear, bicubic or nearest. For a base without a card.
+    #[arg(long, value_name = "KIND")]
+    pub interpolation: Option<String>,
+    /// rgb or bgr. For a base without a card.
+    #[arg(long, value_name = "ORDER")]
+    pub channel_order: Option<String>,
+    /// Subtracted from byte / 255: one number, or one for each channel. For a base without a card.
+    #[arg(long, value_name = "M,..", value_delimiter = ',', allow_negative_numbers = true)]
+    pub mean: Option<Vec<f64>>,
+    /// Divided by after that. For a base without a card.
+    #[arg(long, value_name = "S,..", value_delimiter = ',')]
+    pub std: Option<Vec<f64>>,
+}
+
+impl BaseArgs {
+    /// The input as it was said.
+    pub fn input(&self) -> engraft::config::Input {
+        engraft::config::Input {
+            size: self.input_size,
+            shortest_side: self.resize,
+            interpolation: self.interpolation.clone(),
+            channel_order: self.channel_order.clone(),
+            mean: self.mean.clone(),
+            std: self.std.clone(),
+        }
+    }
+
+    /// A base with what is said of it.
+    pub fn of(&self, base: &str) -> engraft::backbone::BaseSpec {
+        engraft::backbone::BaseSpec {
+            base: base.to_owned(),
+            card: self.card.clone(),
+            output: self.output.clone(),
+            input: self.input(),
+            architecture: None,
+        }
+    }
+}
+
+/// Arguments of `embed`.
+#[derive(Debug, Args)]
+pub struct EmbedArgs {
+    /// A picture, a folder of pictures, or a .txt or .csv list of paths.
+    pub data: PathBuf,
+    /// The pretrained base: an embedded one, a weights file, or one that was pulled.
+    #[arg(long, value_name = "BASE", default_value = "glyphs")]
+    pub base: String,
+    #[command(flatten)]
+    pub about: BaseArgs,
+    /// The file of features: .npy, .parquet or .jsonl. Beside it comes an index, FILE.index.csv.
+    #[arg(long = "out", short, value_name = "FILE")]
+    pub out: PathBuf,
+    /// The stage to stop after; a map is flattened [default: the last].
+    #[arg(long, value_name = "STAGE")]
+    pub cut: Option<String>,
+    /// Stop at the first picture that cannot be used, and write nothing.
+    #[arg(long)]
+    pub strict: bool,
+    /// Replace the file if it exists.
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub cache: CacheArgs,
+}
+
 /// Where features are cached.
 #[derive(Debug, Args)]
 pub struct CacheArgs {
@@ -124,11 +205,14 @@ pub enum DeviceArg {
 /// Arguments of `predict`.
 #[derive(Debug, Args)]
 pub struct PredictArgs {
-    /// The run's folder.
-    pub run: PathBuf,
-    /// Pictures, folders of pictures, or `-` for a list of paths on stdin.
-    #[arg(required = true)]
+    /// The run's folder (not with --base), then pictures, folders of pictures, or `-` for a list of paths on stdin.
+    #[arg(required = true, value_name = "RUN INPUTS")]
     pub inputs: Vec<PathBuf>,
+    /// Answer with this base's own classes, rather than with a run.
+    #[arg(long, value_name = "BASE")]
+    pub base: Option<String>,
+    #[command(flatten)]
+    pub about: BaseArgs,
     /// The format of the answers.
     #[arg(long, value_enum, default_value_t = Format::Csv)]
     pub format: Format,
@@ -187,7 +271,7 @@ pub struct PretrainArgs {
     /// How the base learns [default: supervised].
     #[arg(long, value_enum)]
     pub method: Option<MethodArg>,
-    /// The network: small_resnet or mobilenet_v2 [default: small_resnet].
+    /// The network, as `engraft bases list --architectures` names it [default: small_resnet].
     #[arg(long)]
     pub arch: Option<String>,
     /// The base's name in its card [default: the folder's name].
@@ -269,15 +353,56 @@ pub enum MethodArg {
 #[derive(Debug, Subcommand)]
 pub enum BasesCommand {
     /// One line for each base.
-    List,
+    List {
+        /// The architectures whose weights can be read, instead.
+        #[arg(long)]
+        architectures: bool,
+    },
     /// A base's card, stages and costs.
     Show {
-        /// An embedded base, or a weights file.
+        /// An embedded base, a weights file, an ONNX model, or a base that was pulled.
         id: String,
-        /// The base's card, where it is not beside the weights.
-        #[arg(long, value_name = "FILE")]
-        card: Option<PathBuf>,
+        #[command(flatten)]
+        about: BaseArgs,
     },
+    /// Write a weights file of any format as safetensors with canonical names, and its card beside it.
+    Import(ImportArgs),
+}
+
+/// Arguments of `bases import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// A PyTorch, Keras or safetensors file.
+    pub file: String,
+    /// The architecture [default: recognised by names and shapes].
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<String>,
+    #[command(flatten)]
+    pub about: BaseArgs,
+    /// The file to write; the card is written beside it, as .toml.
+    #[arg(long = "out", short, value_name = "FILE")]
+    pub out: PathBuf,
+    /// The base's name in its card [default: the file's name].
+    #[arg(long)]
+    pub id: Option<String>,
+    /// What the base is, for its card.
+    #[arg(long)]
+    pub description: Option<String>,
+    /// The base's licence, for its card.
+    #[arg(long)]
+    pub licence: Option<String>,
+    /// Where the base comes from, for its card.
+    #[arg(long)]
+    pub source: Option<String>,
+    /// A file with the name of a class on each line, in the order of the classifier.
+    #[arg(long, value_name = "FILE")]
+    pub classes: Option<PathBuf>,
+    /// Write the weights as 16-bit floats.
+    #[arg(long)]
+    pub half: bool,
+    /// Replace the files if they exist.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// What to do with the cache.

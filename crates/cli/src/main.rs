@@ -37,10 +37,11 @@ fn run(arguments: Arguments, terminal: &Terminal) -> anyhow::Result<exit::Outcom
         Command::Fit(args) => commands::fit::run(&args, json, terminal),
         Command::Predict(args) => commands::predict::run(&args, terminal),
         Command::Report(args) => commands::report::run(&args, json),
+        Command::Embed(args) => commands::embed::run(&args, json, terminal),
         Command::Audit(args) => commands::audit::run(&args, json, terminal),
         Command::Verify(args) => commands::verify::run(&args, json, terminal),
         Command::Pretrain(args) => commands::pretrain::run(&args, json, terminal),
-        Command::Bases(args) => commands::bases::run(&args, json),
+        Command::Bases(args) => commands::bases::run(&args, json, terminal),
         Command::Cache(args) => commands::cache::run(&args, json),
     }
 }

@@ -11,7 +11,7 @@ use burn::prelude::*;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, TensorData};
 use engraft::backbone::{
-    Activation, Architecture, Base, Card, Mode, Network, NetworkWeights, PaddingDialect, Statistics, move_statistics,
+    Activation, Architecture, Base, BaseSpec, Card, Mode, Network, NetworkWeights, PaddingDialect, Pass, move_statistics,
 };
 use engraft::data::image::{Limits, decode};
 use engraft::features::Extractor;
@@ -49,7 +49,7 @@ fn formula(name: &str, shape: &[usize]) -> Vec<f32> {
 }
 
 fn card(padding: PaddingDialect) -> Card {
-    let mut card = Card::usual(Architecture::MobilenetV2, "test".into());
+    let mut card = Card::usual(Architecture::MOBILENET_V2, "test".into());
     card.padding = padding;
     card
 }
@@ -57,7 +57,7 @@ fn card(padding: PaddingDialect) -> Card {
 /// MobileNetV2 with 1000 classes and the formula's weights.
 fn network(padding: PaddingDialect, device: &Device) -> NetworkWeights {
     let card = card(padding);
-    let random = Network::random(&card, 1000, 0, &Device::flex()).unwrap();
+    let random = Network::random(&card, 1000, 0, &Device::flex());
     let model = Classifier { network: random.network, head: random.classifier.unwrap() };
     let mut tensors = random.manifest.export(&model, Precision::F32);
     for (name, tensor) in &mut tensors {
@@ -109,7 +109,7 @@ fn picks(flat: &[f64]) -> Vec<f64> {
 #[test]
 fn the_formula_is_the_same_on_both_sides() {
     let fixture = fixture("mobilenet_v2.json");
-    let random = Network::random(&card(PaddingDialect::Symmetric), 1000, 0, &Device::flex()).unwrap();
+    let random = Network::random(&card(PaddingDialect::Symmetric), 1000, 0, &Device::flex());
     let model = Classifier { network: random.network, head: random.classifier.unwrap() };
     let mut shapes: std::collections::BTreeMap<String, Vec<usize>> =
         random.manifest.export(&model, Precision::F32).into_iter().map(|(name, tensor)| (name, tensor.shape)).collect();
@@ -129,10 +129,10 @@ fn mobilenet_v2_gives_pytorchs_numbers_in_evaluation() {
         let reference = &fixture[name];
         // Once with batch norm on its own, once folded into the convolutions.
         for (network, kind) in [(network.clone(), "plain"), (network.fold(), "folded")] {
-            let mut x = Activation::Map(input(&device));
+            let mut x = Activation::from(input(&device));
             for (index, expected) in reference["features"].as_array().unwrap().iter().enumerate() {
                 x = network.forward(x, index..index + 1, Mode::Frozen);
-                let map = x.clone().map().permute([0, 3, 1, 2]);
+                let map = x.clone().maps().pop().unwrap().permute([0, 3, 1, 2]);
                 let flat = floats(map);
                 let mean = flat.iter().sum::<f64>() / flat.len() as f64;
                 let std = (flat.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / flat.len() as f64).sqrt();
@@ -143,7 +143,7 @@ fn mobilenet_v2_gives_pytorchs_numbers_in_evaluation() {
             }
             let stages = network.stages().len();
             let pooled = network.forward(x, stages - 1..stages, Mode::Frozen).vector();
-            let logits = classifier.as_ref().unwrap().forward(pooled.clone());
+            let logits = classifier.as_ref().unwrap().forward(Activation::Vector(pooled.clone()), Mode::Frozen);
             for (what, ours) in [("pooled", pooled), ("logits", logits)] {
                 let expected = numbers(&reference[what]);
                 let ours = floats(ours.narrow(1, 0, 8));
@@ -157,12 +157,12 @@ fn mobilenet_v2_gives_pytorchs_numbers_in_evaluation() {
 fn mobilenet_v2_trains_as_pytorch_does() {
     let reference = &fixture("mobilenet_v2.json")["train"];
     let device = Device::flex().autodiff();
-    let NetworkWeights { network, classifier, manifest } = network(PaddingDialect::Symmetric, &device);
+    let NetworkWeights { network, classifier, manifest, .. } = network(PaddingDialect::Symmetric, &device);
     let model = Classifier { network, head: classifier.unwrap() };
     let before = manifest.export(&model, Precision::F32);
 
-    let statistics = Statistics::default();
-    let logits = model.forward(input(&device), Mode::Train(&statistics));
+    let pass = Pass::default();
+    let logits = model.forward(input(&device), Mode::Train(&pass));
     let expected = numbers(&reference["logits"]);
     close("logits", &floats(logits.clone().narrow(1, 0, 8)), &expected, largest(&expected), 1e-4);
     let rows: Vec<Tensor<2>> = [3, 7]
@@ -176,7 +176,7 @@ fn mobilenet_v2_trains_as_pytorch_does() {
 
     // One step of size one leaves the gradient in the difference of the weights.
     let gradients = GradientsParams::from_grads(loss.backward(), &model);
-    let model = move_statistics(model, &[statistics.into_inner()], 0.1);
+    let model = move_statistics(model, &[pass.into_statistics()], 0.1);
     let running = manifest.export(&model, Precision::F32);
     let model = SgdConfig::new().init().step(1.0, model, gradients);
     let after = manifest.export(&model, Precision::F32);
@@ -201,7 +201,7 @@ fn mobilenet_v2_trains_as_pytorch_does() {
 #[test]
 fn frozen_leaves_no_trace() {
     let device = Device::flex().autodiff();
-    let NetworkWeights { network, classifier, manifest } = network(PaddingDialect::Same, &device);
+    let NetworkWeights { network, classifier, manifest, .. } = network(PaddingDialect::Same, &device);
     let model = Classifier { network, head: classifier.unwrap() };
     let before = manifest.export(&model, Precision::F32);
     let x = input(&device).require_grad();
@@ -222,26 +222,31 @@ fn frozen_leaves_no_trace() {
 #[test]
 fn every_stage_can_be_a_cut() {
     for architecture in Architecture::ALL {
-        let mut card = Card::usual(architecture, "test".into());
-        (card.preprocessing.height, card.preprocessing.width) = (64, 64);
+        let card = Card::usual(architecture, "test".into());
+        let side = architecture.smallest_input().max(48);
         let device = Device::flex();
-        let network = Network::random(&card, 3, 1, &device).unwrap().network;
+        let network = Network::random(&card, 3, 1, &device).network;
         let channels = card.preprocessing.channels;
-        let values = formula("input", &[1, 64, 64, channels]);
-        let x = Tensor::<4>::from_data(TensorData::new(values, [1, 64, 64, channels]), &device);
+        let values = formula("input", &[1, side, side, channels]);
+        let x = Tensor::<4>::from_data(TensorData::new(values, [1, side, side, channels]), &device);
         let whole = floats(network.features(x.clone()));
         let stages = network.stages();
-        let costs = network.costs([64, 64]);
+        let costs = network.costs([side, side]);
         for cut in 0..=stages.len() {
-            let before = network.forward(Activation::Map(x.clone()), 0..cut, Mode::Frozen);
+            let before = network.forward(Activation::from(x.clone()), 0..cut, Mode::Frozen);
             if cut > 0 {
-                let shape = match &before {
-                    Activation::Map(map) => map.dims()[1..].to_vec(),
-                    Activation::Vector(vector) => vector.dims()[1..].to_vec(),
+                let shapes = match &before {
+                    Activation::Maps(maps) => maps.iter().map(|map| map.dims()[1..].to_vec()).collect(),
+                    Activation::Vector(vector) => vec![vector.dims()[1..].to_vec()],
                 };
-                assert_eq!(shape, costs[cut - 1].output, "{architecture:?} after {}", stages[cut - 1]);
+                assert_eq!(shapes, costs[cut - 1].outputs, "{architecture:?} after {}", stages[cut - 1]);
                 assert_eq!(network.cut_after(&stages[cut - 1]).unwrap(), cut);
             }
+            // As rows, as the cache keeps them, and back.
+            let before = match cut {
+                0 => before,
+                _ => Activation::from_rows(before.vector(), &costs[cut - 1].outputs),
+            };
             let after = floats(network.forward(before, cut..stages.len(), Mode::Frozen).vector());
             assert_eq!(after, whole, "{architecture:?} cut at {cut}");
         }
@@ -253,7 +258,7 @@ fn every_stage_can_be_a_cut() {
 fn multiply_adds_are_those_of_the_paper() {
     // Sandler et al. 2018, table 4: 300 million multiply-adds, with the classifier's 1.3 million.
     let device = Device::flex();
-    let network = Network::random(&card(PaddingDialect::Symmetric), 2, 0, &device).unwrap().network;
+    let network = Network::random(&card(PaddingDialect::Symmetric), 2, 0, &device).network;
     let total = network.multiply_adds([224, 224]);
     assert!((298_000_000..=301_000_000).contains(&total), "{total}");
     let parameters: usize = network.costs([224, 224]).iter().map(|stage| stage.parameters).sum();
@@ -277,15 +282,15 @@ fn photos_are_recognised_by_the_real_weights() {
     let fixture = fixture("coral.json");
     let path = data.join("weights").join(fixture["weights"].as_str().unwrap());
     let device = Device::flex();
-    let base: Base = engraft::backbone::open(path.to_str().unwrap(), None, &device).unwrap();
+    let base: Base = engraft::backbone::open(&BaseSpec::named(path.to_str().unwrap()), &device).unwrap();
     assert!(base.remarks.is_empty(), "known by its SHA-256: {:?}", base.remarks);
-    let extractor = Extractor::new(&base, base.network.stages().len(), Limits::default(), &device);
+    let extractor = Extractor::to_features(&base, &device).unwrap();
     for (photo, expected) in fixture["photos"].as_object().unwrap() {
         let bytes = std::fs::read(data.join("images").join(photo)).unwrap();
         assert!(decode(&bytes, &Limits::default()).is_ok());
         let row = extractor.row(&bytes).unwrap();
         let features = Tensor::<2>::from_data(TensorData::new(row.clone(), [1, row.len()]), &device);
-        let logits = floats(base.classifier.as_ref().unwrap().forward(features));
+        let logits = floats(base.staged().unwrap().classifier.as_ref().unwrap().forward(Activation::Vector(features), Mode::Frozen));
         let mut order: Vec<usize> = (0..logits.len()).collect();
         order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
         assert_eq!(order[0] as u64, expected["top"][0].as_u64().unwrap(), "{photo}");

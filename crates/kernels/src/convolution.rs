@@ -12,6 +12,15 @@ pub enum Padding {
     Symmetric([usize; 2]),
     /// TensorFlow's SAME: output = ceil(input / stride); an odd total puts the extra row or column at the end.
     Same,
+    /// Zeros before and after, in rows and in columns.
+    Explicit {
+        /// Rows above and columns to the left.
+        before: [usize; 2],
+        /// Rows below and columns to the right.
+        after: [usize; 2],
+    },
+    /// As [`Padding::Symmetric`], but the last window of a pool may reach over the end: its size is rounded up.
+    Ceil([usize; 2]),
 }
 
 /// Stride, padding, dilation and groups of a convolution.
@@ -84,12 +93,24 @@ impl Geometry {
             let (size, step) = (input[axis], options.stride[axis]);
             let reach = (kernel[axis] - 1) * options.dilation[axis] + 1;
             assert!(step > 0, "a convolution's stride is at least 1");
+            let room = |padded: usize| {
+                assert!(padded >= reach, "a kernel reaching {reach} does not fit into {padded} pixels");
+                padded - reach
+            };
             match options.padding {
                 Padding::Symmetric(pad) => {
-                    let padded = size + 2 * pad[axis];
-                    assert!(padded >= reach, "a kernel reaching {reach} does not fit into {padded} pixels");
                     before[axis] = pad[axis];
-                    output[axis] = (padded - reach) / step + 1;
+                    output[axis] = room(size + 2 * pad[axis]) / step + 1;
+                }
+                Padding::Explicit { before: above, after } => {
+                    before[axis] = above[axis];
+                    output[axis] = room(size + above[axis] + after[axis]) / step + 1;
+                }
+                Padding::Ceil(pad) => {
+                    before[axis] = pad[axis];
+                    let windows = room(size + 2 * pad[axis]).div_ceil(step) + 1;
+                    // The last window must begin inside the picture or its padding before.
+                    output[axis] = if (windows - 1) * step >= size + pad[axis] { windows - 1 } else { windows };
                 }
                 Padding::Same => {
                     output[axis] = size.div_ceil(step);
@@ -107,6 +128,33 @@ impl Geometry {
         (position * self.stride[axis] + tap * self.dilation[axis])
             .checked_sub(self.before[axis])
             .filter(|&at| at < self.input[axis])
+    }
+
+    /// Calls with (tap, offset into the input) for every tap of an output pixel that is not padding.
+    #[inline(always)]
+    pub(crate) fn each_tap(&self, pixel: usize, channels: usize, mut each: impl FnMut(usize, usize)) {
+        let (column, rest) = (pixel % self.output[1], pixel / self.output[1]);
+        let (row, image) = (rest % self.output[0], rest / self.output[0]);
+        for u in 0..self.kernel[0] {
+            let Some(from_row) = self.source(0, row, u) else { continue };
+            for v in 0..self.kernel[1] {
+                let Some(from_column) = self.source(1, column, v) else { continue };
+                each(
+                    u * self.kernel[1] + v,
+                    ((image * self.input[0] + from_row) * self.input[1] + from_column) * channels,
+                );
+            }
+        }
+    }
+
+    /// How many pixels the mean of a window is taken over.
+    pub(crate) fn window(&self, pixel: usize, count_padding: bool) -> usize {
+        let position = [pixel / self.output[1] % self.output[0], pixel % self.output[1]];
+        let along = |axis: usize| {
+            let taps = (0..self.kernel[axis]).filter(|&tap| self.source(axis, position[axis], tap).is_some()).count();
+            if count_padding { self.kernel[axis] } else { taps.max(1) }
+        };
+        along(0) * along(1)
     }
 
     /// Whether the kernel is one pixel that visits every pixel: then a convolution is a matrix product.
@@ -171,6 +219,48 @@ pub fn conv2d(
     };
     debug_assert_eq!(y.dims(), [n, geometry.output[0], geometry.output[1], out_channels]);
     y
+}
+
+/// A pool's window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolOptions {
+    /// Rows and columns of the window.
+    pub kernel: [usize; 2],
+    /// Step in rows and columns.
+    pub stride: [usize; 2],
+    /// What lies around the picture.
+    pub padding: Padding,
+}
+
+impl PoolOptions {
+    /// Where the windows lie over a picture of `[rows, columns]`.
+    ///
+    /// # Panics
+    /// As [`Geometry::new`].
+    pub fn geometry(&self, input: [usize; 2]) -> Geometry {
+        let options = ConvOptions { stride: self.stride, padding: self.padding, ..ConvOptions::default() };
+        Geometry::new(input, self.kernel, &options)
+    }
+}
+
+/// The largest of each window, `[N, H, W, C]` to `[N, H', W', C]`. Padding is never the largest.
+///
+/// # Panics
+/// As [`Geometry::new`].
+pub fn max_pool2d(x: Tensor<4>, options: &PoolOptions) -> Tensor<4> {
+    let [_, rows, columns, _] = x.dims();
+    Tensor::from_dispatch(Dispatch::max_pool(x.into_dispatch(), options.geometry([rows, columns])))
+}
+
+/// The mean of each window, `[N, H, W, C]` to `[N, H', W', C]`. With `count_padding` the zeros around the picture
+/// count, as PyTorch's `count_include_pad`; without it a window is as large as what it sees of the picture.
+///
+/// # Panics
+/// As [`Geometry::new`].
+pub fn average_pool2d(x: Tensor<4>, options: &PoolOptions, count_padding: bool) -> Tensor<4> {
+    let [_, rows, columns, _] = x.dims();
+    let geometry = options.geometry([rows, columns]);
+    Tensor::from_dispatch(Dispatch::average_pool(x.into_dispatch(), geometry, count_padding))
 }
 
 /// One group: patches times weights, `[N H' W', taps C_in] x [taps C_in, C_out]`.

@@ -12,7 +12,7 @@ use burn::prelude::Shape;
 use burn::tensor::{Bytes, DType};
 
 use crate::convolution::Geometry;
-use crate::{depthwise, patches, pointwise};
+use crate::{depthwise, patches, pointwise, pooling};
 
 /// The interval that a clamp keeps to.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,6 +47,18 @@ pub trait Operations: Backend {
         x: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
         geometry: Geometry,
+    ) -> FloatTensor<Self>;
+    /// Maximum over windows of `[N, H, W, C]`.
+    fn max_pool(x: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
+    /// Gradient of `max_pool` to its input.
+    fn max_pool_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
+    /// Mean over windows of `[N, H, W, C]`.
+    fn average_pool(x: FloatTensor<Self>, geometry: Geometry, count_padding: bool) -> FloatTensor<Self>;
+    /// Gradient of `average_pool` to its input.
+    fn average_pool_backward(
+        gradient: FloatTensor<Self>,
+        geometry: Geometry,
+        count_padding: bool,
     ) -> FloatTensor<Self>;
     /// clamp(x + bias), the bias along the last axis.
     fn bias_clamp(x: FloatTensor<Self>, bias: FloatTensor<Self>, bounds: Bounds) -> FloatTensor<Self>;
@@ -116,6 +128,33 @@ impl Operations for Flex {
         make(gw, &[g.kernel[0] * g.kernel[1], channels])
     }
 
+    fn max_pool(x: FlexTensor, g: Geometry) -> FlexTensor {
+        let x = x.to_contiguous();
+        let (images, channels) = (dims(&x)[0], last(&x));
+        make(pooling::max(slice(&x), images, channels, &g), &[images, g.output[0], g.output[1], channels])
+    }
+
+    fn max_pool_backward(x: FlexTensor, gradient: FlexTensor, g: Geometry) -> FlexTensor {
+        let (x, gradient) = (x.to_contiguous(), gradient.to_contiguous());
+        let (images, channels) = (dims(&x)[0], last(&x));
+        let gx = pooling::max_backward(slice(&x), slice(&gradient), images, channels, &g);
+        make(gx, &[images, g.input[0], g.input[1], channels])
+    }
+
+    fn average_pool(x: FlexTensor, g: Geometry, count_padding: bool) -> FlexTensor {
+        let x = x.to_contiguous();
+        let (images, channels) = (dims(&x)[0], last(&x));
+        let y = pooling::average(slice(&x), images, channels, &g, count_padding);
+        make(y, &[images, g.output[0], g.output[1], channels])
+    }
+
+    fn average_pool_backward(gradient: FlexTensor, g: Geometry, count_padding: bool) -> FlexTensor {
+        let gradient = gradient.to_contiguous();
+        let (images, channels) = (dims(&gradient)[0], last(&gradient));
+        let gx = pooling::average_backward(slice(&gradient), images, channels, &g, count_padding);
+        make(gx, &[images, g.input[0], g.input[1], channels])
+    }
+
     fn bias_clamp(x: FlexTensor, bias: FlexTensor, bounds: Bounds) -> FlexTensor {
         let (mut x, bias) = (x.to_contiguous(), bias.to_contiguous());
         assert_eq!(dims(&bias), [last(&x)]);
@@ -178,6 +217,38 @@ impl<B: Operations> Backward<B, 2> for Depthwise {
 }
 
 #[derive(Debug)]
+struct MaxPool;
+
+impl<B: Operations> Backward<B, 1> for MaxPool {
+    type State = (FloatTensor<B>, Geometry);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [parent] = ops.parents;
+        let gradient = grads.consume::<B>(&ops.node);
+        let (x, geometry) = ops.state;
+        if let Some(node) = parent {
+            grads.register::<B>(node.id, B::max_pool_backward(x, gradient, geometry));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct AveragePool;
+
+impl<B: Operations> Backward<B, 1> for AveragePool {
+    type State = (Geometry, bool);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [parent] = ops.parents;
+        let gradient = grads.consume::<B>(&ops.node);
+        let (geometry, count_padding) = ops.state;
+        if let Some(node) = parent {
+            grads.register::<B>(node.id, B::average_pool_backward(gradient, geometry, count_padding));
+        }
+    }
+}
+
+#[derive(Debug)]
 struct BiasClamp;
 
 impl<B: Operations> Backward<B, 2> for BiasClamp {
@@ -215,6 +286,22 @@ impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
         }
     }
 
+    fn max_pool(x: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self> {
+        let y = B::max_pool(x.primitive().clone(), geometry);
+        match MaxPool.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x.primitive().clone(), geometry), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+
+    fn average_pool(x: FloatTensor<Self>, geometry: Geometry, count_padding: bool) -> FloatTensor<Self> {
+        let y = B::average_pool(x.primitive().clone(), geometry, count_padding);
+        match AveragePool.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((geometry, count_padding), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+
     fn bias_clamp(x: FloatTensor<Self>, bias: FloatTensor<Self>, bounds: Bounds) -> FloatTensor<Self> {
         let y = B::bias_clamp(x.primitive().clone(), bias.primitive().clone(), bounds);
         match BiasClamp.prepare::<C>([x.node(), bias.node()]).compute_bound().stateful() {
@@ -230,6 +317,12 @@ impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
         unreachable!("{SECOND_ORDER}")
     }
     fn depthwise_backward_taps(_: FloatTensor<Self>, _: FloatTensor<Self>, _: Geometry) -> FloatTensor<Self> {
+        unreachable!("{SECOND_ORDER}")
+    }
+    fn max_pool_backward(_: FloatTensor<Self>, _: FloatTensor<Self>, _: Geometry) -> FloatTensor<Self> {
+        unreachable!("{SECOND_ORDER}")
+    }
+    fn average_pool_backward(_: FloatTensor<Self>, _: Geometry, _: bool) -> FloatTensor<Self> {
         unreachable!("{SECOND_ORDER}")
     }
     fn bias_clamp_backward(

@@ -13,5 +13,8 @@ mod depthwise;
 mod extension;
 mod patches;
 mod pointwise;
+mod pooling;
 
-pub use convolution::{Activation, ConvOptions, Geometry, Padding, conv2d};
+pub use convolution::{
+    Activation, ConvOptions, Geometry, Padding, PoolOptions, average_pool2d, conv2d, max_pool2d,
+};

@@ -1,15 +1,34 @@
 //! Untrusted weight files to named tensors. No Burn, no network, nothing executed.
 //!
 //! A file is bytes from anywhere: every length in it is checked before it is believed, and what is wrong is
-//! said with the tensor's name, what was expected and what was found.
+//! said with the tensor's name, what was expected and what was found. [`read`] knows the format by the bytes:
+//! safetensors, PyTorch (`.pt`, `.pth`, `.th`, new and old), Keras (`.h5`, `.weights.h5`, `.keras`).
+//!
+//! # What a hostile file can cost
+//! Numbers take at most twice the file and 128 MiB; a compressed entry of an archive is inflated to at most twice
+//! the file and 64 MiB; a pickle makes at most [`PICKLE_VALUES`] values. A pickle is data to a small machine that
+//! knows fifteen names or so and refuses every other by name. There is nothing in this crate that could run code,
+//! open a second file or write one.
 
 #![forbid(unsafe_code)]
 
+mod archive;
+mod budget;
+mod element;
+mod hdf5;
+mod keras;
+mod keras_config;
+mod pickle;
+mod pytorch;
 mod safetensors_file;
+mod sniff;
+mod state_dict;
 
 use std::collections::BTreeMap;
 
-pub use safetensors_file::{read, write};
+pub use pickle::PICKLE_VALUES;
+pub use safetensors_file::write;
+pub use sniff::format;
 
 /// The longest header that is read, in bytes. A network of 10,000 tensors has about 1 MB.
 pub const HEADER_LIMIT: u64 = 32 << 20;
@@ -43,13 +62,40 @@ pub struct Tensor {
     pub precision: Precision,
 }
 
+/// What kind of file it is, by its bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON header and raw numbers.
+    #[default]
+    Safetensors,
+    /// A zip archive of a pickle and raw numbers, as `torch.save` writes since 1.6.
+    PyTorch,
+    /// Pickles and raw numbers one after the other, as `torch.save` wrote before; or any other pickle.
+    PyTorchLegacy,
+    /// HDF5: Keras's `.h5` (weights, or a whole model) or `.weights.h5`.
+    KerasH5,
+    /// A zip archive of a configuration and HDF5, as Keras 3 writes `.keras`.
+    KerasZip,
+    /// An ONNX model. It is recognised, and not read here.
+    Onnx,
+    /// A TensorFlow Lite model. It is recognised, and not read here.
+    TfLite,
+}
+
 /// The tensors of a file, by name, and the text that the file carries about itself.
+///
+/// What a reader finds out about a file is in the metadata too: `pytorch.key` (which mapping of a checkpoint was
+/// taken), `pytorch.prefix` (what all names began with), `keras.kernel_order`, `keras.kernels_rotated`,
+/// `keras.batch_norm_epsilon`, `keras.layers` (JSON array of `[name, class]`), `keras.input` (JSON shape),
+/// `keras.version`, `keras.backend`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Weights {
     /// Name to tensor.
     pub tensors: BTreeMap<String, Tensor>,
     /// Key to text.
     pub metadata: BTreeMap<String, String>,
+    /// What kind of file they came from.
+    pub format: Format,
 }
 
 /// Why a weight file is refused.
@@ -86,9 +132,106 @@ pub enum Error {
         found: String,
     },
     /// The file is of another format.
-    #[error("this is no safetensors file: {found}")]
+    #[error("expected safetensors, PyTorch or Keras weights, found {found}")]
     Format {
         /// What it seems to be.
         found: String,
     },
+    /// The file asks for code.
+    #[error("the file asks for `{name}`: expected tensors, dictionaries and numbers; nothing of it was run")]
+    Code {
+        /// What it wants: the function, class or layer.
+        name: String,
+    },
+    /// A pickle that is damaged or does what no writer of weights does.
+    #[error("the pickle is damaged at byte {at}: {reason}")]
+    Pickle {
+        /// Bytes from the start of the pickle.
+        at: usize,
+        /// What was expected and found.
+        reason: String,
+    },
+    /// A zip archive that is damaged, hides something or claims the impossible.
+    #[error("the archive is damaged: {reason}")]
+    Archive {
+        /// What was expected and found, and in which entry.
+        reason: String,
+    },
+    /// An HDF5 file that is damaged, or uses what no writer of weights uses.
+    #[error("the HDF5 file cannot be read: {reason}")]
+    Hdf5 {
+        /// What was expected and found, and where.
+        reason: String,
+    },
+    /// The file wants more memory than its size justifies.
+    #[error("the file asks for too much: expected at most {limit} {what}, found {found}")]
+    TooLarge {
+        /// What is counted.
+        what: String,
+        /// The limit.
+        limit: u64,
+        /// What the file asks for.
+        found: u64,
+    },
+    /// A tensor whose shape, strides or storage do not fit each other.
+    #[error("tensor `{name}` is damaged: {reason}")]
+    Tensor {
+        /// The tensor.
+        name: String,
+        /// What was expected and found.
+        reason: String,
+    },
+    /// The file is sound, and holds something else than named tensors.
+    #[error("expected {expected}, found {found}")]
+    Contents {
+        /// What a weight file has.
+        expected: String,
+        /// What this one has.
+        found: String,
+    },
+}
+
+impl Error {
+    fn contents(expected: &str, found: impl Into<String>) -> Self {
+        Self::Contents { expected: expected.into(), found: found.into() }
+    }
+}
+
+/// Reads the weights of a file from its bytes, whatever [`Format`] it is of.
+///
+/// # Errors
+/// [`Error`]: for a file that is truncated, damaged or of another format, that asks for code to be run, whose numbers
+/// are of an unknown type, or that would take more memory than its size justifies.
+///
+/// ```
+/// use engraft_weights::{read, write, Precision, Tensor, Weights};
+/// let mut weights = Weights::default();
+/// let values = vec![0.5, -1.0];
+/// weights.tensors.insert("bias".into(), Tensor { shape: vec![2], values, precision: Precision::F16 });
+/// assert_eq!(read(&write(&weights))?, weights);
+/// # Ok::<(), engraft_weights::Error>(())
+/// ```
+pub fn read(bytes: &[u8]) -> Result<Weights, Error> {
+    if sniff::is_zip(bytes) {
+        let archive = archive::Archive::open(bytes)?;
+        return match sniff::archive_format(&archive) {
+            Some(Format::KerasZip) => keras::read_archive(&archive),
+            Some(_) => pytorch::read_archive(&archive),
+            None => Err(Error::Format {
+                found: "a zip archive with neither data.pkl (PyTorch) nor model.weights.h5 (Keras)".into(),
+            }),
+        };
+    }
+    match format(bytes) {
+        Some(Format::PyTorchLegacy) => pytorch::read_legacy(bytes),
+        Some(Format::KerasH5) => keras::read(bytes),
+        Some(Format::Onnx) => {
+            Err(Error::Format { found: "an ONNX model, which is used whole, as a frozen base".into() })
+        }
+        Some(Format::TfLite) => Err(Error::Format { found: "a TensorFlow Lite model".into() }),
+        _ => match sniff::other(bytes) {
+            Some(found) => Err(Error::Format { found: found.into() }),
+            None => safetensors_file::read(bytes),
+        },
+    }
 }

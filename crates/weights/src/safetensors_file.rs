@@ -5,30 +5,15 @@ use std::collections::{BTreeMap, HashMap};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use crate::{Error, HEADER_LIMIT, Precision, Tensor, Weights};
+use crate::element::{Element, Order};
+use crate::{Error, Format, HEADER_LIMIT, Precision, Tensor, Weights};
 
 /// Reads a safetensors file from its bytes.
-///
-/// # Errors
-/// [`Error`], for a file that is truncated, of another format, whose header is too long or no header, whose
-/// offsets overlap, or whose numbers are of an unknown type.
-///
-/// ```
-/// use engraft_weights::{read, write, Precision, Tensor, Weights};
-/// let mut weights = Weights::default();
-/// let values = vec![0.5, -1.0];
-/// weights.tensors.insert("bias".into(), Tensor { shape: vec![2], values, precision: Precision::F16 });
-/// assert_eq!(read(&write(&weights))?, weights);
-/// # Ok::<(), engraft_weights::Error>(())
-/// ```
-pub fn read(bytes: &[u8]) -> Result<Weights, Error> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Weights, Error> {
     let found = bytes.len() as u64;
     let Some(length) = bytes.first_chunk::<8>() else {
         return Err(Error::Truncated { expected: 8, found });
     };
-    if let Some(format) = other_format(bytes) {
-        return Err(Error::Format { found: format.into() });
-    }
     let header = u64::from_le_bytes(*length);
     if header > HEADER_LIMIT {
         return Err(Error::HeaderTooLong { limit: HEADER_LIMIT, found: header });
@@ -45,7 +30,7 @@ pub fn read(bytes: &[u8]) -> Result<Weights, Error> {
         let (values, precision) = numbers(name, &view)?;
         tensors.insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), values, precision });
     }
-    Ok(Weights { tensors, metadata })
+    Ok(Weights { tensors, metadata, format: Format::Safetensors })
 }
 
 /// Writes a safetensors file; equal weights give equal bytes.
@@ -97,35 +82,20 @@ fn sort_metadata(bytes: &[u8], metadata: &BTreeMap<String, String>) -> Vec<u8> {
 }
 
 fn numbers(name: &str, view: &TensorView<'_>) -> Result<(Vec<f32>, Precision), Error> {
-    fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-        bytes.as_chunks::<N>().0.iter().map(|chunk| number(*chunk)).collect()
-    }
-    let data = view.data();
-    Ok(match view.dtype() {
-        Dtype::F32 => (each(data, f32::from_le_bytes), Precision::F32),
-        Dtype::F16 => (each(data, |b| f16::from_le_bytes(b).to_f32()), Precision::F16),
-        Dtype::BF16 => (each(data, |b| bf16::from_le_bytes(b).to_f32()), Precision::Bf16),
-        Dtype::F64 => (each(data, |b| f64::from_le_bytes(b) as f32), Precision::F64),
-        Dtype::I64 => (each(data, |b| i64::from_le_bytes(b) as f32), Precision::Integer),
-        Dtype::I32 => (each(data, |b| i32::from_le_bytes(b) as f32), Precision::Integer),
-        Dtype::I16 => (each(data, |b| f32::from(i16::from_le_bytes(b))), Precision::Integer),
-        Dtype::I8 => (each(data, |b: [u8; 1]| f32::from(b[0] as i8)), Precision::Integer),
-        Dtype::U8 | Dtype::BOOL => (each(data, |b: [u8; 1]| f32::from(b[0])), Precision::Integer),
+    let element = match view.dtype() {
+        Dtype::F32 => Element::F32,
+        Dtype::F16 => Element::F16,
+        Dtype::BF16 => Element::Bf16,
+        Dtype::F64 => Element::F64,
+        Dtype::I64 => Element::I64,
+        Dtype::I32 => Element::I32,
+        Dtype::I16 => Element::I16,
+        Dtype::I8 => Element::I8,
+        Dtype::U8 => Element::U8,
+        Dtype::BOOL => Element::Bool,
         other => return Err(Error::Type { name: name.into(), found: format!("{other:?}") }),
-    })
-}
-
-/// What a file that is not safetensors seems to be, by its first bytes.
-fn other_format(bytes: &[u8]) -> Option<&'static str> {
-    if bytes.starts_with(b"PK\x03\x04") {
-        Some("a zip archive, as PyTorch's .pt and .pth are; convert it to safetensors")
-    } else if bytes.starts_with(b"\x89HDF\r\n\x1a\n") {
-        Some("an HDF5 file, as Keras's .h5 is; convert it to safetensors")
-    } else if bytes.starts_with(b"\x80\x02") {
-        Some("a Python pickle, as old PyTorch files are; convert it to safetensors")
-    } else {
-        None
-    }
+    };
+    Ok((element.decode(view.data(), Order::Little), element.precision()))
 }
 
 #[cfg(test)]
@@ -178,15 +148,6 @@ mod tests {
         let mut bytes = (100u64 << 20).to_le_bytes().to_vec();
         bytes.resize(100, b' ');
         assert!(matches!(read(&bytes), Err(Error::HeaderTooLong { .. })));
-    }
-
-    #[test]
-    fn other_formats_are_named() {
-        for (magic, name) in
-            [(&b"PK\x03\x04...."[..], "zip"), (b"\x89HDF\r\n\x1a\n", "HDF5"), (b"\x80\x02......", "pickle")]
-        {
-            assert!(read(magic).unwrap_err().to_string().contains(name));
-        }
     }
 
     #[test]

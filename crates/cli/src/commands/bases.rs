@@ -2,19 +2,51 @@
 
 use std::path::Path;
 
-use engraft::backbone::{Device, embedded, open};
+use engraft::artefact::import;
+use engraft::backbone::{Architecture, Base, BaseSpec, Body, Device, StageCost, embedded, open};
+use engraft::error::{Error, Problem};
+use engraft::files;
+use engraft::progress::Observer;
 use serde_json::json;
 
-use crate::args::BasesCommand;
+use crate::args::{BaseArgs, BasesCommand, ImportArgs};
 use crate::exit::Outcome;
 use crate::output;
+use crate::terminal::Terminal;
+
+/// Longest list of class names that is read, in bytes.
+const CLASSES_LIMIT: u64 = 64 << 20;
+/// Candidates for the features of an ONNX model that are shown.
+const CANDIDATES: usize = 12;
 
 /// Runs the command.
-pub fn run(command: &BasesCommand, json: bool) -> anyhow::Result<Outcome> {
+pub fn run(command: &BasesCommand, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     match command {
-        BasesCommand::List => list(json),
-        BasesCommand::Show { id, card } => show(id, card.as_deref(), json),
+        BasesCommand::List { architectures: true } => architectures(json),
+        BasesCommand::List { architectures: false } => list(json),
+        BasesCommand::Show { id, about } => show(id, about, json),
+        BasesCommand::Import(args) => import_file(args, json, terminal),
     }
+}
+
+fn architectures(json: bool) -> anyhow::Result<Outcome> {
+    let dialects = |architecture: Architecture| -> Vec<&str> {
+        architecture.dialects().iter().map(|dialect| dialect.name).collect()
+    };
+    if json {
+        let all: Vec<_> = Architecture::ALL
+            .into_iter()
+            .map(|a| json!({ "name": a.name(), "dialects": dialects(a), "smallest_input": a.smallest_input() }))
+            .collect();
+        output::json(&all)?;
+        return Ok(Outcome::Done);
+    }
+    let mut text = String::new();
+    for architecture in Architecture::ALL {
+        text.push_str(&format!("{:22}  {}\n", architecture.name(), dialects(architecture).join(", ")));
+    }
+    output::text(&text)?;
+    Ok(Outcome::Done)
 }
 
 fn list(json: bool) -> anyhow::Result<Outcome> {
@@ -33,44 +65,167 @@ fn list(json: bool) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn show(id: &str, card: Option<&Path>, json: bool) -> anyhow::Result<Outcome> {
-    let base = open(id, card, &Device::flex())?;
-    let costs = base.network.costs(base.input());
+fn show(id: &str, about: &BaseArgs, json: bool) -> anyhow::Result<Outcome> {
+    let base = open(&about.of(id), &Device::flex())?;
+    let costs = base.costs();
     if json {
-        output::json(&json!({ "card": base.card, "sha256": base.sha256, "stages": costs, "remarks": base.remarks }))?;
+        let fit = base.staged().ok().map(|built| &built.fit);
+        let candidates: Option<Vec<_>> = match &base.body {
+            Body::Onnx { model, .. } => Some(
+                model.candidates().iter().map(|c| json!({ "name": c.name, "op": c.op, "shape": c.shape })).collect(),
+            ),
+            Body::Stages(_) => None,
+        };
+        output::json(&json!({
+            "card": base.card, "sha256": base.sha256, "stages": costs, "fit": fit, "outputs": candidates,
+            "remarks": base.remarks,
+        }))?;
         return Ok(Outcome::Done);
     }
+    output::text(&(about_base(&base) + &table(&costs) + &notes(&base)))?;
+    Ok(Outcome::Done)
+}
+
+fn about_base(base: &Base) -> String {
     let card = &base.card;
     let p = &card.preprocessing;
+    let mut lines = vec![card.id.clone()];
+    if !card.description.is_empty() {
+        lines.push(format!("  {}", card.description));
+    }
+    let known = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+    let epsilon = card.style().epsilon;
+    lines.extend([
+        format!("  architecture  {}", card.architecture.name()),
+        format!("  input         {} x {} x {}, {:?}, {:?}", p.height, p.width, p.channels, p.resize, p.interpolation),
+        format!("  normalise     {:?}, mean {:?}, std {:?}", p.channel_order, p.mean, p.std),
+        format!("  padding       {:?}; batch norm epsilon {epsilon:e}", card.padding),
+        format!("  licence       {}", known(&card.licence)),
+        format!("  source        {}", known(&card.source)),
+        format!("  sha256        {}", base.sha256),
+    ]);
+    if let Ok(built) = base.staged() {
+        let fit = &built.fit;
+        let ignored = if fit.ignored.is_empty() { String::new() } else { format!(", {} left aside", fit.ignored.len()) };
+        let filled = if fit.filled.is_empty() { String::new() } else { format!(", {} filled in", fit.filled.len()) };
+        lines.push(format!("  tensors       {} as {} names them{ignored}{filled}", fit.matched, fit.dialect));
+        lines.extend(fit.ignored.iter().take(1).map(|what| format!("                {what}")));
+    }
+    lines.join("\n") + "\n\n"
+}
+
+/// What each stage gives and costs, and what is saved by a cut after it: the share of the work before it.
+fn table(costs: &[StageCost]) -> String {
+    let width = costs.iter().map(|stage| stage.name.len()).max().unwrap_or(0).max(8);
+    let outputs: Vec<String> = costs.iter().map(|stage| shapes(&stage.outputs)).collect();
+    let wide = outputs.iter().map(String::len).max().unwrap_or(0).max(8);
+    let (parameters, total): (usize, u64) =
+        costs.iter().fold((0, 0), |(p, m), stage| (p + stage.parameters, m + stage.multiply_adds));
     let mut text = format!(
-        "{}\n  {}\n  architecture  {}\n  input         {} x {} x {}\n  licence       {}\n  source        {}\n  sha256        {}\n\n",
-        card.id,
-        card.description,
-        card.architecture.name(),
-        p.height,
-        p.width,
-        p.channels,
-        card.licence,
-        card.source,
-        base.sha256
+        "  {:width$}  {:>wide$}  {:>12}  {:>14}  {:>12}  {:>8}\n",
+        "stage", "output", "parameters", "multiply-adds", "row", "frozen"
     );
-    text.push_str(&format!("  {:10} {:>16} {:>12} {:>14}\n", "stage", "output", "parameters", "multiply-adds"));
-    for stage in &costs {
-        let shape: Vec<String> = stage.output.iter().map(usize::to_string).collect();
+    let mut before = 0;
+    for (stage, output) in costs.iter().zip(&outputs) {
+        before += stage.multiply_adds;
+        let frozen = 100.0 * before as f64 / total.max(1) as f64;
+        let row = format!("{} KB", (4 * stage.columns()).div_ceil(1024));
         text.push_str(&format!(
-            "  {:10} {:>16} {:>12} {:>14}\n",
-            stage.name,
-            shape.join(" x "),
-            stage.parameters,
-            stage.multiply_adds
+            "  {:width$}  {output:>wide$}  {:>12}  {:>14}  {row:>12}  {frozen:>6.1} %\n",
+            stage.name, stage.parameters, stage.multiply_adds
         ));
     }
-    let (parameters, multiply_adds) =
-        costs.iter().fold((0, 0), |(p, m), stage| (p + stage.parameters, m + stage.multiply_adds));
-    text.push_str(&format!("  {:10} {:>16} {parameters:>12} {multiply_adds:>14}\n", "total", ""));
+    text.push_str(&format!("  {:width$}  {:>wide$}  {parameters:>12}  {total:>14}\n", "total", ""));
+    text.push_str("\n  row: what the cache keeps of each picture at a cut after the stage; frozen: the share of the work that it saves.\n");
+    text
+}
+
+fn notes(base: &Base) -> String {
+    let mut text = String::new();
+    if let Body::Onnx { model, .. } = &base.body {
+        text.push_str("\n  values that could be features (--output), nearest to the end first\n");
+        for candidate in model.candidates().iter().take(CANDIDATES) {
+            let shape: Vec<String> = candidate.shape.iter().map(usize::to_string).collect();
+            let mark = if candidate.name == model.output().name { "*" } else { " " };
+            text.push_str(&format!("  {mark} {:40}  {:24}  {}\n", candidate.name, candidate.op, shape.join(" x ")));
+        }
+    }
     for remark in &base.remarks {
         text.push_str(&format!("\nnote: {remark}\n"));
     }
-    output::text(&text)?;
+    text
+}
+
+/// "28 x 28 x 64", two of them with a plus between.
+fn shapes(outputs: &[Vec<usize>]) -> String {
+    let one = |shape: &Vec<usize>| shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
+    outputs.iter().map(one).collect::<Vec<_>>().join(" + ")
+}
+
+fn import_file(args: &ImportArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let card_path = args.out.with_extension("toml");
+    for path in [&args.out, &card_path] {
+        if !args.force && path.symlink_metadata().is_ok() {
+            let problem = Problem::new("the output exists already").at(path);
+            return Err(Error::Output(problem.hint("choose another --out, or add --force to replace it")).into());
+        }
+    }
+    let architecture = match args.arch.as_deref() {
+        None => None,
+        Some(name) => Some(Architecture::named(name).ok_or_else(|| {
+            let problem = Problem::new("no such architecture").found(name).at("--arch");
+            Error::Usage(problem.hint("`engraft bases list --architectures` names them"))
+        })?),
+    };
+    let spec = BaseSpec { architecture, ..args.about.of(&args.file) };
+    let mut base = open(&spec, &Device::flex())?;
+    for remark in &base.remarks {
+        terminal.say(remark);
+    }
+    if let Some(arch) = args.arch.as_deref().filter(|arch| *arch != base.card.architecture.name()) {
+        let problem = Problem::new("the file holds another architecture").expected(arch);
+        return Err(Error::Weights(problem.found(base.card.architecture.name()).at(&args.file)).into());
+    }
+    let card = &mut base.card;
+    let set = |field: &mut String, flag: &Option<String>| {
+        if let Some(text) = flag {
+            field.clone_from(text);
+        }
+    };
+    set(&mut card.id, &args.id);
+    set(&mut card.description, &args.description);
+    set(&mut card.licence, &args.licence);
+    set(&mut card.source, &args.source);
+    if let Some(path) = &args.classes {
+        card.classes = class_names(path)?;
+        card.class_list = None;
+    }
+    let imported = import(&base, args.half)?;
+    // The card last: where it is, the weights are complete.
+    files::write_atomic(&args.out, &imported.weights)?;
+    files::write_atomic(&card_path, imported.card_toml.as_bytes())?;
+    let fit = &base.staged()?.fit;
+    if json {
+        output::json(&json!({ "card": imported.card, "fit": fit, "weights": args.out, "card_file": card_path }))?;
+    } else {
+        output::text(&format!(
+            "{} tensors as {} names them, {} left aside, {} filled in\n{}\n{}\n",
+            fit.matched,
+            fit.dialect,
+            fit.ignored.len(),
+            fit.filled.len(),
+            args.out.display(),
+            card_path.display()
+        ))?;
+    }
     Ok(Outcome::Done)
+}
+
+fn class_names(path: &Path) -> anyhow::Result<Vec<String>> {
+    let bad = |found: String| {
+        Error::Data(Problem::new("the class names cannot be read").expected("a name on each line").found(found).at(path))
+    };
+    let bytes = files::read_limited(path, CLASSES_LIMIT).map_err(|source| bad(source.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| bad("bytes that are no UTF-8".into()))?;
+    Ok(text.lines().map(str::trim_end).filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }

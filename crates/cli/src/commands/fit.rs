@@ -59,8 +59,15 @@ fn resolve(args: &FitArgs) -> anyhow::Result<Fit> {
     set(&mut config.max_error, args.max_error);
     set(&mut config.control_budget, args.control_budget);
     set(&mut config.device, args.device.map(|DeviceArg::Cpu| Device::Cpu));
-    if args.card.is_some() {
-        config.card.clone_from(&args.card);
+    if args.about.card.is_some() {
+        config.card.clone_from(&args.about.card);
+    }
+    if args.about.output.is_some() {
+        config.output.clone_from(&args.about.output);
+    }
+    let said = args.about.input();
+    if !said.is_empty() {
+        config.input = said;
     }
     config.balanced |= args.balanced;
     config.strict |= args.strict;
@@ -83,6 +90,21 @@ fn command_line(config: &Fit, out: &std::path::Path) -> String {
     };
     if let Some(card) = &config.card {
         flag(true, format!("--card {}", quoted(card)));
+    }
+    if let Some(output) = &config.output {
+        flag(true, format!("--output {}", quoted(std::path::Path::new(output))));
+    }
+    let input = &config.input;
+    let list = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
+    for (name, value) in [
+        ("input-size", input.size.map(|size| size.to_string())),
+        ("resize", input.shortest_side.map(|side| side.to_string())),
+        ("interpolation", input.interpolation.clone()),
+        ("channel-order", input.channel_order.clone()),
+        ("mean", input.mean.as_deref().map(list)),
+        ("std", input.std.as_deref().map(list)),
+    ] {
+        flag(value.is_some(), format!("--{name} {}", value.unwrap_or_default()));
     }
     flag(config.folds != default.folds, format!("--folds {}", config.folds));
     flag(config.seed != default.seed, format!("--seed {}", config.seed));

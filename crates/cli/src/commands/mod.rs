@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod bases;
 pub mod cache;
+pub mod embed;
 pub mod fit;
 pub mod predict;
 pub mod pretrain;

@@ -4,8 +4,9 @@ use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
 use engraft::artefact::Model;
-use engraft::error::{Error, Result, from_printable, printable};
-use engraft::inductive::Answer;
+use engraft::backbone::Device;
+use engraft::error::{Error, Problem, Result, from_printable, printable};
+use engraft::inductive::{Answer, OwnClasses};
 use engraft::progress::Observer;
 use rayon::prelude::*;
 use serde_json::json;
@@ -19,11 +20,11 @@ const BATCH: usize = 64;
 
 /// Runs the command.
 pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let model = Model::open(&args.run, &burn_device())?;
+    let (model, given) = Answerer::open(args, terminal)?;
     let mut failed = 0usize;
-    let mut writer = Answers::new(args, &model)?;
+    let mut writer = Answers::new(args, model.classes())?;
     let mut batch: Vec<Input> = Vec::with_capacity(BATCH);
-    for input in inputs(&args.inputs) {
+    for input in inputs(given) {
         batch.push(input);
         if batch.len() == BATCH {
             failed += answer(&model, &mut batch, &mut writer, terminal)?;
@@ -38,8 +39,47 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn burn_device() -> engraft::backbone::Device {
-    engraft::backbone::Device::flex()
+/// What answers: a run, or a base by its own classes.
+enum Answerer {
+    Run(Box<Model>),
+    Base(Box<OwnClasses>),
+}
+
+impl Answerer {
+    /// What the arguments name, and the inputs among them.
+    fn open<'a>(args: &'a PredictArgs, terminal: &Terminal) -> anyhow::Result<(Self, &'a [PathBuf])> {
+        let device = Device::flex();
+        if let Some(base) = &args.base {
+            let own = OwnClasses::open(&args.about.of(base), &device)?;
+            for remark in own.remarks() {
+                terminal.say(remark);
+            }
+            return Ok((Answerer::Base(Box::new(own)), &args.inputs));
+        }
+        match args.inputs.split_first() {
+            Some((run, inputs)) if !inputs.is_empty() => {
+                Ok((Answerer::Run(Box::new(Model::open(run, &device)?)), inputs))
+            }
+            _ => {
+                let problem = Problem::new("nothing to answer").expected("RUN and pictures, or --base and pictures");
+                Err(Error::Usage(problem.hint("engraft predict runs/first photo.jpg")).into())
+            }
+        }
+    }
+
+    fn classes(&self) -> &[String] {
+        match self {
+            Answerer::Run(model) => &model.file.classes,
+            Answerer::Base(own) => own.classes(),
+        }
+    }
+
+    fn answer(&self, path: &Path) -> Result<Answer> {
+        match self {
+            Answerer::Run(model) => model.predict(path),
+            Answerer::Base(own) => own.answer(path),
+        }
+    }
 }
 
 /// One thing to answer, or why it cannot be found.
@@ -69,12 +109,12 @@ fn expand(path: &Path) -> Vec<Input> {
 }
 
 /// Answers a batch in parallel and writes it in order; how many failed.
-fn answer(model: &Model, batch: &mut Vec<Input>, writer: &mut Answers, terminal: &Terminal) -> anyhow::Result<usize> {
+fn answer(model: &Answerer, batch: &mut Vec<Input>, writer: &mut Answers, terminal: &Terminal) -> anyhow::Result<usize> {
     let answers: Vec<(PathBuf, Result<Answer>)> = batch
         .par_drain(..)
         .map(|input| match input {
             Input::Picture(path) => {
-                let answer = terminal.check().and_then(|()| model.predict(&path));
+                let answer = terminal.check().and_then(|()| model.answer(&path));
                 (path, answer)
             }
             Input::Failed(path, error) => (path, Err(error)),
@@ -105,13 +145,13 @@ struct Answers {
 }
 
 impl Answers {
-    fn new(args: &PredictArgs, model: &Model) -> anyhow::Result<Self> {
-        let top = args.top.clamp(1, model.file.classes.len());
+    fn new(args: &PredictArgs, classes: &[String]) -> anyhow::Result<Self> {
+        let top = args.top.clamp(1, classes.len());
         let mut answers = Self {
             out: io::BufWriter::new(io::stdout()),
             format: args.format,
             top,
-            classes: model.file.classes.clone(),
+            classes: classes.to_vec(),
         };
         if args.format == Format::Csv {
             let fixed = ["path", "answer", "label", "probability", "unlike", "distance", "error"].map(str::to_owned);
@@ -143,8 +183,8 @@ impl Answers {
                     said,
                     label,
                     answer.probability().to_string(),
-                    answer.unlike.to_string(),
-                    answer.distance.to_string(),
+                    answer.distance.map_or_else(String::new, |_| answer.unlike.to_string()),
+                    answer.distance.map_or_else(String::new, |distance| distance.to_string()),
                     String::new(),
                 ];
                 self.row(fixed.into_iter().chain(rest))

@@ -14,7 +14,7 @@ const LISTED: usize = 100;
 pub fn build_report(fitted: &Fitted) -> Report {
     let Evaluation { accuracy, macro_f1, log_loss, brier, ece, per_class, confusion, calibration } =
         fitted.evaluation.clone();
-    let stages = fitted.base.network.stages();
+    let stages = fitted.base.stages();
     let cut = stages.last().cloned().unwrap_or_default();
     let validation = &fitted.validation;
     let scratch = fitted.control.as_ref().zip(fitted.paired.as_ref()).map(|(control, paired)| ScratchReport {

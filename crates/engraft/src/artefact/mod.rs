@@ -4,6 +4,7 @@
 
 mod build;
 mod html;
+mod import;
 mod model;
 mod report;
 mod save;
@@ -11,6 +12,7 @@ mod verify;
 
 pub use build::build_report;
 pub use html::{Curve, CurvePoint, Picture, render};
+pub use import::{Imported, import};
 pub use model::{Model, ModelFile};
 pub use report::*;
 pub use save::{LogLine, Rendered, peak_memory_mb, save, save_pretrained};

@@ -7,7 +7,7 @@ use engraft_weights::{Precision, Tensor, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::artefact::report::{SCHEMA, UnsureReport};
-use crate::backbone::{Base, Card};
+use crate::backbone::{Architecture, Base, BaseSpec, Body, Card};
 use crate::config::Fit;
 use crate::data::image::Limits;
 use crate::error::{Error, Problem, Result};
@@ -60,14 +60,25 @@ pub struct ModelFile {
 pub(super) struct ModelBytes {
     pub json: Vec<u8>,
     pub safetensors: Vec<u8>,
+    /// The base, where it is an ONNX model.
+    pub onnx: Option<Vec<u8>>,
 }
+
+/// The file of a run that holds its base, where that is an ONNX model.
+pub(super) const ONNX_FILE: &str = "base.onnx";
 
 /// Writes a fitted model to bytes; equal models give equal bytes.
 pub(super) fn to_bytes(fitted: &Fitted) -> ModelBytes {
     let Predictor { head, temperature, rule, novelty } = &fitted.predictor;
     let mut weights = Weights::default();
-    for (name, tensor) in fitted.base.manifest.export(&fitted.base.network, Precision::F32) {
-        weights.tensors.insert(format!("{BASE}{name}"), tensor);
+    let mut onnx = None;
+    match &fitted.base.body {
+        Body::Stages(built) => {
+            for (name, tensor) in built.manifest.export(&built.network, Precision::F32) {
+                weights.tensors.insert(format!("{BASE}{name}"), tensor);
+            }
+        }
+        Body::Onnx { bytes, .. } => onnx = Some(bytes.to_vec()),
     }
     let f32s = |values: &[f64]| values.iter().map(|value| *value as f32).collect();
     let tensor = |shape: Vec<usize>, values: Vec<f32>| Tensor { shape, values, precision: Precision::F32 };
@@ -86,7 +97,7 @@ pub(super) fn to_bytes(fitted: &Fitted) -> ModelBytes {
         classes: fitted.intake.dataset.classes.clone(),
         card: fitted.base.card.clone(),
         base_sha256: fitted.base.sha256.clone(),
-        cut: fitted.base.network.stages().last().cloned().unwrap_or_default(),
+        cut: fitted.base.stages().last().cloned().unwrap_or_default(),
         temperature: *temperature,
         unsure: UnsureReport {
             max_error: rule.max_error,
@@ -103,7 +114,7 @@ pub(super) fn to_bytes(fitted: &Fitted) -> ModelBytes {
     };
     let mut json = serde_json::to_vec_pretty(&file).expect("a model file is plain data");
     json.push(b'\n');
-    ModelBytes { json, safetensors }
+    ModelBytes { json, safetensors, onnx }
 }
 
 /// A saved model, ready to answer.
@@ -153,8 +164,22 @@ impl Model {
             .filter_map(|(name, tensor)| name.strip_prefix(BASE).map(|name| (name.to_owned(), tensor)));
         let base_weights = Weights { tensors: base_tensors.collect(), ..Weights::default() };
         file.card.preprocessing.validate()?;
-        let base = Base::from_weights(file.card.clone(), &base_weights, file.base_sha256.clone(), device)?;
-        let extractor = Extractor::new(&base, base.network.cut_after(&file.cut)?, Limits::default(), device);
+        let base = if file.card.architecture == Architecture::ONNX {
+            let path = run.join(ONNX_FILE);
+            let bytes = files::read_limited(&path, engraft_weights::FILE_LIMIT)
+                .map_err(|source| not_a_run(run, &source.to_string()))?;
+            let found = files::sha256_hex(&bytes);
+            if found != file.base_sha256 {
+                return Err(damaged(&path, &format!("SHA-256 {}", file.base_sha256), &found));
+            }
+            Base::from_bytes(&bytes, Some(file.card.clone()), &BaseSpec::default(), &path, device)?
+        } else {
+            Base::from_weights(file.card.clone(), &base_weights, file.base_sha256.clone(), device)?
+        };
+        let cut = base.stages().iter().position(|name| *name == file.cut).ok_or_else(|| {
+            damaged(&path, &format!("one of the stages {}", base.stages().join(", ")), &format!("the cut {}", file.cut))
+        })?;
+        let extractor = Extractor::new(&base, cut + 1, Limits::default(), device)?;
         if extractor.columns() != columns {
             let expected = format!("{} features after `{}`", extractor.columns(), file.cut);
             return Err(damaged(&path, &expected, &format!("a head for {columns}")));

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::artefact::build::build_report;
 use crate::artefact::html::{Curve, CurvePoint, Picture, render};
-use crate::artefact::model::to_bytes;
+use crate::artefact::model::{ONNX_FILE, to_bytes};
 use crate::artefact::report::Report;
 use crate::config::Pretrain;
 use crate::data::image::{Limits, decode};
@@ -48,7 +48,7 @@ impl Rendered {
         let model = to_bytes(fitted);
         let pictures = thumbnails(fitted, &report);
         let html = render(&report, &html_curves(&curves), &pictures, command_line);
-        let files = vec![
+        let mut files = vec![
             ("model.safetensors", model.safetensors),
             ("model.json", model.json),
             ("report.json", json(&report)),
@@ -57,6 +57,7 @@ impl Rendered {
             ("curves.csv", curves_csv(&curves).into_bytes()),
             ("run.toml", toml_of(&fitted.config)?),
         ];
+        files.extend(model.onnx.map(|bytes| (ONNX_FILE, bytes)));
         Ok(Self { report, files })
     }
 
@@ -189,7 +190,7 @@ fn predictions_csv(fitted: &Fitted) -> Result<Vec<u8>> {
                 classes[answer.class].clone(),
                 answer.probability().to_string(),
                 answer.unsure.to_string(),
-                answer.distance.to_string(),
+                answer.distance.map_or_else(String::new, |distance| distance.to_string()),
                 answer.unlike.to_string(),
             ];
             table

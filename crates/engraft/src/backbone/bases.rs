@@ -1,15 +1,20 @@
-//! Finding a base: embedded in the program, or a file with its card.
+//! Finding a base: embedded in the program, a file with its card, or one that was pulled.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use burn::tensor::Device;
-use engraft_weights::Weights;
-use serde::Serialize;
+use burn::prelude::*;
+use burn::tensor::{Device, TensorData};
+use engraft_weights::{Format, Precision, Weights};
+use serde::{Deserialize, Serialize};
 
+use crate::backbone::architecture::Architecture;
 use crate::backbone::card::Card;
-use crate::backbone::layers::Linear;
-use crate::backbone::network::{Architecture, Network, NetworkWeights};
-use crate::backbone::parameters::Manifest;
+use crate::backbone::network::{Likeness, Network, NetworkWeights};
+use crate::backbone::onnx::OnnxModel;
+use crate::backbone::stage::{Activation, Mode, StageCost};
+use crate::config::{self, Fit};
+use crate::data::preprocess::{Preprocessing, Resize};
 use crate::error::{Error, Problem, Result, printable};
 use crate::files;
 
@@ -18,16 +23,60 @@ use crate::files;
 pub struct Base {
     /// How to feed it.
     pub card: Card,
-    /// The stages.
-    pub network: Network,
-    /// The classifier of its own classes, where the weights have one.
-    pub classifier: Option<Linear>,
-    /// Names of its parameters.
-    pub manifest: Manifest,
+    /// What runs.
+    pub body: Body,
     /// SHA-256 of the weights file.
     pub sha256: String,
     /// What the user should know about how the card was found.
     pub remarks: Vec<String>,
+}
+
+/// What runs in a base.
+#[derive(Debug)]
+pub enum Body {
+    /// A row of stages: every cut can be used, and every stage trained.
+    Stages(Box<NetworkWeights>),
+    /// An ONNX model, frozen as a whole.
+    Onnx {
+        /// The model, up to its features.
+        model: Arc<OnnxModel>,
+        /// Its file.
+        bytes: Arc<[u8]>,
+    },
+}
+
+/// Which base, and what is said of it by hand.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BaseSpec {
+    /// An embedded base's name, a weights file, or a base that was pulled.
+    pub base: String,
+    /// Its card, where it is not beside the weights.
+    pub card: Option<PathBuf>,
+    /// Of an ONNX model: the value that serves as features.
+    pub output: Option<String>,
+    /// Its input, where it has no card.
+    pub input: config::Input,
+    /// Its architecture, where it has no card and is not to be recognised.
+    pub architecture: Option<Architecture>,
+}
+
+impl BaseSpec {
+    /// A base about which nothing else is said.
+    pub fn named(base: &str) -> Self {
+        Self { base: base.to_owned(), ..Self::default() }
+    }
+}
+
+impl From<&Fit> for BaseSpec {
+    fn from(fit: &Fit) -> Self {
+        Self {
+            base: fit.base.clone(),
+            card: fit.card.clone(),
+            output: fit.output.clone(),
+            input: fit.input.clone(),
+            architecture: None,
+        }
+    }
 }
 
 /// One line of `engraft bases list`.
@@ -73,18 +122,19 @@ pub fn embedded() -> Result<Vec<BaseSummary>> {
         .collect()
 }
 
-/// Opens a base: the name of an embedded one, or a weights file.
+/// Opens a base.
 ///
-/// The card of a file is, in this order: `card` where given, `FILE.toml` or `FILE.json` beside it (with or without
-/// the weights' own ending), a known one by SHA-256, the usual one of the architecture (and a remark says so).
-pub fn open(spec: &str, card: Option<&Path>, device: &Device) -> Result<Base> {
+/// The card of a file is, in this order: the given one, `FILE.toml` or `FILE.json` beside it (with or without the
+/// weights' own ending), a known one by SHA-256, the usual one of the architecture (and a remark says so).
+pub fn open(spec: &BaseSpec, device: &Device) -> Result<Base> {
     for base in &EMBEDDED {
-        let embedded = Card::parse(base.card, Path::new("embedded"))?;
-        if embedded.id == spec && card.is_none() {
-            return Base::from_bytes(base.weights, Some(embedded), Path::new(spec), device);
+        let card = Card::parse(base.card, Path::new("embedded"))?;
+        if card.id == spec.base && spec.card.is_none() {
+            let spec = BaseSpec::named(&spec.base);
+            return Base::from_bytes(base.weights, Some(card), &spec, Path::new(&spec.base), device);
         }
     }
-    let path = Path::new(spec);
+    let path = Path::new(&spec.base);
     let bytes = files::read_limited(path, engraft_weights::FILE_LIMIT).map_err(|source| {
         let names: Vec<String> =
             embedded().unwrap_or_default().into_iter().filter(|b| b.embedded).map(|b| b.id).collect();
@@ -96,11 +146,11 @@ pub fn open(spec: &str, card: Option<&Path>, device: &Device) -> Result<Base> {
                 .hint("`engraft bases list` shows the bases that the program knows"),
         )
     })?;
-    let card = match card.map(Path::to_owned).or_else(|| beside(path)) {
+    let card = match spec.card.clone().or_else(|| beside(path)) {
         Some(place) => Some(Card::parse(&read_card(&place)?, &place)?),
         None => None,
     };
-    Base::from_bytes(&bytes, card, path, device)
+    Base::from_bytes(&bytes, card, spec, path, device)
 }
 
 fn read_card(place: &Path) -> Result<String> {
@@ -119,35 +169,29 @@ fn beside(weights: &Path) -> Option<PathBuf> {
     })
 }
 
+/// Whether what is said by hand agrees with there being a card or none.
+fn check_flags(card: Option<&Card>, spec: &BaseSpec, place: &Path) -> Result<()> {
+    if card.is_some() && !spec.input.is_empty() {
+        let problem = Problem::new("the base has a card, which says how pictures become its input");
+        let problem = problem.expected("no flags about the input").at(place);
+        return Err(Error::Usage(problem.hint("change a copy of the card, and give it with --card")));
+    }
+    Ok(())
+}
+
 impl Base {
-    /// Builds a base from the bytes of a weights file.
-    pub fn from_bytes(bytes: &[u8], card: Option<Card>, place: &Path, device: &Device) -> Result<Self> {
+    /// Builds a base from the bytes of a weights file, or of an ONNX model.
+    pub fn from_bytes(
+        bytes: &[u8],
+        card: Option<Card>,
+        spec: &BaseSpec,
+        place: &Path,
+        device: &Device,
+    ) -> Result<Self> {
         let sha256 = files::sha256_hex(bytes);
-        let weights = engraft_weights::read(bytes).map_err(|source| {
-            Error::Weights(
-                Problem::new("the weights cannot be read")
-                    .expected("a whole safetensors file")
-                    .found(source)
-                    .at(place)
-                    .hint("fetch the file again, or convert it to safetensors"),
-            )
-        })?;
-        let mut remarks = Vec::new();
-        let card = match card.or_else(|| Card::known(&sha256)) {
-            Some(card) => card,
-            None => {
-                let architecture =
-                    Architecture::detect(&weights.tensors).ok_or_else(|| unknown_architecture(&weights, place))?;
-                let name = place.file_stem().map_or_else(|| "base".into(), |stem| printable(Path::new(stem)));
-                remarks.push(format!(
-                    "{} has no card and is not known by its SHA-256: taking the usual preprocessing of {} (give --card if it was trained otherwise)",
-                    place.display(),
-                    architecture.name()
-                ));
-                Card::usual(architecture, name)
-            }
-        };
-        if let Some(expected) = &card.sha256
+        let card = card.or_else(|| Card::known(&sha256));
+        check_flags(card.as_ref(), spec, place)?;
+        if let Some(expected) = card.as_ref().and_then(|card| card.sha256.as_ref())
             && *expected != sha256
         {
             return Err(Error::Weights(
@@ -158,29 +202,276 @@ impl Base {
                     .hint("fetch the file again, or correct the card"),
             ));
         }
+        if engraft_weights::format(bytes) == Some(Format::Onnx) {
+            return Self::from_onnx(bytes, card, spec, place, sha256);
+        }
+        if let Some(output) = &spec.output {
+            let problem = Problem::new("--output names a value of an ONNX model, and this is none").found(output);
+            return Err(Error::Usage(problem.at(place)));
+        }
+        let weights = engraft_weights::read(bytes).map_err(|source| {
+            Error::Weights(
+                Problem::new("the weights cannot be read")
+                    .expected("a whole safetensors, PyTorch, Keras or ONNX file")
+                    .found(source)
+                    .at(place)
+                    .hint("fetch the file again"),
+            )
+        })?;
+        let mut remarks = Vec::new();
+        let card = match card {
+            Some(card) => card,
+            None => {
+                let likeness = match spec.architecture {
+                    Some(architecture) => Network::likeness(architecture, 3, &weights),
+                    None => Network::recognise(&weights).ok_or_else(|| unknown_architecture(&weights, place))?,
+                };
+                let Likeness { architecture, dialect, channels, .. } = likeness;
+                let mut card = Card::of_dialect(architecture, dialect, channels, stem(place));
+                let said = weights.metadata.get("keras.batch_norm_epsilon").and_then(|text| text.parse().ok());
+                card.batch_norm_epsilon = said.or(card.batch_norm_epsilon);
+                adjust(&mut card.preprocessing, &spec.input)?;
+                if spec.input.is_empty() {
+                    remarks.push(format!(
+                        "{} has no card and is not known by its SHA-256: taking the usual preprocessing of {} from {} (give --card if it was trained otherwise)",
+                        place.display(),
+                        architecture.name(),
+                        dialect.name,
+                    ));
+                }
+                card.checked(place)?
+            }
+        };
         Self::from_weights(card, &weights, sha256, device).map(|base| Self { remarks, ..base })
     }
 
     /// Builds a base from tensors that were read already.
     pub fn from_weights(card: Card, weights: &Weights, sha256: String, device: &Device) -> Result<Self> {
-        let NetworkWeights { network, classifier, manifest } = Network::from_weights(&card, weights, device)?;
-        Ok(Self { card, network, classifier, manifest, sha256, remarks: Vec::new() })
+        if card.architecture == Architecture::ONNX {
+            let problem = Problem::new("the card is that of an ONNX model").found("tensors by name");
+            return Err(Error::Weights(problem));
+        }
+        let built = Network::from_weights(&card, weights, device)?;
+        Ok(Self { card, body: Body::Stages(Box::new(built)), sha256, remarks: Vec::new() })
+    }
+
+    fn from_onnx(
+        bytes: &[u8],
+        card: Option<Card>,
+        spec: &BaseSpec,
+        place: &Path,
+        sha256: String,
+    ) -> Result<Self> {
+        if let Some(card) = card.as_ref().filter(|card| card.architecture != Architecture::ONNX) {
+            let problem = Problem::new("the card is that of another kind of file").expected("architecture onnx");
+            return Err(Error::Weights(problem.found(card.architecture.name()).at(place)));
+        }
+        let output = spec.output.clone().or_else(|| card.as_ref().and_then(|card| card.output.clone()));
+        let size = match &card {
+            Some(card) => Some([card.preprocessing.height, card.preprocessing.width]),
+            None => spec.input.size.map(|side| [side; 2]),
+        };
+        let model = OnnxModel::open(bytes, output.as_deref(), size, place)?;
+        let mut remarks = Vec::new();
+        let mut card = match card {
+            Some(card) => card,
+            None => {
+                let mut card = Card::usual(Architecture::ONNX, stem(place));
+                let input = model.input();
+                card.preprocessing = card.architecture.dialects()[0].input.preprocessing(input.channels);
+                let side = |own: Option<usize>| own.or(spec.input.size).unwrap_or(224);
+                (card.preprocessing.height, card.preprocessing.width) = (side(input.height), side(input.width));
+                let larger = card.preprocessing.height.max(card.preprocessing.width);
+                // The usual proportion of the centre: 224 of 256.
+                card.preprocessing.resize = Resize::ShortestSide((larger * 8).div_ceil(7));
+                adjust(&mut card.preprocessing, &spec.input)?;
+                if spec.input.is_empty() {
+                    remarks.push(format!(
+                        "{} has no card: taking ImageNet's mean and std at {} x {} pixels (give --card, or --mean, --std and --resize, if it was trained otherwise)",
+                        place.display(),
+                        card.preprocessing.height,
+                        card.preprocessing.width,
+                    ));
+                }
+                card
+            }
+        };
+        if output.is_none() {
+            remarks.push(format!("features are `{}`: {}", model.output().name, model.why()));
+        }
+        card.output = Some(model.output().name.clone());
+        let card = card.checked(place)?;
+        let body = Body::Onnx { model: Arc::new(model), bytes: bytes.into() };
+        Ok(Self { card, body, sha256, remarks })
+    }
+
+    /// Folds batch norms into convolutions, once. Such a base is not for training.
+    #[must_use]
+    pub fn fold(mut self) -> Self {
+        if let Body::Stages(built) = &mut self.body {
+            built.network = built.network.clone().fold();
+        }
+        self
     }
 
     /// Rows and columns of its input.
     pub fn input(&self) -> [usize; 2] {
         [self.card.preprocessing.height, self.card.preprocessing.width]
     }
+
+    /// The network of stages and its parameters, or why there is none.
+    pub fn staged(&self) -> Result<&NetworkWeights> {
+        match &self.body {
+            Body::Stages(built) => Ok(built),
+            Body::Onnx { .. } => Err(Error::Weights(
+                Problem::new("an ONNX model is frozen as a whole: it has no cut but the end, and cannot be trained")
+                    .at(&self.card.id)
+                    .hint("for anything else take the weights of an architecture that `engraft bases list` shows"),
+            )),
+        }
+    }
+
+    /// Names of the stages; an ONNX model is one.
+    pub fn stages(&self) -> Vec<String> {
+        match &self.body {
+            Body::Stages(built) => built.network.stages(),
+            Body::Onnx { model, .. } => vec![model.output().name.clone()],
+        }
+    }
+
+    /// Cost of each stage for one picture of the card's size.
+    pub fn costs(&self) -> Vec<StageCost> {
+        match &self.body {
+            Body::Stages(built) => built.network.costs(self.input()),
+            Body::Onnx { model, .. } => vec![StageCost {
+                name: model.output().name.clone(),
+                outputs: vec![vec![model.columns()]],
+                parameters: model.parameters(),
+                multiply_adds: model.multiply_adds(),
+            }],
+        }
+    }
+
+    /// What runs it, frozen, up to a cut.
+    pub fn runner(&self, cut: usize) -> Result<Runner> {
+        match &self.body {
+            Body::Stages(built) => Ok(Runner::Stages { network: Box::new(built.network.clone().fold()), cut }),
+            Body::Onnx { model, .. } if cut == 1 => Ok(Runner::Onnx(Arc::clone(model))),
+            Body::Onnx { .. } => self.staged().map(|_| unreachable!("an ONNX model has no stages")),
+        }
+    }
+
+    /// Logits of its own classes for one normalised picture `[H, W, C]`; `None` where it has no classifier.
+    pub fn classify(&self, values: Vec<f32>, device: &Device) -> Result<Option<Vec<f32>>> {
+        match &self.body {
+            Body::Stages(built) => {
+                let Some(classifier) = &built.classifier else { return Ok(None) };
+                let x = picture(values, &self.card.preprocessing, device);
+                let logits = built.network.classify(x, classifier, Mode::Frozen);
+                Ok(Some(logits.into_data().try_to_vec::<f32>().expect("logits are f32")))
+            }
+            Body::Onnx { model, .. } => model.classify(&values),
+        }
+    }
+
+    /// SHA-256 over what the features depend on: the weights themselves, whatever file they came in.
+    pub fn weights_fingerprint(&self) -> String {
+        match &self.body {
+            Body::Stages(built) => {
+                let tensors = built.manifest.export(&built.network, Precision::F32);
+                files::sha256_hex(&engraft_weights::write(&Weights { tensors, ..Weights::default() }))
+            }
+            Body::Onnx { .. } => format!("{}/{}", self.sha256, self.card.output.as_deref().unwrap_or_default()),
+        }
+    }
+}
+
+/// A frozen base, up to a cut.
+#[derive(Debug, Clone)]
+pub enum Runner {
+    /// Stages with batch norms folded.
+    Stages {
+        /// The network.
+        network: Box<Network>,
+        /// The cut.
+        cut: usize,
+    },
+    /// An ONNX model.
+    Onnx(Arc<OnnxModel>),
+}
+
+impl Runner {
+    /// The row of one normalised picture `[H, W, C]`; a map at the cut is flattened.
+    pub fn row(&self, values: Vec<f32>, preprocessing: &Preprocessing, device: &Device) -> Result<Vec<f32>> {
+        match self {
+            Runner::Stages { network, cut } => {
+                let x = Activation::from(picture(values, preprocessing, device));
+                let row = network.forward(x, 0..*cut, Mode::Frozen).vector();
+                row.into_data().try_to_vec::<f32>().map_err(|source| {
+                    Error::Weights(
+                        Problem::new("the base gave no 32-bit features").found(format_args!("{source:?}")),
+                    )
+                })
+            }
+            Runner::Onnx(model) => model.row(&values),
+        }
+    }
+}
+
+fn picture(values: Vec<f32>, p: &Preprocessing, device: &Device) -> Tensor<4> {
+    Tensor::from_data(TensorData::new(values, [1, p.height, p.width, p.channels]), device)
+}
+
+fn stem(place: &Path) -> String {
+    place.file_stem().map_or_else(|| "base".into(), |stem| printable(Path::new(stem)))
+}
+
+/// Lays what was said by hand over the usual preprocessing.
+fn adjust(p: &mut Preprocessing, said: &config::Input) -> Result<()> {
+    fn parse<T: for<'de> Deserialize<'de>>(flag: &str, text: &str) -> Result<T> {
+        serde_json::from_value(serde_json::Value::String(text.to_owned()))
+            .map_err(|source| Error::Usage(Problem::new(format_args!("--{flag} makes no sense")).found(source)))
+    }
+    let channels = p.channels;
+    if let Some(size) = said.size {
+        if let Resize::ShortestSide(side) = &mut p.resize {
+            *side = (*side * size).div_ceil(p.height.max(p.width));
+        }
+        (p.height, p.width) = (size, size);
+    }
+    if let Some(shortest) = said.shortest_side {
+        p.resize = if shortest == 0 { Resize::Stretch } else { Resize::ShortestSide(shortest) };
+    }
+    if let Some(text) = &said.interpolation {
+        p.interpolation = parse("interpolation", text)?;
+    }
+    if let Some(text) = &said.channel_order {
+        p.channel_order = parse("channel-order", text)?;
+    }
+    let each = |values: &Vec<f64>| if values.len() == 1 { vec![values[0]; channels] } else { values.clone() };
+    if let Some(mean) = &said.mean {
+        p.mean = each(mean);
+    }
+    if let Some(std) = &said.std {
+        p.std = each(std);
+    }
+    Ok(())
 }
 
 fn unknown_architecture(weights: &Weights, place: &Path) -> Error {
     let names: Vec<&str> = weights.tensors.keys().take(3).map(String::as_str).collect();
-    let known: Vec<&str> = Architecture::ALL.iter().map(|a| a.name()).collect();
-    Error::Weights(
-        Problem::new("the architecture of the weights is not known")
-            .expected(format_args!("the tensor names of {}", known.join(" or ")))
-            .found(if names.is_empty() { "no tensors at all".into() } else { format!("{}, ...", names.join(", ")) })
-            .at(place)
-            .hint("give a card that names the architecture with --card, to see which tensors do not fit"),
-    )
+    let found = if names.is_empty() { "no tensors at all".into() } else { format!("{}, ...", names.join(", ")) };
+    let problem = Problem::new("the architecture of the weights is not known")
+        .expected("the tensor names and shapes of one of the architectures that `engraft bases list` shows")
+        .at(place)
+        .hint("if it is another architecture, export it to ONNX: any ONNX model can be a frozen base");
+    Error::Weights(match Network::closest(weights) {
+        Some(Likeness { architecture, dialect, fit, .. }) => problem.found(format_args!(
+            "{found}; closest is {} ({}), with {}",
+            architecture.name(),
+            dialect.name,
+            fit.describe()
+        )),
+        None => problem.found(found),
+    })
 }

@@ -3,8 +3,10 @@
 use engraft_kernels::Padding;
 use serde::{Deserialize, Serialize};
 
-use crate::backbone::network::Architecture;
-use crate::data::preprocess::{Interpolation, Preprocessing, Resize};
+use crate::backbone::architecture::Architecture;
+use crate::backbone::dialect::Dialect;
+use crate::backbone::graph::Style;
+use crate::data::preprocess::Preprocessing;
 use crate::error::{Error, Problem, Result};
 
 /// How a checkpoint's maker pads before convolving.
@@ -15,14 +17,17 @@ pub enum PaddingDialect {
     Symmetric,
     /// TensorFlow's SAME: an odd total puts the extra at the end.
     Same,
+    /// timm's rendering of SAME: the same, but where a strided pool looks over the border it counts the zeros in a
+    /// mean and not in a maximum.
+    Timm,
 }
 
 impl PaddingDialect {
-    /// The padding that keeps the size at stride 1 for an odd kernel.
-    pub fn of_kernel(self, kernel: usize) -> Padding {
+    /// The padding that keeps the size at stride 1 for an odd kernel of `[rows, columns]`.
+    pub fn of_kernel(self, kernel: [usize; 2]) -> Padding {
         match self {
-            PaddingDialect::Symmetric => Padding::Symmetric([kernel / 2; 2]),
-            PaddingDialect::Same => Padding::Same,
+            PaddingDialect::Symmetric => Padding::Symmetric(kernel.map(|side| side / 2)),
+            PaddingDialect::Same | PaddingDialect::Timm => Padding::Same,
         }
     }
 }
@@ -40,6 +45,9 @@ pub struct Card {
     pub architecture: Architecture,
     /// How its maker pads.
     pub padding: PaddingDialect,
+    /// What its batch norms add to the variance; without it, what the architecture's canonical dialect adds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_norm_epsilon: Option<f64>,
     /// The licence of the weights.
     #[serde(default)]
     pub licence: String,
@@ -52,6 +60,12 @@ pub struct Card {
     /// Names of the classes of its classifier, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
+    /// The names of its classes as a list that the program knows: `imagenet-1k`, `imagenet-1k-darknet`, `cifar-10`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_list: Option<String>,
+    /// Of an ONNX model: the value that serves as features.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
     /// How a picture becomes the network's input.
     pub preprocessing: Preprocessing,
 }
@@ -69,39 +83,76 @@ impl Card {
         } else {
             toml::from_str(text).map_err(|source| fail(source.to_string()))?
         };
-        card.preprocessing.validate()?;
-        if card.architecture == Architecture::MobilenetV2 && card.preprocessing.channels != 3 {
-            return Err(fail(format!("mobilenet_v2 takes 3 channels, not {}", card.preprocessing.channels)));
-        }
-        Ok(card)
+        card.checked(place)
     }
 
-    /// The card that an architecture's checkpoints usually have: torchvision's preprocessing.
-    pub fn usual(architecture: Architecture, id: String) -> Self {
-        let (size, resize, channels, mean, std) = match architecture {
-            Architecture::MobilenetV2 => {
-                (224, Resize::ShortestSide(256), 3, vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225])
+    /// Refuses a card whose numbers make no sense together.
+    pub fn checked(self, place: &std::path::Path) -> Result<Self> {
+        self.preprocessing.validate()?;
+        match self.check() {
+            Ok(()) => Ok(self),
+            Err(found) => Err(Error::Weights(Problem::new("the card makes no sense").found(found).at(place))),
+        }
+    }
+
+    /// Whether the network can take the input, and its batch norms make sense.
+    fn check(&self) -> std::result::Result<(), String> {
+        let name = self.architecture.name();
+        let p = &self.preprocessing;
+        let smallest = self.architecture.smallest_input();
+        if p.height.min(p.width) < smallest {
+            return Err(format!("{name} takes pictures of at least {smallest} pixels, not {} x {}", p.height, p.width));
+        }
+        if let Some(name) = &self.class_list
+            && class_list(name).is_none()
+        {
+            let known: Vec<&str> = CLASS_LISTS.iter().map(|(name, _)| *name).collect();
+            return Err(format!("no list of classes `{name}`; there are {}", known.join(", ")));
+        }
+        match self.batch_norm_epsilon {
+            Some(epsilon) if !(epsilon > 0.0 && epsilon < 1.0) => {
+                Err(format!("a batch_norm_epsilon of {epsilon}, not between 0 and 1"))
             }
-            Architecture::SmallResnet => (32, Resize::Stretch, 1, vec![0.5], vec![0.5]),
-        };
+            _ => Ok(()),
+        }
+    }
+
+    /// The names of its classes, in order; empty where they are not known.
+    pub fn class_names(&self) -> Vec<String> {
+        match self.class_list.as_deref().and_then(class_list) {
+            Some(list) if self.classes.is_empty() => list.lines().map(str::to_owned).collect(),
+            _ => self.classes.clone(),
+        }
+    }
+
+    /// How the network's program pads and normalises.
+    pub fn style(&self) -> Style {
+        let canonical = self.architecture.dialects()[0].epsilon;
+        Style { padding: self.padding, epsilon: self.batch_norm_epsilon.unwrap_or(canonical) }
+    }
+
+    /// The card that an architecture's checkpoints usually have in its canonical dialect.
+    pub fn usual(architecture: Architecture, id: String) -> Self {
+        let dialect = &architecture.dialects()[0];
+        let channels = if architecture == Architecture::SMALL_RESNET { 1 } else { 3 };
+        Self::of_dialect(architecture, dialect, channels, id)
+    }
+
+    /// The card that an architecture's checkpoints usually have in a dialect.
+    pub fn of_dialect(architecture: Architecture, dialect: &Dialect, channels: usize, id: String) -> Self {
         Self {
             id,
             description: String::new(),
             architecture,
-            padding: PaddingDialect::Symmetric,
+            padding: dialect.padding,
+            batch_norm_epsilon: Some(dialect.epsilon),
             licence: String::new(),
             source: String::new(),
             sha256: None,
             classes: Vec::new(),
-            preprocessing: Preprocessing {
-                height: size,
-                width: size,
-                channels,
-                resize,
-                interpolation: Interpolation::Bilinear,
-                mean,
-                std,
-            },
+            class_list: None,
+            output: None,
+            preprocessing: dialect.input.preprocessing(channels),
         }
     }
 
@@ -122,7 +173,29 @@ impl Card {
     }
 }
 
-const KNOWN: [&str; 1] = [include_str!("../../assets/cards/mobilenet_v2_1.0_224_quant.toml")];
+const KNOWN: [&str; 10] = [
+    include_str!("../../assets/cards/mobilenet_v2_1.0_224_quant.toml"),
+    include_str!("../../assets/cards/squeezenet1_0.toml"),
+    include_str!("../../assets/cards/squeezenet1_0_pth.toml"),
+    include_str!("../../assets/cards/squeezenet1_1_keras.toml"),
+    include_str!("../../assets/cards/squeezenet1_1_keras_th.toml"),
+    include_str!("../../assets/cards/tiny_darknet.toml"),
+    include_str!("../../assets/cards/vww_96.toml"),
+    include_str!("../../assets/cards/resnet8.toml"),
+    include_str!("../../assets/cards/cifar_resnet20.toml"),
+    include_str!("../../assets/cards/cifar_resnet32.toml"),
+];
+
+/// Lists of class names that cards refer to.
+const CLASS_LISTS: [(&str, &str); 3] = [
+    ("imagenet-1k", include_str!("../../assets/classes/imagenet-1k.txt")),
+    ("imagenet-1k-darknet", include_str!("../../assets/classes/imagenet-1k-darknet.txt")),
+    ("cifar-10", include_str!("../../assets/classes/cifar-10.txt")),
+];
+
+fn class_list(name: &str) -> Option<&'static str> {
+    CLASS_LISTS.iter().find(|(known, _)| *known == name).map(|(_, list)| *list)
+}
 
 #[cfg(test)]
 mod tests {
@@ -139,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_misspelt_field_is_an_error_not_a_default() {
-        let card = toml::to_string(&Card::usual(Architecture::MobilenetV2, "x".into())).unwrap();
+        let card = toml::to_string(&Card::usual(Architecture::MOBILENET_V2, "x".into())).unwrap();
         assert!(Card::parse(&card, Path::new("card")).is_ok());
         let error = Card::parse(&card.replace("padding", "pading"), Path::new("card")).unwrap_err().to_string();
         assert!(error.contains("pading"), "{error}");

@@ -4,8 +4,8 @@ use burn::module::{Module, Param, ParamId, RunningState};
 use burn::prelude::*;
 use engraft_kernels::{Activation as Pointwise, ConvOptions, Geometry, conv2d};
 
-use crate::backbone::parameters::{Init, Scope};
-use crate::backbone::stage::{BatchStatistics, Mode};
+use crate::backbone::parameters::{Init, Role, Scope};
+use crate::backbone::stage::{BatchStatistics, Mode, Pass};
 
 /// Batch normalisation over the last axis with an explicit mode (Ioffe and Szegedy 2015):
 /// `y = gamma (x - mean) / sqrt(variance + epsilon) + beta`.
@@ -26,12 +26,32 @@ pub struct BatchNorm {
 
 impl BatchNorm {
     /// The batch norm at `scope`: `weight`, `bias`, `running_mean`, `running_var`.
-    pub fn new(scope: &Scope<'_>, channels: usize, epsilon: f64) -> Self {
-        let gamma = scope.vector("weight", channels, Init::Constant(1.0));
-        let beta = scope.vector("bias", channels, Init::Constant(0.0));
-        let (mean_id, running_mean) = scope.buffer("running_mean", channels, Init::Constant(0.0));
-        let (variance_id, running_variance) = scope.buffer("running_var", channels, Init::Constant(1.0));
+    ///
+    /// `before` is the bias of a convolution before it: batch norm takes a constant away again, so that it lives on
+    /// in the running mean alone.
+    pub fn new(scope: &Scope<'_>, channels: usize, epsilon: f64, before: Option<&[f32]>) -> Self {
+        let gamma = scope.vector(Role::Gamma, channels, Init::Constant(1.0));
+        let beta = scope.vector(Role::Beta, channels, Init::Constant(0.0));
+        let (mean_id, running_mean) = scope.buffer(Role::Mean, channels, Init::Constant(0.0), before);
+        let (variance_id, running_variance) = scope.buffer(Role::Variance, channels, Init::Constant(1.0), None);
         Self { gamma, beta, running_mean, running_variance, ids: [mean_id, variance_id], epsilon }
+    }
+
+    /// `[N, H, W, C]` to the same.
+    pub fn forward(&self, x: Tensor<4>, mode: Mode<'_>) -> Tensor<4> {
+        match mode {
+            Mode::Frozen => {
+                let (scale, shift) = self.affine();
+                let channels = scale.dims()[0];
+                x * scale.reshape([1, 1, 1, channels]) + shift.reshape([1, 1, 1, channels])
+            }
+            Mode::Train(pass) => self.forward_batch(x, pass),
+        }
+    }
+
+    /// Number of channels.
+    pub fn channels(&self) -> usize {
+        self.gamma.dims()[0]
     }
 
     /// What a frozen batch norm does, as `y = x scale + shift`; both `[C]`.
@@ -42,7 +62,7 @@ impl BatchNorm {
     }
 
     /// Normalises by the batch and notes its statistics. `x`: `[N, H, W, C]`.
-    fn forward_batch(&self, x: Tensor<4>, statistics: &crate::backbone::Statistics) -> Tensor<4> {
+    fn forward_batch(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let [n, h, w, c] = x.dims();
         let count = n * h * w;
         let result = burn::tensor::module::batch_norm_train(
@@ -52,7 +72,7 @@ impl BatchNorm {
             self.epsilon,
         );
         let vector = |tensor: Tensor<1>| tensor.into_data().try_to_vec::<f32>().expect("statistics are f32");
-        statistics.note(BatchStatistics {
+        pass.note(BatchStatistics {
             mean_id: self.ids[0],
             variance_id: self.ids[1],
             mean: vector(result.mean),
@@ -87,13 +107,10 @@ impl ConvNorm {
         activation: Pointwise,
         epsilon: f64,
     ) -> Self {
-        Self {
-            weight: convolution.convolution("weight", shape),
-            norm: BatchNorm::new(norm, shape[3], epsilon),
-            options,
-            activation,
-            folded: None,
-        }
+        let weight = convolution.convolution(shape, options.groups > 1);
+        let bias = convolution.optional(Role::Bias, shape[3]);
+        let norm = BatchNorm::new(norm, shape[3], epsilon, bias.as_deref());
+        Self { weight, norm, options, activation, folded: None }
     }
 
     /// `[N, H, W, C_in]` to `[N, H', W', C_out]`.
@@ -106,9 +123,9 @@ impl ConvNorm {
                 };
                 conv2d(x, weight, Some(bias), &self.options, self.activation)
             }
-            Mode::Train(statistics) => {
+            Mode::Train(pass) => {
                 let y = conv2d(x, self.weight.val(), None, &self.options, Pointwise::None);
-                let y = self.norm.forward_batch(y, statistics);
+                let y = self.norm.forward_batch(y, pass);
                 match self.activation {
                     Pointwise::None => y,
                     Pointwise::Relu => burn::tensor::activation::relu(y),
@@ -125,23 +142,69 @@ impl ConvNorm {
     }
 
     /// Folds the frozen batch norm into the convolution once, rather than at every call.
+    #[must_use]
     pub fn fold(mut self) -> Self {
         self.folded = Some(self.folded_values());
         self
     }
 
-    /// Output size, parameters and multiply-adds for a picture of `[rows, columns]`.
-    pub fn cost(&self, input: [usize; 2]) -> ([usize; 2], usize, u64) {
-        let shape = self.weight.dims();
-        let output = Geometry::new(input, [shape[0], shape[1]], &self.options).output;
-        let weights: usize = shape.iter().product();
-        (output, weights + 2 * shape[3], (output[0] * output[1] * weights) as u64)
+    /// Output shape, parameters and multiply-adds for a map of `[rows, columns]`.
+    pub fn cost(&self, input: [usize; 2]) -> ([usize; 3], usize, u64) {
+        let (output, weights, multiply_adds) = convolution_cost(self.weight.dims(), input, &self.options);
+        (output, weights + 2 * output[2], multiply_adds)
+    }
+}
+
+/// Convolution with a bias or without, and an activation.
+#[derive(Module, Debug)]
+pub struct Conv {
+    weight: Param<Tensor<4>>,
+    bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    options: ConvOptions,
+    #[module(skip)]
+    activation: Pointwise,
+}
+
+impl Conv {
+    /// A convolution at `scope`. `shape`: `[rows, columns, C_in / groups, C_out]`.
+    pub fn new(
+        scope: &Scope<'_>,
+        shape: [usize; 4],
+        bias: bool,
+        options: ConvOptions,
+        activation: Pointwise,
+    ) -> Self {
+        Self {
+            weight: scope.convolution(shape, options.groups > 1),
+            bias: bias.then(|| scope.vector(Role::Bias, shape[3], Init::Constant(0.0))),
+            options,
+            activation,
+        }
     }
 
-    /// Number of output channels.
-    pub fn channels(&self) -> usize {
-        self.weight.dims()[3]
+    /// `[N, H, W, C_in]` to `[N, H', W', C_out]`.
+    pub fn forward(&self, x: Tensor<4>, mode: Mode<'_>) -> Tensor<4> {
+        let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
+        let (weight, bias) = match mode {
+            Mode::Frozen => (weight.detach(), bias.map(Tensor::detach)),
+            Mode::Train(_) => (weight, bias),
+        };
+        conv2d(x, weight, bias, &self.options, self.activation)
     }
+
+    /// Output shape, parameters and multiply-adds for a map of `[rows, columns]`.
+    pub fn cost(&self, input: [usize; 2]) -> ([usize; 3], usize, u64) {
+        let (output, weights, multiply_adds) = convolution_cost(self.weight.dims(), input, &self.options);
+        (output, weights + self.bias.as_ref().map_or(0, |bias| bias.dims()[0]), multiply_adds)
+    }
+}
+
+fn convolution_cost(shape: [usize; 4], input: [usize; 2], options: &ConvOptions) -> ([usize; 3], usize, u64) {
+    let [rows, columns, _, channels] = shape;
+    let output = Geometry::new(input, [rows, columns], options).output;
+    let weights: usize = shape.iter().product();
+    ([output[0], output[1], channels], weights, (output[0] * output[1] * weights) as u64)
 }
 
 /// A linear layer, `y = x W + b`.
@@ -155,15 +218,24 @@ impl Linear {
     /// The layer at `scope`: `weight` and `bias`.
     pub fn new(scope: &Scope<'_>, inputs: usize, outputs: usize) -> Self {
         Self {
-            weight: scope.linear("weight", [inputs, outputs], Init::Normal(0.01)),
-            bias: scope.vector("bias", outputs, Init::Constant(0.0)),
+            weight: scope.linear([inputs, outputs], Init::Normal(0.01)),
+            bias: scope.vector(Role::Bias, outputs, Init::Constant(0.0)),
         }
     }
 
     /// `[N, in]` to `[N, out]`.
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let outputs = self.bias.dims()[0];
-        x.matmul(self.weight.val()) + self.bias.val().reshape([1, outputs])
+    pub fn forward(&self, x: Tensor<2>, mode: Mode<'_>) -> Tensor<2> {
+        let (weight, bias) = match mode {
+            Mode::Frozen => (self.weight.val().detach(), self.bias.val().detach()),
+            Mode::Train(_) => (self.weight.val(), self.bias.val()),
+        };
+        let outputs = bias.dims()[0];
+        x.matmul(weight) + bias.reshape([1, outputs])
+    }
+
+    /// Length of its input and of its output.
+    pub fn size(&self) -> [usize; 2] {
+        self.weight.dims()
     }
 }
 

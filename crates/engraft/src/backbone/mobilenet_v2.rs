@@ -1,157 +1,105 @@
 //! MobileNetV2 (Sandler et al. 2018, table 2), with torchvision's tensor names.
 
-use burn::module::Module;
-use burn::prelude::*;
-use engraft_kernels::{Activation as Pointwise, ConvOptions};
+use engraft_kernels::Activation as Pointwise;
 
 use crate::backbone::card::PaddingDialect;
-use crate::backbone::layers::{ConvNorm, global_average};
+use crate::backbone::dialect::{Dialect, Input, Layers, Leaves};
+use crate::backbone::graph::{Builder, StageBuilder, Value, Window};
 use crate::backbone::parameters::Scope;
-use crate::backbone::stage::{Activation, Mode, StageCost};
 
 /// Expansion, output channels, repeats, stride of the first (table 2 of the paper).
 const BLOCKS: [(usize, usize, usize, usize); 7] =
     [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)];
 const STEM: usize = 32;
 const LAST: usize = 1280;
-const EPSILON: f64 = 1e-5;
+
+/// torchvision, and Keras.
+pub const DIALECTS: &[Dialect] = &[
+    Dialect {
+        name: "torchvision",
+        layers: Layers::Canonical,
+        leaves: Leaves::Torch,
+        ignored: &[],
+        padding: PaddingDialect::Symmetric,
+        epsilon: 1e-5,
+        input: Input::imagenet(224, 256),
+    },
+    Dialect {
+        name: "Keras",
+        layers: Layers::Rules(&[
+            ("features.0.0", "Conv1"),
+            ("features.0.1", "bn_Conv1"),
+            ("features.1.conv.0.0", "expanded_conv_depthwise"),
+            ("features.1.conv.0.1", "expanded_conv_depthwise_BN"),
+            ("features.1.conv.1", "expanded_conv_project"),
+            ("features.1.conv.2", "expanded_conv_project_BN"),
+            ("features.18.0", "Conv_1"),
+            ("features.18.1", "Conv_1_bn"),
+            ("features.{a}.conv.0.0", "block_{a-1}_expand"),
+            ("features.{a}.conv.0.1", "block_{a-1}_expand_BN"),
+            ("features.{a}.conv.1.0", "block_{a-1}_depthwise"),
+            ("features.{a}.conv.1.1", "block_{a-1}_depthwise_BN"),
+            ("features.{a}.conv.2", "block_{a-1}_project"),
+            ("features.{a}.conv.3", "block_{a-1}_project_BN"),
+            ("classifier.1", "predictions"),
+        ]),
+        leaves: Leaves::Keras,
+        ignored: &[],
+        padding: PaddingDialect::Same,
+        epsilon: 1e-3,
+        input: Input::minus_one_to_one(224, 256),
+    },
+];
 
 /// Expand by 1 x 1, convolve each channel by 3 x 3, project by 1 x 1; added to the input where shapes allow.
-#[derive(Module, Debug)]
-struct InvertedResidual {
-    expand: Option<ConvNorm>,
-    depthwise: ConvNorm,
-    project: ConvNorm,
-    #[module(skip)]
-    residual: bool,
+fn inverted_residual(
+    s: &mut StageBuilder<'_, '_>,
+    x: Value,
+    scope: &Scope<'_>,
+    ratio: usize,
+    outputs: usize,
+    stride: usize,
+) -> Value {
+    let conv = scope.at("conv");
+    // torchvision numbers the layers of its Sequential: without expansion everything moves up by one.
+    let (depthwise, project, norm) = if ratio == 1 { ("0", "1", "2") } else { ("1", "2", "3") };
+    let wide = if ratio == 1 {
+        x
+    } else {
+        let at = conv.at("0");
+        s.conv_norm(x, (&at.at(0), &at.at(1)), x.channels() * ratio, Window::square(1), Pointwise::Relu6)
+    };
+    let at = conv.at(depthwise);
+    let y = s.depthwise_norm(wide, (&at.at(0), &at.at(1)), Window::square(3).stride(stride), Pointwise::Relu6);
+    let y = s.conv_norm(y, (&conv.at(project), &conv.at(norm)), outputs, Window::square(1), Pointwise::None);
+    if stride == 1 && x.channels() == outputs { s.add(x, y) } else { y }
 }
 
-impl InvertedResidual {
-    fn new(
-        scope: &Scope<'_>,
-        inputs: usize,
-        outputs: usize,
-        stride: usize,
-        ratio: usize,
-        padding: PaddingDialect,
-    ) -> Self {
-        let hidden = inputs * ratio;
-        let conv = scope.at("conv");
-        let depth = ConvOptions {
-            stride: [stride; 2],
-            padding: padding.of_kernel(3),
-            groups: hidden,
-            ..ConvOptions::default()
-        };
-        // torchvision numbers the layers of its Sequential: without expansion everything moves up by one.
-        let (depthwise, project, norm) = if ratio == 1 { ("0", "1", "2") } else { ("1", "2", "3") };
-        let expand = (ratio != 1).then(|| {
-            let at = conv.at("0");
-            let shape = [1, 1, inputs, hidden];
-            ConvNorm::new(&at.at(0), &at.at(1), shape, ConvOptions::default(), Pointwise::Relu6, EPSILON)
-        });
-        let at = conv.at(depthwise);
-        Self {
-            expand,
-            depthwise: ConvNorm::new(&at.at(0), &at.at(1), [3, 3, 1, hidden], depth, Pointwise::Relu6, EPSILON),
-            project: ConvNorm::new(
-                &conv.at(project),
-                &conv.at(norm),
-                [1, 1, hidden, outputs],
-                ConvOptions::default(),
-                Pointwise::None,
-                EPSILON,
-            ),
-            residual: stride == 1 && inputs == outputs,
+/// `stem`, `block1` to `block17`, `last`, `pool`.
+pub fn describe(b: &mut Builder<'_>) {
+    let features = b.root().at("features");
+    let at = features.at(0);
+    let mut s = b.stage("stem");
+    let x = s.input();
+    let x = s.conv_norm(x, (&at.at(0), &at.at(1)), STEM, Window::square(3).stride(2), Pointwise::Relu6);
+    s.end(x);
+    let mut number = 0;
+    for (ratio, outputs, repeats, stride) in BLOCKS {
+        for repeat in 0..repeats {
+            number += 1;
+            let mut s = b.stage(&format!("block{number}"));
+            let x = s.input();
+            let stride = if repeat == 0 { stride } else { 1 };
+            let x = inverted_residual(&mut s, x, &features.at(number), ratio, outputs, stride);
+            s.end(x);
         }
     }
-
-    fn forward(&self, x: Tensor<4>, mode: Mode<'_>) -> Tensor<4> {
-        let shortcut = self.residual.then(|| x.clone());
-        let x = match &self.expand {
-            Some(expand) => expand.forward(x, mode),
-            None => x,
-        };
-        let y = self.project.forward(self.depthwise.forward(x, mode), mode);
-        match shortcut {
-            Some(shortcut) => shortcut + y,
-            None => y,
-        }
-    }
-
-    fn layers(&self) -> impl Iterator<Item = &ConvNorm> {
-        self.expand.iter().chain([&self.depthwise, &self.project])
-    }
+    let at = features.at(number + 1);
+    let mut s = b.stage("last");
+    let x = s.input();
+    let x = s.conv_norm(x, (&at.at(0), &at.at(1)), LAST, Window::square(1), Pointwise::Relu6);
+    s.end(x);
+    b.pool();
+    let classifier = b.root().at("classifier.1");
+    b.linear_classifier(&classifier);
 }
-
-/// MobileNetV2 without its classifier: `stem`, `block1` to `block17`, `last`, `pool`.
-#[derive(Module, Debug)]
-pub struct MobileNetV2 {
-    stem: ConvNorm,
-    blocks: Vec<InvertedResidual>,
-    last: ConvNorm,
-}
-
-impl MobileNetV2 {
-    /// Builds the network from the parameters at `scope` (`features.0` to `features.18`).
-    pub fn new(scope: &Scope<'_>, padding: PaddingDialect) -> Self {
-        let features = scope.at("features");
-        let at = features.at(0);
-        let options = ConvOptions { stride: [2, 2], padding: padding.of_kernel(3), ..ConvOptions::default() };
-        let stem = ConvNorm::new(&at.at(0), &at.at(1), [3, 3, 3, STEM], options, Pointwise::Relu6, EPSILON);
-        let mut blocks = Vec::new();
-        let mut inputs = STEM;
-        for (ratio, outputs, repeats, stride) in BLOCKS {
-            for repeat in 0..repeats {
-                let stride = if repeat == 0 { stride } else { 1 };
-                let at = features.at(blocks.len() + 1);
-                blocks.push(InvertedResidual::new(&at, inputs, outputs, stride, ratio, padding));
-                inputs = outputs;
-            }
-        }
-        let at = features.at(blocks.len() + 1);
-        let shape = [1, 1, inputs, LAST];
-        let last = ConvNorm::new(&at.at(0), &at.at(1), shape, ConvOptions::default(), Pointwise::Relu6, EPSILON);
-        Self { stem, blocks, last }
-    }
-
-    /// Names of the stages.
-    pub fn stages(&self) -> Vec<String> {
-        let blocks = (1..=self.blocks.len()).map(|i| format!("block{i}"));
-        ["stem".to_owned()].into_iter().chain(blocks).chain(["last".to_owned(), "pool".to_owned()]).collect()
-    }
-
-    /// Runs one stage.
-    pub fn stage(&self, index: usize, x: Activation, mode: Mode<'_>) -> Activation {
-        let blocks = self.blocks.len();
-        match index {
-            0 => Activation::Map(self.stem.forward(x.map(), mode)),
-            i if i <= blocks => Activation::Map(self.blocks[i - 1].forward(x.map(), mode)),
-            i if i == blocks + 1 => Activation::Map(self.last.forward(x.map(), mode)),
-            _ => Activation::Vector(global_average(x.map())),
-        }
-    }
-
-    /// Folds every frozen batch norm.
-    pub fn fold(self) -> Self {
-        let blocks = self.blocks.into_iter().map(|block| InvertedResidual {
-            expand: block.expand.map(ConvNorm::fold),
-            depthwise: block.depthwise.fold(),
-            project: block.project.fold(),
-            residual: block.residual,
-        });
-        Self { stem: self.stem.fold(), blocks: blocks.collect(), last: self.last.fold() }
-    }
-
-    /// Cost of each stage for a picture of `[rows, columns]`.
-    pub fn costs(&self, input: [usize; 2]) -> Vec<StageCost> {
-        let stem = vec![&self.stem];
-        let blocks = self.blocks.iter().map(|block| block.layers().collect());
-        let last = vec![&self.last];
-        let rows: Vec<Vec<&ConvNorm>> = std::iter::once(stem).chain(blocks).chain([last]).collect();
-        crate::backbone::network::costs_of_rows(&self.stages(), &rows, input)
-    }
-}
-
-/// Length of the features.
-pub const FEATURES: usize = LAST;

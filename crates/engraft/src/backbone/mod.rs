@@ -3,19 +3,33 @@
 //! Never here: a global training flag (the [`Mode`] is an argument), preprocessing that is not in a card, a
 //! downloaded file that is believed before its SHA-256 is checked.
 
+mod architecture;
 mod bases;
 mod card;
+mod cifar_resnet;
+mod dialect;
+mod graph;
+mod inception_v3;
 mod layers;
+mod mobilenet_v1;
 mod mobilenet_v2;
+mod nasnet;
 mod network;
+#[path = "onnx_pending.rs"]
+mod onnx;
 mod parameters;
+mod resnet;
 mod small_resnet;
+mod squeezenet;
 mod stage;
+mod tiny_darknet;
 
-pub use bases::{Base, BaseSummary, embedded, open};
+pub use bases::{Base, BaseSpec, BaseSummary, Body, Runner, embedded, open};
 pub use burn::tensor::Device;
 pub use card::{Card, PaddingDialect};
-pub use layers::Linear;
-pub use network::{Architecture, Network, NetworkWeights, move_statistics};
-pub use parameters::{Init, Manifest, Parameters, Scope};
-pub use stage::{Activation, BatchStatistics, Mode, StageCost, Statistics};
+pub use architecture::Architecture;
+pub use dialect::{Dialect, Layers, Leaves};
+pub use network::{Likeness, Network, NetworkWeights, OwnClassifier, move_statistics};
+pub use onnx::{OnnxCandidate, OnnxInput, OnnxModel};
+pub use parameters::{Expected, Manifest, Match, Role};
+pub use stage::{Activation, BatchStatistics, Drops, Mode, Pass, StageCost};

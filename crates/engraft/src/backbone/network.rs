@@ -1,4 +1,4 @@
-//! Any of the architectures, as one row of stages.
+//! A network of any architecture, as one row of stages.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -6,77 +6,44 @@ use std::ops::Range;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::prelude::*;
 use burn::tensor::{Device, TensorData};
-use serde::{Deserialize, Serialize};
+use engraft_weights::Weights;
 
-use crate::backbone::card::{Card, PaddingDialect};
-use crate::backbone::layers::{ConvNorm, Linear};
-use crate::backbone::mobilenet_v2::{self, MobileNetV2};
-use crate::backbone::parameters::{Manifest, Parameters};
-use crate::backbone::small_resnet::{self, SmallResNet};
+use crate::backbone::architecture::Architecture;
+use crate::backbone::card::Card;
+use crate::backbone::dialect::Dialect;
+use crate::backbone::graph::{Builder, Stage, Style};
+use crate::backbone::parameters::{Expected, Manifest, Match, Parameters};
 use crate::backbone::stage::{Activation, BatchStatistics, Mode, StageCost};
 use crate::error::{Error, Problem, Result};
 
-/// The architectures that can be built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Architecture {
-    /// MobileNetV2 1.0.
-    MobilenetV2,
-    /// The small residual network of the embedded base.
-    SmallResnet,
-}
-
-impl Architecture {
-    /// Every architecture.
-    pub const ALL: [Architecture; 2] = [Architecture::MobilenetV2, Architecture::SmallResnet];
-
-    /// Its name in cards and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Architecture::MobilenetV2 => "mobilenet_v2",
-            Architecture::SmallResnet => "small_resnet",
-        }
-    }
-
-    /// The name of the classifier that its checkpoints carry, if any.
-    pub fn classifier(self) -> &'static str {
-        match self {
-            Architecture::MobilenetV2 => "classifier.1",
-            Architecture::SmallResnet => "fc",
-        }
-    }
-
-    /// The architecture of a checkpoint, by names that no other has.
-    pub fn detect(names: &BTreeMap<String, engraft_weights::Tensor>) -> Option<Self> {
-        if names.contains_key("features.1.conv.0.0.weight") && names.contains_key("features.18.0.weight") {
-            Some(Architecture::MobilenetV2)
-        } else if names.get("conv1.weight").is_some_and(|t| t.shape.first() == Some(&24)) {
-            Some(Architecture::SmallResnet)
-        } else {
-            None
-        }
-    }
-
-    /// Length of its features.
-    pub fn features(self) -> usize {
-        match self {
-            Architecture::MobilenetV2 => mobilenet_v2::FEATURES,
-            Architecture::SmallResnet => small_resnet::FEATURES,
-        }
-    }
-}
-
 /// A network without its classifier.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there are a handful of networks in a process, and a module cannot be boxed"
-)]
 #[derive(Module, Debug)]
-pub enum Network {
-    /// MobileNetV2.
-    MobileNetV2(MobileNetV2),
-    /// The small residual network.
-    SmallResNet(SmallResNet),
+pub struct Network {
+    stages: Vec<Stage>,
+    #[module(skip)]
+    channels: usize,
+    #[module(skip)]
+    features: usize,
+}
+
+/// The classifier of a network's own classes: what turns the activation at a cut into logits.
+#[derive(Module, Debug)]
+pub struct OwnClassifier {
+    stage: Stage,
+    #[module(skip)]
+    cut: usize,
+}
+
+impl OwnClassifier {
+    /// The cut whose activation it takes: the features, or a map before them.
+    pub fn cut(&self) -> usize {
+        self.cut
+    }
+
+    /// The activation at the cut to logits, `[N, classes]`.
+    pub fn forward(&self, x: Activation, mode: Mode<'_>) -> Tensor<2> {
+        self.stage.forward(x, mode).vector()
+    }
 }
 
 /// A network built from parameters, with the classifier where the parameters have one.
@@ -84,65 +51,143 @@ pub enum Network {
 pub struct NetworkWeights {
     /// The stages.
     pub network: Network,
-    /// The classifier of the base's own classes.
-    pub classifier: Option<Linear>,
+    /// The classifier of the network's own classes.
+    pub classifier: Option<OwnClassifier>,
     /// Names of everything.
     pub manifest: Manifest,
+    /// How the file fitted, where there is one.
+    pub fit: Match,
+}
+
+/// How a file's tensors fit an architecture and a dialect.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Likeness {
+    /// The architecture.
+    pub architecture: Architecture,
+    /// The dialect.
+    pub dialect: &'static Dialect,
+    /// Channels of its pictures.
+    pub channels: usize,
+    /// What fits and what does not.
+    pub fit: Match,
 }
 
 impl Network {
     fn build(
-        parameters: &Parameters<'_>,
+        parameters: Parameters<'_>,
         architecture: Architecture,
+        style: Style,
         channels: usize,
-        padding: PaddingDialect,
-    ) -> Self {
-        match architecture {
-            Architecture::MobilenetV2 => Network::MobileNetV2(MobileNetV2::new(&parameters.root(), padding)),
-            Architecture::SmallResnet => Network::SmallResNet(SmallResNet::new(&parameters.root(), channels, padding)),
+        classes: Option<usize>,
+    ) -> NetworkWeights {
+        let mut builder = Builder::new(parameters.root(), style, channels, classes);
+        architecture.describe(&mut builder);
+        let (stages, features, classifier) = builder.finish();
+        let (manifest, fit) = parameters.finish();
+        NetworkWeights {
+            network: Network { stages, channels, features },
+            classifier: classifier.map(|(cut, stage)| OwnClassifier { stage, cut }),
+            manifest,
+            fit,
         }
     }
 
     /// A network of random weights with a new classifier of `classes` outputs.
-    pub fn random(card: &Card, classes: usize, seed: u64, device: &Device) -> Result<NetworkWeights> {
+    pub fn random(card: &Card, classes: usize, seed: u64, device: &Device) -> NetworkWeights {
         let parameters = Parameters::random(seed, device);
-        let network = Self::build(&parameters, card.architecture, card.preprocessing.channels, card.padding);
-        let scope = parameters.root().at(card.architecture.classifier());
-        let classifier = Some(Linear::new(&scope, card.architecture.features(), classes));
-        let manifest = parameters.finish(card.architecture.name(), &[])?;
-        Ok(NetworkWeights { network, classifier, manifest })
+        Self::build(parameters, card.architecture, card.style(), card.preprocessing.channels, Some(classes))
     }
 
-    /// A network of a file's weights, with the classifier where the file has one.
-    pub fn from_weights(card: &Card, weights: &engraft_weights::Weights, device: &Device) -> Result<NetworkWeights> {
-        let parameters = Parameters::from_weights(weights, device);
+    /// A network of a file's weights, with the classifier where the file has one. The file may speak any of the
+    /// architecture's dialects.
+    pub fn from_weights(card: &Card, weights: &Weights, device: &Device) -> Result<NetworkWeights> {
         let architecture = card.architecture;
-        let network = Self::build(&parameters, architecture, card.preprocessing.channels, card.padding);
-        let name = architecture.classifier();
-        let classifier = parameters
-            .axis(&format!("{name}.weight"), 0)
-            .map(|classes| Linear::new(&parameters.root().at(name), architecture.features(), classes));
-        let manifest = parameters.finish(architecture.name(), &[])?;
-        Ok(NetworkWeights { network, classifier, manifest })
+        let channels = card.preprocessing.channels;
+        let dialect = Self::likeness(architecture, channels, weights).dialect;
+        let parameters = Parameters::from_weights(weights, dialect, device);
+        let built = Self::build(parameters, architecture, card.style(), channels, None);
+        let found = built.fit.describe();
+        if found.is_empty() {
+            return Ok(built);
+        }
+        let name = architecture.name();
+        let mut problem = Problem::new(format_args!("the weights do not fit the architecture {name}"))
+            .expected(format_args!("{} tensors as {} names them", built.manifest.len(), dialect.name))
+            .found(found);
+        if !built.fit.not_finite.is_empty() {
+            problem = problem.hint("the file holds NaN or infinite numbers: fetch it again, or use another base");
+        } else if let Some(other) = Self::recognise(weights).filter(|other| other.architecture != architecture) {
+            problem = problem.hint(format_args!("they fit {} better", other.architecture.name()));
+        }
+        Err(Error::Weights(problem))
+    }
+
+    /// The tensors of a file of an architecture in a dialect, with a classifier of `classes` outputs.
+    pub fn expected(architecture: Architecture, dialect: &'static Dialect, classes: usize) -> Vec<Expected> {
+        let nothing = Weights::default();
+        let parameters = Parameters::compare(&nothing, dialect);
+        let style = Style { padding: dialect.padding, epsilon: dialect.epsilon };
+        let channels = Card::usual(architecture, String::new()).preprocessing.channels;
+        let mut builder = Builder::new(parameters.root(), style, channels, Some(classes));
+        architecture.describe(&mut builder);
+        drop(builder);
+        parameters.into_expected()
+    }
+
+    /// How a file fits an architecture, in the dialect that it fits best.
+    pub fn likeness(architecture: Architecture, channels: usize, weights: &Weights) -> Likeness {
+        let compare = |dialect: &'static Dialect| {
+            let style = Style { padding: dialect.padding, epsilon: dialect.epsilon };
+            let parameters = Parameters::compare(weights, dialect);
+            let fit = Self::build(parameters, architecture, style, channels, None).fit;
+            Likeness { architecture, dialect, channels, fit }
+        };
+        let mut best: Option<Likeness> = None;
+        for dialect in architecture.dialects() {
+            let likeness = compare(dialect);
+            if best.as_ref().is_none_or(|best| likeness.fit.faults() < best.fit.faults()) {
+                best = Some(likeness);
+            }
+        }
+        best.expect("an architecture has a dialect")
+    }
+
+    /// The architecture that a file fits best, whatever does not fit; `None` if nothing fits at all.
+    pub fn closest(weights: &Weights) -> Option<Likeness> {
+        let candidates = Architecture::ALL.into_iter().flat_map(|architecture| {
+            [3, 1].into_iter().map(move |channels| Self::likeness(architecture, channels, weights))
+        });
+        let mut best: Option<Likeness> = None;
+        for likeness in candidates.filter(|likeness| likeness.fit.matched > 0) {
+            if best.as_ref().is_none_or(|best| likeness.fit.faults() < best.fit.faults()) {
+                best = Some(likeness);
+            }
+        }
+        best
+    }
+
+    /// The architecture and dialect that a file fits, without a tensor too many or too few.
+    pub fn recognise(weights: &Weights) -> Option<Likeness> {
+        Self::closest(weights).filter(|likeness| likeness.fit.faults() == 0)
     }
 
     /// Names of the stages from the input to the features. A cut is a position in this row, from 0 (before the
     /// first) to its length (after the last).
     pub fn stages(&self) -> Vec<String> {
-        match self {
-            Network::MobileNetV2(network) => network.stages(),
-            Network::SmallResNet(network) => network.stages(),
-        }
+        self.stages.iter().map(|stage| stage.name().to_owned()).collect()
+    }
+
+    /// Length of the features.
+    pub fn features_len(&self) -> usize {
+        self.features
     }
 
     /// The cut after the stage of this name.
     pub fn cut_after(&self, stage: &str) -> Result<usize> {
-        let stages = self.stages();
-        stages
-            .iter()
-            .position(|name| name == stage)
-            .map(|index| index + 1)
-            .ok_or_else(|| Error::Usage(Problem::new("no such stage").expected(stages.join(", ")).found(stage)))
+        self.stages.iter().position(|known| known.name() == stage).map(|index| index + 1).ok_or_else(|| {
+            let problem = Problem::new("no such stage").expected(self.stages().join(", "));
+            Error::Usage(problem.found(stage))
+        })
     }
 
     /// Runs the stages of `range` in order.
@@ -150,38 +195,37 @@ impl Network {
     /// The input of stage 0 is `[N, H, W, C]`, normalised by the card.
     ///
     /// # Panics
-    /// If the range leaves the row.
-    pub fn forward(&self, mut x: Activation, range: Range<usize>, mode: Mode<'_>) -> Activation {
-        assert!(range.end <= self.stages().len(), "{range:?} leaves the row of stages");
-        for index in range {
-            x = match self {
-                Network::MobileNetV2(network) => network.stage(index, x, mode),
-                Network::SmallResNet(network) => network.stage(index, x, mode),
-            };
-        }
-        x
+    /// If the range leaves the row, or the activation is not that of its start.
+    pub fn forward(&self, x: Activation, range: Range<usize>, mode: Mode<'_>) -> Activation {
+        self.stages[range].iter().fold(x, |x, stage| stage.forward(x, mode))
     }
 
     /// The features of pictures `[N, H, W, C]`: the whole row, frozen. `[N, D]`.
     pub fn features(&self, x: Tensor<4>) -> Tensor<2> {
-        self.forward(Activation::Map(x), 0..self.stages().len(), Mode::Frozen).vector()
+        self.forward(x.into(), 0..self.stages.len(), Mode::Frozen).vector()
+    }
+
+    /// The logits of pictures `[N, H, W, C]` by the network's own classifier. `[N, classes]`.
+    pub fn classify(&self, x: Tensor<4>, classifier: &OwnClassifier, mode: Mode<'_>) -> Tensor<2> {
+        classifier.forward(self.forward(x.into(), 0..classifier.cut, mode), mode)
     }
 
     /// Folds batch norms into convolutions, once, for inference. Such a network is not for training.
     #[must_use]
     pub fn fold(self) -> Self {
-        match self {
-            Network::MobileNetV2(network) => Network::MobileNetV2(network.fold()),
-            Network::SmallResNet(network) => Network::SmallResNet(network.fold()),
-        }
+        Self { stages: self.stages.into_iter().map(Stage::fold).collect(), ..self }
     }
 
     /// Cost of each stage for one picture of `[rows, columns]`.
     pub fn costs(&self, input: [usize; 2]) -> Vec<StageCost> {
-        match self {
-            Network::MobileNetV2(network) => network.costs(input),
-            Network::SmallResNet(network) => network.costs(input),
+        let mut shapes = vec![vec![input[0], input[1], self.channels]];
+        let mut costs = Vec::with_capacity(self.stages.len());
+        for stage in &self.stages {
+            let cost = stage.cost(&shapes);
+            shapes.clone_from(&cost.outputs);
+            costs.push(cost);
         }
+        costs
     }
 
     /// Multiply-adds of a forward pass of one picture.
@@ -231,26 +275,4 @@ pub fn move_statistics<M: Module>(module: M, shards: &[Vec<BatchStatistics>], mo
         target.insert(parts[0].variance_id.val(), variance);
     }
     module.map(&mut Move { target, momentum })
-}
-
-/// Costs of stages that are rows of convolutions, followed by a global pool.
-pub(crate) fn costs_of_rows(names: &[String], rows: &[Vec<&ConvNorm>], input: [usize; 2]) -> Vec<StageCost> {
-    let [mut height, mut width] = input;
-    let mut channels = 0;
-    let mut costs = Vec::with_capacity(names.len());
-    for (name, row) in names.iter().zip(rows) {
-        let (mut parameters, mut multiply_adds) = (0, 0);
-        for layer in row {
-            let (output, p, m) = layer.cost([height, width]);
-            [height, width] = output;
-            channels = layer.channels();
-            parameters += p;
-            multiply_adds += m;
-        }
-        let output = vec![height, width, channels];
-        costs.push(StageCost { name: name.clone(), output, parameters, multiply_adds });
-    }
-    let name = names.last().cloned().unwrap_or_default();
-    costs.push(StageCost { name, output: vec![channels], parameters: 0, multiply_adds: 0 });
-    costs
 }

@@ -4,7 +4,7 @@
 //! too much is collected over the whole network and said at once.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::{Display, Write as _};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId, RunningState};
@@ -14,7 +14,7 @@ use engraft_weights::{Precision, Tensor as Stored, Weights};
 use rand_distr::{Distribution, StandardNormal};
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Problem, Result};
+use crate::backbone::dialect::{Dialect, Layout, Leaves, Names};
 use crate::rng::rng;
 
 /// How a parameter starts when there is no file.
@@ -26,18 +26,28 @@ pub enum Init {
     Normal(f32),
 }
 
-/// How a parameter lies in the file, against how it lies in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layout {
-    /// The same.
-    AsIs,
-    /// File `[C_out, C_in, rows, columns]`, memory `[rows, columns, C_in, C_out]`.
+/// What a parameter is to its layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// A convolution's weight.
     Convolution,
-    /// File `[out, in]`, memory `[in, out]`.
+    /// The weight of a convolution of each channel by itself.
+    Depthwise,
+    /// A linear layer's weight.
     Linear,
+    /// A bias.
+    Bias,
+    /// A batch norm's factor.
+    Gamma,
+    /// A batch norm's summand.
+    Beta,
+    /// A batch norm's running mean.
+    Mean,
+    /// A batch norm's running variance.
+    Variance,
 }
 
-/// One parameter's name in the file, and how to find it in the network.
+/// One parameter's canonical name, and how to find it in the network.
 #[derive(Debug, Clone)]
 struct Entry {
     name: String,
@@ -50,7 +60,7 @@ struct Entry {
 pub struct Manifest(Vec<Entry>);
 
 impl Manifest {
-    /// The network's tensors by the names and in the layout of the file they are read from.
+    /// The network's tensors by their canonical names, in PyTorch's layout.
     pub fn export<M: Module>(&self, module: &M, precision: Precision) -> BTreeMap<String, Stored> {
         struct Collect(BTreeMap<u64, (Vec<usize>, Vec<f32>)>);
         impl ModuleVisitor for Collect {
@@ -72,9 +82,14 @@ impl Manifest {
             .collect()
     }
 
-    /// Adds the parameters of another part of the same model.
-    pub fn extend(&mut self, other: Manifest) {
-        self.0.extend(other.0);
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Whether a parameter of this name is one of the model's.
@@ -83,17 +98,86 @@ impl Manifest {
     }
 }
 
+/// A tensor that a file of an architecture in a dialect has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expected {
+    /// What the file calls it.
+    pub name: String,
+    /// Its shape in the file.
+    pub shape: Vec<usize>,
+    /// What it is to its layer.
+    pub role: Role,
+    /// Its canonical name.
+    pub canonical: String,
+}
+
+/// How a file's tensors fit an architecture in a dialect.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+pub struct Match {
+    /// The dialect.
+    pub dialect: &'static str,
+    /// How many tensors were found.
+    pub matched: usize,
+    /// What the file lacks.
+    pub missing: Vec<String>,
+    /// What has another shape.
+    pub shapes: Vec<String>,
+    /// What holds NaN or infinite numbers.
+    pub not_finite: Vec<String>,
+    /// What the file has beyond.
+    pub unexpected: Vec<String>,
+    /// What the file has beyond, and may have: with the reason.
+    pub ignored: Vec<String>,
+    /// What the file lacks and may lack: filled with the neutral value.
+    pub filled: Vec<String>,
+}
+
+impl Match {
+    /// How many tensors speak against it.
+    pub fn faults(&self) -> usize {
+        self.missing.len() + self.shapes.len() + self.unexpected.len()
+    }
+
+    /// What does not fit, in words; empty if all does.
+    pub fn describe(&self) -> String {
+        let mut found = String::new();
+        for (label, names) in [
+            ("missing", &self.missing),
+            ("of another shape", &self.shapes),
+            ("not finite", &self.not_finite),
+            ("unexpected", &self.unexpected),
+        ] {
+            if !names.is_empty() {
+                let more = if names.len() > 5 { format!(", and {} more", names.len() - 5) } else { String::new() };
+                let separator = if found.is_empty() { "" } else { "; " };
+                let shown = names[..names.len().min(5)].join(", ");
+                let _ = write!(found, "{separator}{} {label}: {shown}{more}", names.len());
+            }
+        }
+        found
+    }
+}
+
 enum Source<'a> {
-    Random { seed: u64 },
-    File(&'a BTreeMap<String, Stored>),
+    Random {
+        seed: u64,
+    },
+    File {
+        tensors: &'a BTreeMap<String, Stored>,
+        names: Names,
+        /// Compare names and shapes only.
+        compare: bool,
+    },
 }
 
 #[derive(Default)]
 struct Record {
     manifest: Manifest,
-    missing: Vec<String>,
-    shapes: Vec<String>,
-    not_finite: Vec<String>,
+    fit: Match,
+    /// Names of the file that were asked for.
+    asked: HashSet<String>,
+    /// Everything that was asked for, where that is all that is wanted.
+    expected: Vec<Expected>,
 }
 
 /// The parameters of one network while it is built.
@@ -109,9 +193,16 @@ impl<'a> Parameters<'a> {
         Self { source: Source::Random { seed }, device: device.clone(), record: RefCell::default() }
     }
 
-    /// Parameters read from a file's tensors.
-    pub fn from_weights(weights: &'a Weights, device: &Device) -> Self {
-        Self { source: Source::File(&weights.tensors), device: device.clone(), record: RefCell::default() }
+    /// Parameters read from a file's tensors, which speak this dialect.
+    pub fn from_weights(weights: &'a Weights, dialect: &'static Dialect, device: &Device) -> Self {
+        let source = Source::File { tensors: &weights.tensors, names: Names::of(dialect, weights), compare: false };
+        Self { source, device: device.clone(), record: RefCell::default() }
+    }
+
+    /// Compares a file's names and shapes with what is asked for; the tensors handed out are empty.
+    pub fn compare(weights: &'a Weights, dialect: &'static Dialect) -> Self {
+        let source = Source::File { tensors: &weights.tensors, names: Names::of(dialect, weights), compare: true };
+        Self { source, device: Device::flex(), record: RefCell::default() }
     }
 
     /// The top of the names.
@@ -119,98 +210,100 @@ impl<'a> Parameters<'a> {
         Scope { parameters: self, prefix: String::new() }
     }
 
-    /// Whether the file has this tensor. A random source has every tensor.
-    pub fn has(&self, name: &str) -> bool {
-        match self.source {
-            Source::Random { .. } => true,
-            Source::File(tensors) => tensors.contains_key(name),
-        }
+    /// What a file in the dialect has, after everything was asked for.
+    pub fn into_expected(self) -> Vec<Expected> {
+        self.record.into_inner().expected
     }
 
-    /// The length of an axis of a tensor of the file.
-    pub fn axis(&self, name: &str, axis: usize) -> Option<usize> {
-        match self.source {
-            Source::Random { .. } => None,
-            Source::File(tensors) => tensors.get(name)?.shape.get(axis).copied(),
-        }
-    }
-
-    /// Ends the building: the names asked for, or everything that did not fit, at once.
-    ///
-    /// `allowed` are name prefixes that a file may have beyond what was asked for.
-    pub fn finish(self, architecture: &str, allowed: &[&str]) -> Result<Manifest> {
-        let record = self.record.into_inner();
-        let Source::File(tensors) = self.source else { return Ok(record.manifest) };
-        let unexpected: Vec<String> = tensors
-            .keys()
-            .filter(|name| !record.manifest.contains(name))
-            .filter(|name| !name.ends_with("num_batches_tracked"))
-            .filter(|name| !allowed.iter().any(|prefix| name.starts_with(prefix)))
-            .cloned()
-            .collect();
-        let mut found = String::new();
-        for (label, names) in [
-            ("missing", &record.missing),
-            ("of another shape", &record.shapes),
-            ("not finite", &record.not_finite),
-            ("unexpected", &unexpected),
-        ] {
-            if !names.is_empty() {
-                let more = if names.len() > 5 { format!(", and {} more", names.len() - 5) } else { String::new() };
-                let separator = if found.is_empty() { "" } else { "; " };
-                let shown = names[..names.len().min(5)].join(", ");
-                let _ = write!(found, "{separator}{} {label}: {shown}{more}", names.len());
+    /// Ends the building: the canonical names asked for, and how the file fits them.
+    pub fn finish(self) -> (Manifest, Match) {
+        let Record { manifest, mut fit, asked, .. } = self.record.into_inner();
+        if let Source::File { tensors, names, .. } = self.source {
+            let dialect = names.dialect();
+            fit.dialect = dialect.name;
+            for name in tensors.keys().filter(|name| !asked.contains(*name)) {
+                match dialect.ignored.iter().find(|(prefix, _)| name.starts_with(prefix)) {
+                    Some((_, reason)) => fit.ignored.push(format!("`{name}`: {reason}")),
+                    // PyTorch's counters of batches decide nothing.
+                    None if name.ends_with("num_batches_tracked") => {}
+                    None => fit.unexpected.push(format!("`{name}`")),
+                }
             }
         }
-        if found.is_empty() {
-            return Ok(record.manifest);
+        (manifest, fit)
+    }
+
+    /// The name in the file.
+    fn file_name(&self, layer: &str, role: Role) -> String {
+        match &self.source {
+            Source::Random { .. } => format!("{layer}.{}", Leaves::Torch.name(role)),
+            Source::File { names, .. } => names.file_name(layer, role),
         }
-        let mut problem = Problem::new(format_args!("the weights do not fit the architecture {architecture}"))
-            .expected(format_args!("{} tensors by torchvision's names", record.manifest.0.len()))
-            .found(found);
-        if let Some(hint) = dialect_hint(tensors) {
-            problem = problem.hint(hint);
-        } else if !record.not_finite.is_empty() {
-            problem = problem.hint("the file holds NaN or infinite numbers: fetch it again, or use another base");
-        }
-        Err(Error::Weights(problem))
     }
 
     /// A parameter's values in memory layout.
-    fn values(&self, name: &str, shape: &[usize], layout: Layout, init: Init) -> Vec<f32> {
+    fn values(&self, layer: &str, role: Role, shape: &[usize], init: Init) -> Vec<f32> {
         let count = shape.iter().product();
+        let canonical = format!("{layer}.{}", Leaves::Torch.name(role));
+        let entry = Entry { id: identity(&canonical), name: canonical, layout: Leaves::Torch.layout(role) };
         let mut record = self.record.borrow_mut();
-        record.manifest.0.push(Entry { name: name.to_owned(), id: identity(name), layout });
-        match self.source {
-            Source::Random { seed } => match init {
-                Init::Constant(value) => vec![value; count],
-                Init::Normal(deviation) => {
-                    let mut stream = rng(seed, &format!("init/{name}"), 0);
-                    (0..count)
-                        .map(|_| {
-                            let draw: f32 = StandardNormal.sample(&mut stream);
-                            draw * deviation
-                        })
-                        .collect()
-                }
-            },
-            Source::File(tensors) => {
-                let expected = file_shape(layout, shape);
-                let Some(stored) = tensors.get(name) else {
-                    record.missing.push(format!("`{name}` {expected:?}"));
-                    return vec![0.0; count];
+        let name = &entry.name.clone();
+        record.manifest.0.push(entry);
+        let (tensors, names, compare) = match &self.source {
+            Source::File { tensors, names, compare } => (tensors, names, *compare),
+            Source::Random { seed } => {
+                return match init {
+                    Init::Constant(value) => vec![value; count],
+                    Init::Normal(deviation) => {
+                        let mut stream = rng(*seed, &format!("init/{name}"), 0);
+                        (0..count)
+                            .map(|_| {
+                                let draw: f32 = StandardNormal.sample(&mut stream);
+                                draw * deviation
+                            })
+                            .collect()
+                    }
                 };
-                if stored.shape != expected {
-                    record.shapes.push(format!("`{name}` expected {expected:?}, found {:?}", stored.shape));
-                    return vec![0.0; count];
-                }
-                if !stored.values.iter().all(|value| value.is_finite()) {
-                    record.not_finite.push(format!("`{name}`"));
-                }
-                from_file(layout, &stored.shape, &stored.values)
             }
+        };
+        let nothing = || if compare { Vec::new() } else { vec![0.0; count] };
+        let file_name = names.file_name(layer, role);
+        let leaves = names.dialect().leaves;
+        let layout = leaves.layout(role);
+        let expected = file_shape(layout, shape);
+        if compare {
+            let canonical = name.clone();
+            record.expected.push(Expected { name: file_name.clone(), shape: expected.clone(), role, canonical });
         }
+        let Some(stored) = tensors.get(&file_name) else {
+            // Keras leaves out a factor of ones (scale=False) and a summand of zeros (center=False).
+            if leaves == Leaves::Keras && matches!(role, Role::Gamma | Role::Beta) {
+                record.fit.filled.push(format!("`{file_name}`"));
+                return if compare { Vec::new() } else { vec![if role == Role::Gamma { 1.0 } else { 0.0 }; count] };
+            }
+            record.fit.missing.push(format!("`{file_name}` {expected:?}"));
+            return nothing();
+        };
+        record.asked.insert(file_name.clone());
+        // A linear layer may be kept as a convolution of one pixel.
+        let same = stored.shape == expected || (role == Role::Linear && without_ones(&stored.shape) == without_ones(&expected));
+        if !same {
+            record.fit.shapes.push(format!("`{file_name}` expected {expected:?}, found {:?}", stored.shape));
+            return nothing();
+        }
+        record.fit.matched += 1;
+        if compare {
+            return Vec::new();
+        }
+        if !stored.values.iter().all(|value| value.is_finite()) {
+            record.fit.not_finite.push(format!("`{file_name}`"));
+        }
+        from_file(layout, &expected, &stored.values)
     }
+}
+
+fn without_ones(shape: &[usize]) -> Vec<usize> {
+    shape.iter().copied().filter(|length| *length != 1).collect()
 }
 
 /// A place in the names of a checkpoint.
@@ -226,44 +319,91 @@ impl<'a> Scope<'a> {
         Scope { parameters: self.parameters, prefix: self.name(name) }
     }
 
+    /// The names to this place, with dots between.
+    pub fn path(&self) -> &str {
+        &self.prefix
+    }
+
     fn name(&self, name: impl Display) -> String {
         if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
     }
 
-    /// A convolution's weight, `[rows, columns, C_in, C_out]`; without a file He-normal by fan-out
+    /// A convolution's weight, `[rows, columns, C_in / groups, C_out]`; without a file He-normal by fan-out
     /// (He et al. 2015, equation 14).
-    pub fn convolution(&self, name: &str, shape: [usize; 4]) -> Param<Tensor<4>> {
-        let fan_out = shape[0] * shape[1] * shape[3];
-        let groups_aware = if shape[2] == 1 { shape[0] * shape[1] } else { fan_out };
-        self.parameter(name, shape, Layout::Convolution, Init::Normal((2.0 / groups_aware as f32).sqrt()))
+    pub fn convolution(&self, shape: [usize; 4], depthwise: bool) -> Param<Tensor<4>> {
+        let taps = shape[0] * shape[1];
+        let fan_out = if shape[2] == 1 { taps } else { taps * shape[3] };
+        let role = if depthwise { Role::Depthwise } else { Role::Convolution };
+        self.parameter(role, shape, Init::Normal((2.0 / fan_out as f32).sqrt()))
     }
 
     /// A linear layer's weight, `[in, out]`.
-    pub fn linear(&self, name: &str, shape: [usize; 2], init: Init) -> Param<Tensor<2>> {
-        self.parameter(name, shape, Layout::Linear, init)
+    pub fn linear(&self, shape: [usize; 2], init: Init) -> Param<Tensor<2>> {
+        self.parameter(Role::Linear, shape, init)
     }
 
     /// A vector that is trained.
-    pub fn vector(&self, name: &str, length: usize, init: Init) -> Param<Tensor<1>> {
-        self.parameter(name, [length], Layout::AsIs, init)
+    pub fn vector(&self, role: Role, length: usize, init: Init) -> Param<Tensor<1>> {
+        self.parameter(role, [length], init)
     }
 
-    /// A vector that is no target of training, such as a running mean.
-    pub fn buffer(&self, name: &str, length: usize, init: Init) -> (ParamId, RunningState<Tensor<1>>) {
-        let name = self.name(name);
-        let values = self.parameters.values(&name, &[length], Layout::AsIs, init);
+    /// A vector that is no target of training, such as a running mean; less `minus`.
+    pub fn buffer(
+        &self,
+        role: Role,
+        length: usize,
+        init: Init,
+        minus: Option<&[f32]>,
+    ) -> (ParamId, RunningState<Tensor<1>>) {
+        let mut values = self.parameters.values(&self.prefix, role, &[length], init);
+        for (value, less) in values.iter_mut().zip(minus.unwrap_or_default()) {
+            *value -= less;
+        }
+        let length = values.len();
         let tensor = Tensor::from_data(TensorData::new(values, [length]), &self.parameters.device);
-        (identity(&name), RunningState::with_id(identity(&name), tensor))
+        let id = identity(&self.name(Leaves::Torch.name(role)));
+        (id, RunningState::with_id(id, tensor))
     }
 
-    fn parameter<const D: usize>(&self, name: &str, shape: [usize; D], layout: Layout, init: Init) -> Param<Tensor<D>> {
-        let name = self.name(name);
-        let values = self.parameters.values(&name, &shape, layout, init);
+    /// A vector that the file may have and the network has no place for: `None` where the file has it not.
+    pub fn optional(&self, role: Role, length: usize) -> Option<Vec<f32>> {
+        let Source::File { tensors, names, .. } = &self.parameters.source else { return None };
+        let name = names.file_name(&self.prefix, role);
+        let stored = tensors.get(&name).filter(|stored| stored.shape == [length])?;
+        let mut record = self.parameters.record.borrow_mut();
+        record.asked.insert(name);
+        record.fit.matched += 1;
+        Some(stored.values.clone())
+    }
+
+    /// How many outputs the file's linear layer or convolution of this name has; `None` without it.
+    pub fn outputs(&self) -> Option<usize> {
+        let Source::File { tensors, names, .. } = &self.parameters.source else { return None };
+        let stored = tensors.get(&names.file_name(&self.prefix, Role::Linear))?;
+        match names.dialect().leaves {
+            Leaves::Torch => stored.shape.first().copied(),
+            Leaves::Keras => stored.shape.last().copied(),
+        }
+    }
+
+    /// Whether the file has a convolution of this name. Without a file every layer is there.
+    pub fn is_there(&self) -> bool {
+        match &self.parameters.source {
+            Source::Random { .. } => true,
+            Source::File { tensors, .. } => {
+                tensors.contains_key(&self.parameters.file_name(&self.prefix, Role::Convolution))
+            }
+        }
+    }
+
+    fn parameter<const D: usize>(&self, role: Role, shape: [usize; D], init: Init) -> Param<Tensor<D>> {
+        let values = self.parameters.values(&self.prefix, role, &shape, init);
         let device = &self.parameters.device;
+        let shape = if values.is_empty() { [0; D] } else { shape };
         let tensor = Tensor::from_data(TensorData::new(values, shape), device);
         // A parameter of a plain device cannot carry a gradient.
         let tensor = if device.is_autodiff() { tensor.require_grad() } else { tensor };
-        Param::initialized(identity(&name), tensor)
+        Param::initialized(identity(&self.name(Leaves::Torch.name(role))), tensor)
     }
 }
 
@@ -278,12 +418,13 @@ fn file_shape(layout: Layout, shape: &[usize]) -> Vec<usize> {
         Layout::AsIs => shape.to_vec(),
         Layout::Convolution => vec![shape[3], shape[2], shape[0], shape[1]],
         Layout::Linear => vec![shape[1], shape[0]],
+        Layout::Depthwise => vec![shape[0], shape[1], shape[3], shape[2]],
     }
 }
 
 fn from_file(layout: Layout, shape: &[usize], values: &[f32]) -> Vec<f32> {
     match layout {
-        Layout::AsIs => values.to_vec(),
+        Layout::AsIs | Layout::Depthwise => values.to_vec(),
         // [O, I x taps] transposed twice over: taps and I change places inside the rows.
         Layout::Convolution => {
             let (out, inner, taps) = (shape[0], shape[1], shape[2] * shape[3]);
@@ -301,7 +442,7 @@ fn from_file(layout: Layout, shape: &[usize], values: &[f32]) -> Vec<f32> {
 
 fn to_file(layout: Layout, shape: &[usize], values: &[f32]) -> (Vec<usize>, Vec<f32>) {
     let values = match layout {
-        Layout::AsIs => values.to_vec(),
+        Layout::AsIs | Layout::Depthwise => values.to_vec(),
         Layout::Convolution => {
             let (taps, inner, out) = (shape[0] * shape[1], shape[2], shape[3]);
             let mut result = Vec::with_capacity(values.len());
@@ -321,32 +462,11 @@ fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|c| (0..rows).map(move |r| values[r * columns + c])).collect()
 }
 
-/// Names by which other makers' checkpoints are known.
-fn dialect_hint(tensors: &BTreeMap<String, Stored>) -> Option<String> {
-    let sign = |name: &str| -> Option<&'static str> {
-        let has = |part: &str| name.contains(part);
-        if name.starts_with("module.") {
-            Some("PyTorch's DataParallel (strip the prefix `module.`)")
-        } else if name.starts_with("conv_stem.") || has(".conv_dw.") || name.starts_with("blocks.") {
-            Some("timm")
-        } else if has("kernel:0") || has("/kernel") || has("depthwise_kernel") {
-            Some("Keras")
-        } else if has("convolution.weight") || has("normalization.weight") {
-            Some("Hugging Face transformers")
-        } else {
-            None
-        }
-    };
-    tensors.keys().find_map(|name| sign(name).map(|dialect| (name, dialect))).map(|(name, dialect)| {
-        format!(
-            "these look like the names of {dialect} (found `{name}`), which another architecture or a converted file would fit"
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backbone::card::PaddingDialect;
+    use crate::backbone::dialect::{Input, Layers};
 
     #[test]
     fn layouts_go_there_and_back() {
@@ -359,6 +479,17 @@ mod tests {
         assert_eq!(to_file(Layout::Linear, &[20, 6], &linear), (vec![6, 20], values));
     }
 
+    const TEST: Dialect = Dialect {
+        name: "test",
+        layers: Layers::Canonical,
+        leaves: Leaves::Torch,
+        ignored: &[("extra", "of no use")],
+        padding: PaddingDialect::Symmetric,
+        epsilon: 1e-5,
+        input: Input::imagenet(224, 256),
+    };
+    static TEST_DIALECT: Dialect = TEST;
+
     #[test]
     fn everything_that_does_not_fit_is_said_at_once() {
         let stored = |shape: Vec<usize>, value: f32| {
@@ -369,18 +500,20 @@ mod tests {
         weights.tensors.insert("a.weight".into(), stored(vec![3], 1.0));
         weights.tensors.insert("b.weight".into(), stored(vec![2], f32::NAN));
         weights.tensors.insert("blocks.0".into(), stored(vec![1], 1.0));
-        let parameters = Parameters::from_weights(&weights, &Device::flex());
+        weights.tensors.insert("extra.x".into(), stored(vec![1], 1.0));
+        let parameters = Parameters::from_weights(&weights, &TEST_DIALECT, &Device::flex());
         let root = parameters.root();
-        root.at("a").vector("weight", 2, Init::Constant(0.0));
-        root.at("b").vector("weight", 2, Init::Constant(0.0));
-        root.at("c").vector("weight", 2, Init::Constant(0.0));
-        let text = parameters.finish("test", &[]).unwrap_err().to_string();
+        for layer in ["a", "b", "c"] {
+            root.at(layer).vector(Role::Gamma, 2, Init::Constant(0.0));
+        }
+        let (_, fit) = parameters.finish();
+        assert_eq!((fit.matched, fit.ignored.len()), (1, 1));
+        let text = fit.describe();
         for part in [
             "1 missing: `c.weight` [2]",
             "`a.weight` expected [2], found [3]",
             "1 not finite: `b.weight`",
-            "1 unexpected: blocks.0",
-            "names of timm",
+            "1 unexpected: `blocks.0`",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }

@@ -8,33 +8,68 @@ use burn::prelude::*;
 /// What flows between two stages.
 #[derive(Debug, Clone)]
 pub enum Activation {
-    /// A feature map, `[N, H, W, C]`.
-    Map(Tensor<4>),
+    /// Feature maps, each `[N, H, W, C]`: one, or two where a stage also takes the output of the one before the last.
+    Maps(Vec<Tensor<4>>),
     /// A vector for each example, `[N, D]`.
     Vector(Tensor<2>),
 }
 
+impl From<Tensor<4>> for Activation {
+    fn from(map: Tensor<4>) -> Self {
+        Activation::Maps(vec![map])
+    }
+}
+
 impl Activation {
-    /// The feature map.
-    ///
-    /// # Panics
-    /// If this is a vector: stages were called out of order.
-    pub fn map(self) -> Tensor<4> {
+    /// The feature maps; a vector is a map of one pixel, `[N, 1, 1, D]`.
+    pub fn maps(self) -> Vec<Tensor<4>> {
         match self {
-            Activation::Map(map) => map,
-            Activation::Vector(_) => panic!("this stage takes a feature map, and was given a vector"),
+            Activation::Maps(maps) => maps,
+            Activation::Vector(vector) => {
+                let [n, d] = vector.dims();
+                vec![vector.reshape([n, 1, 1, d])]
+            }
         }
     }
 
-    /// The vectors; a feature map is flattened, `[N, H W C]`.
+    /// The vectors; feature maps are flattened and joined, `[N, sum of H W C]`.
     pub fn vector(self) -> Tensor<2> {
         match self {
             Activation::Vector(vector) => vector,
-            Activation::Map(map) => {
-                let [n, h, w, c] = map.dims();
-                map.reshape([n, h * w * c])
+            Activation::Maps(maps) => {
+                let mut flat = maps.into_iter().map(|map| {
+                    let [n, h, w, c] = map.dims();
+                    map.reshape([n, h * w * c])
+                });
+                match (flat.next(), flat.next()) {
+                    (Some(first), None) => first,
+                    (first, second) => Tensor::cat(first.into_iter().chain(second).chain(flat).collect(), 1),
+                }
             }
         }
+    }
+
+    /// The activation that [`Activation::vector`] made these rows from: `outputs` are the shapes for one picture, as
+    /// [`StageCost::outputs`].
+    ///
+    /// # Panics
+    /// If the rows are not as long as the shapes together.
+    pub fn from_rows(rows: Tensor<2>, outputs: &[Vec<usize>]) -> Self {
+        let [n, columns] = rows.dims();
+        assert_eq!(columns, outputs.iter().map(|shape| shape.iter().product::<usize>()).sum::<usize>());
+        if let [shape] = outputs
+            && shape.len() == 1
+        {
+            return Activation::Vector(rows);
+        }
+        let mut begin = 0;
+        let mut maps = Vec::with_capacity(outputs.len());
+        for shape in outputs {
+            let (h, w, c) = (shape[0], shape[1], shape[2]);
+            maps.push(rows.clone().narrow(1, begin, h * w * c).reshape([n, h, w, c]));
+            begin += h * w * c;
+        }
+        Activation::Maps(maps)
     }
 }
 
@@ -44,8 +79,8 @@ pub enum Mode<'a> {
     /// Batch norm uses its stored statistics and leaves them alone, dropout is off, parameters get no gradient
     /// (the input still does, for a trained stage before a frozen one).
     Frozen,
-    /// Batch norm uses the batch's statistics and notes them here; parameters get gradients.
-    Train(&'a Statistics),
+    /// Batch norm uses the batch's statistics and notes them here, paths are dropped; parameters get gradients.
+    Train(&'a Pass),
 }
 
 /// The mean and variance of one batch in one batch norm.
@@ -63,19 +98,45 @@ pub struct BatchStatistics {
     pub count: usize,
 }
 
-/// What the batch norms of one forward pass saw, in the order in which they ran.
-#[derive(Debug, Default)]
-pub struct Statistics(Mutex<Vec<BatchStatistics>>);
+/// What decides which paths a training pass drops (Larsson et al. 2017; scheduled as by Zoph et al. 2018).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Drops {
+    /// Seed of the draws.
+    pub seed: u64,
+    /// The training step.
+    pub step: u64,
+    /// Position of the first picture of this pass among those of the step, so that shards draw as the whole would.
+    pub first: usize,
+    /// Share of the training that is done, 0 to 1: rates grow with it.
+    pub progress: f64,
+}
 
-impl Statistics {
-    /// Notes one batch norm's statistics.
-    pub fn note(&self, statistics: BatchStatistics) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(statistics);
+/// One training pass: what its batch norms saw, in the order in which they ran, and which paths it drops.
+#[derive(Debug, Default)]
+pub struct Pass {
+    statistics: Mutex<Vec<BatchStatistics>>,
+    drops: Option<Drops>,
+}
+
+impl Pass {
+    /// A pass that drops paths where the network has any to drop. The default drops none.
+    pub fn dropping(drops: Drops) -> Self {
+        Self { drops: Some(drops), ..Self::default() }
     }
 
-    /// Everything that was noted.
-    pub fn into_inner(self) -> Vec<BatchStatistics> {
-        self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// What decides the drops, if there are any.
+    pub fn drops(&self) -> Option<&Drops> {
+        self.drops.as_ref()
+    }
+
+    /// Notes one batch norm's statistics.
+    pub fn note(&self, statistics: BatchStatistics) {
+        self.statistics.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(statistics);
+    }
+
+    /// The statistics that were noted.
+    pub fn into_statistics(self) -> Vec<BatchStatistics> {
+        self.statistics.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -84,10 +145,17 @@ impl Statistics {
 pub struct StageCost {
     /// The stage's name.
     pub name: String,
-    /// Shape of its output for one picture: `[H, W, C]` or `[D]`.
-    pub output: Vec<usize>,
+    /// Shapes of its outputs for one picture: each `[H, W, C]`, or one `[D]`.
+    pub outputs: Vec<Vec<usize>>,
     /// Numbers that training would change.
     pub parameters: usize,
     /// Multiply-adds of a forward pass.
     pub multiply_adds: u64,
+}
+
+impl StageCost {
+    /// How many numbers the stage gives for one picture.
+    pub fn columns(&self) -> usize {
+        self.outputs.iter().map(|shape| shape.iter().product::<usize>()).sum()
+    }
 }

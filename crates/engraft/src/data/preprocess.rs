@@ -17,11 +17,12 @@ const IN_BETWEEN: usize = 1 << 25;
 /// How a picture becomes a network's input.
 ///
 /// ```
-/// use engraft::data::preprocess::{Interpolation, Preprocessing, Resize};
+/// use engraft::data::preprocess::{ChannelOrder, Interpolation, Preprocessing, Resize};
 /// let imagenet = Preprocessing {
 ///     height: 224,
 ///     width: 224,
 ///     channels: 3,
+///     channel_order: ChannelOrder::Rgb,
 ///     resize: Resize::ShortestSide(256),
 ///     interpolation: Interpolation::Bilinear,
 ///     mean: vec![0.485, 0.456, 0.406],
@@ -36,8 +37,11 @@ pub struct Preprocessing {
     pub height: usize,
     /// Columns of the input.
     pub width: usize,
-    /// 1 (grey) or 3 (red, green, blue).
+    /// 1 (grey) or 3 (colours).
     pub channels: usize,
+    /// Which colour comes first; mean and std are in the same order.
+    #[serde(default, skip_serializing_if = "ChannelOrder::is_rgb")]
+    pub channel_order: ChannelOrder,
     /// How the picture is fitted.
     pub resize: Resize,
     /// How pixels in between are computed.
@@ -69,6 +73,23 @@ pub enum Interpolation {
     Bicubic,
     /// The nearest pixel.
     Nearest,
+}
+
+/// Which colour comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelOrder {
+    /// Red, green, blue.
+    #[default]
+    Rgb,
+    /// Blue, green, red, as OpenCV reads and Caffe's networks want them.
+    Bgr,
+}
+
+impl ChannelOrder {
+    fn is_rgb(&self) -> bool {
+        *self == ChannelOrder::Rgb
+    }
 }
 
 /// A picture in a network's size, not yet scaled: bytes of shape `[height, width, channels]`.
@@ -209,7 +230,7 @@ impl Preprocessing {
         }
     }
 
-    /// Scales prepared bytes `[height, width, channels]` to a network's input in the same order:
+    /// Scales prepared bytes `[height, width, channels]`, red first, to a network's input in its own channel order:
     /// `(byte / 255 - mean) / std`, computed in double precision and rounded once.
     pub fn normalise(&self, prepared: &[u8]) -> Vec<f32> {
         let tables: Vec<[f32; 256]> = self.mean.iter().zip(&self.std).map(|(&mean, &std)| table(mean, std)).collect();
@@ -218,7 +239,11 @@ impl Preprocessing {
             [grey] => out.extend(prepared.iter().map(|&byte| grey[usize::from(byte)])),
             tables => {
                 for pixel in prepared.chunks(tables.len().max(1)) {
-                    out.extend(pixel.iter().zip(tables).map(|(&byte, table)| table[usize::from(byte)]));
+                    let scaled = |(&byte, table): (&u8, &[f32; 256])| table[usize::from(byte)];
+                    match self.channel_order {
+                        ChannelOrder::Rgb => out.extend(pixel.iter().zip(tables).map(scaled)),
+                        ChannelOrder::Bgr => out.extend(pixel.iter().rev().zip(tables).map(scaled)),
+                    }
                 }
             }
         }

@@ -8,6 +8,7 @@ fn imagenet() -> Preprocessing {
         height: 224,
         width: 224,
         channels: 3,
+        channel_order: ChannelOrder::Rgb,
         resize: Resize::ShortestSide(256),
         interpolation: Interpolation::Bilinear,
         mean: vec![0.485, 0.456, 0.406],
@@ -17,7 +18,7 @@ fn imagenet() -> Preprocessing {
 
 fn grey(height: usize, width: usize, resize: Resize) -> Preprocessing {
     let interpolation = Interpolation::Bilinear;
-    Preprocessing { height, width, channels: 1, resize, interpolation, mean: vec![0.5], std: vec![0.5] }
+    Preprocessing { height, width, channels: 1, channel_order: ChannelOrder::Rgb, resize, interpolation, mean: vec![0.5], std: vec![0.5] }
 }
 
 #[derive(Deserialize)]
@@ -43,6 +44,7 @@ fn resizing_is_pillows_within_one_grey_level() {
         let preprocessing = Preprocessing {
             height: case.height,
             width: case.width,
+            channel_order: ChannelOrder::Rgb,
             channels: case.channels,
             resize: case.side.map_or(Resize::Stretch, Resize::ShortestSide),
             interpolation: case.interpolation,

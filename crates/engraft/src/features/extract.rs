@@ -3,11 +3,10 @@
 
 use std::path::PathBuf;
 
-use burn::prelude::*;
-use burn::tensor::{Device, TensorData};
+use burn::tensor::Device;
 use rayon::prelude::*;
 
-use crate::backbone::{Activation, Base, Mode, Network};
+use crate::backbone::{Base, Runner};
 use crate::data::image::{Limits, decode};
 use crate::data::preprocess::Preprocessing;
 use crate::error::{Error, Problem, Result, printable};
@@ -16,38 +15,41 @@ use crate::files;
 use crate::progress::Observer;
 
 /// Rows that are written to the cache together: what an interruption can lose.
-const SHARD: usize = 256;
+pub(super) const SHARD: usize = 256;
 
 /// A frozen base, ready to run: batch norms folded, on one device, up to a cut.
 pub struct Extractor {
-    network: Network,
+    runner: Runner,
     preprocessing: Preprocessing,
     limits: Limits,
     device: Device,
-    cut: usize,
     columns: usize,
     space: String,
 }
 
 impl Extractor {
-    /// Prepares `base` to run up to `cut` (see [`Network::stages`]).
+    /// Prepares `base` to run up to `cut` (a position in [`Base::stages`]). An ONNX model has no cut but the end.
     ///
     /// Where the activation at the cut is a map, it is flattened.
-    pub fn new(base: &Base, cut: usize, limits: Limits, device: &Device) -> Self {
-        let costs = base.network.costs(base.input());
+    pub fn new(base: &Base, cut: usize, limits: Limits, device: &Device) -> Result<Self> {
+        let costs = base.costs();
         let columns = match cut.checked_sub(1) {
-            Some(last) => costs[last].output.iter().product(),
+            Some(last) => costs[last].columns(),
             None => base.input().iter().product::<usize>() * base.card.preprocessing.channels,
         };
-        Self {
-            network: base.network.clone().fold(),
+        Ok(Self {
+            runner: base.runner(cut)?,
             preprocessing: base.card.preprocessing.clone(),
             limits,
             device: device.clone(),
-            cut,
             columns,
             space: space_of(base, cut),
-        }
+        })
+    }
+
+    /// Prepares `base` to run to its features.
+    pub fn to_features(base: &Base, device: &Device) -> Result<Self> {
+        Self::new(base, base.stages().len(), Limits::default(), device)
     }
 
     /// Length of a row.
@@ -60,17 +62,17 @@ impl Extractor {
         &self.space
     }
 
-    /// The row of one picture's bytes.
-    pub fn row(&self, bytes: &[u8]) -> Result<Vec<f32>> {
+    /// One picture's bytes as the base's input, `[H, W, C]`.
+    pub fn prepared(&self, bytes: &[u8]) -> Result<Vec<f32>> {
         let pixels = decode(bytes, &self.limits)
             .map_err(|source| Error::Data(Problem::new("the picture cannot be decoded").found(source)))?;
         let p = &self.preprocessing;
-        let values = p.normalise(&p.prepare(&pixels)?.data);
-        let x = Tensor::<4>::from_data(TensorData::new(values, [1, p.height, p.width, p.channels]), &self.device);
-        let row = self.network.forward(Activation::Map(x), 0..self.cut, Mode::Frozen).vector();
-        let row = row.into_data().try_to_vec::<f32>().map_err(|source| {
-            Error::Weights(Problem::new("the base gave no 32-bit features").found(format_args!("{source:?}")))
-        })?;
+        Ok(p.normalise(&p.prepare(&pixels)?.data))
+    }
+
+    /// The row of one picture's bytes.
+    pub fn row(&self, bytes: &[u8]) -> Result<Vec<f32>> {
+        let row = self.runner.row(self.prepared(bytes)?, &self.preprocessing, &self.device)?;
         if row.iter().all(|value| value.is_finite()) {
             Ok(row)
         } else {
@@ -90,16 +92,13 @@ impl Extractor {
 
 /// What the cached rows of a base and a cut are filed under.
 fn space_of(base: &Base, cut: usize) -> String {
-    let weights = engraft_weights::Weights {
-        tensors: base.manifest.export(&base.network, engraft_weights::Precision::F32),
-        ..Default::default()
-    };
     let description = serde_json::json!({
         "format": 1,
         "architecture": base.card.architecture,
         "padding": base.card.padding,
+        "epsilon": base.card.style().epsilon,
         "preprocessing": base.card.preprocessing.fingerprint(),
-        "weights": files::sha256_hex(&engraft_weights::write(&weights)),
+        "weights": base.weights_fingerprint(),
         "cut": cut,
     });
     files::sha256_hex(description.to_string().as_bytes())

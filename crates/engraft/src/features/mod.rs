@@ -4,11 +4,15 @@
 //! checksum.
 
 mod cache;
+mod embed;
+mod export;
 mod extract;
 mod inspections;
 mod matrix;
 
 pub use cache::{Cache, CacheSummary, SpaceSummary};
+pub use embed::{Embedding, embed};
+pub use export::{Format, write_features};
 pub use extract::{Extractor, extract};
 pub use inspections::Inspections;
 pub use matrix::Features;

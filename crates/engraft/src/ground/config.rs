@@ -21,6 +21,9 @@ pub struct Fit {
     /// The card of the base, where it is not beside the weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub card: Option<PathBuf>,
+    /// Of an ONNX model: the value that serves as features.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
     /// How much of the base is retrained. `head` alone for now: a linear probe on frozen features.
     pub depth: Depth,
     /// Folds of the cross-validation.
@@ -37,6 +40,9 @@ pub struct Fit {
     pub control_budget: f64,
     /// Where to compute.
     pub device: Device,
+    /// How pictures become input, for a base without a card.
+    #[serde(skip_serializing_if = "Input::is_empty")]
+    pub input: Input,
 }
 
 impl Default for Fit {
@@ -45,6 +51,7 @@ impl Default for Fit {
             data: PathBuf::new(),
             base: "glyphs".into(),
             card: None,
+            output: None,
             depth: Depth::Head,
             folds: 5,
             seed: 0,
@@ -53,7 +60,40 @@ impl Default for Fit {
             strict: false,
             control_budget: 0.5,
             device: Device::Cpu,
+            input: Input::default(),
         }
+    }
+}
+
+/// How pictures become input, said by hand for a base that has no card. What is not given is what the architecture's
+/// checkpoints usually have.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Input {
+    /// Rows and columns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<usize>,
+    /// The shorter side before the centre is cut out; 0 stretches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shortest_side: Option<usize>,
+    /// `bilinear`, `bicubic` or `nearest`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interpolation: Option<String>,
+    /// `rgb` or `bgr`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel_order: Option<String>,
+    /// Subtracted per channel, where a byte `b` counts as `b / 255`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean: Option<Vec<f64>>,
+    /// Divided by per channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub std: Option<Vec<f64>>,
+}
+
+impl Input {
+    /// Whether nothing is given.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 }
 

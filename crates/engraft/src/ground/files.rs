@@ -59,6 +59,58 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     })
 }
 
+/// A file that appears complete or not at all, written piece by piece: beside its place, synced and renamed by
+/// [`Aside::commit`]. Dropped before that, it is removed.
+#[derive(Debug)]
+pub struct Aside {
+    file: io::BufWriter<File>,
+    aside: PathBuf,
+    target: PathBuf,
+    done: bool,
+}
+
+impl Aside {
+    /// Begins the file; its folder is made where it is missing.
+    pub fn create(target: &Path) -> Result<Self> {
+        let folder = parent(target);
+        let fail = |source: io::Error| Error::write(target, &source);
+        fs::create_dir_all(&folder).map_err(fail)?;
+        let aside = folder.join(aside_name(target, "partial"));
+        let file = io::BufWriter::new(File::create(&aside).map_err(fail)?);
+        Ok(Self { file, aside, target: target.to_owned(), done: false })
+    }
+
+    /// Syncs it and puts it in its place.
+    pub fn commit(mut self) -> Result<()> {
+        let finished = self
+            .file
+            .flush()
+            .and_then(|()| self.file.get_ref().sync_all())
+            .and_then(|()| fs::rename(&self.aside, &self.target))
+            .and_then(|()| sync_folder(&parent(&self.target)));
+        self.done = finished.is_ok();
+        finished.map_err(|source| Error::write(&self.target, &source))
+    }
+}
+
+impl Write for Aside {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if !self.done {
+            let _ = fs::remove_file(&self.aside);
+        }
+    }
+}
+
 /// Removes a file; one that is not there is no error.
 pub fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::backbone::{Base, Card, Network, NetworkWeights};
+use crate::backbone::{Architecture, Base, Card, Network, NetworkWeights};
 use crate::data::augment::Augment;
 use crate::error::Result;
 use crate::evaluate::Evaluation;
@@ -29,6 +29,8 @@ const SHARD: usize = 16;
 /// gives the same numbers on every machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ControlPlan {
+    /// The network: the base's own architecture, or a small one in place of an ONNX model.
+    pub architecture: String,
     /// Rows and columns of the input: the base's own, or smaller where the budget asks for it.
     pub input: [usize; 2],
     /// Passes over each fold's training part.
@@ -44,16 +46,18 @@ pub struct ControlPlan {
 impl ControlPlan {
     /// The largest input, then the most folds, with enough epochs inside `budget` x 10^12 multiply-adds.
     pub fn within(budget: f64, base: &Base, examples: usize, folds: usize, seed: u64) -> Self {
+        let stand_in = Scratch::of(base);
         let own = base.input();
+        let smallest_side = SMALLEST_INPUT.max(stand_in.card.architecture.smallest_input());
         let mut inputs = vec![own];
         while let Some([rows, columns]) = inputs.last().copied()
-            && rows.min(columns) / 2 >= SMALLEST_INPUT
+            && rows.min(columns) / 2 >= smallest_side
         {
             inputs.push([rows / 2, columns / 2]);
         }
         let epoch_cost = |input: [usize; 2], folds_run: usize| {
             let trained = examples as f64 * (folds - 1) as f64 / folds as f64 * folds_run as f64;
-            base.network.multiply_adds(input) as f64 * STEP_COST * trained / 1e12
+            stand_in.network.multiply_adds(input) as f64 * STEP_COST * trained / 1e12
         };
         let smallest = inputs.last().copied().unwrap_or(own);
         let choices = inputs.iter().map(|input| (*input, folds)).chain((1..folds).rev().map(|run| (smallest, run)));
@@ -78,16 +82,38 @@ impl ControlPlan {
             label_smoothing: 0.0,
             seed,
         };
-        Self { input, epochs, folds: run, cost: each * epochs as f64, settings }
+        let architecture = stand_in.card.architecture.name().to_owned();
+        Self { architecture, input, epochs, folds: run, cost: each * epochs as f64, settings }
     }
 
     /// The plan in words.
     pub fn describe(&self, folds: usize) -> String {
-        let Self { input: [rows, columns], epochs, folds: run, cost, .. } = self;
+        let Self { architecture, input: [rows, columns], epochs, folds: run, cost, .. } = self;
         format!(
-            "{epochs} epochs at {rows} x {columns}, {run} of {folds} folds, {cost:.3} x 10^12 multiply-adds, AdamW at {:.0e}",
+            "{architecture}, {epochs} epochs at {rows} x {columns}, {run} of {folds} folds, {cost:.3} x 10^12 multiply-adds, AdamW at {:.0e}",
             self.settings.lr
         )
+    }
+}
+
+/// The network that is trained from scratch: the base's own, or a small one where the base is an ONNX model, which
+/// cannot be trained.
+struct Scratch<'a> {
+    card: Card,
+    network: std::borrow::Cow<'a, Network>,
+}
+
+impl<'a> Scratch<'a> {
+    fn of(base: &'a Base) -> Self {
+        match base.staged() {
+            Ok(built) => Self { card: base.card.clone(), network: std::borrow::Cow::Borrowed(&built.network) },
+            Err(_) => {
+                let mut card = Card::usual(Architecture::SMALL_RESNET, base.card.id.clone());
+                card.preprocessing = base.card.preprocessing.clone();
+                let network = Network::random(&card, 2, 0, &Device::flex()).network;
+                Self { card, network: std::borrow::Cow::Owned(network) }
+            }
+        }
     }
 }
 
@@ -124,7 +150,7 @@ impl Control {
         data: &ControlData<'_>,
         observer: &dyn Observer,
     ) -> Result<Vec<FoldResult>> {
-        let mut card = base.card.clone();
+        let mut card = Scratch::of(base).card;
         let scale = plan.input[0] as f64 / card.preprocessing.height as f64;
         [card.preprocessing.height, card.preprocessing.width] = plan.input;
         if let crate::data::preprocess::Resize::ShortestSide(side) = &mut card.preprocessing.resize {
@@ -254,7 +280,7 @@ fn run_fold(
     let measured = side(true);
     let device = Device::flex().autodiff();
     let settings = Settings { seed: settings.seed.wrapping_add(fold as u64), ..settings.clone() };
-    let NetworkWeights { network, classifier, .. } = Network::random(card, data.classes, settings.seed, &device)?;
+    let NetworkWeights { network, classifier, .. } = Network::random(card, data.classes, settings.seed, &device);
     let head = classifier.expect("a random network has a classifier");
     let task = PictureTask {
         pictures,
@@ -276,17 +302,18 @@ fn run_fold(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backbone::BaseSpec;
 
     #[test]
     fn a_plan_keeps_to_its_budget() {
         let device = Device::flex();
-        let base = crate::backbone::open("glyphs", None, &device).unwrap();
+        let base = crate::backbone::open(&BaseSpec::named("glyphs"), &device).unwrap();
         for _ in 0..3 {
-            assert_eq!(base.network.multiply_adds([32, 32]), 6_564_864);
+            assert_eq!(base.staged().unwrap().network.multiply_adds([32, 32]), 6_564_864);
         }
         for (budget, examples) in [(0.5, 200), (0.02, 200), (2.0, 5000)] {
             let plan = ControlPlan::within(budget, &base, examples, 5, 0);
-            let forward = base.network.multiply_adds(plan.input) as f64;
+            let forward = base.staged().unwrap().network.multiply_adds(plan.input) as f64;
             let trained = (examples * 4 / 5 * plan.folds) as f64 * plan.epochs as f64;
             let cost = forward * STEP_COST * trained / 1e12;
             assert!((plan.cost / cost - 1.0).abs() < 1e-9, "{} against {cost}", plan.cost);

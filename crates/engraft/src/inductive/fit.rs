@@ -5,10 +5,9 @@ use std::time::Instant;
 use burn::tensor::Device;
 use serde::Serialize;
 
-use crate::backbone::{Base, open};
+use crate::backbone::{Base, BaseSpec, open};
 use crate::config::Fit;
 use crate::data::Split;
-use crate::data::image::Limits;
 use crate::data::split::stratified_folds;
 use crate::error::{Error, Problem, Result};
 use crate::evaluate::{Evaluation, LabelError, Paired, Predictions, evaluate, label_errors, paired_difference};
@@ -109,7 +108,7 @@ pub fn fit(
     check(config)?;
     let start = Instant::now();
     let device = Device::flex();
-    let base = open(&config.base, config.card.as_deref(), &device)?;
+    let base = open(&BaseSpec::from(config), &device)?;
     for remark in &base.remarks {
         observer.say(remark);
     }
@@ -122,7 +121,7 @@ pub fn fit(
     let folds_count = fold_count(config.folds, &labels, classes, observer);
     let folds = stratified_folds(&labels, &groups, folds_count, config.seed);
 
-    let extractor = Extractor::new(&base, base.network.stages().len(), Limits::default(), &device);
+    let extractor = Extractor::to_features(&base, &device)?;
     let features = extract(&extractor, &intake.pictures(&train), cache, observer)?;
     let mut seconds = Seconds { audit: audit_seconds, features: start.elapsed().as_secs_f64(), ..Seconds::default() };
 

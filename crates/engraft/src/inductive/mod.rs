@@ -5,11 +5,13 @@
 mod control;
 mod fit;
 mod intake;
+mod own_classes;
 mod predictor;
 mod pretrain;
 
 pub use control::{Control, ControlPlan};
 pub use fit::{Fitted, HeldOut, Seconds, fit};
 pub use intake::Intake;
+pub use own_classes::OwnClasses;
 pub use predictor::{Answer, Predictor};
 pub use pretrain::{Pretrained, pretrain};

@@ -27,8 +27,8 @@ pub struct Answer {
     pub class: usize,
     /// Whether the probability is too low to answer at the stated error rate.
     pub unsure: bool,
-    /// Distance to the training data, 0 to 2.
-    pub distance: f32,
+    /// Distance to the training data, 0 to 2; `None` where a base answers, whose training data is not here.
+    pub distance: Option<f32>,
     /// Whether the distance is larger than nearly all of the training data's own.
     pub unlike: bool,
 }
@@ -59,7 +59,7 @@ impl Predictor {
             class,
             unsure: !self.rule.answers(f64::from(probabilities[class])),
             unlike: self.novelty.is_unlike(distance),
-            distance,
+            distance: Some(distance),
             probabilities,
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use engraft_weights::{Precision, Weights};
 
-use crate::backbone::{Architecture, Base, Card, Network, NetworkWeights};
+use crate::backbone::{Architecture, Base, BaseSpec, Card, Network, NetworkWeights};
 use crate::config::Pretrain;
 use crate::data::Split;
 use crate::data::augment::Augment;
@@ -43,7 +43,7 @@ pub fn pretrain(
     observer: &dyn Observer,
     each: impl FnMut(&EpochRecord),
 ) -> Result<Pretrained> {
-    let architecture = Architecture::ALL.into_iter().find(|a| a.name() == config.arch).ok_or_else(|| {
+    let architecture = Architecture::named(&config.arch).ok_or_else(|| {
         let known: Vec<&str> = Architecture::ALL.iter().map(|a| a.name()).collect();
         Error::Usage(Problem::new("no such architecture").expected(known.join(" or ")).found(&config.arch))
     })?;
@@ -88,7 +88,7 @@ pub fn pretrain(
     };
     let device = Device::flex().autodiff();
     let classes = intake.dataset.classes.len();
-    let NetworkWeights { network, classifier, manifest } = Network::random(&card, classes, config.seed, &device)?;
+    let NetworkWeights { network, classifier, manifest, .. } = Network::random(&card, classes, config.seed, &device);
     let head = classifier.expect("a random network has a classifier");
     let task = PictureTask {
         pictures: &pictures,
@@ -112,10 +112,17 @@ pub fn pretrain(
     card.sha256 = Some(crate::files::sha256_hex(&weights));
 
     // What is measured is what is written: the file is read back, at its precision.
-    let base = Base::from_bytes(&weights, Some(card.clone()), Path::new("the trained base"), &Device::flex())?;
-    let head = base.classifier.expect("the trained base has its classifier");
+    let base = Base::from_bytes(
+        &weights,
+        Some(card.clone()),
+        &BaseSpec::default(),
+        Path::new("the trained base"),
+        &Device::flex(),
+    )?;
+    let built = base.staged()?;
+    let head = built.classifier.clone().expect("the trained base has its classifier");
     let measured = if task.validation.is_empty() { &task.train } else { &task.validation };
-    let probabilities = probabilities(&Classifier { network: base.network, head }, &pictures, measured, observer)?;
+    let probabilities = probabilities(&Classifier { network: built.network.clone(), head }, &pictures, measured, observer)?;
     let how = if task.validation.is_empty() {
         "on the training pictures themselves (nothing was held out): too high"
     } else {

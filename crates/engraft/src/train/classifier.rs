@@ -6,7 +6,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, TensorData};
 use rayon::prelude::*;
 
-use crate::backbone::{Activation, BatchStatistics, Linear, Mode, Network, Statistics, move_statistics};
+use crate::backbone::{BatchStatistics, Mode, Network, OwnClassifier, Pass, move_statistics};
 use crate::data::augment::Augment;
 use crate::error::Result;
 use crate::progress::Observer;
@@ -17,20 +17,19 @@ use crate::train::steps::{Score, ShardLoss, Task};
 /// How fast the running statistics of batch norm follow a step's.
 const STATISTICS_MOMENTUM: f32 = 0.1;
 
-/// A network and its linear head.
+/// A network and its classifier.
 #[derive(Module, Debug)]
 pub struct Classifier {
     /// The stages.
     pub network: Network,
-    /// Features to classes.
-    pub head: Linear,
+    /// Their activations to classes.
+    pub head: OwnClassifier,
 }
 
 impl Classifier {
     /// Pictures `[N, H, W, C]` to logits `[N, classes]`.
     pub fn forward(&self, x: Tensor<4>, mode: Mode<'_>) -> Tensor<2> {
-        let stages = self.network.stages().len();
-        self.head.forward(self.network.forward(Activation::Map(x), 0..stages, mode).vector())
+        self.network.classify(x, &self.head, mode)
     }
 }
 
@@ -63,7 +62,7 @@ impl Task for PictureTask<'_> {
         self.train.len()
     }
 
-    fn loss(&self, model: &Classifier, shard: &[usize], epoch: u64, statistics: &Statistics) -> Result<ShardLoss> {
+    fn loss(&self, model: &Classifier, shard: &[usize], epoch: u64, pass: &Pass) -> Result<ShardLoss> {
         let p = self.pictures.preprocessing();
         let shape = (p.height, p.width, p.channels);
         let mut values = Vec::with_capacity(shard.len() * shape.0 * shape.1 * shape.2);
@@ -76,7 +75,7 @@ impl Task for PictureTask<'_> {
             labels.push(self.labels[picture]);
         }
         let data = TensorData::new(values, [shard.len(), shape.0, shape.1, shape.2]);
-        let logits = model.forward(Tensor::from_data(data, &self.device), Mode::Train(statistics));
+        let logits = model.forward(Tensor::from_data(data, &self.device), Mode::Train(pass));
         let [n, classes] = logits.dims();
         let correct = count_correct(&logits, &labels);
         let log_probabilities = log_softmax(logits, 1);
@@ -129,7 +128,7 @@ pub fn probabilities(
         .map(|&picture| {
             observer.check()?;
             let data = TensorData::new(p.normalise(&pictures.bytes(picture)?), [1, p.height, p.width, p.channels]);
-            let logits = model.head.forward(network.features(Tensor::from_data(data, &device)));
+            let logits = network.classify(Tensor::from_data(data, &device), &model.head, Mode::Frozen);
             Ok(log_softmax(logits, 1).exp().into_data().try_to_vec::<f32>().expect("probabilities are f32"))
         })
         .collect::<Result<Vec<_>>>()?;

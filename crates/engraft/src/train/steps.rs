@@ -15,7 +15,7 @@ use burn::prelude::*;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::backbone::{BatchStatistics, Statistics};
+use crate::backbone::{BatchStatistics, Drops, Pass};
 use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 use crate::rng::permutation;
@@ -102,7 +102,7 @@ pub trait Task: Sync {
         self.len() == 0
     }
     /// The loss of a shard of examples in an epoch, in training mode; batch norms note what they saw.
-    fn loss(&self, model: &Self::Model, shard: &[usize], epoch: u64, statistics: &Statistics) -> Result<ShardLoss>;
+    fn loss(&self, model: &Self::Model, shard: &[usize], epoch: u64, pass: &Pass) -> Result<ShardLoss>;
     /// Moves the running statistics after a step.
     fn settle(&self, model: Self::Model, statistics: &[Vec<BatchStatistics>]) -> Self::Model;
     /// Loss and accuracy on what is held out, if anything is.
@@ -176,9 +176,13 @@ pub fn train<T: Task>(
             let step = epoch * batches + index as u64;
             lr = settings.lr * cosine_with_warmup(step, total, warmup);
             let shards = shards_of(batch, settings.shard_size);
-            let results: Vec<ShardStep> = shards
-                .par_iter()
-                .map(|shard| run_shard(task, &model, shard, batch.len(), epoch))
+            let drops = Drops { seed: settings.seed, step, first: 0, progress: step as f64 / total as f64 };
+            let firsts = shards.iter().scan(0, |next, shard| Some(std::mem::replace(next, *next + shard.len())));
+            let passes: Vec<(&[usize], Pass)> =
+                shards.iter().copied().zip(firsts.map(|first| Pass::dropping(Drops { first, ..drops }))).collect();
+            let results: Vec<ShardStep> = passes
+                .into_par_iter()
+                .map(|(shard, pass)| run_shard(task, &model, shard, pass, batch.len(), epoch))
                 .collect::<Result<_>>()?;
             let mut sum = GradientsAccumulator::new();
             let mut statistics = Vec::with_capacity(results.len());
@@ -218,14 +222,20 @@ struct ShardStep {
 }
 
 /// One shard forwards and backwards, on a fork of the model whose graph is its own.
-fn run_shard<T: Task>(task: &T, model: &T::Model, shard: &[usize], batch: usize, epoch: u64) -> Result<ShardStep> {
+fn run_shard<T: Task>(
+    task: &T,
+    model: &T::Model,
+    shard: &[usize],
+    pass: Pass,
+    batch: usize,
+    epoch: u64,
+) -> Result<ShardStep> {
     let fork = model.valid().train();
-    let statistics = Statistics::default();
-    let ShardLoss { loss, correct } = task.loss(&fork, shard, epoch, &statistics)?;
+    let ShardLoss { loss, correct } = task.loss(&fork, shard, epoch, &pass)?;
     let value = f64::from(loss.clone().into_scalar::<f32>());
     let share = shard.len() as f64 / batch as f64;
     let gradients = GradientsParams::from_grads(loss.mul_scalar(share).backward(), &fork);
-    Ok(ShardStep { gradients, statistics: statistics.into_inner(), loss: value, correct, examples: shard.len() })
+    Ok(ShardStep { gradients, statistics: pass.into_statistics(), loss: value, correct, examples: shard.len() })
 }
 
 /// Cuts a batch into shards; a last one of a single example joins the one before, since batch norm needs two.

@@ -1,0 +1,58 @@
+//! Tiny Darknet (Redmon's reference network for ImageNet in 4 MB, `tiny.cfg`).
+
+use engraft_kernels::{Activation as Pointwise, Padding};
+
+use crate::backbone::card::PaddingDialect;
+use crate::backbone::dialect::{Dialect, Input, Layers, Leaves};
+use crate::backbone::graph::{Builder, StageBuilder, Value, Window};
+
+/// Our own names: `conv1`, `conv1.bn`, ...; what Darknet adds to the standard deviation is 1e-6, which 1e-5 in the
+/// variance comes close to.
+pub const DIALECTS: &[Dialect] = &[Dialect {
+    name: "Engraft",
+    layers: Layers::Canonical,
+    leaves: Leaves::Torch,
+    ignored: &[],
+    padding: PaddingDialect::Symmetric,
+    epsilon: 1e-5,
+    input: Input::zero_to_one(224, 224),
+}];
+
+const SLOPE: f64 = 0.1;
+
+/// The stages: name, channels and window of each convolution, and whether a pool follows.
+const STAGES: [(&str, &[(usize, usize)], bool); 6] = [
+    ("stem", &[(16, 3)], true),
+    ("conv2", &[(32, 3)], true),
+    ("block3", &[(16, 1), (128, 3), (16, 1), (128, 3)], true),
+    ("block4", &[(32, 1), (256, 3), (32, 1), (256, 3)], true),
+    ("block5", &[(64, 1), (512, 3), (64, 1), (512, 3)], false),
+    ("last", &[(128, 1)], false),
+];
+
+fn convolution(s: &mut StageBuilder<'_, '_>, x: Value, name: &str, channels: usize, side: usize) -> Value {
+    let scope = s.root().at(name);
+    let y = s.conv_norm(x, (&scope, &scope.at("bn")), channels, Window::square(side), Pointwise::None);
+    s.leaky_relu(y, SLOPE)
+}
+
+/// `stem`, `conv2`, `block3` to `block5`, `last`, `pool`.
+pub fn describe(b: &mut Builder<'_>) {
+    let mut number = 0;
+    for (name, convolutions, pooled) in STAGES {
+        let mut s = b.stage(name);
+        let mut x = s.input();
+        for &(channels, side) in convolutions {
+            number += 1;
+            x = convolution(&mut s, x, &format!("conv{number}"), channels, side);
+        }
+        if pooled {
+            x = s.max_pool(x, Window::square(2).stride(2).padding(Padding::Ceil([0; 2])));
+        }
+        s.end(x);
+    }
+    b.pool();
+    let scope = b.root().at(format_args!("conv{}", number + 1));
+    // A convolution of one pixel and the mean may change places: there is nothing between them.
+    b.linear_classifier(&scope);
+}

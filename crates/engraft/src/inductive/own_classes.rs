@@ -1,0 +1,69 @@
+//! Answers of a base by its own classifier, in its own classes: before any transfer.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+
+use crate::backbone::{Base, BaseSpec, open};
+use crate::error::{Error, Problem, Result};
+use crate::features::Extractor;
+use crate::head::softmax;
+use crate::inductive::Answer;
+
+/// A base that answers in its own classes.
+pub struct OwnClasses {
+    base: Base,
+    classes: Vec<String>,
+    reader: Extractor,
+    device: Device,
+}
+
+impl OwnClasses {
+    /// Opens a base with a classifier.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] for a base without one, or whose classes are not as many as the card's names.
+    pub fn open(spec: &BaseSpec, device: &Device) -> Result<Self> {
+        let base = open(spec, device)?.fold();
+        let reader = Extractor::to_features(&base, device)?;
+        let p = &base.card.preprocessing;
+        let outputs = base.classify(vec![0.0; p.height * p.width * p.channels], device)?.ok_or_else(|| {
+            let problem = Problem::new("the base has no classifier of its own").at(&spec.base);
+            Error::Weights(problem.hint("`engraft fit` makes one from labelled pictures"))
+        })?;
+        let mut classes = base.card.class_names();
+        if classes.is_empty() {
+            classes = (0..outputs.len()).map(|class| format!("class {class}")).collect();
+        }
+        if classes.len() != outputs.len() {
+            return Err(Error::Weights(
+                Problem::new("the card names other classes than the classifier has")
+                    .expected(format_args!("{} names", outputs.len()))
+                    .found(format_args!("{} names", classes.len()))
+                    .at(&spec.base),
+            ));
+        }
+        Ok(Self { base, classes, reader, device: device.clone() })
+    }
+
+    /// What the user should know about how the base was found.
+    pub fn remarks(&self) -> &[String] {
+        &self.base.remarks
+    }
+
+    /// Names of the classes, in the order of the probabilities.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// The answer to the picture in `path`.
+    pub fn answer(&self, path: &Path) -> Result<Answer> {
+        let values = self.reader.prepared(&self.reader.read(path)?)?;
+        let logits = self.base.classify(values, &self.device)?.unwrap_or_default();
+        let logits: Vec<f64> = logits.into_iter().map(f64::from).collect();
+        let probabilities: Vec<f32> = softmax(&logits, 1.0).into_iter().map(|p| p as f32).collect();
+        let class =
+            probabilities.iter().enumerate().fold(0, |best, (i, p)| if *p > probabilities[best] { i } else { best });
+        Ok(Answer { class, unsure: false, unlike: false, distance: None, probabilities })
+    }
+}

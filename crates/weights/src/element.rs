@@ -1,0 +1,84 @@
+//! Types of stored numbers, and their bytes to f32.
+
+use half::{bf16, f16};
+
+use crate::Precision;
+
+/// The type of one stored number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Element {
+    F16,
+    Bf16,
+    F32,
+    F64,
+    I8,
+    I16,
+    I32,
+    I64,
+    U8,
+    U16,
+    U32,
+    U64,
+    Bool,
+}
+
+/// Which byte of a number comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    Little,
+    Big,
+}
+
+impl Element {
+    /// Bytes of one number.
+    pub(crate) fn size(self) -> usize {
+        match self {
+            Self::I8 | Self::U8 | Self::Bool => 1,
+            Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F64 | Self::I64 | Self::U64 => 8,
+        }
+    }
+
+    pub(crate) fn precision(self) -> Precision {
+        match self {
+            Self::F16 => Precision::F16,
+            Self::Bf16 => Precision::Bf16,
+            Self::F32 => Precision::F32,
+            Self::F64 => Precision::F64,
+            _ => Precision::Integer,
+        }
+    }
+
+    /// All whole numbers of `bytes`.
+    pub(crate) fn decode(self, bytes: &[u8], order: Order) -> Vec<f32> {
+        match self {
+            Self::F32 => each(bytes, order, f32::from_le_bytes),
+            Self::F16 => each(bytes, order, |b| f16::from_le_bytes(b).to_f32()),
+            Self::Bf16 => each(bytes, order, |b| bf16::from_le_bytes(b).to_f32()),
+            Self::F64 => each(bytes, order, |b| f64::from_le_bytes(b) as f32),
+            Self::I8 => each(bytes, order, |b: [u8; 1]| f32::from(b[0] as i8)),
+            Self::I16 => each(bytes, order, |b| f32::from(i16::from_le_bytes(b))),
+            Self::I32 => each(bytes, order, |b| i32::from_le_bytes(b) as f32),
+            Self::I64 => each(bytes, order, |b| i64::from_le_bytes(b) as f32),
+            Self::U8 | Self::Bool => each(bytes, order, |b: [u8; 1]| f32::from(b[0])),
+            Self::U16 => each(bytes, order, |b| f32::from(u16::from_le_bytes(b))),
+            Self::U32 => each(bytes, order, |b| u32::from_le_bytes(b) as f32),
+            Self::U64 => each(bytes, order, |b| u64::from_le_bytes(b) as f32),
+        }
+    }
+}
+
+fn each<const N: usize>(bytes: &[u8], order: Order, number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    let chunks = bytes.as_chunks::<N>().0.iter();
+    match order {
+        Order::Little => chunks.map(|chunk| number(*chunk)).collect(),
+        Order::Big => chunks
+            .map(|chunk| {
+                let mut chunk = *chunk;
+                chunk.reverse();
+                number(chunk)
+            })
+            .collect(),
+    }
+}
