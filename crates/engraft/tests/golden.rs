@@ -205,7 +205,9 @@ fn frozen_leaves_no_trace() {
     let model = Classifier { network, head: classifier.unwrap() };
     let before = manifest.export(&model, Precision::F32);
     let x = input(&device).require_grad();
-    let loss = model.forward(x.clone(), Mode::Frozen).mean();
+    let stages = model.network.stages().len();
+    let features = model.network.forward(x.clone().into(), 0..stages, Mode::Frozen);
+    let loss = model.head.forward(features, Mode::Train(&Pass::default())).mean();
     let mut gradients = loss.backward();
     assert!(x.grad_remove(&mut gradients).is_some(), "the input of a frozen stage still gets its gradient");
     let model = SgdConfig::new().init().step(1.0, model.clone(), GradientsParams::from_grads(gradients, &model));

@@ -6,8 +6,8 @@ use crate::backbone::card::PaddingDialect;
 use crate::backbone::dialect::{Dialect, Input, Layers, Leaves};
 use crate::backbone::graph::{Builder, StageBuilder, Value, Window};
 
-/// Our own names: `conv1`, `conv1.bn`, ...; what Darknet adds to the standard deviation is 1e-6, which 1e-5 in the
-/// variance comes close to.
+/// Our own names: `conv1`, `conv1.bn`, ...; the epsilon is that of PyTorch's renderings. Darknet itself adds 1e-6 to the
+/// standard deviation: a card of its own weights says 1e-12.
 pub const DIALECTS: &[Dialect] = &[Dialect {
     name: "Engraft",
     layers: Layers::Canonical,

@@ -1,0 +1,148 @@
+//! Real weights against their reference programs, on real photos: skipped where there is no folder of test data.
+
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+
+use std::path::{Path, PathBuf};
+
+use engraft::backbone::{Base, BaseSpec, Device, open};
+use engraft::features::Extractor;
+use serde_json::Value;
+
+/// The folder of test data, where there is one.
+fn shared_data() -> Option<PathBuf> {
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let folder = std::env::var_os("ENGRAFT_DATA").map_or_else(default, PathBuf::from);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!("skipped: no folder of test data at {} (set ENGRAFT_DATA)", folder.display());
+    None
+}
+
+fn base(data: &Path, file: &str) -> Base {
+    let base = open(&BaseSpec::named(data.join("weights").join(file).to_str().unwrap()), &Device::flex()).unwrap();
+    assert!(base.remarks.is_empty(), "{file} is known by its SHA-256: {:?}", base.remarks);
+    base
+}
+
+fn reference() -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/real_files.json");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The fixture's picture, `[side, side, 3]`: byte i is floor(255.99 u).
+fn formula_picture(side: usize) -> Vec<u8> {
+    let hash = "input"
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let byte = |i: u64| {
+        let mut z = hash.wrapping_add(i).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (255.99 * (((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 24))) as u8
+    };
+    (0..(side * side * 3) as u64).map(byte).collect()
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|n| n.as_f64().unwrap()).collect()
+}
+
+/// The first features, the norm and the strongest, in units of the strongest.
+#[track_caller]
+fn features_agree(what: &str, row: &[f32], expected: &Value, tolerance: f64) {
+    let strongest = numbers(&expected["strongest"]);
+    let unit = strongest[1];
+    let near = |name: &str, ours: f64, theirs: f64, unit: f64| {
+        assert!((ours - theirs).abs() <= tolerance * unit, "{what}, {name}: {ours} against {theirs}, unit {unit}");
+    };
+    for (i, wanted) in numbers(&expected["pooled"]).into_iter().enumerate() {
+        near(&format!("feature {i}"), f64::from(row[i]), wanted, unit);
+    }
+    near("strongest", f64::from(row[strongest[0] as usize]), unit, unit);
+    let norm = row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+    let wanted = expected["norm"].as_f64().unwrap();
+    near("norm", norm, wanted, wanted);
+}
+
+#[test]
+fn every_real_file_gives_its_reference_programs_numbers() {
+    let Some(data) = shared_data() else { return };
+    let reference = reference();
+    // The file, its reference, and whether the reference computed in bytes.
+    for (file, name, quantised) in [
+        ("squeezenet1_0_torchvision.safetensors", "squeezenet1_0", false),
+        ("squeezenet1_0_torchvision.pth", "squeezenet1_0", false),
+        ("tiny_darknet.safetensors", "tiny_darknet", false),
+        ("resnet20-12fca82f.th", "resnet20", false),
+        ("resnet32-d509ac18.th", "resnet32", false),
+        ("vww_96.h5", "vww_96", false),
+        ("pretrainedResnet.h5", "pretrainedResnet", false),
+        ("squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5", "keras_squeezenet_tf", false),
+        ("squeezenet_weights_th_dim_ordering_th_kernels_notop.h5", "keras_squeezenet_tf", false),
+        ("mobilenet_v2_1.0_224_quant.torchvision.safetensors", "mobilenet_v2_quant", true),
+    ] {
+        let reference = &reference["networks"][name];
+        let device = Device::flex();
+        let base = base(&data, file).fold();
+        let extractor = Extractor::to_features(&base, &device).unwrap();
+        let p = &base.card.preprocessing;
+        let classify = |values: Vec<f32>| -> Option<(usize, f64)> {
+            let logits = base.classify(values, &device).unwrap()?;
+            let top = (0..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best });
+            let sum: f64 = logits.iter().map(|z| f64::from(z - logits[top]).exp()).sum();
+            Some((top, 1.0 / sum))
+        };
+        // Without any resizing: nothing but the network is compared.
+        let values = p.normalise(&formula_picture(p.height));
+        let row = base.runner(base.stages().len()).unwrap().row(values.clone(), p, &device).unwrap();
+        let expected = &reference["formula"];
+        if !quantised {
+            features_agree(&format!("{file}, formula"), &row, expected, 1e-4);
+            if let Some((top, probability)) = classify(values) {
+                assert_eq!(top as u64, expected["top"].as_u64().unwrap(), "{file}, formula");
+                let wanted = expected["probability"].as_f64().unwrap();
+                assert!((probability - wanted).abs() < 1e-3, "{file}, formula: {probability} against {wanted}");
+            }
+        }
+        // Photos: resizing may differ by a level of a byte, and TensorFlow Lite computes in bytes.
+        for (photo, expected) in reference.as_object().unwrap() {
+            if !photo.contains('.') {
+                continue;
+            }
+            let bytes = std::fs::read(data.join("images").join(photo)).unwrap();
+            let row = extractor.row(&bytes).unwrap();
+            if !quantised {
+                features_agree(&format!("{file}, {photo}"), &row, expected, 0.05);
+            }
+            if let Some((top, probability)) = classify(extractor.prepared(&bytes).unwrap()) {
+                // TensorFlow Lite's classes begin with the background.
+                let wanted = expected["top"].as_u64().unwrap() - u64::from(quantised);
+                assert_eq!(top as u64, wanted, "{file}, {photo}");
+                let wanted = expected["probability"].as_f64().unwrap();
+                let tolerance = if quantised { 0.15 } else { 0.05 };
+                assert!((probability - wanted).abs() < tolerance, "{file}, {photo}: {probability} against {wanted}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_in_another_format_or_order_gives_the_same_bits() {
+    let Some(data) = shared_data() else { return };
+    for pair in [
+        ["squeezenet1_0_torchvision.safetensors", "squeezenet1_0_torchvision.pth"],
+        [
+            "squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5",
+            "squeezenet_weights_th_dim_ordering_th_kernels_notop.h5",
+        ],
+    ] {
+        let rows = pair.map(|file| {
+            let base = base(&data, file);
+            let extractor = Extractor::to_features(&base, &Device::flex()).unwrap();
+            let row = extractor.row(&std::fs::read(data.join("images/dog.jpg")).unwrap()).unwrap();
+            row.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+        });
+        assert_eq!(rows[0], rows[1], "{pair:?}");
+    }
+}
