@@ -359,7 +359,98 @@ mod tests {
             })
     }
 
+    /// Every kind of padding, with pools that may reach over the end.
+    fn pool() -> impl Strategy<Value = ([usize; 4], PoolOptions)> {
+        (1usize..3, 3usize..9, 3usize..9, 1usize..5, 1usize..4, 1usize..4, 0usize..5).prop_map(
+            |(n, h, w, c, side, stride, kind)| {
+                let pad = (side / 2).min(1);
+                let padding = match kind {
+                    0 => Padding::Symmetric([0, 0]),
+                    1 => Padding::Symmetric([pad, pad]),
+                    2 => Padding::Same,
+                    3 => Padding::Ceil([pad, pad]),
+                    _ => Padding::Explicit { before: [0, pad], after: [pad, 0] },
+                };
+                ([n, h, w, c], PoolOptions { kernel: [side, side.min(2)], stride: [stride, 1], padding })
+            },
+        )
+    }
+
+    /// The values that each output of a pool sees.
+    fn windows(x: &[f32], [n, h, w, c]: [usize; 4], g: &Geometry) -> Vec<Vec<f32>> {
+        let mut all = Vec::new();
+        for image in 0..n {
+            for i in 0..g.output[0] {
+                for j in 0..g.output[1] {
+                    for channel in 0..c {
+                        let mut seen = Vec::new();
+                        for (u, v) in (0..g.kernel[0]).flat_map(|u| (0..g.kernel[1]).map(move |v| (u, v))) {
+                            let row = (i * g.stride[0] + u) as isize - g.before[0] as isize;
+                            let column = (j * g.stride[1] + v) as isize - g.before[1] as isize;
+                            if (0..h as isize).contains(&row) && (0..w as isize).contains(&column) {
+                                seen.push(x[((image * h + row as usize) * w + column as usize) * c + channel]);
+                            }
+                        }
+                        all.push(seen);
+                    }
+                }
+            }
+        }
+        all
+    }
+
     proptest! {
+        #[test]
+        fn pools_agree_with_the_definition((shape, options) in pool(), count_padding in any::<bool>()) {
+            let g = options.geometry([shape[1], shape[2]]);
+            let x = values(shape.iter().product(), 7);
+            let seen = windows(&x, shape, &g);
+            let device = Device::flex();
+            let out = [shape[0], g.output[0], g.output[1], shape[3]];
+            let largest: Vec<f32> =
+                seen.iter().map(|seen| seen.iter().copied().fold(f32::NEG_INFINITY, f32::max)).collect();
+            let y = max_pool2d(tensor(&x, shape, &device), &options);
+            y.into_data().assert_approx_eq::<f32>(&TensorData::new(largest, out), Tolerance::absolute(0.0));
+            let mean = |seen: &Vec<f32>| {
+                let over = if count_padding { g.kernel[0] * g.kernel[1] } else { seen.len().max(1) };
+                (seen.iter().map(|v| f64::from(*v)).sum::<f64>() / over as f64) as f32
+            };
+            let means: Vec<f32> = seen.iter().map(mean).collect();
+            let y = average_pool2d(tensor(&x, shape, &device), &options, count_padding);
+            y.into_data().assert_approx_eq::<f32>(&TensorData::new(means, out), Tolerance::absolute(1e-5));
+        }
+
+        #[test]
+        fn gradients_of_pools_agree_with_finite_differences((shape, options) in pool(), kind in 0usize..3) {
+            let x = values(shape.iter().product(), 8);
+            let plain = Device::flex();
+            let run = |x: Tensor<4>| match kind {
+                0 => max_pool2d(x, &options),
+                _ => average_pool2d(x, &options, kind == 1),
+            };
+            let device = Device::flex().autodiff();
+            let tracked = tensor(&x, shape, &device).require_grad();
+            let y = run(tracked.clone());
+            let dims = y.dims();
+            let weights = values(dims.iter().product(), 9);
+            let gradients = (y * tensor(&weights, dims, &device)).sum().backward();
+            let gradient = tracked.grad(&gradients).unwrap().into_data().try_to_vec::<f32>().unwrap();
+            let loss = |x: &[f32]| -> f64 {
+                let y = run(tensor(x, shape, &plain)).into_data().try_to_vec::<f32>().unwrap();
+                y.iter().zip(&weights).map(|(y, weight)| f64::from(*y) * f64::from(*weight)).sum()
+            };
+            let step = 1e-4f32;
+            for i in (0..x.len()).step_by(x.len().div_ceil(5)) {
+                let shifted = |d: f32| {
+                    let mut x = x.clone();
+                    x[i] += d;
+                    loss(&x)
+                };
+                let slope = (shifted(step) - shifted(-step)) / f64::from(2.0 * step);
+                prop_assert!((slope - f64::from(gradient[i])).abs() < 2e-2, "{slope} against {}", gradient[i]);
+            }
+        }
+
         #[test]
         fn agrees_with_the_definition(case in case()) {
             let Case { shape, kernel, out, options } = case;

@@ -6,6 +6,7 @@ mod answers;
 mod bad_data;
 mod bad_output;
 mod bad_weights;
+mod bases;
 mod interrupted;
 mod main_job;
 mod sandbox;

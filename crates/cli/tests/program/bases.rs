@@ -1,0 +1,164 @@
+//! `engraft bases`, `engraft embed`, and a base's own classes.
+
+use std::fs;
+
+use crate::sandbox::{Sandbox, shared_data};
+
+/// The numbers of a .npy file of f32 and its shape.
+fn npy(bytes: &[u8]) -> (Vec<usize>, Vec<f32>) {
+    assert_eq!(&bytes[..6], b"\x93NUMPY");
+    let length = match bytes[6] {
+        1 => 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]])),
+        _ => 12 + u32::from_le_bytes(bytes[8..12].try_into().unwrap()) as usize,
+    };
+    let header = String::from_utf8_lossy(&bytes[8..length]).into_owned();
+    assert!(header.contains("'<f4'") && header.contains("False"), "{header}");
+    let shape = header.split_once('(').unwrap().1.split_once(')').unwrap().0;
+    let shape = shape.split(',').filter_map(|n| n.trim().parse().ok()).collect();
+    let values = bytes[length..].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+    (shape, values)
+}
+
+#[test]
+fn embedded_rows_are_in_the_order_of_the_sorted_paths() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("digits", 3, 4);
+    let ran = sandbox.run(["embed", "digits", "-o", "x.npy", "--json"]).expect(0, &[]);
+    assert_eq!((ran.json()["rows"].clone(), ran.json()["columns"].clone()), (12.into(), 88.into()));
+    let (shape, values) = npy(&fs::read(sandbox.path("x.npy")).unwrap());
+    assert_eq!((shape.as_slice(), values.len()), (&[12, 88][..], 12 * 88));
+    let index = fs::read_to_string(sandbox.path("x.npy.index.csv")).unwrap();
+    let names: Vec<&str> = index.lines().skip(1).map(|line| line.split(',').nth(1).unwrap()).collect();
+    assert!(names.is_sorted() && names.len() == 12 && names[0].starts_with("0/"), "{names:?}");
+
+    // The other formats hold the same, from a list in another order too.
+    fs::write(sandbox.path("list.txt"), names.iter().rev().map(|n| format!("digits/{n}\n")).collect::<String>()).unwrap();
+    sandbox.run(["embed", "list.txt", "-o", "y.jsonl"]).expect(0, &[]);
+    let lines = fs::read_to_string(sandbox.path("y.jsonl")).unwrap();
+    for (row, line) in lines.lines().enumerate() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["path"], format!("digits/{}", names[row]).as_str());
+        let features: Vec<f32> =
+            line["features"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect();
+        assert_eq!(features, values[row * 88..(row + 1) * 88]);
+    }
+    sandbox.run(["embed", "digits", "-o", "z.parquet"]).expect(0, &[]);
+    let parquet = fs::read(sandbox.path("z.parquet")).unwrap();
+    assert!(parquet.starts_with(b"PAR1") && parquet.ends_with(b"PAR1"));
+
+    // Nothing is replaced without being told; no other format is guessed.
+    sandbox.run(["embed", "digits", "-o", "x.npy"]).expect(5, &["exists already", "--force"]);
+    sandbox.run(["embed", "digits", "-o", "x.xlsx"]).expect(2, &[".npy, .parquet or .jsonl"]);
+    sandbox.run(["embed", "nowhere", "-o", "n.npy"]).expect(3, &["nowhere"]);
+    assert!(!sandbox.path("n.npy").exists());
+}
+
+#[test]
+fn a_cut_gives_the_map_there() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("digits", 2, 2);
+    sandbox.run(["embed", "digits", "--cut", "layer2", "-o", "x.npy"]).expect(0, &[]);
+    let (shape, values) = npy(&fs::read(sandbox.path("x.npy")).unwrap());
+    assert_eq!(shape, [4, 8 * 8 * 48]);
+    assert!(values.iter().all(|v| *v >= 0.0), "after a ReLU");
+    sandbox.run(["embed", "digits", "--cut", "layer9", "-o", "y.npy"]).expect(2, &["stem, layer1"]);
+}
+
+#[test]
+fn pictures_that_cannot_be_used_are_told_and_left_out() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("digits", 2, 3);
+    fs::write(sandbox.path("digits/0/broken.png"), b"no picture").unwrap();
+    let ran = sandbox.run(["embed", "digits", "-o", "x.npy", "--json"]).expect(3, &["broken.png"]);
+    assert_eq!(ran.json()["rows"], 6);
+    assert_eq!(ran.json()["left_out"].as_array().unwrap().len(), 1);
+    sandbox.run(["embed", "digits", "-o", "y.npy", "--strict"]).expect(3, &["--strict"]);
+    assert!(!sandbox.path("y.npy").exists());
+}
+
+#[test]
+fn a_base_answers_in_its_own_classes() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("digits", 3, 3);
+    let ran = sandbox.run(["predict", "--base", "glyphs", "digits", "--top", "2"]).expect(0, &[]);
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(lines.len(), 10);
+    // glyphs was trained on rendered characters: most of the scanned ones are told all the same.
+    let right = lines[1..].iter().filter(|line| {
+        let fields: Vec<&str> = line.split(',').collect();
+        let class = fields[0].split('/').nth(1).unwrap();
+        fields[2] == format!("digit_{class}") || (class == "0" && fields[2] == "both_o")
+    });
+    assert!(right.count() >= 5, "{lines:?}");
+    sandbox.run(["predict", "digits"]).expect(2, &["RUN and pictures"]);
+}
+
+#[test]
+fn an_imported_base_gives_the_same_features() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("digits", 2, 3);
+    let glyphs = concat!(env!("CARGO_MANIFEST_DIR"), "/../engraft/assets/glyphs.safetensors");
+    fs::copy(glyphs, sandbox.path("file.safetensors")).unwrap();
+    sandbox
+        .run(["bases", "import", "file.safetensors", "--mean", "0.4", "--std", "0.3", "--id", "mine", "-o", "mine.safetensors"])
+        .expect(0, &[]);
+    let card = fs::read_to_string(sandbox.path("mine.toml")).unwrap();
+    assert!(card.contains("id = \"mine\"") && card.contains("mean = [0.4]") && card.contains("sha256"), "{card}");
+    let embed = |base: &str, out: &str, more: &[&str]| {
+        let args = ["embed", "digits", "--base", base, "-o", out];
+        sandbox.run(args.iter().chain(more)).expect(0, &[]);
+        fs::read(sandbox.path(out)).unwrap()
+    };
+    let given = embed("file.safetensors", "a.npy", &["--mean", "0.4", "--std", "0.3"]);
+    assert_eq!(given, embed("mine.safetensors", "b.npy", &[]));
+    // A card is not overruled, and an architecture not guessed over.
+    sandbox
+        .run(["embed", "digits", "--base", "mine.safetensors", "--mean", "0.5", "-o", "c.npy"])
+        .expect(2, &["the base has a card"]);
+    sandbox.run(["bases", "import", "file.safetensors", "--arch", "resnet18", "-o", "d.safetensors"]).expect(4, &[
+        "do not fit the architecture resnet18",
+        "they fit small_resnet better",
+    ]);
+    sandbox.run(["bases", "import", "file.safetensors", "--arch", "vgg", "-o", "d.safetensors"]).expect(2, &["vgg"]);
+    assert!(!sandbox.path("d.safetensors").exists());
+}
+
+#[test]
+fn show_and_list_tell_what_there_is() {
+    let sandbox = Sandbox::new();
+    let shown = sandbox.run(["bases", "show", "glyphs"]).expect(0, &[]).stdout;
+    for part in ["layer3", "4 x 4 x 88", "multiply-adds", "100.0 %", "tensors"] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+    let listed = sandbox.run(["bases", "list"]).expect(0, &[]).stdout;
+    assert!(listed.contains("glyphs") && listed.contains("squeezenet1_0"), "{listed}");
+    let architectures = sandbox.run(["bases", "list", "--architectures", "--json"]).expect(0, &[]).json();
+    assert!(architectures.as_array().unwrap().len() > 25);
+}
+
+#[test]
+fn real_files_of_every_format_are_imported() {
+    let Some(data) = shared_data() else { return };
+    let sandbox = Sandbox::new();
+    for (file, architecture) in [
+        ("squeezenet1_0_torchvision.pth", "squeezenet1_0"),
+        ("resnet20-12fca82f.th", "cifar_resnet20"),
+        ("vww_96.h5", "mobilenet_v1_025_tiny"),
+        ("pretrainedResnet.h5", "resnet8"),
+        ("squeezenet_weights_th_dim_ordering_th_kernels_notop.h5", "squeezenet1_1"),
+    ] {
+        let path = data.join("weights").join(file);
+        let path = path.to_str().unwrap();
+        sandbox.run(["bases", "import", path, "--arch", architecture, "-o", "base.safetensors", "--force"]).expect(0, &[]);
+        let photo = data.join("images/coral_cat.png");
+        let embed = |base: &str, out: &str| {
+            sandbox.run(["embed", photo.to_str().unwrap(), "--base", base, "-o", out, "--force"]).expect(0, &[]);
+            fs::read(sandbox.path(out)).unwrap()
+        };
+        assert_eq!(embed(path, "a.npy"), embed("base.safetensors", "b.npy"), "{file}");
+    }
+    let cat = data.join("images/coral_cat.png");
+    let weights = data.join("weights/resnet20-12fca82f.th");
+    let ran = sandbox.run(["predict", "--base", weights.to_str().unwrap(), cat.to_str().unwrap()]).expect(0, &[]);
+    assert!(ran.stdout.lines().nth(1).unwrap().contains(",cat,cat,"), "{}", ran.stdout);
+}
