@@ -2,32 +2,21 @@
 //!
 //! The fixtures were written by the scripts beside them; weights follow a formula that both sides know.
 
-#![allow(clippy::print_stderr, reason = "a skipped test says so")]
-
-use std::path::{Path, PathBuf};
+mod reference;
 
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::prelude::*;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, TensorData};
 use engraft::backbone::{
-    Activation, Architecture, Base, BaseSpec, Card, Mode, Network, NetworkWeights, PaddingDialect, Pass, move_statistics,
+    Activation, Architecture, Base, BaseSpec, Card, Mode, Network, NetworkWeights, PaddingDialect, Pass,
+    move_statistics,
 };
 use engraft::data::image::{Limits, decode};
 use engraft::features::Extractor;
 use engraft::train::Classifier;
 use engraft_weights::{Precision, Weights};
-use serde_json::Value;
-
-/// `u` of the fixture's formula: splitmix64 of fnv1a64(name) + i, as 24 bits in [0, 1).
-fn uniform(name: &str, i: u64) -> f64 {
-    let hash =
-        name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    let mut z = hash.wrapping_add(i).wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 24)
-}
+use reference::{close, fill, fixture, floats, largest, moments, numbers, picks, test_data};
 
 fn formula(name: &str, shape: &[usize]) -> Vec<f32> {
     let count: usize = shape.iter().product();
@@ -45,7 +34,7 @@ fn formula(name: &str, shape: &[usize]) -> Vec<f32> {
             0.2 * (u - 0.5)
         }
     };
-    (0..count as u64).map(|i| value(uniform(name, i)) as f32).collect()
+    fill(name, count, value)
 }
 
 fn card(padding: PaddingDialect) -> Card {
@@ -70,40 +59,6 @@ fn network(padding: PaddingDialect, device: &Device) -> NetworkWeights {
 fn input(device: &Device) -> Tensor<4> {
     let nchw = formula("input", &[2, 3, 64, 64]);
     Tensor::<4>::from_data(TensorData::new(nchw, [2, 3, 64, 64]), device).permute([0, 2, 3, 1])
-}
-
-fn fixture(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
-
-fn numbers(value: &Value) -> Vec<f64> {
-    match value {
-        Value::Array(items) => items.iter().flat_map(numbers).collect(),
-        number => vec![number.as_f64().unwrap()],
-    }
-}
-
-fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor.into_data().try_to_vec::<f32>().unwrap().into_iter().map(f64::from).collect()
-}
-
-/// Every number within `tolerance` of the reference, in units of `unit`.
-#[track_caller]
-fn close(what: &str, ours: &[f64], reference: &[f64], unit: f64, tolerance: f64) {
-    assert_eq!(ours.len(), reference.len(), "{what}");
-    for (i, (a, b)) in ours.iter().zip(reference).enumerate() {
-        assert!((a - b).abs() <= tolerance * unit, "{what}[{i}]: {a} against {b}, unit {unit}");
-    }
-}
-
-fn largest(values: &[f64]) -> f64 {
-    values.iter().fold(0.0, |most, value| most.max(value.abs()))
-}
-
-fn picks(flat: &[f64]) -> Vec<f64> {
-    let n = flat.len();
-    [0, n / 3, n / 2, n - 1].map(|i| flat[i]).to_vec()
 }
 
 #[test]
@@ -134,11 +89,9 @@ fn mobilenet_v2_gives_pytorchs_numbers_in_evaluation() {
                 x = network.forward(x, index..index + 1, Mode::Frozen);
                 let map = x.clone().maps().pop().unwrap().permute([0, 3, 1, 2]);
                 let flat = floats(map);
-                let mean = flat.iter().sum::<f64>() / flat.len() as f64;
-                let std = (flat.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / flat.len() as f64).sqrt();
                 let unit = expected["std"].as_f64().unwrap();
                 let what = format!("{name}, {kind}, features.{index}");
-                close(&what, &[mean, std], &[expected["mean"].as_f64().unwrap(), unit], unit, 1e-4);
+                close(&what, &moments(&flat), &[expected["mean"].as_f64().unwrap(), unit], unit, 1e-4);
                 close(&what, &picks(&flat), &numbers(&expected["picks"]), unit, 1e-4);
             }
             let stages = network.stages().len();
@@ -267,20 +220,9 @@ fn multiply_adds_are_those_of_the_paper() {
     assert_eq!(parameters, 2_223_872, "torchvision's, without the classifier");
 }
 
-/// The folder of test data, where there is one.
-fn shared_data() -> Option<PathBuf> {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let folder = std::env::var_os("ENGRAFT_DATA").map_or_else(default, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!("skipped: no folder of test data at {} (set ENGRAFT_DATA)", folder.display());
-    None
-}
-
 #[test]
 fn photos_are_recognised_by_the_real_weights() {
-    let Some(data) = shared_data() else { return };
+    let Some(data) = test_data() else { return };
     let fixture = fixture("coral.json");
     let path = data.join("weights").join(fixture["weights"].as_str().unwrap());
     let device = Device::flex();
@@ -292,7 +234,9 @@ fn photos_are_recognised_by_the_real_weights() {
         assert!(decode(&bytes, &Limits::default()).is_ok());
         let row = extractor.row(&bytes).unwrap();
         let features = Tensor::<2>::from_data(TensorData::new(row.clone(), [1, row.len()]), &device);
-        let logits = floats(base.staged().unwrap().classifier.as_ref().unwrap().forward(Activation::Vector(features), Mode::Frozen));
+        let logits = floats(
+            base.staged().unwrap().classifier.as_ref().unwrap().forward(Activation::Vector(features), Mode::Frozen),
+        );
         let mut order: Vec<usize> = (0..logits.len()).collect();
         order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
         assert_eq!(order[0] as u64, expected["top"][0].as_u64().unwrap(), "{photo}");

@@ -3,8 +3,9 @@
 //! The fixtures were written by the scripts beside them. Weights follow a formula that both sides know, by the names
 //! of the reference's own files: so the dialects are tested with the networks.
 
+mod reference;
+
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::prelude::*;
@@ -16,6 +17,7 @@ use engraft::backbone::{
 };
 use engraft::train::Classifier;
 use engraft_weights::{Precision, Tensor as Stored, Weights};
+use reference::{close, fill, fixture, floats, largest, moments, numbers, picks};
 use serde_json::Value;
 
 /// One network of a fixture.
@@ -48,23 +50,6 @@ fn case(fixture: &'static str, variant: &'static str, architecture: Architecture
         without_gamma: false,
         nudge: 1.0,
     }
-}
-
-/// `u` of the fixtures' formula: splitmix64 of fnv1a64(name) + i, as 24 bits in [0, 1).
-fn uniform(name: &str) -> impl Fn(u64) -> f64 {
-    let hash =
-        name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    move |i| {
-        let mut z = hash.wrapping_add(i).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 24)
-    }
-}
-
-fn fill(name: &str, count: usize, value: impl Fn(f64) -> f64) -> Vec<f32> {
-    let u = uniform(name);
-    (0..count as u64).map(|i| value(u(i)) as f32).collect()
 }
 
 /// The formula's tensor, laid out as in the file.
@@ -135,9 +120,7 @@ impl Case {
     }
 
     fn reference(&self) -> Value {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/{}.json", self.fixture));
-        let fixture: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-        fixture["variants"][self.variant].clone()
+        fixture(&format!("{}.json", self.fixture))["variants"][self.variant].clone()
     }
 
     /// Stages, features and logits in evaluation.
@@ -164,14 +147,16 @@ impl Case {
             };
             let map = x.clone().maps().pop().unwrap().permute([0, 3, 1, 2]);
             let what = format!("{}, {name}", self.variant);
-            assert_eq!(map.dims()[1..].to_vec(), numbers(&expected["shape"])[1..].iter().map(|n| *n as usize).collect::<Vec<_>>(), "{what}");
+            assert_eq!(
+                map.dims()[1..].to_vec(),
+                numbers(&expected["shape"])[1..].iter().map(|n| *n as usize).collect::<Vec<_>>(),
+                "{what}"
+            );
             let columns: usize = x.clone().vector().dims()[1];
             assert_eq!(columns, costs[index].columns(), "{what}");
             let flat = floats(map);
-            let mean = flat.iter().sum::<f64>() / flat.len() as f64;
-            let std = (flat.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / flat.len() as f64).sqrt();
             let unit = expected["std"].as_f64().unwrap();
-            close(&what, &[mean, std], &[expected["mean"].as_f64().unwrap(), unit], unit, 1e-4);
+            close(&what, &moments(&flat), &[expected["mean"].as_f64().unwrap(), unit], unit, 1e-4);
             close(&what, &picks(&flat), &numbers(&expected["picks"]), unit, 1e-4);
         }
         let pooled = x.vector();
@@ -235,7 +220,8 @@ impl Case {
             // A bias before a batch norm has no gradient, and no parameter here.
             let Some(entry) = canonical.get(name.as_str()) else { continue };
             let (b, a) = (&before[&entry.canonical], &after[&entry.canonical]);
-            let gradient: Vec<f64> = b.values.iter().zip(&a.values).map(|(b, a)| f64::from(*b) - f64::from(*a)).collect();
+            let gradient: Vec<f64> =
+                b.values.iter().zip(&a.values).map(|(b, a)| f64::from(*b) - f64::from(*a)).collect();
             let gradient = in_layout(&gradient, &b.shape, entry, self.dialect().leaves);
             let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
             let unit = wanted["norm"].as_f64().unwrap();
@@ -277,35 +263,6 @@ fn in_layout(values: &[f64], shape: &[usize], entry: &Expected, leaves: Leaves) 
 fn input(size: usize, device: &Device) -> Tensor<4> {
     let values = fill("input", 2 * 3 * size * size, |u| 2.0 * u - 1.0);
     Tensor::<4>::from_data(TensorData::new(values, [2, 3, size, size]), device).permute([0, 2, 3, 1])
-}
-
-fn numbers(value: &Value) -> Vec<f64> {
-    match value {
-        Value::Array(items) => items.iter().flat_map(numbers).collect(),
-        number => vec![number.as_f64().unwrap()],
-    }
-}
-
-fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor.into_data().try_to_vec::<f32>().unwrap().into_iter().map(f64::from).collect()
-}
-
-/// Every number within `tolerance` of the reference, in units of `unit`.
-#[track_caller]
-fn close(what: &str, ours: &[f64], reference: &[f64], unit: f64, tolerance: f64) {
-    assert_eq!(ours.len(), reference.len(), "{what}");
-    for (i, (a, b)) in ours.iter().zip(reference).enumerate() {
-        assert!((a - b).abs() <= tolerance * unit, "{what}[{i}]: {a} against {b}, unit {unit}, tolerance {tolerance}");
-    }
-}
-
-fn largest(values: &[f64]) -> f64 {
-    values.iter().fold(0.0, |most, value| most.max(value.abs()))
-}
-
-fn picks(flat: &[f64]) -> Vec<f64> {
-    let n = flat.len();
-    [0, n / 3, n / 2, n - 1].map(|i| flat[i]).to_vec()
 }
 
 #[test]

@@ -1,23 +1,13 @@
 //! Real weights against their reference programs, on real photos: skipped where there is no folder of test data.
 
-#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+mod reference;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use engraft::backbone::{Base, BaseSpec, Device, open};
 use engraft::features::Extractor;
+use reference::{fixture, numbers, test_data, uniform};
 use serde_json::Value;
-
-/// The folder of test data, where there is one.
-fn shared_data() -> Option<PathBuf> {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let folder = std::env::var_os("ENGRAFT_DATA").map_or_else(default, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!("skipped: no folder of test data at {} (set ENGRAFT_DATA)", folder.display());
-    None
-}
 
 fn base(data: &Path, file: &str) -> Base {
     let base = open(&BaseSpec::named(data.join("weights").join(file).to_str().unwrap()), &Device::flex()).unwrap();
@@ -25,27 +15,10 @@ fn base(data: &Path, file: &str) -> Base {
     base
 }
 
-fn reference() -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/real_files.json");
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
-
 /// The fixture's picture, `[side, side, 3]`: byte i is floor(255.99 u).
 fn formula_picture(side: usize) -> Vec<u8> {
-    let hash = "input"
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    let byte = |i: u64| {
-        let mut z = hash.wrapping_add(i).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (255.99 * (((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 24))) as u8
-    };
-    (0..(side * side * 3) as u64).map(byte).collect()
-}
-
-fn numbers(value: &Value) -> Vec<f64> {
-    value.as_array().unwrap().iter().map(|n| n.as_f64().unwrap()).collect()
+    let u = uniform("input");
+    (0..(side * side * 3) as u64).map(|i| (255.99 * u(i)) as u8).collect()
 }
 
 /// The first features, the norm and the strongest, in units of the strongest.
@@ -67,8 +40,8 @@ fn features_agree(what: &str, row: &[f32], expected: &Value, tolerance: f64) {
 
 #[test]
 fn every_real_file_gives_its_reference_programs_numbers() {
-    let Some(data) = shared_data() else { return };
-    let reference = reference();
+    let Some(data) = test_data() else { return };
+    let reference = fixture("real_files.json");
     // The file, its reference, and whether the reference computed in bytes.
     for (file, name, quantised) in [
         ("squeezenet1_0_torchvision.safetensors", "squeezenet1_0", false),
@@ -129,7 +102,7 @@ fn every_real_file_gives_its_reference_programs_numbers() {
 
 #[test]
 fn a_file_in_another_format_or_order_gives_the_same_bits() {
-    let Some(data) = shared_data() else { return };
+    let Some(data) = test_data() else { return };
     for pair in [
         ["squeezenet1_0_torchvision.safetensors", "squeezenet1_0_torchvision.pth"],
         [

@@ -55,11 +55,8 @@ pub trait Operations: Backend {
     /// Mean over windows of `[N, H, W, C]`.
     fn average_pool(x: FloatTensor<Self>, geometry: Geometry, count_padding: bool) -> FloatTensor<Self>;
     /// Gradient of `average_pool` to its input.
-    fn average_pool_backward(
-        gradient: FloatTensor<Self>,
-        geometry: Geometry,
-        count_padding: bool,
-    ) -> FloatTensor<Self>;
+    fn average_pool_backward(gradient: FloatTensor<Self>, geometry: Geometry, count_padding: bool)
+    -> FloatTensor<Self>;
     /// clamp(x + bias), the bias along the last axis.
     fn bias_clamp(x: FloatTensor<Self>, bias: FloatTensor<Self>, bounds: Bounds) -> FloatTensor<Self>;
     /// Gradients of `bias_clamp` to x and to bias, from its output.

@@ -15,6 +15,4 @@ mod patches;
 mod pointwise;
 mod pooling;
 
-pub use convolution::{
-    Activation, ConvOptions, Geometry, Padding, PoolOptions, average_pool2d, conv2d, max_pool2d,
-};
+pub use convolution::{Activation, ConvOptions, Geometry, Padding, PoolOptions, average_pool2d, conv2d, max_pool2d};

@@ -85,7 +85,10 @@ impl<'a> Archive<'a> {
         extents.push((zip.central_directory_start(), bytes.len() as u64));
         extents.sort_unstable();
         if let Some(pair) = extents.windows(2).find(|pair| pair[0].1 > pair[1].0) {
-            return Err(damaged(format!("expected entries apart from each other, found two that share byte {}", pair[1].0)));
+            return Err(damaged(format!(
+                "expected entries apart from each other, found two that share byte {}",
+                pair[1].0
+            )));
         }
         Ok(Self { entries, length: bytes.len() })
     }

@@ -169,7 +169,8 @@ impl File {
         if count == 0 {
             return Ok(Vec::new());
         }
-        let variable = matches!(message.datatype, Datatype::VarLen { .. } | Datatype::String { size: StringSize::Variable, .. });
+        let variable =
+            matches!(message.datatype, Datatype::VarLen { .. } | Datatype::String { size: StringSize::Variable, .. });
         let size = match &message.datatype {
             Datatype::String { size: StringSize::Fixed(size), .. } => *size as usize,
             _ if variable => 16,
@@ -201,7 +202,9 @@ impl File {
     /// The numbers at a path.
     pub(crate) fn tensor(&mut self, path: &str, name: &str) -> Result<Tensor, Error> {
         let parts = parts(path)?;
-        let Some((last, groups)) = parts.split_last() else { return refuse("expected the name of an array, found none") };
+        let Some((last, groups)) = parts.split_last() else {
+            return refuse("expected the name of an array, found none");
+        };
         let group = self.group(&groups.join("/"))?;
         let wrong = |reason: String| Error::Tensor { name: name.into(), reason };
         let array = group.dataset(last).map_err(|error| wrong(error.to_string()))?;

@@ -75,7 +75,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Weights, Error> {
 pub(crate) fn read_archive(archive: &Archive<'_>) -> Result<Weights, Error> {
     let config = match archive.get("config.json")? {
         Some(text) => {
-            let text = std::str::from_utf8(&text).map_err(|_| Error::contents("config.json in UTF-8", "other bytes"))?;
+            let text =
+                std::str::from_utf8(&text).map_err(|_| Error::contents("config.json in UTF-8", "other bytes"))?;
             Config::parse(text)?
         }
         None => Config::default(),
@@ -126,7 +127,9 @@ fn named(
     let split: Vec<(&str, &str)> = clean.iter().map(|name| name.rsplit_once('/').unwrap_or(("", name))).collect();
     let modern = split.iter().all(|(_, leaf)| LEAVES.contains(leaf));
     let parents: BTreeSet<&str> = split.iter().map(|(parent, _)| *parent).collect();
-    if parents.len() > 1 && modern {
+    let class = classes.get(layer).copied();
+    let is_model = matches!(class, Some("Functional" | "Sequential" | "Model"));
+    if (parents.len() > 1 || is_model) && modern {
         let inner = |parent: &str| match parent.strip_prefix(layer).map(|rest| rest.trim_start_matches('/')) {
             Some("") => layer.to_owned(),
             Some(rest) => format!("{layer}/{rest}"),
@@ -143,7 +146,6 @@ fn named(
     } else {
         old_leaves(&split.iter().map(|(_, leaf)| *leaf).collect::<Vec<_>>(), &tensors)
     };
-    let class = classes.get(layer).copied();
     let name = |leaf: String| format!("{layer}/{}", for_class(&leaf, class));
     leaves.into_iter().map(name).zip(tensors).collect()
 }
@@ -199,7 +201,11 @@ fn numbered(
     weights: &mut Weights,
 ) -> Result<(), Error> {
     if depth > DEPTH {
-        return Err(Error::TooLarge { what: "models inside each other".into(), limit: DEPTH as u64, found: depth as u64 });
+        return Err(Error::TooLarge {
+            what: "models inside each other".into(),
+            limit: DEPTH as u64,
+            found: depth as u64,
+        });
     }
     let by_group = groups_of(layers);
     for container in ["layers", "_layer_checkpoint_dependencies"] {
@@ -256,7 +262,10 @@ fn read_variables(
 
 /// What Keras 3 numbers, by the layer's class and settings; without a configuration, by the group's name.
 fn numbered_leaves(group: &str, layer: Option<&Layer>, tensors: &[Tensor]) -> Vec<&'static str> {
-    let class = layer.map_or_else(|| group.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_').to_owned(), |layer| snake(&layer.class));
+    let class = layer.map_or_else(
+        || group.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_').to_owned(),
+        |layer| snake(&layer.class),
+    );
     let has = |setting: &str| layer.and_then(|layer| layer.settings[setting].as_bool());
     let leaves: Vec<&str> = match class.as_str() {
         "conv1d" | "conv2d" | "conv3d" | "conv" | "dense" | "conv2d_transpose" => vec!["kernel", "bias"],

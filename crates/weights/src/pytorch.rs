@@ -37,7 +37,8 @@ pub(crate) fn read_archive(archive: &Archive<'_>) -> Result<Weights, Error> {
     let mut storages = Storages::new();
     for storage in tensors.storages(&pickle) {
         let name = format!("data/{}", storage.key);
-        let bytes = entry(&name)?.ok_or_else(|| Error::Archive { reason: format!("expected an entry `{name}`, found none") })?;
+        let bytes = entry(&name)?
+            .ok_or_else(|| Error::Archive { reason: format!("expected an entry `{name}`, found none") })?;
         storages.insert(storage.key, bytes);
     }
     materialise(&pickle, tensors, &storages, order, Budget::of_file(archive.length), Format::PyTorch)
@@ -71,7 +72,12 @@ pub(crate) fn read_legacy(bytes: &[u8]) -> Result<Weights, Error> {
 }
 
 /// The storages of an old file: for each name its length and its numbers.
-fn storages_after<'a>(mut rest: &'a [u8], object: &Pickle<'a>, keys: &Pickle<'a>, order: Order) -> Result<Storages<'a>, Error> {
+fn storages_after<'a>(
+    mut rest: &'a [u8],
+    object: &Pickle<'a>,
+    keys: &Pickle<'a>,
+    order: Order,
+) -> Result<Storages<'a>, Error> {
     let names = keys.items(keys.root).ok_or_else(|| Error::contents("a list of storages", keys.kind(keys.root)))?;
     let mut storages = Storages::new();
     for &name in names {
@@ -135,7 +141,8 @@ fn tensor(
     let view = View::of(pickle, arguments).map_err(wrong)?;
     let storage = &view.storage;
     let element = storage.element;
-    let bytes = storages.get(storage.key).ok_or_else(|| wrong(format!("expected storage `{}`, found none", storage.key)))?;
+    let bytes =
+        storages.get(storage.key).ok_or_else(|| wrong(format!("expected storage `{}`, found none", storage.key)))?;
     if storage.length.checked_mul(element.size() as u64) != Some(bytes.len() as u64) {
         let (length, key, found) = (storage.length, storage.key, bytes.len());
         return Err(wrong(format!("expected {length} numbers of {element:?} in storage `{key}`, found {found} bytes")));
@@ -171,7 +178,9 @@ impl<'a> View<'a> {
         let strides = pickle.sizes(strides).ok_or("expected strides of whole numbers of 0 or more")?;
         if shape.len() != strides.len() || shape.len() > AXES {
             let (axes, found) = (shape.len(), strides.len());
-            return Err(format!("expected a stride for each of at most {AXES} axes, found {axes} axes, {found} strides"));
+            return Err(format!(
+                "expected a stride for each of at most {AXES} axes, found {axes} axes, {found} strides"
+            ));
         }
         Ok(Self { storage, offset, shape, strides })
     }
@@ -187,7 +196,9 @@ impl<'a> View<'a> {
             return Ok(());
         }
         let Self { offset, shape, strides, .. } = self;
-        Err(format!("expected a view inside {length} numbers, found offset {offset}, shape {shape:?}, strides {strides:?}"))
+        Err(format!(
+            "expected a view inside {length} numbers, found offset {offset}, shape {shape:?}, strides {strides:?}"
+        ))
     }
 
     fn is_row_major(&self) -> bool {

@@ -10,8 +10,7 @@ use crate::pytorch::storage_of;
 const AVERAGED: [&str; 6] = ["state_dict_ema", "model_ema", "ema_state_dict", "ema", "ema_model", "params_ema"];
 
 /// Where weights lie otherwise.
-const PLAIN: [&str; 8] =
-    ["state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module"];
+const PLAIN: [&str; 8] = ["state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module"];
 
 /// What lies beside weights in a checkpoint of training.
 const OTHERS: [&str; 6] =
@@ -74,10 +73,12 @@ pub(crate) fn choose(pickle: &Pickle<'_>) -> Result<Chosen, Error> {
 fn strip_prefix(tensors: &mut BTreeMap<String, Id>) -> String {
     let mut whole = String::new();
     loop {
-        let shared = |prefix: &&&str| tensors.keys().all(|name| name.len() > prefix.len() && name.starts_with(**prefix));
+        let shared =
+            |prefix: &&&str| tensors.keys().all(|name| name.len() > prefix.len() && name.starts_with(**prefix));
         let Some(prefix) = PREFIXES.iter().find(shared) else { return whole };
         whole.push_str(prefix);
-        *tensors = std::mem::take(tensors).into_iter().map(|(name, id)| (name[prefix.len()..].to_owned(), id)).collect();
+        *tensors =
+            std::mem::take(tensors).into_iter().map(|(name, id)| (name[prefix.len()..].to_owned(), id)).collect();
     }
 }
 

@@ -106,7 +106,8 @@ fn about_base(base: &Base) -> String {
     ]);
     if let Ok(built) = base.staged() {
         let fit = &built.fit;
-        let ignored = if fit.ignored.is_empty() { String::new() } else { format!(", {} left aside", fit.ignored.len()) };
+        let ignored =
+            if fit.ignored.is_empty() { String::new() } else { format!(", {} left aside", fit.ignored.len()) };
         let filled = if fit.filled.is_empty() { String::new() } else { format!(", {} filled in", fit.filled.len()) };
         lines.push(format!("  tensors       {} as {} names them{ignored}{filled}", fit.matched, fit.dialect));
         lines.extend(fit.ignored.iter().take(1).map(|what| format!("                {what}")));
@@ -223,7 +224,9 @@ fn import_file(args: &ImportArgs, json: bool, terminal: &Terminal) -> anyhow::Re
 
 fn class_names(path: &Path) -> anyhow::Result<Vec<String>> {
     let bad = |found: String| {
-        Error::Data(Problem::new("the class names cannot be read").expected("a name on each line").found(found).at(path))
+        Error::Data(
+            Problem::new("the class names cannot be read").expected("a name on each line").found(found).at(path),
+        )
     };
     let bytes = files::read_limited(path, CLASSES_LIMIT).map_err(|source| bad(source.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|_| bad("bytes that are no UTF-8".into()))?;

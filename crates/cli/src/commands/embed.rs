@@ -113,7 +113,8 @@ fn pictures(data: &Path) -> Result<Vec<PathBuf>> {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let headers = reader.headers().map_err(|source| bad(source.to_string()))?.clone();
         let column = headers.iter().position(|name| name.trim() == "path");
-        let column = column.ok_or_else(|| bad(format!("the columns {}", headers.iter().collect::<Vec<_>>().join(", "))))?;
+        let column =
+            column.ok_or_else(|| bad(format!("the columns {}", headers.iter().collect::<Vec<_>>().join(", "))))?;
         let path = |record: csv::Result<csv::StringRecord>| {
             record.map(|record| record.get(column).unwrap_or_default().to_owned()).map_err(|s| bad(s.to_string()))
         };

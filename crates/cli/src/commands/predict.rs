@@ -109,7 +109,12 @@ fn expand(path: &Path) -> Vec<Input> {
 }
 
 /// Answers a batch in parallel and writes it in order; how many failed.
-fn answer(model: &Answerer, batch: &mut Vec<Input>, writer: &mut Answers, terminal: &Terminal) -> anyhow::Result<usize> {
+fn answer(
+    model: &Answerer,
+    batch: &mut Vec<Input>,
+    writer: &mut Answers,
+    terminal: &Terminal,
+) -> anyhow::Result<usize> {
     let answers: Vec<(PathBuf, Result<Answer>)> = batch
         .par_drain(..)
         .map(|input| match input {
@@ -147,12 +152,8 @@ struct Answers {
 impl Answers {
     fn new(args: &PredictArgs, classes: &[String]) -> anyhow::Result<Self> {
         let top = args.top.clamp(1, classes.len());
-        let mut answers = Self {
-            out: io::BufWriter::new(io::stdout()),
-            format: args.format,
-            top,
-            classes: classes.to_vec(),
-        };
+        let mut answers =
+            Self { out: io::BufWriter::new(io::stdout()), format: args.format, top, classes: classes.to_vec() };
         if args.format == Format::Csv {
             let fixed = ["path", "answer", "label", "probability", "unlike", "distance", "error"].map(str::to_owned);
             let tops = (2..=top).flat_map(|rank| [format!("label_{rank}"), format!("probability_{rank}")]);

@@ -32,7 +32,8 @@ fn embedded_rows_are_in_the_order_of_the_sorted_paths() {
     assert!(names.is_sorted() && names.len() == 12 && names[0].starts_with("0/"), "{names:?}");
 
     // The other formats hold the same, from a list in another order too.
-    fs::write(sandbox.path("list.txt"), names.iter().rev().map(|n| format!("digits/{n}\n")).collect::<String>()).unwrap();
+    fs::write(sandbox.path("list.txt"), names.iter().rev().map(|n| format!("digits/{n}\n")).collect::<String>())
+        .unwrap();
     sandbox.run(["embed", "list.txt", "-o", "y.jsonl"]).expect(0, &[]);
     let lines = fs::read_to_string(sandbox.path("y.jsonl")).unwrap();
     for (row, line) in lines.lines().enumerate() {
@@ -100,7 +101,19 @@ fn an_imported_base_gives_the_same_features() {
     let glyphs = concat!(env!("CARGO_MANIFEST_DIR"), "/../engraft/assets/glyphs.safetensors");
     fs::copy(glyphs, sandbox.path("file.safetensors")).unwrap();
     sandbox
-        .run(["bases", "import", "file.safetensors", "--mean", "0.4", "--std", "0.3", "--id", "mine", "-o", "mine.safetensors"])
+        .run([
+            "bases",
+            "import",
+            "file.safetensors",
+            "--mean",
+            "0.4",
+            "--std",
+            "0.3",
+            "--id",
+            "mine",
+            "-o",
+            "mine.safetensors",
+        ])
         .expect(0, &[]);
     let card = fs::read_to_string(sandbox.path("mine.toml")).unwrap();
     assert!(card.contains("id = \"mine\"") && card.contains("mean = [0.4]") && card.contains("sha256"), "{card}");
@@ -115,10 +128,9 @@ fn an_imported_base_gives_the_same_features() {
     sandbox
         .run(["embed", "digits", "--base", "mine.safetensors", "--mean", "0.5", "-o", "c.npy"])
         .expect(2, &["the base has a card"]);
-    sandbox.run(["bases", "import", "file.safetensors", "--arch", "resnet18", "-o", "d.safetensors"]).expect(4, &[
-        "do not fit the architecture resnet18",
-        "they fit small_resnet better",
-    ]);
+    sandbox
+        .run(["bases", "import", "file.safetensors", "--arch", "resnet18", "-o", "d.safetensors"])
+        .expect(4, &["do not fit the architecture resnet18", "they fit small_resnet better"]);
     sandbox.run(["bases", "import", "file.safetensors", "--arch", "vgg", "-o", "d.safetensors"]).expect(2, &["vgg"]);
     assert!(!sandbox.path("d.safetensors").exists());
 }
@@ -149,7 +161,9 @@ fn real_files_of_every_format_are_imported() {
     ] {
         let path = data.join("weights").join(file);
         let path = path.to_str().unwrap();
-        sandbox.run(["bases", "import", path, "--arch", architecture, "-o", "base.safetensors", "--force"]).expect(0, &[]);
+        sandbox
+            .run(["bases", "import", path, "--arch", architecture, "-o", "base.safetensors", "--force"])
+            .expect(0, &[]);
         let photo = data.join("images/coral_cat.png");
         let embed = |base: &str, out: &str| {
             sandbox.run(["embed", photo.to_str().unwrap(), "--base", base, "-o", out, "--force"]).expect(0, &[]);

@@ -34,8 +34,7 @@ pub fn import(base: &Base, half: bool) -> Result<Imported> {
     let mut card = base.card.clone();
     card.sha256 = Some(files::sha256_hex(&weights));
     card.batch_norm_epsilon = Some(card.style().epsilon);
-    let card_toml = toml::to_string(&card).map_err(|source| {
-        Error::Usage(Problem::new("the card cannot be written as TOML").found(source))
-    })?;
+    let card_toml = toml::to_string(&card)
+        .map_err(|source| Error::Usage(Problem::new("the card cannot be written as TOML").found(source)))?;
     Ok(Imported { weights, card, card_toml })
 }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::backbone::cifar_resnet::{self, Shortcut};
 use crate::backbone::card::PaddingDialect;
+use crate::backbone::cifar_resnet::{self, Shortcut};
 use crate::backbone::dialect::{Dialect, Input, Layers, Leaves};
 use crate::backbone::graph::Builder;
 use crate::backbone::resnet::{self, Block};

@@ -255,13 +255,7 @@ impl Base {
         Ok(Self { card, body: Body::Stages(Box::new(built)), sha256, remarks: Vec::new() })
     }
 
-    fn from_onnx(
-        bytes: &[u8],
-        card: Option<Card>,
-        spec: &BaseSpec,
-        place: &Path,
-        sha256: String,
-    ) -> Result<Self> {
+    fn from_onnx(bytes: &[u8], card: Option<Card>, spec: &BaseSpec, place: &Path, sha256: String) -> Result<Self> {
         if let Some(card) = card.as_ref().filter(|card| card.architecture != Architecture::ONNX) {
             let problem = Problem::new("the card is that of another kind of file").expected("architecture onnx");
             return Err(Error::Weights(problem.found(card.architecture.name()).at(place)));
@@ -408,9 +402,7 @@ impl Runner {
                 let x = Activation::from(picture(values, preprocessing, device));
                 let row = network.forward(x, 0..*cut, Mode::Frozen).vector();
                 row.into_data().try_to_vec::<f32>().map_err(|source| {
-                    Error::Weights(
-                        Problem::new("the base gave no 32-bit features").found(format_args!("{source:?}")),
-                    )
+                    Error::Weights(Problem::new("the base gave no 32-bit features").found(format_args!("{source:?}")))
                 })
             }
             Runner::Onnx(model) => model.row(&values),

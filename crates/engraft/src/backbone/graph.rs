@@ -624,3 +624,33 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         Stage { nodes, name: self.name.clone(), inputs: self.inputs.len(), outputs, vector }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backbone::stage::{Drops, Pass};
+    use burn::tensor::Device;
+
+    fn dropped(first: usize, n: usize, progress: f64) -> Vec<f32> {
+        let x = Tensor::<4>::ones([n, 1, 1, 1], &Device::flex());
+        let pass = Pass::dropping(Drops { seed: 1, step: 7, first, progress });
+        drop_path(x, "cell", 0.4, Mode::Train(&pass)).into_data().try_to_vec::<f32>().unwrap()
+    }
+
+    #[test]
+    fn dropped_paths_do_not_depend_on_shards() {
+        let whole = dropped(0, 64, 1.0);
+        assert_eq!(whole, [dropped(0, 16, 1.0), dropped(16, 48, 1.0)].concat());
+        let kept = whole.iter().filter(|v| **v > 0.0).count();
+        assert!((25..55).contains(&kept), "{kept} of 64 kept at 0.6");
+        assert!(whole.iter().all(|v| *v == 0.0 || (v - 1.0 / 0.6).abs() < 1e-6), "kept paths are scaled up");
+        assert!(dropped(0, 64, 0.0).iter().all(|v| *v == 1.0), "nothing is dropped at the start");
+    }
+
+    #[test]
+    fn frozen_paths_are_never_dropped() {
+        let x = Tensor::<4>::ones([8, 1, 1, 1], &Device::flex());
+        let y = drop_path(x, "cell", 0.9, Mode::Frozen).into_data().try_to_vec::<f32>().unwrap();
+        assert!(y.iter().all(|v| *v == 1.0));
+    }
+}

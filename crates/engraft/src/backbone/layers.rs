@@ -168,13 +168,7 @@ pub struct Conv {
 
 impl Conv {
     /// A convolution at `scope`. `shape`: `[rows, columns, C_in / groups, C_out]`.
-    pub fn new(
-        scope: &Scope<'_>,
-        shape: [usize; 4],
-        bias: bool,
-        options: ConvOptions,
-        activation: Pointwise,
-    ) -> Self {
+    pub fn new(scope: &Scope<'_>, shape: [usize; 4], bias: bool, options: ConvOptions, activation: Pointwise) -> Self {
         Self {
             weight: scope.convolution(shape, options.groups > 1),
             bias: bias.then(|| scope.vector(Role::Bias, shape[3], Init::Constant(0.0))),

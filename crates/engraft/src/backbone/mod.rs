@@ -24,10 +24,10 @@ mod squeezenet;
 mod stage;
 mod tiny_darknet;
 
+pub use architecture::Architecture;
 pub use bases::{Base, BaseSpec, BaseSummary, Body, Runner, embedded, open};
 pub use burn::tensor::Device;
 pub use card::{Card, PaddingDialect};
-pub use architecture::Architecture;
 pub use dialect::{Dialect, Layers, Leaves};
 pub use network::{Likeness, Network, NetworkWeights, OwnClassifier, move_statistics};
 pub use onnx::{OnnxCandidate, OnnxInput, OnnxModel};

@@ -286,7 +286,8 @@ impl<'a> Parameters<'a> {
         };
         record.asked.insert(file_name.clone());
         // A linear layer may be kept as a convolution of one pixel.
-        let same = stored.shape == expected || (role == Role::Linear && without_ones(&stored.shape) == without_ones(&expected));
+        let same = stored.shape == expected
+            || (role == Role::Linear && without_ones(&stored.shape) == without_ones(&expected));
         if !same {
             record.fit.shapes.push(format!("`{file_name}` expected {expected:?}, found {:?}", stored.shape));
             return nothing();

@@ -118,13 +118,7 @@ pub fn describe(b: &mut Builder<'_>, kind: Block, blocks: [usize; 4]) {
     let root = b.root();
     let mut s = b.stage("stem");
     let x = s.input();
-    let x = s.conv_norm(
-        x,
-        (&root.at("conv1"), &root.at("bn1")),
-        64,
-        Window::square(7).stride(2),
-        Pointwise::Relu,
-    );
+    let x = s.conv_norm(x, (&root.at("conv1"), &root.at("bn1")), 64, Window::square(7).stride(2), Pointwise::Relu);
     let x = s.max_pool(x, Window::square(3).stride(2).padding(Padding::Symmetric([1, 1])));
     s.end(x);
     for (index, count) in blocks.into_iter().enumerate() {

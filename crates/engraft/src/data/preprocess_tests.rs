@@ -18,7 +18,16 @@ fn imagenet() -> Preprocessing {
 
 fn grey(height: usize, width: usize, resize: Resize) -> Preprocessing {
     let interpolation = Interpolation::Bilinear;
-    Preprocessing { height, width, channels: 1, channel_order: ChannelOrder::Rgb, resize, interpolation, mean: vec![0.5], std: vec![0.5] }
+    Preprocessing {
+        height,
+        width,
+        channels: 1,
+        channel_order: ChannelOrder::Rgb,
+        resize,
+        interpolation,
+        mean: vec![0.5],
+        std: vec![0.5],
+    }
 }
 
 #[derive(Deserialize)]

@@ -91,10 +91,7 @@ fn parquet(file: &mut Aside, features: &Features, names: &[String]) -> std::io::
             match position {
                 0 => column.typed::<Int64Type>().write_batch(&numbers, None, None).map(drop),
                 1 => column.typed::<ByteArrayType>().write_batch(&paths, None, None).map(drop),
-                _ => column
-                    .typed::<FloatType>()
-                    .write_batch(values, Some(&definition), Some(&repetition))
-                    .map(drop),
+                _ => column.typed::<FloatType>().write_batch(values, Some(&definition), Some(&repetition)).map(drop),
             }
             .map_err(other)?;
             column.close().map_err(other)?;

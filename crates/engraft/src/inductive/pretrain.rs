@@ -122,7 +122,8 @@ pub fn pretrain(
     let built = base.staged()?;
     let head = built.classifier.clone().expect("the trained base has its classifier");
     let measured = if task.validation.is_empty() { &task.train } else { &task.validation };
-    let probabilities = probabilities(&Classifier { network: built.network.clone(), head }, &pictures, measured, observer)?;
+    let probabilities =
+        probabilities(&Classifier { network: built.network.clone(), head }, &pictures, measured, observer)?;
     let how = if task.validation.is_empty() {
         "on the training pictures themselves (nothing was held out): too high"
     } else {

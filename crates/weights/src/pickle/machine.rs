@@ -545,7 +545,14 @@ impl<'a> Machine<'a> {
             _ => None,
         };
         let (key, element, length, part) = match *fields.as_slice() {
-            [Value::Text("storage"), Value::Global(Global::Storage(element)), Value::Text(key), _, length, ref rest @ ..] => {
+            [
+                Value::Text("storage"),
+                Value::Global(Global::Storage(element)),
+                Value::Text(key),
+                _,
+                length,
+                ref rest @ ..,
+            ] => {
                 let length = size(length).ok_or_else(|| self.damaged("expected a storage of 0 numbers or more"))?;
                 let part = match rest {
                     [] | [Value::None] => Some((0, length)),

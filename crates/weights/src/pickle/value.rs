@@ -65,7 +65,9 @@ impl Global {
     /// The only names that mean anything.
     pub(super) fn known(module: &str, name: &str) -> Result<Self, Error> {
         Ok(match (module, name) {
-            ("collections", "OrderedDict" | "defaultdict" | "Counter") | ("builtins" | "__builtin__", "dict") => Self::Dict,
+            ("collections", "OrderedDict" | "defaultdict" | "Counter") | ("builtins" | "__builtin__", "dict") => {
+                Self::Dict
+            }
             ("torch", "Size") => Self::Size,
             ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Self::Tensor,
             ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Self::Parameter,
@@ -86,9 +88,10 @@ impl Global {
             | ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar" | "_reconstruct")
             | ("_codecs", "encode")
             | ("builtins" | "__builtin__", "set" | "frozenset" | "list" | "tuple" | "int" | "float" | "str" | "bool")
-            | ("builtins" | "__builtin__", "bytes" | "bytearray" | "complex" | "slice" | "range" | "long" | "unicode") => {
-                Self::Opaque
-            }
+            | (
+                "builtins" | "__builtin__",
+                "bytes" | "bytearray" | "complex" | "slice" | "range" | "long" | "unicode",
+            ) => Self::Opaque,
             _ => return Err(Error::Code { name: format!("{module}.{name}").escape_debug().take(200).collect() }),
         })
     }
