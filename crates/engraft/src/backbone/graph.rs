@@ -52,6 +52,7 @@ struct PlainOp {
 }
 
 /// An operation.
+#[expect(clippy::large_enum_variant, reason = "a network has hundreds of them at most, and a module cannot be boxed")]
 #[derive(Module, Debug)]
 enum Op {
     ConvNorm(ConvNorm),

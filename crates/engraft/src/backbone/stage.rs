@@ -6,6 +6,7 @@ use burn::module::ParamId;
 use burn::prelude::*;
 
 /// What flows between two stages.
+#[expect(clippy::large_enum_variant, reason = "there is one for each running pass")]
 #[derive(Debug, Clone)]
 pub enum Activation {
     /// Feature maps, each `[N, H, W, C]`: one, or two where a stage also takes the output of the one before the last.

@@ -20,8 +20,10 @@ pub const DIALECTS: &[Dialect] = &[Dialect {
 
 const SLOPE: f64 = 0.1;
 
-/// The stages: name, channels and window of each convolution, and whether a pool follows.
-const STAGES: [(&str, &[(usize, usize)], bool); 6] = [
+/// A stage: its name, channels and window of each convolution, and whether a pool follows.
+type Plan = (&'static str, &'static [(usize, usize)], bool);
+
+const STAGES: [Plan; 6] = [
     ("stem", &[(16, 3)], true),
     ("conv2", &[(32, 3)], true),
     ("block3", &[(16, 1), (128, 3), (16, 1), (128, 3)], true),
