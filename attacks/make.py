@@ -183,19 +183,19 @@ def pickles():
     attack("tensor_of_text.pt", "rebuilds a tensor from a text", "Pickle: it must be a storage", torch_zip(state(extra=called("torch._utils", "_rebuild_tensor_v2", text("a"), number(0), numbers(1), numbers(1)))))
     attack("from_type.pt", "hands `os.system` to the function that rebuilds subclasses", "Code: names `os.system`", torch_zip(state(extra=called("torch._tensor", "_rebuild_from_type_v2", name("os", "system"), NONE, many(command), NONE))))
 
-    laughs = b"]q\0" + b"".join(b"](h" + bytes([i]) + b"h" + bytes([i]) + b"eq" + bytes([i + 1]) for i in range(40))
+    laughs = b"]q\0" + b"".join(b"0](h" + bytes([i]) + b"h" + bytes([i]) + b"eq" + bytes([i + 1]) for i in range(40))
     attack("laughs_lists.pt", "40 lists, each twice in the next: a trillion when unfolded", "Contents: lists cost what is written and hold no tensor", torch_zip(PROTO + mapping(weights=laughs) + STOP))
     laughs = mapping(w=tensor()) + b"q\0"
     for i in range(24):
-        laughs += b"}(" + text("a") + b"h" + bytes([i]) + text("b") + b"h" + bytes([i]) + b"uq" + bytes([i + 1])
-    attack("laughs_dicts.pt", "24 dictionaries, each twice in the next, around a tensor: 16 million names", "TooLarge: 200,000 tensors or a million visits", torch_zip(PROTO + laughs + STOP))
+        laughs += b"0}(" + text("a") + b"h" + bytes([i]) + text("b") + b"h" + bytes([i]) + b"uq" + bytes([i + 1])
+    attack("laughs_dicts.pt", "24 dictionaries, each twice in the next, around a tensor: 16 million names", "TooLarge: 100,000 tensors", torch_zip(PROTO + laughs + STOP))
     attack("self_list.pt", "a list that holds itself", "Contents: no dictionary of tensors", torch_zip(PROTO + b"]q\0h\0a" + STOP))
     attack("self_dict.pt", "a dictionary that holds itself", "TooLarge: 32 dictionaries deep", torch_zip(PROTO + b"}q\0(" + text("w") + tensor() + text("again") + b"h\0u" + STOP))
     wide = b"}q\0(" + b"".join(text(f"k{i}") + b"h\0" for i in range(8)) + b"u"
     attack("self_dict_wide.pt", "a dictionary that holds itself eight times", "TooLarge: 32 dictionaries deep", torch_zip(PROTO + wide + STOP))
     copies = b"](" + b"".join(many(number(i), NONE) for i in range(200)) + b"eq\0"
     copies += (name("collections", "OrderedDict") + b"q\1") + b"(h\0tR0h\1" * 20_000
-    attack("copies.pt", "20,000 copies of one list of 200 items", "TooLarge: 2 million copied items", torch_zip(PROTO + copies + STOP, deflate=True))
+    attack("copies.pt", "20,000 copies of one list of 200 items", "TooLarge: a million copied items", torch_zip(PROTO + copies + STOP, deflate=True))
 
     attack("memo.pt", "puts value 2^32-1 into the memo", "read: the memo is a map, so nothing is reserved", torch_zip(PROTO + mapping(weight=tensor()) + b"r\xff\xff\xff\xff" + STOP))
     attack("memo_text.pt", "puts value 10^30 into the memo by PUT", "Pickle: the number has 32 bits", torch_zip(PROTO + mapping(weight=tensor()) + b"p1" + b"0" * 30 + b"\n" + STOP))
@@ -205,13 +205,13 @@ def pickles():
     attack("bytearray8.pt", "claims a byte array of 2^62 bytes", "Pickle: the bytes are not there", torch_zip(state(extra=b"\x96" + struct.pack("<Q", 2**62))))
     attack("frame.pt", "claims a frame of 2^62 bytes", "Pickle: the bytes are not there", torch_zip(b"\x80\x04\x95" + struct.pack("<Q", 2**62) + mapping(weight=tensor()) + STOP))
     attack("short_frame.pt", "claims a frame of 1 byte around everything", "read: a frame says only how much to read ahead", torch_zip(b"\x80\x04\x95" + struct.pack("<Q", 1) + mapping(weight=tensor()) + STOP))
-    attack("marks.pt", "a million open marks", "Pickle: the pickle ends without a value", torch_zip(PROTO + b"(" * 1_000_000, deflate=True))
-    attack("tuples.pt", "tuples a million deep", "Contents: no dictionary, and nothing recurses", torch_zip(PROTO + b"N" + b"\x85" * 1_000_000 + STOP, deflate=True))
+    attack("marks.pt", "2 million open marks", "TooLarge: a million on the stack", torch_zip(PROTO + b"(" * 2_000_000, deflate=True))
+    attack("tuples.pt", "tuples 999,990 deep", "Contents: no dictionary, and nothing recurses", torch_zip(PROTO + b"N" + b"\x85" * 999_990 + STOP, deflate=True))
     deep = PROTO + (b"}" + text("a")) * 300_000 + mapping(w=tensor()) + b"s" * 300_000 + STOP
     attack("dicts.pt", "dictionaries 300,000 deep", "TooLarge: 32 dictionaries deep", torch_zip(deep, deflate=True))
-    attack("values.pt", "pushes 4 million values", "TooLarge: 2 million values", torch_zip(PROTO + b"N" * 4_000_000 + STOP, deflate=True))
-    attack("steps.pt", "pushes and pops one value forever", "TooLarge: 2 million values", torch_zip(PROTO + b"N0" * 3_000_000 + STOP, deflate=True))
-    attack("get_pop.pt", "pops what it recalls, 2 million times, and has no value at the end", "Pickle: no value on the stack", torch_zip(PROTO + b"Nq\0" + b"0h\0" * 2_000_000 + b"00" + STOP, deflate=True))
+    attack("values.pt", "pushes 2 million values", "TooLarge: a million values", torch_zip(PROTO + b"N" * 2_000_000 + STOP, deflate=True))
+    attack("steps.pt", "pushes and pops one value forever", "TooLarge: a million values", torch_zip(PROTO + b"N0" * 1_500_000 + STOP, deflate=True))
+    attack("get_pop.pt", "pops what it recalls, a million times, and has no value at the end", "Pickle: no value on the stack", torch_zip(PROTO + b"Nq\0" + b"0h\0" * 1_000_000 + b"00" + STOP, deflate=True))
     attack("no_stop.pt", "ends without STOP", "Pickle: the end comes early", torch_zip(state()[:-1]))
     attack("underflow.pt", "pops from an empty stack", "Pickle: no value on the stack", torch_zip(PROTO + b"0" * 9 + STOP))
     attack("protocol.pt", "claims protocol 255", "Pickle: protocols end at 5", torch_zip(b"\x80\xff" + state()[2:]))
@@ -234,11 +234,25 @@ def tensors():
     attack("offset_outside.pt", "an offset behind the storage", "Tensor: every number must lie inside", one(offset=4, shape=(1,)))
     attack("offset_overflow.pt", "an offset of 2^63-1", "Tensor: every number must lie inside", one(offset=2**63 - 1))
     attack("offset_negative.pt", "an offset of -1", "Tensor: 0 or more", one(offset=-1))
-    attack("expanded.pt", "one number expanded to 4 TB by a stride of 0", "TooLarge: twice the file and 128 MiB", one(shape=(2**40,), strides=(0,)))
-    attack("expanded_often.pt", "100 tensors of 4 MB out of one number", "TooLarge: twice the file and 128 MiB for all", torch_zip(PROTO + mapping(**{f"w{i}": tensor(shape=(2**20,), strides=(0,)) for i in range(100)}) + STOP, deflate=True))
+    attack("expanded.pt", "one number expanded to 4 TB by a stride of 0", "TooLarge: twice the file and 64 MiB", one(shape=(2**40,), strides=(0,)))
+    attack("expanded_often.pt", "100 tensors of 4 MB out of one number", "TooLarge: twice the file and 64 MiB for all", torch_zip(PROTO + mapping(**{f"w{i}": tensor(shape=(2**20,), strides=(0,)) for i in range(100)}) + STOP, deflate=True))
+    wide = tensor(storage(kind="DoubleStorage", length=2), shape=(2**24,), strides=(0,))
+    attack("expanded_doubles.pt", "a double expanded to 64 MB of f32 by a stride of 0", "read: numbers are decoded piece by piece, within twice the file and 64 MiB", torch_zip(PROTO + mapping(w=wide) + STOP))
     attack("count_overflow.pt", "a shape of 2^32 by 2^32 by 4, whose product overflows", "Tensor: the size must fit 64 bits", one(shape=(2**32, 2**32, 4), strides=(0, 0, 0)))
     attack("empty_overflow.pt", "an empty shape whose other axes overflow", "Tensor: the size must fit 64 bits", one(shape=(0, 2**62, 2**62), strides=(0, 0, 0)))
     attack("axes.pt", "a shape of 100,000 axes", "Tensor: 32 axes", torch_zip(PROTO + mapping(w=tensor(shape=(1,) * 100_000, strides=(0,) * 100_000)) + STOP, deflate=True))
+    names = mapping(w=tensor()) + b"q\0"
+    for i in range(16):
+        keys = [text("a" * 29), text("b" * 29)]
+        names += b"0}(" + keys[0] + b"h" + bytes([i]) + keys[1] + b"h" + bytes([i]) + b"uq" + bytes([i + 1])
+    attack("many_names.pt", "65,536 names of 480 letters for one tensor", "TooLarge: 16 MiB of names", torch_zip(PROTO + names + STOP, deflate=True))
+    names = mapping(w=tensor(shape=(400,), strides=(0,))) + b"q\0"
+    for i in range(15):
+        keys = [text("a" * 14), text("b" * 14)]
+        names += b"0}(" + keys[0] + b"h" + bytes([i]) + keys[1] + b"h" + bytes([i]) + b"uq" + bytes([i + 1])
+    waste = b"(" + b"Nq\xff\x94\x85" * 400_000 + b"(" + b"h\xff" * 500_000 + b"l1"
+    names = waste + names
+    attack("all_at_once.pt", "800,000 values, a memo of 400,000, a list of 500,000, 32,768 names of 225 letters and 50 MB of numbers", "read: every limit is kept, and their sum is", torch_zip(PROTO + names + STOP, deflate=True))
     attack("long_names.pt", "a tensor's name of 100,000 letters", "TooLarge: 512 bytes of name", torch_zip(PROTO + mapping(**{"a" * 100_000: tensor()}) + STOP, deflate=True))
     part = b"".join([text("storage"), name("torch", "FloatStorage"), text("0"), text("cpu"), number(4)])
     part = b"(" + part + many(text("v"), number(3), number(2)) + b"tQ"
@@ -305,9 +319,9 @@ def keras(fill, latest=True, names=("dense",), arrays=("kernel:0",)):
     """A file with a layer whose arrays `fill` puts into its group."""
 
     def whole(f):
-        f.attrs["layer_names"] = [layer.encode() for layer in names]
+        f.attrs["layer_names"] = np.array(names, "S")
         group = f.create_group("dense")
-        group.attrs["weight_names"] = [array.encode() for array in arrays]
+        group.attrs["weight_names"] = np.array(arrays, "S")
         fill(group)
 
     return hdf5(whole, latest)
@@ -330,15 +344,32 @@ def patched(content, old, new):
     return content.replace(old, new)
 
 
+def shared_names():
+    content = bytearray(hdf5(lambda f: f.create_group("layers")))
+    lists = struct.pack("<QQ", *struct.unpack_from("<QQ", content, 80))
+    heap = len(content)
+    data = heap + 32
+    text = bytes(8) + b"a" * 1000 + bytes(16)
+    node = data + len(text)
+    content += b"HEAP" + bytes(4) + struct.pack("<QQQ", len(text), 2**64 - 1, data) + text
+    content += b"SNOD\1\0" + struct.pack("<H", 256) + struct.pack("<QQII16x", 8, 96, 0, 0) * 256
+    tree = len(content)
+    content += b"TREE\0\0" + struct.pack("<HQQQ", 640, 2**64 - 1, 2**64 - 1, 0) + struct.pack("<QQ", node, 8) * 640
+    content = content.replace(lists, struct.pack("<QQ", tree, heap))
+    return bytes(content.replace(struct.pack("<Q", heap), struct.pack("<Q", len(content)), 1))
+
+
 def hdf5s():
     attack("external_link.h5", "an array that is a link to another file", "Tensor: no file is opened", keras(lambda g: g.__setitem__("kernel:0", h5py.ExternalLink("/etc/passwd", "/x"))))
     attack("external_group.h5", "a layer that is a link to another file", "Hdf5: no file is opened", keras(lambda g: g.parent.__setitem__("far", h5py.ExternalLink("../other.h5", "/")), names=("far",)))
     attack("external_storage.h5", "an array whose numbers lie in /etc/passwd", "Tensor: no file is opened", keras(lambda g: g.create_dataset("kernel:0", (64,), "f4", external=[("/etc/passwd", 0, 256)])))
 
     def virtual(group):
-        layout = h5py.VirtualLayout((64,), "f4")
-        layout[:] = h5py.VirtualSource("/etc/passwd", "x", (64,), "f4")
-        group.create_virtual_dataset("kernel:0", layout)
+        space = h5py.h5s.create_simple((64,))
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_virtual(space, b"/etc/passwd", b"x", space)
+        plist.set_obj_track_times(False)
+        h5py.h5d.create(group.id, b"kernel:0", h5py.h5t.IEEE_F32LE, space, plist)
 
     attack("virtual.h5", "an array that is a view of another file", "Tensor: no file is opened", keras(virtual, latest=True))
 
@@ -375,17 +406,19 @@ def hdf5s():
             below = group
         f["layers"] = below
 
-    attack("fan.weights.h5", "14 levels of four layers that share the next level: 2.7 * 10^8 groups without an array", "Hdf5: the bytes that may be gone over are spent, or 100,000 layers", hdf5(blind, latest=True))
-    attack("space.h5", "an array of 2^40 numbers of which none is stored", "TooLarge: twice the file and 128 MiB", keras(lambda g: g.create_dataset("kernel:0", (2**40,), "f4", chunks=(1024,))))
+    attack("fan.weights.h5", "14 levels of four layers that share the next level: 2.7 * 10^8 groups without an array", "TooLarge: 20,000 layers", hdf5(blind, latest=True))
+    attack("shared_names.h5", "a group whose tree names one list of 256 entries 640 times, with names of 1,000 letters: 350 MB", "Hdf5: entries are paid for with their names", shared_names())
+    attack("space.h5", "an array of 2^40 numbers of which none is stored", "TooLarge: twice the file and 64 MiB", keras(lambda g: g.create_dataset("kernel:0", (2**40,), "f4", chunks=(1024,))))
     attack("space_overflow.h5", "an array whose size overflows", "Tensor: the size must fit 64 bits", keras(lambda g: g.create_dataset("kernel:0", (2**20, 2**20, 2**21), "f4", chunks=(1, 1, 64)), latest=False).replace(struct.pack("<3Q", 2**20, 2**20, 2**21), struct.pack("<3Q", 2**40, 2**40, 2**40)))
-    attack("space_chunks.h5", "100 million numbers in chunks of one number", "TooLarge: twice the file and 128 MiB", keras(lambda g: g.create_dataset("kernel:0", (10**8,), "f4", chunks=(1,)), latest=False))
-    attack("small_chunks.h5", "30 million numbers in chunks of one number of which none is stored", "read: zeros, within twice the file and 128 MiB", keras(lambda g: g.create_dataset("kernel:0", (3 * 10**7,), "f4", chunks=(1,)), latest=False))
+    attack("space_zeros.h5", "15 million numbers of which none is stored", "Tensor: twice the file and 16 MiB are decoded", keras(lambda g: g.create_dataset("kernel:0", (15 * 10**6,), "f4", chunks=(1024,))))
+    attack("space_chunks.h5", "100 million numbers in chunks of one number", "TooLarge: twice the file and 64 MiB", keras(lambda g: g.create_dataset("kernel:0", (10**8,), "f4", chunks=(1,)), latest=False))
+    attack("small_chunks.h5", "4 million numbers in chunks of one number of which none is stored", "read: zeros, within twice the file and 16 MiB", keras(lambda g: g.create_dataset("kernel:0", (4 * 10**6,), "f4", chunks=(1,)), latest=False))
     attack("chunk_huge.h5", "a chunk of 2 GB for an array of 4 numbers", "Tensor: chunks have a limit", chunked((4,), (2**29,), zlib.compress(bytes(4096), 9)))
     attack("chunk_bomb.h5", "a chunk of 16 bytes that unpacks to 4 MB", "Tensor: a chunk unpacks to what it says", chunked((4,), (4,), zlib.compress(bytes(4 << 20), 9), latest=False))
     attack("chunk_short.h5", "a chunk that unpacks to less than it says", "Tensor: a chunk unpacks to what it says", chunked((1024,), (1024,), zlib.compress(bytes(16), 9)))
     attack("chunk_garbage.h5", "a chunk that is no stream", "Tensor: the stream is damaged", chunked((4,), (4,), b"\xff" * 64))
     names = [f"{'/' * index}kernel:0" for index in range(60)]
-    attack("again.h5", "an array of 4 MB of zeros under 60 names", "TooLarge: twice the file and 128 MiB for all", keras(lambda g: g.create_dataset("kernel:0", (2**20,), "f4", chunks=(2**20,)), arrays=names))
+    attack("again.h5", "an array of 4 MB of zeros under 60 names", "TooLarge: twice the file and 64 MiB for all", keras(lambda g: g.create_dataset("kernel:0", (2**20,), "f4", chunks=(2**20,)), arrays=names))
     plain = keras(sound, latest=False)
     attack("truncated.h5", "a file cut in its middle", "Hdf5: the bytes are not there", plain[: len(plain) // 2])
     attack("header_only.h5", "a file that ends after its first line", "Hdf5: the bytes are not there", plain[:12])
@@ -396,7 +429,7 @@ def hdf5s():
     attack("array_climbs.h5", "an array called `../../etc/passwd`", "Hdf5: the name is no path inside", keras(sound, arrays=("../../etc/passwd",)))
     attack("array_missing.h5", "an array that is not there", "Tensor: no array there", keras(sound, arrays=("bias:0",)))
     attack("array_is_group.h5", "an array that is a group", "Tensor: no array there", keras(lambda g: g.create_group("kernel:0")))
-    attack("names_missing.h5", "a layer without a list of arrays", "Contents: no layer with weights", hdf5(lambda f: (f.attrs.__setitem__("layer_names", [b"dense"]), f.create_group("dense"))))
+    attack("names_missing.h5", "a layer without a list of arrays", "Contents: no layer with weights", hdf5(lambda f: (f.attrs.__setitem__("layer_names", np.array(["dense"], "S")), f.create_group("dense"))))
     attack("names_numbers.h5", "a list of layers that is numbers", "Hdf5: texts", hdf5(lambda f: f.attrs.__setitem__("layer_names", np.arange(4))))
     attack("layers_repeated.h5", "300 times the same layer", "Tensor: names must be their own", keras(sound, names=("dense",) * 300))
     attack("compound.h5", "an array of records", "Type: numbers only", keras(lambda g: g.create_dataset("kernel:0", data=np.zeros(4, [("a", "f4"), ("b", "S9")]))))
@@ -405,6 +438,7 @@ def hdf5s():
     def filtered(group):
         space = h5py.h5s.create_simple((4,), (4,))
         plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_obj_track_times(False)
         plist.set_chunk((4,))
         plist.set_filter(32015, h5py.h5z.FLAG_OPTIONAL, (3,))
         h5py.h5d.create(group.id, b"kernel:0", h5py.h5t.IEEE_F32LE, space, plist).write_direct_chunk((0,), bytes(64))
@@ -413,7 +447,7 @@ def hdf5s():
     name_text = "layer" * 300
     attack("long_layer.h5", "a layer's name of 1,500 letters", "Hdf5: names have a limit", keras(sound, names=(name_text,)))
     config = json.dumps({"class_name": "Sequential", "config": [{"class_name": "Lambda", "config": {"name": "evil", "function": ["4wEAAA==", None, None]}}]})
-    attack("lambda.h5", "a Lambda layer with marshalled Python", "Code: names the layer", hdf5(lambda f: (f.attrs.__setitem__("model_config", config), f.create_group("model_weights").attrs.__setitem__("layer_names", [b"evil"]))))
+    attack("lambda.h5", "a Lambda layer with marshalled Python", "Code: names the layer", hdf5(lambda f: (f.attrs.__setitem__("model_config", np.bytes_(config)), f.create_group("model_weights").attrs.__setitem__("layer_names", np.array(["evil"], "S")))))
     vlen = hdf5(lambda f: f.attrs.__setitem__("model_config", "{}" + " " * 500))
     attack("text_lies.h5", "a text of 2^31 bytes in a heap of 4 KB", "Hdf5: the bytes are not there", patched(vlen, struct.pack("<I", 502), struct.pack("<I", 2**31)))
 
@@ -446,12 +480,18 @@ def kerases():
     attack("absolute_name.keras", "an entry called `/tmp/model.weights.h5`", "Archive: the name leaves the archive", keras_zip(model(dense), Entry("/tmp/model.weights.h5", b"")))
     attack("deep_config.keras", "lists 100,000 deep in config.json", "Contents: the parser's limit", keras_zip(b"[" * 100_000 + b"]" * 100_000, deflate=True))
     deep = dense
-    for index in range(30):
+    for index in range(60):
         deep = {"class_name": "Sequential", "config": {"name": f"m{index}", "layers": [deep]}}
-    attack("deep_models.keras", "models 30 deep, each a list and two mappings", "Contents: the parser's limit", keras_zip(deep))
-    attack("long_config.keras", "a config.json of 8 MB of spaces in 8 KB", "TooLarge: 4 MB of configuration", keras_zip(b"{}" + b" " * (8 << 20), deflate=True))
+    attack("deep_models.keras", "models 60 deep, each a list and two mappings", "Contents: the parser's limit", keras_zip(deep))
+    attack("long_config.keras", "a config.json of 5 MB of spaces in 5 KB", "TooLarge: 4 MB of configuration", keras_zip(b"{}" + b" " * (5 << 20), deflate=True))
     wide = b'{"config":{"layers":[' + b"0," * 1_800_000 + b"0]}}"
     attack("wide_config.keras", "a config.json of 2 million numbers in 4 KB", "read: JSON of 4 MB takes 60 MB", keras_zip(wide, deflate=True))
+    objects = b'{"config":[' + b'{"":0},' * 500_000 + b"0]}"
+    attack("many_objects.keras", "a config.json of 500,000 mappings in 4 KB: 320 MB in memory", "TooLarge: 150,000 mappings", keras_zip(objects, deflate=True))
+    deep = b"0," * 1_500_000 + b"0"
+    for index in range(38):
+        deep = b'{"class_name":"Sequential","config":{"name":"m","layers":[' + deep + b"]}}"
+    attack("copied_config.keras", "models 38 deep around 3 MB of numbers: a copy for each would be 1.8 GB", "read: no model's settings are kept", keras_zip(deep, deflate=True))
     attack("no_weights.keras", "no model.weights.h5", "Contents: an entry model.weights.h5", archive(Entry("config.json", json.dumps(model(dense)).encode())))
     attack("pickle_weights.keras", "a pickle as model.weights.h5", "Hdf5: it is none", keras_zip(model(dense), weights=state()))
     attack("external.keras", "an array that is a link to another file", "Contents: no array is found and no file is opened", keras_zip(model(dense), weights=hdf5(lambda f: f.create_group("layers/dense/vars").__setitem__("0", h5py.ExternalLink("/etc/passwd", "/x")))))
@@ -478,6 +518,8 @@ def safetensors():
     attack("offsets_overflow.safetensors", "offsets of 2^64-1", "Header: offsets", file({"a": entry([1], 2**64 - 5, 2**64 - 1)}, bytes(8)))
     two = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}'
     attack("two_names.safetensors", "two tensors of one name", "Header: names must be their own", file(two, bytes(8)))
+    same = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"I32","shape":[1],"data_offsets":[0,4]}}'
+    attack("two_meanings.safetensors", "one name and one place with two types", "Header: names must be their own", file(same, bytes(4)))
     attack("deep.safetensors", "lists 100,000 deep in the header", "Header: the parser's limit", file(b'{"a":' + b"[" * 100_000))
     attack("type.safetensors", "a type that is not known", "Header: a known type", file({"a": entry([1], 0, 4, "U128")}, bytes(4)))
     attack("float8.safetensors", "a type without a meaning here", "Type: names it", file({"a": entry([4], 0, 4, "F8_E4M3")}, bytes(4)))

@@ -365,6 +365,14 @@ pub enum BasesCommand {
         #[command(flatten)]
         about: BaseArgs,
     },
+    /// Fetch a base from the Hugging Face hub, verified, and go on where a broken download stopped.
+    ///
+    /// HF_HOME, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, HTTPS_PROXY and NO_PROXY are respected; files that Python's
+    /// huggingface_hub has fetched are used.
+    Pull {
+        /// An id of `engraft bases list`, or hf://owner/name[@revision][/file].
+        id: String,
+    },
     /// Write a weights file of any format as safetensors with canonical names, and its card beside it.
     Import(ImportArgs),
 }

@@ -78,7 +78,7 @@ impl<'a> Archive<'a> {
             let size = usize::try_from(file.size()).map_err(|_| wrong("is longer than memory"))?;
             entries.insert(name, Entry { stored, deflated, size, crc: file.crc32() });
         }
-        let limit = (bytes.len() as u64).saturating_mul(2).saturating_add(64 << 20);
+        let limit = (bytes.len() as u64).saturating_mul(2).saturating_add(32 << 20);
         if inflated > limit {
             return Err(Error::TooLarge { what: "bytes of compressed entries".into(), limit, found: inflated });
         }

@@ -10,10 +10,10 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// Numbers may take twice the file and 128 MiB: enough for half precision read as f32, and for a few tensors that
+    /// Numbers may take twice the file and 64 MiB: enough for half precision read as f32, and for a few tensors that
     /// share one storage.
     pub(crate) fn of_file(length: usize) -> Self {
-        let limit = (length as u64).saturating_mul(2).saturating_add(128 << 20);
+        let limit = (length as u64).saturating_mul(2).saturating_add(64 << 20);
         Self { limit, left: limit }
     }
 

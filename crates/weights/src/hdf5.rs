@@ -15,11 +15,24 @@ use crate::budget::Budget;
 use crate::element::{Element, Order};
 use crate::{Error, Tensor};
 
-/// Bytes of groups, headers, names and attributes that are read of one file.
-const METADATA: u64 = 24 << 20;
+/// Bytes of groups, headers, names and attributes that are read of one file, beyond a sixteenth of it: enough for 2,400
+/// layers without a number. A parsed header takes twenty times its bytes, and a file may name the same bytes often.
+const METADATA: u64 = 12 << 20;
+
+/// The same for small files, beyond twice the file.
+const SMALL_METADATA: u64 = 4 << 20;
+
+/// Bytes that an entry of a group costs beside its name.
+const ENTRY: u64 = 100;
 
 /// The longest name of a group or array.
 const NAME: usize = 1024;
+
+/// The largest object of a heap of links or attributes: two bytes hold its length.
+const OBJECT: u64 = 64 << 10;
+
+/// Bytes that the links or attributes of one object may take where they lie in such a heap.
+const OBJECTS: u64 = 2000 * OBJECT;
 
 /// Bytes of text that are read out of attributes.
 const TEXT: usize = 64 << 20;
@@ -44,20 +57,52 @@ struct Metered {
     metadata: AtomicU64,
     data: AtomicU64,
     reading_data: AtomicBool,
+    /// The longest name of the group that is being read.
+    longest_name: AtomicU64,
+    /// What the links or attributes of the object that is being read may still take.
+    objects: AtomicU64,
 }
 
 impl Metered {
-    /// Names are copied out of a heap for every entry, so none may be long.
+    fn pay(&self, bytes: u64) -> Result<(), String> {
+        let left = if self.reading_data.load(Ordering::Relaxed) { &self.data } else { &self.metadata };
+        let paid = left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
+        paid.map(drop).map_err(|_| "it makes its reader go over the same bytes again and again".into())
+    }
+
+    /// Names are copied out of a heap for every entry of a group, so none may be long, and each is paid for.
+    fn pay_entries(&self, buffer: &[u8]) -> Result<(), String> {
+        if buffer.starts_with(b"HEAP") && buffer.len() >= 32 {
+            return self.check_heap(buffer);
+        }
+        if buffer.starts_with(b"SNOD") {
+            let entries = (buffer.len() / 40) as u64;
+            return self.pay(entries * (self.longest_name.load(Ordering::Relaxed) + ENTRY));
+        }
+        // Links and attributes, by name or by order: a record is 11 bytes or more, and each copies what it points to.
+        if let (Some(b"BTLF" | b"BTIN"), Some(5 | 6 | 8 | 9)) = (buffer.get(..4), buffer.get(5)) {
+            let cost = buffer.len() as u64 / 11 * OBJECT;
+            let left = self.objects.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(cost));
+            return left.map(drop).map_err(|_| "expected at most 2,000 links or attributes in a heap".into());
+        }
+        if buffer.starts_with(b"FRHP") && buffer.get(12..14).is_some_and(|high| high != [0, 0]) {
+            return Err("expected a heap of objects of at most 64 KiB".into());
+        }
+        Ok(())
+    }
+
     fn check_heap(&self, header: &[u8]) -> Result<(), String> {
         let word = |at: usize| header[at..].first_chunk().map_or(u64::MAX, |word| u64::from_le_bytes(*word));
         let (size, start) = (word(8), word(24));
         let end = start.checked_add(size).filter(|&end| end <= self.bytes.len() as u64);
         let Some(end) = end else { return Err("expected a heap of names inside the file".into()) };
         let names = &self.bytes[start as usize..end as usize];
-        match names.split(|&byte| byte == 0).map(<[u8]>::len).max() {
-            Some(longest) if longest > NAME => Err(format!("expected names of at most {NAME} bytes, found {longest}")),
-            _ => Ok(()),
+        let longest = names.split(|&byte| byte == 0).map(<[u8]>::len).max().unwrap_or(0);
+        self.longest_name.store(longest as u64, Ordering::Relaxed);
+        if longest > NAME {
+            return Err(format!("expected names of at most {NAME} bytes, found {longest}"));
         }
+        Ok(())
     }
 }
 
@@ -68,16 +113,10 @@ impl Storage for Metered {
 
     fn read_range(&self, offset: u64, len: usize) -> hdf5_reader::error::Result<StorageBuffer> {
         let invalid = hdf5_reader::error::Error::InvalidData;
-        let left = if self.reading_data.load(Ordering::Relaxed) { &self.data } else { &self.metadata };
-        let paid = left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(len as u64));
-        if paid.is_err() {
-            return Err(invalid("it makes its reader go over the same bytes again and again".into()));
-        }
+        self.pay(len as u64).map_err(invalid)?;
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let buffer = StorageBuffer::from_shared(self.bytes.clone(), start, len)?;
-        if buffer.starts_with(b"HEAP") && len >= 32 {
-            self.check_heap(&buffer).map_err(invalid)?;
-        }
+        self.pay_entries(&buffer).map_err(invalid)?;
         Ok(buffer)
     }
 }
@@ -106,12 +145,15 @@ impl File {
         if sizes != Some(&[8, 8]) {
             return refuse(format!("expected addresses and lengths of 8 bytes, found {sizes:?}"));
         }
-        let data = (bytes.len() as u64).saturating_mul(2).saturating_add(SLACK);
+        let length = bytes.len() as u64;
+        let data = length.saturating_mul(2).saturating_add(SLACK);
         let meter = Arc::new(Metered {
             bytes: bytes.into(),
-            metadata: METADATA.into(),
+            metadata: (SMALL_METADATA + 2 * length).min(METADATA + length / 16).into(),
             data: data.into(),
+            objects: OBJECTS.into(),
             reading_data: false.into(),
+            longest_name: 0.into(),
         });
         let limit = usize::try_from(data).unwrap_or(usize::MAX);
         let options = OpenOptions::default()
@@ -124,16 +166,25 @@ impl File {
     }
 
     /// The group at a path such as `model_weights/conv1`; the root for an empty one.
-    pub(crate) fn group(&self, path: &str) -> Result<Group, Error> {
+    fn group(&self, path: &str) -> Result<Group, Error> {
         let mut group = self.file.root_group().map_err(refused)?;
         for part in parts(path)? {
+            self.meter.objects.store(OBJECTS, Ordering::Relaxed);
             group = group.group(part).map_err(|error| refused(format!("group `{}`: {error}", path.escape_debug())))?;
         }
         Ok(group)
     }
 
+    /// The names of the groups and of the arrays in a group.
+    pub(crate) fn members(&self, path: &str) -> Result<(Vec<String>, Vec<String>), Error> {
+        let group = self.group(path)?;
+        self.meter.objects.store(OBJECTS, Ordering::Relaxed);
+        group.member_names().map_err(refused)
+    }
+
     pub(crate) fn attributes(&self, path: &str) -> Result<Attributes, Error> {
         let group = self.group(path)?;
+        self.meter.objects.store(OBJECTS, Ordering::Relaxed);
         let raw = group.raw_attributes().map_err(refused)?;
         let messages = raw.into_iter().map(|raw| raw.into_parts().0).map(|message| (message.name.clone(), message));
         Ok(Attributes { messages: messages.collect(), group })
@@ -207,6 +258,7 @@ impl File {
         };
         let group = self.group(&groups.join("/"))?;
         let wrong = |reason: String| Error::Tensor { name: name.into(), reason };
+        self.meter.objects.store(OBJECTS, Ordering::Relaxed);
         let array = group.dataset(last).map_err(|error| wrong(error.to_string()))?;
         let (element, order) = number(&array, name)?;
         let count = self.budget.take(name, array.shape())?;

@@ -25,8 +25,11 @@ const OLD_ENDINGS: [(&str, &str); 6] = [
 /// How deep models lie inside models.
 const DEPTH: usize = 16;
 
-/// The most layers and arrays of one file.
-const ITEMS: usize = 100_000;
+/// The most tensors of one file.
+const TENSORS: usize = 100_000;
+
+/// The most layers that are looked into where files give numbers: links can make few into many.
+const LAYERS: usize = 20_000;
 
 /// Reads an HDF5 file of Keras: weights, a whole model, or `.weights.h5`.
 pub(crate) fn read(bytes: &[u8]) -> Result<Weights, Error> {
@@ -103,8 +106,8 @@ fn finish(weights: Weights) -> Result<Weights, Error> {
 }
 
 fn insert(weights: &mut Weights, name: String, tensor: Tensor) -> Result<(), Error> {
-    if weights.tensors.len() >= ITEMS {
-        return Err(Error::TooLarge { what: "tensors".into(), limit: ITEMS as u64, found: ITEMS as u64 + 1 });
+    if weights.tensors.len() >= TENSORS {
+        return Err(Error::TooLarge { what: "tensors".into(), limit: TENSORS as u64, found: TENSORS as u64 + 1 });
     }
     if weights.tensors.contains_key(&name) {
         return Err(Error::Tensor { name, reason: "expected one of this name, found two".into() });
@@ -208,19 +211,24 @@ fn numbered(
         });
     }
     let by_group = groups_of(layers);
+    let (here, _) = file.members(path)?;
     for container in ["layers", "_layer_checkpoint_dependencies"] {
-        let Ok(group) = file.group(&format!("{path}{container}")) else { continue };
-        let (groups, _) = group.member_names().map_err(|error| Error::Hdf5 { reason: error.to_string() })?;
+        if !here.iter().any(|group| group == container) {
+            continue;
+        }
+        let (groups, _) = file.members(&format!("{path}{container}"))?;
         for group in groups {
             *visits += 1;
-            if *visits > ITEMS {
-                return Err(Error::TooLarge { what: "layers".into(), limit: ITEMS as u64, found: *visits as u64 });
+            if *visits > LAYERS {
+                return Err(Error::TooLarge { what: "layers".into(), limit: LAYERS as u64, found: *visits as u64 });
             }
             let inner = format!("{path}{container}/{group}/");
-            let variables = file.attributes(&format!("{inner}vars")).ok();
-            let told = match &variables {
-                Some(attributes) => file.text(attributes, "name")?,
-                None => None,
+            let has_variables = file.members(&inner)?.0.iter().any(|group| group == "vars");
+            let told = if has_variables {
+                let attributes = file.attributes(&format!("{inner}vars"))?;
+                file.text(&attributes, "name")?
+            } else {
+                None
             };
             let layer = match &told {
                 Some(name) => layers.iter().find(|layer| layer.name == *name),
@@ -228,7 +236,7 @@ fn numbered(
             };
             let own = told.as_deref().or(layer.map(|layer| layer.name.as_str())).unwrap_or(&group);
             let name = format!("{prefix}{own}");
-            if variables.is_some() {
+            if has_variables {
                 read_variables(file, &inner, &name, &group, layer, weights)?;
             }
             let below = layer.map_or(&[][..], |layer| &layer.layers);
@@ -246,8 +254,7 @@ fn read_variables(
     layer: Option<&Layer>,
     weights: &mut Weights,
 ) -> Result<(), Error> {
-    let members = file.group(&format!("{path}vars"))?.member_names();
-    let (_, arrays) = members.map_err(|error| Error::Hdf5 { reason: error.to_string() })?;
+    let (_, arrays) = file.members(&format!("{path}vars"))?;
     let mut tensors = Vec::new();
     for index in 0..arrays.len() {
         tensors.push(file.tensor(&format!("{path}vars/{index}"), &format!("{name}/{index}"))?);

@@ -9,6 +9,12 @@ use crate::Error;
 /// The longest configuration that is parsed, in bytes. JSON takes some fifty times its size in memory.
 const CONFIG: usize = 4 << 20;
 
+/// The most mappings of one. Each takes some 600 bytes in memory, however little is in it; a layer has about ten.
+const MAPPINGS: usize = 150_000;
+
+/// The settings that are used. Others are not kept: a model's settings hold its layers', and those theirs.
+const SETTINGS: [&str; 6] = ["scale", "center", "epsilon", "batch_input_shape", "batch_shape", "build_input_shape"];
+
 /// One layer of a configuration, in its order.
 #[derive(Debug, Clone)]
 pub(crate) struct Layer {
@@ -33,6 +39,11 @@ impl Config {
         if text.len() > CONFIG {
             let found = text.len() as u64;
             return Err(Error::TooLarge { what: "bytes of configuration".into(), limit: CONFIG as u64, found });
+        }
+        let mappings = text.bytes().filter(|&byte| byte == b'{').count();
+        if mappings > MAPPINGS {
+            let (limit, found) = (MAPPINGS as u64, mappings as u64);
+            return Err(Error::TooLarge { what: "mappings of a configuration".into(), limit, found });
         }
         let model: Value = serde_json::from_str(text)
             .map_err(|error| Error::contents("a configuration in JSON", error.to_string()))?;
@@ -82,10 +93,11 @@ fn flatten<'a>(layers: &'a [Layer], all: &mut Vec<&'a Layer>) {
 fn layers(config: &Value) -> Vec<Layer> {
     let list = config.as_array().or_else(|| config["layers"].as_array());
     let layer = |value: &Value| {
-        let settings = value["config"].clone();
-        let name = settings["name"].as_str().or_else(|| value["name"].as_str())?.to_owned();
-        let inner = if settings["layers"].is_array() || settings.is_array() { layers(&settings) } else { Vec::new() };
-        Some(Layer { name, class: value["class_name"].as_str()?.to_owned(), settings, layers: inner })
+        let config = &value["config"];
+        let name = config["name"].as_str().or_else(|| value["name"].as_str())?.to_owned();
+        let settings = SETTINGS.iter().filter_map(|key| Some(((*key).to_owned(), config.get(*key)?.clone()))).collect();
+        let class = value["class_name"].as_str()?.to_owned();
+        Some(Layer { name, class, settings: Value::Object(settings), layers: layers(config) })
     };
     list.map(|list| list.iter().filter_map(layer).collect()).unwrap_or_default()
 }

@@ -5,8 +5,8 @@
 //! safetensors, PyTorch (`.pt`, `.pth`, `.th`, new and old), Keras (`.h5`, `.weights.h5`, `.keras`).
 //!
 //! # What a hostile file can cost
-//! Numbers take at most twice the file and 128 MiB; a compressed entry of an archive is inflated to at most twice
-//! the file and 64 MiB; a pickle makes at most [`PICKLE_VALUES`] values. A pickle is data to a small machine that
+//! Numbers take at most twice the file and 64 MiB; the compressed entries of an archive are inflated to at most twice
+//! the file and 32 MiB; a pickle makes at most [`PICKLE_VALUES`] values. A pickle is data to a small machine that
 //! knows fifteen names or so and refuses every other by name. There is nothing in this crate that could run code,
 //! open a second file or write one.
 

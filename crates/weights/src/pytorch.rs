@@ -19,6 +19,9 @@ const MAGIC: [u8; 10] = 0x1950_a86a_20f9_469c_fc6c_u128.to_le_bytes().first_chun
 /// The longest shape that is read.
 const AXES: usize = 32;
 
+/// Numbers of a view that are decoded at once.
+const PIECE: usize = 4096;
+
 /// The bytes of every storage, by name.
 type Storages<'a> = BTreeMap<&'a str, Cow<'a, [u8]>>;
 
@@ -153,7 +156,7 @@ fn tensor(
     let values = match count {
         0 => Vec::new(),
         _ if view.is_row_major() => element.decode(&bytes[start..start + count * element.size()], order),
-        _ => element.decode(&view.gather(&bytes[start..], count), order),
+        _ => view.gather(&bytes[start..], count, order),
     };
     let shape = view.shape.iter().map(|&axis| axis as usize).collect();
     Ok(Tensor { shape, values, precision: element.precision() })
@@ -210,15 +213,22 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The bytes of the view's numbers in row-major order. `bytes` begins at its first number.
-    fn gather(&self, bytes: &[u8], count: usize) -> Vec<u8> {
-        let size = self.storage.element.size();
-        let mut out = Vec::with_capacity(count * size);
+    /// The view's numbers in row-major order. `bytes` begins at its first number.
+    fn gather(&self, bytes: &[u8], count: usize, order: Order) -> Vec<f32> {
+        let element = self.storage.element;
+        let size = element.size();
+        let mut values = Vec::with_capacity(count);
+        // Decoded piece by piece: the bytes of an expanded view would take as much room again, or more.
+        let mut piece = Vec::with_capacity(PIECE * size);
         let mut index = vec![0; self.shape.len()];
         let mut at = 0u64;
         for _ in 0..count {
             let start = at as usize * size;
-            out.extend_from_slice(&bytes[start..start + size]);
+            piece.extend_from_slice(&bytes[start..start + size]);
+            if piece.len() == PIECE * size {
+                values.extend(element.decode(&piece, order));
+                piece.clear();
+            }
             for axis in (0..index.len()).rev() {
                 index[axis] += 1;
                 at += self.strides[axis];
@@ -229,6 +239,7 @@ impl<'a> View<'a> {
                 index[axis] = 0;
             }
         }
-        out
+        values.extend(element.decode(&piece, order));
+        values
     }
 }

@@ -8,6 +8,9 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use crate::element::{Element, Order};
 use crate::{Error, Format, HEADER_LIMIT, Precision, Tensor, Weights};
 
+/// The most colons and commas of a header, of which a tensor has about ten: entries take more room in memory than there.
+const MARKS: usize = 1_000_000;
+
 /// Reads a safetensors file from its bytes.
 pub(crate) fn read(bytes: &[u8]) -> Result<Weights, Error> {
     let found = bytes.len() as u64;
@@ -22,7 +25,16 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Weights, Error> {
         return Err(Error::Truncated { expected: 8 + header, found });
     }
     let damaged = |reason: safetensors::SafeTensorError| Error::Header { reason: reason.to_string() };
+    let (names, marks) = count(&bytes[8..8 + header as usize]);
+    if marks > MARKS {
+        let (limit, found) = (MARKS as u64, marks as u64);
+        return Err(Error::TooLarge { what: "colons and commas in the header".into(), limit, found });
+    }
     let (_, parsed) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+    let kept = parsed.tensors().len() + usize::from(parsed.metadata().is_some());
+    if names != kept {
+        return Err(Error::Header { reason: format!("expected names of their own, found {names} for {kept} entries") });
+    }
     let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
     let metadata = parsed.metadata().clone().unwrap_or_default().into_iter().collect();
     let mut tensors = BTreeMap::new();
@@ -31,6 +43,29 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Weights, Error> {
         tensors.insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), values, precision });
     }
     Ok(Weights { tensors, metadata, format: Format::Safetensors })
+}
+
+/// How many entries a header has, by the colons of its outermost braces, and how many colons and commas in all.
+///
+/// Of two entries of one name the library keeps the last.
+fn count(header: &[u8]) -> (usize, usize) {
+    let (mut names, mut marks, mut depth, mut quoted, mut escaped) = (0, 0, 0usize, false, false);
+    for &byte in header {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b':' | b',' => {
+                marks += 1;
+                names += usize::from(byte == b':' && depth == 1);
+            }
+            _ => {}
+        }
+    }
+    (names, marks)
 }
 
 /// Writes a safetensors file; equal weights give equal bytes.
@@ -148,6 +183,20 @@ mod tests {
         let mut bytes = (100u64 << 20).to_le_bytes().to_vec();
         bytes.resize(100, b' ');
         assert!(matches!(read(&bytes), Err(Error::HeaderTooLong { .. })));
+    }
+
+    #[test]
+    fn a_header_of_too_many_entries_is_refused_before_it_is_parsed() {
+        let header = format!("{{\"a\":[{}0]}}", "0,".repeat(MARKS));
+        assert!(matches!(read(&with_header(&header, &[])), Err(Error::TooLarge { .. })));
+    }
+
+    #[test]
+    fn two_entries_of_one_name_are_refused() {
+        let entry = r#""a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
+        assert!(read(&with_header(&format!("{{{entry}}}"), &[0; 4])).is_ok());
+        let error = read(&with_header(&format!("{{{entry},{entry}}}"), &[0; 4])).unwrap_err();
+        assert!(error.to_string().contains("names of their own"), "{error}");
     }
 
     #[test]

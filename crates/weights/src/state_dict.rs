@@ -21,8 +21,11 @@ const PREFIXES: [&str; 3] = ["module.", "_orig_mod.", "model."];
 
 const DEPTH: usize = 32;
 const VISITS: usize = 1_000_000;
-const TENSORS: usize = 200_000;
+const TENSORS: usize = 100_000;
 const NAME: usize = 512;
+
+/// Bytes of all names: mappings inside mappings make many long ones of few short ones.
+const NAMES: usize = 16 << 20;
 
 /// The tensors of a checkpoint that are its weights.
 pub(crate) struct Chosen {
@@ -43,7 +46,7 @@ impl Chosen {
 /// Under keys that are known (`state_dict_ema`, `state_dict`, ..) the mapping with the most tensors is taken, an averaged
 /// one if it is as large; then the same again inside it. Without such a key, the only mapping with tensors, or all.
 pub(crate) fn choose(pickle: &Pickle<'_>) -> Result<Chosen, Error> {
-    let mut walk = Walk { pickle, visits: 0, names: 0 };
+    let mut walk = Walk { pickle, visits: 0, names: (0, 0) };
     let mut root = pickle.root;
     let mut path = Vec::new();
     if !matches!(pickle.value(root), Value::Dict(_)) {
@@ -87,8 +90,8 @@ type Named = BTreeMap<String, Id>;
 struct Walk<'p, 'a> {
     pickle: &'p Pickle<'a>,
     visits: usize,
-    /// Names made so far, for every mapping that was looked at.
-    names: usize,
+    /// Names made so far, for every mapping that was looked at, and their bytes.
+    names: (usize, usize),
 }
 
 impl Walk<'_, '_> {
@@ -166,9 +169,12 @@ impl Walk<'_, '_> {
             let name = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
             match self.pickle.value(value) {
                 Value::Tensor(arguments) => {
-                    self.names += 1;
-                    if self.names > TENSORS {
+                    self.names = (self.names.0 + 1, self.names.1 + name.len());
+                    if self.names.0 > TENSORS {
                         return Err(too_large("tensors", TENSORS));
+                    }
+                    if self.names.1 > NAMES {
+                        return Err(too_large("bytes of tensors' names", NAMES));
                     }
                     if tensors.contains_key(&name) {
                         return Err(Error::Tensor { name, reason: "expected one of this name, found two".into() });

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use engraft::artefact::import;
-use engraft::backbone::{Architecture, Base, BaseSpec, Body, Device, StageCost, embedded, open};
+use engraft::backbone::hub::{Hub, Reference, registry};
+use engraft::backbone::{Architecture, Base, BaseSpec, BaseSummary, Body, Device, StageCost, embedded, open};
 use engraft::error::{Error, Problem};
 use engraft::files;
 use engraft::progress::Observer;
@@ -25,6 +26,7 @@ pub fn run(command: &BasesCommand, json: bool, terminal: &Terminal) -> anyhow::R
         BasesCommand::List { architectures: true } => architectures(json),
         BasesCommand::List { architectures: false } => list(json),
         BasesCommand::Show { id, about } => show(id, about, json),
+        BasesCommand::Pull { id } => pull(id, json, terminal),
         BasesCommand::Import(args) => import_file(args, json, terminal),
     }
 }
@@ -49,19 +51,87 @@ fn architectures(json: bool) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// One base of the list.
+#[derive(Debug, serde::Serialize)]
+struct Listed {
+    id: String,
+    architecture: String,
+    /// `in the program`, `here`, `pull`, or `give the file`.
+    place: &'static str,
+    megabytes: Option<f64>,
+    /// Top-1 on ImageNet-1k, in per cent, as published.
+    imagenet: Option<f64>,
+    licence: String,
+    description: String,
+    sha256: Option<String>,
+}
+
+fn listed() -> anyhow::Result<Vec<Listed>> {
+    let hub = Hub::from_environment()?;
+    let known = |base: BaseSummary| Listed {
+        id: base.id,
+        architecture: base.architecture.to_owned(),
+        place: if base.embedded { "in the program" } else { "give the file" },
+        megabytes: None,
+        imagenet: None,
+        licence: base.licence,
+        description: base.description,
+        sha256: None,
+    };
+    let (embedded, files): (Vec<_>, Vec<_>) = embedded()?.into_iter().partition(|base| base.embedded);
+    let pullable = registry().iter().map(|entry| Listed {
+        id: entry.id.clone(),
+        architecture: entry.architecture.clone(),
+        place: if hub.has(&Reference::Known(entry)) { "here" } else { "pull" },
+        megabytes: entry.size.map(|bytes| bytes as f64 / 1e6).or(entry.mebibytes.map(|m| m * 1.048_576)),
+        imagenet: entry.accuracy,
+        licence: entry.licence.clone(),
+        description: entry.good_for.clone(),
+        sha256: entry.sha256.clone(),
+    });
+    Ok(embedded.into_iter().map(known).chain(pullable).chain(files.into_iter().map(known)).collect())
+}
+
 fn list(json: bool) -> anyhow::Result<Outcome> {
-    let bases = embedded()?;
+    let bases = listed()?;
     if json {
         output::json(&bases)?;
         return Ok(Outcome::Done);
     }
-    let width = bases.iter().map(|base| base.id.len()).max().unwrap_or(0);
-    let mut text = String::new();
+    let width = |field: fn(&Listed) -> &str| bases.iter().map(|base| field(base).len()).max().unwrap_or(0);
+    let (ids, licences) = (width(|base| &base.id), width(|base| &base.licence));
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
+    let mut text = format!("{:ids$}  {:14}  {:>7}  {:>8}  {:licences$}  good for\n", "base", "where", "MB", "ImageNet", "licence");
     for base in &bases {
-        let place = if base.embedded { "in the program" } else { "give the file" };
-        text.push_str(&format!("{:width$}  {:14}  {}\n", base.id, place, base.description));
+        text.push_str(&format!(
+            "{:ids$}  {:14}  {:>7}  {:>8}  {:licences$}  {}\n",
+            base.id,
+            base.place,
+            number(base.megabytes),
+            number(base.imagenet),
+            base.licence,
+            base.description
+        ));
     }
     output::text(&text)?;
+    Ok(Outcome::Done)
+}
+
+fn pull(id: &str, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let reference = Reference::parse(id)?;
+    let local = Hub::from_environment()?.pull(&reference, terminal)?;
+    if json {
+        output::json(&json!({
+            "base": reference.to_string(), "weights": local.weights, "sha256": local.sha256, "commit": local.commit,
+        }))?;
+    } else {
+        output::text(&format!(
+            "{}\nsha256 {}\nuse it with --base {}\n",
+            local.weights.display(),
+            local.sha256,
+            reference
+        ))?;
+    }
     Ok(Outcome::Done)
 }
 

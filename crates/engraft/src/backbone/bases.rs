@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backbone::architecture::Architecture;
 use crate::backbone::card::Card;
+use crate::backbone::hub::{Hub, Local, Reference};
 use crate::backbone::network::{Likeness, Network, NetworkWeights};
 use crate::backbone::onnx::OnnxModel;
 use crate::backbone::stage::{Activation, Mode, StageCost};
@@ -135,12 +136,16 @@ pub fn open(spec: &BaseSpec, device: &Device) -> Result<Base> {
         }
     }
     let path = Path::new(&spec.base);
+    if let Some(pulled) = Pulled::find(spec)? {
+        return pulled.open(spec, device);
+    }
     let bytes = files::read_limited(path, engraft_weights::FILE_LIMIT).map_err(|source| {
         let names: Vec<String> =
             embedded().unwrap_or_default().into_iter().filter(|b| b.embedded).map(|b| b.id).collect();
+        let here = format!("an embedded base ({}), a weights file, or a base that was pulled", names.join(", "));
         Error::Weights(
             Problem::new("the base cannot be opened")
-                .expected(format_args!("an embedded base ({}) or a weights file", names.join(", ")))
+                .expected(here)
                 .found(source)
                 .at(path)
                 .hint("`engraft bases list` shows the bases that the program knows"),
@@ -151,6 +156,48 @@ pub fn open(spec: &BaseSpec, device: &Device) -> Result<Base> {
         None => None,
     };
     Base::from_bytes(&bytes, card, spec, path, device)
+}
+
+/// A base from the hub that is on this machine.
+struct Pulled {
+    reference: Reference,
+    local: Local,
+}
+
+impl Pulled {
+    /// The local copy, where `spec` names no file but something of the hub. What the registry or `hf://` names must be
+    /// here; for other names a file is looked for.
+    fn find(spec: &BaseSpec) -> Result<Option<Self>> {
+        let text = &spec.base;
+        if Path::new(text).exists() {
+            return Ok(None);
+        }
+        let reference = match Reference::parse(text) {
+            Ok(reference) => reference,
+            Err(error) if text.starts_with("hf://") => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let hub = Hub::from_environment()?;
+        if reference.entry().is_none() && !text.starts_with("hf://") && !hub.has(&reference) {
+            return Ok(None);
+        }
+        let local = hub.require(&reference)?;
+        Ok(Some(Self { reference, local }))
+    }
+
+    /// Opens it: the bytes are compared with the SHA-256 that they must have.
+    fn open(&self, spec: &BaseSpec, device: &Device) -> Result<Base> {
+        let place = &self.local.weights;
+        let bytes = files::read_limited(place, engraft_weights::FILE_LIMIT)
+            .map_err(|source| Error::Weights(Problem::new("the base cannot be read").found(source).at(place)))?;
+        self.local.check(&files::sha256_hex(&bytes))?;
+        let card = match (&spec.card, self.reference.entry()) {
+            (Some(place), _) => Some(Card::parse(&read_card(place)?, place)?),
+            (None, Some(entry)) => Some(entry.card(Some(&self.local.sha256))?),
+            (None, None) => None,
+        };
+        Base::from_bytes(&bytes, card, spec, place, device)
+    }
 }
 
 fn read_card(place: &Path) -> Result<String> {

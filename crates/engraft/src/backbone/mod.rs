@@ -9,6 +9,7 @@ mod card;
 mod cifar_resnet;
 mod dialect;
 mod graph;
+pub mod hub;
 mod inception_v3;
 mod layers;
 mod mobilenet_v1;

@@ -5,7 +5,9 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -123,6 +125,145 @@ pub fn remove_file(path: &Path) -> Result<()> {
 pub fn touch(path: &Path) {
     if let Ok(file) = File::options().append(true).open(path) {
         let _ = file.set_modified(std::time::SystemTime::now());
+    }
+}
+
+/// Lower-case hexadecimal SHA-256 of a file, read in pieces. `each` hears the length of every piece and may end it.
+pub fn sha256_of_file(path: &Path, mut each: impl FnMut(usize) -> Result<()>) -> Result<String> {
+    let mut file = File::open(path).map_err(|source| Error::read(path, &source))?;
+    let mut hasher = Sha256::new();
+    read_pieces(&mut file, path, |piece| {
+        hasher.update(piece);
+        each(piece.len())
+    })?;
+    Ok(hex(&hasher.finalize()))
+}
+
+fn read_pieces(file: &mut File, path: &Path, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut piece = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(length) => each(&piece[..length])?,
+            Err(source) if source.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(Error::read(path, &source)),
+        }
+    }
+}
+
+/// A file that grows in pieces, perhaps over several runs, and takes its final name once it is whole.
+///
+/// Dropped before [`Partial::finish`] it stays as it is, for the next run to go on. Guard it with a [`Lock`].
+#[derive(Debug)]
+pub struct Partial {
+    file: File,
+    path: PathBuf,
+    length: u64,
+}
+
+impl Partial {
+    /// Opens `path` for appending; it and its folder are made where missing. A symbolic link is refused.
+    pub fn open(path: &Path) -> Result<Self> {
+        let fail = |source: io::Error| Error::write(path, &source);
+        fs::create_dir_all(parent(path)).map_err(fail)?;
+        let no_links = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+        let file =
+            File::options().read(true).append(true).create(true).custom_flags(no_links).open(path).map_err(fail)?;
+        let metadata = file.metadata().map_err(fail)?;
+        if !metadata.is_file() {
+            return Err(fail(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
+        }
+        Ok(Self { file, path: path.to_owned(), length: metadata.len() })
+    }
+
+    /// Bytes that are there.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Hands over what is there, in pieces from the start.
+    pub fn read(&self, each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut file = File::open(&self.path).map_err(|source| Error::read(&self.path, &source))?;
+        read_pieces(&mut file, &self.path, each)
+    }
+
+    /// Adds bytes at the end.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|source| Error::write(&self.path, &source))?;
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Starts again from nothing.
+    pub fn clear(&mut self) -> Result<()> {
+        self.file.set_len(0).map_err(|source| Error::write(&self.path, &source))?;
+        self.length = 0;
+        Ok(())
+    }
+
+    /// Syncs, and renames it to `target` on the same file system; the folder is synced too.
+    pub fn finish(self, target: &Path) -> Result<()> {
+        let finished = self
+            .file
+            .sync_all()
+            .and_then(|()| fs::rename(&self.path, target))
+            .and_then(|()| sync_folder(&parent(target)));
+        finished.map_err(|source| Error::write(target, &source))
+    }
+
+    /// Removes it.
+    pub fn discard(self) -> Result<()> {
+        remove_file(&self.path)
+    }
+}
+
+/// Makes `path` a symbolic link to `target` (relative to the folder of `path`), in one step whatever was there. Where
+/// the file system has no symbolic links it becomes a hard link.
+pub fn link(target: &Path, path: &Path) -> Result<()> {
+    let folder = parent(path);
+    let fail = |source: io::Error| Error::write(path, &source);
+    fs::create_dir_all(&folder).map_err(fail)?;
+    let aside = folder.join(aside_name(path, "partial"));
+    let made = std::os::unix::fs::symlink(target, &aside)
+        .or_else(|_| fs::hard_link(folder.join(target), &aside))
+        .and_then(|()| fs::rename(&aside, path));
+    // Renaming a hard link over another name of the same file leaves both.
+    let _ = fs::remove_file(&aside);
+    made.map_err(fail)
+}
+
+/// Free bytes of the file system that holds `folder` (or the nearest parent that exists), where it tells.
+pub fn free_bytes(folder: &Path) -> Option<u64> {
+    let there = folder.ancestors().find(|path| path.is_dir())?;
+    rustix::fs::statvfs(there).ok().map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize))
+}
+
+/// An exclusive lock between processes and threads, held until it is dropped (`flock`, as Python's `filelock`).
+#[derive(Debug)]
+pub struct Lock {
+    _file: Option<File>,
+}
+
+impl Lock {
+    /// Waits for the lock on the file `path`, which is made where missing and is left there. `wait` is called before
+    /// each wait of a few hundredths of a second and may give up. A file system that knows no locks gives none.
+    pub fn acquire(path: &Path, mut wait: impl FnMut() -> Result<()>) -> Result<Self> {
+        let fail = |source: io::Error| Error::write(path, &source);
+        fs::create_dir_all(parent(path)).map_err(fail)?;
+        let file = File::options().append(true).create(true).open(path).map_err(fail)?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: Some(file) }),
+                Err(fs::TryLockError::WouldBlock) => {
+                    wait()?;
+                    std::thread::sleep(Duration::from_millis(30));
+                }
+                Err(fs::TryLockError::Error(source)) if source.kind() == io::ErrorKind::Unsupported => {
+                    return Ok(Self { _file: None });
+                }
+                Err(fs::TryLockError::Error(source)) => return Err(fail(source)),
+            }
+        }
     }
 }
 
@@ -319,5 +460,58 @@ mod tests {
         write_atomic(&path, &[0; 100]).unwrap();
         assert_eq!(read_limited(&path, 100).unwrap().len(), 100);
         assert_eq!(read_limited(&path, 99).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn a_partial_file_goes_on_where_it_stopped_and_is_renamed_when_whole() {
+        let temp = tempfile::tempdir().unwrap();
+        let (path, target) = (temp.path().join("deep/x.incomplete"), temp.path().join("deep/x"));
+        Partial::open(&path).unwrap().append(b"one ").unwrap();
+        let mut partial = Partial::open(&path).unwrap();
+        assert_eq!(partial.length(), 4);
+        partial.append(b"two").unwrap();
+        let mut seen = Vec::new();
+        partial
+            .read(|piece| {
+                seen.extend_from_slice(piece);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(seen, b"one two");
+        assert!(!target.exists());
+        partial.finish(&target).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"one two");
+        assert_eq!(sha256_of_file(&target, |_| Ok(())).unwrap(), sha256_hex(b"one two"));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_partial_file_is_no_symbolic_link() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join("precious"), b"1").unwrap();
+        link(Path::new("precious"), &temp.path().join("x.incomplete")).unwrap();
+        assert!(Partial::open(&temp.path().join("x.incomplete")).is_err());
+    }
+
+    #[test]
+    fn a_link_replaces_what_was_there() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join("a"), b"a").unwrap();
+        fs::write(temp.path().join("b"), b"b").unwrap();
+        for name in ["a", "b", "b"] {
+            link(&Path::new("..").join(name), &temp.path().join("links/x")).unwrap();
+            assert_eq!(fs::read_to_string(temp.path().join("links/x")).unwrap(), name);
+        }
+        assert_eq!(fs::read_dir(temp.path().join("links")).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_lock_is_held_by_one_at_a_time() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("locks/x.lock");
+        let held = Lock::acquire(&path, || Ok(())).unwrap();
+        assert!(Lock::acquire(&path, || Err(Error::Interrupted)).is_err());
+        drop(held);
+        assert!(Lock::acquire(&path, || Err(Error::Interrupted)).is_ok());
     }
 }

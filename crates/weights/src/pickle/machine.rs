@@ -333,7 +333,11 @@ impl<'a> Machine<'a> {
     fn room(&self) -> Result<(), Error> {
         let found = (self.stack.len() + self.marks.len()) as u64;
         if found >= STACK as u64 {
-            return Err(Error::TooLarge { what: "values on a pickle's stack".into(), limit: STACK as u64, found });
+            return Err(Error::TooLarge {
+                what: "values on a pickle's stack".into(),
+                limit: STACK as u64,
+                found: found + 1,
+            });
         }
         Ok(())
     }

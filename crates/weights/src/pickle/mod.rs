@@ -11,10 +11,10 @@ pub(crate) use machine::load;
 pub(crate) use value::{Id, Pickle, Storage, Value};
 
 /// The most values that one pickle makes. A checkpoint of 1,000 tensors makes about 15,000.
-pub const PICKLE_VALUES: usize = 2_000_000;
+pub const PICKLE_VALUES: usize = 1_000_000;
 
 /// The most steps that are taken. Each takes at least a byte of the file.
-const STEPS: usize = 16_000_000;
+const STEPS: usize = 8_000_000;
 
 /// The most values that wait on the stack at once.
-const STACK: usize = 2_000_000;
+const STACK: usize = 1_000_000;
