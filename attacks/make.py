@@ -266,11 +266,11 @@ def zips():
     code = state()
     floats = struct.pack("<4f", 1, 2, 3, 4)
     sound = [Entry("a/data.pkl", code), Entry("a/data/0", floats)]
-    zeros = bytes(4 << 20)
-    attack("bomb_pickle.pt", "a pickle of 4 MB in 4 KB, said to be 100 bytes", "Archive: it is cut off one byte after what it says", archive(Entry("a/data.pkl", b"N" * (4 << 20), True, size=100), sound[1]))
-    attack("bomb_storage.pt", "a storage of 4 MB in 4 KB, said to be 16 bytes", "Archive: it is cut off one byte after what it says", archive(sound[0], Entry("a/data/0", zeros, True, size=16)))
+    zeros = bytes(2 << 20)
+    attack("bomb_pickle.pt", "a pickle of 2 MB in 2 KB, said to be 100 bytes", "Archive: it is cut off one byte after what it says", archive(Entry("a/data.pkl", b"N" * (2 << 20), True, size=100), sound[1]))
+    attack("bomb_storage.pt", "a storage of 2 MB in 2 KB, said to be 16 bytes", "Archive: it is cut off one byte after what it says", archive(sound[0], Entry("a/data/0", zeros, True, size=16)))
     attack("bomb_claim.pt", "an entry that says 4 GB of itself", "TooLarge: refused before anything is unpacked", archive(*sound, Entry("a/data/1", floats, True, size=2**32 - 2)))
-    attack("bomb_many.pt", "30 entries that say 4 MB each of themselves", "TooLarge: refused before anything is unpacked", archive(*sound, *[Entry(f"a/data/{i}", floats, True, size=4 << 20) for i in range(1, 31)]))
+    attack("bomb_many.pt", "30 entries that say 2 MB each of themselves", "TooLarge: refused before anything is unpacked", archive(*sound, *[Entry(f"a/data/{i}", floats, True, size=2 << 20) for i in range(1, 31)]))
     attack("overlap_same.pt", "two entries with the same bytes", "Archive: entries may not overlap", archive(*sound, Entry("a/data/1", code, at=0)))
     # Fifield's: the local header of the second entry lies inside the data of the first.
     inner = archive(Entry("a/data/0", floats))
@@ -352,9 +352,9 @@ def shared_names():
     text = bytes(8) + b"a" * 1000 + bytes(16)
     node = data + len(text)
     content += b"HEAP" + bytes(4) + struct.pack("<QQQ", len(text), 2**64 - 1, data) + text
-    content += b"SNOD\1\0" + struct.pack("<H", 256) + struct.pack("<QQII16x", 8, 96, 0, 0) * 256
+    content += b"SNOD\1\0" + struct.pack("<H", 128) + struct.pack("<QQII16x", 8, 96, 0, 0) * 128
     tree = len(content)
-    content += b"TREE\0\0" + struct.pack("<HQQQ", 640, 2**64 - 1, 2**64 - 1, 0) + struct.pack("<QQ", node, 8) * 640
+    content += b"TREE\0\0" + struct.pack("<HQQQ", 320, 2**64 - 1, 2**64 - 1, 0) + struct.pack("<QQ", node, 8) * 320
     content = content.replace(lists, struct.pack("<QQ", tree, heap))
     return bytes(content.replace(struct.pack("<Q", heap), struct.pack("<Q", len(content)), 1))
 
@@ -395,30 +395,30 @@ def hdf5s():
     attack("cycle_wide.weights.h5", "a group ten times inside itself", "TooLarge: 16 models deep", hdf5(wide, latest=True))
 
     def blind(f):
-        """Four ways on every level, 14 levels: 2.7 * 10^8 groups that hold nothing."""
+        """Three ways on every level, 14 levels: 4.8 million groups that hold nothing."""
         below = None
         for _ in range(14):
             group = f.create_group(None)
-            for index in range(4):
+            for index in range(3):
                 layer = group.create_group(f"d{index}")
                 if below is not None:
                     layer["layers"] = below
             below = group
         f["layers"] = below
 
-    attack("fan.weights.h5", "14 levels of four layers that share the next level: 2.7 * 10^8 groups without an array", "TooLarge: 20,000 layers", hdf5(blind, latest=True))
-    attack("shared_names.h5", "a group whose tree names one list of 256 entries 640 times, with names of 1,000 letters: 350 MB", "Hdf5: entries are paid for with their names", shared_names())
+    attack("fan.weights.h5", "14 levels of three layers that share the next level: 4.8 million groups without an array", "TooLarge: 20,000 layers", hdf5(blind, latest=True))
+    attack("shared_names.h5", "a group whose tree names one list of 128 entries 320 times, with names of 1,000 letters: 90 MB", "Hdf5: entries are paid for with their names", shared_names())
     attack("space.h5", "an array of 2^40 numbers of which none is stored", "TooLarge: twice the file and 64 MiB", keras(lambda g: g.create_dataset("kernel:0", (2**40,), "f4", chunks=(1024,))))
     attack("space_overflow.h5", "an array whose size overflows", "Tensor: the size must fit 64 bits", keras(lambda g: g.create_dataset("kernel:0", (2**20, 2**20, 2**21), "f4", chunks=(1, 1, 64)), latest=False).replace(struct.pack("<3Q", 2**20, 2**20, 2**21), struct.pack("<3Q", 2**40, 2**40, 2**40)))
     attack("space_zeros.h5", "15 million numbers of which none is stored", "Tensor: twice the file and 16 MiB are decoded", keras(lambda g: g.create_dataset("kernel:0", (15 * 10**6,), "f4", chunks=(1024,))))
     attack("space_chunks.h5", "100 million numbers in chunks of one number", "TooLarge: twice the file and 64 MiB", keras(lambda g: g.create_dataset("kernel:0", (10**8,), "f4", chunks=(1,)), latest=False))
     attack("small_chunks.h5", "4 million numbers in chunks of one number of which none is stored", "read: zeros, within twice the file and 16 MiB", keras(lambda g: g.create_dataset("kernel:0", (4 * 10**6,), "f4", chunks=(1,)), latest=False))
     attack("chunk_huge.h5", "a chunk of 2 GB for an array of 4 numbers", "Tensor: chunks have a limit", chunked((4,), (2**29,), zlib.compress(bytes(4096), 9)))
-    attack("chunk_bomb.h5", "a chunk of 16 bytes that unpacks to 4 MB", "Tensor: a chunk unpacks to what it says", chunked((4,), (4,), zlib.compress(bytes(4 << 20), 9), latest=False))
+    attack("chunk_bomb.h5", "a chunk of 16 bytes that unpacks to 2 MB", "Tensor: a chunk unpacks to what it says", chunked((4,), (4,), zlib.compress(bytes(2 << 20), 9), latest=False))
     attack("chunk_short.h5", "a chunk that unpacks to less than it says", "Tensor: a chunk unpacks to what it says", chunked((1024,), (1024,), zlib.compress(bytes(16), 9)))
     attack("chunk_garbage.h5", "a chunk that is no stream", "Tensor: the stream is damaged", chunked((4,), (4,), b"\xff" * 64))
-    names = [f"{'/' * index}kernel:0" for index in range(60)]
-    attack("again.h5", "an array of 4 MB of zeros under 60 names", "TooLarge: twice the file and 64 MiB for all", keras(lambda g: g.create_dataset("kernel:0", (2**20,), "f4", chunks=(2**20,)), arrays=names))
+    names = [f"{'/' * index}kernel:0" for index in range(20)]
+    attack("again.h5", "an array of 4 MB of zeros under 20 names", "TooLarge: twice the file and 64 MiB for all", keras(lambda g: g.create_dataset("kernel:0", (2**20,), "f4", chunks=(2**20,)), arrays=names))
     plain = keras(sound, latest=False)
     attack("truncated.h5", "a file cut in its middle", "Hdf5: the bytes are not there", plain[: len(plain) // 2])
     attack("header_only.h5", "a file that ends after its first line", "Hdf5: the bytes are not there", plain[:12])
