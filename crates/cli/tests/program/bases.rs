@@ -176,3 +176,70 @@ fn real_files_of_every_format_are_imported() {
     let ran = sandbox.run(["predict", "--base", weights.to_str().unwrap(), cat.to_str().unwrap()]).expect(0, &[]);
     assert!(ran.stdout.lines().nth(1).unwrap().contains(",cat,cat,"), "{}", ran.stdout);
 }
+
+/// One of the small ONNX models that the library's tests carry.
+fn onnx(name: &str) -> String {
+    format!("{}/../engraft/tests/fixtures/onnx/{name}.onnx", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn an_onnx_model_is_a_frozen_base() {
+    let sandbox = Sandbox::new();
+    sandbox.digits("digits", 2, 8, 4);
+    let model = onnx("plain");
+    let shown = sandbox.run(["bases", "show", &model]).expect(0, &[]).stdout;
+    for part in ["architecture  onnx", "could be features", "no card"] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+    let said = ["--mean", "0.5", "--std", "0.5", "--resize", "0", "--control-budget", "0.0005"];
+    let fit = ["fit", "digits", "--base", &model, "--out", "run"];
+    sandbox.run(fit.iter().chain(&said)).expect(0, &["features are"]);
+    let evaluated = fs::read_to_string(sandbox.path("run/predictions.csv")).unwrap();
+    // The run carries its base: the model may go.
+    let ran = sandbox.run(["predict", "run", "digits/test", "--top", "1"]).expect(0, &[]);
+    for line in ran.stdout.lines().skip(1) {
+        let fields: Vec<&str> = line.split(',').collect();
+        let name = fields[0].strip_prefix("digits/").unwrap();
+        let row: Vec<&str> = evaluated.lines().find(|row| row.starts_with(name)).unwrap().split(',').collect();
+        assert_eq!(row[5], fields[3], "{name}");
+    }
+    sandbox.run(["verify", "run"]).expect(0, &[]);
+    let mut damaged = fs::read(sandbox.path("run/base.onnx")).unwrap();
+    damaged[100] ^= 1;
+    fs::write(sandbox.path("run/base.onnx"), damaged).unwrap();
+    sandbox.run(["predict", "run", "digits/test"]).expect(4, &["base.onnx"]);
+}
+
+#[test]
+fn what_an_onnx_model_cannot_do_is_said() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("digits", 2, 2);
+    let model = onnx("plain");
+    let embed = ["embed", "digits", "--base", &model, "-o", "x.npy"];
+    sandbox.run(embed.iter().chain(&["--cut", "layer1"])).expect(2, &["no such stage"]);
+    sandbox.run(embed.iter().chain(&["--output", "nothing_like_it"])).expect(4, &["nothing_like_it"]);
+    sandbox.run(["bases", "import", &model, "-o", "y.safetensors"]).expect(4, &["frozen as a whole"]);
+    sandbox.run(["embed", "digits", "--base", "glyphs", "--output", "x", "-o", "x.npy"]).expect(2, &["--output"]);
+    fs::write(sandbox.path("list.txt"), "digits/0\n").unwrap();
+    assert!(!sandbox.path("x.npy").exists());
+}
+
+#[test]
+fn a_base_that_was_not_pulled_is_asked_for() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("digits", 2, 2);
+    let run = |args: &[&str]| {
+        let mut command = sandbox.command(args);
+        command.env("HF_HOME", sandbox.path("hub")).env("HF_HUB_OFFLINE", "1").env_remove("HF_HUB_CACHE");
+        crate::sandbox::Ran::from(command.output().unwrap())
+    };
+    let embed = ["embed", "digits", "-o", "x.npy", "--base"];
+    run(&[&embed[..], &["timm/resnet18.a1_in1k"]].concat()).expect(4, &["not on this machine", "bases pull"]);
+    run(&[&embed[..], &["hf://../../etc/passwd"]].concat()).expect(2, &["makes no sense"]);
+    run(&["bases", "pull", "timm/resnet18.a1_in1k"]).expect(4, &["HF_HUB_OFFLINE"]);
+    let listed = run(&["bases", "list", "--json"]).expect(0, &[]).json();
+    let bases = listed.as_array().unwrap();
+    let known = bases.iter().find(|base| base["id"] == "timm/resnet18.a1_in1k").unwrap();
+    assert_eq!(known["place"], "pull");
+    assert!(bases.len() > 30 && bases.iter().any(|base| base["place"] == "in the program"));
+}

@@ -131,8 +131,7 @@ pub fn open(spec: &BaseSpec, device: &Device) -> Result<Base> {
     for base in &EMBEDDED {
         let card = Card::parse(base.card, Path::new("embedded"))?;
         if card.id == spec.base && spec.card.is_none() {
-            let spec = BaseSpec::named(&spec.base);
-            return Base::from_bytes(base.weights, Some(card), &spec, Path::new(&spec.base), device);
+            return Base::from_bytes(base.weights, Some(card), spec, Path::new(&spec.base), device);
         }
     }
     let path = Path::new(&spec.base);

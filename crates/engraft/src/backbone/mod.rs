@@ -16,7 +16,6 @@ mod mobilenet_v1;
 mod mobilenet_v2;
 mod nasnet;
 mod network;
-#[path = "onnx_pending.rs"]
 mod onnx;
 mod parameters;
 mod resnet;
@@ -31,6 +30,6 @@ pub use burn::tensor::Device;
 pub use card::{Card, PaddingDialect};
 pub use dialect::{Dialect, Layers, Leaves};
 pub use network::{Likeness, Network, NetworkWeights, OwnClassifier, move_statistics};
-pub use onnx::{OnnxCandidate, OnnxInput, OnnxModel};
+pub use onnx::{OnnxCandidate, OnnxInput, OnnxLayout, OnnxModel};
 pub use parameters::{Expected, Manifest, Match, Role};
 pub use stage::{Activation, BatchStatistics, Drops, Mode, Pass, StageCost};
