@@ -101,7 +101,8 @@ fn list(json: bool) -> anyhow::Result<Outcome> {
     let width = |field: fn(&Listed) -> &str| bases.iter().map(|base| field(base).len()).max().unwrap_or(0);
     let (ids, licences) = (width(|base| &base.id), width(|base| &base.licence));
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
-    let mut text = format!("{:ids$}  {:14}  {:>7}  {:>8}  {:licences$}  good for\n", "base", "where", "MB", "ImageNet", "licence");
+    let mut text =
+        format!("{:ids$}  {:14}  {:>7}  {:>8}  {:licences$}  good for\n", "base", "where", "MB", "ImageNet", "licence");
     for base in &bases {
         text.push_str(&format!(
             "{:ids$}  {:14}  {:>7}  {:>8}  {:licences$}  {}\n",
