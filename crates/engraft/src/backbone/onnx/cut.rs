@@ -22,13 +22,16 @@ pub(super) enum Row {
     Mean(usize),
 }
 
+/// Longest row of features: longer ones are maps of another kind, or mistakes.
+const COLUMNS: usize = 1 << 20;
+
 /// How a value would serve as features, if it could.
 pub(super) fn row(fact: &Fact) -> Option<(Row, usize)> {
     if fact.kind != Kind::F32 || fact.constant || fact.shape.len() < 2 || fact.shape[0] != 1 {
         return None;
     }
     if fact.shape.iter().filter(|side| **side > 1).count() <= 1 {
-        return Some((Row::All, fact.len()));
+        return (fact.len() <= COLUMNS).then(|| (Row::All, fact.len()));
     }
     match fact.channels {
         Some(axis) if fact.shape.len() == 4 && axis > 0 => Some((Row::Mean(axis), fact.shape[axis])),

@@ -27,8 +27,9 @@ const WORK: u64 = 1 << 37;
 const DERIVED: u64 = 32 << 20;
 /// Multiply-adds for constants.
 const CONSTANT_WORK: u64 = 1 << 28;
-/// How long tract may take to prepare a model, and how many bytes of its file earn it a second more.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// How long tract may take to prepare a model, and how many bytes of its file earn it a second more. Generous, since a
+/// machine may be busy: what a hostile file could ask for is bounded by its structure before.
+const PATIENCE: Duration = Duration::from_secs(30);
 const BYTES_A_SECOND: u64 = 8 << 20;
 /// Room for tract's recursions.
 const STACK: usize = 64 << 20;
