@@ -177,12 +177,7 @@ fn larger_models_agree_too() {
 
 /// Files that were made to harm, and this test again as a program of its own for each.
 fn attacks() -> Vec<PathBuf> {
-    let folder = Path::new("/work/main/attacks/onnx/files");
-    let folder = if folder.is_dir() {
-        folder.to_owned()
-    } else {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../attacks/onnx/files")
-    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../attacks/onnx/files");
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
