@@ -243,3 +243,15 @@ fn a_base_that_was_not_pulled_is_asked_for() {
     assert_eq!(known["place"], "pull");
     assert!(bases.len() > 30 && bases.iter().any(|base| base["place"] == "in the program"));
 }
+
+#[test]
+fn a_network_is_not_asked_for_what_it_cannot_take() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("digits", 2, 4);
+    let pretrain =
+        |arch: &str, size: &str| sandbox.run(["pretrain", "digits", "--arch", arch, "--size", size, "--out", "mine"]);
+    pretrain("inception_v3", "32").expect(4, &["at least 75 pixels"]);
+    pretrain("onnx", "32").expect(2, &["no such architecture"]);
+    pretrain("vgg", "32").expect(2, &["no such architecture"]);
+    assert!(!sandbox.path("mine").exists());
+}

@@ -43,10 +43,11 @@ pub fn pretrain(
     observer: &dyn Observer,
     each: impl FnMut(&EpochRecord),
 ) -> Result<Pretrained> {
-    let architecture = Architecture::named(&config.arch).ok_or_else(|| {
-        let known: Vec<&str> = Architecture::ALL.iter().map(|a| a.name()).collect();
-        Error::Usage(Problem::new("no such architecture").expected(known.join(" or ")).found(&config.arch))
-    })?;
+    let architecture =
+        Architecture::named(&config.arch).filter(|known| *known != Architecture::ONNX).ok_or_else(|| {
+            let known: Vec<&str> = Architecture::ALL.iter().map(|a| a.name()).collect();
+            Error::Usage(Problem::new("no such architecture").expected(known.join(" or ")).found(&config.arch))
+        })?;
     let optimiser = match config.optimiser.as_str() {
         "adamw" => Optimiser::AdamW,
         "sgd" => Optimiser::Sgd,
@@ -64,7 +65,7 @@ pub fn pretrain(
     if config.size > 0 {
         (card.preprocessing.height, card.preprocessing.width) = (config.size, config.size);
     }
-    card.preprocessing.validate()?;
+    let mut card = card.checked(Path::new("--size"))?;
 
     let train_split = intake.usable(Split::Train);
     let given = intake.usable(Split::Val);
