@@ -250,6 +250,8 @@ fn a_network_is_not_asked_for_what_it_cannot_take() {
     sandbox.flat_digits("digits", 2, 4);
     let pretrain =
         |arch: &str, size: &str| sandbox.run(["pretrain", "digits", "--arch", arch, "--size", size, "--out", "mine"]);
+    pretrain("cifar_resnet20", "48").expect(0, &[]);
+    fs::remove_dir_all(sandbox.path("mine")).unwrap();
     pretrain("inception_v3", "32").expect(4, &["at least 75 pixels"]);
     pretrain("onnx", "32").expect(2, &["no such architecture"]);
     pretrain("vgg", "32").expect(2, &["no such architecture"]);

@@ -472,10 +472,7 @@ fn adjust(p: &mut Preprocessing, said: &config::Input) -> Result<()> {
     }
     let channels = p.channels;
     if let Some(size) = said.size {
-        if let Resize::ShortestSide(side) = &mut p.resize {
-            *side = (*side * size).div_ceil(p.height.max(p.width));
-        }
-        (p.height, p.width) = (size, size);
+        p.scale_to([size; 2]);
     }
     if let Some(shortest) = said.shortest_side {
         p.resize = if shortest == 0 { Resize::Stretch } else { Resize::ShortestSide(shortest) };

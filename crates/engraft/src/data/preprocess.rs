@@ -144,6 +144,15 @@ impl Preprocessing {
         Ok(())
     }
 
+    /// The same for an input of another size: the shorter side before the cut grows or shrinks with it.
+    pub fn scale_to(&mut self, [height, width]: [usize; 2]) {
+        let scale = height as f64 / self.height as f64;
+        (self.height, self.width) = (height, width);
+        if let Resize::ShortestSide(side) = &mut self.resize {
+            *side = ((*side as f64 * scale).ceil() as usize).max(height.max(width));
+        }
+    }
+
     /// Fits a picture: channels first, then the size. Bytes of shape `[height, width, channels]`.
     ///
     /// What lies outside the centre is not computed, so that a picture of any proportions costs little memory; the

@@ -151,11 +151,7 @@ impl Control {
         observer: &dyn Observer,
     ) -> Result<Vec<FoldResult>> {
         let mut card = Scratch::of(base).card;
-        let scale = plan.input[0] as f64 / card.preprocessing.height as f64;
-        [card.preprocessing.height, card.preprocessing.width] = plan.input;
-        if let crate::data::preprocess::Resize::ShortestSide(side) = &mut card.preprocessing.resize {
-            *side = (*side as f64 * scale).ceil() as usize;
-        }
+        card.preprocessing.scale_to(plan.input);
         let limits = crate::data::image::Limits::default();
         let pictures = Pictures::new(data.paths.clone(), card.preprocessing.clone(), limits, observer)?;
         let kept = (0..data.fold_count).map(|fold| data.folds.iter().filter(|f| **f != fold).count());

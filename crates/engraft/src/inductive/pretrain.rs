@@ -63,7 +63,7 @@ pub fn pretrain(
     card.source.clone_from(&config.source);
     card.classes.clone_from(&intake.dataset.classes);
     if config.size > 0 {
-        (card.preprocessing.height, card.preprocessing.width) = (config.size, config.size);
+        card.preprocessing.scale_to([config.size; 2]);
     }
     let mut card = card.checked(Path::new("--size"))?;
 
