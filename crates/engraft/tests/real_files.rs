@@ -88,7 +88,7 @@ fn every_real_file_gives_its_reference_programs_numbers() {
             if !quantised {
                 features_agree(&format!("{file}, {photo}"), &row, expected, 0.05);
             }
-            if let Some((top, probability)) = classify(extractor.prepared(&bytes).unwrap()) {
+            if let Some((top, probability)) = classify(extractor.reader().prepared(&bytes).unwrap()) {
                 // TensorFlow Lite's classes begin with the background.
                 let wanted = expected["top"].as_u64().unwrap() - u64::from(quantised);
                 assert_eq!(top as u64, wanted, "{file}, {photo}");

@@ -11,6 +11,7 @@ use engraft::progress::Observer;
 use serde_json::json;
 
 use crate::args::{BaseArgs, BasesCommand, ImportArgs};
+use crate::commands::refuse_existing;
 use crate::exit::Outcome;
 use crate::output;
 use crate::terminal::Terminal;
@@ -236,12 +237,7 @@ fn shapes(outputs: &[Vec<usize>]) -> String {
 
 fn import_file(args: &ImportArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let card_path = args.out.with_extension("toml");
-    for path in [&args.out, &card_path] {
-        if !args.force && path.symlink_metadata().is_ok() {
-            let problem = Problem::new("the output exists already").at(path);
-            return Err(Error::Output(problem.hint("choose another --out, or add --force to replace it")).into());
-        }
-    }
+    refuse_existing([&args.out, &card_path], args.force)?;
     let architecture = match args.arch.as_deref() {
         None => None,
         Some(name) => Some(Architecture::named(name).ok_or_else(|| {

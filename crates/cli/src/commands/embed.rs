@@ -11,7 +11,7 @@ use engraft::progress::Observer;
 use serde_json::json;
 
 use crate::args::EmbedArgs;
-use crate::commands::cache_of;
+use crate::commands::{cache_of, refuse_existing};
 use crate::exit::Outcome;
 use crate::output;
 use crate::terminal::Terminal;
@@ -23,12 +23,7 @@ const LIST_LIMIT: u64 = 1 << 30;
 pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let format = Format::of(&args.out)?;
     let index = index_of(&args.out);
-    for path in [&args.out, &index] {
-        if !args.force && path.symlink_metadata().is_ok() {
-            let problem = Problem::new("the output exists already").at(path);
-            return Err(Error::Output(problem.hint("choose another --out, or add --force to replace it")).into());
-        }
-    }
+    refuse_existing([&args.out, &index], args.force)?;
     let mut pictures = pictures(&args.data)?;
     pictures.sort();
     let device = Device::flex();

@@ -10,12 +10,12 @@ pub mod pretrain;
 pub mod report;
 pub mod verify;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use engraft::data::audit::Audit;
 use engraft::data::image::Limits;
 use engraft::data::inspect::NoStore;
-use engraft::error::Result;
+use engraft::error::{Error, Problem, Result};
 use engraft::features::{Cache, Inspections};
 use engraft::inductive::Intake;
 use engraft::progress::Observer;
@@ -39,6 +39,17 @@ pub fn intake(data: &Path, cache: Option<&Cache>, observer: &dyn Observer) -> Re
     let intake = Intake::read(data, &limits, &store, observer)?;
     store.save()?;
     Ok(intake)
+}
+
+/// Refuses, without `force`, to replace files that are there.
+pub fn refuse_existing(paths: [&PathBuf; 2], force: bool) -> Result<()> {
+    match paths.into_iter().find(|path| !force && path.symlink_metadata().is_ok()) {
+        Some(path) => {
+            let problem = Problem::new("the output exists already").at(path);
+            Err(Error::Output(problem.hint("choose another --out, or add --force to replace it")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Says what the audit found, in a line or in full.

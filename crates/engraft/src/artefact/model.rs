@@ -197,7 +197,7 @@ impl Model {
 
     /// The answer to the picture in `path`.
     pub fn predict(&self, path: &Path) -> Result<Answer> {
-        let bytes = self.extractor.read(path)?;
+        let bytes = self.extractor.reader().read(path)?;
         self.extractor.row(&bytes).map(|row| self.predictor.answer(&row))
     }
 }

@@ -363,12 +363,16 @@ impl Base {
     pub fn staged(&self) -> Result<&NetworkWeights> {
         match &self.body {
             Body::Stages(built) => Ok(built),
-            Body::Onnx { .. } => Err(Error::Weights(
-                Problem::new("an ONNX model is frozen as a whole: it has no cut but the end, and cannot be trained")
-                    .at(&self.card.id)
-                    .hint("for anything else take the weights of an architecture that `engraft bases list` shows"),
-            )),
+            Body::Onnx { .. } => Err(self.frozen_whole()),
         }
+    }
+
+    fn frozen_whole(&self) -> Error {
+        Error::Weights(
+            Problem::new("an ONNX model is frozen as a whole: it has no cut but the end, and cannot be trained")
+                .at(&self.card.id)
+                .hint("for anything else take the weights of an architecture that `engraft bases list` shows"),
+        )
     }
 
     /// Names of the stages; an ONNX model is one.
@@ -397,7 +401,7 @@ impl Base {
         match &self.body {
             Body::Stages(built) => Ok(Runner::Stages { network: Box::new(built.network.clone().fold()), cut }),
             Body::Onnx { model, .. } if cut == 1 => Ok(Runner::Onnx(Arc::clone(model))),
-            Body::Onnx { .. } => self.staged().map(|_| unreachable!("an ONNX model has no stages")),
+            Body::Onnx { .. } => Err(self.frozen_whole()),
         }
     }
 

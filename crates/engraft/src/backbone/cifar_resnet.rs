@@ -8,15 +8,8 @@ use crate::backbone::graph::{Builder, StageBuilder, Value, Window};
 use crate::backbone::parameters::Scope;
 
 /// Yerlan Idelbayev's files (akamaster/pytorch_resnet_cifar10).
-pub const DIALECTS: &[Dialect] = &[Dialect {
-    name: "pytorch_resnet_cifar10",
-    layers: Layers::Canonical,
-    leaves: Leaves::Torch,
-    ignored: &[],
-    padding: PaddingDialect::Symmetric,
-    epsilon: 1e-5,
-    input: Input::imagenet(32, 32),
-}];
+pub const DIALECTS: &[Dialect] =
+    &[Dialect { name: "pytorch_resnet_cifar10", input: Input::imagenet(32, 32), ..Dialect::TORCHVISION }];
 
 /// MLPerf Tiny's ResNet-8, from Keras: its layers are numbered, its bytes go in as they are.
 pub const RESNET8_DIALECTS: &[Dialect] = &[

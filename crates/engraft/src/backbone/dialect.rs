@@ -31,6 +31,19 @@ pub struct Dialect {
     pub input: Input,
 }
 
+impl Dialect {
+    /// torchvision's, for ImageNet at 224 pixels: canonical names, in PyTorch's layout and arithmetic.
+    pub const TORCHVISION: Self = Self {
+        name: "torchvision",
+        layers: Layers::Canonical,
+        leaves: Leaves::Torch,
+        ignored: &[],
+        padding: PaddingDialect::Symmetric,
+        epsilon: 1e-5,
+        input: Input::imagenet(224, 256),
+    };
+}
+
 /// Names of layers against the canonical ones.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Layers {

@@ -15,15 +15,7 @@ const LAST: usize = 1280;
 
 /// torchvision, and Keras.
 pub const DIALECTS: &[Dialect] = &[
-    Dialect {
-        name: "torchvision",
-        layers: Layers::Canonical,
-        leaves: Leaves::Torch,
-        ignored: &[],
-        padding: PaddingDialect::Symmetric,
-        epsilon: 1e-5,
-        input: Input::imagenet(224, 256),
-    },
+    Dialect::TORCHVISION,
     Dialect {
         name: "Keras",
         layers: Layers::Rules(&[

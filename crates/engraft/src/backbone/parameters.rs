@@ -233,14 +233,6 @@ impl<'a> Parameters<'a> {
         (manifest, fit)
     }
 
-    /// The name in the file.
-    fn file_name(&self, layer: &str, role: Role) -> String {
-        match &self.source {
-            Source::Random { .. } => format!("{layer}.{}", Leaves::Torch.name(role)),
-            Source::File { names, .. } => names.file_name(layer, role),
-        }
-    }
-
     /// A parameter's values in memory layout.
     fn values(&self, layer: &str, role: Role, shape: &[usize], init: Init) -> Vec<f32> {
         let count = shape.iter().product();
@@ -384,16 +376,6 @@ impl<'a> Scope<'a> {
         match names.dialect().leaves {
             Leaves::Torch => stored.shape.first().copied(),
             Leaves::Keras => stored.shape.last().copied(),
-        }
-    }
-
-    /// Whether the file has a convolution of this name. Without a file every layer is there.
-    pub fn is_there(&self) -> bool {
-        match &self.parameters.source {
-            Source::Random { .. } => true,
-            Source::File { tensors, .. } => {
-                tensors.contains_key(&self.parameters.file_name(&self.prefix, Role::Convolution))
-            }
         }
     }
 

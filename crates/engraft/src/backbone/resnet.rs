@@ -5,21 +5,12 @@
 
 use engraft_kernels::{Activation as Pointwise, Padding};
 
-use crate::backbone::card::PaddingDialect;
 use crate::backbone::dialect::{Dialect, Input, Layers, Leaves};
 use crate::backbone::graph::{Builder, StageBuilder, Value, Window};
 use crate::backbone::parameters::Scope;
 
 /// torchvision and timm.
-pub const DIALECTS: &[Dialect] = &[Dialect {
-    name: "torchvision",
-    layers: Layers::Canonical,
-    leaves: Leaves::Torch,
-    ignored: &[],
-    padding: PaddingDialect::Symmetric,
-    epsilon: 1e-5,
-    input: Input::imagenet(224, 256),
-}];
+pub const DIALECTS: &[Dialect] = &[Dialect::TORCHVISION];
 
 /// Our own converted files, and Keras.
 pub const V1_DIALECTS: &[Dialect] = &[

@@ -1,7 +1,6 @@
 //! A small residual network for pictures of about 32 x 32 (after He et al. 2016): the embedded base `glyphs`.
 
-use crate::backbone::card::PaddingDialect;
-use crate::backbone::dialect::{Dialect, Input, Layers, Leaves};
+use crate::backbone::dialect::{Dialect, Input};
 use crate::backbone::graph::{Builder, Window};
 use crate::backbone::resnet::{Block, block};
 use engraft_kernels::Activation as Pointwise;
@@ -12,12 +11,8 @@ const CHANNELS: [usize; 3] = [24, 48, 88];
 /// Its own names are torchvision's of a ResNet.
 pub const DIALECTS: &[Dialect] = &[Dialect {
     name: "Engraft",
-    layers: Layers::Canonical,
-    leaves: Leaves::Torch,
-    ignored: &[],
-    padding: PaddingDialect::Symmetric,
-    epsilon: 1e-5,
     input: Input { size: 32, shortest: 0, mean: &[0.5], std: &[0.5], ..Input::imagenet(32, 0) },
+    ..Dialect::TORCHVISION
 }];
 
 /// `stem` (stride 2), `layer1`, `layer2`, `layer3` (one block each, strides 1, 2, 2), `pool`.

@@ -7,22 +7,12 @@ use crate::backbone::dialect::{Dialect, Input, Layers, Leaves};
 use crate::backbone::graph::{Builder, StageBuilder, Value, Window};
 use crate::backbone::parameters::Scope;
 
-const TORCHVISION: Dialect = Dialect {
-    name: "torchvision",
-    layers: Layers::Canonical,
-    leaves: Leaves::Torch,
-    ignored: &[],
-    padding: PaddingDialect::Symmetric,
-    epsilon: 1e-5,
-    input: Input::imagenet(224, 256),
-};
-
 /// torchvision's.
-pub const DIALECTS_1_0: &[Dialect] = &[TORCHVISION];
+pub const DIALECTS_1_0: &[Dialect] = &[Dialect::TORCHVISION];
 
 /// torchvision's, and Refik Can Malli's for Keras (keras-squeezenet).
 pub const DIALECTS_1_1: &[Dialect] = &[
-    TORCHVISION,
+    Dialect::TORCHVISION,
     Dialect {
         name: "Keras (keras-squeezenet)",
         layers: Layers::Rules(&[
@@ -48,7 +38,7 @@ pub const DIALECTS_1_1: &[Dialect] = &[
         leaves: Leaves::Keras,
         padding: PaddingDialect::Same,
         input: Input::caffe(227),
-        ..TORCHVISION
+        ..Dialect::TORCHVISION
     },
 ];
 

@@ -2,21 +2,13 @@
 
 use engraft_kernels::{Activation as Pointwise, Padding};
 
-use crate::backbone::card::PaddingDialect;
-use crate::backbone::dialect::{Dialect, Input, Layers, Leaves};
+use crate::backbone::dialect::{Dialect, Input};
 use crate::backbone::graph::{Builder, StageBuilder, Value, Window};
 
 /// Our own names: `conv1`, `conv1.bn`, ...; the epsilon is that of PyTorch's renderings. Darknet itself adds 1e-6 to the
 /// standard deviation: a card of its own weights says 1e-12.
-pub const DIALECTS: &[Dialect] = &[Dialect {
-    name: "Engraft",
-    layers: Layers::Canonical,
-    leaves: Leaves::Torch,
-    ignored: &[],
-    padding: PaddingDialect::Symmetric,
-    epsilon: 1e-5,
-    input: Input::zero_to_one(224, 224),
-}];
+pub const DIALECTS: &[Dialect] =
+    &[Dialect { name: "Engraft", input: Input::zero_to_one(224, 224), ..Dialect::TORCHVISION }];
 
 const SLOPE: f64 = 0.1;
 

@@ -1,7 +1,7 @@
 //! Features of unlabelled pictures, one row each, in the order given; pictures that cannot be used are told.
 
-use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 
@@ -43,57 +43,36 @@ pub fn embed(
     let (mut paths, mut digests, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     observer.begin("features", pictures.len() as u64, "images");
     for shard in pictures.chunks(SHARD) {
-        let digested: Vec<(&PathBuf, Result<String>)> = shard
+        let seen: Vec<(&PathBuf, Result<(String, Option<Vec<f32>>)>)> = shard
             .par_iter()
             .map(|path| {
                 observer.check()?;
-                Ok((path, extractor.read(path).map(|bytes| files::sha256_hex(&bytes))))
+                let row = extractor.reader().read(path).and_then(|bytes| {
+                    let digest = files::sha256_hex(&bytes);
+                    let row = if known.contains_key(&digest) { None } else { Some(extractor.row(&bytes)?) };
+                    Ok((digest, row))
+                });
+                observer.advance(1);
+                Ok((path, row))
             })
             .collect::<Result<_>>()?;
-        let mut asked = HashSet::new();
-        let missing: Vec<(&Path, &String)> = digested
-            .iter()
-            .filter_map(|(path, digest)| Some((path.as_path(), digest.as_ref().ok()?)))
-            .filter(|(_, digest)| !known.contains_key(*digest) && asked.insert(*digest))
-            .collect();
-        let computed: Vec<(&String, Result<Vec<f32>>)> = missing
-            .into_par_iter()
-            .map(|(path, digest)| {
-                observer.check()?;
-                Ok((digest, extractor.read(path).and_then(|bytes| extractor.row(&bytes))))
-            })
-            .collect::<Result<_>>()?;
-        let mut refused: HashMap<&String, Error> = HashMap::new();
-        let mut rows = Vec::new();
-        for (digest, row) in computed {
-            match row {
-                Ok(row) => rows.push((digest.clone(), row)),
-                Err(Error::Data(problem)) => {
-                    refused.insert(digest, Error::Data(problem));
+        let mut rows: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+        for (path, outcome) in seen {
+            match outcome {
+                Ok((digest, row)) => {
+                    rows.extend(row.map(|row| (digest.clone(), row)));
+                    paths.push(path.clone());
+                    digests.push(digest);
                 }
+                Err(Error::Data(problem)) => failed.push((path.clone(), Error::Data(problem))),
                 Err(other) => return Err(other),
             }
         }
+        let rows: Vec<(String, Vec<f32>)> = rows.into_iter().collect();
         if let Some(space) = &space {
             space.store(&rows)?;
         }
         known.extend(rows);
-        for (path, digest) in &digested {
-            match digest {
-                Ok(digest) if known.contains_key(digest) => {
-                    paths.push((*path).clone());
-                    digests.push(digest.clone());
-                }
-                Ok(digest) => {
-                    let why = refused.get(digest).map_or_else(|| "it cannot be decoded".to_owned(), Error::to_string);
-                    failed.push(((*path).clone(), Error::Data(crate::error::Problem::new(why))));
-                }
-                Err(error) => {
-                    failed.push(((*path).clone(), Error::Data(crate::error::Problem::new(error))));
-                }
-            }
-        }
-        observer.advance(shard.len() as u64);
     }
     observer.end();
     if let Some(cache) = cache {

@@ -17,11 +17,38 @@ use crate::progress::Observer;
 /// Rows that are written to the cache together: what an interruption can lose.
 pub(super) const SHARD: usize = 256;
 
+/// Pictures as a base's input: within limits, by the base's preprocessing.
+#[derive(Debug)]
+pub struct PictureReader {
+    preprocessing: Preprocessing,
+    limits: Limits,
+}
+
+impl PictureReader {
+    /// Reads pictures for `base`.
+    pub fn new(base: &Base, limits: Limits) -> Self {
+        Self { preprocessing: base.card.preprocessing.clone(), limits }
+    }
+
+    /// Reads a picture's bytes within the limits.
+    pub fn read(&self, path: &std::path::Path) -> Result<Vec<u8>> {
+        files::read_limited(path, self.limits.bytes)
+            .map_err(|source| Error::Data(Problem::new("the picture cannot be read").found(source).at(printable(path))))
+    }
+
+    /// One picture's bytes as the base's input, `[H, W, C]`.
+    pub fn prepared(&self, bytes: &[u8]) -> Result<Vec<f32>> {
+        let pixels = decode(bytes, &self.limits)
+            .map_err(|source| Error::Data(Problem::new("the picture cannot be decoded").found(source)))?;
+        let p = &self.preprocessing;
+        Ok(p.normalise(&p.prepare(&pixels)?.data))
+    }
+}
+
 /// A frozen base, ready to run: batch norms folded, on one device, up to a cut.
 pub struct Extractor {
     runner: Runner,
-    preprocessing: Preprocessing,
-    limits: Limits,
+    reader: PictureReader,
     device: Device,
     columns: usize,
     space: String,
@@ -39,8 +66,7 @@ impl Extractor {
         };
         Ok(Self {
             runner: base.runner(cut)?,
-            preprocessing: base.card.preprocessing.clone(),
-            limits,
+            reader: PictureReader::new(base, limits),
             device: device.clone(),
             columns,
             space: space_of(base, cut),
@@ -62,17 +88,14 @@ impl Extractor {
         &self.space
     }
 
-    /// One picture's bytes as the base's input, `[H, W, C]`.
-    pub fn prepared(&self, bytes: &[u8]) -> Result<Vec<f32>> {
-        let pixels = decode(bytes, &self.limits)
-            .map_err(|source| Error::Data(Problem::new("the picture cannot be decoded").found(source)))?;
-        let p = &self.preprocessing;
-        Ok(p.normalise(&p.prepare(&pixels)?.data))
+    /// What reads its pictures.
+    pub fn reader(&self) -> &PictureReader {
+        &self.reader
     }
 
     /// The row of one picture's bytes.
     pub fn row(&self, bytes: &[u8]) -> Result<Vec<f32>> {
-        let row = self.runner.row(self.prepared(bytes)?, &self.preprocessing, &self.device)?;
+        let row = self.runner.row(self.reader.prepared(bytes)?, &self.reader.preprocessing, &self.device)?;
         if row.iter().all(|value| value.is_finite()) {
             Ok(row)
         } else {
@@ -81,12 +104,6 @@ impl Extractor {
                     .hint("the weights are damaged, or the card's mean and std do not fit them"),
             ))
         }
-    }
-
-    /// Reads a picture's bytes within the limits.
-    pub fn read(&self, path: &std::path::Path) -> Result<Vec<u8>> {
-        files::read_limited(path, self.limits.bytes)
-            .map_err(|source| Error::Data(Problem::new("the picture cannot be read").found(source).at(printable(path))))
     }
 }
 
@@ -133,7 +150,7 @@ pub fn extract(
                 .par_iter()
                 .map(|(path, sha256)| {
                     observer.check()?;
-                    let bytes = extractor.read(path)?;
+                    let bytes = extractor.reader.read(path)?;
                     if files::sha256_hex(&bytes) != *sha256 {
                         let problem = Problem::new("a picture changed while we worked").at(printable(path));
                         return Err(Error::Data(

@@ -5,16 +5,18 @@ use std::path::Path;
 use burn::tensor::Device;
 
 use crate::backbone::{Base, BaseSpec, open};
+use crate::data::image::Limits;
 use crate::error::{Error, Problem, Result};
-use crate::features::Extractor;
+use crate::features::PictureReader;
 use crate::head::softmax;
 use crate::inductive::Answer;
+use crate::train::argmax;
 
 /// A base that answers in its own classes.
 pub struct OwnClasses {
     base: Base,
     classes: Vec<String>,
-    reader: Extractor,
+    reader: PictureReader,
     device: Device,
 }
 
@@ -25,7 +27,7 @@ impl OwnClasses {
     /// [`Error::Weights`] for a base without one, or whose classes are not as many as the card's names.
     pub fn open(spec: &BaseSpec, device: &Device) -> Result<Self> {
         let base = open(spec, device)?.fold();
-        let reader = Extractor::to_features(&base, device)?;
+        let reader = PictureReader::new(&base, Limits::default());
         let p = &base.card.preprocessing;
         let outputs = base.classify(vec![0.0; p.height * p.width * p.channels], device)?.ok_or_else(|| {
             let problem = Problem::new("the base has no classifier of its own").at(&spec.base);
@@ -62,8 +64,7 @@ impl OwnClasses {
         let logits = self.base.classify(values, &self.device)?.unwrap_or_default();
         let logits: Vec<f64> = logits.into_iter().map(f64::from).collect();
         let probabilities: Vec<f32> = softmax(&logits, 1.0).into_iter().map(|p| p as f32).collect();
-        let class =
-            probabilities.iter().enumerate().fold(0, |best, (i, p)| if *p > probabilities[best] { i } else { best });
+        let class = argmax(&probabilities);
         Ok(Answer { class, unsure: false, unlike: false, distance: None, probabilities })
     }
 }

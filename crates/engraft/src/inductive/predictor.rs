@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::head::{AnswerRule, LogisticRegression, Novelty, softmax};
+use crate::train::argmax;
 
 /// A fitted head with everything that turns its logits into an answer one can trust.
 #[derive(Debug, Clone)]
@@ -52,8 +53,7 @@ impl Predictor {
     pub fn answer(&self, row: &[f32]) -> Answer {
         let probabilities: Vec<f32> =
             softmax(&self.head.logits(row), self.temperature).into_iter().map(|p| p as f32).collect();
-        let class =
-            probabilities.iter().enumerate().fold(0, |best, (i, p)| if *p > probabilities[best] { i } else { best });
+        let class = argmax(&probabilities);
         let distance = self.novelty.distance(row);
         Answer {
             class,

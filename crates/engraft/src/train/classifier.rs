@@ -141,6 +141,7 @@ fn count_correct(logits: &Tensor<2>, labels: &[usize]) -> usize {
     values.chunks_exact(classes).zip(labels).filter(|(row, label)| argmax(row) == **label).count()
 }
 
-fn argmax(row: &[f32]) -> usize {
+/// The position of the largest; of equals the first.
+pub fn argmax(row: &[f32]) -> usize {
     row.iter().enumerate().fold(0, |best, (index, value)| if *value > row[best] { index } else { best })
 }

@@ -8,7 +8,7 @@ mod pictures;
 mod schedule;
 mod steps;
 
-pub use classifier::{Classifier, PictureTask, probabilities};
+pub use classifier::{Classifier, PictureTask, argmax, probabilities};
 pub use pictures::Pictures;
 pub use schedule::cosine_with_warmup;
 pub use steps::{EpochRecord, Optimiser, Score, Settings, ShardLoss, Task, curves_csv, train};
