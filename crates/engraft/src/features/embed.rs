@@ -11,6 +11,9 @@ use crate::features::{Cache, Extractor, Features};
 use crate::files;
 use crate::progress::Observer;
 
+/// SHA-256 of a picture, and its row where that was not known.
+type Seen = (String, Option<Vec<f32>>);
+
 /// Rows of pictures, and which pictures they are.
 #[derive(Debug)]
 pub struct Embedding {
@@ -43,7 +46,7 @@ pub fn embed(
     let (mut paths, mut digests, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     observer.begin("features", pictures.len() as u64, "images");
     for shard in pictures.chunks(SHARD) {
-        let seen: Vec<(&PathBuf, Result<(String, Option<Vec<f32>>)>)> = shard
+        let seen: Vec<(&PathBuf, Result<Seen>)> = shard
             .par_iter()
             .map(|path| {
                 observer.check()?;
