@@ -1,335 +1,208 @@
-//! The operations as Burn sees them: on the `flex` backend, and through its autodiff.
+//! The kernels as Burn sees them: operations of the `flex` backend, and of its autodiff.
+//!
+//! [`Operations`] says what there is, `flex` computes it, `autodiff` says what its gradients are made of. Tensors come
+//! here from [`crate::layers`], which has Burn's own operations for every other backend.
 
-use burn::backend::autodiff::Autodiff;
-use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Flex, TensorMetadata, backend_extension};
-use burn::prelude::Shape;
-use burn::tensor::{Bytes, DType};
+use burn::backend::{Backend, ExtensionType, backend_extension};
 
-use crate::convolution::Geometry;
-use crate::{depthwise, patches, pointwise, pooling};
+use crate::activation::Activation;
+use crate::attention::Heads;
+use crate::geometry::{Convolution, Geometry};
+use crate::pooling::Pool;
 
-/// The interval that a clamp keeps to.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Bounds {
-    low: f32,
-    high: f32,
+mod autodiff;
+mod flex;
+
+/// A tensor that may not be there, in a form that Burn's dispatch understands.
+#[derive(Debug, Clone, ExtensionType)]
+pub enum Optional<B: Backend> {
+    /// It is there.
+    Some(FloatTensor<B>),
+    /// It is not.
+    None,
 }
 
-impl From<(f32, f32)> for Bounds {
-    fn from((low, high): (f32, f32)) -> Self {
-        Self { low, high }
+impl<B: Backend> From<Option<FloatTensor<B>>> for Optional<B> {
+    fn from(tensor: Option<FloatTensor<B>>) -> Self {
+        tensor.map_or(Optional::None, Optional::Some)
     }
 }
 
-/// Operations that Burn lacks in channel-last layout. Public to Burn's dispatch only.
+impl<B: Backend> Optional<B> {
+    fn get(self) -> Option<FloatTensor<B>> {
+        match self {
+            Optional::Some(tensor) => Some(tensor),
+            Optional::None => None,
+        }
+    }
+}
+
+/// Operations that Burn lacks in channel-last layout, or does slowly. Public to Burn's dispatch only.
+///
+/// Shapes are those of the functions of the same names in [`crate::layers`].
 #[backend_extension(Flex, Autodiff)]
 pub trait Operations: Backend {
-    /// Patches of `[N, H, W, C]` as rows, `[N H' W', taps C]`.
-    fn patches(x: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
-    /// Gradient of `patches` to its input of `images` pictures.
-    fn patches_backward(gradient: FloatTensor<Self>, images: usize, geometry: Geometry) -> FloatTensor<Self>;
-    /// Depthwise convolution of `[N, H, W, C]` with `[taps, C]`.
-    fn depthwise(x: FloatTensor<Self>, taps: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
-    /// Gradient of `depthwise` to its input.
-    fn depthwise_backward_input(
-        gradient: FloatTensor<Self>,
-        taps: FloatTensor<Self>,
-        geometry: Geometry,
+    /// `activation(convolution of x + bias + residual)`
+    fn convolve(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] bias: Optional<Self>,
+        #[extension_type] residual: Optional<Self>,
+        convolution: Convolution,
+        activation: Activation,
     ) -> FloatTensor<Self>;
-    /// Gradient of `depthwise` to its taps.
-    fn depthwise_backward_taps(
+
+    /// `activation(x weight + bias + residual)` over the last axis.
+    fn project(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] bias: Optional<Self>,
+        #[extension_type] residual: Optional<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
+
+    /// A pointwise function.
+    fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
+
+    /// Normalisation by the batch's statistics, residual and activation: output, mean, biased variance.
+    fn normalise_batch(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        #[extension_type] residual: Optional<Self>,
+        epsilon: f32,
+        activation: Activation,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// `activation(x scale + shift + residual)`, channel by channel.
+    fn scale_and_shift(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        #[extension_type] residual: Optional<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
+
+    /// The largest or the mean of each window.
+    fn pool_windows(x: FloatTensor<Self>, pool: Pool, geometry: Geometry) -> FloatTensor<Self>;
+
+    /// The mean over rows and columns.
+    fn average_pixels(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Normalisation over the last axis: output, and mean and inverse deviation of each row.
+    fn normalise_rows(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Softmax over the last axis.
+    fn softmax_rows(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Scaled dot-product attention: output, and the logarithm of each row's sum of exponentials.
+    fn attend(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        #[extension_type] mask: Optional<Self>,
+        heads: Heads,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// An LSTM over a sequence: outputs with the last cell as one more step, cells, gates; the last two are empty if not
+    /// `kept`.
+    fn run_lstm(
+        x: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        recurrent: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        hidden: FloatTensor<Self>,
+        cell: FloatTensor<Self>,
+        kept: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+}
+
+/// What the gradients of [`Operations`] are made of, on a backend below autodiff.
+pub trait Gradients: Operations {
+    /// The gradient of a convolution to its input.
+    fn convolve_backward_input(
+        gradient: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        convolution: Convolution,
+    ) -> FloatTensor<Self>;
+
+    /// The gradient of a convolution to its weights.
+    fn convolve_backward_weight(
         x: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
+        convolution: Convolution,
+    ) -> FloatTensor<Self>;
+
+    /// The gradient of a linear layer to its input.
+    fn project_backward_input(gradient: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// The gradient of a linear layer to its weights.
+    fn project_backward_weight(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Its gradient, from its output where that tells the derivative, else from its input.
+    fn activate_backward(
+        seen: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
+
+    /// Sums over all axes but the last.
+    fn sum_rows(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Gradients to input, gamma and beta, from that to what came before residual and activation.
+    fn normalise_batch_backward(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradients to input, scale and shift.
+    fn scale_and_shift_backward(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Its gradient, from what it took and gave.
+    fn pool_windows_backward(
+        x: FloatTensor<Self>,
+        y: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        pool: Pool,
         geometry: Geometry,
     ) -> FloatTensor<Self>;
-    /// Maximum over windows of `[N, H, W, C]`.
-    fn max_pool(x: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
-    /// Gradient of `max_pool` to its input.
-    fn max_pool_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
-    /// Mean over windows of `[N, H, W, C]`.
-    fn average_pool(x: FloatTensor<Self>, geometry: Geometry, count_padding: bool) -> FloatTensor<Self>;
-    /// Gradient of `average_pool` to its input.
-    fn average_pool_backward(gradient: FloatTensor<Self>, geometry: Geometry, count_padding: bool)
-    -> FloatTensor<Self>;
-    /// clamp(x + bias), the bias along the last axis.
-    fn bias_clamp(x: FloatTensor<Self>, bias: FloatTensor<Self>, bounds: Bounds) -> FloatTensor<Self>;
-    /// Gradients of `bias_clamp` to x and to bias, from its output.
-    fn bias_clamp_backward(
-        output: FloatTensor<Self>,
+
+    /// Its gradient, to a map of `[rows, columns]`.
+    fn average_pixels_backward(gradient: FloatTensor<Self>, size: [usize; 2]) -> FloatTensor<Self>;
+
+    /// Gradients to input, gamma and beta.
+    fn normalise_rows_backward(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        bounds: Bounds,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Its gradient, from its output.
+    fn softmax_rows_backward(y: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Gradients to query, key and value; `seen` are these, then output and logarithms.
+    fn attend_backward(
+        seen: [FloatTensor<Self>; 5],
+        mask: Optional<Self>,
+        gradient: FloatTensor<Self>,
+        heads: Heads,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradients to the six inputs of an LSTM; `seen` are these, then outputs, cells and gates.
+    fn run_lstm_backward(seen: Vec<FloatTensor<Self>>, gradient: FloatTensor<Self>) -> [FloatTensor<Self>; 6];
 }
-
-fn make(values: Vec<f32>, shape: &[usize]) -> FlexTensor {
-    let shape = Shape::from(shape.to_vec());
-    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32)
-}
-
-/// A contiguous f32 tensor's values.
-fn slice(tensor: &FlexTensor) -> &[f32] {
-    assert_eq!(tensor.dtype(), DType::F32, "the kernels work in f32");
-    tensor.as_slice::<f32>().expect("the tensor was made contiguous")
-}
-
-fn dims(tensor: &FlexTensor) -> Vec<usize> {
-    tensor.layout().shape().to_vec()
-}
-
-fn last(tensor: &FlexTensor) -> usize {
-    dims(tensor).last().copied().unwrap_or(1)
-}
-
-impl Operations for Flex {
-    fn patches(x: FlexTensor, g: Geometry) -> FlexTensor {
-        let x = x.to_contiguous();
-        let (images, channels) = (dims(&x)[0], last(&x));
-        assert_eq!(dims(&x), [images, g.input[0], g.input[1], channels]);
-        let columns = g.kernel[0] * g.kernel[1] * channels;
-        make(patches::gather(slice(&x), images, channels, &g), &[images * g.output[0] * g.output[1], columns])
-    }
-
-    fn patches_backward(gradient: FlexTensor, images: usize, g: Geometry) -> FlexTensor {
-        let gradient = gradient.to_contiguous();
-        let channels = last(&gradient) / (g.kernel[0] * g.kernel[1]);
-        let x = patches::scatter(slice(&gradient), images, channels, &g);
-        make(x, &[images, g.input[0], g.input[1], channels])
-    }
-
-    fn depthwise(x: FlexTensor, taps: FlexTensor, g: Geometry) -> FlexTensor {
-        let (x, taps) = (x.to_contiguous(), taps.to_contiguous());
-        let (images, channels) = (dims(&x)[0], last(&x));
-        assert_eq!(dims(&x), [images, g.input[0], g.input[1], channels]);
-        assert_eq!(dims(&taps), [g.kernel[0] * g.kernel[1], channels]);
-        let y = depthwise::forward(slice(&x), slice(&taps), images, channels, &g);
-        make(y, &[images, g.output[0], g.output[1], channels])
-    }
-
-    fn depthwise_backward_input(gradient: FlexTensor, taps: FlexTensor, g: Geometry) -> FlexTensor {
-        let (gradient, taps) = (gradient.to_contiguous(), taps.to_contiguous());
-        let (images, channels) = (dims(&gradient)[0], last(&gradient));
-        let gx = depthwise::backward_input(slice(&gradient), slice(&taps), images, channels, &g);
-        make(gx, &[images, g.input[0], g.input[1], channels])
-    }
-
-    fn depthwise_backward_taps(x: FlexTensor, gradient: FlexTensor, g: Geometry) -> FlexTensor {
-        let (x, gradient) = (x.to_contiguous(), gradient.to_contiguous());
-        let channels = last(&x);
-        let gw = depthwise::backward_taps(slice(&x), slice(&gradient), channels, &g);
-        make(gw, &[g.kernel[0] * g.kernel[1], channels])
-    }
-
-    fn max_pool(x: FlexTensor, g: Geometry) -> FlexTensor {
-        let x = x.to_contiguous();
-        let (images, channels) = (dims(&x)[0], last(&x));
-        make(pooling::max(slice(&x), images, channels, &g), &[images, g.output[0], g.output[1], channels])
-    }
-
-    fn max_pool_backward(x: FlexTensor, gradient: FlexTensor, g: Geometry) -> FlexTensor {
-        let (x, gradient) = (x.to_contiguous(), gradient.to_contiguous());
-        let (images, channels) = (dims(&x)[0], last(&x));
-        let gx = pooling::max_backward(slice(&x), slice(&gradient), images, channels, &g);
-        make(gx, &[images, g.input[0], g.input[1], channels])
-    }
-
-    fn average_pool(x: FlexTensor, g: Geometry, count_padding: bool) -> FlexTensor {
-        let x = x.to_contiguous();
-        let (images, channels) = (dims(&x)[0], last(&x));
-        let y = pooling::average(slice(&x), images, channels, &g, count_padding);
-        make(y, &[images, g.output[0], g.output[1], channels])
-    }
-
-    fn average_pool_backward(gradient: FlexTensor, g: Geometry, count_padding: bool) -> FlexTensor {
-        let gradient = gradient.to_contiguous();
-        let (images, channels) = (dims(&gradient)[0], last(&gradient));
-        let gx = pooling::average_backward(slice(&gradient), images, channels, &g, count_padding);
-        make(gx, &[images, g.input[0], g.input[1], channels])
-    }
-
-    fn bias_clamp(x: FlexTensor, bias: FlexTensor, bounds: Bounds) -> FlexTensor {
-        let (mut x, bias) = (x.to_contiguous(), bias.to_contiguous());
-        assert_eq!(dims(&bias), [last(&x)]);
-        let shape = dims(&x);
-        match x.try_storage_mut::<f32>() {
-            Some(values) if values.len() == shape.iter().product::<usize>() => {
-                pointwise::bias_clamp(values, slice(&bias), bounds.low, bounds.high);
-                x
-            }
-            _ => {
-                let mut values = slice(&x).to_vec();
-                pointwise::bias_clamp(&mut values, slice(&bias), bounds.low, bounds.high);
-                make(values, &shape)
-            }
-        }
-    }
-
-    fn bias_clamp_backward(output: FlexTensor, gradient: FlexTensor, bounds: Bounds) -> (FlexTensor, FlexTensor) {
-        let (output, gradient) = (output.to_contiguous(), gradient.to_contiguous());
-        let channels = last(&output);
-        let (gx, gb) =
-            pointwise::bias_clamp_backward(slice(&output), slice(&gradient), channels, bounds.low, bounds.high);
-        (make(gx, &dims(&output)), make(gb, &[channels]))
-    }
-}
-
-#[derive(Debug)]
-struct Patches;
-
-impl<B: Operations> Backward<B, 1> for Patches {
-    type State = (usize, Geometry);
-
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let [parent] = ops.parents;
-        let gradient = grads.consume::<B>(&ops.node);
-        let (images, geometry) = ops.state;
-        if let Some(node) = parent {
-            grads.register::<B>(node.id, B::patches_backward(gradient, images, geometry));
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Depthwise;
-
-impl<B: Operations> Backward<B, 2> for Depthwise {
-    type State = (FloatTensor<B>, FloatTensor<B>, Geometry);
-
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let [input, weight] = ops.parents;
-        let gradient = grads.consume::<B>(&ops.node);
-        let (x, taps, geometry) = ops.state;
-        if let Some(node) = weight {
-            grads.register::<B>(node.id, B::depthwise_backward_taps(x, gradient.clone(), geometry));
-        }
-        if let Some(node) = input {
-            grads.register::<B>(node.id, B::depthwise_backward_input(gradient, taps, geometry));
-        }
-    }
-}
-
-#[derive(Debug)]
-struct MaxPool;
-
-impl<B: Operations> Backward<B, 1> for MaxPool {
-    type State = (FloatTensor<B>, Geometry);
-
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let [parent] = ops.parents;
-        let gradient = grads.consume::<B>(&ops.node);
-        let (x, geometry) = ops.state;
-        if let Some(node) = parent {
-            grads.register::<B>(node.id, B::max_pool_backward(x, gradient, geometry));
-        }
-    }
-}
-
-#[derive(Debug)]
-struct AveragePool;
-
-impl<B: Operations> Backward<B, 1> for AveragePool {
-    type State = (Geometry, bool);
-
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let [parent] = ops.parents;
-        let gradient = grads.consume::<B>(&ops.node);
-        let (geometry, count_padding) = ops.state;
-        if let Some(node) = parent {
-            grads.register::<B>(node.id, B::average_pool_backward(gradient, geometry, count_padding));
-        }
-    }
-}
-
-#[derive(Debug)]
-struct BiasClamp;
-
-impl<B: Operations> Backward<B, 2> for BiasClamp {
-    type State = (FloatTensor<B>, Bounds);
-
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let [input, bias] = ops.parents;
-        let gradient = grads.consume::<B>(&ops.node);
-        let (output, bounds) = ops.state;
-        let (gx, gb) = B::bias_clamp_backward(output, gradient, bounds);
-        if let Some(node) = input {
-            grads.register::<B>(node.id, gx);
-        }
-        if let Some(node) = bias {
-            grads.register::<B>(node.id, gb);
-        }
-    }
-}
-
-impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
-    fn patches(x: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self> {
-        let images = x.primitive().shape()[0];
-        let y = B::patches(x.primitive().clone(), geometry);
-        match Patches.prepare::<C>([x.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((images, geometry), y),
-            OpsKind::UnTracked(prep) => prep.finish(y),
-        }
-    }
-
-    fn depthwise(x: FloatTensor<Self>, taps: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self> {
-        let y = B::depthwise(x.primitive().clone(), taps.primitive().clone(), geometry);
-        match Depthwise.prepare::<C>([x.node(), taps.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((x.primitive().clone(), taps.primitive().clone(), geometry), y),
-            OpsKind::UnTracked(prep) => prep.finish(y),
-        }
-    }
-
-    fn max_pool(x: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self> {
-        let y = B::max_pool(x.primitive().clone(), geometry);
-        match MaxPool.prepare::<C>([x.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((x.primitive().clone(), geometry), y),
-            OpsKind::UnTracked(prep) => prep.finish(y),
-        }
-    }
-
-    fn average_pool(x: FloatTensor<Self>, geometry: Geometry, count_padding: bool) -> FloatTensor<Self> {
-        let y = B::average_pool(x.primitive().clone(), geometry, count_padding);
-        match AveragePool.prepare::<C>([x.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((geometry, count_padding), y),
-            OpsKind::UnTracked(prep) => prep.finish(y),
-        }
-    }
-
-    fn bias_clamp(x: FloatTensor<Self>, bias: FloatTensor<Self>, bounds: Bounds) -> FloatTensor<Self> {
-        let y = B::bias_clamp(x.primitive().clone(), bias.primitive().clone(), bounds);
-        match BiasClamp.prepare::<C>([x.node(), bias.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((y.clone(), bounds), y),
-            OpsKind::UnTracked(prep) => prep.finish(y),
-        }
-    }
-
-    fn patches_backward(_: FloatTensor<Self>, _: usize, _: Geometry) -> FloatTensor<Self> {
-        unreachable!("{SECOND_ORDER}")
-    }
-    fn depthwise_backward_input(_: FloatTensor<Self>, _: FloatTensor<Self>, _: Geometry) -> FloatTensor<Self> {
-        unreachable!("{SECOND_ORDER}")
-    }
-    fn depthwise_backward_taps(_: FloatTensor<Self>, _: FloatTensor<Self>, _: Geometry) -> FloatTensor<Self> {
-        unreachable!("{SECOND_ORDER}")
-    }
-    fn max_pool_backward(_: FloatTensor<Self>, _: FloatTensor<Self>, _: Geometry) -> FloatTensor<Self> {
-        unreachable!("{SECOND_ORDER}")
-    }
-    fn average_pool_backward(_: FloatTensor<Self>, _: Geometry, _: bool) -> FloatTensor<Self> {
-        unreachable!("{SECOND_ORDER}")
-    }
-    fn bias_clamp_backward(
-        _: FloatTensor<Self>,
-        _: FloatTensor<Self>,
-        _: Bounds,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        unreachable!("{SECOND_ORDER}")
-    }
-}
-
-/// Gradients are taken on the inner backend; nothing asks for gradients of gradients.
-const SECOND_ORDER: &str = "a backward pass runs on the inner backend";

@@ -1,18 +1,45 @@
-//! The CPU operations of Engraft, as a Burn backend extension: channel-last convolution and what belongs to it.
+//! The CPU operations of Engraft, as a Burn backend extension: channel-last convolution and what belongs to it, and the
+//! layers of text models.
 //!
-//! Every convolution of every model goes through [`conv2d`], so that what is inside can become faster without
-//! touching a model. Activations are `[N, H, W, C]`, weights `[kernel height, kernel width, C_in / groups, C_out]`.
+//! A model calls the functions of this crate on Burn's tensors ([`conv2d`], [`linear`], [`batch_norm`], [`lstm`],
+//! [`attention`], ...). On the CPU they are the kernels below, forwards and backwards; on any other device they are
+//! Burn's own operations. Maps are `[N, H, W, C]`, weights `[kernel height, kernel width, C_in / groups, C_out]`.
 //!
-//! Nothing in here starts threads, and every sum is taken in an order that depends on shapes alone: a result
-//! is the same bits whatever runs beside it. Callers work in parallel over examples.
+//! Kernels are written once, generic over the vector type, and compiled for AVX-512, AVX2, NEON and plain code; the
+//! widest that the machine has is chosen at run time. They run on rayon's threads. Every sum is taken in an order that
+//! depends on shapes alone, so that a result is the same bits whatever the number of threads and whatever stands beside
+//! it in a batch.
+//!
+//! There is no `unsafe` in here.
 
 #![forbid(unsafe_code)]
 
+mod activation;
+mod attention;
+mod compiled;
+mod composed;
 mod convolution;
 mod depthwise;
 mod extension;
-mod patches;
-mod pointwise;
+mod gemm;
+mod geometry;
+mod layer_norm;
+mod layers;
+mod lstm;
+mod norm;
 mod pooling;
+#[cfg(test)]
+mod reference;
+mod row;
+mod scratch;
+mod softmax;
+mod vector;
+mod winograd;
 
-pub use convolution::{Activation, ConvOptions, Geometry, Padding, PoolOptions, average_pool2d, conv2d, max_pool2d};
+pub use activation::Activation;
+pub use compiled::{Compiled, Compiler, ConvLayer, Value};
+pub use geometry::{ConvOptions, Geometry, Padding, PoolOptions};
+pub use layers::{
+    BatchNormed, Fused, LstmState, LstmWeights, activate, affine, attention, average_pool2d, batch_norm, conv2d,
+    global_average, layer_norm, linear, lstm, max_pool2d, softmax,
+};

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use burn::prelude::*;
 use burn::tensor::{Device, TensorData};
+use engraft_kernels::Compiled;
 use engraft_weights::{Format, Precision, Weights};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::architecture::Architecture;
@@ -13,7 +15,7 @@ use crate::backbone::card::Card;
 use crate::backbone::hub::{Hub, Local, Reference};
 use crate::backbone::network::{Likeness, Network, NetworkWeights};
 use crate::backbone::onnx::OnnxModel;
-use crate::backbone::stage::{Activation, Mode, StageCost};
+use crate::backbone::stage::{Mode, StageCost};
 use crate::config::{self, Fit};
 use crate::data::preprocess::{Preprocessing, Resize};
 use crate::error::{Error, Problem, Result, printable};
@@ -345,15 +347,6 @@ impl Base {
         Ok(Self { card, body, sha256, remarks })
     }
 
-    /// Folds batch norms into convolutions, once. Such a base is not for training.
-    #[must_use]
-    pub fn fold(mut self) -> Self {
-        if let Body::Stages(built) = &mut self.body {
-            built.network = built.network.clone().fold();
-        }
-        self
-    }
-
     /// Rows and columns of its input.
     pub fn input(&self) -> [usize; 2] {
         [self.card.preprocessing.height, self.card.preprocessing.width]
@@ -397,24 +390,28 @@ impl Base {
     }
 
     /// What runs it, frozen, up to a cut.
-    pub fn runner(&self, cut: usize) -> Result<Runner> {
+    pub fn runner(&self, cut: usize, device: &Device) -> Result<Runner> {
         match &self.body {
-            Body::Stages(built) => Ok(Runner::Stages { network: Box::new(built.network.clone().fold()), cut }),
+            Body::Stages(built) if *device == Device::flex() => {
+                Ok(Runner::Compiled(built.network.compile(0..cut, self.input(), None)))
+            }
+            Body::Stages(built) => {
+                let (network, input) = (Box::new(built.network.clone()), self.card.preprocessing.shape());
+                Ok(Runner::Stages { network, cut, input, device: device.clone() })
+            }
             Body::Onnx { model, .. } if cut == 1 => Ok(Runner::Onnx(Arc::clone(model))),
             Body::Onnx { .. } => Err(self.frozen_whole()),
         }
     }
 
-    /// Logits of its own classes for one normalised picture `[H, W, C]`; `None` where it has no classifier.
-    pub fn classify(&self, values: Vec<f32>, device: &Device) -> Result<Option<Vec<f32>>> {
+    /// What runs it to the logits of its own classes; `None` where it has no classifier.
+    pub fn classifier(&self) -> Option<Runner> {
         match &self.body {
             Body::Stages(built) => {
-                let Some(classifier) = &built.classifier else { return Ok(None) };
-                let x = picture(values, &self.card.preprocessing, device);
-                let logits = built.network.classify(x, classifier, Mode::Frozen);
-                Ok(Some(logits.into_data().try_to_vec::<f32>().expect("logits are f32")))
+                let classifier = built.classifier.as_ref()?;
+                Some(Runner::Compiled(built.network.compile(0..classifier.cut(), self.input(), Some(classifier))))
             }
-            Body::Onnx { model, .. } => model.classify(&values),
+            Body::Onnx { model, .. } => model.classes().map(|_| Runner::OnnxClasses(Arc::clone(model))),
         }
     }
 
@@ -430,38 +427,57 @@ impl Base {
     }
 }
 
-/// A frozen base, up to a cut.
-#[derive(Debug, Clone)]
+/// A frozen base, up to a cut or to its own classes.
+#[derive(Debug)]
 pub enum Runner {
-    /// Stages with batch norms folded.
+    /// Stages, compiled for the CPU.
+    Compiled(Compiled),
+    /// Stages on another device.
     Stages {
         /// The network.
         network: Box<Network>,
         /// The cut.
         cut: usize,
+        /// Rows, columns and channels of a picture.
+        input: [usize; 3],
+        /// Where it runs.
+        device: Device,
     },
-    /// An ONNX model.
+    /// An ONNX model, to its features.
     Onnx(Arc<OnnxModel>),
+    /// An ONNX model, to its classes.
+    OnnxClasses(Arc<OnnxModel>),
 }
 
 impl Runner {
-    /// The row of one normalised picture `[H, W, C]`; a map at the cut is flattened.
-    pub fn row(&self, values: Vec<f32>, preprocessing: &Preprocessing, device: &Device) -> Result<Vec<f32>> {
+    /// A row for each normalised picture `[H, W, C]`; a map at the cut is flattened. No row depends on the others.
+    pub fn rows(&self, pictures: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
         match self {
-            Runner::Stages { network, cut } => {
-                let x = Activation::from(picture(values, preprocessing, device));
-                let row = network.forward(x, 0..*cut, Mode::Frozen).vector();
-                row.into_data().try_to_vec::<f32>().map_err(|source| {
-                    Error::Weights(Problem::new("the base gave no 32-bit features").found(format_args!("{source:?}")))
-                })
+            Runner::Compiled(program) => {
+                let outputs = program.run(&[&pictures.concat()], pictures.len());
+                let sizes = program.output_sizes();
+                let parts = |picture: usize| {
+                    outputs.iter().zip(&sizes).flat_map(move |(all, &size)| &all[picture * size..(picture + 1) * size])
+                };
+                Ok((0..pictures.len()).map(|picture| parts(picture).copied().collect()).collect())
             }
-            Runner::Onnx(model) => model.row(&values),
+            Runner::Stages { network, cut, input: [h, w, c], device } => {
+                let x = TensorData::new(pictures.concat(), [pictures.len(), *h, *w, *c]);
+                let x = Tensor::<4>::from_data(x, device);
+                let rows = network.forward(x.into(), 0..*cut, Mode::Frozen).vector();
+                let columns = rows.dims()[1];
+                let rows = rows.into_data().try_to_vec::<f32>().map_err(|source| {
+                    Error::Weights(Problem::new("the base gave no 32-bit features").found(format_args!("{source:?}")))
+                })?;
+                Ok(rows.chunks_exact(columns.max(1)).map(<[f32]>::to_vec).collect())
+            }
+            Runner::Onnx(model) => pictures.par_iter().map(|picture| model.row(picture)).collect(),
+            Runner::OnnxClasses(model) => {
+                let logits = |picture: &Vec<f32>| Ok(model.classify(picture)?.unwrap_or_default());
+                pictures.par_iter().map(logits).collect()
+            }
         }
     }
-}
-
-fn picture(values: Vec<f32>, p: &Preprocessing, device: &Device) -> Tensor<4> {
-    Tensor::from_data(TensorData::new(values, [1, p.height, p.width, p.channels]), device)
 }
 
 fn stem(place: &Path) -> String {

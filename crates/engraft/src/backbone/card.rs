@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backbone::architecture::Architecture;
 use crate::backbone::dialect::Dialect;
-use crate::backbone::graph::Style;
+use crate::backbone::builder::Style;
 use crate::data::preprocess::Preprocessing;
 use crate::error::{Error, Problem, Result};
 

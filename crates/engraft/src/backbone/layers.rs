@@ -2,8 +2,11 @@
 
 use burn::module::{Module, Param, ParamId, RunningState};
 use burn::prelude::*;
-use engraft_kernels::{Activation as Pointwise, ConvOptions, Geometry, conv2d};
+use engraft_kernels::{
+    Activation as Pointwise, ConvOptions, Fused, Geometry, affine, batch_norm, conv2d, linear,
+};
 
+use crate::backbone::compile::PlainConv;
 use crate::backbone::parameters::{Init, Role, Scope};
 use crate::backbone::stage::{BatchStatistics, Mode, Pass};
 
@@ -42,10 +45,9 @@ impl BatchNorm {
         match mode {
             Mode::Frozen => {
                 let (scale, shift) = self.affine();
-                let channels = scale.dims()[0];
-                x * scale.reshape([1, 1, 1, channels]) + shift.reshape([1, 1, 1, channels])
+                affine(x, scale, shift, None, Pointwise::None)
             }
-            Mode::Train(pass) => self.forward_batch(x, pass),
+            Mode::Train(pass) => self.forward_batch(x, None, Pointwise::None, pass),
         }
     }
 
@@ -61,29 +63,38 @@ impl BatchNorm {
         (scale, shift)
     }
 
+    /// The same as numbers.
+    pub(super) fn affine_values(&self) -> (Vec<f32>, Vec<f32>) {
+        let (scale, shift) = self.affine();
+        (numbers(scale), numbers(shift))
+    }
+
     /// Normalises by the batch and notes its statistics. `x`: `[N, H, W, C]`.
-    fn forward_batch(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        let [n, h, w, c] = x.dims();
-        let count = n * h * w;
-        let result = burn::tensor::module::batch_norm_train(
-            x.reshape([count, c]),
-            self.gamma.val(),
-            self.beta.val(),
-            self.epsilon,
-        );
-        let vector = |tensor: Tensor<1>| tensor.into_data().try_to_vec::<f32>().expect("statistics are f32");
+    fn forward_batch(
+        &self,
+        x: Tensor<4>,
+        residual: Option<Tensor<4>>,
+        activation: Pointwise,
+        pass: &Pass,
+    ) -> Tensor<4> {
+        let [n, h, w, _] = x.dims();
+        let result = batch_norm(x, self.gamma.val(), self.beta.val(), residual, self.epsilon, activation);
         pass.note(BatchStatistics {
             mean_id: self.ids[0],
             variance_id: self.ids[1],
-            mean: vector(result.mean),
-            variance: vector(result.variance),
-            count,
+            mean: numbers(result.mean),
+            variance: numbers(result.variance),
+            count: n * h * w,
         });
-        result.output.reshape([n, h, w, c])
+        result.output
     }
 }
 
-/// Convolution, batch norm, activation.
+fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_to_vec().expect("parameters and statistics are f32")
+}
+
+/// Convolution, batch norm, residual, activation.
 #[derive(Module, Debug)]
 pub struct ConvNorm {
     weight: Param<Tensor<4>>,
@@ -92,9 +103,6 @@ pub struct ConvNorm {
     options: ConvOptions,
     #[module(skip)]
     activation: Pointwise,
-    /// Weight and bias with the frozen batch norm folded in. Made by [`ConvNorm::fold`], for inference only.
-    #[module(skip)]
-    folded: Option<(Tensor<4>, Tensor<1>)>,
 }
 
 impl ConvNorm {
@@ -110,42 +118,56 @@ impl ConvNorm {
         let weight = convolution.convolution(shape, options.groups > 1);
         let bias = convolution.optional(Role::Bias, shape[3]);
         let norm = BatchNorm::new(norm, shape[3], epsilon, bias.as_deref());
-        Self { weight, norm, options, activation, folded: None }
+        Self { weight, norm, options, activation }
     }
 
-    /// `[N, H, W, C_in]` to `[N, H', W', C_out]`.
-    pub fn forward(&self, x: Tensor<4>, mode: Mode<'_>) -> Tensor<4> {
+    /// `[N, H, W, C_in]` to `[N, H', W', C_out]`; the residual is as large as the output.
+    pub fn forward(&self, x: Tensor<4>, residual: Option<Tensor<4>>, mode: Mode<'_>) -> Tensor<4> {
         match mode {
             Mode::Frozen => {
-                let (weight, bias) = match &self.folded {
-                    Some((weight, bias)) => (weight.clone(), bias.clone()),
-                    None => self.folded_values(),
-                };
-                conv2d(x, weight, Some(bias), &self.options, self.activation)
+                let (weight, bias) = self.folded();
+                let fused = Fused { bias: Some(bias), residual, activation: self.activation };
+                conv2d(x, weight, fused, &self.options)
             }
             Mode::Train(pass) => {
-                let y = conv2d(x, self.weight.val(), None, &self.options, Pointwise::None);
-                let y = self.norm.forward_batch(y, pass);
-                match self.activation {
-                    Pointwise::None => y,
-                    Pointwise::Relu => burn::tensor::activation::relu(y),
-                    Pointwise::Relu6 => y.clamp(0.0, 6.0),
-                }
+                let y = conv2d(x, self.weight.val(), Fused::default(), &self.options);
+                self.norm.forward_batch(y, residual, self.activation, pass)
             }
         }
     }
 
-    fn folded_values(&self) -> (Tensor<4>, Tensor<1>) {
+    /// Weight and bias with the frozen batch norm folded in.
+    fn folded(&self) -> (Tensor<4>, Tensor<1>) {
         let (scale, shift) = self.norm.affine();
         let channels = scale.dims()[0];
         (self.weight.val().detach() * scale.reshape([1, 1, 1, channels]), shift)
     }
 
-    /// Folds the frozen batch norm into the convolution once, rather than at every call.
+    /// The same as numbers.
+    pub(super) fn plain(&self) -> PlainConv {
+        let (weight, bias) = self.folded();
+        PlainConv {
+            shape: weight.dims(),
+            weight: numbers(weight),
+            bias: Some(numbers(bias)),
+            options: self.options,
+            activation: self.activation,
+        }
+    }
+
+    /// Whether it has no activation.
+    pub(super) fn is_bare(&self) -> bool {
+        self.activation == Pointwise::None
+    }
+
+    /// With another activation.
     #[must_use]
-    pub fn fold(mut self) -> Self {
-        self.folded = Some(self.folded_values());
-        self
+    pub(super) fn with_activation(self, activation: Pointwise) -> Self {
+        Self { activation, ..self }
+    }
+
+    pub(super) fn set_exact(&mut self, exact: bool) {
+        self.options.exact = exact;
     }
 
     /// Output shape, parameters and multiply-adds for a map of `[rows, columns]`.
@@ -184,7 +206,27 @@ impl Conv {
             Mode::Frozen => (weight.detach(), bias.map(Tensor::detach)),
             Mode::Train(_) => (weight, bias),
         };
-        conv2d(x, weight, bias, &self.options, self.activation)
+        conv2d(x, weight, Fused { bias, residual: None, activation: self.activation }, &self.options)
+    }
+
+    /// Its numbers.
+    pub(super) fn plain(&self) -> PlainConv {
+        PlainConv {
+            shape: self.weight.dims(),
+            weight: numbers(self.weight.val()),
+            bias: self.bias.as_ref().map(|bias| numbers(bias.val())),
+            options: self.options,
+            activation: self.activation,
+        }
+    }
+
+    /// Whether it has no activation.
+    pub(super) fn is_bare(&self) -> bool {
+        self.activation == Pointwise::None
+    }
+
+    pub(super) fn set_exact(&mut self, exact: bool) {
+        self.options.exact = exact;
     }
 
     /// Output shape, parameters and multiply-adds for a map of `[rows, columns]`.
@@ -223,18 +265,16 @@ impl Linear {
             Mode::Frozen => (self.weight.val().detach(), self.bias.val().detach()),
             Mode::Train(_) => (self.weight.val(), self.bias.val()),
         };
-        let outputs = bias.dims()[0];
-        x.matmul(weight) + bias.reshape([1, outputs])
+        linear(x, weight, Fused { bias: Some(bias), ..Fused::default() })
+    }
+
+    /// Weight `[in, out]` and bias as numbers.
+    pub(super) fn values(&self) -> (Vec<f32>, Vec<f32>) {
+        (numbers(self.weight.val()), numbers(self.bias.val()))
     }
 
     /// Length of its input and of its output.
     pub fn size(&self) -> [usize; 2] {
         self.weight.dims()
     }
-}
-
-/// The mean over rows and columns, `[N, H, W, C]` to `[N, C]`.
-pub fn global_average(x: Tensor<4>) -> Tensor<2> {
-    let [n, h, w, c] = x.dims();
-    x.reshape([n, h * w, c]).mean_dim(1).reshape([n, c])
 }

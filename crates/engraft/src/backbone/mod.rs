@@ -5,9 +5,12 @@
 
 mod architecture;
 mod bases;
+mod builder;
 mod card;
 mod cifar_resnet;
+mod compile;
 mod dialect;
+mod fuse;
 mod graph;
 pub mod hub;
 mod inception_v3;

@@ -6,12 +6,15 @@ use std::ops::Range;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::prelude::*;
 use burn::tensor::{Device, TensorData};
+use engraft_kernels::Compiled;
 use engraft_weights::Weights;
 
 use crate::backbone::architecture::Architecture;
 use crate::backbone::card::Card;
+use crate::backbone::compile::compile;
 use crate::backbone::dialect::Dialect;
-use crate::backbone::graph::{Builder, Stage, Style};
+use crate::backbone::graph::Stage;
+use crate::backbone::builder::{Builder, Style};
 use crate::backbone::parameters::{Expected, Manifest, Match, Parameters};
 use crate::backbone::stage::{Activation, BatchStatistics, Mode, StageCost};
 use crate::error::{Error, Problem, Result};
@@ -210,10 +213,30 @@ impl Network {
         classifier.forward(self.forward(x.into(), 0..classifier.cut, mode), mode)
     }
 
-    /// Folds batch norms into convolutions, once, for inference. Such a network is not for training.
+    /// Convolutions by sums of products only, as in their definition, or by whatever is fastest.
     #[must_use]
-    pub fn fold(self) -> Self {
-        Self { stages: self.stages.into_iter().map(Stage::fold).collect(), ..self }
+    pub fn exact(self, exact: bool) -> Self {
+        Self { stages: self.stages.into_iter().map(|stage| stage.exact(exact)).collect(), ..self }
+    }
+
+    /// The frozen stages of `range`, compiled for the CPU, for pictures of `[rows, columns]`; the classifier after them
+    /// if there is one to run.
+    ///
+    /// # Panics
+    /// If the range leaves the row, or the classifier does not start where it ends.
+    pub fn compile(&self, range: Range<usize>, input: [usize; 2], classifier: Option<&OwnClassifier>) -> Compiled {
+        assert!(classifier.is_none_or(|classifier| classifier.cut == range.end), "a classifier after its cut");
+        let inputs = match range.start.checked_sub(1) {
+            Some(before) => self.costs(input)[before].outputs.clone(),
+            None => vec![vec![input[0], input[1], self.channels]],
+        };
+        let map = |shape: &Vec<usize>| match shape.as_slice() {
+            [h, w, c] => [*h, *w, *c],
+            _ => [1, 1, shape.iter().product()],
+        };
+        let inputs: Vec<[usize; 3]> = inputs.iter().map(map).collect();
+        let stages = self.stages[range].iter().chain(classifier.map(|classifier| &classifier.stage));
+        compile(stages, &inputs)
     }
 
     /// Cost of each stage for one picture of `[rows, columns]`.

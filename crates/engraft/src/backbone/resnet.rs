@@ -6,7 +6,7 @@
 use engraft_kernels::{Activation as Pointwise, Padding};
 
 use crate::backbone::dialect::{Dialect, Input, Layers, Leaves};
-use crate::backbone::graph::{Builder, StageBuilder, Value, Window};
+use crate::backbone::builder::{Builder, StageBuilder, Value, Window};
 use crate::backbone::parameters::Scope;
 
 /// torchvision and timm.

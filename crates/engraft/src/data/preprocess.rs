@@ -106,6 +106,11 @@ pub struct Prepared {
 }
 
 impl Preprocessing {
+    /// Rows, columns and channels of the input.
+    pub fn shape(&self) -> [usize; 3] {
+        [self.height, self.width, self.channels]
+    }
+
     /// Whether the numbers make sense together.
     ///
     /// # Errors

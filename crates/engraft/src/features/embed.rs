@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::features::extract::SHARD;
+use crate::features::extract::{BATCH, SHARD};
 use crate::features::{Cache, Extractor, Features};
 use crate::files;
 use crate::progress::Observer;
 
-/// SHA-256 of a picture, and its row where that was not known.
+/// SHA-256 of a picture, and the base's input where its row was not known.
 type Seen = (String, Option<Vec<f32>>);
 
 /// Rows of pictures, and which pictures they are.
@@ -46,30 +46,38 @@ pub fn embed(
     let (mut paths, mut digests, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     observer.begin("features", pictures.len() as u64, "images");
     for shard in pictures.chunks(SHARD) {
-        let seen: Vec<(&PathBuf, Result<Seen>)> = shard
-            .par_iter()
-            .map(|path| {
-                observer.check()?;
-                let row = extractor.reader().read(path).and_then(|bytes| {
-                    let digest = files::sha256_hex(&bytes);
-                    let row = if known.contains_key(&digest) { None } else { Some(extractor.row(&bytes)?) };
-                    Ok((digest, row))
-                });
-                observer.advance(1);
-                Ok((path, row))
-            })
-            .collect::<Result<_>>()?;
         let mut rows: BTreeMap<String, Vec<f32>> = BTreeMap::new();
-        for (path, outcome) in seen {
-            match outcome {
-                Ok((digest, row)) => {
-                    rows.extend(row.map(|row| (digest.clone(), row)));
-                    paths.push(path.clone());
-                    digests.push(digest);
+        for batch in shard.chunks(BATCH) {
+            let seen: Vec<(&PathBuf, Result<Seen>)> = batch
+                .par_iter()
+                .map(|path| {
+                    observer.check()?;
+                    let reader = extractor.reader();
+                    let outcome = reader.read(path).and_then(|bytes| {
+                        let digest = files::sha256_hex(&bytes);
+                        let new = !known.contains_key(&digest);
+                        Ok((digest, if new { Some(reader.prepared(&bytes)?) } else { None }))
+                    });
+                    Ok((path, outcome))
+                })
+                .collect::<Result<_>>()?;
+            let (mut new, mut prepared) = (Vec::new(), Vec::new());
+            for (path, outcome) in seen {
+                match outcome {
+                    Ok((digest, values)) => {
+                        if let Some(values) = values {
+                            new.push(digest.clone());
+                            prepared.push(values);
+                        }
+                        paths.push(path.clone());
+                        digests.push(digest);
+                    }
+                    Err(Error::Data(problem)) => failed.push((path.clone(), Error::Data(problem))),
+                    Err(other) => return Err(other),
                 }
-                Err(Error::Data(problem)) => failed.push((path.clone(), Error::Data(problem))),
-                Err(other) => return Err(other),
             }
+            rows.extend(new.into_iter().zip(extractor.rows(&prepared)?));
+            observer.advance(batch.len() as u64);
         }
         let rows: Vec<(String, Vec<f32>)> = rows.into_iter().collect();
         if let Some(space) = &space {

@@ -1,7 +1,7 @@
-//! Running a frozen base over pictures: each worker reads, decodes, resizes and runs one picture at a time, so that
-//! decoding and the network share the cores, memory is bounded, and no row depends on its neighbours.
+//! Running a frozen base over pictures: a batch is read, decoded and resized side by side, then run as one, on all cores
+//! both times. Memory is bounded by the batch, and no row depends on its neighbours.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use rayon::prelude::*;
@@ -17,6 +17,9 @@ use crate::progress::Observer;
 /// Rows that are written to the cache together: what an interruption can lose.
 pub(super) const SHARD: usize = 256;
 
+/// Pictures that run together: enough that packed weights are used many times for each time that they are read.
+pub(super) const BATCH: usize = 32;
+
 /// Pictures as a base's input: within limits, by the base's preprocessing.
 #[derive(Debug)]
 pub struct PictureReader {
@@ -31,7 +34,7 @@ impl PictureReader {
     }
 
     /// Reads a picture's bytes within the limits.
-    pub fn read(&self, path: &std::path::Path) -> Result<Vec<u8>> {
+    pub fn read(&self, path: &Path) -> Result<Vec<u8>> {
         files::read_limited(path, self.limits.bytes)
             .map_err(|source| Error::Data(Problem::new("the picture cannot be read").found(source).at(printable(path))))
     }
@@ -45,11 +48,10 @@ impl PictureReader {
     }
 }
 
-/// A frozen base, ready to run: batch norms folded, on one device, up to a cut.
+/// A frozen base, ready to run up to a cut.
 pub struct Extractor {
     runner: Runner,
     reader: PictureReader,
-    device: Device,
     columns: usize,
     space: String,
 }
@@ -65,9 +67,8 @@ impl Extractor {
             None => base.input().iter().product::<usize>() * base.card.preprocessing.channels,
         };
         Ok(Self {
-            runner: base.runner(cut)?,
+            runner: base.runner(cut, device)?,
             reader: PictureReader::new(base, limits),
-            device: device.clone(),
             columns,
             space: space_of(base, cut),
         })
@@ -95,9 +96,15 @@ impl Extractor {
 
     /// The row of one picture's bytes.
     pub fn row(&self, bytes: &[u8]) -> Result<Vec<f32>> {
-        let row = self.runner.row(self.reader.prepared(bytes)?, &self.reader.preprocessing, &self.device)?;
-        if row.iter().all(|value| value.is_finite()) {
-            Ok(row)
+        let rows = self.rows(&[self.reader.prepared(bytes)?])?;
+        Ok(rows.into_iter().next().unwrap_or_default())
+    }
+
+    /// The rows of prepared pictures.
+    pub fn rows(&self, prepared: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
+        let rows = self.runner.rows(prepared)?;
+        if rows.iter().flatten().all(|value| value.is_finite()) {
+            Ok(rows)
         } else {
             Err(Error::Weights(
                 Problem::new("the base gave features that are not finite")
@@ -146,22 +153,19 @@ pub fn extract(
     if !missing.is_empty() {
         observer.begin("features", missing.len() as u64, "images");
         for shard in missing.chunks(SHARD) {
-            let rows = shard
-                .par_iter()
-                .map(|(path, sha256)| {
-                    observer.check()?;
-                    let bytes = extractor.reader.read(path)?;
-                    if files::sha256_hex(&bytes) != *sha256 {
-                        let problem = Problem::new("a picture changed while we worked").at(printable(path));
-                        return Err(Error::Data(
-                            problem.hint("run the command again when nothing writes to the folder"),
-                        ));
-                    }
-                    let row = extractor.row(&bytes)?;
-                    observer.advance(1);
-                    Ok((sha256.clone(), row))
-                })
-                .collect::<Result<Vec<_>>>()?;
+            let mut rows = Vec::with_capacity(shard.len());
+            for batch in shard.chunks(BATCH) {
+                let prepared = batch
+                    .par_iter()
+                    .map(|(path, sha256)| {
+                        observer.check()?;
+                        prepared_unchanged(extractor.reader(), path, sha256)
+                    })
+                    .collect::<Result<Vec<_>>>()?;
+                let digests = batch.iter().map(|(_, sha256)| sha256.clone());
+                rows.extend(digests.zip(extractor.rows(&prepared)?));
+                observer.advance(batch.len() as u64);
+            }
             if let Some(space) = &space {
                 space.store(&rows)?;
             }
@@ -177,4 +181,14 @@ pub fn extract(
         values.extend_from_slice(&known[sha256]);
     }
     Features::new(pictures.len(), columns, values)
+}
+
+/// A picture as the base's input, if it is still the one that was looked at.
+fn prepared_unchanged(reader: &PictureReader, path: &Path, sha256: &str) -> Result<Vec<f32>> {
+    let bytes = reader.read(path)?;
+    if files::sha256_hex(&bytes) == *sha256 {
+        return reader.prepared(&bytes);
+    }
+    let problem = Problem::new("a picture changed while we worked").at(printable(path));
+    Err(Error::Data(problem.hint("run the command again when nothing writes to the folder")))
 }

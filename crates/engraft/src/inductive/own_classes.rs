@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use crate::backbone::{Base, BaseSpec, open};
+use crate::backbone::{BaseSpec, Runner, open};
 use crate::data::image::Limits;
 use crate::error::{Error, Problem, Result};
 use crate::features::PictureReader;
@@ -14,10 +14,10 @@ use crate::train::argmax;
 
 /// A base that answers in its own classes.
 pub struct OwnClasses {
-    base: Base,
+    runner: Runner,
+    remarks: Vec<String>,
     classes: Vec<String>,
     reader: PictureReader,
-    device: Device,
 }
 
 impl OwnClasses {
@@ -26,13 +26,14 @@ impl OwnClasses {
     /// # Errors
     /// [`Error::Weights`] for a base without one, or whose classes are not as many as the card's names.
     pub fn open(spec: &BaseSpec, device: &Device) -> Result<Self> {
-        let base = open(spec, device)?.fold();
+        let base = open(spec, device)?;
         let reader = PictureReader::new(&base, Limits::default());
-        let p = &base.card.preprocessing;
-        let outputs = base.classify(vec![0.0; p.height * p.width * p.channels], device)?.ok_or_else(|| {
+        let runner = base.classifier().ok_or_else(|| {
             let problem = Problem::new("the base has no classifier of its own").at(&spec.base);
             Error::Weights(problem.hint("`engraft fit` makes one from labelled pictures"))
         })?;
+        let blank = vec![0.0; base.card.preprocessing.shape().iter().product()];
+        let outputs = logits(&runner, blank)?;
         let mut classes = base.card.class_names();
         if classes.is_empty() {
             classes = (0..outputs.len()).map(|class| format!("class {class}")).collect();
@@ -45,12 +46,12 @@ impl OwnClasses {
                     .at(&spec.base),
             ));
         }
-        Ok(Self { base, classes, reader, device: device.clone() })
+        Ok(Self { runner, remarks: base.remarks, classes, reader })
     }
 
     /// What the user should know about how the base was found.
     pub fn remarks(&self) -> &[String] {
-        &self.base.remarks
+        &self.remarks
     }
 
     /// Names of the classes, in the order of the probabilities.
@@ -61,10 +62,13 @@ impl OwnClasses {
     /// The answer to the picture in `path`.
     pub fn answer(&self, path: &Path) -> Result<Answer> {
         let values = self.reader.prepared(&self.reader.read(path)?)?;
-        let logits = self.base.classify(values, &self.device)?.unwrap_or_default();
-        let logits: Vec<f64> = logits.into_iter().map(f64::from).collect();
+        let logits: Vec<f64> = logits(&self.runner, values)?.into_iter().map(f64::from).collect();
         let probabilities: Vec<f32> = softmax(&logits, 1.0).into_iter().map(|p| p as f32).collect();
         let class = argmax(&probabilities);
         Ok(Answer { class, unsure: false, unlike: false, distance: None, probabilities })
     }
+}
+
+fn logits(runner: &Runner, picture: Vec<f32>) -> Result<Vec<f32>> {
+    Ok(runner.rows(&[picture])?.into_iter().next().unwrap_or_default())
 }

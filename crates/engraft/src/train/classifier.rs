@@ -111,8 +111,11 @@ impl Task for PictureTask<'_> {
     }
 }
 
-/// Class probabilities `[pictures, classes]` of a classifier with everything frozen, one picture at a time so that
-/// no picture's answer depends on its neighbours.
+/// Pictures that are decoded and run together.
+const BATCH: usize = 32;
+
+/// Class probabilities `[pictures, classes]` of a classifier with everything frozen; no picture's answer depends on its
+/// neighbours.
 pub fn probabilities(
     model: &Classifier,
     pictures: &Pictures,
@@ -120,19 +123,21 @@ pub fn probabilities(
     observer: &dyn Observer,
 ) -> Result<Vec<f32>> {
     let model = model.valid();
-    let network = model.network.fold();
-    let device = Device::flex();
     let p = pictures.preprocessing();
-    let rows = which
-        .par_iter()
-        .map(|&picture| {
-            observer.check()?;
-            let data = TensorData::new(p.normalise(&pictures.bytes(picture)?), [1, p.height, p.width, p.channels]);
-            let logits = network.classify(Tensor::from_data(data, &device), &model.head, Mode::Frozen);
-            Ok(log_softmax(logits, 1).exp().into_data().try_to_vec::<f32>().expect("probabilities are f32"))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    Ok(rows.concat())
+    let program = model.network.compile(0..model.head.cut(), [p.height, p.width], Some(&model.head));
+    let classes = program.output_sizes()[0];
+    let mut rows = Vec::with_capacity(which.len() * classes);
+    for batch in which.chunks(BATCH) {
+        observer.check()?;
+        let prepared = batch
+            .par_iter()
+            .map(|&picture| Ok(p.normalise(&pictures.bytes(picture)?)))
+            .collect::<Result<Vec<Vec<f32>>>>()?;
+        let logits = program.run(&[&prepared.concat()], batch.len()).swap_remove(0);
+        let logits = Tensor::<2>::from_data(TensorData::new(logits, [batch.len(), classes]), &Device::flex());
+        rows.extend(log_softmax(logits, 1).exp().into_data().try_to_vec::<f32>().expect("probabilities are f32"));
+    }
+    Ok(rows)
 }
 
 fn count_correct(logits: &Tensor<2>, labels: &[usize]) -> usize {

@@ -1,0 +1,301 @@
+//! A worker of `peers/compare.py`: does one row's work in engraft when told to, and says how fast it was.
+//!
+//!     speed ROW [--threads 2] [--seconds 2]
+//!
+//! It speaks the lines that `compare.py` describes. Weights and inputs are random, in f32. Networks are those of the
+//! library, run as `fit` runs them: frozen ones compiled, as features are extracted; training through Burn's tensors,
+//! autodiff and optimiser.
+
+use std::hint::black_box;
+use std::io::BufRead;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{GradientsParams, SgdConfig};
+use burn::prelude::*;
+use burn::tensor::{Device, Distribution};
+use engraft::backbone::{Architecture, Card, Mode, Network, Pass, move_statistics};
+use engraft::train::Classifier;
+use engraft_kernels::{Activation, Fused, LstmWeights, attention, layer_norm, linear, lstm};
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Iterations before the worker says that it is ready, and the least of a measurement.
+const WARM_UP: usize = 2;
+const LEAST: usize = 3;
+const CLASSES: usize = 1000;
+
+/// The shape of MiniLM-L6: layers, width, heads, width between, tokens of a sequence.
+const LAYERS: usize = 6;
+const WIDTH: usize = 384;
+const HEADS: usize = 12;
+const BETWEEN: usize = 1536;
+const TOKENS: usize = 64;
+
+/// The shape of the LSTM: width of input and state, layers, steps, sequences.
+const LSTM_WIDTH: usize = 512;
+const LSTM_LAYERS: usize = 2;
+const LSTM_STEPS: usize = 30;
+const LSTM_BATCH: usize = 64;
+
+/// Work that is repeated, and what one iteration counts for.
+struct Work {
+    step: Box<dyn FnMut()>,
+    items: usize,
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the lines are what this program is for")]
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let Some(row) = arguments.first().filter(|row| !row.starts_with("--")).cloned() else {
+        eprintln!("a worker of benches/peers/compare.py: nothing to measure without the name of a row");
+        return ExitCode::SUCCESS;
+    };
+    match serve(&row, &arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            println!("error {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the lines are what this program is for")]
+fn serve(row: &str, arguments: &[String]) -> Result<(), Failure> {
+    let threads: usize = option(arguments, "--threads").unwrap_or("2").parse()?;
+    let seconds = Duration::from_secs_f64(option(arguments, "--seconds").unwrap_or("2").parse()?);
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    Device::flex().seed(0);
+    let before = resident("VmRSS")?;
+    let mut work = work_of(row)?;
+    for _ in 0..WARM_UP {
+        (work.step)();
+    }
+    println!("ready");
+    for line in std::io::stdin().lock().lines() {
+        match line?.trim() {
+            "go" => println!("rate {:.6}", work.items as f64 / median_seconds(&mut work.step, seconds)),
+            "memory" => println!("memory {:.3} {before:.3}", resident("VmHWM")?),
+            other => return Err(format!("no request `{other}`").into()),
+        }
+    }
+    Ok(())
+}
+
+fn option<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
+    arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).map(String::as_str)
+}
+
+fn work_of(row: &str) -> Result<Work, Failure> {
+    match row {
+        "lstm-train" => return Ok(lstm_train()),
+        "minilm-forward" => return Ok(minilm(false)),
+        "minilm-train" => return Ok(minilm(true)),
+        _ => {}
+    }
+    let (model, rest) = row.split_once('-').ok_or_else(|| format!("no row `{row}`"))?;
+    let architecture = match model {
+        "resnet18" => Architecture::RESNET18,
+        "resnet50" => Architecture::RESNET50,
+        "inception_v3" => Architecture::INCEPTION_V3,
+        "mobilenet_v2" => Architecture::MOBILENET_V2,
+        "nasnet_mobile" => Architecture::NASNET_MOBILE,
+        _ => return Err(format!("no network `{model}`").into()),
+    };
+    match rest {
+        "forward" => Ok(forward(architecture, 32)),
+        "forward-1" => Ok(forward(architecture, 1)),
+        "train" | "train-memory" => Ok(train(architecture, 32)),
+        _ => Err(format!("no row `{row}`").into()),
+    }
+}
+
+/// A network with random weights, whose batch norms have the statistics of a batch: with those of a new one the values
+/// would shrink from layer to layer, and no trained network behaves like that.
+fn classifier(architecture: Architecture, device: &Device) -> (Classifier, [usize; 3]) {
+    let card = Card::usual(architecture, "speed".into());
+    let input = card.preprocessing.shape();
+    let built = Network::random(&card, CLASSES, 0, device);
+    let model = Classifier { network: built.network, head: built.classifier.expect("it was asked for") };
+    let pass = Pass::default();
+    let x = Tensor::random([4, input[0], input[1], input[2]], Distribution::Normal(0.0, 1.0), device);
+    black_box(model.forward(x, Mode::Train(&pass)).into_data());
+    (move_statistics(model, &[pass.into_statistics()], 1.0), input)
+}
+
+/// Features of a batch of pictures, compiled as for extraction.
+fn forward(architecture: Architecture, batch: usize) -> Work {
+    let (model, input) = classifier(architecture, &Device::flex());
+    let stages = model.network.stages().len();
+    let program = model.network.compile(0..stages, [input[0], input[1]], None);
+    let shape = [batch, input[0], input[1], input[2]];
+    let x = Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex());
+    let x = x.into_data().try_to_vec::<f32>().expect("the batch is f32");
+    let step = move || {
+        black_box(program.run(&[&x], batch));
+    };
+    Work { step: Box::new(step), items: batch }
+}
+
+/// One step of training with all weights and the classifier.
+fn train(architecture: Architecture, batch: usize) -> Work {
+    let device = Device::flex().autodiff();
+    let (model, input) = classifier(architecture, &device);
+    let shape = [batch, input[0], input[1], input[2]];
+    let x = Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+    let labels = Tensor::<1, Int>::arange(0..batch as i64, &device);
+    let loss = CrossEntropyLossConfig::new().init(&device);
+    let momentum = MomentumConfig::new().with_momentum(0.9).with_dampening(0.0);
+    let mut optimiser = SgdConfig::new().with_momentum(Some(momentum)).init();
+    let mut model = Some(model);
+    let step = move || {
+        let current = model.take().expect("it is put back after every step");
+        let pass = Pass::default();
+        let logits = current.forward(x.clone(), Mode::Train(&pass));
+        let gradients = GradientsParams::from_grads(loss.forward(logits, labels.clone()).backward(), &current);
+        let moved = optimiser.step(0.01, current, gradients);
+        model = Some(move_statistics(moved, &[pass.into_statistics()], 0.1));
+    };
+    Work { step: Box::new(step), items: batch }
+}
+
+/// Gradients of an LSTM's parameters and input.
+fn lstm_train() -> Work {
+    let device = Device::flex().autodiff();
+    let random = |shape: [usize; 2]| {
+        let bound = 1.0 / (LSTM_WIDTH as f64).sqrt();
+        Tensor::<2>::random(shape, Distribution::Uniform(-bound, bound), &device)
+    };
+    let layers: Vec<LstmWeights> = (0..LSTM_LAYERS)
+        .map(|_| LstmWeights {
+            input: random([LSTM_WIDTH, 4 * LSTM_WIDTH]).require_grad(),
+            recurrent: random([LSTM_WIDTH, 4 * LSTM_WIDTH]).require_grad(),
+            bias: random([1, 4 * LSTM_WIDTH]).reshape([4 * LSTM_WIDTH]).require_grad(),
+        })
+        .collect();
+    let shape = [LSTM_BATCH, LSTM_STEPS, LSTM_WIDTH];
+    let x = Tensor::<3>::random(shape, Distribution::Normal(0.0, 1.0), &device).require_grad();
+    let step = move || {
+        let y = layers.iter().fold(x.clone(), |x, weights| lstm(x, weights.clone(), None).0);
+        let gradients = y.square().mean().backward();
+        for weights in &layers {
+            black_box((weights.input.grad(&gradients), weights.recurrent.grad(&gradients), weights.bias.grad(&gradients)));
+        }
+        black_box(x.grad(&gradients));
+    };
+    Work { step: Box::new(step), items: 1 }
+}
+
+/// A linear layer's weight and bias.
+struct Affine(Tensor<2>, Tensor<1>);
+
+impl Affine {
+    fn new(from: usize, to: usize, device: &Device) -> Self {
+        let bound = 1.0 / (from as f64).sqrt();
+        let weight = Tensor::random([from, to], Distribution::Uniform(-bound, bound), device);
+        Self(weight.require_grad(), Tensor::zeros([to], device).require_grad())
+    }
+
+    fn forward(&self, x: Tensor<3>, residual: Option<Tensor<3>>, activation: Activation) -> Tensor<3> {
+        linear(x, self.0.clone(), Fused { bias: Some(self.1.clone()), residual, activation })
+    }
+
+    fn tensors(&self) -> (&Tensor<2>, &Tensor<1>) {
+        (&self.0, &self.1)
+    }
+}
+
+/// A layer of BERT: the norm comes after the sum.
+struct EncoderLayer {
+    query: Affine,
+    key: Affine,
+    value: Affine,
+    output: Affine,
+    widen: Affine,
+    narrow: Affine,
+    norms: [(Tensor<1>, Tensor<1>); 2],
+}
+
+impl EncoderLayer {
+    fn new(device: &Device) -> Self {
+        let square = || Affine::new(WIDTH, WIDTH, device);
+        let norm =
+            || (Tensor::ones([WIDTH], device).require_grad(), Tensor::zeros([WIDTH], device).require_grad());
+        Self {
+            query: square(),
+            key: square(),
+            value: square(),
+            output: square(),
+            widen: Affine::new(WIDTH, BETWEEN, device),
+            narrow: Affine::new(BETWEEN, WIDTH, device),
+            norms: [norm(), norm()],
+        }
+    }
+
+    /// Hidden states `[batch, tokens, width]` to the same.
+    fn forward(&self, hidden: Tensor<3>) -> Tensor<3> {
+        let part = |layer: &Affine| layer.forward(hidden.clone(), None, Activation::None);
+        let mixed = attention(part(&self.query), part(&self.key), part(&self.value), None, HEADS);
+        let norm = |x, index: usize| {
+            let (gamma, beta) = self.norms[index].clone();
+            layer_norm(x, gamma, beta, 1e-12)
+        };
+        let hidden = norm(self.output.forward(mixed, Some(hidden.clone()), Activation::None), 0);
+        let between = self.widen.forward(hidden.clone(), None, Activation::Gelu);
+        norm(self.narrow.forward(between, Some(hidden), Activation::None), 1)
+    }
+
+    fn layers(&self) -> [&Affine; 6] {
+        [&self.query, &self.key, &self.value, &self.output, &self.widen, &self.narrow]
+    }
+}
+
+/// The encoder of MiniLM-L6 without its embeddings: hidden states through it, and back for the gradients of its
+/// parameters.
+fn minilm(training: bool) -> Work {
+    let batch = 32;
+    let device = if training { Device::flex().autodiff() } else { Device::flex() };
+    let layers: Vec<EncoderLayer> = (0..LAYERS).map(|_| EncoderLayer::new(&device)).collect();
+    let x = Tensor::<3>::random([batch, TOKENS, WIDTH], Distribution::Normal(0.0, 1.0), &device);
+    let step = move || {
+        let y = layers.iter().fold(x.clone(), |x, layer| layer.forward(x));
+        if !training {
+            black_box(y.into_data());
+            return;
+        }
+        let gradients = y.square().mean().backward();
+        for layer in &layers {
+            for (weight, bias) in layer.layers().map(Affine::tensors) {
+                black_box((weight.grad(&gradients), bias.grad(&gradients)));
+            }
+            for (gamma, beta) in &layer.norms {
+                black_box((gamma.grad(&gradients), beta.grad(&gradients)));
+            }
+        }
+    };
+    Work { step: Box::new(step), items: batch }
+}
+
+/// The median time of as many steps as fit, and at least three.
+fn median_seconds(step: &mut dyn FnMut(), seconds: Duration) -> f64 {
+    let mut times = Vec::new();
+    let start = Instant::now();
+    while times.len() < LEAST || start.elapsed() < seconds {
+        let before = Instant::now();
+        step();
+        times.push(before.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    let middle = times.len() / 2;
+    if times.len() % 2 == 1 { times[middle] } else { (times[middle - 1] + times[middle]) / 2.0 }
+}
+
+/// Resident memory in MB (1,048,576 bytes): now (`VmRSS`) or its peak (`VmHWM`).
+fn resident(key: &str) -> Result<f64, Failure> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()).ok_or("no memory in the process's status")?;
+    Ok(kilobytes.parse::<f64>()? / 1024.0)
+}

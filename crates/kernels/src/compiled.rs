@@ -1,0 +1,453 @@
+//! Parts of a network that do not learn, compiled for the CPU.
+//!
+//! A [`Compiler`] is told the operations in order. It packs every weight once and lets values share memory as soon as
+//! their last reader is done. A [`Compiled`] program then runs any number of pictures in small groups, whose maps stay
+//! in the cache, without allocating anything but its results. How pictures are grouped, and on how many threads, does
+//! not change a bit of them.
+
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::activation::Activation;
+use crate::convolution::{self, Prepared, Shape};
+use crate::gemm::Epilogue;
+use crate::geometry::{ConvOptions, Convolution, Geometry, PoolOptions};
+use crate::norm;
+use crate::pooling::{self, Pool};
+
+/// Numbers that the values of a group of pictures may take together: what the nearer caches hold.
+const GROUP_NUMBERS: usize = 1 << 20;
+
+/// Most pictures of a group.
+const GROUP_PICTURES: usize = 32;
+
+/// A value of the program: a map of each picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Value(usize);
+
+/// A convolution as the compiler takes it.
+#[derive(Debug, Clone, Copy)]
+pub struct ConvLayer<'a> {
+    /// `[rows, columns, C_in / groups, C_out]`
+    pub weight: &'a [f32],
+    /// Rows and columns of the window.
+    pub kernel: [usize; 2],
+    /// Output channels.
+    pub outputs: usize,
+    /// Stride, padding, dilation, groups.
+    pub options: ConvOptions,
+    /// One number for each output channel.
+    pub bias: Option<&'a [f32]>,
+    /// Added before the activation.
+    pub residual: Option<Value>,
+    /// Applied last.
+    pub activation: Activation,
+}
+
+/// How pixels are put in other places: the output's pixel `(i, j)` is the input's `(i step - before, j step - before)`,
+/// or zeros where there is none; channels of several inputs stand one after the other.
+#[derive(Debug, Clone)]
+struct Arrangement {
+    step: usize,
+    before: [isize; 2],
+    /// Channels of zeros before those of the first input.
+    skip: usize,
+}
+
+#[derive(Debug)]
+enum Work {
+    Convolve { shape: Shape, weights: Prepared, bias: Option<Vec<f32>>, activation: Activation },
+    Pool(Pool, Geometry),
+    GlobalAverage,
+    Affine { scale: Vec<f32>, shift: Vec<f32> },
+    Activate(Activation),
+    Add,
+    Arrange(Arrangement),
+}
+
+#[derive(Debug)]
+struct Step {
+    work: Work,
+    from: Vec<Value>,
+    to: Value,
+}
+
+/// Takes the operations of a program in order.
+#[derive(Debug, Default)]
+pub struct Compiler {
+    /// Rows, columns, channels of every value.
+    shapes: Vec<[usize; 3]>,
+    inputs: usize,
+    steps: Vec<Step>,
+}
+
+impl Compiler {
+    /// A program that takes maps of these shapes, `[rows, columns, channels]`, and its values for them.
+    pub fn new(inputs: &[[usize; 3]]) -> (Self, Vec<Value>) {
+        let values = (0..inputs.len()).map(Value).collect();
+        (Self { shapes: inputs.to_vec(), inputs: inputs.len(), steps: Vec::new() }, values)
+    }
+
+    /// Rows, columns and channels of a value.
+    pub fn shape(&self, value: Value) -> [usize; 3] {
+        self.shapes[value.0]
+    }
+
+    fn push(&mut self, work: Work, from: Vec<Value>, shape: [usize; 3]) -> Value {
+        let to = Value(self.shapes.len());
+        self.shapes.push(shape);
+        self.steps.push(Step { work, from, to });
+        to
+    }
+
+    /// A convolution with what comes after it.
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other.
+    pub fn conv2d(&mut self, x: Value, layer: &ConvLayer<'_>) -> Value {
+        let [rows, columns, channels] = self.shape(x);
+        let Convolution { geometry, groups, exact } = Convolution::new([rows, columns], layer.kernel, &layer.options);
+        let shape = Shape { images: 1, channels, outputs: layer.outputs, groups, geometry };
+        let output = [geometry.output[0], geometry.output[1], layer.outputs];
+        let mut from = vec![x];
+        if let Some(residual) = layer.residual {
+            assert_eq!(self.shape(residual), output, "a residual as large as the output");
+            from.push(residual);
+        }
+        let work = Work::Convolve {
+            shape,
+            weights: Prepared::new(&shape, layer.weight, exact),
+            bias: layer.bias.map(<[f32]>::to_vec),
+            activation: layer.activation,
+        };
+        self.push(work, from, output)
+    }
+
+    /// A linear layer on all numbers of a map, `weight` of `[in, out]`: a map of one pixel.
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other.
+    pub fn linear(&mut self, x: Value, weight: &[f32], bias: &[f32], activation: Activation) -> Value {
+        let channels = self.shape(x).iter().product();
+        let geometry = Geometry::new([1, 1], [1, 1], &ConvOptions::default());
+        let shape = Shape { images: 1, channels, outputs: bias.len(), groups: 1, geometry };
+        let weights = Prepared::new(&shape, weight, true);
+        let work = Work::Convolve { shape, weights, bias: Some(bias.to_vec()), activation };
+        self.push(work, vec![x], [1, 1, bias.len()])
+    }
+
+    /// The largest of each window.
+    pub fn max_pool2d(&mut self, x: Value, options: &PoolOptions) -> Value {
+        self.pool(x, Pool::Max, options)
+    }
+
+    /// The mean of each window; whether zeros of the padding count.
+    pub fn average_pool2d(&mut self, x: Value, options: &PoolOptions, count_padding: bool) -> Value {
+        self.pool(x, Pool::Average(count_padding), options)
+    }
+
+    fn pool(&mut self, x: Value, pool: Pool, options: &PoolOptions) -> Value {
+        let [rows, columns, channels] = self.shape(x);
+        let geometry = options.geometry([rows, columns]);
+        self.push(Work::Pool(pool, geometry), vec![x], [geometry.output[0], geometry.output[1], channels])
+    }
+
+    /// The mean over rows and columns: a map of one pixel.
+    pub fn global_average(&mut self, x: Value) -> Value {
+        let [_, _, channels] = self.shape(x);
+        self.push(Work::GlobalAverage, vec![x], [1, 1, channels])
+    }
+
+    /// `x scale + shift`, channel by channel.
+    ///
+    /// # Panics
+    /// If there is not one of each for every channel.
+    pub fn affine(&mut self, x: Value, scale: &[f32], shift: &[f32]) -> Value {
+        let shape = self.shape(x);
+        assert_eq!([scale.len(), shift.len()], [shape[2]; 2], "a scale and a shift for each channel");
+        self.push(Work::Affine { scale: scale.to_vec(), shift: shift.to_vec() }, vec![x], shape)
+    }
+
+    /// A pointwise function.
+    pub fn activate(&mut self, x: Value, activation: Activation) -> Value {
+        // The same function of the same value is the same value.
+        let known = self.steps.iter().find(|step| {
+            step.from == [x] && matches!(step.work, Work::Activate(other) if other == activation)
+        });
+        match known {
+            Some(step) => step.to,
+            None => self.push(Work::Activate(activation), vec![x], self.shape(x)),
+        }
+    }
+
+    /// The sum of two maps.
+    ///
+    /// # Panics
+    /// If they have not one shape.
+    pub fn add(&mut self, a: Value, b: Value) -> Value {
+        assert_eq!(self.shape(a), self.shape(b), "maps of one shape");
+        self.push(Work::Add, vec![a, b], self.shape(a))
+    }
+
+    /// Channels one after the other.
+    ///
+    /// # Panics
+    /// If the maps are not of one size.
+    pub fn concat(&mut self, values: &[Value]) -> Value {
+        let [rows, columns, _] = self.shape(values[0]);
+        let channels = values.iter().map(|&value| self.shape(value)[2]).sum();
+        let arrangement = Arrangement { step: 1, before: [0, 0], skip: 0 };
+        assert!(values.iter().all(|&value| self.shape(value)[..2] == [rows, columns]), "maps of one size");
+        self.push(Work::Arrange(arrangement), values.to_vec(), [rows, columns, channels])
+    }
+
+    /// Rows and columns of zeros before and after.
+    pub fn zero_pad(&mut self, x: Value, before: [usize; 2], after: [usize; 2]) -> Value {
+        let [rows, columns, channels] = self.shape(x);
+        let shape = [rows + before[0] + after[0], columns + before[1] + after[1], channels];
+        let arrangement = Arrangement { step: 1, before: before.map(|n| n as isize), skip: 0 };
+        self.push(Work::Arrange(arrangement), vec![x], shape)
+    }
+
+    /// The map one pixel up and to the left: the first row and column fall off, zeros come in at the end.
+    pub fn shift(&mut self, x: Value) -> Value {
+        let arrangement = Arrangement { step: 1, before: [-1, -1], skip: 0 };
+        self.push(Work::Arrange(arrangement), vec![x], self.shape(x))
+    }
+
+    /// Every `step`-th row and column.
+    pub fn subsample(&mut self, x: Value, step: usize) -> Value {
+        let [rows, columns, channels] = self.shape(x);
+        let arrangement = Arrangement { step, before: [0, 0], skip: 0 };
+        self.push(Work::Arrange(arrangement), vec![x], [rows.div_ceil(step), columns.div_ceil(step), channels])
+    }
+
+    /// Channels of zeros before and after.
+    pub fn pad_channels(&mut self, x: Value, before: usize, after: usize) -> Value {
+        let [rows, columns, channels] = self.shape(x);
+        let arrangement = Arrangement { step: 1, before: [0, 0], skip: before };
+        self.push(Work::Arrange(arrangement), vec![x], [rows, columns, before + channels + after])
+    }
+
+    /// The program that gives these values.
+    pub fn finish(self, outputs: &[Value]) -> Compiled {
+        let Self { shapes, inputs, steps } = self;
+        let sizes: Vec<usize> = shapes.iter().map(|shape| shape.iter().product()).collect();
+        let mut last_use = vec![0; sizes.len()];
+        for (index, step) in steps.iter().enumerate() {
+            for value in &step.from {
+                last_use[value.0] = index;
+            }
+        }
+        for value in outputs {
+            last_use[value.0] = usize::MAX;
+        }
+        // A value that nobody reads has its memory until its own step is done.
+        let mut places: Vec<Place> = (0..inputs).map(Place::Input).collect();
+        let (mut buffers, mut free): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
+        for (index, step) in steps.iter().enumerate() {
+            let dies = |value: &Value| value.0 >= inputs && last_use[value.0] == index;
+            let in_place = matches!(step.work, Work::Activate(_)) && dies(&step.from[0]);
+            let place = if in_place {
+                places[step.from[0].0]
+            } else {
+                Place::Buffer(take_buffer(&mut buffers, &mut free, sizes[step.to.0]))
+            };
+            places.push(place);
+            let mut dead: Vec<Value> = step.from.iter().copied().filter(dies).collect();
+            dead.dedup();
+            for value in dead {
+                if let Place::Buffer(buffer) = places[value.0]
+                    && !in_place
+                    && !free.contains(&buffer)
+                {
+                    free.push(buffer);
+                }
+            }
+        }
+        let together: usize = buffers.iter().sum::<usize>().max(1);
+        let group = (GROUP_NUMBERS / together).clamp(1, GROUP_PICTURES);
+        Compiled { steps, sizes, shapes, places, buffers, outputs: outputs.to_vec(), inputs, group, idle: Mutex::default() }
+    }
+}
+
+/// A buffer for `size` numbers: the smallest that is free and large enough, else the largest free one made larger, else
+/// a new one.
+fn take_buffer(buffers: &mut Vec<usize>, free: &mut Vec<usize>, size: usize) -> usize {
+    let fitting = free.iter().copied().filter(|&buffer| buffers[buffer] >= size).min_by_key(|&b| buffers[b]);
+    match fitting.or_else(|| free.iter().copied().max_by_key(|&buffer| buffers[buffer])) {
+        Some(buffer) => {
+            free.retain(|&other| other != buffer);
+            buffers[buffer] = buffers[buffer].max(size);
+            buffer
+        }
+        None => {
+            buffers.push(size);
+            buffers.len() - 1
+        }
+    }
+}
+
+/// Where a value lies.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// In what the caller gave.
+    Input(usize),
+    /// In a buffer of the program.
+    Buffer(usize),
+}
+
+/// A program for pictures of one size.
+#[derive(Debug)]
+pub struct Compiled {
+    steps: Vec<Step>,
+    sizes: Vec<usize>,
+    shapes: Vec<[usize; 3]>,
+    places: Vec<Place>,
+    /// Numbers of each buffer, for one picture.
+    buffers: Vec<usize>,
+    outputs: Vec<Value>,
+    inputs: usize,
+    /// Pictures that run together.
+    group: usize,
+    /// Memory of finished runs, for the next.
+    idle: Mutex<Vec<Vec<Vec<f32>>>>,
+}
+
+impl Compiled {
+    /// Numbers of each output for one picture.
+    pub fn output_sizes(&self) -> Vec<usize> {
+        self.outputs.iter().map(|value| self.sizes[value.0]).collect()
+    }
+
+    /// Runs `images` pictures: `inputs` are the maps of all of them one after the other, and so are the results.
+    ///
+    /// # Panics
+    /// If the inputs have not the lengths that the program was made for.
+    pub fn run(&self, inputs: &[&[f32]], images: usize) -> Vec<Vec<f32>> {
+        assert_eq!(inputs.len(), self.inputs, "inputs of the program");
+        for (input, size) in inputs.iter().zip(&self.sizes) {
+            assert_eq!(input.len(), images * size, "{images} maps of {size} numbers");
+        }
+        let mut results: Vec<Vec<f32>> = self.output_sizes().iter().map(|size| vec![0.0; images * size]).collect();
+        let mut memory = self.idle().pop().unwrap_or_else(|| vec![Vec::new(); self.buffers.len()]);
+        let most = self.group.min(images);
+        for (buffer, size) in memory.iter_mut().zip(&self.buffers) {
+            if buffer.len() < most * size {
+                buffer.resize(most * size, 0.0);
+            }
+        }
+        for first in (0..images).step_by(self.group) {
+            let count = self.group.min(images - first);
+            let part = |index: usize, values: &'_ [f32]| -> std::ops::Range<usize> {
+                debug_assert_eq!(values.len(), images * self.sizes[index]);
+                first * self.sizes[index]..(first + count) * self.sizes[index]
+            };
+            let inputs: Vec<&[f32]> = inputs.iter().enumerate().map(|(i, x)| &x[part(i, x)]).collect();
+            for step in &self.steps {
+                self.step(step, &inputs, &mut memory, count);
+            }
+            for (result, value) in results.iter_mut().zip(&self.outputs) {
+                let size = self.sizes[value.0];
+                result[first * size..(first + count) * size]
+                    .copy_from_slice(self.value(*value, &inputs, &memory, count));
+            }
+        }
+        self.idle().push(memory);
+        results
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Vec<Vec<f32>>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn value<'a>(&self, value: Value, inputs: &[&'a [f32]], memory: &'a [Vec<f32>], count: usize) -> &'a [f32] {
+        match self.places[value.0] {
+            Place::Input(index) => inputs[index],
+            Place::Buffer(index) => &memory[index][..count * self.sizes[value.0]],
+        }
+    }
+
+    fn step(&self, step: &Step, inputs: &[&[f32]], memory: &mut [Vec<f32>], count: usize) {
+        let Place::Buffer(target) = self.places[step.to.0] else { unreachable!("a step writes to a buffer") };
+        // Out of the others while it is written to.
+        let mut buffer = std::mem::take(&mut memory[target]);
+        let y = &mut buffer[..count * self.sizes[step.to.0]];
+        let x = |index: usize| self.value(step.from[index], inputs, memory, count);
+        match &step.work {
+            Work::Convolve { shape, weights, bias, activation } => {
+                let residual = (step.from.len() > 1).then(|| x(1));
+                let epilogue = Epilogue { bias: bias.as_deref(), residual, activation: *activation };
+                convolution::forward(&Shape { images: count, ..*shape }, x(0), weights, y, &epilogue);
+            }
+            Work::Pool(pool, geometry) => pooling::forward(*pool, x(0), self.channels(step.to), geometry, y),
+            Work::GlobalAverage => {
+                let [rows, columns, channels] = self.shapes[step.from[0].0];
+                pooling::global_average(x(0), rows * columns, channels, y);
+            }
+            Work::Affine { scale, shift } => norm::affine(x(0), scale, shift, None, Activation::None, y),
+            Work::Activate(activation) => {
+                let in_place = matches!(self.places[step.from[0].0], Place::Buffer(source) if source == target);
+                if !in_place {
+                    y.copy_from_slice(x(0));
+                }
+                activation.in_place(y);
+            }
+            Work::Add => add(x(0), x(1), y),
+            Work::Arrange(arrangement) => {
+                let parts: Vec<(&[f32], [usize; 3])> =
+                    (0..step.from.len()).map(|index| (x(index), self.shapes[step.from[index].0])).collect();
+                arrange(arrangement, &parts, self.shapes[step.to.0], y);
+            }
+        }
+        memory[target] = buffer;
+    }
+
+    fn channels(&self, value: Value) -> usize {
+        self.shapes[value.0][2]
+    }
+}
+
+/// Numbers that a task of a pointwise operation takes.
+const TASK_NUMBERS: usize = 1 << 14;
+
+fn add(a: &[f32], b: &[f32], y: &mut [f32]) {
+    let parts = y.par_chunks_mut(TASK_NUMBERS).zip(a.par_chunks(TASK_NUMBERS)).zip(b.par_chunks(TASK_NUMBERS));
+    parts.for_each(|((y, a), b)| {
+        for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
+            *y = a + b;
+        }
+    });
+}
+
+/// Rows that a task arranges.
+const TASK_ROWS: usize = 8;
+
+fn arrange(arrangement: &Arrangement, parts: &[(&[f32], [usize; 3])], [rows, columns, channels]: [usize; 3], y: &mut [f32]) {
+    let source = |at: usize, axis: usize, size: usize| {
+        let at = (at * arrangement.step).checked_add_signed(-arrangement.before[axis])?;
+        (at < size).then_some(at)
+    };
+    let whole = arrangement.skip + parts.iter().map(|(_, shape)| shape[2]).sum::<usize>() == channels;
+    y.par_chunks_mut(columns * channels).with_min_len(TASK_ROWS).enumerate().for_each(|(row, y)| {
+        let (image, row) = (row / rows, row % rows);
+        for (column, y) in y.chunks_exact_mut(channels).enumerate() {
+            if arrangement.skip > 0 || !whole {
+                y.fill(0.0);
+            }
+            let mut begin = arrangement.skip;
+            for (values, [height, width, depth]) in parts {
+                let y = &mut y[begin..begin + depth];
+                match (source(row, 0, *height), source(column, 1, *width)) {
+                    (Some(i), Some(j)) => {
+                        let at = ((image * height + i) * width + j) * depth;
+                        y.copy_from_slice(&values[at..at + depth]);
+                    }
+                    _ => y.fill(0.0),
+                }
+                begin += depth;
+            }
+        }
+    });
+}

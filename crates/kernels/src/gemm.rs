@@ -1,0 +1,585 @@
+//! The matrix product that convolutions, linear layers, LSTMs and attention come down to.
+//!
+//! The right operand is packed once into panels as wide as two vectors. The left one is not packed: a block of rows is
+//! given by where its pieces lie ("indirect" GEMM, Dukhan 2019), so that a convolution needs no patch matrix. The
+//! micro-kernel keeps `ROWS x 2` vectors of sums in registers.
+//!
+//! Every output is one chain of multiply-adds over the depth, in order, whatever the number of rows, threads or
+//! tasks: a row's bits do not depend on its neighbours.
+
+use std::ops::Range;
+
+use pulp::Simd;
+use rayon::prelude::*;
+
+use crate::activation::Activation;
+use crate::vector::{arch, lanes, load, store};
+
+/// Rows of a block: with two vectors each they fill the sixteen registers of AVX2.
+pub(crate) const ROWS: usize = 6;
+
+/// In [`Rows::offsets`]: this piece is zeros.
+pub(crate) const PADDING: usize = usize::MAX;
+
+/// Most rows of a task: their pieces stay in the cache while all panels pass.
+const TASK_ROWS: usize = 96;
+
+/// Below this many multiply-adds a product is not worth handing to another thread.
+const TASK_WORK: usize = 1 << 16;
+
+/// A matrix `[depth, columns]`, packed for the right side of a product.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Panels {
+    /// `[columns / width, depth, width]`, columns beyond the last are zero.
+    values: Vec<f32>,
+    depth: usize,
+    columns: usize,
+    width: usize,
+}
+
+impl Panels {
+    /// Packs the matrix whose row `k` is `row(k)`, of `columns` numbers.
+    pub(crate) fn new<'a>(depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32] + Sync) -> Self {
+        let width = 2 * lanes();
+        let mut values = vec![0.0; columns.div_ceil(width) * width * depth];
+        let pack = |(panel, values): (usize, &mut [f32])| {
+            let begin = panel * width;
+            let take = width.min(columns - begin);
+            for (k, to) in values.chunks_exact_mut(width).enumerate() {
+                to[..take].copy_from_slice(&row(k)[begin..begin + take]);
+            }
+        };
+        if depth > 0 && columns > 0 {
+            values.par_chunks_mut(width * depth).with_min_len(4).enumerate().for_each(pack);
+        }
+        Self { values, depth, columns, width }
+    }
+
+    /// Packs a row-major matrix `[depth, columns]`.
+    pub(crate) fn of(matrix: &[f32], depth: usize, columns: usize) -> Self {
+        assert_eq!(matrix.len(), depth * columns, "a matrix of {depth} x {columns}");
+        Self::new(depth, columns, |k| &matrix[k * columns..(k + 1) * columns])
+    }
+
+    /// Packs the transpose of a row-major matrix `[columns, depth]`.
+    pub(crate) fn of_transposed(matrix: &[f32], depth: usize, columns: usize) -> Self {
+        assert_eq!(matrix.len(), depth * columns, "a matrix of {columns} x {depth}");
+        let width = 2 * lanes();
+        let mut values = vec![0.0; columns.div_ceil(width) * width * depth];
+        if depth > 0 && columns > 0 {
+            values.par_chunks_mut(width * depth).with_min_len(4).enumerate().for_each(|(panel, values)| {
+                let begin = panel * width;
+                for column in begin..(begin + width).min(columns) {
+                    for (k, &value) in matrix[column * depth..(column + 1) * depth].iter().enumerate() {
+                        values[k * width + column - begin] = value;
+                    }
+                }
+            });
+        }
+        Self { values, depth, columns, width }
+    }
+
+    /// Packs another matrix into the memory of this one, without help from other threads; row `k` is `row(k)`.
+    pub(crate) fn pack<'a>(&mut self, depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32]) {
+        self.resize(depth, columns);
+        let width = self.width;
+        for k in 0..depth {
+            for (panel, part) in row(k)[..columns].chunks(width).enumerate() {
+                let to = &mut self.values[(panel * depth + k) * width..][..width];
+                to[..part.len()].copy_from_slice(part);
+                to[part.len()..].fill(0.0);
+            }
+        }
+    }
+
+    /// The same for a matrix whose column `c` is `column(c)`.
+    pub(crate) fn pack_columns<'a>(&mut self, depth: usize, columns: usize, column: impl Fn(usize) -> &'a [f32]) {
+        const TOGETHER: usize = 4;
+        self.resize(depth, columns);
+        let width = self.width;
+        if depth == 0 {
+            return;
+        }
+        for (panel, values) in self.values.chunks_exact_mut(width * depth).enumerate() {
+            let begin = panel * width;
+            let take = width.min(columns - begin);
+            if take < width {
+                values.fill(0.0);
+            }
+            let mut place = 0;
+            while place + TOGETHER <= take {
+                let from: [&[f32]; TOGETHER] = std::array::from_fn(|i| &column(begin + place + i)[..depth]);
+                for (k, to) in values.chunks_exact_mut(width).enumerate() {
+                    to[place..place + TOGETHER].copy_from_slice(&from.map(|column| column[k]));
+                }
+                place += TOGETHER;
+            }
+            for place in place..take {
+                let places = values[place..].iter_mut().step_by(width);
+                places.zip(&column(begin + place)[..depth]).for_each(|(to, &value)| *to = value);
+            }
+        }
+    }
+
+    fn resize(&mut self, depth: usize, columns: usize) {
+        (self.depth, self.columns, self.width) = (depth, columns, 2 * lanes());
+        self.values.resize(columns.div_ceil(self.width) * self.width * depth, 0.0);
+    }
+
+    /// Columns of the packed matrix.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Rows of the packed matrix.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+}
+
+/// The left operand of a task, and where its results go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    /// Where the pieces lie.
+    pub values: &'a [f32],
+    /// Where piece `p` of row `r` begins, at `r * pieces + p`; or [`PADDING`].
+    pub offsets: &'a [usize],
+    /// Pieces of a row; all are of one length, and the panels are as deep as all of them together.
+    pub pieces: usize,
+    /// What padding reads as: at least a piece's length of zeros.
+    pub zeros: &'a [f32],
+    /// Where each row of the result begins, in the task's output.
+    pub outputs: &'a [usize],
+}
+
+/// What happens to a product before it is stored: `y = activation(x + bias + residual)`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Epilogue<'a> {
+    /// One number a column.
+    pub bias: Option<&'a [f32]>,
+    /// Laid out as the output.
+    pub residual: Option<&'a [f32]>,
+    /// Applied last.
+    pub activation: Activation,
+}
+
+impl Epilogue<'_> {
+    /// Nothing happens.
+    pub(crate) const NONE: Self = Self { bias: None, residual: None, activation: Activation::None };
+
+    /// The same for a part of the output that begins at `from`.
+    pub(crate) fn part(&self, from: usize, len: usize) -> Self {
+        Self { residual: self.residual.map(|r| &r[from..from + len]), ..*self }
+    }
+}
+
+/// `y[outputs[r] + c] = epilogue(sum over k of rows[r][k] panels[k][c])` for every row and column.
+pub(crate) fn multiply(rows: &Rows<'_>, panels: &Panels, y: &mut [f32], epilogue: &Epilogue<'_>) {
+    assert!(
+        rows.pieces > 0 && panels.depth.is_multiple_of(rows.pieces),
+        "{} pieces of depth {}",
+        rows.pieces,
+        panels.depth
+    );
+    assert_eq!(rows.offsets.len(), rows.outputs.len() * rows.pieces, "one offset for each piece of a row");
+    assert!(epilogue.bias.is_none_or(|bias| bias.len() == panels.columns), "one bias for each column");
+    assert!(epilogue.residual.is_none_or(|residual| residual.len() == y.len()), "a residual as large as the output");
+    assert_eq!(panels.width, 2 * lanes());
+    product(rows, panels, y, epilogue);
+}
+
+#[pulp::with_simd(product = arch())]
+#[inline(always)]
+fn product_in<'a, 'b, S: Simd>(
+    simd: S,
+    rows: &'a Rows<'b>,
+    panels: &'a Panels,
+    y: &'a mut [f32],
+    epilogue: &'a Epilogue<'b>,
+) {
+    let size = panels.width * panels.depth;
+    let count = rows.outputs.len();
+    // Not chunks, of which there would be none at depth 0, where the epilogue is all there is.
+    for index in 0..panels.columns.div_ceil(panels.width) {
+        let panel = &panels.values[index * size..][..size];
+        let first = index * panels.width;
+        let take = panels.width.min(panels.columns - first);
+        let mut begin = 0;
+        while begin < count {
+            let at = Place { begin, first, take };
+            match count - begin {
+                1 => block::<S, 1>(simd, rows, panel, at, y, epilogue),
+                2 => block::<S, 2>(simd, rows, panel, at, y, epilogue),
+                3 => block::<S, 3>(simd, rows, panel, at, y, epilogue),
+                4 => block::<S, 4>(simd, rows, panel, at, y, epilogue),
+                5 => block::<S, 5>(simd, rows, panel, at, y, epilogue),
+                _ => block::<S, ROWS>(simd, rows, panel, at, y, epilogue),
+            }
+            begin += ROWS;
+        }
+    }
+}
+
+/// Where a block lies: its first row, its first column and how many columns count.
+#[derive(Clone, Copy)]
+struct Place {
+    begin: usize,
+    first: usize,
+    take: usize,
+}
+
+#[inline(always)]
+fn block<S: Simd, const R: usize>(
+    simd: S,
+    rows: &Rows<'_>,
+    panel: &[f32],
+    at: Place,
+    y: &mut [f32],
+    epilogue: &Epilogue<'_>,
+) {
+    let lanes = S::F32_LANES;
+    let offsets = &rows.offsets[at.begin * rows.pieces..][..R * rows.pieces];
+    let sums = block_sums(simd, Sums::<S, R> { simd, rows, panel, offsets });
+    let outputs = &rows.outputs[at.begin..][..R];
+    let whole = at.take == 2 * lanes;
+    for r in 0..R {
+        let from = outputs[r] + at.first;
+        let to = &mut y[from..from + at.take];
+        let bias = epilogue.bias.map(|bias| &bias[at.first..at.first + at.take]);
+        let residual = epilogue.residual.map(|residual| &residual[from..from + at.take]);
+        if whole {
+            // Lengths are known here: loads and stores without a mask.
+            let (to, bias) = (&mut to[..2 * lanes], bias.map(|b| &b[..2 * lanes]));
+            finish(simd, sums[r], to, bias, residual.map(|s| &s[..2 * lanes]), epilogue.activation);
+        } else {
+            finish(simd, sums[r], to, bias, residual, epilogue.activation);
+        }
+    }
+}
+
+/// The micro-kernel: `sums[r] = sum over k of rows[r][k] panel[k]` for a block of `R` rows.
+struct Sums<'a, S, const R: usize> {
+    simd: S,
+    rows: &'a Rows<'a>,
+    panel: &'a [f32],
+    offsets: &'a [usize],
+}
+
+/// Never inlined: with what is around it in the same function, the sums would not stay in registers.
+#[inline(never)]
+fn block_sums<S: Simd, const R: usize>(simd: S, block: Sums<'_, S, R>) -> [[S::f32s; 2]; R] {
+    simd.vectorize(block)
+}
+
+impl<S: Simd, const R: usize> pulp::WithSimd for Sums<'_, S, R> {
+    type Output = [[S::f32s; 2]; R];
+
+    #[inline(always)]
+    fn with_simd<T: Simd>(self, _: T) -> Self::Output {
+        let Self { simd, rows, panel, offsets } = self;
+        let panel = S::as_simd_f32s(panel).0;
+        let depth = panel.len() / 2 / rows.pieces;
+        let mut sums = [[simd.splat_f32s(0.0); 2]; R];
+        for piece in 0..rows.pieces {
+            // Loops rather than `map` and `from_fn`, which are not always inlined.
+            let mut left: [&[f32]; R] = [&[]; R];
+            for r in 0..R {
+                left[r] = match offsets[r * rows.pieces + piece] {
+                    PADDING => &rows.zeros[..depth],
+                    from => &rows.values[from..][..depth],
+                };
+            }
+            let right = &panel[2 * depth * piece..][..2 * depth];
+            // A few steps at a time as arrays: one bounds check for each row and chunk, none inside.
+            let (chunks, rest) = right.as_chunks::<{ 2 * STEPS }>();
+            for (index, right) in chunks.iter().enumerate() {
+                let mut steps: [&[f32; STEPS]; R] = [&[0.0; STEPS]; R];
+                for r in 0..R {
+                    steps[r] = left[r][index * STEPS..].first_chunk().expect("as deep as the panel");
+                }
+                for k in 0..STEPS {
+                    for r in 0..R {
+                        add_step(simd, steps[r][k], right[2 * k], right[2 * k + 1], &mut sums[r]);
+                    }
+                }
+            }
+            let done = chunks.len() * STEPS;
+            for (k, right) in rest.chunks_exact(2).enumerate() {
+                for r in 0..R {
+                    add_step(simd, left[r][done + k], right[0], right[1], &mut sums[r]);
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// Steps of the depth that the micro-kernel takes at once.
+const STEPS: usize = 4;
+
+/// One step of the depth for one row: `sum += left [a, b]`.
+#[inline(always)]
+fn add_step<S: Simd>(simd: S, left: f32, a: S::f32s, b: S::f32s, sum: &mut [S::f32s; 2]) {
+    let left = simd.splat_f32s(left);
+    sum[0] = simd.mul_add_e_f32s(left, a, sum[0]);
+    sum[1] = simd.mul_add_e_f32s(left, b, sum[1]);
+}
+
+/// Adds bias and residual to two vectors, applies the activation, stores.
+#[inline(always)]
+fn finish<S: Simd>(
+    simd: S,
+    sums: [S::f32s; 2],
+    to: &mut [f32],
+    bias: Option<&[f32]>,
+    residual: Option<&[f32]>,
+    activation: Activation,
+) {
+    let lanes = S::F32_LANES;
+    for (half, mut value) in sums.into_iter().enumerate() {
+        let from = (half * lanes).min(to.len());
+        if let Some(bias) = bias {
+            value = simd.add_f32s(value, load(simd, &bias[from..]));
+        }
+        if let Some(residual) = residual {
+            value = simd.add_f32s(value, load(simd, &residual[from..]));
+        }
+        store(simd, &mut to[from..], activation.of_vector(simd, value));
+    }
+}
+
+/// How many rows a task takes, out of `rows`, each of `work` multiply-adds: a multiple of a block, few enough for all
+/// threads to have something. It decides nothing but the time.
+pub(crate) fn rows_per_task(rows: usize, work: usize) -> usize {
+    let fair = rows.div_ceil(rayon::current_num_threads());
+    let worthwhile = TASK_WORK.div_ceil(work.max(1));
+    fair.min(TASK_ROWS).max(worthwhile).next_multiple_of(ROWS)
+}
+
+/// Runs `task(first row, rows of y)` over the rows of `y`, side by side.
+pub(crate) fn each_task(y: &mut [f32], columns: usize, work: usize, task: impl Fn(usize, &mut [f32]) + Sync) {
+    if y.is_empty() {
+        return;
+    }
+    let rows = rows_per_task(y.len() / columns, work);
+    if rows * columns >= y.len() {
+        return task(0, y);
+    }
+    y.par_chunks_mut(rows * columns).enumerate().for_each(|(index, y)| task(index * rows, y));
+}
+
+/// `y = epilogue(x w)`: `x` of `[rows, depth]`, the panels of `[depth, columns]`, `y` of `[rows, columns]`.
+pub(crate) fn matrix_product(x: &[f32], panels: &Panels, y: &mut [f32], epilogue: &Epilogue<'_>) {
+    let (depth, columns) = (panels.depth, panels.columns);
+    assert_eq!(x.len() * columns, y.len() * depth, "as many rows in as out");
+    each_task(y, columns, depth * columns, |first, y| {
+        let count = y.len() / columns;
+        let offsets: Vec<usize> = (first..first + count).map(|row| row * depth).collect();
+        let outputs: Vec<usize> = (0..count).map(|row| row * columns).collect();
+        let rows = Rows { values: x, offsets: &offsets, pieces: 1, zeros: &[], outputs: &outputs };
+        multiply(&rows, panels, y, &epilogue.part(first * columns, y.len()));
+    });
+}
+
+/// A range of columns of a left operand, packed as blocks of [`ROWS`] columns: `[blocks, rows, ROWS]`.
+///
+/// For products of a transpose, `sum over p of a[p][i] b[p][j]`, as gradients of weights are.
+#[derive(Debug, Default)]
+pub(crate) struct Columns {
+    values: Vec<f32>,
+    rows: usize,
+    count: usize,
+}
+
+impl Columns {
+    /// Packs `count` columns of the rows that `row` gives; `None` is a row of zeros.
+    pub(crate) fn pack<'a>(&mut self, rows: usize, count: usize, row: impl Fn(usize) -> Option<&'a [f32]>) {
+        (self.rows, self.count) = (rows, count);
+        let blocks = count.div_ceil(ROWS);
+        // Every place is written below: what was there before does not matter.
+        self.values.resize(blocks * rows * ROWS, 0.0);
+        for p in 0..rows {
+            match row(p) {
+                Some(from) => {
+                    let from = &from[..count];
+                    let mut parts = from.chunks_exact(ROWS);
+                    let mut at = p * ROWS;
+                    for part in &mut parts {
+                        self.values[at..at + ROWS].copy_from_slice(part);
+                        at += rows * ROWS;
+                    }
+                    let rest = parts.remainder();
+                    if !rest.is_empty() {
+                        self.values[at..at + rest.len()].copy_from_slice(rest);
+                        self.values[at + rest.len()..at + ROWS].fill(0.0);
+                    }
+                }
+                None => {
+                    for block in 0..blocks {
+                        let at = (block * rows + p) * ROWS;
+                        self.values[at..at + ROWS].fill(0.0);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A right operand packed anew for every task: the same layout as [`Panels`], with its memory reused.
+#[derive(Debug, Default)]
+pub(crate) struct Strips {
+    values: Vec<f32>,
+    rows: usize,
+    columns: usize,
+    width: usize,
+}
+
+impl Strips {
+    /// Packs `rows` rows of `columns` numbers.
+    pub(crate) fn pack<'a>(&mut self, rows: usize, columns: usize, row: impl Fn(usize) -> &'a [f32]) {
+        let width = 2 * lanes();
+        (self.rows, self.columns, self.width) = (rows, columns, width);
+        let panels = columns.div_ceil(width);
+        self.values.resize(panels * rows * width, 0.0);
+        for p in 0..rows {
+            let from = &row(p)[..columns];
+            for (panel, part) in from.chunks(width).enumerate() {
+                let at = (panel * rows + p) * width;
+                self.values[at..at + part.len()].copy_from_slice(part);
+                self.values[at + part.len()..at + width].fill(0.0);
+            }
+        }
+    }
+}
+
+/// `sums[i][j] += sum over p of left[p][i] right[p][j]`, in the order of `p`; `sums` is `[left columns, right columns]`.
+pub(crate) fn add_transposed_product(left: &Columns, right: &Strips, sums: &mut [f32]) {
+    assert_eq!(left.rows, right.rows, "as many rows on the left as on the right");
+    assert_eq!(sums.len(), left.count * right.columns);
+    assert_eq!(right.width, 2 * lanes());
+    if left.rows > 0 {
+        transposed(left, right, sums);
+    }
+}
+
+#[pulp::with_simd(transposed = arch())]
+#[inline(always)]
+fn transposed_in<'a, S: Simd>(simd: S, left: &'a Columns, right: &'a Strips, sums: &'a mut [f32]) {
+    let rows = left.rows;
+    for (panel, right_values) in right.values.chunks_exact(rows * right.width).enumerate() {
+        let first = panel * right.width;
+        let take = right.width.min(right.columns - first);
+        for (index, left_values) in left.values.chunks_exact(rows * ROWS).enumerate() {
+            let begin = index * ROWS;
+            let count = ROWS.min(left.count - begin);
+            let mut acc = [[simd.splat_f32s(0.0); 2]; ROWS];
+            let right_vectors = S::as_simd_f32s(right_values).0;
+            for (a, b) in left_values.chunks_exact(ROWS).zip(right_vectors.chunks_exact(2)) {
+                for r in 0..ROWS {
+                    let value = simd.splat_f32s(a[r]);
+                    acc[r][0] = simd.mul_add_e_f32s(value, b[0], acc[r][0]);
+                    acc[r][1] = simd.mul_add_e_f32s(value, b[1], acc[r][1]);
+                }
+            }
+            for (r, pair) in acc.iter().enumerate().take(count) {
+                let to = &mut sums[(begin + r) * right.columns + first..][..take];
+                for (half, &value) in pair.iter().enumerate() {
+                    let from = (half * S::F32_LANES).min(take);
+                    let old = load(simd, &to[from..]);
+                    store(simd, &mut to[from..], simd.add_f32s(old, value));
+                }
+            }
+        }
+    }
+}
+
+/// Rows that are packed together: enough to pay for storing the sums, few enough to stay in the cache.
+pub(crate) const PACKED_ROWS: usize = 240;
+
+/// `[m, n] = sum over p of a[p][i] b[p][j]` with `a` of `[rows, m]` and `b` of `[rows, n]`, on all threads.
+///
+/// The rows are cut into parts by their number alone, and the parts' sums are added in order.
+pub(crate) fn transposed_product(a: &[f32], b: &[f32], m: usize, n: usize) -> Vec<f32> {
+    let rows = a.len().checked_div(m).unwrap_or(b.len() / n.max(1));
+    assert_eq!((a.len(), b.len()), (rows * m, rows * n));
+    let split = Split::new(rows, m.div_ceil(ROWS), m * n);
+    let columns = |blocks: &Range<usize>| (blocks.start * ROWS).min(m)..(blocks.end * ROWS).min(m);
+    let numbers = |blocks: &Range<usize>| columns(blocks).start * n..columns(blocks).end * n;
+    split.sum(numbers, |task, sums| {
+        let Range { start: first, end: last } = columns(&task.blocks);
+        let (mut left, mut right) = (Columns::default(), Strips::default());
+        for begin in task.rows.clone().step_by(PACKED_ROWS) {
+            let count = PACKED_ROWS.min(task.rows.end - begin);
+            right.pack(count, n, |p| &b[(begin + p) * n..(begin + p + 1) * n]);
+            left.pack(count, last - first, |p| Some(&a[(begin + p) * m + first..(begin + p) * m + last]));
+            add_transposed_product(&left, &right, sums);
+        }
+    })
+}
+
+/// How a sum over many rows into a matrix is cut into tasks: by shape alone, so that the order of additions is one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Split {
+    rows: usize,
+    parts: usize,
+    blocks: usize,
+    groups: usize,
+}
+
+/// One task of a [`Split`].
+#[derive(Debug, Clone)]
+pub(crate) struct SplitTask {
+    /// Rows to sum over.
+    pub rows: Range<usize>,
+    /// Blocks of the result to sum into.
+    pub blocks: Range<usize>,
+}
+
+/// Tasks that a sum is cut into, at least, if it is large enough.
+const SPLIT_TASKS: usize = 16;
+
+/// Numbers that the parts of a sum may hold together.
+const SPLIT_NUMBERS: usize = 1 << 21;
+
+impl Split {
+    /// For `rows` rows into a result of `blocks` blocks and `size` numbers.
+    pub(crate) fn new(rows: usize, blocks: usize, size: usize) -> Self {
+        let most = (SPLIT_NUMBERS / size.max(1)).clamp(1, SPLIT_TASKS);
+        let parts = rows.div_ceil(4 * PACKED_ROWS).clamp(1, most);
+        let groups = SPLIT_TASKS.div_ceil(parts).clamp(1, blocks.max(1));
+        Self { rows, parts, blocks, groups }
+    }
+
+    /// Runs `task(part, its numbers)` for every part, all zero at first, and adds them up. `numbers` says which range
+    /// of the result some blocks are; neighbouring blocks have neighbouring ranges.
+    pub(crate) fn sum(
+        &self,
+        numbers: impl Fn(&Range<usize>) -> Range<usize> + Sync,
+        task: impl Fn(&SplitTask, &mut [f32]) + Sync,
+    ) -> Vec<f32> {
+        let cut = |total: usize, count: usize, index: usize| total * index / count..total * (index + 1) / count;
+        let parts: Vec<(Range<usize>, Vec<f32>)> = (0..self.parts * self.groups)
+            .into_par_iter()
+            .map(|index| {
+                let part = SplitTask {
+                    rows: cut(self.rows, self.parts, index / self.groups),
+                    blocks: cut(self.blocks, self.groups, index % self.groups),
+                };
+                let range = numbers(&part.blocks);
+                let mut sums = vec![0.0; range.len()];
+                task(&part, &mut sums);
+                (range, sums)
+            })
+            .collect();
+        let mut total = vec![0.0; numbers(&(0..self.blocks)).end];
+        for (range, sums) in parts {
+            for (t, s) in total[range].iter_mut().zip(sums) {
+                *t += s;
+            }
+        }
+        total
+    }
+}
+
+#[cfg(test)]
+mod tests;
