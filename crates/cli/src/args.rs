@@ -121,6 +121,9 @@ pub struct BaseArgs {
     /// Divided by after that. For a base without a card.
     #[arg(long, value_name = "S,..", value_delimiter = ',')]
     pub std: Option<Vec<f64>>,
+    /// Convolutions by sums of products only: slower, and closer to other programs' last digits.
+    #[arg(long)]
+    pub exact: bool,
 }
 
 impl BaseArgs {
@@ -144,6 +147,7 @@ impl BaseArgs {
             output: self.output.clone(),
             input: self.input(),
             architecture: None,
+            exact: self.exact,
         }
     }
 }
@@ -328,6 +332,9 @@ pub struct PretrainArgs {
     /// Write the weights as 16-bit floats.
     #[arg(long)]
     pub half: bool,
+    /// Convolutions by sums of products only: slower, and closer to other programs' last digits.
+    #[arg(long)]
+    pub exact: bool,
     /// Seed of everything that is drawn [default: 0].
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,

@@ -214,7 +214,8 @@ pub(crate) fn exp(x: f32) -> f32 {
     let x = if x > 89.0 { 89.0 } else { x };
     let shifted = x * std::f32::consts::LOG2_E + MAGIC;
     let n = shifted - MAGIC;
-    let r = x - n * 0.693_359_375 + n * 2.121_944_4e-4;
+    // ln 2 in two parts, the first of few digits: its products with n are exact.
+    let r = x - n * (355.0 / 512.0) + n * 2.121_944_4e-4;
     let mut p = 1.987_569_1e-4;
     p = p * r + 1.398_199_9e-3;
     p = p * r + 8.333_452e-3;
@@ -238,7 +239,7 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 pub(crate) fn tanh(x: f32) -> f32 {
     let square = x * x;
     // Near zero the quotient below loses digits to cancellation; the series has them.
-    let mut series = -8.863_235_5e-3;
+    let mut series = -8.863_236e-3;
     series = series * square + 2.186_949e-2;
     series = series * square - 5.396_825_4e-2;
     series = series * square + 0.133_333_34;
@@ -261,7 +262,7 @@ pub(crate) fn erf(x: f32) -> f32 {
                 + t * (0.096_784_18
                     + t * (-0.186_288_06
                         + t * (0.278_868_07
-                            + t * (-1.135_203_98 + t * (1.488_515_87 + t * (-0.822_152_23 + t * 0.170_872_77))))))));
+                            + t * (-1.135_204 + t * (1.488_515_9 + t * (-0.822_152_2 + t * 0.170_872_77))))))));
     let complement = t * exp(series - z * z);
     let value = 1.0 - complement;
     // Below, 1 - complement would lose digits; the first terms of the series do not.
@@ -271,7 +272,7 @@ pub(crate) fn erf(x: f32) -> f32 {
     near = near * square - 2.686_617e-2;
     near = near * square + 0.112_837_92;
     near = near * square - 0.376_126_4;
-    near = near * square + 1.128_379_2;
+    near = near * square + std::f32::consts::FRAC_2_SQRT_PI;
     let value = if z < 0.5 { z * near } else { value };
     if x < 0.0 { -value } else { value }
 }

@@ -121,6 +121,7 @@ impl Panels {
         }
     }
 
+    /// Memory for a matrix of this size, with whatever was left there.
     fn resize(&mut self, depth: usize, columns: usize) {
         (self.depth, self.columns, self.width) = (depth, columns, 2 * lanes());
         self.values.resize(columns.div_ceil(self.width) * self.width * depth, 0.0);

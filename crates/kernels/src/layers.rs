@@ -365,3 +365,6 @@ pub fn lstm(x: Tensor<3>, weights: LstmWeights, state: Option<LstmState>) -> (Te
     let step = |at: usize| all.clone().narrow(1, at, 1).reshape([batch, width]);
     (outputs, LstmState { hidden: step(steps - 1), cell: step(steps) })
 }
+
+#[cfg(test)]
+mod tests;

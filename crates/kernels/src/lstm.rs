@@ -9,8 +9,7 @@ use rayon::prelude::*;
 
 use crate::activation::{sigmoid, tanh};
 use crate::gemm::{
-    Columns, Epilogue, PACKED_ROWS, Panels, ROWS, Rows, Split, Strips, add_transposed_product, matrix_product,
-    multiply, transposed_product,
+    Columns, Epilogue, PACKED_ROWS, Panels, ROWS, Rows, Strips, add_transposed_product, matrix_product, multiply,
 };
 use crate::norm::column_sums;
 use crate::scratch;
@@ -299,9 +298,9 @@ fn each_tanh(mut values: [f32; LANES]) -> [f32; LANES] {
     values
 }
 
-/// Gradients of a run.
+/// Gradients of an LSTM.
 #[derive(Debug)]
-pub(crate) struct Gradients {
+pub(crate) struct LstmGradients {
     /// `[batch, steps, inputs]`
     pub x: Vec<f32>,
     /// `[inputs, 4 width]`
@@ -326,7 +325,12 @@ pub(crate) struct Seen<'a> {
 }
 
 /// Gradients given those to all outputs, `[batch, steps, width]`, and to the last cell, `[batch, width]`.
-pub(crate) fn backward(sequence: &Sequence, seen: &Seen<'_>, gradient: &[f32], last_cell: Option<&[f32]>) -> Gradients {
+pub(crate) fn backward(
+    sequence: &Sequence,
+    seen: &Seen<'_>,
+    gradient: &[f32],
+    last_cell: Option<&[f32]>,
+) -> LstmGradients {
     let Seen { x, weights, initial, run } = *seen;
     sequence.check(x, &weights, &initial);
     let Sequence { batch, steps, inputs, width } = *sequence;
@@ -358,38 +362,59 @@ pub(crate) fn backward(sequence: &Sequence, seen: &Seen<'_>, gradient: &[f32], l
     }
     let mut gx = vec![0.0; x.len()];
     matrix_product(&slopes, &Panels::of_transposed(weights.input, 4 * width, inputs), &mut gx, &Epilogue::NONE);
-    Gradients {
+    let packed: Vec<(usize, Strips)> =
+        slopes.par_chunks(PACKED_ROWS * 4 * width).map(|part| pack(part, 4 * width)).collect();
+    let hidden_before = |row: usize| match row % steps {
+        0 => initial.hidden.map(|hidden| &hidden[row / steps * width..][..width]),
+        _ => Some(&run.outputs[(row - 1) * width..row * width]),
+    };
+    let (input, recurrent) = rayon::join(
+        || weight_gradient(inputs, 4 * width, |row| Some(&x[row * inputs..(row + 1) * inputs]), &packed),
+        || weight_gradient(width, 4 * width, hidden_before, &packed),
+    );
+    LstmGradients {
         x: gx,
-        input: transposed_product(x, &slopes, inputs, 4 * width),
-        recurrent: recurrent_gradient(sequence, &run.outputs, initial.hidden, &slopes),
+        input,
+        recurrent,
         bias: column_sums(&slopes, 4 * width),
         hidden: initial.hidden.map(|_| hidden),
         cell: initial.cell.map(|_| cell),
     }
 }
 
-/// `sum over all steps of (the hidden state before)^T slopes`, `[width, 4 width]`, with states read where they lie.
-fn recurrent_gradient(sequence: &Sequence, outputs: &[f32], initial: Option<&[f32]>, slopes: &[f32]) -> Vec<f32> {
-    let Sequence { steps, width, .. } = *sequence;
-    let columns = 4 * width;
-    let before = |row: usize| match row % steps {
-        0 => initial.map(|hidden| &hidden[row / steps * width..][..width]),
-        _ => Some(&outputs[(row - 1) * width..row * width]),
-    };
-    let split = Split::new(sequence.rows(), width.div_ceil(ROWS), width * columns);
-    split.sum(
-        |blocks| (blocks.start * ROWS).min(width) * columns..(blocks.end * ROWS).min(width) * columns,
-        |task, sums| {
-            let (first, last) = ((task.blocks.start * ROWS).min(width), (task.blocks.end * ROWS).min(width));
-            let (mut left, mut right) = (Columns::default(), Strips::default());
-            for begin in task.rows.clone().step_by(PACKED_ROWS) {
-                let count = PACKED_ROWS.min(task.rows.end - begin);
-                right.pack(count, columns, |row| &slopes[(begin + row) * columns..][..columns]);
-                left.pack(count, last - first, |row| before(begin + row).map(|state| &state[first..last]));
-                add_transposed_product(&left, &right, sums);
-            }
-        },
-    )
+/// Packs rows for the right side of a product; how many they are comes with them.
+fn pack(rows: &[f32], columns: usize) -> (usize, Strips) {
+    let mut strips = Strips::default();
+    strips.pack(rows.len() / columns, columns, |row| &rows[row * columns..(row + 1) * columns]);
+    (rows.len() / columns, strips)
+}
+
+/// Blocks of weights' rows that a task sums, at most.
+const TASK_BLOCKS: usize = 8;
+
+/// `sum over p of row(p)^T slopes[p]`, `[depth, columns]`: the gradient of weights that rows of `depth` numbers were
+/// multiplied by. `None` is a row of zeros; the slopes are packed, [`PACKED_ROWS`] at a time.
+///
+/// However the work is shared, each sum goes through the rows in order.
+fn weight_gradient<'a>(
+    depth: usize,
+    columns: usize,
+    row: impl Fn(usize) -> Option<&'a [f32]> + Sync,
+    slopes: &[(usize, Strips)],
+) -> Vec<f32> {
+    let mut sums = vec![0.0; depth * columns];
+    let fair = depth.div_ceil(ROWS).div_ceil(4 * rayon::current_num_threads());
+    let take = fair.clamp(1, TASK_BLOCKS) * ROWS;
+    sums.par_chunks_mut(take * columns).enumerate().for_each(|(index, sums)| {
+        let (first, count) = (index * take, sums.len() / columns);
+        let mut left = Columns::default();
+        for (part, (rows, slopes)) in slopes.iter().enumerate() {
+            let part_row = |p: usize| row(part * PACKED_ROWS + p).map(|row| &row[first..first + count]);
+            left.pack(*rows, count, part_row);
+            add_transposed_product(&left, slopes, sums);
+        }
+    });
+    sums
 }
 
 /// What a task's gradients depend on.

@@ -69,6 +69,7 @@ fn resolve(args: &FitArgs) -> anyhow::Result<Fit> {
     if !said.is_empty() {
         config.input = said;
     }
+    config.exact |= args.about.exact;
     config.balanced |= args.balanced;
     config.strict |= args.strict;
     if config.data == PathBuf::new() {
@@ -111,6 +112,7 @@ fn command_line(config: &Fit, out: &std::path::Path) -> String {
     flag(config.balanced, "--balanced".into());
     flag(config.max_error != default.max_error, format!("--max-error {}", config.max_error));
     flag(config.control_budget != default.control_budget, format!("--control-budget {}", config.control_budget));
+    flag(config.exact, "--exact".into());
     flag(config.strict, "--strict".into());
     line
 }

@@ -69,6 +69,7 @@ fn resolve(args: &PretrainArgs) -> anyhow::Result<Pretrain> {
     }
     config.flip |= args.flip;
     config.half |= args.half;
+    config.exact |= args.exact;
     config.strict |= args.strict;
     if config.data == PathBuf::new() {
         let problem =

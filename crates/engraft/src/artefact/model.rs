@@ -176,6 +176,7 @@ impl Model {
         } else {
             Base::from_weights(file.card.clone(), &base_weights, file.base_sha256.clone(), device)?
         };
+        let base = base.exact(file.config.exact);
         let cut = base.stages().iter().position(|name| *name == file.cut).ok_or_else(|| {
             damaged(&path, &format!("one of the stages {}", base.stages().join(", ")), &format!("the cut {}", file.cut))
         })?;

@@ -32,6 +32,8 @@ pub struct Base {
     pub sha256: String,
     /// What the user should know about how the card was found.
     pub remarks: Vec<String>,
+    /// Whether its convolutions are sums of products only.
+    pub exact: bool,
 }
 
 /// What runs in a base.
@@ -61,6 +63,8 @@ pub struct BaseSpec {
     pub input: config::Input,
     /// Its architecture, where it has no card and is not to be recognised.
     pub architecture: Option<Architecture>,
+    /// Its convolutions by sums of products only.
+    pub exact: bool,
 }
 
 impl BaseSpec {
@@ -78,6 +82,7 @@ impl From<&Fit> for BaseSpec {
             output: fit.output.clone(),
             input: fit.input.clone(),
             architecture: None,
+            exact: fit.exact,
         }
     }
 }
@@ -130,6 +135,10 @@ pub fn embedded() -> Result<Vec<BaseSummary>> {
 /// The card of a file is, in this order: the given one, `FILE.toml` or `FILE.json` beside it (with or without the
 /// weights' own ending), a known one by SHA-256, the usual one of the architecture (and a remark says so).
 pub fn open(spec: &BaseSpec, device: &Device) -> Result<Base> {
+    find(spec, device).map(|base| base.exact(spec.exact))
+}
+
+fn find(spec: &BaseSpec, device: &Device) -> Result<Base> {
     for base in &EMBEDDED {
         let card = Card::parse(base.card, Path::new("embedded"))?;
         if card.id == spec.base && spec.card.is_none() {
@@ -300,7 +309,7 @@ impl Base {
             return Err(Error::Weights(problem));
         }
         let built = Network::from_weights(&card, weights, device)?;
-        Ok(Self { card, body: Body::Stages(Box::new(built)), sha256, remarks: Vec::new() })
+        Ok(Self { card, body: Body::Stages(Box::new(built)), sha256, remarks: Vec::new(), exact: false })
     }
 
     fn from_onnx(bytes: &[u8], card: Option<Card>, spec: &BaseSpec, place: &Path, sha256: String) -> Result<Self> {
@@ -344,7 +353,17 @@ impl Base {
         card.output = Some(model.output().name.clone());
         let card = card.checked(place)?;
         let body = Body::Onnx { model: Arc::new(model), bytes: bytes.into() };
-        Ok(Self { card, body, sha256, remarks })
+        Ok(Self { card, body, sha256, remarks, exact: false })
+    }
+
+    /// The same base with convolutions by sums of products only, or by whatever is fastest.
+    #[must_use]
+    pub fn exact(mut self, exact: bool) -> Self {
+        if let Body::Stages(built) = &mut self.body {
+            built.network = built.network.clone().exact(exact);
+            self.exact = exact;
+        }
+        self
     }
 
     /// Rows and columns of its input.

@@ -117,13 +117,14 @@ impl Extractor {
 /// What the cached rows of a base and a cut are filed under.
 fn space_of(base: &Base, cut: usize) -> String {
     let description = serde_json::json!({
-        "format": 1,
+        "format": 2,
         "architecture": base.card.architecture,
         "padding": base.card.padding,
         "epsilon": base.card.style().epsilon,
         "preprocessing": base.card.preprocessing.fingerprint(),
         "weights": base.weights_fingerprint(),
         "cut": cut,
+        "exact": base.exact,
     });
     files::sha256_hex(description.to_string().as_bytes())
 }

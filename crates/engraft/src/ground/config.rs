@@ -38,6 +38,8 @@ pub struct Fit {
     pub strict: bool,
     /// What the from-scratch control may cost, in units of 10^12 multiply-adds; 0 leaves it out.
     pub control_budget: f64,
+    /// Convolutions by sums of products only: slower than Winograd's filtering, and closer to other programs' digits.
+    pub exact: bool,
     /// Where to compute.
     pub device: Device,
     /// How pictures become input, for a base without a card.
@@ -59,6 +61,7 @@ impl Default for Fit {
             max_error: 0.05,
             strict: false,
             control_budget: 0.5,
+            exact: false,
             device: Device::Cpu,
             input: Input::default(),
         }
@@ -161,6 +164,8 @@ pub struct Pretrain {
     pub holdout: f64,
     /// Writes the weights as 16-bit floats.
     pub half: bool,
+    /// Convolutions by sums of products only.
+    pub exact: bool,
     /// Seed of everything that is drawn.
     pub seed: u64,
     /// Makes findings of the audit that are errors or warnings fatal.
@@ -191,6 +196,7 @@ impl Default for Pretrain {
             zoom: 0.0,
             holdout: 0.1,
             half: false,
+            exact: false,
             seed: 0,
             strict: false,
         }

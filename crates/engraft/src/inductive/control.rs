@@ -159,7 +159,7 @@ impl Control {
         observer.begin("control: from scratch", plan.epochs * total as u64, "images");
         let results = (0..plan.folds)
             .into_par_iter()
-            .map(|fold| run_fold(&card, &plan.settings, &pictures, data, fold, observer))
+            .map(|fold| run_fold(&card, base.exact, &plan.settings, &pictures, data, fold, observer))
             .collect::<Result<Vec<_>>>()?;
         observer.end();
         Ok(results)
@@ -249,12 +249,13 @@ impl FoldResult {
 /// Everything that decides what a control gives.
 fn identity(base: &Base, plan: &ControlPlan, data: &ControlData<'_>) -> String {
     let description = serde_json::json!({
-        "format": 1,
+        "format": 2,
         "version": env!("CARGO_PKG_VERSION"),
         "architecture": base.card.architecture,
         "padding": base.card.padding,
         "preprocessing": base.card.preprocessing.fingerprint(),
         "plan": plan,
+        "exact": base.exact,
         "pictures": data.digests,
         "labels": data.labels,
         "folds": data.folds,
@@ -264,6 +265,7 @@ fn identity(base: &Base, plan: &ControlPlan, data: &ControlData<'_>) -> String {
 
 fn run_fold(
     card: &Card,
+    exact: bool,
     settings: &Settings,
     pictures: &Pictures,
     data: &ControlData<'_>,
@@ -290,7 +292,7 @@ fn run_fold(
         device,
         observer,
     };
-    let (model, curve) = train(&task, Classifier { network, head }, &settings, observer, |_| {})?;
+    let (model, curve) = train(&task, Classifier { network: network.exact(exact), head }, &settings, observer, |_| {})?;
     let probabilities = probabilities(&model, pictures, &measured, observer)?;
     Ok(FoldResult::new(measured, &probabilities, &curve))
 }

@@ -103,7 +103,7 @@ pub fn pretrain(
         observer,
     };
     observer.begin("training", config.epochs * train_part.len() as u64, "images");
-    let (model, curve) = train(&task, Classifier { network, head }, &settings, observer, each)?;
+    let (model, curve) = train(&task, Classifier { network: network.exact(config.exact), head }, &settings, observer, each)?;
     observer.end();
 
     let precision = if config.half { Precision::F16 } else { Precision::F32 };
@@ -119,7 +119,8 @@ pub fn pretrain(
         &BaseSpec::default(),
         Path::new("the trained base"),
         &Device::flex(),
-    )?;
+    )?
+    .exact(config.exact);
     let built = base.staged()?;
     let head = built.classifier.clone().expect("the trained base has its classifier");
     let measured = if task.validation.is_empty() { &task.train } else { &task.validation };
