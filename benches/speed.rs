@@ -181,11 +181,20 @@ fn lstm_train() -> Work {
         let y = layers.iter().fold(x.clone(), |x, weights| lstm(x, weights.clone(), None).0);
         let gradients = y.square().mean().backward();
         for weights in &layers {
-            black_box((weights.input.grad(&gradients), weights.recurrent.grad(&gradients), weights.bias.grad(&gradients)));
+            black_box((
+                weights.input.grad(&gradients),
+                weights.recurrent.grad(&gradients),
+                weights.bias.grad(&gradients),
+            ));
         }
         black_box(x.grad(&gradients));
     };
     Work { step: Box::new(step), items: 1 }
+}
+
+/// A parameter: where gradients are taken at all, there will be one for it.
+fn learned<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    if tensor.device().is_autodiff() { tensor.require_grad() } else { tensor }
 }
 
 /// A linear layer's weight and bias.
@@ -195,7 +204,7 @@ impl Affine {
     fn new(from: usize, to: usize, device: &Device) -> Self {
         let bound = 1.0 / (from as f64).sqrt();
         let weight = Tensor::random([from, to], Distribution::Uniform(-bound, bound), device);
-        Self(weight.require_grad(), Tensor::zeros([to], device).require_grad())
+        Self(learned(weight), learned(Tensor::zeros([to], device)))
     }
 
     fn forward(&self, x: Tensor<3>, residual: Option<Tensor<3>>, activation: Activation) -> Tensor<3> {
@@ -221,8 +230,7 @@ struct EncoderLayer {
 impl EncoderLayer {
     fn new(device: &Device) -> Self {
         let square = || Affine::new(WIDTH, WIDTH, device);
-        let norm =
-            || (Tensor::ones([WIDTH], device).require_grad(), Tensor::zeros([WIDTH], device).require_grad());
+        let norm = || (learned(Tensor::ones([WIDTH], device)), learned(Tensor::zeros([WIDTH], device)));
         Self {
             query: square(),
             key: square(),

@@ -16,8 +16,9 @@ use crate::geometry::{ConvOptions, Convolution, Geometry, PoolOptions};
 use crate::norm;
 use crate::pooling::{self, Pool};
 
-/// Numbers that the values of a group of pictures may take together: what the nearer caches hold.
-const GROUP_NUMBERS: usize = 1 << 20;
+/// Numbers that the values of a group of pictures may take together: what the last cache holds, so that packed weights
+/// are used for as many pictures as possible each time that they are read, and maps do not go through memory.
+const GROUP_NUMBERS: usize = 1 << 22;
 
 /// Most pictures of a group.
 const GROUP_PICTURES: usize = 32;
@@ -172,9 +173,10 @@ impl Compiler {
     /// A pointwise function.
     pub fn activate(&mut self, x: Value, activation: Activation) -> Value {
         // The same function of the same value is the same value.
-        let known = self.steps.iter().find(|step| {
-            step.from == [x] && matches!(step.work, Work::Activate(other) if other == activation)
-        });
+        let known = self
+            .steps
+            .iter()
+            .find(|step| step.from == [x] && matches!(step.work, Work::Activate(other) if other == activation));
         match known {
             Some(step) => step.to,
             None => self.push(Work::Activate(activation), vec![x], self.shape(x)),
@@ -268,7 +270,17 @@ impl Compiler {
         }
         let together: usize = buffers.iter().sum::<usize>().max(1);
         let group = (GROUP_NUMBERS / together).clamp(1, GROUP_PICTURES);
-        Compiled { steps, sizes, shapes, places, buffers, outputs: outputs.to_vec(), inputs, group, idle: Mutex::default() }
+        Compiled {
+            steps,
+            sizes,
+            shapes,
+            places,
+            buffers,
+            outputs: outputs.to_vec(),
+            inputs,
+            group,
+            idle: Mutex::default(),
+        }
     }
 }
 
@@ -326,6 +338,11 @@ impl Compiled {
     /// # Panics
     /// If the inputs have not the lengths that the program was made for.
     pub fn run(&self, inputs: &[&[f32]], images: usize) -> Vec<Vec<f32>> {
+        // On a thread of the pool from beginning to end: coming in from outside costs a wake-up for each operation.
+        rayon::scope(|_| self.run_inside(inputs, images))
+    }
+
+    fn run_inside(&self, inputs: &[&[f32]], images: usize) -> Vec<Vec<f32>> {
         assert_eq!(inputs.len(), self.inputs, "inputs of the program");
         for (input, size) in inputs.iter().zip(&self.sizes) {
             assert_eq!(input.len(), images * size, "{images} maps of {size} numbers");
@@ -424,7 +441,12 @@ fn add(a: &[f32], b: &[f32], y: &mut [f32]) {
 /// Rows that a task arranges.
 const TASK_ROWS: usize = 8;
 
-fn arrange(arrangement: &Arrangement, parts: &[(&[f32], [usize; 3])], [rows, columns, channels]: [usize; 3], y: &mut [f32]) {
+fn arrange(
+    arrangement: &Arrangement,
+    parts: &[(&[f32], [usize; 3])],
+    [rows, columns, channels]: [usize; 3],
+    y: &mut [f32],
+) {
     let source = |at: usize, axis: usize, size: usize| {
         let at = (at * arrangement.step).checked_add_signed(-arrangement.before[axis])?;
         (at < size).then_some(at)

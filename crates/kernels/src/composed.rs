@@ -101,9 +101,8 @@ pub(crate) fn affine(
 
 pub(crate) fn pool(x: Tensor<4>, pool: Pool, g: &Geometry) -> Tensor<4> {
     let [before_and_after_rows, before_and_after_columns] = around(g);
-    let pad = |x: Tensor<4>, value: f32| {
-        x.pad([(0, 0), before_and_after_rows, before_and_after_columns, (0, 0)], value)
-    };
+    let pad =
+        |x: Tensor<4>, value: f32| x.pad([(0, 0), before_and_after_rows, before_and_after_columns, (0, 0)], value);
     let average = |x: Tensor<4>| {
         let options = AvgPoolOptions::new(g.kernel).with_stride(g.stride);
         module::avg_pool2d(channels_first(pad(x, 0.0)), options)

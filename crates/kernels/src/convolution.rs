@@ -16,6 +16,7 @@ use crate::gemm::{
     matrix_product, multiply,
 };
 use crate::geometry::Geometry;
+use crate::recycle::{self, Block};
 use crate::winograd::{self, Filters, Tile};
 
 /// Sizes of a convolution.
@@ -289,10 +290,11 @@ impl<'a> View<'a> {
 }
 
 /// The gradient to the input, from that to the output.
-pub(crate) fn backward_input(shape: &Shape, gradient: &[f32], weight: &[f32], exact: bool) -> Vec<f32> {
+pub(crate) fn backward_input(shape: &Shape, gradient: &[f32], weight: &[f32], exact: bool) -> Block {
     assert_eq!(gradient.len(), shape.output_len(), "gradient of {shape:?}");
     assert_eq!(weight.len(), shape.weight_len(), "weights of {shape:?}");
-    let mut gx = vec![0.0; shape.input_len()];
+    // Between the phases of a stride there may be pixels that no window sees.
+    let mut gx = recycle::zeros(shape.input_len());
     if shape.is_depthwise() {
         let taps = Taps { values: weight, channels: shape.channels };
         depthwise::backward_input(gradient, &taps, &shape.geometry, &mut gx);

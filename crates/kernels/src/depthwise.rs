@@ -1,9 +1,9 @@
 //! Convolution of each channel by itself, channel-last.
 //!
-//! A task takes some rows of one picture and goes through its channels a vector at a time: what the window will see of
-//! those channels is copied beside each other, with the padding written out, small enough for the nearest cache; then
-//! the window moves over that without a border to look out for. Gradients to the input are the same computation on
-//! gradients with zeros between them; gradients to the weights sum over the same copies.
+//! A task takes some rows of one picture. Away from the border it computes four neighbouring pixels at a time: each
+//! number that they see is loaded once for all of them. A pixel at the border visits the taps that it has. Gradients to
+//! the input are the same computation on gradients with zeros between them. For gradients to the weights, what the window
+//! sees of some channels is copied beside each other, with the padding written out, and summed over.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -132,10 +132,8 @@ fn convolve(windows: &Windows, x: &[f32], taps: &Taps<'_>, y: &mut [f32], epilog
             let first = index * rows;
             let epilogue = epilogue.part(image * of_y + first * width, part.len());
             let task = Task { windows, x, channels, first, rows: part.len() / width };
-            // Outside of the dispatch: a closure in there would be compiled without its instructions.
-            scratch::with(task.copied(), |memory| {
-                arch().dispatch(Convolve { task, taps, y: part, epilogue: &epilogue, memory });
-            });
+            let (lines, seen) = (Vec::new(), Vec::new());
+            arch().dispatch(Convolve { task, taps, y: part, epilogue: &epilogue, lines, seen });
         });
     });
 }
@@ -195,6 +193,25 @@ macro_rules! each_vector {
     };
 }
 
+/// As [`each_vector`], but channels that are left over are taken as the last whole vector, some for the second time: only
+/// for what may be done twice.
+macro_rules! each_vector_twice {
+    ($simd:ty, $channels:expr, |$channel:ident, $take:ident| $body:expr) => {
+        if $channels >= <$simd>::F32_LANES {
+            let mut from = 0;
+            while from < $channels {
+                let $channel = from.min($channels - <$simd>::F32_LANES);
+                let $take = <$simd>::F32_LANES;
+                $body;
+                from += <$simd>::F32_LANES;
+            }
+        } else {
+            let ($channel, $take) = (0, $channels);
+            $body;
+        }
+    };
+}
+
 /// Calls a method with the window's side and step as constants where there is code for them, or with zeros.
 macro_rules! with_sizes {
     ($windows:expr, $self:ident . $method:ident :: <$simd:ty> ( $($argument:expr),* )) => {
@@ -210,12 +227,18 @@ macro_rules! with_sizes {
     };
 }
 
+/// Most places across that a group of pixels sees: four windows of seven, two apart.
+const SPAN: usize = (TOGETHER - 1) * 2 + 7;
+
 struct Convolve<'a> {
     task: Task<'a>,
     taps: &'a Taps<'a>,
     y: &'a mut [f32],
     epilogue: &'a Epilogue<'a>,
-    memory: &'a mut [f32],
+    /// The rows of the source that a row of the result sees, each with its row of taps.
+    lines: Vec<(usize, &'a [f32])>,
+    /// What a pixel at the border sees: where in the source, and where among the taps.
+    seen: Vec<(usize, usize)>,
 }
 
 impl WithSimd for Convolve<'_> {
@@ -223,71 +246,92 @@ impl WithSimd for Convolve<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let w = self.task.windows;
-        let memory = S::as_mut_simd_f32s(std::mem::take(&mut self.memory)).0;
-        with_sizes!(w, self.channels::<S>(simd, memory));
+        with_sizes!(self.task.windows, self.rows::<S>(simd));
     }
 }
 
 impl Convolve<'_> {
+    /// All rows, with the window's side and step as constants, or zeros where there is no code for them.
     #[inline(always)]
-    fn channels<S: Simd, const K: usize, const STEP: usize>(&mut self, simd: S, memory: &mut [S::f32s]) {
-        each_vector!(S, self.task.channels, |channel, take| {
-            self.task.copy(simd, channel, take, memory);
-            self.vector::<S, K, STEP>(simd, memory, channel, take)
+    fn rows<S: Simd, const K: usize, const STEP: usize>(&mut self, simd: S) {
+        let Task { windows: w, x, channels, first, rows } = self.task;
+        let width = w.source[1] * channels;
+        for i in 0..rows {
+            self.lines.clear();
+            for u in 0..w.kernel[0] {
+                let row = w.rows[(first + i) * w.step[0] + u * w.dilation[0]];
+                if row != PADDING {
+                    self.lines.push((u, &x[row * width..(row + 1) * width]));
+                }
+            }
+            let span = (TOGETHER - 1) * STEP + K;
+            let mut j = 0;
+            while j < w.target[1] {
+                let from = w.columns[j * w.step[1]];
+                let inside = K > 0
+                    && j + TOGETHER <= w.target[1]
+                    && from != PADDING
+                    && w.columns[j * STEP + span - 1] == from + span - 1;
+                if inside {
+                    self.together::<S, K, STEP>(simd, (i * w.target[1] + j) * channels, from * channels);
+                    j += TOGETHER;
+                } else {
+                    self.pixel::<S>(simd, i * w.target[1] + j, j);
+                    j += 1;
+                }
+            }
+        }
+    }
+
+    /// Neighbouring pixels away from the border: results from `to` on, of what begins at `from` in each line.
+    #[inline(always)]
+    fn together<S: Simd, const K: usize, const STEP: usize>(&mut self, simd: S, to: usize, from: usize) {
+        let channels = self.task.channels;
+        each_vector_twice!(S, channels, |channel, take| {
+            let mut sums = [simd.splat_f32s(0.0); TOGETHER];
+            for &(u, line) in &self.lines {
+                let mut seen = [simd.splat_f32s(0.0); SPAN];
+                for q in 0..(TOGETHER - 1) * STEP + K {
+                    seen[q] = load(simd, &line[from + q * channels + channel..][..take]);
+                }
+                for v in 0..K {
+                    let weight = load(simd, &self.taps.values[(u * K + v) * channels + channel..][..take]);
+                    for q in 0..TOGETHER {
+                        sums[q] = simd.mul_add_e_f32s(seen[q * STEP + v], weight, sums[q]);
+                    }
+                }
+            }
+            for q in 0..TOGETHER {
+                self.finish(simd, sums[q], to + q * channels, channel, take);
+            }
         });
     }
 
-    /// All pixels of a vector of channels.
+    /// Any pixel: the `index`-th of the task, in column `j`.
     #[inline(always)]
-    fn vector<S: Simd, const K: usize, const STEP: usize>(
-        &mut self,
-        simd: S,
-        seen: &[S::f32s],
-        channel: usize,
-        take: usize,
-    ) {
-        let Task { windows: w, channels, rows, .. } = self.task;
-        let line = w.columns.len();
-        let mut weights = [[simd.splat_f32s(0.0); K]; K];
-        for u in 0..K {
-            for v in 0..K {
-                weights[u][v] = load(simd, &self.taps.values[(u * K + v) * channels + channel..][..take]);
+    fn pixel<S: Simd>(&mut self, simd: S, index: usize, j: usize) {
+        let Task { windows: w, x, channels, first, .. } = self.task;
+        let i = first + index / w.target[1];
+        self.seen.clear();
+        for u in 0..w.kernel[0] {
+            let row = w.rows[i * w.step[0] + u * w.dilation[0]];
+            for v in 0..w.kernel[1] {
+                let column = w.columns[j * w.step[1] + v * w.dilation[1]];
+                if row != PADDING && column != PADDING {
+                    let at = (row * w.source[1] + column) * channels;
+                    self.seen.push((at, (u * w.kernel[1] + v) * channels));
+                }
             }
         }
-        for i in 0..rows {
-            let lines = &seen[i * w.step[0] * line..];
-            let mut j = 0;
-            while K > 0 && j + TOGETHER <= w.target[1] {
-                let mut sums = [simd.splat_f32s(0.0); TOGETHER];
-                for u in 0..K {
-                    // As an array where its length is a constant: one check for the row.
-                    let row = &lines[u * line + j * STEP..][..(TOGETHER - 1) * STEP + K];
-                    for v in 0..K {
-                        for q in 0..TOGETHER {
-                            sums[q] = simd.mul_add_e_f32s(row[q * STEP + v], weights[u][v], sums[q]);
-                        }
-                    }
-                }
-                for q in 0..TOGETHER {
-                    self.finish(simd, sums[q], (i * w.target[1] + j + q) * channels, channel, take);
-                }
-                j += TOGETHER;
+        each_vector_twice!(S, channels, |channel, take| {
+            let mut sum = simd.splat_f32s(0.0);
+            for &(at, tap) in &self.seen {
+                let value = load(simd, &x[at + channel..][..take]);
+                let weight = load(simd, &self.taps.values[tap + channel..][..take]);
+                sum = simd.mul_add_e_f32s(value, weight, sum);
             }
-            while j < w.target[1] {
-                let mut sum = simd.splat_f32s(0.0);
-                for u in 0..w.kernel[0] {
-                    for v in 0..w.kernel[1] {
-                        let weight = (u * w.kernel[1] + v) * channels + channel;
-                        let weight = load(simd, &self.taps.values[weight..weight + take]);
-                        let value = lines[u * w.dilation[0] * line + j * w.step[1] + v * w.dilation[1]];
-                        sum = simd.mul_add_e_f32s(value, weight, sum);
-                    }
-                }
-                self.finish(simd, sum, (i * w.target[1] + j) * channels, channel, take);
-                j += 1;
-            }
-        }
+            self.finish(simd, sum, index * channels, channel, take);
+        });
     }
 
     #[inline(always)]

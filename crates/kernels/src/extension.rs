@@ -13,6 +13,7 @@ use crate::pooling::Pool;
 
 mod autodiff;
 mod flex;
+mod lent;
 
 /// A tensor that may not be there, in a form that Burn's dispatch understands.
 #[derive(Debug, Clone, ExtensionType)]
@@ -123,6 +124,19 @@ pub trait Operations: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
+/// What a batch norm saw and gave.
+#[derive(Debug, Clone)]
+pub struct BatchSeen<B: Backend> {
+    x: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    mean: FloatTensor<B>,
+    variance: FloatTensor<B>,
+    epsilon: f32,
+    activation: Activation,
+    /// What the derivative of the activation is told from, if it has one.
+    told: Option<FloatTensor<B>>,
+}
+
 /// What the gradients of [`Operations`] are made of, on a backend below autodiff.
 pub trait Gradients: Operations {
     /// The gradient of a convolution to its input.
@@ -155,16 +169,12 @@ pub trait Gradients: Operations {
     /// Sums over all axes but the last.
     fn sum_rows(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// Gradients to input, gamma and beta, from that to what came before residual and activation.
+    /// Gradients to input, gamma, beta and, where it is wanted, the residual.
     fn normalise_batch_backward(
-        x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        variance: FloatTensor<Self>,
+        seen: BatchSeen<Self>,
         gradient: FloatTensor<Self>,
-        epsilon: f32,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
-
+        residual: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, Option<FloatTensor<Self>>);
     /// Gradients to input, scale and shift.
     fn scale_and_shift_backward(
         x: FloatTensor<Self>,

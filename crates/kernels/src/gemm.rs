@@ -126,16 +126,6 @@ impl Panels {
         (self.depth, self.columns, self.width) = (depth, columns, 2 * lanes());
         self.values.resize(columns.div_ceil(self.width) * self.width * depth, 0.0);
     }
-
-    /// Columns of the packed matrix.
-    pub(crate) fn columns(&self) -> usize {
-        self.columns
-    }
-
-    /// Rows of the packed matrix.
-    pub(crate) fn depth(&self) -> usize {
-        self.depth
-    }
 }
 
 /// The left operand of a task, and where its results go.
@@ -199,24 +189,40 @@ fn product_in<'a, 'b, S: Simd>(
     epilogue: &'a Epilogue<'b>,
 ) {
     let size = panels.width * panels.depth;
-    let count = rows.outputs.len();
     // Not chunks, of which there would be none at depth 0, where the epilogue is all there is.
     for index in 0..panels.columns.div_ceil(panels.width) {
         let panel = &panels.values[index * size..][..size];
         let first = index * panels.width;
         let take = panels.width.min(panels.columns - first);
-        let mut begin = 0;
-        while begin < count {
-            let at = Place { begin, first, take };
-            match count - begin {
-                1 => block::<S, 1>(simd, rows, panel, at, y, epilogue),
-                2 => block::<S, 2>(simd, rows, panel, at, y, epilogue),
-                3 => block::<S, 3>(simd, rows, panel, at, y, epilogue),
-                4 => block::<S, 4>(simd, rows, panel, at, y, epilogue),
-                5 => block::<S, 5>(simd, rows, panel, at, y, epilogue),
-                _ => block::<S, ROWS>(simd, rows, panel, at, y, epilogue),
-            }
-            begin += ROWS;
+        // A last panel that is half empty is half the work.
+        if take > S::F32_LANES {
+            panel_product::<S, 2>(simd, rows, panel, (first, take), y, epilogue);
+        } else {
+            panel_product::<S, 1>(simd, rows, panel, (first, take), y, epilogue);
+        }
+    }
+}
+
+/// All rows times the first `V` vectors of each row of a panel, whose columns begin at `first`; `take` of them count.
+#[inline(always)]
+fn panel_product<S: Simd, const V: usize>(
+    simd: S,
+    rows: &Rows<'_>,
+    panel: &[f32],
+    (first, take): (usize, usize),
+    y: &mut [f32],
+    epilogue: &Epilogue<'_>,
+) {
+    let count = rows.outputs.len();
+    for begin in (0..count).step_by(ROWS) {
+        let at = Place { begin, first, take };
+        match count - begin {
+            1 => block::<S, 1, V>(simd, rows, panel, at, y, epilogue),
+            2 => block::<S, 2, V>(simd, rows, panel, at, y, epilogue),
+            3 => block::<S, 3, V>(simd, rows, panel, at, y, epilogue),
+            4 => block::<S, 4, V>(simd, rows, panel, at, y, epilogue),
+            5 => block::<S, 5, V>(simd, rows, panel, at, y, epilogue),
+            _ => block::<S, ROWS, V>(simd, rows, panel, at, y, epilogue),
         }
     }
 }
@@ -230,7 +236,7 @@ struct Place {
 }
 
 #[inline(always)]
-fn block<S: Simd, const R: usize>(
+fn block<S: Simd, const R: usize, const V: usize>(
     simd: S,
     rows: &Rows<'_>,
     panel: &[f32],
@@ -240,9 +246,9 @@ fn block<S: Simd, const R: usize>(
 ) {
     let lanes = S::F32_LANES;
     let offsets = &rows.offsets[at.begin * rows.pieces..][..R * rows.pieces];
-    let sums = block_sums(simd, Sums::<S, R> { simd, rows, panel, offsets });
+    let sums = block_sums(simd, Sums::<S, R, V> { simd, rows, panel, offsets });
     let outputs = &rows.outputs[at.begin..][..R];
-    let whole = at.take == 2 * lanes;
+    let whole = at.take == V * lanes;
     for r in 0..R {
         let from = outputs[r] + at.first;
         let to = &mut y[from..from + at.take];
@@ -250,16 +256,16 @@ fn block<S: Simd, const R: usize>(
         let residual = epilogue.residual.map(|residual| &residual[from..from + at.take]);
         if whole {
             // Lengths are known here: loads and stores without a mask.
-            let (to, bias) = (&mut to[..2 * lanes], bias.map(|b| &b[..2 * lanes]));
-            finish(simd, sums[r], to, bias, residual.map(|s| &s[..2 * lanes]), epilogue.activation);
+            let (to, bias) = (&mut to[..V * lanes], bias.map(|b| &b[..V * lanes]));
+            finish(simd, sums[r], to, bias, residual.map(|s| &s[..V * lanes]), epilogue.activation);
         } else {
             finish(simd, sums[r], to, bias, residual, epilogue.activation);
         }
     }
 }
 
-/// The micro-kernel: `sums[r] = sum over k of rows[r][k] panel[k]` for a block of `R` rows.
-struct Sums<'a, S, const R: usize> {
+/// The micro-kernel: `sums[r] = sum over k of rows[r][k] panel[k]` for a block of `R` rows and `V` vectors of columns.
+struct Sums<'a, S, const R: usize, const V: usize> {
     simd: S,
     rows: &'a Rows<'a>,
     panel: &'a [f32],
@@ -268,19 +274,19 @@ struct Sums<'a, S, const R: usize> {
 
 /// Never inlined: with what is around it in the same function, the sums would not stay in registers.
 #[inline(never)]
-fn block_sums<S: Simd, const R: usize>(simd: S, block: Sums<'_, S, R>) -> [[S::f32s; 2]; R] {
+fn block_sums<S: Simd, const R: usize, const V: usize>(simd: S, block: Sums<'_, S, R, V>) -> [[S::f32s; V]; R] {
     simd.vectorize(block)
 }
 
-impl<S: Simd, const R: usize> pulp::WithSimd for Sums<'_, S, R> {
-    type Output = [[S::f32s; 2]; R];
+impl<S: Simd, const R: usize, const V: usize> pulp::WithSimd for Sums<'_, S, R, V> {
+    type Output = [[S::f32s; V]; R];
 
     #[inline(always)]
     fn with_simd<T: Simd>(self, _: T) -> Self::Output {
         let Self { simd, rows, panel, offsets } = self;
         let panel = S::as_simd_f32s(panel).0;
         let depth = panel.len() / 2 / rows.pieces;
-        let mut sums = [[simd.splat_f32s(0.0); 2]; R];
+        let mut sums = [[simd.splat_f32s(0.0); V]; R];
         for piece in 0..rows.pieces {
             // Loops rather than `map` and `from_fn`, which are not always inlined.
             let mut left: [&[f32]; R] = [&[]; R];
@@ -300,14 +306,14 @@ impl<S: Simd, const R: usize> pulp::WithSimd for Sums<'_, S, R> {
                 }
                 for k in 0..STEPS {
                     for r in 0..R {
-                        add_step(simd, steps[r][k], right[2 * k], right[2 * k + 1], &mut sums[r]);
+                        add_step(simd, steps[r][k], [right[2 * k], right[2 * k + 1]], &mut sums[r]);
                     }
                 }
             }
             let done = chunks.len() * STEPS;
             for (k, right) in rest.chunks_exact(2).enumerate() {
                 for r in 0..R {
-                    add_step(simd, left[r][done + k], right[0], right[1], &mut sums[r]);
+                    add_step(simd, left[r][done + k], [right[0], right[1]], &mut sums[r]);
                 }
             }
         }
@@ -318,19 +324,20 @@ impl<S: Simd, const R: usize> pulp::WithSimd for Sums<'_, S, R> {
 /// Steps of the depth that the micro-kernel takes at once.
 const STEPS: usize = 4;
 
-/// One step of the depth for one row: `sum += left [a, b]`.
+/// One step of the depth for one row: `sum += left right`.
 #[inline(always)]
-fn add_step<S: Simd>(simd: S, left: f32, a: S::f32s, b: S::f32s, sum: &mut [S::f32s; 2]) {
+fn add_step<S: Simd, const V: usize>(simd: S, left: f32, right: [S::f32s; 2], sum: &mut [S::f32s; V]) {
     let left = simd.splat_f32s(left);
-    sum[0] = simd.mul_add_e_f32s(left, a, sum[0]);
-    sum[1] = simd.mul_add_e_f32s(left, b, sum[1]);
+    for v in 0..V {
+        sum[v] = simd.mul_add_e_f32s(left, right[v], sum[v]);
+    }
 }
 
-/// Adds bias and residual to two vectors, applies the activation, stores.
+/// Adds bias and residual to vectors of one row, applies the activation, stores.
 #[inline(always)]
-fn finish<S: Simd>(
+fn finish<S: Simd, const V: usize>(
     simd: S,
-    sums: [S::f32s; 2],
+    sums: [S::f32s; V],
     to: &mut [f32],
     bias: Option<&[f32]>,
     residual: Option<&[f32]>,

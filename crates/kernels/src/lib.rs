@@ -10,9 +10,9 @@
 //! depends on shapes alone, so that a result is the same bits whatever the number of threads and whatever stands beside
 //! it in a batch.
 //!
-//! There is no `unsafe` in here.
+//! The kernels are safe code. The crate's only `unsafe` is where Burn is lent memory: `extension/lent.rs`.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod activation;
 mod attention;
@@ -28,6 +28,7 @@ mod layers;
 mod lstm;
 mod norm;
 mod pooling;
+mod recycle;
 #[cfg(test)]
 mod reference;
 mod row;

@@ -321,7 +321,12 @@ pub(crate) struct Seen<'a> {
     pub x: &'a [f32],
     pub weights: Weights<'a>,
     pub initial: Initial<'a>,
-    pub run: &'a Run,
+    /// `[batch, steps, width]`
+    pub outputs: &'a [f32],
+    /// `[batch, steps, width]`
+    pub cells: &'a [f32],
+    /// `[batch, steps, 4 width]`
+    pub gates: &'a [f32],
 }
 
 /// Gradients given those to all outputs, `[batch, steps, width]`, and to the last cell, `[batch, width]`.
@@ -331,12 +336,12 @@ pub(crate) fn backward(
     gradient: &[f32],
     last_cell: Option<&[f32]>,
 ) -> LstmGradients {
-    let Seen { x, weights, initial, run } = *seen;
+    let Seen { x, weights, initial, outputs, cells, gates } = *seen;
     sequence.check(x, &weights, &initial);
     let Sequence { batch, steps, inputs, width } = *sequence;
     let len = sequence.rows() * width;
-    assert_eq!((run.outputs.len(), run.cells.len()), (len, len), "run of {sequence:?}");
-    assert_eq!(run.gates.len(), 4 * len, "the gates of {sequence:?}, kept");
+    assert_eq!((outputs.len(), cells.len()), (len, len), "run of {sequence:?}");
+    assert_eq!(gates.len(), 4 * len, "the gates of {sequence:?}, kept");
     assert_eq!(gradient.len(), len, "gradient of {sequence:?}");
     assert!(last_cell.is_none_or(|g| g.len() == batch * width), "gradient of the last cell of {sequence:?}");
 
@@ -351,8 +356,8 @@ pub(crate) fn backward(
             |(index, ((hidden, cell), slopes))| {
                 let range = index * size * steps..index * size * steps + slopes.len() / 4;
                 let run = RunPart {
-                    gates: &run.gates[4 * range.start..4 * range.end],
-                    cells: &run.cells[range.clone()],
+                    gates: &gates[4 * range.start..4 * range.end],
+                    cells: &cells[range.clone()],
                     gradient: &gradient[range],
                 };
                 let initial = initial.part(index * size, hidden.len());
@@ -366,7 +371,7 @@ pub(crate) fn backward(
         slopes.par_chunks(PACKED_ROWS * 4 * width).map(|part| pack(part, 4 * width)).collect();
     let hidden_before = |row: usize| match row % steps {
         0 => initial.hidden.map(|hidden| &hidden[row / steps * width..][..width]),
-        _ => Some(&run.outputs[(row - 1) * width..row * width]),
+        _ => Some(&outputs[(row - 1) * width..row * width]),
     };
     let (input, recurrent) = rayon::join(
         || weight_gradient(inputs, 4 * width, |row| Some(&x[row * inputs..(row + 1) * inputs]), &packed),
@@ -581,7 +586,9 @@ mod tests {
 
         /// Gradients in the order of the inputs.
         fn backward(&self, run: &Run) -> [Vec<f32>; 6] {
-            let seen = Seen { x: &self.inputs[0], weights: self.weights(), initial: self.initial(), run };
+            let Run { outputs, cells, gates } = run;
+            let (weights, initial) = (self.weights(), self.initial());
+            let seen = Seen { x: &self.inputs[0], weights, initial, outputs, cells, gates };
             let g = backward(&self.sequence, &seen, &self.gradient, self.last_cell.as_deref());
             assert_eq!((g.hidden.is_some(), g.cell.is_some()), (self.initial, self.initial));
             [g.x, g.input, g.recurrent, g.bias, g.hidden.unwrap_or_default(), g.cell.unwrap_or_default()]

@@ -4,16 +4,23 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::activation::Activation;
+use crate::recycle::{self, Block};
 use crate::vector::arch;
 
-/// Rows that are summed in f32 before the sums go on in f64: few enough to lose nothing.
-const BLOCK_ROWS: usize = 256;
+/// Rows of a block: few enough to be summed in f32 without loss before the sums go on in f64, and for a block to stay in
+/// the cache from one look at it to the next.
+fn block_rows(channels: usize) -> usize {
+    (BLOCK_NUMBERS / channels.max(1)).clamp(16, 256)
+}
+
+/// Numbers of a block, about.
+const BLOCK_NUMBERS: usize = 1 << 16;
 
 /// What a batch norm in training mode gives.
 #[derive(Debug)]
 pub(crate) struct Normalised {
     /// `activation(gamma (x - mean) / sqrt(variance + epsilon) + beta + residual)`, `[rows, C]`
-    pub output: Vec<f32>,
+    pub output: Block,
     /// Mean of each channel.
     pub mean: Vec<f32>,
     /// Biased variance of each channel.
@@ -54,7 +61,7 @@ pub(crate) fn forward(x: &[f32], norm: &Norm<'_>, residual: Option<&[f32]>) -> N
         let s = f64::from(norm.gamma[c]) / (v + f64::from(norm.epsilon)).sqrt();
         (scale[c], shift[c]) = (s as f32, (f64::from(norm.beta[c]) - m * s) as f32);
     }
-    let mut output = vec![0.0; x.len()];
+    let mut output = recycle::take(x.len());
     affine(x, &scale, &shift, residual, norm.activation, &mut output);
     Normalised { output, mean, variance }
 }
@@ -71,15 +78,13 @@ pub(crate) fn affine(
     let channels = scale.len();
     assert_eq!((shift.len(), y.len()), (channels, x.len()));
     assert_eq!(x.len() % channels, 0);
-    let size = BLOCK_ROWS * channels;
+    let size = block_rows(channels) * channels;
     y.par_chunks_mut(size).enumerate().for_each(|(index, y)| {
         let range = index * size..index * size + y.len();
         let residual = residual.map(|r| &r[range.clone()]);
         arch().dispatch(Affine { x: &x[range], scale, shift, residual, y });
+        activation.in_place(y);
     });
-    if activation != Activation::None {
-        y.par_chunks_mut(size).for_each(|y| activation.in_place(y));
-    }
 }
 
 struct Affine<'a> {
@@ -116,14 +121,6 @@ impl WithSimd for Affine<'_> {
     }
 }
 
-/// Gradients of a batch norm.
-#[derive(Debug)]
-pub(crate) struct NormGradients {
-    pub x: Vec<f32>,
-    pub gamma: Vec<f32>,
-    pub beta: Vec<f32>,
-}
-
 /// What [`forward`] saw.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen<'a> {
@@ -134,59 +131,85 @@ pub(crate) struct Seen<'a> {
     pub epsilon: f32,
 }
 
-/// Gradients given that to what the norm gave before its residual and activation.
-pub(crate) fn backward(seen: &Seen<'_>, gradient: &[f32]) -> NormGradients {
+/// Where the way back through a batch norm has been half-way: gradients of its parameters, and how those of its input
+/// follow.
+#[derive(Debug)]
+pub(crate) struct Halfway {
+    pub gamma: Vec<f32>,
+    pub beta: Vec<f32>,
+    /// `gx = a g + b (x - mean) + c`, channel by channel.
+    a: Vec<f32>,
+    b: Vec<f32>,
+    c: Vec<f32>,
+}
+
+/// The first half of the way back: takes `gradient`, to the output, back through the activation, in place, and sums over
+/// it what the gradients of the parameters need. `after` is the activation and what its derivative is told from, where
+/// there is one.
+///
+/// What is in `gradient` afterwards is also the residual's.
+pub(crate) fn backward(seen: &Seen<'_>, after: Option<(Activation, &[f32])>, gradient: &mut [f32]) -> Halfway {
     let channels = seen.gamma.len();
     assert_eq!(seen.x.len(), gradient.len());
+    assert!(after.is_none_or(|(_, told)| told.len() == gradient.len()));
     let rows = (gradient.len() / channels) as f64;
     let zeros = vec![0.0; channels];
-    let about_mean = Centred { values: seen.x, centre: seen.mean };
-    let sums = channel_sums(Centred { values: gradient, centre: &zeros }, about_mean);
-    let mut gamma = vec![0.0; channels];
-    let mut beta = vec![0.0; channels];
-    // gx = a g + b (x - mean) + c, channel by channel.
-    let (mut a, mut b, mut c) = (vec![0.0; channels], vec![0.0; channels], vec![0.0; channels]);
+    let size = block_rows(channels) * channels;
+    let blocks = gradient.par_chunks_mut(size).zip(seen.x.par_chunks(size)).enumerate();
+    let parts = blocks
+        .map(|(index, (gradient, x))| {
+            if let Some((activation, told)) = after {
+                activation.backward_in_place(&told[index * size..][..gradient.len()], gradient);
+            }
+            sum_block(Centred { values: gradient, centre: &zeros }, Centred { values: x, centre: seen.mean })
+        })
+        .collect();
+    let sums = add_up(parts, channels);
+    let vector = || vec![0.0; channels];
+    let mut half = Halfway { gamma: vector(), beta: vector(), a: vector(), b: vector(), c: vector() };
     for i in 0..channels {
         let (sum, product) = sums[i];
         let inverse = 1.0 / (f64::from(seen.variance[i]) + f64::from(seen.epsilon)).sqrt();
         let along = inverse * product;
-        (gamma[i], beta[i]) = (along as f32, sum as f32);
+        (half.gamma[i], half.beta[i]) = (along as f32, sum as f32);
         let k = f64::from(seen.gamma[i]) * inverse;
-        a[i] = k as f32;
-        b[i] = (-k * inverse * along / rows) as f32;
-        c[i] = (-k * sum / rows) as f32;
+        half.a[i] = k as f32;
+        half.b[i] = (-k * inverse * along / rows) as f32;
+        half.c[i] = (-k * sum / rows) as f32;
     }
-    let mut x = vec![0.0; gradient.len()];
-    let size = BLOCK_ROWS * channels;
-    x.par_chunks_mut(size).enumerate().for_each(|(index, to)| {
-        let range = index * size..index * size + to.len();
-        let (g, x) = (&gradient[range.clone()], &seen.x[range]);
-        arch().dispatch(Combine { g, x, mean: seen.mean, a: &a, b: &b, c: &c, to });
-    });
-    NormGradients { x, gamma, beta }
+    half
 }
 
-/// Gradients of [`affine`] given that to `x scale + shift`: those to scale and shift stand where a norm's gamma and beta
-/// do.
-pub(crate) fn affine_backward(x: &[f32], scale: &[f32], gradient: &[f32]) -> NormGradients {
+/// The second half: makes the gradient to the input of what [`backward`] left, in place.
+pub(crate) fn backward_input(seen: &Seen<'_>, half: &Halfway, gradient: &mut [f32]) {
+    assert_eq!(seen.x.len(), gradient.len());
+    let size = block_rows(seen.gamma.len()) * seen.gamma.len();
+    gradient.par_chunks_mut(size).zip(seen.x.par_chunks(size)).for_each(|(g, x)| {
+        arch().dispatch(Combine { g, x, mean: seen.mean, half });
+    });
+}
+
+/// Gradients of [`affine`] to scale and shift, given that to `x scale + shift`, which becomes that to `x`.
+pub(crate) fn affine_backward(x: &[f32], scale: &[f32], gradient: &mut [f32]) -> (Vec<f32>, Vec<f32>) {
     let channels = scale.len();
     assert_eq!(x.len(), gradient.len());
     let zeros = vec![0.0; channels];
     let sums = channel_sums(Centred { values: gradient, centre: &zeros }, Centred { values: x, centre: &zeros });
-    let mut gx = vec![0.0; gradient.len()];
-    affine(gradient, scale, &zeros, None, Activation::None, &mut gx);
-    let (beta, gamma) = sums.into_iter().map(|(sum, product)| (sum as f32, product as f32)).unzip();
-    NormGradients { x: gx, gamma, beta }
+    gradient.par_chunks_mut(block_rows(channels) * channels).for_each(|gradient| {
+        for row in gradient.chunks_exact_mut(channels) {
+            for (g, scale) in row.iter_mut().zip(scale) {
+                *g *= scale;
+            }
+        }
+    });
+    sums.into_iter().map(|(sum, product)| (product as f32, sum as f32)).unzip()
 }
 
 struct Combine<'a> {
-    g: &'a [f32],
+    g: &'a mut [f32],
     x: &'a [f32],
     mean: &'a [f32],
-    a: &'a [f32],
-    b: &'a [f32],
-    c: &'a [f32],
-    to: &'a mut [f32],
+    half: &'a Halfway,
 }
 
 impl WithSimd for Combine<'_> {
@@ -194,11 +217,11 @@ impl WithSimd for Combine<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let n = self.a.len();
-        let (a, b, c, mean) = (&self.a[..n], &self.b[..n], &self.c[..n], &self.mean[..n]);
-        for ((to, g), x) in self.to.chunks_exact_mut(n).zip(self.g.chunks_exact(n)).zip(self.x.chunks_exact(n)) {
+        let n = self.mean.len();
+        let (a, b, c, mean) = (&self.half.a[..n], &self.half.b[..n], &self.half.c[..n], &self.mean[..n]);
+        for (g, x) in self.g.chunks_exact_mut(n).zip(self.x.chunks_exact(n)) {
             for i in 0..n {
-                to[i] = a[i] * g[i] + b[i] * (x[i] - mean[i]) + c[i];
+                g[i] = a[i] * g[i] + b[i] * (x[i] - mean[i]) + c[i];
             }
         }
     }
@@ -213,7 +236,7 @@ struct Centred<'a> {
 
 impl<'a> Centred<'a> {
     fn blocks(self) -> impl IndexedParallelIterator<Item = Self> {
-        let blocks = self.values.par_chunks(BLOCK_ROWS * self.centre.len());
+        let blocks = self.values.par_chunks(block_rows(self.centre.len()) * self.centre.len());
         blocks.map(move |values| Centred { values, ..self })
     }
 }
@@ -244,15 +267,17 @@ fn rough_means(x: &[f32], channels: usize) -> Vec<f32> {
 /// Sums over the rows of `a` and of `a b`, for each channel: blocks of rows side by side, added in order.
 fn channel_sums(a: Centred<'_>, b: Centred<'_>) -> Vec<(f64, f64)> {
     let channels = a.centre.len();
-    let parts: Vec<(Vec<f32>, Vec<f32>)> = a
-        .blocks()
-        .zip(b.blocks())
-        .map(|(a, b)| {
-            let (mut sum, mut product) = (vec![0.0; channels], vec![0.0; channels]);
-            arch().dispatch(AddRows { a, b, sum: &mut sum, product: &mut product });
-            (sum, product)
-        })
-        .collect();
+    add_up(a.blocks().zip(b.blocks()).map(|(a, b)| sum_block(a, b)).collect(), channels)
+}
+
+fn sum_block(a: Centred<'_>, b: Centred<'_>) -> (Vec<f32>, Vec<f32>) {
+    let channels = a.centre.len();
+    let (mut sum, mut product) = (vec![0.0; channels], vec![0.0; channels]);
+    arch().dispatch(AddRows { a, b, sum: &mut sum, product: &mut product });
+    (sum, product)
+}
+
+fn add_up(parts: Vec<(Vec<f32>, Vec<f32>)>, channels: usize) -> Vec<(f64, f64)> {
     let mut total = vec![(0.0, 0.0); channels];
     for (sum, product) in parts {
         for ((total, s), p) in total.iter_mut().zip(sum).zip(product) {

@@ -4,8 +4,8 @@ use engraft_kernels::Padding;
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::architecture::Architecture;
-use crate::backbone::dialect::Dialect;
 use crate::backbone::builder::Style;
+use crate::backbone::dialect::Dialect;
 use crate::data::preprocess::Preprocessing;
 use crate::error::{Error, Problem, Result};
 

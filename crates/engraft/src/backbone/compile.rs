@@ -24,7 +24,8 @@ impl PlainConv {
             }
         }
         let bias = self.bias.unwrap_or_else(|| vec![0.0; scale.len()]);
-        self.bias = Some(bias.iter().zip(scale).zip(shift).map(|((bias, scale), shift)| bias * scale + shift).collect());
+        self.bias =
+            Some(bias.iter().zip(scale).zip(shift).map(|((bias, scale), shift)| bias * scale + shift).collect());
         self
     }
 
@@ -86,7 +87,8 @@ fn compile_stage(compiler: &mut Compiler, stage: &Stage, inputs: Vec<Value>) -> 
                 None => layer.plain().compile(compiler, x, None),
             },
             Op::Norm(norm) => {
-                let folded = node.from[0].0.checked_sub(stage.inputs).is_some_and(|before| norm_after(before).is_some());
+                let folded =
+                    node.from[0].0.checked_sub(stage.inputs).is_some_and(|before| norm_after(before).is_some());
                 if folded {
                     x
                 } else {

@@ -5,9 +5,9 @@
 
 use engraft_kernels::Activation as Pointwise;
 
+use crate::backbone::builder::{Builder, StageBuilder, Value, Window};
 use crate::backbone::card::PaddingDialect;
 use crate::backbone::dialect::{Dialect, Input, Layers, Leaves};
-use crate::backbone::builder::{Builder, StageBuilder, Value, Window};
 use crate::backbone::parameters::Scope;
 
 /// torchvision, and Keras, which numbers its layers in the order in which they stand here.

@@ -2,9 +2,7 @@
 
 use burn::module::{Module, Param, ParamId, RunningState};
 use burn::prelude::*;
-use engraft_kernels::{
-    Activation as Pointwise, ConvOptions, Fused, Geometry, affine, batch_norm, conv2d, linear,
-};
+use engraft_kernels::{Activation as Pointwise, ConvOptions, Fused, Geometry, affine, batch_norm, conv2d, linear};
 
 use crate::backbone::compile::PlainConv;
 use crate::backbone::parameters::{Init, Role, Scope};

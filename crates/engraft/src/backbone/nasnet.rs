@@ -5,9 +5,9 @@
 
 use engraft_kernels::{Activation as Pointwise, Padding};
 
+use crate::backbone::builder::{Builder, StageBuilder, Value, Window};
 use crate::backbone::card::PaddingDialect;
 use crate::backbone::dialect::{Cell, Dialect, Input, Layers, Leaves};
-use crate::backbone::builder::{Builder, StageBuilder, Value, Window};
 use crate::backbone::parameters::Scope;
 
 /// What the two sizes differ in.

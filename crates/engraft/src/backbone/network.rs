@@ -10,11 +10,11 @@ use engraft_kernels::Compiled;
 use engraft_weights::Weights;
 
 use crate::backbone::architecture::Architecture;
+use crate::backbone::builder::{Builder, Style};
 use crate::backbone::card::Card;
 use crate::backbone::compile::compile;
 use crate::backbone::dialect::Dialect;
 use crate::backbone::graph::Stage;
-use crate::backbone::builder::{Builder, Style};
 use crate::backbone::parameters::{Expected, Manifest, Match, Parameters};
 use crate::backbone::stage::{Activation, BatchStatistics, Mode, StageCost};
 use crate::error::{Error, Problem, Result};

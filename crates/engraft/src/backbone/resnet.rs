@@ -5,8 +5,8 @@
 
 use engraft_kernels::{Activation as Pointwise, Padding};
 
-use crate::backbone::dialect::{Dialect, Input, Layers, Leaves};
 use crate::backbone::builder::{Builder, StageBuilder, Value, Window};
+use crate::backbone::dialect::{Dialect, Input, Layers, Leaves};
 use crate::backbone::parameters::Scope;
 
 /// torchvision and timm.

@@ -1,7 +1,7 @@
 //! A small residual network for pictures of about 32 x 32 (after He et al. 2016): the embedded base `glyphs`.
 
-use crate::backbone::dialect::{Dialect, Input};
 use crate::backbone::builder::{Builder, Window};
+use crate::backbone::dialect::{Dialect, Input};
 use crate::backbone::resnet::{Block, block};
 use engraft_kernels::Activation as Pointwise;
 

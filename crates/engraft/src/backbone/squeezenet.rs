@@ -2,9 +2,9 @@
 
 use engraft_kernels::{Activation as Pointwise, Padding};
 
+use crate::backbone::builder::{Builder, StageBuilder, Value, Window};
 use crate::backbone::card::PaddingDialect;
 use crate::backbone::dialect::{Dialect, Input, Layers, Leaves};
-use crate::backbone::builder::{Builder, StageBuilder, Value, Window};
 use crate::backbone::parameters::Scope;
 
 /// torchvision's.

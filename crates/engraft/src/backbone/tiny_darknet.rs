@@ -2,8 +2,8 @@
 
 use engraft_kernels::{Activation as Pointwise, Padding};
 
-use crate::backbone::dialect::{Dialect, Input};
 use crate::backbone::builder::{Builder, StageBuilder, Value, Window};
+use crate::backbone::dialect::{Dialect, Input};
 
 /// Our own names: `conv1`, `conv1.bn`, ...; the epsilon is that of PyTorch's renderings. Darknet itself adds 1e-6 to the
 /// standard deviation: a card of its own weights says 1e-12.

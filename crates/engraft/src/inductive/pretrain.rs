@@ -103,7 +103,8 @@ pub fn pretrain(
         observer,
     };
     observer.begin("training", config.epochs * train_part.len() as u64, "images");
-    let (model, curve) = train(&task, Classifier { network: network.exact(config.exact), head }, &settings, observer, each)?;
+    let (model, curve) =
+        train(&task, Classifier { network: network.exact(config.exact), head }, &settings, observer, each)?;
     observer.end();
 
     let precision = if config.half { Precision::F16 } else { Precision::F32 };

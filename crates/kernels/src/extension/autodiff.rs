@@ -13,7 +13,7 @@ use burn::backend::{AutodiffBackend, Backend, TensorMetadata};
 
 use crate::activation::Activation;
 use crate::attention::Heads;
-use crate::extension::{Gradients, Operations, Optional};
+use crate::extension::{BatchSeen, Gradients, Operations, Optional};
 use crate::geometry::{Convolution, Geometry};
 use crate::pooling::Pool;
 
@@ -144,37 +144,25 @@ impl<B: Gradients> Backward<B, 1> for Activate {
     }
 }
 
-/// What a batch norm saw, and its epsilon.
-#[derive(Debug, Clone)]
-struct BatchSeen<T> {
-    x: T,
-    gamma: T,
-    mean: T,
-    variance: T,
-    epsilon: f32,
-}
-
 #[derive(Debug)]
 struct BatchNorm;
 
 impl<B: Gradients> Backward<B, 4> for BatchNorm {
-    type State = (BatchSeen<FloatTensor<B>>, Ending<FloatTensor<B>>);
+    /// What it saw, and whether it had a residual.
+    type State = (BatchSeen<B>, bool);
 
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Grads, _: &mut Checkpointer) {
         let [input, gamma, beta, residual] = ops.parents;
         let gradient = grads.consume::<B>(&ops.node);
-        let (seen, ending) = ops.state;
-        let has_residual = ending.residual;
-        let gradient = back::<B>(ending, gradient);
-        let BatchSeen { x, gamma: g, mean, variance, epsilon } = seen;
-        let (gx, g_gamma, g_beta) = B::normalise_batch_backward(x, g, mean, variance, gradient.clone(), epsilon);
-        for (node, gradient) in [(input, gx), (gamma, g_gamma), (beta, g_beta)] {
-            if let Some(node) = node {
+        let (seen, has_residual) = ops.state;
+        let residual = residual.filter(|_| has_residual);
+        let (gx, g_gamma, g_beta, g_residual) = B::normalise_batch_backward(seen, gradient, residual.is_some());
+        for (node, gradient) in
+            [(input, Some(gx)), (gamma, Some(g_gamma)), (beta, Some(g_beta)), (residual, g_residual)]
+        {
+            if let (Some(node), Some(gradient)) = (node, gradient) {
                 grads.register::<B>(node.id, gradient);
             }
-        }
-        if let Some(node) = residual.filter(|_| has_residual) {
-            grads.register::<B>(node.id, gradient);
         }
     }
 }
@@ -341,9 +329,8 @@ impl<B: Gradients, C: CheckpointStrategy> Operations for Autodiff<B, C> {
         let (bias, residual) = (lower(bias), lower(residual));
         match Linear.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let (y, seen) = ended::<B>(activation, |activation| {
-                    B::project(x.clone(), w.clone(), bias, residual, activation)
-                });
+                let (y, seen) =
+                    ended::<B>(activation, |activation| B::project(x.clone(), w.clone(), bias, residual, activation));
                 prep.finish((x, w, Ending { bias: has_bias, residual: has_residual, activation, seen }), y)
             }
             OpsKind::UnTracked(prep) => prep.finish(B::project(x, w, bias, residual, activation)),
@@ -381,15 +368,16 @@ impl<B: Gradients, C: CheckpointStrategy> Operations for Autodiff<B, C> {
         match BatchNorm.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let mut statistics = None;
-                let (y, seen) = ended::<B>(activation, |activation| {
-                    let (y, mean, variance) = B::normalise_batch(x.clone(), gamma.clone(), beta, residual, epsilon, activation);
+                let (y, told) = ended::<B>(activation, |activation| {
+                    let (y, mean, variance) =
+                        B::normalise_batch(x.clone(), gamma.clone(), beta, residual, epsilon, activation);
                     statistics = Some((mean, variance));
                     y
                 });
                 let (mean, variance) = statistics.expect("the layer ran");
-                let ending = Ending { bias: false, residual: has_residual, activation, seen };
-                let seen = BatchSeen { x, gamma, mean: mean.clone(), variance: variance.clone(), epsilon };
-                (prep.finish((seen, ending), y), Self::from_inner(mean), Self::from_inner(variance))
+                let (kept_mean, kept_variance) = (mean.clone(), variance.clone());
+                let seen = BatchSeen { x, gamma, mean: kept_mean, variance: kept_variance, epsilon, activation, told };
+                (prep.finish((seen, has_residual), y), Self::from_inner(mean), Self::from_inner(variance))
             }
             OpsKind::UnTracked(prep) => {
                 let (y, mean, variance) = B::normalise_batch(x, gamma, beta, residual, epsilon, activation);

@@ -1,25 +1,26 @@
 //! The operations on the `flex` backend: tensors become slices, and slices tensors.
 
-use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::Flex;
+use burn::backend::flex::{FlexTensor, Layout};
 use burn::prelude::Shape as Dimensions;
-use burn::tensor::{Bytes, DType};
+use burn::tensor::DType;
 
 use crate::activation::Activation;
 use crate::attention::{self, Heads};
 use crate::convolution::{self, Prepared, Shape};
-use crate::extension::{Gradients, Operations, Optional};
+use crate::extension::{BatchSeen, Gradients, Operations, Optional, lent};
 use crate::gemm::{Epilogue, Panels, matrix_product, transposed_product};
 use crate::geometry::{Convolution, Geometry};
 use crate::layer_norm::{self, LayerNorm};
 use crate::lstm::{self, Sequence};
 use crate::norm::{self, Norm, Seen};
 use crate::pooling::{self, Pool};
+use crate::recycle::{self, Block};
 use crate::softmax;
 
-fn tensor(values: Vec<f32>, dims: &[usize]) -> FlexTensor {
+fn tensor(values: impl Into<Block>, dims: &[usize]) -> FlexTensor {
     let dims = Dimensions::from(dims.to_vec());
-    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(dims), DType::F32)
+    FlexTensor::new(lent::bytes(values.into()), Layout::contiguous(dims), DType::F32)
 }
 
 fn dims(tensor: &FlexTensor) -> Vec<usize> {
@@ -62,7 +63,9 @@ impl Input {
             change(values);
             return tensor;
         }
-        let mut values = tensor.as_slice::<f32>().expect("the tensor was made contiguous").to_vec();
+        let shared = tensor.as_slice::<f32>().expect("the tensor was made contiguous");
+        let mut values = recycle::take(shared.len());
+        values.copy_from_slice(shared);
         change(&mut values);
         self::tensor(values, &dims(&tensor))
     }
@@ -124,7 +127,7 @@ impl Operations for Flex {
         let shape = shape_of(images, &weight, &convolution);
         let g = &shape.geometry;
         assert_eq!(([rows, columns], channels), (g.input, shape.channels), "a picture of the size that was announced");
-        let mut y = vec![0.0; shape.output_len()];
+        let mut y = recycle::take(shape.output_len());
         let prepared = Prepared::new(&shape, weight.values(), convolution.exact);
         let epilogue = Epilogue { bias: values_of(&bias), residual: values_of(&residual), activation };
         convolution::forward(&shape, x.values(), &prepared, &mut y, &epilogue);
@@ -143,7 +146,7 @@ impl Operations for Flex {
         let (rows, found) = rows_and_columns(&x.0);
         assert_eq!(found, depth, "a linear layer of {depth} inputs");
         let panels = Panels::of(weight.values(), depth, columns);
-        let mut y = vec![0.0; rows * columns];
+        let mut y = recycle::take(rows * columns);
         let epilogue = Epilogue { bias: values_of(&bias), residual: values_of(&residual), activation };
         matrix_product(x.values(), &panels, &mut y, &epilogue);
         let mut shape = dims(&x.0);
@@ -178,7 +181,7 @@ impl Operations for Flex {
         activation: Activation,
     ) -> FlexTensor {
         let (x, scale, shift, residual) = (Input::new(x), Input::new(scale), Input::new(shift), optional(residual));
-        let mut y = vec![0.0; x.values().len()];
+        let mut y = recycle::take(x.values().len());
         norm::affine(x.values(), scale.values(), shift.values(), values_of(&residual), activation, &mut y);
         tensor(y, &dims(&x.0))
     }
@@ -187,7 +190,7 @@ impl Operations for Flex {
         let x = Input::new(x);
         let [images, rows, columns, channels] = x.dims();
         assert_eq!([rows, columns], geometry.input, "a picture of the size that was announced");
-        let mut y = vec![0.0; images * geometry.output[0] * geometry.output[1] * channels];
+        let mut y = recycle::take(images * geometry.output[0] * geometry.output[1] * channels);
         pooling::forward(pool, x.values(), channels, &geometry, &mut y);
         tensor(y, &[images, geometry.output[0], geometry.output[1], channels])
     }
@@ -195,20 +198,15 @@ impl Operations for Flex {
     fn average_pixels(x: FlexTensor) -> FlexTensor {
         let x = Input::new(x);
         let [images, rows, columns, channels] = x.dims();
-        let mut y = vec![0.0; images * channels];
+        let mut y = recycle::take(images * channels);
         pooling::global_average(x.values(), rows * columns, channels, &mut y);
         tensor(y, &[images, channels])
     }
 
-    fn normalise_rows(
-        x: FlexTensor,
-        gamma: FlexTensor,
-        beta: FlexTensor,
-        epsilon: f32,
-    ) -> (FlexTensor, FlexTensor) {
+    fn normalise_rows(x: FlexTensor, gamma: FlexTensor, beta: FlexTensor, epsilon: f32) -> (FlexTensor, FlexTensor) {
         let (x, gamma, beta) = (Input::new(x), Input::new(gamma), Input::new(beta));
         let norm = LayerNorm { gamma: gamma.values(), beta: beta.values(), epsilon };
-        let mut y = vec![0.0; x.values().len()];
+        let mut y = recycle::take(x.values().len());
         let statistics = layer_norm::forward(x.values(), &norm, &mut y);
         let rows = statistics.len() / 2;
         (tensor(y, &dims(&x.0)), tensor(statistics, &[rows, 2]))
@@ -216,7 +214,7 @@ impl Operations for Flex {
 
     fn softmax_rows(x: FlexTensor) -> FlexTensor {
         let x = Input::new(x);
-        let mut y = vec![0.0; x.values().len()];
+        let mut y = recycle::take(x.values().len());
         softmax::forward(x.values(), rows_and_columns(&x.0).1, &mut y);
         tensor(y, &dims(&x.0))
     }
@@ -229,7 +227,7 @@ impl Operations for Flex {
         heads: Heads,
     ) -> (FlexTensor, FlexTensor) {
         let ([q, k, v], mask) = ([query, key, value].map(Input::new), optional(mask));
-        let mut y = vec![0.0; q.values().len()];
+        let mut y = recycle::take(q.values().len());
         let logarithms = attention::forward(&heads, q.values(), k.values(), v.values(), values_of(&mask), &mut y);
         (tensor(y, &dims(&q.0)), tensor(logarithms, &[heads.batch, heads.heads, heads.queries]))
     }
@@ -281,7 +279,7 @@ impl Gradients for Flex {
         let [depth, columns] = weight.dims();
         let panels = Panels::of_transposed(weight.values(), columns, depth);
         let (rows, _) = rows_and_columns(&gradient.0);
-        let mut gx = vec![0.0; rows * depth];
+        let mut gx = recycle::take(rows * depth);
         matrix_product(gradient.values(), &panels, &mut gx, &Epilogue::NONE);
         let mut shape = dims(&gradient.0);
         *shape.last_mut().expect("a linear layer's output has an axis") = depth;
@@ -306,19 +304,22 @@ impl Gradients for Flex {
     }
 
     fn normalise_batch_backward(
-        x: FlexTensor,
-        gamma: FlexTensor,
-        mean: FlexTensor,
-        variance: FlexTensor,
+        seen: BatchSeen<Self>,
         gradient: FlexTensor,
-        epsilon: f32,
-    ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let [x, gamma, mean, variance, gradient] = [x, gamma, mean, variance, gradient].map(Input::new);
+        residual: bool,
+    ) -> (FlexTensor, FlexTensor, FlexTensor, Option<FlexTensor>) {
+        let BatchSeen { x, gamma, mean, variance, epsilon, activation, told } = seen;
+        let ([x, gamma, mean, variance], told) = ([x, gamma, mean, variance].map(Input::new), told.map(Input::new));
         let (gamma, mean, variance) = (gamma.values(), mean.values(), variance.values());
         let seen = Seen { x: x.values(), gamma, mean, variance, epsilon };
-        let found = norm::backward(&seen, gradient.values());
+        let after = told.as_ref().map(|told| (activation, told.values()));
+        let mut half = None;
+        let gradient = Input::new(gradient).change(|gradient| half = Some(norm::backward(&seen, after, gradient)));
+        let half = half.expect("the gradient was changed");
+        let kept = residual.then(|| gradient.clone());
+        let gx = Input::new(gradient).change(|gradient| norm::backward_input(&seen, &half, gradient));
         let channels = [gamma.len()];
-        (tensor(found.x, &dims(&x.0)), tensor(found.gamma, &channels), tensor(found.beta, &channels))
+        (gx, tensor(half.gamma, &channels), tensor(half.beta, &channels), kept)
     }
 
     fn scale_and_shift_backward(
@@ -326,10 +327,13 @@ impl Gradients for Flex {
         scale: FlexTensor,
         gradient: FlexTensor,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let (x, scale, gradient) = (Input::new(x), Input::new(scale), Input::new(gradient));
+        let (x, scale) = (Input::new(x), Input::new(scale));
         let channels = [scale.values().len()];
-        let found = norm::affine_backward(x.values(), scale.values(), gradient.values());
-        (tensor(found.x, &dims(&x.0)), tensor(found.gamma, &channels), tensor(found.beta, &channels))
+        let mut found = None;
+        let gx = Input::new(gradient)
+            .change(|gradient| found = Some(norm::affine_backward(x.values(), scale.values(), gradient)));
+        let (g_scale, g_shift) = found.expect("the gradient was changed");
+        (gx, tensor(g_scale, &channels), tensor(g_shift, &channels))
     }
 
     fn pool_windows_backward(
@@ -341,7 +345,7 @@ impl Gradients for Flex {
     ) -> FlexTensor {
         let (x, y, gradient) = (Input::new(x), Input::new(y), Input::new(gradient));
         let [.., channels] = x.dims::<4>();
-        let mut gx = vec![0.0; x.values().len()];
+        let mut gx = recycle::zeros(x.values().len());
         pooling::backward(pool, x.values(), y.values(), gradient.values(), channels, &geometry, &mut gx);
         tensor(gx, &dims(&x.0))
     }
@@ -350,7 +354,7 @@ impl Gradients for Flex {
         let gradient = Input::new(gradient);
         let [images, channels] = gradient.dims();
         let pixels = size[0] * size[1];
-        let mut gx = vec![0.0; images * pixels * channels];
+        let mut gx = recycle::take(images * pixels * channels);
         pooling::global_average_backward(gradient.values(), pixels, channels, &mut gx);
         tensor(gx, &[images, size[0], size[1], channels])
     }
@@ -369,7 +373,7 @@ impl Gradients for Flex {
 
     fn softmax_rows_backward(y: FlexTensor, gradient: FlexTensor) -> FlexTensor {
         let (y, gradient) = (Input::new(y), Input::new(gradient));
-        let mut gx = vec![0.0; y.values().len()];
+        let mut gx = recycle::take(y.values().len());
         softmax::backward(y.values(), gradient.values(), rows_and_columns(&y.0).1, &mut gx);
         tensor(gx, &dims(&y.0))
     }
@@ -402,8 +406,8 @@ impl Gradients for Flex {
         // The last cell comes as one more step.
         let (outputs, _) = apart(outputs.values(), steps, width);
         let (gradient, last_cell) = apart(gradient.values(), steps, width);
-        let run = lstm::Run { outputs, cells: cells.values().to_vec(), gates: gates.values().to_vec() };
-        let seen = lstm::Seen { x: all[0].values(), weights, initial, run: &run };
+        let (cells, gates) = (cells.values(), gates.values());
+        let seen = lstm::Seen { x: all[0].values(), weights, initial, outputs: &outputs, cells, gates };
         let found = lstm::backward(&sequence, &seen, &gradient, Some(&last_cell));
         let state = |values: Option<Vec<f32>>| tensor(values.expect("there was a state"), &[batch, width]);
         let like = |values: Vec<f32>, input: &Input| tensor(values, &dims(&input.0));

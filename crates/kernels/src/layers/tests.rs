@@ -219,7 +219,12 @@ fn a_layer_without_bias_or_residual_has_no_gradient_for_them() {
 fn frozen_parameters_get_no_gradient_and_the_input_still_does() {
     let x: Tensor<4> = tracked([2, 5, 5, 4], 1);
     let weight = tracked([3, 3, 4, 4], 2).detach();
-    let y = conv2d(x.clone(), weight.clone(), Fused { activation: Activation::Silu, ..Fused::default() }, &ConvOptions::default());
+    let y = conv2d(
+        x.clone(),
+        weight.clone(),
+        Fused { activation: Activation::Silu, ..Fused::default() },
+        &ConvOptions::default(),
+    );
     let gradients = weighed(y).backward();
     assert!(x.grad(&gradients).is_some());
     assert!(weight.grad(&gradients).is_none());
