@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use crate::activation::exp_of_vector;
 use crate::gemm::{Columns, Epilogue, Panels, ROWS, Rows, Strips, add_transposed_product, multiply};
+use crate::recycle::{self, Block};
 use crate::vector::arch;
 use crate::{row, scratch};
 
@@ -253,9 +254,9 @@ impl WithSimd for Probabilities<'_> {
 /// Gradients to queries, keys and values, laid out as these.
 #[derive(Debug)]
 pub(crate) struct AttentionGradients {
-    pub q: Vec<f32>,
-    pub k: Vec<f32>,
-    pub v: Vec<f32>,
+    pub q: Block,
+    pub k: Block,
+    pub v: Block,
 }
 
 /// What [`forward`] saw and gave.
@@ -277,7 +278,7 @@ pub(crate) fn backward(heads: &Heads, seen: &Seen<'_>, gradient: &[f32]) -> Atte
     heads.check(seen.q, seen.k, seen.v, seen.mask);
     assert_eq!((seen.y.len(), gradient.len()), (seen.q.len(), seen.q.len()), "output of {heads:?}");
     assert_eq!(seen.log_sums.len(), heads.batch * heads.heads * heads.queries, "sums of {heads:?}");
-    let (mut q, mut k, mut v) = (vec![0.0; seen.q.len()], vec![0.0; seen.k.len()], vec![0.0; seen.v.len()]);
+    let [mut q, mut k, mut v] = [seen.q, seen.k, seen.v].map(|like| recycle::zeros(like.len()));
     if heads.is_empty() {
         return AttentionGradients { q, k, v };
     }

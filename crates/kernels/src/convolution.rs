@@ -5,8 +5,7 @@
 //! - Winograd's minimal filtering, for 3 x 3 windows at stride 1 over enough channels;
 //! - gathering: a matrix product whose left rows are read where they lie in the picture.
 
-use std::borrow::Cow;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 use rayon::prelude::*;
 
@@ -144,9 +143,9 @@ impl Prepared {
 }
 
 /// The weights of the listed taps with inputs and outputs exchanged: `[groups, taps, C_out / groups, C_in / groups]`.
-fn turned_weight(weight: &[f32], shape: &Shape, taps: &[usize]) -> Vec<f32> {
+fn turned_weight(weight: &[f32], shape: &Shape, taps: &[usize]) -> Block {
     let (channels, outputs) = (shape.group_channels(), shape.group_outputs());
-    let mut turned = vec![0.0; shape.groups * taps.len() * outputs * channels];
+    let mut turned = recycle::take(shape.groups * taps.len() * outputs * channels);
     turned.par_chunks_mut(outputs * channels).enumerate().for_each(|(index, to)| {
         let (group, tap) = (index / taps.len(), taps[index % taps.len()]);
         // In strips, so that both sides stay in the cache.
@@ -204,11 +203,30 @@ fn gather(shape: &Shape, x: &[f32], groups: &[Panels], y: &mut [f32], epilogue: 
     });
 }
 
+/// The numbers of a picture.
+enum Pixels<'a> {
+    /// As they were given.
+    Given(&'a [f32]),
+    /// In a copy with zeros around it.
+    Padded(Block),
+}
+
+impl Deref for Pixels<'_> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match self {
+            Pixels::Given(values) => values,
+            Pixels::Padded(values) => values,
+        }
+    }
+}
+
 /// A picture as rows of pieces: for each output pixel, what each tap sees.
 ///
 /// Where a pixel has few channels, a whole row of taps is one piece of a padded copy.
 struct View<'a> {
-    values: Cow<'a, [f32]>,
+    values: Pixels<'a>,
     geometry: Geometry,
     /// Channels from a pixel to the next.
     channels: usize,
@@ -227,11 +245,11 @@ impl<'a> View<'a> {
         let channels = shape.channels;
         if channels >= NARROW || shape.groups > 1 || g.kernel[1] == 1 || g.dilation[1] != 1 {
             let group_channels = shape.group_channels();
-            return Self { values: Cow::Borrowed(x), geometry: g, channels, group_channels, length: group_channels };
+            return Self { values: Pixels::Given(x), geometry: g, channels, group_channels, length: group_channels };
         }
         let reach = |axis: usize| (g.output[axis] - 1) * g.stride[axis] + (g.kernel[axis] - 1) * g.dilation[axis] + 1;
         let padded = [reach(0), reach(1)];
-        let mut values = vec![0.0; shape.images * padded[0] * padded[1] * channels];
+        let mut values = recycle::zeros(shape.images * padded[0] * padded[1] * channels);
         let row = padded[1] * channels;
         values.par_chunks_mut(row).enumerate().for_each(|(index, to)| {
             let (image, i) = (index / padded[0], index % padded[0]);
@@ -243,7 +261,7 @@ impl<'a> View<'a> {
         });
         let geometry = Geometry { input: padded, kernel: [g.kernel[0], 1], before: [0; 2], ..g };
         let length = g.kernel[1] * channels;
-        Self { values: Cow::Owned(values), geometry, channels, group_channels: channels, length }
+        Self { values: Pixels::Padded(values), geometry, channels, group_channels: channels, length }
     }
 
     fn pieces(&self) -> usize {
@@ -382,11 +400,11 @@ fn backward_phases(shape: &Shape, gradient: &[f32], weight: &[f32], gx: &mut [f3
 }
 
 /// The gradient to the weights, `[rows, columns, C_in / groups, C_out]`.
-pub(crate) fn backward_weight(shape: &Shape, x: &[f32], gradient: &[f32], exact: bool) -> Vec<f32> {
+pub(crate) fn backward_weight(shape: &Shape, x: &[f32], gradient: &[f32], exact: bool) -> Block {
     assert_eq!(x.len(), shape.input_len(), "input of {shape:?}");
     assert_eq!(gradient.len(), shape.output_len(), "gradient of {shape:?}");
     match shape.way(exact) {
-        Way::Depthwise => depthwise::backward_taps(x, gradient, &shape.geometry, shape.channels),
+        Way::Depthwise => depthwise::backward_taps(x, gradient, &shape.geometry, shape.channels).into(),
         Way::Winograd(tile) => winograd::backward_weight(tile, shape, x, gradient),
         Way::Gather => {
             let view = View::new(shape, x);
@@ -394,7 +412,7 @@ pub(crate) fn backward_weight(shape: &Shape, x: &[f32], gradient: &[f32], exact:
                 return gather_weight(shape, &view, gradient, 0);
             }
             let (depth, each) = (shape.taps() * shape.group_channels(), shape.group_outputs());
-            let mut gw = vec![0.0; shape.weight_len()];
+            let mut gw = recycle::zeros(shape.weight_len());
             for group in 0..shape.groups {
                 let part = gather_weight(shape, &view, gradient, group);
                 for k in 0..depth {
@@ -407,7 +425,7 @@ pub(crate) fn backward_weight(shape: &Shape, x: &[f32], gradient: &[f32], exact:
 }
 
 /// One group's weight gradient, `[taps C_in / groups, C_out / groups]`.
-fn gather_weight(shape: &Shape, view: &View<'_>, gradient: &[f32], group: usize) -> Vec<f32> {
+fn gather_weight(shape: &Shape, view: &View<'_>, gradient: &[f32], group: usize) -> Block {
     let each = shape.group_outputs();
     let (pieces, length) = (view.pieces(), view.length);
     let blocks = length.div_ceil(ROWS);

@@ -13,6 +13,7 @@ use pulp::Simd;
 use rayon::prelude::*;
 
 use crate::activation::Activation;
+use crate::recycle::{self, Block};
 use crate::vector::{arch, lanes, load, store};
 
 /// Rows of a block: with two vectors each they fill the sixteen registers of AVX2.
@@ -31,7 +32,7 @@ const TASK_WORK: usize = 1 << 16;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Panels {
     /// `[columns / width, depth, width]`, columns beyond the last are zero.
-    values: Vec<f32>,
+    values: Block,
     depth: usize,
     columns: usize,
     width: usize,
@@ -41,12 +42,13 @@ impl Panels {
     /// Packs the matrix whose row `k` is `row(k)`, of `columns` numbers.
     pub(crate) fn new<'a>(depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32] + Sync) -> Self {
         let width = 2 * lanes();
-        let mut values = vec![0.0; columns.div_ceil(width) * width * depth];
+        let mut values = recycle::take(columns.div_ceil(width) * width * depth);
         let pack = |(panel, values): (usize, &mut [f32])| {
             let begin = panel * width;
             let take = width.min(columns - begin);
             for (k, to) in values.chunks_exact_mut(width).enumerate() {
                 to[..take].copy_from_slice(&row(k)[begin..begin + take]);
+                to[take..].fill(0.0);
             }
         };
         if depth > 0 && columns > 0 {
@@ -65,10 +67,13 @@ impl Panels {
     pub(crate) fn of_transposed(matrix: &[f32], depth: usize, columns: usize) -> Self {
         assert_eq!(matrix.len(), depth * columns, "a matrix of {columns} x {depth}");
         let width = 2 * lanes();
-        let mut values = vec![0.0; columns.div_ceil(width) * width * depth];
+        let mut values = recycle::take(columns.div_ceil(width) * width * depth);
         if depth > 0 && columns > 0 {
             values.par_chunks_mut(width * depth).with_min_len(4).enumerate().for_each(|(panel, values)| {
                 let begin = panel * width;
+                if begin + width > columns {
+                    values.fill(0.0);
+                }
                 for column in begin..(begin + width).min(columns) {
                     for (k, &value) in matrix[column * depth..(column + 1) * depth].iter().enumerate() {
                         values[k * width + column - begin] = value;
@@ -124,7 +129,10 @@ impl Panels {
     /// Memory for a matrix of this size, with whatever was left there.
     fn resize(&mut self, depth: usize, columns: usize) {
         (self.depth, self.columns, self.width) = (depth, columns, 2 * lanes());
-        self.values.resize(columns.div_ceil(self.width) * self.width * depth, 0.0);
+        let size = columns.div_ceil(self.width) * self.width * depth;
+        if self.values.len() != size {
+            self.values = recycle::take(size);
+        }
     }
 }
 
@@ -507,7 +515,7 @@ pub(crate) const PACKED_ROWS: usize = 240;
 /// `[m, n] = sum over p of a[p][i] b[p][j]` with `a` of `[rows, m]` and `b` of `[rows, n]`, on all threads.
 ///
 /// The rows are cut into parts by their number alone, and the parts' sums are added in order.
-pub(crate) fn transposed_product(a: &[f32], b: &[f32], m: usize, n: usize) -> Vec<f32> {
+pub(crate) fn transposed_product(a: &[f32], b: &[f32], m: usize, n: usize) -> Block {
     let rows = a.len().checked_div(m).unwrap_or(b.len() / n.max(1));
     assert_eq!((a.len(), b.len()), (rows * m, rows * n));
     let split = Split::new(rows, m.div_ceil(ROWS), m * n);
@@ -564,9 +572,9 @@ impl Split {
         &self,
         numbers: impl Fn(&Range<usize>) -> Range<usize> + Sync,
         task: impl Fn(&SplitTask, &mut [f32]) + Sync,
-    ) -> Vec<f32> {
+    ) -> Block {
         let cut = |total: usize, count: usize, index: usize| total * index / count..total * (index + 1) / count;
-        let parts: Vec<(Range<usize>, Vec<f32>)> = (0..self.parts * self.groups)
+        let parts: Vec<(Range<usize>, Block)> = (0..self.parts * self.groups)
             .into_par_iter()
             .map(|index| {
                 let part = SplitTask {
@@ -574,14 +582,14 @@ impl Split {
                     blocks: cut(self.blocks, self.groups, index % self.groups),
                 };
                 let range = numbers(&part.blocks);
-                let mut sums = vec![0.0; range.len()];
+                let mut sums = recycle::zeros(range.len());
                 task(&part, &mut sums);
                 (range, sums)
             })
             .collect();
-        let mut total = vec![0.0; numbers(&(0..self.blocks)).end];
+        let mut total = recycle::zeros(numbers(&(0..self.blocks)).end);
         for (range, sums) in parts {
-            for (t, s) in total[range].iter_mut().zip(sums) {
+            for (t, s) in total[range].iter_mut().zip(sums.iter()) {
                 *t += s;
             }
         }

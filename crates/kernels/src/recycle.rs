@@ -5,7 +5,7 @@
 //! So a kernel's results and packed operands come from here and go back here, even when they are behind a tensor of
 //! Burn's (see `extension/lent.rs`).
 //!
-//! What is kept is never more than what was in use at once, and the oldest goes first.
+//! With what is in use, no more is held than was ever in use at once; the oldest goes first.
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
@@ -36,7 +36,7 @@ fn kept() -> MutexGuard<'static, Kept> {
 }
 
 /// Numbers whose memory comes back when they are dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Block(Vec<f32>);
 
 /// `len` numbers, which hold whatever was left there: to be written before they are read.
@@ -66,9 +66,7 @@ impl Block {
     /// These numbers, whose memory comes back from now on.
     pub(crate) fn of(values: Vec<f32>) -> Self {
         if values.len() >= LEAST {
-            let mut kept = kept();
-            kept.used += values.len();
-            kept.most = kept.most.max(kept.used);
+            kept().lend(values.len());
         }
         Self(values)
     }
@@ -90,9 +88,7 @@ impl Drop for Block {
     fn drop(&mut self) {
         let values = std::mem::take(&mut self.0);
         if values.len() >= LEAST {
-            let mut kept = kept();
-            kept.used -= values.len();
-            kept.give(values);
+            kept().give(values);
         }
     }
 }
@@ -122,10 +118,24 @@ impl Kept {
         Some(block)
     }
 
+    /// So many numbers more are in use.
+    fn lend(&mut self, len: usize) {
+        self.used += len;
+        self.most = self.most.max(self.used);
+        self.forget();
+    }
+
+    /// A block is no longer in use.
     fn give(&mut self, block: Vec<f32>) {
+        self.used -= block.len();
         self.kept += block.len();
         self.blocks.push_back(block);
-        while self.kept > self.most {
+        self.forget();
+    }
+
+    /// Lets the oldest go until no more is held than was ever in use at once.
+    fn forget(&mut self) {
+        while self.used + self.kept > self.most {
             let Some(oldest) = self.blocks.pop_front() else { break };
             self.kept -= oldest.len();
         }
@@ -138,10 +148,12 @@ mod tests {
 
     #[test]
     fn a_block_is_kept_until_there_is_more_than_was_ever_in_use() {
-        let mut pool = Kept { blocks: VecDeque::new(), kept: 0, used: 0, most: 250 };
-        for len in [100, 120, 110] {
-            pool.give(vec![0.0; len]);
-        }
+        let mut pool = Kept { blocks: VecDeque::new(), kept: 0, used: 0, most: 0 };
+        let lens = [100, 120, 110];
+        lens.iter().for_each(|len| pool.lend(*len));
+        lens.iter().for_each(|len| pool.give(vec![0.0; *len]));
+        assert_eq!((pool.kept, pool.used), (330, 0));
+        pool.lend(50);
         assert_eq!((pool.kept, pool.blocks.len()), (230, 2), "the oldest went");
         assert_eq!(pool.take(105).unwrap().len(), 110, "the smallest that fits");
         assert!(pool.take(60).is_none(), "120 is too large for 60");

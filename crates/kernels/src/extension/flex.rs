@@ -410,12 +410,12 @@ impl Gradients for Flex {
         let seen = lstm::Seen { x: all[0].values(), weights, initial, outputs: &outputs, cells, gates };
         let found = lstm::backward(&sequence, &seen, &gradient, Some(&last_cell));
         let state = |values: Option<Vec<f32>>| tensor(values.expect("there was a state"), &[batch, width]);
-        let like = |values: Vec<f32>, input: &Input| tensor(values, &dims(&input.0));
+        let like = |values: Block, input: &Input| tensor(values, &dims(&input.0));
         [
             like(found.x, &all[0]),
-            like(found.input, &all[1]),
-            like(found.recurrent, &all[2]),
-            like(found.bias, &all[3]),
+            like(found.input.into(), &all[1]),
+            like(found.recurrent.into(), &all[2]),
+            like(found.bias.into(), &all[3]),
             state(found.hidden),
             state(found.cell),
         ]
