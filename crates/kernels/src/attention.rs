@@ -13,7 +13,6 @@ use rayon::prelude::*;
 
 use crate::activation::exp_of_vector;
 use crate::gemm::{Columns, Epilogue, Panels, ROWS, Rows, Strips, add_transposed_product, multiply};
-use crate::recycle::{self, Block};
 use crate::vector::arch;
 use crate::{row, scratch};
 
@@ -254,9 +253,9 @@ impl WithSimd for Probabilities<'_> {
 /// Gradients to queries, keys and values, laid out as these.
 #[derive(Debug)]
 pub(crate) struct AttentionGradients {
-    pub q: Block,
-    pub k: Block,
-    pub v: Block,
+    pub q: Vec<f32>,
+    pub k: Vec<f32>,
+    pub v: Vec<f32>,
 }
 
 /// What [`forward`] saw and gave.
@@ -278,7 +277,7 @@ pub(crate) fn backward(heads: &Heads, seen: &Seen<'_>, gradient: &[f32]) -> Atte
     heads.check(seen.q, seen.k, seen.v, seen.mask);
     assert_eq!((seen.y.len(), gradient.len()), (seen.q.len(), seen.q.len()), "output of {heads:?}");
     assert_eq!(seen.log_sums.len(), heads.batch * heads.heads * heads.queries, "sums of {heads:?}");
-    let [mut q, mut k, mut v] = [seen.q, seen.k, seen.v].map(|like| recycle::zeros(like.len()));
+    let [mut q, mut k, mut v] = [seen.q, seen.k, seen.v].map(|like| vec![0.0; like.len()]);
     if heads.is_empty() {
         return AttentionGradients { q, k, v };
     }

@@ -15,7 +15,6 @@ use crate::gemm::{
     matrix_product, multiply,
 };
 use crate::geometry::Geometry;
-use crate::recycle::{self, Block};
 use crate::winograd::{self, Filters, Tile};
 
 /// Sizes of a convolution.
@@ -143,9 +142,9 @@ impl Prepared {
 }
 
 /// The weights of the listed taps with inputs and outputs exchanged: `[groups, taps, C_out / groups, C_in / groups]`.
-fn turned_weight(weight: &[f32], shape: &Shape, taps: &[usize]) -> Block {
+fn turned_weight(weight: &[f32], shape: &Shape, taps: &[usize]) -> Vec<f32> {
     let (channels, outputs) = (shape.group_channels(), shape.group_outputs());
-    let mut turned = recycle::take(shape.groups * taps.len() * outputs * channels);
+    let mut turned = vec![0.0; shape.groups * taps.len() * outputs * channels];
     turned.par_chunks_mut(outputs * channels).enumerate().for_each(|(index, to)| {
         let (group, tap) = (index / taps.len(), taps[index % taps.len()]);
         // In strips, so that both sides stay in the cache.
@@ -208,7 +207,7 @@ enum Pixels<'a> {
     /// As they were given.
     Given(&'a [f32]),
     /// In a copy with zeros around it.
-    Padded(Block),
+    Padded(Vec<f32>),
 }
 
 impl Deref for Pixels<'_> {
@@ -249,7 +248,7 @@ impl<'a> View<'a> {
         }
         let reach = |axis: usize| (g.output[axis] - 1) * g.stride[axis] + (g.kernel[axis] - 1) * g.dilation[axis] + 1;
         let padded = [reach(0), reach(1)];
-        let mut values = recycle::zeros(shape.images * padded[0] * padded[1] * channels);
+        let mut values = vec![0.0; shape.images * padded[0] * padded[1] * channels];
         let row = padded[1] * channels;
         values.par_chunks_mut(row).enumerate().for_each(|(index, to)| {
             let (image, i) = (index / padded[0], index % padded[0]);
@@ -308,11 +307,11 @@ impl<'a> View<'a> {
 }
 
 /// The gradient to the input, from that to the output.
-pub(crate) fn backward_input(shape: &Shape, gradient: &[f32], weight: &[f32], exact: bool) -> Block {
+pub(crate) fn backward_input(shape: &Shape, gradient: &[f32], weight: &[f32], exact: bool) -> Vec<f32> {
     assert_eq!(gradient.len(), shape.output_len(), "gradient of {shape:?}");
     assert_eq!(weight.len(), shape.weight_len(), "weights of {shape:?}");
     // Between the phases of a stride there may be pixels that no window sees.
-    let mut gx = recycle::zeros(shape.input_len());
+    let mut gx = vec![0.0; shape.input_len()];
     if shape.is_depthwise() {
         let taps = Taps { values: weight, channels: shape.channels };
         depthwise::backward_input(gradient, &taps, &shape.geometry, &mut gx);
@@ -400,11 +399,11 @@ fn backward_phases(shape: &Shape, gradient: &[f32], weight: &[f32], gx: &mut [f3
 }
 
 /// The gradient to the weights, `[rows, columns, C_in / groups, C_out]`.
-pub(crate) fn backward_weight(shape: &Shape, x: &[f32], gradient: &[f32], exact: bool) -> Block {
+pub(crate) fn backward_weight(shape: &Shape, x: &[f32], gradient: &[f32], exact: bool) -> Vec<f32> {
     assert_eq!(x.len(), shape.input_len(), "input of {shape:?}");
     assert_eq!(gradient.len(), shape.output_len(), "gradient of {shape:?}");
     match shape.way(exact) {
-        Way::Depthwise => depthwise::backward_taps(x, gradient, &shape.geometry, shape.channels).into(),
+        Way::Depthwise => depthwise::backward_taps(x, gradient, &shape.geometry, shape.channels),
         Way::Winograd(tile) => winograd::backward_weight(tile, shape, x, gradient),
         Way::Gather => {
             let view = View::new(shape, x);
@@ -412,7 +411,7 @@ pub(crate) fn backward_weight(shape: &Shape, x: &[f32], gradient: &[f32], exact:
                 return gather_weight(shape, &view, gradient, 0);
             }
             let (depth, each) = (shape.taps() * shape.group_channels(), shape.group_outputs());
-            let mut gw = recycle::zeros(shape.weight_len());
+            let mut gw = vec![0.0; shape.weight_len()];
             for group in 0..shape.groups {
                 let part = gather_weight(shape, &view, gradient, group);
                 for k in 0..depth {
@@ -425,12 +424,12 @@ pub(crate) fn backward_weight(shape: &Shape, x: &[f32], gradient: &[f32], exact:
 }
 
 /// One group's weight gradient, `[taps C_in / groups, C_out / groups]`.
-fn gather_weight(shape: &Shape, view: &View<'_>, gradient: &[f32], group: usize) -> Block {
+fn gather_weight(shape: &Shape, view: &View<'_>, gradient: &[f32], group: usize) -> Vec<f32> {
     let each = shape.group_outputs();
     let (pieces, length) = (view.pieces(), view.length);
     let blocks = length.div_ceil(ROWS);
     let pixels = gradient.len() / shape.outputs;
-    // Block `b` is block `b % blocks` of piece `b / blocks`.
+    // Vec<f32> `b` is block `b % blocks` of piece `b / blocks`.
     let begin = |block: usize| block / blocks * length + (block % blocks * ROWS).min(length);
     let split = Split::new(pixels, pieces * blocks, pieces * length * each);
     split.sum(

@@ -13,7 +13,6 @@ use crate::pooling::Pool;
 
 mod autodiff;
 mod flex;
-mod lent;
 
 /// A tensor that may not be there, in a form that Burn's dispatch understands.
 #[derive(Debug, Clone, ExtensionType)]

@@ -13,7 +13,6 @@ use pulp::Simd;
 use rayon::prelude::*;
 
 use crate::activation::Activation;
-use crate::recycle::{self, Block};
 use crate::vector::{arch, lanes, load, store};
 
 /// Rows of a block: with two vectors each they fill the sixteen registers of AVX2.
@@ -32,7 +31,7 @@ const TASK_WORK: usize = 1 << 16;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Panels {
     /// `[columns / width, depth, width]`, columns beyond the last are zero.
-    values: Block,
+    values: Vec<f32>,
     depth: usize,
     columns: usize,
     width: usize,
@@ -42,7 +41,7 @@ impl Panels {
     /// Packs the matrix whose row `k` is `row(k)`, of `columns` numbers.
     pub(crate) fn new<'a>(depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32] + Sync) -> Self {
         let width = 2 * lanes();
-        let mut values = recycle::take(columns.div_ceil(width) * width * depth);
+        let mut values = vec![0.0; columns.div_ceil(width) * width * depth];
         let pack = |(panel, values): (usize, &mut [f32])| {
             let begin = panel * width;
             let take = width.min(columns - begin);
@@ -67,7 +66,7 @@ impl Panels {
     pub(crate) fn of_transposed(matrix: &[f32], depth: usize, columns: usize) -> Self {
         assert_eq!(matrix.len(), depth * columns, "a matrix of {columns} x {depth}");
         let width = 2 * lanes();
-        let mut values = recycle::take(columns.div_ceil(width) * width * depth);
+        let mut values = vec![0.0; columns.div_ceil(width) * width * depth];
         if depth > 0 && columns > 0 {
             values.par_chunks_mut(width * depth).with_min_len(4).enumerate().for_each(|(panel, values)| {
                 let begin = panel * width;
@@ -131,7 +130,7 @@ impl Panels {
         (self.depth, self.columns, self.width) = (depth, columns, 2 * lanes());
         let size = columns.div_ceil(self.width) * self.width * depth;
         if self.values.len() != size {
-            self.values = recycle::take(size);
+            self.values = vec![0.0; size];
         }
     }
 }
@@ -515,7 +514,7 @@ pub(crate) const PACKED_ROWS: usize = 240;
 /// `[m, n] = sum over p of a[p][i] b[p][j]` with `a` of `[rows, m]` and `b` of `[rows, n]`, on all threads.
 ///
 /// The rows are cut into parts by their number alone, and the parts' sums are added in order.
-pub(crate) fn transposed_product(a: &[f32], b: &[f32], m: usize, n: usize) -> Block {
+pub(crate) fn transposed_product(a: &[f32], b: &[f32], m: usize, n: usize) -> Vec<f32> {
     let rows = a.len().checked_div(m).unwrap_or(b.len() / n.max(1));
     assert_eq!((a.len(), b.len()), (rows * m, rows * n));
     let split = Split::new(rows, m.div_ceil(ROWS), m * n);
@@ -572,9 +571,9 @@ impl Split {
         &self,
         numbers: impl Fn(&Range<usize>) -> Range<usize> + Sync,
         task: impl Fn(&SplitTask, &mut [f32]) + Sync,
-    ) -> Block {
+    ) -> Vec<f32> {
         let cut = |total: usize, count: usize, index: usize| total * index / count..total * (index + 1) / count;
-        let parts: Vec<(Range<usize>, Block)> = (0..self.parts * self.groups)
+        let parts: Vec<(Range<usize>, Vec<f32>)> = (0..self.parts * self.groups)
             .into_par_iter()
             .map(|index| {
                 let part = SplitTask {
@@ -582,12 +581,12 @@ impl Split {
                     blocks: cut(self.blocks, self.groups, index % self.groups),
                 };
                 let range = numbers(&part.blocks);
-                let mut sums = recycle::zeros(range.len());
+                let mut sums = vec![0.0; range.len()];
                 task(&part, &mut sums);
                 (range, sums)
             })
             .collect();
-        let mut total = recycle::zeros(numbers(&(0..self.blocks)).end);
+        let mut total = vec![0.0; numbers(&(0..self.blocks)).end];
         for (range, sums) in parts {
             for (t, s) in total[range].iter_mut().zip(sums.iter()) {
                 *t += s;

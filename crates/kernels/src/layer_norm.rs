@@ -3,7 +3,6 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::recycle::{self, Block};
 use crate::row;
 use crate::vector::arch;
 
@@ -65,7 +64,7 @@ impl WithSimd for Forward<'_> {
 #[derive(Debug)]
 pub(crate) struct LayerNormGradients {
     /// `[rows, C]`
-    pub x: Block,
+    pub x: Vec<f32>,
     /// `[C]`
     pub gamma: Vec<f32>,
     /// `[C]`
@@ -81,7 +80,7 @@ pub(crate) fn backward(x: &[f32], gamma: &[f32], statistics: &[f32], gradient: &
     assert_eq!(x.len() % columns, 0, "rows of {columns} numbers");
     assert_eq!(gradient.len(), x.len(), "a gradient as large as the input");
     assert_eq!(statistics.len(), x.len() / columns * 2, "a mean and a scale for each row");
-    let mut gx = recycle::take(x.len());
+    let mut gx = vec![0.0; x.len()];
     let size = BLOCK_ROWS * columns;
     let inputs = x.par_chunks(size).zip(gradient.par_chunks(size)).zip(statistics.par_chunks(BLOCK_ROWS * 2));
     let sums: Vec<Vec<f32>> = inputs

@@ -10,9 +10,9 @@
 //! depends on shapes alone, so that a result is the same bits whatever the number of threads and whatever stands beside
 //! it in a batch.
 //!
-//! The kernels are safe code. The crate's only `unsafe` is where Burn is lent memory: `extension/lent.rs`.
+//! There is no `unsafe` in here.
 
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 mod activation;
 mod attention;
@@ -28,7 +28,6 @@ mod layers;
 mod lstm;
 mod norm;
 mod pooling;
-mod recycle;
 #[cfg(test)]
 mod reference;
 mod row;

@@ -12,7 +12,6 @@ use crate::gemm::{
     Columns, Epilogue, PACKED_ROWS, Panels, ROWS, Rows, Strips, add_transposed_product, matrix_product, multiply,
 };
 use crate::norm::column_sums;
-use crate::recycle::{self, Block};
 use crate::scratch;
 use crate::vector::arch;
 
@@ -88,11 +87,11 @@ impl<'a> Initial<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
     /// `[batch, steps, width]`
-    pub outputs: Block,
+    pub outputs: Vec<f32>,
     /// `[batch, steps, width]`
-    pub cells: Block,
+    pub cells: Vec<f32>,
     /// The activated gates, `[batch, steps, 4 width]`; empty if they were not to be kept.
-    pub gates: Block,
+    pub gates: Vec<f32>,
 }
 
 /// Takes `x`, `[batch, steps, inputs]`, through all steps; [`backward`] needs the gates kept.
@@ -108,9 +107,9 @@ pub(crate) fn forward(
 ) -> Run {
     sequence.check(x, weights, initial);
     let Sequence { steps, inputs, width, .. } = *sequence;
-    let mut gates = recycle::take(sequence.rows() * 4 * width);
-    let mut outputs = recycle::take(sequence.rows() * width);
-    let mut cells = recycle::take(sequence.rows() * width);
+    let mut gates = vec![0.0; sequence.rows() * 4 * width];
+    let mut outputs = vec![0.0; sequence.rows() * width];
+    let mut cells = vec![0.0; sequence.rows() * width];
     if sequence.rows() == 0 {
         return Run { outputs, cells, gates };
     }
@@ -123,7 +122,7 @@ pub(crate) fn forward(
         let initial = initial.part(index * size, outputs.len() / steps);
         Task { steps, width, initial }.forward(&recurrent, outputs, cells, gates);
     });
-    Run { outputs, cells, gates: if keep_gates { gates } else { Block::default() } }
+    Run { outputs, cells, gates: if keep_gates { gates } else { Vec::new() } }
 }
 
 /// Some sequences of a batch.
@@ -303,7 +302,7 @@ fn each_tanh(mut values: [f32; LANES]) -> [f32; LANES] {
 #[derive(Debug)]
 pub(crate) struct LstmGradients {
     /// `[batch, steps, inputs]`
-    pub x: Block,
+    pub x: Vec<f32>,
     /// `[inputs, 4 width]`
     pub input: Vec<f32>,
     /// `[width, 4 width]`
@@ -346,7 +345,7 @@ pub(crate) fn backward(
     assert_eq!(gradient.len(), len, "gradient of {sequence:?}");
     assert!(last_cell.is_none_or(|g| g.len() == batch * width), "gradient of the last cell of {sequence:?}");
 
-    let mut slopes = recycle::take(4 * len);
+    let mut slopes = vec![0.0; 4 * len];
     let mut hidden = vec![0.0; batch * width];
     let mut cell = last_cell.map_or_else(|| vec![0.0; batch * width], <[f32]>::to_vec);
     if len > 0 {
@@ -366,7 +365,7 @@ pub(crate) fn backward(
             },
         );
     }
-    let mut gx = recycle::take(x.len());
+    let mut gx = vec![0.0; x.len()];
     matrix_product(&slopes, &Panels::of_transposed(weights.input, 4 * width, inputs), &mut gx, &Epilogue::NONE);
     let packed: Vec<(usize, Strips)> =
         slopes.par_chunks(PACKED_ROWS * 4 * width).map(|part| pack(part, 4 * width)).collect();

@@ -4,7 +4,6 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::activation::Activation;
-use crate::recycle::{self, Block};
 use crate::vector::arch;
 
 /// Rows of a block: few enough to be summed in f32 without loss before the sums go on in f64, and for a block to stay in
@@ -20,7 +19,7 @@ const BLOCK_NUMBERS: usize = 1 << 16;
 #[derive(Debug)]
 pub(crate) struct Normalised {
     /// `activation(gamma (x - mean) / sqrt(variance + epsilon) + beta + residual)`, `[rows, C]`
-    pub output: Block,
+    pub output: Vec<f32>,
     /// Mean of each channel.
     pub mean: Vec<f32>,
     /// Biased variance of each channel.
@@ -61,7 +60,7 @@ pub(crate) fn forward(x: &[f32], norm: &Norm<'_>, residual: Option<&[f32]>) -> N
         let s = f64::from(norm.gamma[c]) / (v + f64::from(norm.epsilon)).sqrt();
         (scale[c], shift[c]) = (s as f32, (f64::from(norm.beta[c]) - m * s) as f32);
     }
-    let mut output = recycle::take(x.len());
+    let mut output = vec![0.0; x.len()];
     affine(x, &scale, &shift, residual, norm.activation, &mut output);
     Normalised { output, mean, variance }
 }

@@ -14,7 +14,6 @@ use rayon::prelude::*;
 
 use crate::convolution::Shape;
 use crate::gemm::{Columns, Epilogue, Panels, Rows, Strips, add_transposed_product, multiply};
-use crate::recycle::{self, Block};
 use crate::scratch;
 use crate::vector::arch;
 
@@ -73,7 +72,7 @@ impl Filters {
     pub(crate) fn new(tile: Tile, weight: &[f32], channels: usize, outputs: usize) -> Self {
         let size = channels * outputs;
         assert_eq!(weight.len(), 9 * size, "a 3 x 3 window of {channels} x {outputs}");
-        let mut places = recycle::take(tile.places() * size);
+        let mut places = vec![0.0; tile.places() * size];
         dispatch(tile, TransformFilters { weight, places: &mut places });
         let places = places.par_chunks_exact(size.max(1)).map(|matrix| Panels::of(matrix, channels, outputs)).collect();
         Self { tile, places }
@@ -210,16 +209,16 @@ impl Task<'_> {
 }
 
 /// The gradient to the weights, `[3, 3, C_in, C_out]`: `G^T [sum over tiles of (B^T d B) * (A dY A^T)] G`.
-pub(crate) fn backward_weight(tile: Tile, shape: &Shape, x: &[f32], gradient: &[f32]) -> Block {
+pub(crate) fn backward_weight(tile: Tile, shape: &Shape, x: &[f32], gradient: &[f32]) -> Vec<f32> {
     let (channels, outputs) = (shape.channels, shape.outputs);
     let grid = Grid::new(shape, tile);
     let tiles = shape.images * grid.tiles[0] * grid.tiles[1];
     let (places, size) = (tile.places(), channels * outputs);
-    let mut sums = recycle::zeros(places * size);
+    let mut sums = vec![0.0; places * size];
     // Blocks of tiles are transformed side by side; then places are summed side by side, each over all blocks in order.
     let per_tile = places * (channels + outputs);
     let blocks = (CHUNK_NUMBERS / (per_tile * BLOCK_TILES)).clamp(2, 32);
-    let mut memory = recycle::take((blocks * BLOCK_TILES).min(tiles.next_multiple_of(BLOCK_TILES)) * per_tile);
+    let mut memory = vec![0.0; (blocks * BLOCK_TILES).min(tiles.next_multiple_of(BLOCK_TILES)) * per_tile];
     for begin in (0..tiles).step_by(blocks * BLOCK_TILES) {
         let end = (begin + blocks * BLOCK_TILES).min(tiles);
         let used = (end - begin).div_ceil(BLOCK_TILES);
@@ -245,7 +244,7 @@ pub(crate) fn backward_weight(tile: Tile, shape: &Shape, x: &[f32], gradient: &[
             }
         });
     }
-    let mut gw = recycle::take(9 * size);
+    let mut gw = vec![0.0; 9 * size];
     dispatch(tile, TransformWeightGradient { sums: &sums, gw: &mut gw });
     gw
 }

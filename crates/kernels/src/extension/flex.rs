@@ -3,24 +3,23 @@
 use burn::backend::Flex;
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::prelude::Shape as Dimensions;
-use burn::tensor::DType;
+use burn::tensor::{Bytes, DType};
 
 use crate::activation::Activation;
 use crate::attention::{self, Heads};
 use crate::convolution::{self, Prepared, Shape};
-use crate::extension::{BatchSeen, Gradients, Operations, Optional, lent};
+use crate::extension::{BatchSeen, Gradients, Operations, Optional};
 use crate::gemm::{Epilogue, Panels, matrix_product, transposed_product};
 use crate::geometry::{Convolution, Geometry};
 use crate::layer_norm::{self, LayerNorm};
 use crate::lstm::{self, Sequence};
 use crate::norm::{self, Norm, Seen};
 use crate::pooling::{self, Pool};
-use crate::recycle::{self, Block};
 use crate::softmax;
 
-fn tensor(values: impl Into<Block>, dims: &[usize]) -> FlexTensor {
+fn tensor(values: Vec<f32>, dims: &[usize]) -> FlexTensor {
     let dims = Dimensions::from(dims.to_vec());
-    FlexTensor::new(lent::bytes(values.into()), Layout::contiguous(dims), DType::F32)
+    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(dims), DType::F32)
 }
 
 fn dims(tensor: &FlexTensor) -> Vec<usize> {
@@ -64,8 +63,7 @@ impl Input {
             return tensor;
         }
         let shared = tensor.as_slice::<f32>().expect("the tensor was made contiguous");
-        let mut values = recycle::take(shared.len());
-        values.copy_from_slice(shared);
+        let mut values = shared.to_vec();
         change(&mut values);
         self::tensor(values, &dims(&tensor))
     }
@@ -127,7 +125,7 @@ impl Operations for Flex {
         let shape = shape_of(images, &weight, &convolution);
         let g = &shape.geometry;
         assert_eq!(([rows, columns], channels), (g.input, shape.channels), "a picture of the size that was announced");
-        let mut y = recycle::take(shape.output_len());
+        let mut y = vec![0.0; shape.output_len()];
         let prepared = Prepared::new(&shape, weight.values(), convolution.exact);
         let epilogue = Epilogue { bias: values_of(&bias), residual: values_of(&residual), activation };
         convolution::forward(&shape, x.values(), &prepared, &mut y, &epilogue);
@@ -146,7 +144,7 @@ impl Operations for Flex {
         let (rows, found) = rows_and_columns(&x.0);
         assert_eq!(found, depth, "a linear layer of {depth} inputs");
         let panels = Panels::of(weight.values(), depth, columns);
-        let mut y = recycle::take(rows * columns);
+        let mut y = vec![0.0; rows * columns];
         let epilogue = Epilogue { bias: values_of(&bias), residual: values_of(&residual), activation };
         matrix_product(x.values(), &panels, &mut y, &epilogue);
         let mut shape = dims(&x.0);
@@ -181,7 +179,7 @@ impl Operations for Flex {
         activation: Activation,
     ) -> FlexTensor {
         let (x, scale, shift, residual) = (Input::new(x), Input::new(scale), Input::new(shift), optional(residual));
-        let mut y = recycle::take(x.values().len());
+        let mut y = vec![0.0; x.values().len()];
         norm::affine(x.values(), scale.values(), shift.values(), values_of(&residual), activation, &mut y);
         tensor(y, &dims(&x.0))
     }
@@ -190,7 +188,7 @@ impl Operations for Flex {
         let x = Input::new(x);
         let [images, rows, columns, channels] = x.dims();
         assert_eq!([rows, columns], geometry.input, "a picture of the size that was announced");
-        let mut y = recycle::take(images * geometry.output[0] * geometry.output[1] * channels);
+        let mut y = vec![0.0; images * geometry.output[0] * geometry.output[1] * channels];
         pooling::forward(pool, x.values(), channels, &geometry, &mut y);
         tensor(y, &[images, geometry.output[0], geometry.output[1], channels])
     }
@@ -198,7 +196,7 @@ impl Operations for Flex {
     fn average_pixels(x: FlexTensor) -> FlexTensor {
         let x = Input::new(x);
         let [images, rows, columns, channels] = x.dims();
-        let mut y = recycle::take(images * channels);
+        let mut y = vec![0.0; images * channels];
         pooling::global_average(x.values(), rows * columns, channels, &mut y);
         tensor(y, &[images, channels])
     }
@@ -206,7 +204,7 @@ impl Operations for Flex {
     fn normalise_rows(x: FlexTensor, gamma: FlexTensor, beta: FlexTensor, epsilon: f32) -> (FlexTensor, FlexTensor) {
         let (x, gamma, beta) = (Input::new(x), Input::new(gamma), Input::new(beta));
         let norm = LayerNorm { gamma: gamma.values(), beta: beta.values(), epsilon };
-        let mut y = recycle::take(x.values().len());
+        let mut y = vec![0.0; x.values().len()];
         let statistics = layer_norm::forward(x.values(), &norm, &mut y);
         let rows = statistics.len() / 2;
         (tensor(y, &dims(&x.0)), tensor(statistics, &[rows, 2]))
@@ -214,7 +212,7 @@ impl Operations for Flex {
 
     fn softmax_rows(x: FlexTensor) -> FlexTensor {
         let x = Input::new(x);
-        let mut y = recycle::take(x.values().len());
+        let mut y = vec![0.0; x.values().len()];
         softmax::forward(x.values(), rows_and_columns(&x.0).1, &mut y);
         tensor(y, &dims(&x.0))
     }
@@ -227,7 +225,7 @@ impl Operations for Flex {
         heads: Heads,
     ) -> (FlexTensor, FlexTensor) {
         let ([q, k, v], mask) = ([query, key, value].map(Input::new), optional(mask));
-        let mut y = recycle::take(q.values().len());
+        let mut y = vec![0.0; q.values().len()];
         let logarithms = attention::forward(&heads, q.values(), k.values(), v.values(), values_of(&mask), &mut y);
         (tensor(y, &dims(&q.0)), tensor(logarithms, &[heads.batch, heads.heads, heads.queries]))
     }
@@ -279,7 +277,7 @@ impl Gradients for Flex {
         let [depth, columns] = weight.dims();
         let panels = Panels::of_transposed(weight.values(), columns, depth);
         let (rows, _) = rows_and_columns(&gradient.0);
-        let mut gx = recycle::take(rows * depth);
+        let mut gx = vec![0.0; rows * depth];
         matrix_product(gradient.values(), &panels, &mut gx, &Epilogue::NONE);
         let mut shape = dims(&gradient.0);
         *shape.last_mut().expect("a linear layer's output has an axis") = depth;
@@ -345,7 +343,7 @@ impl Gradients for Flex {
     ) -> FlexTensor {
         let (x, y, gradient) = (Input::new(x), Input::new(y), Input::new(gradient));
         let [.., channels] = x.dims::<4>();
-        let mut gx = recycle::zeros(x.values().len());
+        let mut gx = vec![0.0; x.values().len()];
         pooling::backward(pool, x.values(), y.values(), gradient.values(), channels, &geometry, &mut gx);
         tensor(gx, &dims(&x.0))
     }
@@ -354,7 +352,7 @@ impl Gradients for Flex {
         let gradient = Input::new(gradient);
         let [images, channels] = gradient.dims();
         let pixels = size[0] * size[1];
-        let mut gx = recycle::take(images * pixels * channels);
+        let mut gx = vec![0.0; images * pixels * channels];
         pooling::global_average_backward(gradient.values(), pixels, channels, &mut gx);
         tensor(gx, &[images, size[0], size[1], channels])
     }
@@ -373,7 +371,7 @@ impl Gradients for Flex {
 
     fn softmax_rows_backward(y: FlexTensor, gradient: FlexTensor) -> FlexTensor {
         let (y, gradient) = (Input::new(y), Input::new(gradient));
-        let mut gx = recycle::take(y.values().len());
+        let mut gx = vec![0.0; y.values().len()];
         softmax::backward(y.values(), gradient.values(), rows_and_columns(&y.0).1, &mut gx);
         tensor(gx, &dims(&y.0))
     }
@@ -410,12 +408,12 @@ impl Gradients for Flex {
         let seen = lstm::Seen { x: all[0].values(), weights, initial, outputs: &outputs, cells, gates };
         let found = lstm::backward(&sequence, &seen, &gradient, Some(&last_cell));
         let state = |values: Option<Vec<f32>>| tensor(values.expect("there was a state"), &[batch, width]);
-        let like = |values: Block, input: &Input| tensor(values, &dims(&input.0));
+        let like = |values: Vec<f32>, input: &Input| tensor(values, &dims(&input.0));
         [
             like(found.x, &all[0]),
-            like(found.input.into(), &all[1]),
-            like(found.recurrent.into(), &all[2]),
-            like(found.bias.into(), &all[3]),
+            like(found.input, &all[1]),
+            like(found.recurrent, &all[2]),
+            like(found.bias, &all[3]),
             state(found.hidden),
             state(found.cell),
         ]

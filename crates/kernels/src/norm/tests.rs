@@ -103,7 +103,7 @@ proptest! {
         let seen = Seen {
             x: &x, gamma: norm.gamma, mean: &found.mean, variance: &found.variance, epsilon: norm.epsilon,
         };
-        let found = backward(&seen, &gradient);
+        let found = both_halves(&seen, &gradient);
         prop_assert!(error(&found.beta, &exact.gbeta) < 2e-6);
         prop_assert!(error(&found.gamma, &exact.ggamma) < 2e-6 * few, "{}", error(&found.gamma, &exact.ggamma));
         prop_assert!(error(&found.x, &exact.gx) < 2e-6 * few, "{}", error(&found.x, &exact.gx));
@@ -131,7 +131,7 @@ proptest! {
             .collect();
         prop_assert!(error(&y, &expected) < 5e-7);
 
-        let found = affine_backward(&x, &scale, &gradient);
+        let found = affine_gradients(&x, &scale, &gradient);
         let over = |f: &dyn Fn(usize) -> f64| -> Vec<f64> {
             (0..channels).map(|c| (0..rows).map(|row| f(row * channels + c)).sum()).collect()
         };
@@ -206,7 +206,7 @@ fn a_large_mean_does_not_lose_the_variance() {
             variance: &found.variance,
             epsilon: parameters.norm().epsilon,
         };
-        let found = backward(&seen, &gradient);
+        let found = both_halves(&seen, &gradient);
         // Of the input's gradient, the mean is only in what all rows share.
         let shared = (digits / 1000.0).max(2e-6);
         assert!(error(&found.x, &exact.gx) < shared, "{what}: gradient {:e}", error(&found.x, &exact.gx));
@@ -266,12 +266,34 @@ fn threads_do_not_change_the_bits() {
     let (mean, variance) = (normal(channels, 3), vec![2.0; channels]);
     assert_same_on_any_threads("its gradients", || {
         let seen = Seen { x: &x, gamma: &parameters.gamma, mean: &mean, variance: &variance, epsilon: 1e-5 };
-        let found = backward(&seen, &gradient);
+        let found = both_halves(&seen, &gradient);
         [found.x, found.gamma, found.beta].concat()
     });
     assert_same_on_any_threads("sums of columns", || column_sums(&x, channels));
     assert_same_on_any_threads("an affine map's gradients", || {
-        let found = affine_backward(&x, &parameters.gamma, &gradient);
+        let found = affine_gradients(&x, &parameters.gamma, &gradient);
         [found.x, found.gamma, found.beta].concat()
     });
+}
+
+/// Gradients of a norm, or of an affine map to scale and shift where these are a norm's.
+struct Found {
+    x: Vec<f32>,
+    gamma: Vec<f32>,
+    beta: Vec<f32>,
+}
+
+/// The whole way back through a norm without an activation.
+fn both_halves(seen: &Seen<'_>, gradient: &[f32]) -> Found {
+    let mut x = gradient.to_vec();
+    let half = backward(seen, None, &mut x);
+    assert!(x.iter().zip(gradient).all(|(a, b)| a.to_bits() == b.to_bits()), "nothing to go back through");
+    backward_input(seen, &half, &mut x);
+    Found { x, gamma: half.gamma, beta: half.beta }
+}
+
+fn affine_gradients(x: &[f32], scale: &[f32], gradient: &[f32]) -> Found {
+    let mut gx = gradient.to_vec();
+    let (gamma, beta) = affine_backward(x, scale, &mut gx);
+    Found { x: gx, gamma, beta }
 }
