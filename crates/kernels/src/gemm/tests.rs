@@ -32,7 +32,7 @@ fn check_product(
     w: &[f32],
     (bias, residual, activation): (bool, bool, Activation),
 ) {
-    assert_eq!((panels.depth(), panels.columns()), (depth, columns));
+    assert_eq!((panels.depth, panels.columns), (depth, columns));
     let x = values(rows * depth, 1);
     let (bias, residual) = (bias.then(|| values(columns, 3)), residual.then(|| values(rows * columns, 4)));
     let epilogue = Epilogue { bias: bias.as_deref(), residual: residual.as_deref(), activation };
