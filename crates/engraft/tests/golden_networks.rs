@@ -166,10 +166,22 @@ impl Case {
             let ours = floats(ours.narrow(1, 0, expected.len() / 2));
             close(&format!("{}, {what}", self.variant), &ours, &expected, largest(&expected), 1e-4);
         }
-        // Folding batch norms into convolutions changes nothing that matters.
-        let folded = floats(network.fold().features(input(size, &device)).narrow(1, 0, 8));
+        // Compiled, with batch norms folded and sums fused, by Winograd or by sums of products: nothing that matters
+        // changes.
         let expected = numbers(&reference["pooled"]);
-        close(&format!("{}, folded", self.variant), &folded, &expected, largest(&expected), 1e-4);
+        let pictures = input(size, &device).into_data().try_to_vec::<f32>().unwrap();
+        for exact in [false, true] {
+            let network = network.clone().exact(exact);
+            let program = network.compile(0..network.stages().len(), [size; 2], None);
+            let compiled = program.run(&[&pictures], 2).swap_remove(0);
+            let columns = compiled.len() / 2;
+            let rows = compiled.chunks(columns).flat_map(|row| &row[..expected.len() / 2]);
+            let ours: Vec<f64> = rows.map(|value| f64::from(*value)).collect();
+            close(&format!("{}, compiled, exact {exact}", self.variant), &ours, &expected, largest(&expected), 1e-4);
+            // A picture's row is the same bits without its neighbour.
+            let alone = program.run(&[&pictures[..pictures.len() / 2]], 1).swap_remove(0);
+            assert!(alone.iter().zip(&compiled).all(|(a, b)| a.to_bits() == b.to_bits()), "{}, alone", self.variant);
+        }
     }
 
     fn stage(&self, name: &str) -> String {

@@ -56,8 +56,8 @@ impl BatchNorm {
 
     /// What a frozen batch norm does, as `y = x scale + shift`; both `[C]`.
     fn affine(&self) -> (Tensor<1>, Tensor<1>) {
-        let scale = self.gamma.val().detach() / (self.running_variance.value() + self.epsilon).sqrt();
-        let shift = self.beta.val().detach() - self.running_mean.value() * scale.clone();
+        let scale = frozen(self.gamma.val()) / (self.running_variance.value() + self.epsilon).sqrt();
+        let shift = frozen(self.beta.val()) - self.running_mean.value() * scale.clone();
         (scale, shift)
     }
 
@@ -86,6 +86,11 @@ impl BatchNorm {
         });
         result.output
     }
+}
+
+/// A parameter that gets no gradient. (Burn's `detach` alone keeps a parameter's wish for one.)
+fn frozen<const D: usize>(parameter: Tensor<D>) -> Tensor<D> {
+    parameter.detach().set_require_grad(false)
 }
 
 fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
@@ -138,7 +143,7 @@ impl ConvNorm {
     fn folded(&self) -> (Tensor<4>, Tensor<1>) {
         let (scale, shift) = self.norm.affine();
         let channels = scale.dims()[0];
-        (self.weight.val().detach() * scale.reshape([1, 1, 1, channels]), shift)
+        (frozen(self.weight.val()) * scale.reshape([1, 1, 1, channels]), shift)
     }
 
     /// The same as numbers.
@@ -201,7 +206,7 @@ impl Conv {
     pub fn forward(&self, x: Tensor<4>, mode: Mode<'_>) -> Tensor<4> {
         let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
         let (weight, bias) = match mode {
-            Mode::Frozen => (weight.detach(), bias.map(Tensor::detach)),
+            Mode::Frozen => (frozen(weight), bias.map(frozen)),
             Mode::Train(_) => (weight, bias),
         };
         conv2d(x, weight, Fused { bias, residual: None, activation: self.activation }, &self.options)
@@ -260,7 +265,7 @@ impl Linear {
     /// `[N, in]` to `[N, out]`.
     pub fn forward(&self, x: Tensor<2>, mode: Mode<'_>) -> Tensor<2> {
         let (weight, bias) = match mode {
-            Mode::Frozen => (self.weight.val().detach(), self.bias.val().detach()),
+            Mode::Frozen => (frozen(self.weight.val()), frozen(self.bias.val())),
             Mode::Train(_) => (self.weight.val(), self.bias.val()),
         };
         linear(x, weight, Fused { bias: Some(bias), ..Fused::default() })

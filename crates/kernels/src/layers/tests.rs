@@ -218,7 +218,7 @@ fn a_layer_without_bias_or_residual_has_no_gradient_for_them() {
 #[test]
 fn frozen_parameters_get_no_gradient_and_the_input_still_does() {
     let x: Tensor<4> = tracked([2, 5, 5, 4], 1);
-    let weight = tracked([3, 3, 4, 4], 2).detach();
+    let weight = tracked([3, 3, 4, 4], 2).set_require_grad(false);
     let y = conv2d(
         x.clone(),
         weight.clone(),
