@@ -69,7 +69,12 @@ fn every_real_file_gives_its_reference_programs_numbers() {
         };
         // Without any resizing: nothing but the network is compared.
         let values = p.normalise(&formula_picture(p.height));
-        let row = base.runner(base.stages().len(), &device).unwrap().rows(&[values.clone()]).unwrap().swap_remove(0);
+        let row = base
+            .runner(base.stages().len(), &device)
+            .unwrap()
+            .rows(std::slice::from_ref(&values))
+            .unwrap()
+            .swap_remove(0);
         let expected = &reference["formula"];
         if !quantised {
             features_agree(&format!("{file}, formula"), &row, expected, 1e-4);

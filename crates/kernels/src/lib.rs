@@ -13,6 +13,10 @@
 //! There is no `unsafe` in here.
 
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::needless_range_loop,
+    reason = "kernels index several arrays in step, in loops that are unrolled as they stand"
+)]
 
 mod activation;
 mod attention;

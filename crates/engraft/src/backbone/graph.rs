@@ -47,7 +47,6 @@ pub(super) struct PlainOp {
 }
 
 /// An operation.
-#[expect(clippy::large_enum_variant, reason = "a network has hundreds of them at most, and a module cannot be boxed")]
 #[derive(Module, Debug)]
 pub(super) enum Op {
     ConvNorm(ConvNorm),
