@@ -257,3 +257,23 @@ fn a_network_is_not_asked_for_what_it_cannot_take() {
     pretrain("vgg", "32").expect(2, &["no such architecture"]);
     assert!(!sandbox.path("mine").exists());
 }
+
+#[test]
+fn exact_rows_are_close_to_the_fast_ones_and_filed_apart() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("digits", 2, 3);
+    let embed = |out: &str, flags: &[&str]| {
+        sandbox.run(["embed", "digits", "-o", out].iter().chain(flags)).expect(0, &[]);
+        npy(&fs::read(sandbox.path(out)).unwrap()).1
+    };
+    let (fast, exact) = (embed("a.npy", &[]), embed("b.npy", &["--exact"]));
+    assert_ne!(fast, exact, "Winograd's filtering rounds in its own way");
+    let largest = exact.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+    for (fast, exact) in fast.iter().zip(&exact) {
+        assert!((fast - exact).abs() < 1e-4 * largest, "{fast} against {exact}, largest {largest}");
+    }
+    // From the cache, each gets its own again.
+    assert_eq!(embed("c.npy", &[]), fast);
+    assert_eq!(embed("d.npy", &["--exact"]), exact);
+    assert_eq!(embed("e.npy", &["--exact", "--no-cache"]), exact);
+}

@@ -11,8 +11,9 @@ use crate::data::augment::Augment;
 use crate::error::Result;
 use crate::progress::Observer;
 use crate::rng::rng;
+use crate::train::curve::Score;
 use crate::train::pictures::Pictures;
-use crate::train::steps::{Score, ShardLoss, Task};
+use crate::train::steps::{ShardLoss, Task};
 
 /// How fast the running statistics of batch norm follow a step's.
 const STATISTICS_MOMENTUM: f32 = 0.1;

@@ -4,11 +4,13 @@
 //! random draw outside [`rng`](crate::rng).
 
 mod classifier;
+mod curve;
 mod pictures;
 mod schedule;
 mod steps;
 
 pub use classifier::{Classifier, PictureTask, argmax, probabilities};
+pub use curve::{Curve, EpochRecord, Score, StepRecord, curves_csv};
 pub use pictures::Pictures;
 pub use schedule::cosine_with_warmup;
-pub use steps::{EpochRecord, Optimiser, Score, Settings, ShardLoss, Task, curves_csv, train};
+pub use steps::{Optimiser, Settings, ShardLoss, Task, train};

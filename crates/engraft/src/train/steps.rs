@@ -19,6 +19,7 @@ use crate::backbone::{BatchStatistics, Drops, Pass};
 use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 use crate::rng::permutation;
+use crate::train::curve::{EpochRecord, Score};
 use crate::train::schedule::cosine_with_warmup;
 
 /// What moves the parameters.
@@ -107,46 +108,6 @@ pub trait Task: Sync {
     fn settle(&self, model: Self::Model, statistics: &[Vec<BatchStatistics>]) -> Self::Model;
     /// Loss and accuracy on what is held out, if anything is.
     fn validate(&self, model: &Self::Model) -> Result<Option<Score>>;
-}
-
-/// A loss and an accuracy.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Score {
-    /// Mean cross-entropy in nats.
-    pub loss: f64,
-    /// Share of right answers.
-    pub accuracy: f64,
-}
-
-/// One point of the learning curve.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct EpochRecord {
-    /// Counted from 1.
-    pub epoch: u64,
-    /// While training, with augmentation and smoothing, as the weights moved.
-    pub train: Score,
-    /// On what is held out, after the epoch.
-    pub validation: Option<Score>,
-    /// Learning rate of the last step.
-    pub lr: f64,
-    /// Wall time of the epoch.
-    #[serde(skip)]
-    pub seconds: f64,
-}
-
-/// Learning curves as CSV: one row an epoch. `run` names the curve.
-pub fn curves_csv(curves: &[(String, Vec<EpochRecord>)]) -> String {
-    let mut text = String::from("run,epoch,lr,train_loss,train_accuracy,validation_loss,validation_accuracy\n");
-    for (run, records) in curves {
-        for r in records {
-            let validation = r.validation.map_or_else(|| ",".into(), |v| format!("{:.6},{:.6}", v.loss, v.accuracy));
-            text.push_str(&format!(
-                "{run},{},{:.6e},{:.6},{:.6},{validation}\n",
-                r.epoch, r.lr, r.train.loss, r.train.accuracy
-            ));
-        }
-    }
-    text
 }
 
 /// Trains `model` on `task`; `each` hears of every finished epoch.
