@@ -6,7 +6,7 @@ use engraft_kernels::{Activation as Pointwise, ConvOptions, Fused, Geometry, aff
 
 use crate::backbone::compile::PlainConv;
 use crate::backbone::parameters::{Init, Role, Scope};
-use crate::backbone::stage::{BatchStatistics, Mode, Pass};
+use crate::backbone::stage::{BatchStatistics, Mode, Pass, Statistics};
 
 /// Batch normalisation over the last axis with an explicit mode (Ioffe and Szegedy 2015):
 /// `y = gamma (x - mean) / sqrt(variance + epsilon) + beta`.
@@ -41,11 +41,13 @@ impl BatchNorm {
     /// `[N, H, W, C]` to the same.
     pub fn forward(&self, x: Tensor<4>, mode: Mode<'_>) -> Tensor<4> {
         match mode {
-            Mode::Frozen => {
-                let (scale, shift) = self.affine();
+            Mode::Train(pass) if pass.statistics() == Statistics::Batch => {
+                self.forward_batch(x, None, Pointwise::None, pass)
+            }
+            _ => {
+                let (scale, shift) = self.affine(matches!(mode, Mode::Train(_)));
                 affine(x, scale, shift, None, Pointwise::None)
             }
-            Mode::Train(pass) => self.forward_batch(x, None, Pointwise::None, pass),
         }
     }
 
@@ -54,16 +56,18 @@ impl BatchNorm {
         self.gamma.dims()[0]
     }
 
-    /// What a frozen batch norm does, as `y = x scale + shift`; both `[C]`.
-    fn affine(&self) -> (Tensor<1>, Tensor<1>) {
-        let scale = frozen(self.gamma.val()) / (self.running_variance.value() + self.epsilon).sqrt();
-        let shift = frozen(self.beta.val()) - self.running_mean.value() * scale.clone();
+    /// What a batch norm with stored statistics does, as `y = x scale + shift`; both `[C]`. Where it learns, its factor
+    /// and summand get gradients through them.
+    fn affine(&self, learns: bool) -> (Tensor<1>, Tensor<1>) {
+        let parameter = |parameter: Tensor<1>| if learns { parameter } else { frozen(parameter) };
+        let scale = parameter(self.gamma.val()) / (self.running_variance.value() + self.epsilon).sqrt();
+        let shift = parameter(self.beta.val()) - self.running_mean.value() * scale.clone();
         (scale, shift)
     }
 
     /// The same as numbers.
     pub(super) fn affine_values(&self) -> (Vec<f32>, Vec<f32>) {
-        let (scale, shift) = self.affine();
+        let (scale, shift) = self.affine(false);
         (numbers(scale), numbers(shift))
     }
 
@@ -127,28 +131,30 @@ impl ConvNorm {
     /// `[N, H, W, C_in]` to `[N, H', W', C_out]`; the residual is as large as the output.
     pub fn forward(&self, x: Tensor<4>, residual: Option<Tensor<4>>, mode: Mode<'_>) -> Tensor<4> {
         match mode {
-            Mode::Frozen => {
-                let (weight, bias) = self.folded();
-                let fused = Fused { bias: Some(bias), residual, activation: self.activation };
-                conv2d(x, weight, fused, &self.options)
-            }
-            Mode::Train(pass) => {
+            Mode::Train(pass) if pass.statistics() == Statistics::Batch => {
                 let y = conv2d(x, self.weight.val(), Fused::default(), &self.options);
                 self.norm.forward_batch(y, residual, self.activation, pass)
+            }
+            _ => {
+                let (weight, bias) = self.folded(matches!(mode, Mode::Train(_)));
+                let fused = Fused { bias: Some(bias), residual, activation: self.activation };
+                conv2d(x, weight, fused, &self.options)
             }
         }
     }
 
-    /// Weight and bias with the frozen batch norm folded in.
-    fn folded(&self) -> (Tensor<4>, Tensor<1>) {
-        let (scale, shift) = self.norm.affine();
+    /// Weight and bias with the stored statistics folded in: one convolution, in training too, where the gradients of
+    /// weight, factor and summand come out of those of the folded ones.
+    fn folded(&self, learns: bool) -> (Tensor<4>, Tensor<1>) {
+        let (scale, shift) = self.norm.affine(learns);
         let channels = scale.dims()[0];
-        (frozen(self.weight.val()) * scale.reshape([1, 1, 1, channels]), shift)
+        let weight = if learns { self.weight.val() } else { frozen(self.weight.val()) };
+        (weight * scale.reshape([1, 1, 1, channels]), shift)
     }
 
     /// The same as numbers.
     pub(super) fn plain(&self) -> PlainConv {
-        let (weight, bias) = self.folded();
+        let (weight, bias) = self.folded(false);
         PlainConv {
             shape: weight.dims(),
             weight: numbers(weight),

@@ -35,4 +35,4 @@ pub use dialect::{Dialect, Layers, Leaves};
 pub use network::{Likeness, Network, NetworkWeights, OwnClassifier, move_statistics};
 pub use onnx::{OnnxCandidate, OnnxInput, OnnxLayout, OnnxModel};
 pub use parameters::{Expected, Manifest, Match, Role};
-pub use stage::{Activation, BatchStatistics, Drops, Mode, Pass, StageCost};
+pub use stage::{Activation, BatchStatistics, Drops, Mode, Pass, StageCost, Statistics};

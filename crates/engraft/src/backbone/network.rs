@@ -203,6 +203,14 @@ impl Network {
         self.stages[range].iter().fold(x, |x, stage| stage.forward(x, mode))
     }
 
+    /// Runs the stages of `range` in order, each in the mode of its position.
+    ///
+    /// # Panics
+    /// As [`Network::forward`].
+    pub fn forward_each<'a>(&self, x: Activation, range: Range<usize>, mode: impl Fn(usize) -> Mode<'a>) -> Activation {
+        range.fold(x, |x, stage| self.stages[stage].forward(x, mode(stage)))
+    }
+
     /// The features of pictures `[N, H, W, C]`: the whole row, frozen. `[N, D]`.
     pub fn features(&self, x: Tensor<4>) -> Tensor<2> {
         self.forward(x.into(), 0..self.stages.len(), Mode::Frozen).vector()

@@ -80,8 +80,18 @@ pub enum Mode<'a> {
     /// Batch norm uses its stored statistics and leaves them alone, dropout is off, parameters get no gradient
     /// (the input still does, for a trained stage before a frozen one).
     Frozen,
-    /// Batch norm uses the batch's statistics and notes them here, paths are dropped; parameters get gradients.
+    /// Parameters get gradients, paths are dropped, and batch norm does what the pass says.
     Train(&'a Pass),
+}
+
+/// What a batch norm in a trained stage does. Its factor and summand learn either way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Statistics {
+    /// Normalises by the batch, and notes the batch's statistics.
+    #[default]
+    Batch,
+    /// Normalises by the stored statistics and leaves them alone: those of small batches are worth little.
+    Stored,
 }
 
 /// The mean and variance of one batch in one batch norm.
@@ -108,14 +118,15 @@ pub struct Drops {
     pub step: u64,
     /// Position of the first picture of this pass among those of the step, so that shards draw as the whole would.
     pub first: usize,
-    /// Share of the training that is done, 0 to 1: rates grow with it.
+    /// Share of the training that is done, 0 to 1: scheduled rates grow with it.
     pub progress: f64,
 }
 
-/// One training pass: what its batch norms saw, in the order in which they ran, and which paths it drops.
+/// One training pass: what its batch norms do and saw, in the order in which they ran, and which paths it drops.
 #[derive(Debug, Default)]
 pub struct Pass {
-    statistics: Mutex<Vec<BatchStatistics>>,
+    noted: Mutex<Vec<BatchStatistics>>,
+    statistics: Statistics,
     drops: Option<Drops>,
 }
 
@@ -125,6 +136,17 @@ impl Pass {
         Self { drops: Some(drops), ..Self::default() }
     }
 
+    /// The same with other statistics.
+    #[must_use]
+    pub fn with(self, statistics: Statistics) -> Self {
+        Self { statistics, ..self }
+    }
+
+    /// What its batch norms do.
+    pub fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
     /// What decides the drops, if there are any.
     pub fn drops(&self) -> Option<&Drops> {
         self.drops.as_ref()
@@ -132,12 +154,12 @@ impl Pass {
 
     /// Notes one batch norm's statistics.
     pub fn note(&self, statistics: BatchStatistics) {
-        self.statistics.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(statistics);
+        self.noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(statistics);
     }
 
     /// The statistics that were noted.
     pub fn into_statistics(self) -> Vec<BatchStatistics> {
-        self.statistics.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.noted.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

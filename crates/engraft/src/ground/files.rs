@@ -121,6 +121,32 @@ pub fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes a folder and all that it holds, by way of a hidden name, so that nobody takes a half for a whole; one that is
+/// not there is no error.
+pub fn remove_folder(path: &Path) -> Result<()> {
+    let aside = parent(path).join(aside_name(path, "partial"));
+    match fs::rename(path, &aside).and_then(|()| {
+        fault("folder-half-removed");
+        fs::remove_dir_all(&aside)
+    }) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::write(path, &source)),
+        _ => Ok(()),
+    }
+}
+
+/// A named moment at which tests kill the process: `ENGRAFT_FAULT=NAME` or `NAME:COUNT`. Nothing in a release build.
+pub(crate) fn fault(name: &str) {
+    if cfg!(debug_assertions) {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static TIMES: AtomicU64 = AtomicU64::new(0);
+        let Ok(wanted) = std::env::var("ENGRAFT_FAULT") else { return };
+        let (wanted, count) = wanted.split_once(':').unwrap_or((&wanted, "1"));
+        if wanted == name && TIMES.fetch_add(1, Ordering::Relaxed) + 1 >= count.parse().unwrap_or(1) {
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        }
+    }
+}
+
 /// Marks a file as just used, for caches that drop what was used longest ago. Failure is of no consequence.
 pub fn touch(path: &Path) {
     if let Ok(file) = File::options().append(true).open(path) {

@@ -79,8 +79,8 @@ impl ControlPlan {
             lr: 3e-3,
             warmup: 0.1,
             weight_decay: 0.02,
-            label_smoothing: 0.0,
             seed,
+            ..Settings::default()
         };
         let architecture = stand_in.card.architecture.name().to_owned();
         Self { architecture, input, epochs, folds: run, cost: each * epochs as f64, settings }
@@ -280,7 +280,7 @@ fn run_fold(
     let settings = Settings { seed: settings.seed.wrapping_add(fold as u64), ..settings.clone() };
     let NetworkWeights { network, classifier, .. } = Network::random(card, data.classes, settings.seed, &device);
     let head = classifier.expect("a random network has a classifier");
-    let task = PictureTask {
+    let mut task = PictureTask {
         pictures,
         labels: data.labels,
         train: side(false),
@@ -292,9 +292,10 @@ fn run_fold(
         device,
         observer,
     };
-    let (model, curve) = train(&task, Classifier { network: network.exact(exact), head }, &settings, observer, |_| {})?;
+    let model = Classifier { network: network.exact(exact), head };
+    let (model, curve) = train(&mut task, model, &settings, None, observer, |_, _| {})?;
     let probabilities = probabilities(&model, pictures, &measured, observer)?;
-    Ok(FoldResult::new(measured, &probabilities, &curve))
+    Ok(FoldResult::new(measured, &probabilities, &curve.epochs))
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub fn pretrain(
     config: &Pretrain,
     intake: &Intake,
     observer: &dyn Observer,
-    each: impl FnMut(&EpochRecord),
+    mut each: impl FnMut(&EpochRecord),
 ) -> Result<Pretrained> {
     let architecture =
         Architecture::named(&config.arch).filter(|known| *known != Architecture::ONNX).ok_or_else(|| {
@@ -86,12 +86,13 @@ pub fn pretrain(
         weight_decay: config.weight_decay,
         label_smoothing: config.label_smoothing,
         seed: config.seed,
+        ..Settings::default()
     };
     let device = Device::flex().autodiff();
     let classes = intake.dataset.classes.len();
     let NetworkWeights { network, classifier, manifest, .. } = Network::random(&card, classes, config.seed, &device);
     let head = classifier.expect("a random network has a classifier");
-    let task = PictureTask {
+    let mut task = PictureTask {
         pictures: &pictures,
         labels: &labels,
         train: (0..train_part.len()).collect(),
@@ -103,8 +104,14 @@ pub fn pretrain(
         observer,
     };
     observer.begin("training", config.epochs * train_part.len() as u64, "images");
-    let (model, curve) =
-        train(&task, Classifier { network: network.exact(config.exact), head }, &settings, observer, each)?;
+    let (model, curve) = train(
+        &mut task,
+        Classifier { network: network.exact(config.exact), head },
+        &settings,
+        None,
+        observer,
+        |record, _| each(record),
+    )?;
     observer.end();
 
     let precision = if config.half { Precision::F16 } else { Precision::F32 };
@@ -134,7 +141,7 @@ pub fn pretrain(
     };
     let truth: Vec<usize> = measured.iter().map(|&picture| labels[picture]).collect();
     let evaluation = evaluate(&probabilities, &truth, classes, config.seed, how)?;
-    Ok(Pretrained { weights, card, curve, evaluation, examples: train_part.len() })
+    Ok(Pretrained { weights, card, curve: curve.epochs, evaluation, examples: train_part.len() })
 }
 
 /// Splits off a share of every class, duplicates kept together.

@@ -6,7 +6,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, TensorData};
 use rayon::prelude::*;
 
-use crate::backbone::{BatchStatistics, Mode, Network, OwnClassifier, Pass, move_statistics};
+use crate::backbone::{Mode, Network, OwnClassifier, Pass};
 use crate::data::augment::Augment;
 use crate::error::Result;
 use crate::progress::Observer;
@@ -14,9 +14,6 @@ use crate::rng::rng;
 use crate::train::curve::Score;
 use crate::train::pictures::Pictures;
 use crate::train::steps::{ShardLoss, Task};
-
-/// How fast the running statistics of batch norm follow a step's.
-const STATISTICS_MOMENTUM: f32 = 0.1;
 
 /// A network and its classifier.
 #[derive(Module, Debug)]
@@ -89,10 +86,6 @@ impl Task for PictureTask<'_> {
         let target = Tensor::<2>::from_data(TensorData::new(target, [n, classes]), &self.device);
         let loss = (log_probabilities * target).sum().mul_scalar(-1.0 / n as f32);
         Ok(ShardLoss { loss, correct })
-    }
-
-    fn settle(&self, model: Classifier, statistics: &[Vec<BatchStatistics>]) -> Classifier {
-        move_statistics(model, statistics, STATISTICS_MOMENTUM)
     }
 
     fn validate(&self, model: &Classifier) -> Result<Option<Score>> {

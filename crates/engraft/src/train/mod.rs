@@ -3,14 +3,20 @@
 //! Never here: a training flag outside [`Mode`](crate::backbone::Mode), a sum whose order depends on threads, a
 //! random draw outside [`rng`](crate::rng).
 
+mod checkpoint;
 mod classifier;
 mod curve;
+mod optimiser;
 mod pictures;
 mod schedule;
 mod steps;
+mod values;
 
+pub use checkpoint::Checkpoints;
 pub use classifier::{Classifier, PictureTask, argmax, probabilities};
 pub use curve::{Curve, EpochRecord, Score, StepRecord, curves_csv};
+pub use optimiser::{Memory, Optimiser, Rule, Rules, Slot};
 pub use pictures::Pictures;
-pub use schedule::cosine_with_warmup;
-pub use steps::{Optimiser, Settings, ShardLoss, Task, train};
+pub use schedule::Schedule;
+pub use steps::{Settings, ShardLoss, Snapshot, State, Task, train};
+pub use values::{Gradients, Values, axes_of, values_of, with_values};

@@ -1,36 +1,32 @@
-//! The loop: epochs of shuffled batches, each batch cut into shards that run side by side.
+//! The loop: epochs of shuffled batches, each batch cut into shards.
 //!
 //! A step's gradient is the sum of its shards' gradients in shard order. Shards have a fixed size, so the result is
 //! the same bits whatever the number of threads. Batch norm sees one shard at a time ("ghost batch norm", Hoffer et
 //! al. 2017); the running statistics move by the whole batch's.
+//!
+//! Everything that decides what comes next is in [`State`], the model and the optimiser's memory: a training that goes
+//! on from them gives the bits of one that was never stopped.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
-use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
-use burn::optim::decay::WeightDecayConfig;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::module::Module;
+use burn::optim::GradientsParams;
 use burn::prelude::*;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::backbone::{BatchStatistics, Drops, Pass};
+use crate::backbone::{BatchStatistics, Drops, Pass, Statistics, move_statistics};
 use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 use crate::rng::permutation;
-use crate::train::curve::{EpochRecord, Score};
-use crate::train::schedule::cosine_with_warmup;
+use crate::train::checkpoint::Checkpoints;
+use crate::train::curve::{Curve, EpochRecord, Score, StepRecord};
+use crate::train::optimiser::{Memory, Optimiser, Rules};
+use crate::train::schedule::Schedule;
+use crate::train::values::{Gradients, Values, values_of, with_values, zip_blocks};
 
-/// What moves the parameters.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Optimiser {
-    /// Stochastic gradient descent with momentum 0.9.
-    Sgd,
-    /// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
-    AdamW,
-}
+/// How fast the running statistics of batch norm follow a step's.
+const STATISTICS_MOMENTUM: f32 = 0.1;
 
 /// How to train.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,14 +41,45 @@ pub struct Settings {
     pub optimiser: Optimiser,
     /// Peak learning rate.
     pub lr: f64,
+    /// How the rate goes.
+    pub schedule: Schedule,
     /// Share of all steps in which the rate rises.
     pub warmup: f64,
     /// Pull of weights towards zero; not on norms and biases.
     pub weight_decay: f64,
     /// Share of each label's probability given to all classes alike (Szegedy et al. 2016, section 7).
     pub label_smoothing: f64,
+    /// Longest gradient, as the norm over all parameters; longer ones are shortened to it (Pascanu et al. 2013).
+    pub clip: Option<f64>,
+    /// Decay of a moving average of the weights that is what is measured and kept (Polyak and Juditsky 1992).
+    pub ema: Option<f64>,
+    /// Keeps the mean of the weights after this many best epochs, instead of the last ones; 0 keeps the last.
+    pub average: usize,
+    /// Stops after this many epochs without a better validation loss, and keeps the best weights.
+    pub patience: Option<u64>,
     /// Seed of everything that is drawn.
     pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            batch_size: 32,
+            shard_size: 32,
+            optimiser: Optimiser::AdamW,
+            lr: 1e-3,
+            schedule: Schedule::Cosine,
+            warmup: 0.1,
+            weight_decay: 0.02,
+            label_smoothing: 0.0,
+            clip: None,
+            ema: None,
+            average: 0,
+            patience: None,
+            seed: 0,
+        }
+    }
 }
 
 impl Settings {
@@ -80,6 +107,12 @@ impl Settings {
             let found = format!("{} and {}", self.label_smoothing, self.warmup);
             return wrong("label smoothing or warm-up makes no sense", "numbers from 0 to 1", found);
         }
+        if let Some(clip) = self.clip.filter(|clip| !(clip.is_finite() && *clip > 0.0)) {
+            return wrong("the longest gradient makes no sense", "a positive number", clip.to_string());
+        }
+        if let Some(decay) = self.ema.filter(|decay| !(0.0..1.0).contains(decay)) {
+            return wrong("the average's decay makes no sense", "at least 0 and less than 1", decay.to_string());
+        }
         Ok(())
     }
 }
@@ -93,110 +126,283 @@ pub struct ShardLoss {
 }
 
 /// What is trained on what. The loop knows nothing else.
-pub trait Task: Sync {
+pub trait Task {
     /// What is trained.
-    type Model: Module + Send + Sync + 'static;
+    type Model: Module + 'static;
     /// Number of examples.
     fn len(&self) -> usize;
     /// Whether there is none.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+    /// Hears that an epoch begins, counted from 0, before its first step (also the first after a stop).
+    fn begin(&mut self, epoch: u64) -> Result<()> {
+        let _ = epoch;
+        Ok(())
+    }
+    /// How each parameter is moved in an epoch. A parameter that has a rule keeps it to the end.
+    fn rules(&self, model: &Self::Model, epoch: u64, weight_decay: f64) -> Rules {
+        let _ = epoch;
+        Rules::all(model, weight_decay)
+    }
+    /// What batch norms of trained stages do.
+    fn statistics(&self) -> Statistics {
+        Statistics::Batch
+    }
     /// The loss of a shard of examples in an epoch, in training mode; batch norms note what they saw.
     fn loss(&self, model: &Self::Model, shard: &[usize], epoch: u64, pass: &Pass) -> Result<ShardLoss>;
-    /// Moves the running statistics after a step.
-    fn settle(&self, model: Self::Model, statistics: &[Vec<BatchStatistics>]) -> Self::Model;
     /// Loss and accuracy on what is held out, if anything is.
     fn validate(&self, model: &Self::Model) -> Result<Option<Score>>;
+    /// An example in words, for an error about its batch.
+    fn describe(&self, example: usize) -> String {
+        format!("example {example}")
+    }
+}
+
+/// Where a training is, beside the model and the optimiser's memory.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Steps taken.
+    pub step: u64,
+    /// Epochs finished.
+    pub epoch: u64,
+    /// Batches of the next epoch that were done.
+    pub batch: u64,
+    /// Sum of the losses of this epoch's examples.
+    pub loss: f64,
+    /// Right answers in this epoch.
+    pub correct: u64,
+    /// Examples seen in this epoch.
+    pub seen: u64,
+    /// The curve so far.
+    pub curve: Curve,
+    /// The best epochs, the best first: validation loss, and epoch counted from 1.
+    pub best: Vec<(f64, u64)>,
+}
+
+/// All that a training is made of at one moment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Snapshot {
+    /// Where it is.
+    pub state: State,
+    /// The numbers that it changes.
+    pub values: Values,
+    /// What the optimiser remembers.
+    pub memory: Memory,
+    /// The moving average, where there is one.
+    pub ema: Option<Values>,
+    /// The numbers after the best epochs, in the order of [`State::best`].
+    pub best: Vec<Values>,
 }
 
 /// Trains `model` on `task`; `each` hears of every finished epoch.
 ///
+/// With `checkpoints` it goes on from the newest one that is whole, and keeps new ones.
+///
 /// # Errors
-/// A loss that is not a number stops at that step; an interruption at the next one.
+/// A loss that is not a number stops at that step, and names the batch; an interruption at the next one.
 pub fn train<T: Task>(
-    task: &T,
-    mut model: T::Model,
+    task: &mut T,
+    model: T::Model,
     settings: &Settings,
+    mut checkpoints: Option<&mut Checkpoints>,
     observer: &dyn Observer,
-    mut each: impl FnMut(&EpochRecord),
-) -> Result<(T::Model, Vec<EpochRecord>)> {
+    mut each: impl FnMut(&EpochRecord, &Curve),
+) -> Result<(T::Model, Curve)> {
     settings.validate()?;
-    let examples = task.len();
-    let batches = examples.div_ceil(settings.batch_size) as u64;
-    let total = settings.epochs * batches;
-    let warmup = (settings.warmup * total as f64).round() as u64;
-    let mut optimiser = optimiser(&model, settings);
-    let mut curve = Vec::new();
-    for epoch in 0..settings.epochs {
-        let start = Instant::now();
-        let order = permutation(examples, settings.seed, "shuffle", epoch);
-        let (mut loss, mut correct, mut seen, mut lr) = (0.0f64, 0usize, 0usize, 0.0);
-        for (index, batch) in order.chunks(settings.batch_size).enumerate() {
-            observer.check()?;
-            let step = epoch * batches + index as u64;
-            lr = settings.lr * cosine_with_warmup(step, total, warmup);
-            let shards = shards_of(batch, settings.shard_size);
-            let drops = Drops { seed: settings.seed, step, first: 0, progress: step as f64 / total as f64 };
-            let firsts = shards.iter().scan(0, |next, shard| Some(std::mem::replace(next, *next + shard.len())));
-            let passes: Vec<(&[usize], Pass)> =
-                shards.iter().copied().zip(firsts.map(|first| Pass::dropping(Drops { first, ..drops }))).collect();
-            let results: Vec<ShardStep> = passes
-                .into_par_iter()
-                .map(|(shard, pass)| run_shard(task, &model, shard, pass, batch.len(), epoch))
-                .collect::<Result<_>>()?;
-            let mut sum = GradientsAccumulator::new();
-            let mut statistics = Vec::with_capacity(results.len());
-            for result in results {
-                if !result.loss.is_finite() {
-                    return Err(Error::Training(
-                        Problem::new("the loss is not a number")
-                            .found(format_args!("{} in epoch {}, step {step}", result.loss, epoch + 1))
-                            .hint("use a lower --lr"),
-                    ));
-                }
-                loss += result.loss * result.examples as f64;
-                correct += result.correct;
-                seen += result.examples;
-                sum.accumulate(&model, result.gradients);
-                statistics.push(result.statistics);
-            }
-            model = optimiser.step(lr, model, sum.grads());
-            model = task.settle(model, &statistics);
-            observer.advance(batch.len() as u64);
+    let steps = Steps::of(task.len(), settings);
+    let moved: BTreeSet<u64> = task.rules(&model, settings.epochs - 1, 0.0).0.into_keys().collect();
+    // Running statistics have one axis, and move without a rule.
+    let changes = |id: u64, axes: usize| axes == 1 || moved.contains(&id);
+    let mut model = model;
+    let mut now = match checkpoints.as_deref_mut().map(|checkpoints| checkpoints.newest(observer)).transpose()? {
+        Some(Some(mut found)) => {
+            model = with_values(model, std::mem::take(&mut found.values));
+            observer.advance(found.state.epoch * task.len() as u64 + found.state.seen);
+            found
         }
-        let train = Score { loss: loss / seen as f64, accuracy: correct as f64 / seen as f64 };
-        let validation = task.validate(&model)?;
+        _ => Snapshot { ema: settings.ema.map(|_| values_of(&model, changes)), ..Snapshot::default() },
+    };
+    while now.state.epoch < settings.epochs && !is_over(&now.state, settings) {
+        let (epoch, start) = (now.state.epoch, Instant::now());
+        task.begin(epoch)?;
+        let rules = task.rules(&model, epoch, settings.weight_decay);
+        let order = permutation(task.len(), settings.seed, "shuffle", epoch);
+        for batch in order.chunks(settings.batch_size).skip(now.state.batch as usize) {
+            observer.check()?;
+            let lr = settings.lr * steps.factor(now.state.step, settings);
+            let Batch { mut gradients, statistics, score } = run_batch(task, &model, batch, &now.state, settings)?;
+            if let Some(longest) = settings.clip {
+                let norm = gradients.norm();
+                if norm > longest {
+                    gradients.scale((longest / norm) as f32);
+                }
+            }
+            model = settings.optimiser.step(&mut now.memory, model, &gradients, lr, &rules);
+            model = move_statistics(model, &statistics, STATISTICS_MOMENTUM);
+            if let (Some(ema), Some(decay)) = (&mut now.ema, settings.ema) {
+                follow(ema, values_of(&model, changes), decay, now.state.step);
+            }
+            let state = &mut now.state;
+            state.step += 1;
+            state.batch += 1;
+            state.seen += batch.len() as u64;
+            state.loss += score.loss * batch.len() as f64;
+            state.correct += (score.accuracy * batch.len() as f64).round() as u64;
+            state.curve.steps.push(StepRecord { step: state.step, epoch: epoch + 1, train: score, lr });
+            observer.advance(batch.len() as u64);
+            if let Some(checkpoints) = checkpoints.as_deref_mut().filter(|checkpoints| checkpoints.are_due()) {
+                now.values = values_of(&model, changes);
+                checkpoints.keep(&now)?;
+                now.values.clear();
+            }
+        }
+        let measured = match &now.ema {
+            Some(ema) => with_values(model.clone(), ema.clone()),
+            None => model.clone(),
+        };
+        let validation = task.validate(&measured)?;
+        if let Some(score) = validation {
+            note_best(&mut now, score.loss, settings, || values_of(&measured, changes));
+        }
+        let state = &mut now.state;
+        let train = Score { loss: state.loss / state.seen as f64, accuracy: state.correct as f64 / state.seen as f64 };
+        let lr = state.curve.steps.last().map_or(0.0, |step| step.lr);
         let record = EpochRecord { epoch: epoch + 1, train, validation, lr, seconds: start.elapsed().as_secs_f64() };
-        each(&record);
-        curve.push(record);
+        state.curve.epochs.push(record);
+        *state = State {
+            step: state.step,
+            epoch: epoch + 1,
+            curve: std::mem::take(&mut state.curve),
+            best: std::mem::take(&mut state.best),
+            ..State::default()
+        };
+        each(&state.curve.epochs[epoch as usize], &state.curve);
     }
-    Ok((model, curve))
+    let kept = if settings.average > 0 || settings.patience.is_some() { mean_of(&now.best) } else { None };
+    if let Some(values) = kept.or(now.ema) {
+        model = with_values(model, values);
+    }
+    Ok((model, now.state.curve))
 }
 
-struct ShardStep {
-    gradients: GradientsParams,
-    statistics: Vec<BatchStatistics>,
-    loss: f64,
-    correct: usize,
-    examples: usize,
+/// How many steps there are.
+#[derive(Debug, Clone, Copy)]
+struct Steps {
+    total: u64,
+    warmup: u64,
 }
 
-/// One shard forwards and backwards, on a fork of the model whose graph is its own.
-fn run_shard<T: Task>(
+impl Steps {
+    fn of(examples: usize, settings: &Settings) -> Self {
+        let total = settings.epochs * examples.div_ceil(settings.batch_size) as u64;
+        Self { total, warmup: (settings.warmup * total as f64).round() as u64 }
+    }
+
+    fn factor(self, step: u64, settings: &Settings) -> f64 {
+        settings.schedule.factor(step, self.total, self.warmup)
+    }
+}
+
+/// Whether the validation loss has not become better for as long as is waited.
+fn is_over(state: &State, settings: &Settings) -> bool {
+    match (settings.patience, state.best.first()) {
+        (Some(patience), Some((_, best))) => state.epoch - best >= patience,
+        _ => false,
+    }
+}
+
+/// Keeps the numbers after an epoch, if it is among the best. Of equals the earlier is better.
+fn note_best(now: &mut Snapshot, loss: f64, settings: &Settings, values: impl FnOnce() -> Values) {
+    let wanted = settings.average.max(usize::from(settings.patience.is_some()));
+    let rank = now.state.best.iter().take_while(|(best, _)| *best <= loss).count();
+    if rank >= wanted {
+        return;
+    }
+    now.state.best.insert(rank, (loss, now.state.epoch + 1));
+    now.best.insert(rank, values());
+    now.state.best.truncate(wanted);
+    now.best.truncate(wanted);
+}
+
+/// The mean of the weights after several epochs (Izmailov et al. 2018, of the best rather than the last).
+fn mean_of(best: &[Values]) -> Option<Values> {
+    let (first, rest) = best.split_first()?;
+    let mut mean = first.clone();
+    for other in rest {
+        for (id, values) in &mut mean {
+            zip_blocks(values, &other[id], |mean, other| *mean += other);
+        }
+    }
+    let share = 1.0 / best.len() as f32;
+    for values in mean.values_mut() {
+        values.iter_mut().for_each(|value| *value *= share);
+    }
+    Some(mean)
+}
+
+/// Moves an average towards the numbers of a step: slower as it gets older, so that the start does not stick.
+fn follow(average: &mut Values, values: Values, decay: f64, step: u64) {
+    let decay = decay.min((1.0 + step as f64) / (10.0 + step as f64)) as f32;
+    for (id, average) in average {
+        zip_blocks(average, &values[id], |average, value| *average += (1.0 - decay) * (value - *average));
+    }
+}
+
+/// What a batch gave.
+struct Batch {
+    gradients: Gradients,
+    statistics: Vec<Vec<BatchStatistics>>,
+    score: Score,
+}
+
+fn run_batch<T: Task>(
     task: &T,
     model: &T::Model,
-    shard: &[usize],
-    pass: Pass,
-    batch: usize,
-    epoch: u64,
-) -> Result<ShardStep> {
-    let fork = model.valid().train();
-    let ShardLoss { loss, correct } = task.loss(&fork, shard, epoch, &pass)?;
-    let value = f64::from(loss.clone().into_scalar::<f32>());
-    let share = shard.len() as f64 / batch as f64;
-    let gradients = GradientsParams::from_grads(loss.mul_scalar(share).backward(), &fork);
-    Ok(ShardStep { gradients, statistics: pass.into_statistics(), loss: value, correct, examples: shard.len() })
+    batch: &[usize],
+    state: &State,
+    settings: &Settings,
+) -> Result<Batch> {
+    let total = Steps::of(task.len(), settings).total;
+    let progress = state.step as f64 / total as f64;
+    let (mut gradients, mut statistics) = (Gradients::default(), Vec::new());
+    let (mut loss, mut correct, mut first) = (0.0f64, 0, 0);
+    for shard in shards_of(batch, settings.shard_size) {
+        let drops = Drops { seed: settings.seed, step: state.step, first, progress };
+        let pass = Pass::dropping(drops).with(task.statistics());
+        // A fork of the model, whose graph is its own.
+        let fork = model.valid().train();
+        let ShardLoss { loss: shard_loss, correct: shard_correct } = task.loss(&fork, shard, state.epoch, &pass)?;
+        let value = f64::from(shard_loss.clone().into_scalar::<f32>());
+        let share = shard.len() as f64 / batch.len() as f64;
+        if !value.is_finite() {
+            return Err(not_a_number(task, value, shard, state));
+        }
+        let burn = GradientsParams::from_grads(shard_loss.mul_scalar(share).backward(), &fork);
+        gradients.add(Gradients::of(&fork, burn));
+        statistics.push(pass.into_statistics());
+        loss += value * share;
+        correct += shard_correct;
+        first += shard.len();
+    }
+    Ok(Batch { gradients, statistics, score: Score { loss, accuracy: correct as f64 / batch.len() as f64 } })
+}
+
+fn not_a_number<T: Task>(task: &T, loss: f64, shard: &[usize], state: &State) -> Error {
+    let mut names: Vec<String> = shard.iter().take(4).map(|&example| task.describe(example)).collect();
+    if shard.len() > names.len() {
+        names.push(format!("{} more", shard.len() - names.len()));
+    }
+    Error::Training(
+        Problem::new("the loss is not a number")
+            .found(format_args!(
+                "{loss} in epoch {}, step {}, on {}",
+                state.epoch + 1,
+                state.step + 1,
+                names.join(", ")
+            ))
+            .hint("use a lower --lr, or --clip 1"),
+    )
 }
 
 /// Cuts a batch into shards; a last one of a single example joins the one before, since batch norm needs two.
@@ -207,42 +413,6 @@ fn shards_of(batch: &[usize], size: usize) -> Vec<&[usize]> {
         shards.push(&batch[shards.len() * size..]);
     }
     shards
-}
-
-fn optimiser<M: Module>(model: &M, settings: &Settings) -> ModuleOptimizer {
-    let plain = ParamGroup::from_ids(vectors(model));
-    let decay = settings.weight_decay as f32;
-    match settings.optimiser {
-        Optimiser::AdamW => {
-            let build = |decay: f32| AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(decay).build();
-            ModuleOptimizer::from(build(decay)).with_group(plain, build(0.0), None)
-        }
-        Optimiser::Sgd => {
-            let momentum = MomentumConfig::new().with_momentum(0.9).with_dampening(0.0);
-            let build = |decay: Option<f32>| {
-                SgdConfig::new()
-                    .with_momentum(Some(momentum.clone()))
-                    .with_weight_decay(decay.map(WeightDecayConfig::new))
-                    .build()
-            };
-            ModuleOptimizer::from(build(Some(decay))).with_group(plain, build(None), None)
-        }
-    }
-}
-
-/// Norms and biases: parameters of one axis.
-fn vectors<M: Module>(model: &M) -> Vec<ParamId> {
-    struct Collect(BTreeMap<u64, ParamId>);
-    impl ModuleVisitor for Collect {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if D == 1 {
-                self.0.insert(param.id.val(), param.id);
-            }
-        }
-    }
-    let mut collect = Collect(BTreeMap::new());
-    model.visit(&mut collect);
-    collect.0.into_values().collect()
 }
 
 #[cfg(test)]
@@ -256,5 +426,26 @@ mod tests {
         assert_eq!(shards.iter().map(|s| s.len()).collect::<Vec<_>>(), [16, 17]);
         assert_eq!(shards.concat(), batch);
         assert_eq!(shards_of(&batch[..1], 16).len(), 1);
+    }
+
+    #[test]
+    fn the_best_epochs_are_kept_in_order() {
+        let settings = Settings { average: 2, ..Settings::default() };
+        let mut now = Snapshot::default();
+        for (epoch, loss) in [0.9, 0.5, 0.7, 0.5, 0.4].into_iter().enumerate() {
+            now.state.epoch = epoch as u64;
+            note_best(&mut now, loss, &settings, || Values::from([(1, vec![epoch as f32])]));
+        }
+        assert_eq!(now.state.best, [(0.4, 5), (0.5, 2)]);
+        assert_eq!(mean_of(&now.best).unwrap()[&1], [2.5]);
+    }
+
+    #[test]
+    fn patience_counts_from_the_best_epoch() {
+        let settings = Settings { patience: Some(2), ..Settings::default() };
+        let state = |epoch| State { epoch, best: vec![(0.5, 3)], ..State::default() };
+        assert!(!is_over(&state(4), &settings));
+        assert!(is_over(&state(5), &settings));
+        assert!(!is_over(&state(5), &Settings::default()));
     }
 }
