@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::tune_args::TuneArgs;
+
 /// Transfer learning: give a pretrained network a new job from little data.
 #[derive(Debug, Parser)]
 #[command(name = "engraft", version, propagate_version = true)]
@@ -58,11 +60,33 @@ pub struct FitArgs {
     #[command(flatten)]
     pub about: BaseArgs,
     /// The run's folder, to be made.
-    #[arg(long, value_name = "RUN")]
-    pub out: PathBuf,
-    /// How much of the base is retrained [default: head].
-    #[arg(long, value_enum)]
-    pub depth: Option<DepthArg>,
+    #[arg(long, value_name = "RUN", required_unless_present_any = ["resume", "find_lr"])]
+    pub out: Option<PathBuf>,
+    /// How much of the base is retrained: head, last, half, all, the stage that training begins at, or auto, as deep as
+    /// gains stand out of the noise [default: auto].
+    #[arg(long, value_name = "DEPTH")]
+    pub depth: Option<String>,
+    /// Retrain this stage alone.
+    #[arg(long, value_name = "STAGE", conflicts_with = "depth")]
+    pub only: Option<String>,
+    /// What the choice of the depth may cost, in the time that it takes on two cores of a laptop [default: 5m].
+    #[arg(long, value_name = "TIME")]
+    pub budget: Option<String>,
+    /// Seeds that every depth is measured with [default: 2].
+    #[arg(long, value_name = "N")]
+    pub seeds: Option<usize>,
+    /// Go on with a run that was stopped: to the same bytes as if it had not been.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "out", "config", "force", "find_lr"])]
+    pub resume: Option<PathBuf>,
+    /// Show how the loss answers to a rate that grows, and train nothing.
+    #[arg(long)]
+    pub find_lr: bool,
+    /// Write the learning curves as TensorBoard event files below this folder too.
+    #[arg(long, value_name = "DIR")]
+    pub tensorboard: Option<PathBuf>,
+    /// Seconds between two checkpoints of a training.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    pub checkpoint_every: f64,
     /// Folds of the cross-validation [default: 5].
     #[arg(long, value_name = "K")]
     pub folds: Option<usize>,
@@ -92,6 +116,8 @@ pub struct FitArgs {
     pub config: Option<PathBuf>,
     #[command(flatten)]
     pub cache: CacheArgs,
+    #[command(flatten)]
+    pub tune: TuneArgs,
 }
 
 /// What is said of a base by hand.
@@ -190,13 +216,6 @@ pub struct CacheArgs {
     /// Megabytes that the cache may hold; what was used longest ago goes first.
     #[arg(long = "cache-limit", value_name = "MB", default_value_t = 4096)]
     pub limit: u64,
-}
-
-/// Values of `--depth`.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum DepthArg {
-    /// Nothing of the base: a new head on frozen features.
-    Head,
 }
 
 /// Values of `--device`.

@@ -7,6 +7,7 @@ mod commands;
 mod exit;
 mod output;
 mod terminal;
+mod tune_args;
 
 use std::process::ExitCode;
 

@@ -1,43 +1,175 @@
 //! `engraft fit`
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use engraft::artefact::{Rendered, Report, save};
-use engraft::config::{self, Depth, Device, Fit};
+use engraft::config::{self, Device, Fit};
 use engraft::error::{Error, Problem};
 use engraft::evaluate::Estimate;
-use engraft::files::Staging;
-use engraft::inductive::fit;
+use engraft::files::{self, Staging};
+use engraft::inductive::tuning::Journal;
+use engraft::inductive::{Means, News, find_rate, fit};
 use engraft::progress::Observer;
+use engraft::train::{RateFinding, tensorboard};
 
-use crate::args::{DepthArg, DeviceArg, FitArgs};
+use crate::args::{DeviceArg, FitArgs};
 use crate::commands::{cache_of, intake, tell_audit};
 use crate::exit::Outcome;
 use crate::output::{self, percent};
 use crate::terminal::Terminal;
+use crate::tune_args::flags_of;
 
 /// Runs the command.
 pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    if args.find_lr {
+        return find_lr(args, json, terminal);
+    }
     let start = Instant::now();
-    let config = resolve(args)?;
-    Staging::claim(&args.out, args.force)?;
+    let Begun { config, out, force, journal } = begin(args)?;
     let cache = cache_of(&args.cache);
     let intake = intake(&config.data, cache.as_ref(), terminal)?;
     tell_audit(&intake.audit, terminal);
     let audit_seconds = start.elapsed().as_secs_f64();
-    let fitted = fit(&config, intake, cache.as_ref(), terminal, audit_seconds, |evaluation| {
-        terminal.say(&format!("out-of-fold accuracy: {}", interval(&evaluation.accuracy)));
+    let means = Means { cache: cache.as_ref(), journal: &journal, observer: terminal };
+    let fitted = fit(&config, intake, means, audit_seconds, &mut |news| tell(news, terminal)).inspect_err(|_| {
+        if Journal::beside(&out).is_dir() {
+            terminal.say(&format!("`engraft fit --resume {}` goes on from here", quoted(&out)));
+        }
     })?;
     terminal.check()?;
-    let rendered = Rendered::of(&fitted, &command_line(&config, &args.out))?;
-    save(&rendered, &args.out, args.force, &terminal.log())?;
+    let rendered = Rendered::of(&fitted, &command_line(&config, &out))?;
+    save(&rendered, &out, force, &terminal.log())?;
+    journal.close()?;
+    if let Some(folder) = &args.tensorboard {
+        save_tensorboard(&fitted, folder)?;
+    }
     if json {
         output::json(&rendered.report)?;
     } else {
-        output::text(&summary(&rendered.report, &args.out))?;
+        output::text(&summary(&rendered.report, &out))?;
     }
     Ok(Outcome::Done)
+}
+
+/// A fit, new or to be gone on with.
+struct Begun {
+    config: Fit,
+    out: PathBuf,
+    force: bool,
+    journal: Journal,
+}
+
+/// The settings' file in the folder of what is unfinished.
+const SETTINGS: &str = "run.toml";
+
+fn begin(args: &FitArgs) -> anyhow::Result<Begun> {
+    if !(args.checkpoint_every.is_finite() && args.checkpoint_every >= 0.0) {
+        let problem = Problem::new("the time between checkpoints makes no sense").expected("0 or more seconds");
+        return Err(Error::Usage(problem.found(args.checkpoint_every).at("--checkpoint-every")).into());
+    }
+    let every = Duration::from_secs_f64(args.checkpoint_every);
+    if let Some(out) = &args.resume {
+        let unfinished = Journal::beside(out);
+        let settings = unfinished.join(SETTINGS);
+        if !settings.is_file() {
+            let problem =
+                Problem::new("there is nothing to go on with").expected("what a stopped run left").at(&unfinished);
+            return Err(Error::Usage(problem.hint("give the name that the stopped run had as --out")).into());
+        }
+        Staging::claim(out, false)?;
+        let config = config::read::<Fit>(&settings)?;
+        return Ok(Begun { config, out: out.clone(), force: false, journal: Journal::new(unfinished, every) });
+    }
+    let config = resolve(args)?;
+    let out = args.out.clone().expect("required by the flags' rules");
+    Staging::claim(&out, args.force)?;
+    let unfinished = Journal::beside(&out);
+    if unfinished.exists() {
+        if !args.force {
+            let problem = Problem::new("an unfinished run of this name is there").at(&unfinished);
+            let hint = format!("`engraft fit --resume {}` goes on with it; --force begins anew", quoted(&out));
+            return Err(Error::Output(problem.hint(hint)).into());
+        }
+        files::remove_folder(&unfinished)?;
+    }
+    // A probe alone takes no time worth keeping.
+    let journal = match config.depth.as_str() {
+        "head" if config.only.is_none() => Journal::none(),
+        _ => {
+            files::write_atomic(&unfinished.join(SETTINGS), toml::to_string(&config)?.as_bytes())?;
+            Journal::new(unfinished, every)
+        }
+    };
+    Ok(Begun { config, out, force: args.force, journal })
+}
+
+/// Results as soon as they are known.
+fn tell(news: News<'_>, terminal: &Terminal) {
+    match news {
+        News::Probe(evaluation) => {
+            terminal.say(&format!("linear probe, out-of-fold accuracy: {}", interval(&evaluation.accuracy)));
+        }
+        News::Depth(measured, gain) => terminal.say(&format!(
+            "{}: {} over {} seed{}, {:+.1} points ({:+.1} to {:+.1}) against the probe",
+            measured.depth,
+            percent(measured.accuracy()),
+            measured.seeds,
+            if measured.seeds == 1 { "" } else { "s" },
+            100.0 * gain.mean,
+            100.0 * gain.low,
+            100.0 * gain.high
+        )),
+        News::Chosen(chosen) => {
+            terminal.say(&format!("depth: {}", chosen.reason));
+            chosen.left_out.iter().for_each(|note| terminal.say(note));
+        }
+    }
+}
+
+/// Event files for TensorBoard, a folder for each curve.
+fn save_tensorboard(fitted: &engraft::inductive::Fitted, folder: &std::path::Path) -> anyhow::Result<()> {
+    let tuned = fitted.chosen.tried.iter().flat_map(|measured| &measured.curves);
+    let last = fitted.curve.iter().map(|curve| ("final", curve));
+    for (name, curve) in tuned.map(|(name, curve)| (name.as_str(), curve)).chain(last) {
+        let (file, bytes) = (tensorboard::file_name(0.0), tensorboard::event_file(curve, 0.0));
+        files::write_atomic(&folder.join(name).join(file), &bytes)?;
+    }
+    Ok(())
+}
+
+/// Shows how the loss answers to a rate that grows.
+fn find_lr(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let config = resolve(args)?;
+    let cache = cache_of(&args.cache);
+    let intake = intake(&config.data, cache.as_ref(), terminal)?;
+    let means = Means { cache: cache.as_ref(), journal: &Journal::none(), observer: terminal };
+    let finding = find_rate(&config, &intake, means)?;
+    if json {
+        output::json(&finding)?;
+    } else {
+        output::text(&rates(&finding))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// The curve as a table with bars, and what it says.
+fn rates(finding: &RateFinding) -> String {
+    let losses = || finding.curve.iter().map(|point| point.loss);
+    let (least, most) = (losses().fold(f64::INFINITY, f64::min), losses().fold(0.0, f64::max));
+    let mut lines = vec!["rate      loss".to_owned()];
+    for point in finding.curve.iter().step_by(2) {
+        let length = 48.0 * (point.loss - least) / (most - least).max(1e-12);
+        lines.push(format!("{:<8.1e} {:>6.3}  {}", point.lr, point.loss, "#".repeat(length.round() as usize)));
+    }
+    let rate = |rate: Option<f64>| rate.map_or_else(|| "none".into(), |rate| format!("{rate:.1e}"));
+    lines.push(format!(
+        "falls fastest at {}; a tenth of the rate with the least loss is {}",
+        rate(finding.steepest),
+        rate(finding.tenth_of_least)
+    ));
+    lines.push("a rate between the two is a good --lr".into());
+    lines.join("\n") + "\n"
 }
 
 /// Defaults, then the configuration file, then flags.
@@ -53,7 +185,16 @@ fn resolve(args: &FitArgs) -> anyhow::Result<Fit> {
     }
     set(&mut config.data, args.data.clone());
     set(&mut config.base, args.base.clone());
-    set(&mut config.depth, args.depth.map(|DepthArg::Head| Depth::Head));
+    if args.depth.is_some() {
+        config.only = None;
+    }
+    set(&mut config.depth, args.depth.clone());
+    if args.only.is_some() {
+        config.only.clone_from(&args.only);
+    }
+    set(&mut config.budget, args.budget.clone());
+    set(&mut config.seeds, args.seeds);
+    args.tune.lay_over(&mut config.tune);
     set(&mut config.folds, args.folds);
     set(&mut config.seed, args.seed);
     set(&mut config.max_error, args.max_error);
@@ -112,6 +253,15 @@ fn command_line(config: &Fit, out: &std::path::Path) -> String {
     flag(config.balanced, "--balanced".into());
     flag(config.max_error != default.max_error, format!("--max-error {}", config.max_error));
     flag(config.control_budget != default.control_budget, format!("--control-budget {}", config.control_budget));
+    flag(config.only.is_none() && config.depth != default.depth, format!("--depth {}", config.depth));
+    if let Some(stage) = &config.only {
+        flag(true, format!("--only {stage}"));
+    }
+    flag(config.budget != default.budget, format!("--budget {}", config.budget));
+    flag(config.seeds != default.seeds, format!("--seeds {}", config.seeds));
+    for text in flags_of(&config.tune) {
+        flag(true, text);
+    }
     flag(config.exact, "--exact".into());
     flag(config.strict, "--strict".into());
     line

@@ -3,8 +3,9 @@
 use crate::artefact::report::*;
 use crate::artefact::save::peak_memory_mb;
 use crate::error::printable;
-use crate::evaluate::{Evaluation, Predictions};
+use crate::evaluate::{Estimate, Evaluation, Predictions, wilson};
 use crate::head::AnswerRule;
+use crate::inductive::tuning::{Difference, Measured};
 use crate::inductive::{Fitted, HeldOut};
 
 /// Wrong answers and suspected labels that a report lists.
@@ -14,9 +15,6 @@ const LISTED: usize = 100;
 pub fn build_report(fitted: &Fitted) -> Report {
     let Evaluation { accuracy, macro_f1, log_loss, brier, ece, per_class, confusion, calibration } =
         fitted.evaluation.clone();
-    let stages = fitted.base.stages();
-    let cut = stages.last().cloned().unwrap_or_default();
-    let validation = &fitted.validation;
     let scratch = fitted.control.as_ref().zip(fitted.paired.as_ref()).map(|(control, paired)| ScratchReport {
         accuracy: control.evaluation.accuracy.clone(),
         macro_f1: control.evaluation.macro_f1.clone(),
@@ -48,27 +46,9 @@ pub fn build_report(fitted: &Fitted) -> Report {
             fingerprint: fitted.intake.fingerprint(),
             audit: fitted.intake.audit.clone(),
         },
-        choice: Choice {
-            reason: format!(
-                "depth `head` was asked for: every stage is frozen, and a new head is solved on the {} features after `{cut}`",
-                fitted.predictor.head.columns
-            ),
-            tried: vec![TriedCut {
-                cut: cut.clone(),
-                accuracy: accuracy.clone(),
-                seconds: fitted.seconds.features + fitted.seconds.training,
-            }],
-            strengths: validation
-                .tried
-                .iter()
-                .map(|tried| TriedStrength { c: tried.c, log_loss: tried.log_loss, accuracy: tried.accuracy })
-                .collect(),
-            c: validation.chosen_c,
-            temperature: validation.temperature,
-            cut,
-        },
+        choice: choice(fitted),
         held_out: fitted.held_out.iter().map(|held| held_out(held, &fitted.predictor.rule)).collect(),
-        controls: Controls { scratch, probe: ProbeReport { accuracy: accuracy.clone() } },
+        controls: Controls { scratch, probe: ProbeReport { accuracy: fitted.probe.accuracy.clone() } },
         verdict,
         unsure: unsure(&fitted.predictor.rule),
         unlike: UnlikeReport {
@@ -97,6 +77,48 @@ pub fn build_report(fitted: &Fitted) -> Report {
         per_class,
         confusion,
         calibration,
+    }
+}
+
+fn choice(fitted: &Fitted) -> Choice {
+    let Fitted { chosen, validation, .. } = fitted;
+    let taken = &chosen.tried[chosen.chosen];
+    let strengths = validation.tried.iter().map(|tried| TriedStrength {
+        c: tried.c,
+        log_loss: tried.log_loss,
+        accuracy: tried.accuracy,
+    });
+    Choice {
+        depth: taken.depth.clone(),
+        cut: taken.cut.clone(),
+        reason: chosen.reason.clone(),
+        tried: chosen.tried.iter().map(|measured| tried_cut(measured, &chosen.tried[0])).collect(),
+        left_out: chosen.left_out.clone(),
+        strengths: strengths.collect(),
+        c: validation.chosen_c,
+        temperature: fitted.predictor.temperature,
+    }
+}
+
+fn tried_cut(measured: &Measured, probe: &Measured) -> TriedCut {
+    let gain = Difference::of(&measured.correct, &probe.correct);
+    let (mean, n) = (measured.accuracy(), measured.correct.len());
+    // Seeds are no new pictures: the interval is that of the pictures.
+    let (low, high) = wilson((mean * n as f64).round() as usize, n);
+    let how = match measured.seeds {
+        1 => "out-of-fold; Wilson interval, 95 %".to_owned(),
+        seeds => format!("out-of-fold, mean of {seeds} seeds; Wilson interval over pictures, 95 %"),
+    };
+    TriedCut {
+        depth: measured.depth.clone(),
+        cut: measured.cut.clone(),
+        plan: measured.plan.clone(),
+        seeds: measured.seeds,
+        accuracy: Estimate { mean, low, high, n, how },
+        against_probe: (measured.depth != probe.depth).then_some(gain),
+        multiply_adds: measured.cost,
+        remarks: measured.remarks.clone(),
+        seconds: measured.seconds,
     }
 }
 
@@ -144,7 +166,7 @@ fn mistakes(fitted: &Fitted) -> Vec<Mistake> {
     let dataset = &fitted.intake.dataset;
     let classes = dataset.classes.len();
     let labels = fitted.intake.labels(&fitted.train);
-    let Ok(predictions) = Predictions::new(&fitted.validation.out_of_fold, &labels, classes) else { return Vec::new() };
+    let Ok(predictions) = Predictions::new(&fitted.out_of_fold, &labels, classes) else { return Vec::new() };
     let mut wrong: Vec<(usize, usize, f32)> = predictions
         .rows()
         .enumerate()

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Fit;
 use crate::data::audit::Audit;
 use crate::evaluate::{CalibrationBin, ClassMetrics, Estimate, Evaluation, Paired};
+use crate::inductive::tuning::Difference;
 
 /// The version of the shapes. It changes when a field goes or changes its meaning, not when one is added.
 pub const SCHEMA: u32 = 1;
@@ -104,12 +105,16 @@ pub struct DataReport {
 /// How deep the base was retrained, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
-    /// The stage after which training begins.
+    /// `head`, `last`, `half`, `all`, or a stage.
+    pub depth: String,
+    /// The stage after which training begins; empty where it begins at the input.
     pub cut: String,
     /// Why there.
     pub reason: String,
     /// What was tried.
     pub tried: Vec<TriedCut>,
+    /// What was not tried, and why.
+    pub left_out: Vec<String>,
     /// Strengths of the head's regularisation that were tried at the cut.
     pub strengths: Vec<TriedStrength>,
     /// The strength chosen: scikit-learn's `C`.
@@ -121,10 +126,23 @@ pub struct Choice {
 /// A cut that was tried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TriedCut {
-    /// The stage after which training begins.
+    /// `head`, `last`, `half`, `all`, or a stage.
+    pub depth: String,
+    /// The stage after which training begins; empty where it begins at the input.
     pub cut: String,
+    /// What learnt, and at which share of the rate.
+    pub plan: String,
+    /// Seeds that it was trained with.
+    pub seeds: usize,
     /// Out-of-fold accuracy.
     pub accuracy: Estimate,
+    /// Its accuracy minus the probe's, on the same pictures; absent for the probe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against_probe: Option<Difference>,
+    /// Multiply-adds of all its trainings, in units of 10^12.
+    pub multiply_adds: f64,
+    /// Failures and what was done about them.
+    pub remarks: Vec<String>,
     /// Wall seconds.
     pub seconds: f64,
 }

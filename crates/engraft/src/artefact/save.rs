@@ -134,8 +134,12 @@ fn log_of(log: &[LogLine]) -> Vec<u8> {
 }
 
 fn curves_of(fitted: &Fitted) -> Vec<(String, Vec<EpochRecord>)> {
+    let tuned = fitted.chosen.tried.iter().flat_map(|measured| &measured.curves);
+    let mut curves: Vec<_> = tuned.map(|(name, curve)| (name.clone(), curve.epochs.clone())).collect();
+    curves.extend(fitted.curve.iter().map(|curve| ("final".to_owned(), curve.epochs.clone())));
     let folds = fitted.control.iter().flat_map(|control| &control.curves);
-    folds.enumerate().map(|(fold, curve)| (format!("scratch/fold{fold}"), curve.clone())).collect()
+    curves.extend(folds.enumerate().map(|(fold, curve)| (format!("scratch/fold{fold}"), curve.clone())));
+    curves
 }
 
 fn html_curves(curves: &[(String, Vec<EpochRecord>)]) -> Vec<Curve> {
@@ -162,7 +166,7 @@ fn predictions_csv(fitted: &Fitted) -> Result<Vec<u8>> {
     let header = fixed.iter().map(|name| (*name).to_owned()).chain(classes.iter().map(|class| format!("p({class})")));
     table.write_record(header).map_err(fail)?;
     for (i, &example) in fitted.train.iter().enumerate() {
-        let row = &fitted.validation.out_of_fold[i * classes.len()..][..classes.len()];
+        let row = &fitted.out_of_fold[i * classes.len()..][..classes.len()];
         let answer = row.iter().enumerate().fold(0, |best, (class, p)| if *p > row[best] { class } else { best });
         let unsure = !fitted.predictor.rule.answers(f64::from(row[answer]));
         let example = &dataset.examples[example];

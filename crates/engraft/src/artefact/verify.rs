@@ -11,7 +11,8 @@ use crate::data::image::Limits;
 use crate::data::inspect::NoStore;
 use crate::error::{Error, Problem, Result};
 use crate::files;
-use crate::inductive::{Intake, fit};
+use crate::inductive::tuning::Journal;
+use crate::inductive::{Intake, Means, fit};
 use crate::progress::Observer;
 
 /// Fields of a report that differ from one time to the next.
@@ -37,7 +38,8 @@ pub fn verify(run: &Path, data: Option<&Path>, observer: &dyn Observer) -> Resul
     }
     let limits = Limits::default();
     let intake = Intake::read(&config.data, &limits, &NoStore, observer)?;
-    let mut fitted = fit(&config, intake, None, observer, 0.0, |_| {})?;
+    let means = Means { cache: None, journal: &Journal::none(), observer };
+    let mut fitted = fit(&config, intake, means, 0.0, &mut |_| {})?;
     // Where the data lies is no part of what is compared.
     fitted.config.data = recorded;
     let again = Rendered::of(&fitted, "")?;

@@ -3,15 +3,13 @@
 
 use burn::module::Module;
 use burn::prelude::*;
-use burn::tensor::TensorData;
 use engraft_kernels::{
     Activation as Pointwise, Padding, PoolOptions, activate, average_pool2d, global_average, max_pool2d,
 };
-use rand::RngExt;
 
-use crate::backbone::layers::{BatchNorm, Conv, ConvNorm, Linear};
+use crate::backbone::layers::{BatchNorm, Conv, ConvNorm, Linear, drop_path};
+use crate::backbone::low_rank::Adaptation;
 use crate::backbone::stage::{Activation, Mode, StageCost};
-use crate::rng::rng;
 
 /// What an operation without parameters does.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,6 +129,42 @@ impl Stage {
         self
     }
 
+    /// Its layers that have a residual and can be left out of a picture's way in training.
+    pub(super) fn branches(&mut self) -> impl Iterator<Item = &mut ConvNorm> {
+        self.nodes.iter_mut().filter_map(|node| match &mut node.op {
+            Op::ConvNorm(layer) if node.from.len() > 1 => Some(layer),
+            _ => None,
+        })
+    }
+
+    /// Lets products of low rank learn in place of the weights of linear layers and convolutions of one pixel.
+    #[must_use]
+    pub fn adapted(mut self, how: Adaptation) -> Self {
+        for node in &mut self.nodes {
+            match &mut node.op {
+                Op::ConvNorm(layer) => layer.adapt(how),
+                Op::Conv(layer) => layer.adapt(how),
+                Op::Linear(layer) => layer.adapt(how),
+                Op::Norm(_) | Op::Plain(_) => {}
+            }
+        }
+        self
+    }
+
+    /// Adds what was learnt in their place to the weights.
+    #[must_use]
+    pub fn merged(mut self) -> Self {
+        for node in &mut self.nodes {
+            match &mut node.op {
+                Op::ConvNorm(layer) => layer.merge(),
+                Op::Conv(layer) => layer.merge(),
+                Op::Linear(layer) => layer.merge(),
+                Op::Norm(_) | Op::Plain(_) => {}
+            }
+        }
+        self
+    }
+
     /// What the stage gives and costs for maps of these shapes.
     pub fn cost(&self, inputs: &[Vec<usize>]) -> StageCost {
         let map = |shape: &Vec<usize>| match shape.as_slice() {
@@ -199,7 +233,13 @@ impl Op {
             Plain::PadChannels(before, after) => x.pad([(0, 0), (0, 0), (0, 0), (*before, *after)], 0.0),
             Plain::Add => x + inputs.remove(0),
             Plain::GlobalAverage => global_average(x).reshape([n, 1, 1, c]),
-            Plain::DropPath(name, rate) => drop_path(x, name, *rate, mode),
+            Plain::DropPath(name, rate) => {
+                let progress = match mode {
+                    Mode::Train(pass) => pass.drops().map_or(0.0, |drops| drops.progress),
+                    Mode::Frozen => 0.0,
+                };
+                drop_path(x, name, rate * progress, mode)
+            }
             Plain::Concat => unreachable!("handled above"),
         }
     }
@@ -245,25 +285,6 @@ pub(super) fn zeros_around(input: [usize; 2], options: &PoolOptions) -> ([usize;
     (geometry.before, after)
 }
 
-/// Zeroes the path of a picture with probability `rate` times the progress, and scales the others up for it.
-fn drop_path(x: Tensor<4>, name: &str, rate: f64, mode: Mode<'_>) -> Tensor<4> {
-    let Mode::Train(pass) = mode else { return x };
-    let Some(drops) = pass.drops() else { return x };
-    let keep = 1.0 - rate * drops.progress;
-    if keep >= 1.0 {
-        return x;
-    }
-    let n = x.dims()[0];
-    let factors: Vec<f32> = (drops.first..drops.first + n)
-        .map(|picture| {
-            let draw: f64 = rng(drops.seed, &format!("drop-path/{name}/{picture}"), drops.step).random();
-            if draw < keep { (1.0 / keep) as f32 } else { 0.0 }
-        })
-        .collect();
-    let factors = Tensor::<4>::from_data(TensorData::new(factors, [n, 1, 1, 1]), &x.device());
-    x * factors
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,7 +294,7 @@ mod tests {
     fn dropped(first: usize, n: usize, progress: f64) -> Vec<f32> {
         let x = Tensor::<4>::ones([n, 1, 1, 1], &Device::flex());
         let pass = Pass::dropping(Drops { seed: 1, step: 7, first, progress });
-        drop_path(x, "cell", 0.4, Mode::Train(&pass)).into_data().try_to_vec::<f32>().unwrap()
+        drop_path(x, "cell", 0.4 * progress, Mode::Train(&pass)).into_data().try_to_vec::<f32>().unwrap()
     }
 
     #[test]

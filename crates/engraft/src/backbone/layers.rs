@@ -2,11 +2,17 @@
 
 use burn::module::{Module, Param, ParamId, RunningState};
 use burn::prelude::*;
-use engraft_kernels::{Activation as Pointwise, ConvOptions, Fused, Geometry, affine, batch_norm, conv2d, linear};
+use burn::tensor::TensorData;
+use engraft_kernels::{
+    Activation as Pointwise, ConvOptions, Fused, Geometry, activate, affine, batch_norm, conv2d, linear,
+};
+use rand::RngExt;
 
 use crate::backbone::compile::PlainConv;
+use crate::backbone::low_rank::{Adaptation, LowRank};
 use crate::backbone::parameters::{Init, Role, Scope};
 use crate::backbone::stage::{BatchStatistics, Mode, Pass, Statistics};
+use crate::rng::rng;
 
 /// Batch normalisation over the last axis with an explicit mode (Ioffe and Szegedy 2015):
 /// `y = gamma (x - mean) / sqrt(variance + epsilon) + beta`.
@@ -105,7 +111,14 @@ fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 #[derive(Module, Debug)]
 pub struct ConvNorm {
     weight: Param<Tensor<4>>,
+    low_rank: Option<LowRank>,
     norm: BatchNorm,
+    /// Share of the pictures whose branch is dropped in training, where there is a residual.
+    #[module(skip)]
+    drop: f64,
+    /// Its name in the draws.
+    #[module(skip)]
+    name: String,
     #[module(skip)]
     options: ConvOptions,
     #[module(skip)]
@@ -125,19 +138,37 @@ impl ConvNorm {
         let weight = convolution.convolution(shape, options.groups > 1);
         let bias = convolution.optional(Role::Bias, shape[3]);
         let norm = BatchNorm::new(norm, shape[3], epsilon, bias.as_deref());
-        Self { weight, norm, options, activation }
+        let name = convolution.path().to_owned();
+        Self { weight, low_rank: None, norm, drop: 0.0, name, options, activation }
     }
 
     /// `[N, H, W, C_in]` to `[N, H', W', C_out]`; the residual is as large as the output.
     pub fn forward(&self, x: Tensor<4>, residual: Option<Tensor<4>>, mode: Mode<'_>) -> Tensor<4> {
+        match (residual, mode) {
+            (Some(residual), Mode::Train(pass)) if self.drop > 0.0 && pass.drops().is_some() => {
+                let branch = self.forward_whole(x, None, Pointwise::None, mode);
+                let branch = drop_path(branch, &self.name, self.drop, mode);
+                activate(branch + residual, self.activation)
+            }
+            (residual, mode) => self.forward_whole(x, residual, self.activation, mode),
+        }
+    }
+
+    fn forward_whole(
+        &self,
+        x: Tensor<4>,
+        residual: Option<Tensor<4>>,
+        activation: Pointwise,
+        mode: Mode<'_>,
+    ) -> Tensor<4> {
         match mode {
             Mode::Train(pass) if pass.statistics() == Statistics::Batch => {
-                let y = conv2d(x, self.weight.val(), Fused::default(), &self.options);
-                self.norm.forward_batch(y, residual, self.activation, pass)
+                let y = conv2d(x, adapted(&self.weight, self.low_rank.as_ref(), true), Fused::default(), &self.options);
+                self.norm.forward_batch(y, residual, activation, pass)
             }
             _ => {
                 let (weight, bias) = self.folded(matches!(mode, Mode::Train(_)));
-                let fused = Fused { bias: Some(bias), residual, activation: self.activation };
+                let fused = Fused { bias: Some(bias), residual, activation };
                 conv2d(x, weight, fused, &self.options)
             }
         }
@@ -148,7 +179,7 @@ impl ConvNorm {
     fn folded(&self, learns: bool) -> (Tensor<4>, Tensor<1>) {
         let (scale, shift) = self.norm.affine(learns);
         let channels = scale.dims()[0];
-        let weight = if learns { self.weight.val() } else { frozen(self.weight.val()) };
+        let weight = adapted(&self.weight, self.low_rank.as_ref(), learns);
         (weight * scale.reshape([1, 1, 1, channels]), shift)
     }
 
@@ -167,6 +198,21 @@ impl ConvNorm {
     /// Whether it has no activation.
     pub(super) fn is_bare(&self) -> bool {
         self.activation == Pointwise::None
+    }
+
+    /// Drops its branch for a share of the pictures in training (stochastic depth, Huang et al. 2016).
+    pub(super) fn set_drop(&mut self, share: f64) {
+        self.drop = share;
+    }
+
+    /// Lets a product of low rank learn in place of the weight, if it is of one pixel.
+    pub(super) fn adapt(&mut self, how: Adaptation) {
+        self.low_rank = adaptation(&self.weight, &self.options, how);
+    }
+
+    /// Adds what was learnt in its place to the weight.
+    pub(super) fn merge(&mut self) {
+        merge(&mut self.weight, &mut self.low_rank);
     }
 
     /// With another activation.
@@ -190,6 +236,7 @@ impl ConvNorm {
 #[derive(Module, Debug)]
 pub struct Conv {
     weight: Param<Tensor<4>>,
+    low_rank: Option<LowRank>,
     bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     options: ConvOptions,
@@ -202,6 +249,7 @@ impl Conv {
     pub fn new(scope: &Scope<'_>, shape: [usize; 4], bias: bool, options: ConvOptions, activation: Pointwise) -> Self {
         Self {
             weight: scope.convolution(shape, options.groups > 1),
+            low_rank: None,
             bias: bias.then(|| scope.vector(Role::Bias, shape[3], Init::Constant(0.0))),
             options,
             activation,
@@ -210,11 +258,9 @@ impl Conv {
 
     /// `[N, H, W, C_in]` to `[N, H', W', C_out]`.
     pub fn forward(&self, x: Tensor<4>, mode: Mode<'_>) -> Tensor<4> {
-        let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
-        let (weight, bias) = match mode {
-            Mode::Frozen => (frozen(weight), bias.map(frozen)),
-            Mode::Train(_) => (weight, bias),
-        };
+        let learns = matches!(mode, Mode::Train(_));
+        let weight = adapted(&self.weight, self.low_rank.as_ref(), learns);
+        let bias = self.bias.as_ref().map(|bias| if learns { bias.val() } else { frozen(bias.val()) });
         conv2d(x, weight, Fused { bias, residual: None, activation: self.activation }, &self.options)
     }
 
@@ -222,7 +268,7 @@ impl Conv {
     pub(super) fn plain(&self) -> PlainConv {
         PlainConv {
             shape: self.weight.dims(),
-            weight: numbers(self.weight.val()),
+            weight: numbers(adapted(&self.weight, self.low_rank.as_ref(), false)),
             bias: self.bias.as_ref().map(|bias| numbers(bias.val())),
             options: self.options,
             activation: self.activation,
@@ -234,6 +280,16 @@ impl Conv {
         self.activation == Pointwise::None
     }
 
+    /// Lets a product of low rank learn in place of the weight, if it is of one pixel.
+    pub(super) fn adapt(&mut self, how: Adaptation) {
+        self.low_rank = adaptation(&self.weight, &self.options, how);
+    }
+
+    /// Adds what was learnt in its place to the weight.
+    pub(super) fn merge(&mut self) {
+        merge(&mut self.weight, &mut self.low_rank);
+    }
+
     pub(super) fn set_exact(&mut self, exact: bool) {
         self.options.exact = exact;
     }
@@ -242,6 +298,35 @@ impl Conv {
     pub fn cost(&self, input: [usize; 2]) -> ([usize; 3], usize, u64) {
         let (output, weights, multiply_adds) = convolution_cost(self.weight.dims(), input, &self.options);
         (output, weights + self.bias.as_ref().map_or(0, |bias| bias.dims()[0]), multiply_adds)
+    }
+}
+
+/// The weight as it is used: with the product of low rank added, which then learns in its place.
+fn adapted<const D: usize>(weight: &Param<Tensor<D>>, low_rank: Option<&LowRank>, learns: bool) -> Tensor<D> {
+    match low_rank {
+        Some(low_rank) => {
+            let product = low_rank.product();
+            let product = if learns { product } else { frozen(product) };
+            frozen(weight.val()) + product.reshape(weight.dims())
+        }
+        None if learns => weight.val(),
+        None => frozen(weight.val()),
+    }
+}
+
+/// Factors for the weight of a convolution, if it is of one pixel and takes all channels.
+fn adaptation(weight: &Param<Tensor<4>>, options: &ConvOptions, how: Adaptation) -> Option<LowRank> {
+    let [rows, columns, inputs, outputs] = weight.dims();
+    let is_linear = rows * columns == 1 && options.groups == 1;
+    is_linear.then(|| LowRank::new(weight.id, [inputs, outputs], how, &weight.device()))
+}
+
+/// Adds what was learnt in a weight's place to it.
+fn merge<const D: usize>(weight: &mut Param<Tensor<D>>, low_rank: &mut Option<LowRank>) {
+    if low_rank.is_some() {
+        let sum = adapted(weight, low_rank.take().as_ref(), false).into_data();
+        let device = weight.device();
+        *weight = weight.clone().map(|old| Tensor::from_data(sum, &device).set_require_grad(old.is_require_grad()));
     }
 }
 
@@ -256,6 +341,7 @@ fn convolution_cost(shape: [usize; 4], input: [usize; 2], options: &ConvOptions)
 #[derive(Module, Debug)]
 pub struct Linear {
     weight: Param<Tensor<2>>,
+    low_rank: Option<LowRank>,
     bias: Param<Tensor<1>>,
 }
 
@@ -264,26 +350,55 @@ impl Linear {
     pub fn new(scope: &Scope<'_>, inputs: usize, outputs: usize) -> Self {
         Self {
             weight: scope.linear([inputs, outputs], Init::Normal(0.01)),
+            low_rank: None,
             bias: scope.vector(Role::Bias, outputs, Init::Constant(0.0)),
         }
     }
 
     /// `[N, in]` to `[N, out]`.
     pub fn forward(&self, x: Tensor<2>, mode: Mode<'_>) -> Tensor<2> {
-        let (weight, bias) = match mode {
-            Mode::Frozen => (frozen(self.weight.val()), frozen(self.bias.val())),
-            Mode::Train(_) => (self.weight.val(), self.bias.val()),
-        };
+        let learns = matches!(mode, Mode::Train(_));
+        let weight = adapted(&self.weight, self.low_rank.as_ref(), learns);
+        let bias = if learns { self.bias.val() } else { frozen(self.bias.val()) };
         linear(x, weight, Fused { bias: Some(bias), ..Fused::default() })
     }
 
     /// Weight `[in, out]` and bias as numbers.
     pub(super) fn values(&self) -> (Vec<f32>, Vec<f32>) {
-        (numbers(self.weight.val()), numbers(self.bias.val()))
+        (numbers(adapted(&self.weight, self.low_rank.as_ref(), false)), numbers(self.bias.val()))
+    }
+
+    /// Lets a product of low rank learn in place of the weight.
+    pub(super) fn adapt(&mut self, how: Adaptation) {
+        self.low_rank = Some(LowRank::new(self.weight.id, self.weight.dims(), how, &self.weight.device()));
+    }
+
+    /// Adds what was learnt in its place to the weight.
+    pub(super) fn merge(&mut self) {
+        merge(&mut self.weight, &mut self.low_rank);
     }
 
     /// Length of its input and of its output.
     pub fn size(&self) -> [usize; 2] {
         self.weight.dims()
     }
+}
+
+/// Zeroes the path of a picture with a probability, and scales the others up for it.
+pub(super) fn drop_path(x: Tensor<4>, name: &str, rate: f64, mode: Mode<'_>) -> Tensor<4> {
+    let Mode::Train(pass) = mode else { return x };
+    let Some(drops) = pass.drops() else { return x };
+    let keep = 1.0 - rate;
+    if keep >= 1.0 {
+        return x;
+    }
+    let n = x.dims()[0];
+    let factors: Vec<f32> = (drops.first..drops.first + n)
+        .map(|picture| {
+            let draw: f64 = rng(drops.seed, &format!("drop-path/{name}/{picture}"), drops.step).random();
+            if draw < keep { (1.0 / keep) as f32 } else { 0.0 }
+        })
+        .collect();
+    let factors = Tensor::<4>::from_data(TensorData::new(factors, [n, 1, 1, 1]), &x.device());
+    x * factors
 }

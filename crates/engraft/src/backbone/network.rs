@@ -15,6 +15,7 @@ use crate::backbone::card::Card;
 use crate::backbone::compile::compile;
 use crate::backbone::dialect::Dialect;
 use crate::backbone::graph::Stage;
+use crate::backbone::low_rank::Adaptation;
 use crate::backbone::parameters::{Expected, Manifest, Match, Parameters};
 use crate::backbone::stage::{Activation, BatchStatistics, Mode, StageCost};
 use crate::error::{Error, Problem, Result};
@@ -227,6 +228,32 @@ impl Network {
         Self { stages: self.stages.into_iter().map(|stage| stage.exact(exact)).collect(), ..self }
     }
 
+    /// Drops residual branches in training: the last for the share `most` of the pictures, those before for a share that
+    /// falls to zero towards the input (stochastic depth with linear decay, Huang et al. 2016, equation 4).
+    #[must_use]
+    pub fn stochastic_depth(mut self, most: f64) -> Self {
+        let total = self.stages.iter_mut().flat_map(Stage::branches).count();
+        for (index, branch) in self.stages.iter_mut().flat_map(Stage::branches).enumerate() {
+            branch.set_drop(most * (index + 1) as f64 / total as f64);
+        }
+        self
+    }
+
+    /// Lets products of low rank learn in place of the weights of linear layers and convolutions of one pixel of some
+    /// stages.
+    #[must_use]
+    pub fn adapted(self, which: impl Fn(usize) -> bool, how: Adaptation) -> Self {
+        let stages = self.stages.into_iter().enumerate();
+        let stages = stages.map(|(at, stage)| if which(at) { stage.adapted(how) } else { stage }).collect();
+        Self { stages, ..self }
+    }
+
+    /// Adds what was learnt in their place to the weights.
+    #[must_use]
+    pub fn merged(self) -> Self {
+        Self { stages: self.stages.into_iter().map(Stage::merged).collect(), ..self }
+    }
+
     /// The frozen stages of `range`, compiled for the CPU, for pictures of `[rows, columns]`; the classifier after them
     /// if there is one to run.
     ///
@@ -234,10 +261,7 @@ impl Network {
     /// If the range leaves the row, or the classifier does not start where it ends.
     pub fn compile(&self, range: Range<usize>, input: [usize; 2], classifier: Option<&OwnClassifier>) -> Compiled {
         assert!(classifier.is_none_or(|classifier| classifier.cut == range.end), "a classifier after its cut");
-        let inputs = match range.start.checked_sub(1) {
-            Some(before) => self.costs(input)[before].outputs.clone(),
-            None => vec![vec![input[0], input[1], self.channels]],
-        };
+        let inputs = self.shapes_at(range.start, input);
         let map = |shape: &Vec<usize>| match shape.as_slice() {
             [h, w, c] => [*h, *w, *c],
             _ => [1, 1, shape.iter().product()],
@@ -245,6 +269,22 @@ impl Network {
         let inputs: Vec<[usize; 3]> = inputs.iter().map(map).collect();
         let stages = self.stages[range].iter().chain(classifier.map(|classifier| &classifier.stage));
         compile(stages, &inputs)
+    }
+
+    /// Shapes of one picture's activation at a cut, for pictures of `[rows, columns]`.
+    pub fn shapes_at(&self, cut: usize, input: [usize; 2]) -> Vec<Vec<usize>> {
+        match cut.checked_sub(1) {
+            Some(before) => self.costs(input)[before].outputs.clone(),
+            None => vec![vec![input[0], input[1], self.channels]],
+        }
+    }
+
+    /// A stage by its position.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn stage(&self, at: usize) -> &Stage {
+        &self.stages[at]
     }
 
     /// Cost of each stage for one picture of `[rows, columns]`.

@@ -391,7 +391,7 @@ impl<'a> Scope<'a> {
 }
 
 /// A parameter's identity follows from its name, so that it is the same in every process.
-fn identity(name: &str) -> ParamId {
+pub fn identity(name: &str) -> ParamId {
     let digest = Sha256::digest(name.as_bytes());
     ParamId::from(u64::from_le_bytes(*digest.first_chunk().expect("a digest has 32 bytes")))
 }

@@ -85,7 +85,8 @@ pub enum Mode<'a> {
 }
 
 /// What a batch norm in a trained stage does. Its factor and summand learn either way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Statistics {
     /// Normalises by the batch, and notes the batch's statistics.
     #[default]

@@ -138,33 +138,52 @@ pub fn extract(
     cache: Option<&Cache>,
     observer: &dyn Observer,
 ) -> Result<Features> {
+    let keys: Vec<String> = pictures.iter().map(|(_, sha256)| sha256.clone()).collect();
+    extract_keyed(extractor, &keys, "features", cache, observer, |index| {
+        let (path, sha256) = &pictures[index];
+        prepared_unchanged(extractor.reader(), path, sha256)
+    })
+}
+
+/// A row for each key, in this order: from the cache, or by `prepare`, which gives the base's input for the key of an
+/// index. Equal keys are computed once.
+pub fn extract_keyed(
+    extractor: &Extractor,
+    keys: &[String],
+    task: &str,
+    cache: Option<&Cache>,
+    observer: &dyn Observer,
+    prepare: impl Fn(usize) -> Result<Vec<f32>> + Sync,
+) -> Result<Features> {
     let columns = extractor.columns();
     let space = cache.map(|cache| cache.space(extractor.space(), columns));
+    let asked: std::collections::HashSet<&String> = keys.iter().collect();
     let mut known = match &space {
         Some(space) => space.load(observer)?,
         None => std::collections::HashMap::new(),
     };
-    let mut missing: Vec<&(PathBuf, String)> = Vec::new();
-    let mut asked = std::collections::HashSet::new();
-    for picture in pictures {
-        if !known.contains_key(&picture.1) && asked.insert(&picture.1) {
-            missing.push(picture);
+    known.retain(|key, _| asked.contains(key));
+    let mut missing: Vec<usize> = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    for (index, key) in keys.iter().enumerate() {
+        if !known.contains_key(key) && seen.insert(key) {
+            missing.push(index);
         }
     }
     if !missing.is_empty() {
-        observer.begin("features", missing.len() as u64, "images");
+        observer.begin(task, missing.len() as u64, "images");
         for shard in missing.chunks(SHARD) {
             let mut rows = Vec::with_capacity(shard.len());
             for batch in shard.chunks(BATCH) {
                 let prepared = batch
                     .par_iter()
-                    .map(|(path, sha256)| {
+                    .map(|&index| {
                         observer.check()?;
-                        prepared_unchanged(extractor.reader(), path, sha256)
+                        prepare(index)
                     })
                     .collect::<Result<Vec<_>>>()?;
-                let digests = batch.iter().map(|(_, sha256)| sha256.clone());
-                rows.extend(digests.zip(extractor.rows(&prepared)?));
+                let names = batch.iter().map(|&index| keys[index].clone());
+                rows.extend(names.zip(extractor.rows(&prepared)?));
                 observer.advance(batch.len() as u64);
             }
             if let Some(space) = &space {
@@ -177,11 +196,11 @@ pub fn extract(
     if let Some(cache) = cache {
         cache.trim()?;
     }
-    let mut values = Vec::with_capacity(pictures.len() * columns);
-    for (_, sha256) in pictures {
-        values.extend_from_slice(&known[sha256]);
+    let mut values = Vec::with_capacity(keys.len() * columns);
+    for key in keys {
+        values.extend_from_slice(&known[key]);
     }
-    Features::new(pictures.len(), columns, values)
+    Features::new(keys.len(), columns, values)
 }
 
 /// A picture as the base's input, if it is still the one that was looked at.

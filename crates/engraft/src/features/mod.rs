@@ -13,6 +13,6 @@ mod matrix;
 pub use cache::{Cache, CacheSummary, SpaceSummary};
 pub use embed::{Embedding, embed};
 pub use export::{Format, write_features};
-pub use extract::{Extractor, PictureReader, extract};
+pub use extract::{Extractor, PictureReader, extract, extract_keyed};
 pub use inspections::Inspections;
 pub use matrix::Features;

@@ -14,4 +14,5 @@ pub mod threshold;
 pub use logistic::{ClassWeights, LogisticRegression, fit, softmax};
 pub use neighbours::Novelty;
 pub use select::{CrossValidation, Options, cross_validate};
+pub use temperature::temperature;
 pub use threshold::AnswerRule;

@@ -5,19 +5,27 @@ use std::time::Instant;
 use burn::tensor::Device;
 use serde::Serialize;
 
-use crate::backbone::{Base, BaseSpec, open};
+use crate::backbone::{Base, BaseSpec, Body, open};
 use crate::config::Fit;
 use crate::data::Split;
+use crate::data::image::Limits;
 use crate::data::split::stratified_folds;
 use crate::error::{Error, Problem, Result};
 use crate::evaluate::{Evaluation, LabelError, Paired, Predictions, evaluate, label_errors, paired_difference};
 use crate::features::{Cache, Extractor, Features, extract};
 use crate::head::{AnswerRule, ClassWeights, CrossValidation, Novelty, Options, cross_validate, fit as fit_head};
 use crate::inductive::control::{Control, ControlData, ControlPlan};
+use crate::inductive::tuning::{
+    Chosen, Difference, FineTuned, Ground, Journal, Measured, Plan, Protocol, Shown, Tuning, cut_of, features_of,
+    hold_out, tune,
+};
 use crate::inductive::{Answer, Intake, Predictor};
 use crate::progress::Observer;
+use crate::train::{Curve, Pictures, RateFinding};
 use rayon::prelude::*;
 
+/// Strength of the probe that a search for a rate starts from.
+const RATE_STRENGTH: f64 = 1e-3;
 /// Share of the training data that counts as like itself.
 const LIKE: f64 = 0.99;
 
@@ -77,10 +85,18 @@ pub struct Fitted {
     pub train: Vec<usize>,
     /// Fold of each training example.
     pub folds: Vec<usize>,
-    /// What was tried and chosen.
+    /// The linear probe: what was tried and chosen.
     pub validation: CrossValidation,
-    /// Out-of-fold numbers.
+    /// The linear probe's out-of-fold numbers.
+    pub probe: Evaluation,
+    /// The depths that were measured, and the one that was taken.
+    pub chosen: Chosen,
+    /// Out-of-fold probabilities `[train, classes]` at the depth that was taken.
+    pub out_of_fold: Vec<f32>,
+    /// Out-of-fold numbers at the depth that was taken.
     pub evaluation: Evaluation,
+    /// The learning curve of the model itself, where a part of the base learnt.
+    pub curve: Option<Curve>,
     /// Training examples whose label is probably wrong; indices into `train`.
     pub label_errors: Vec<LabelError>,
     /// Held-out splits.
@@ -95,55 +111,115 @@ pub struct Fitted {
     pub images_per_second: f64,
 }
 
-/// Fits a new head to a frozen base. `hear_early` is called with the out-of-fold numbers as soon as they are known,
-/// before the control runs.
+/// What a fit works with.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    /// Where features are kept.
+    pub cache: Option<&'a Cache>,
+    /// Where what is finished is kept, to go on from after a stop.
+    pub journal: &'a Journal,
+    /// Hears of the work.
+    pub observer: &'a dyn Observer,
+}
+
+/// What a fit tells as soon as it is known.
+#[derive(Debug, Clone, Copy)]
+pub enum News<'a> {
+    /// The linear probe's out-of-fold numbers.
+    Probe(&'a Evaluation),
+    /// A depth was measured, and its gain over the probe.
+    Depth(&'a Measured, &'a Difference),
+    /// The depth was chosen.
+    Chosen(&'a Chosen),
+}
+
+/// Fits a base to labelled pictures: a linear probe first, then as deep as is asked for, or as the data earns.
 pub fn fit(
     config: &Fit,
     intake: Intake,
-    cache: Option<&Cache>,
-    observer: &dyn Observer,
+    means: Means<'_>,
     audit_seconds: f64,
-    hear_early: impl FnOnce(&Evaluation),
+    hear: &mut dyn FnMut(News<'_>),
 ) -> Result<Fitted> {
-    check(config)?;
+    let Means { cache, journal, observer } = means;
     let start = Instant::now();
-    let device = Device::flex();
-    let base = open(&BaseSpec::from(config), &device)?;
-    for remark in &base.remarks {
-        observer.say(remark);
-    }
-    intake.require_usable(config.strict)?;
-
-    let classes = intake.dataset.classes.len();
-    let train = intake.usable(Split::Train);
-    let labels = intake.labels(&train);
-    let groups: Vec<usize> = train.iter().map(|&index| intake.audit.groups[index]).collect();
-    let folds_count = fold_count(config.folds, &labels, classes, observer);
-    let folds = stratified_folds(&labels, &groups, folds_count, config.seed);
-
-    let extractor = Extractor::to_features(&base, &device)?;
-    let features = extract(&extractor, &intake.pictures(&train), cache, observer)?;
+    let basis = Basis::new(config, &intake, means)?;
+    let Basis { mut base, tuning, train, labels, groups, folds, fold_count: folds_count, classes, extractor, .. } =
+        basis;
+    let mut features = basis.features;
     let mut seconds = Seconds { audit: audit_seconds, features: start.elapsed().as_secs_f64(), ..Seconds::default() };
 
     let training = Instant::now();
     let class_weights = if config.balanced { ClassWeights::Balanced } else { ClassWeights::None };
     let options = Options { class_weights: class_weights.clone(), ..Options::default() };
     let validation = cross_validate(&features, &labels, &folds, classes, &options, observer)?;
-    let mut head = fit_head(&features, &labels, classes, validation.chosen_c, &class_weights, observer)?;
-    Predictor::round(&mut head)?;
+    let how = format!("{folds_count}-fold out-of-fold");
+    let probe = evaluate(&validation.out_of_fold, &labels, classes, config.seed, &how)?;
+    hear(News::Probe(&probe));
+    let measured = measured_probe(&validation, &labels, &probe, training.elapsed().as_secs_f64(), &base)?;
+
+    let identity = identity(config, &base, &intake);
+    let mut deepened = None;
+    let chosen = if config.depth == "head" || base.staged().is_err() {
+        let reason = match base.staged() {
+            Ok(_) => format!(
+                "depth `head` was asked for: every stage is frozen, and a new head is solved on the {} features",
+                features.columns
+            ),
+            Err(_) => "an ONNX model is frozen as a whole: a new head is solved on its features".into(),
+        };
+        Chosen { tried: vec![measured], chosen: 0, plan: None, reason, left_out: Vec::new() }
+    } else {
+        let (pictures, digests) = shown(&base, &intake, &train, observer)?;
+        let ground = Ground {
+            base: &base,
+            shown: Shown { pictures: &pictures, digests: &digests },
+            labels: &labels,
+            classes,
+            features: &features,
+            strength: validation.chosen_c,
+            protocol: Protocol { folds: &folds, count: folds_count, seeds: config.seeds },
+            settings: &tuning.settings,
+            spread: tuning.spread,
+            views: &tuning.views,
+            cache,
+            journal: (journal, &identity),
+            observer,
+        };
+        let chosen = choose_depth(&ground, config, &tuning, measured, hear)?;
+        if let Some(planned) = &chosen.plan {
+            deepened = Some(deepen(&ground, &planned.plan)?);
+        }
+        chosen
+    };
+    hear(News::Chosen(&chosen));
+    let taken = &chosen.tried[chosen.chosen];
+    let (out_of_fold, temperature) = (taken.out_of_fold.clone(), taken.temperature);
+    let (head, curve) = match deepened {
+        Some((tuned, tuned_features)) => {
+            features = tuned_features;
+            if let Body::Stages(built) = &mut base.body {
+                built.network = tuned.network;
+            }
+            (tuned.head, Some(tuned.curve))
+        }
+        None => {
+            let mut head = fit_head(&features, &labels, classes, validation.chosen_c, &class_weights, observer)?;
+            Predictor::round(&mut head)?;
+            (head, None)
+        }
+    };
     seconds.training = training.elapsed().as_secs_f64();
 
     let evaluating = Instant::now();
-    let how = format!("{folds_count}-fold out-of-fold");
-    let evaluation = evaluate(&validation.out_of_fold, &labels, classes, config.seed, &how)?;
-    let predictions = Predictions::new(&validation.out_of_fold, &labels, classes)?;
+    let evaluation = evaluate(&out_of_fold, &labels, classes, config.seed, &how)?;
+    let predictions = Predictions::new(&out_of_fold, &labels, classes)?;
     let correct = predictions.correct();
     let rule = AnswerRule::choose(&predictions.confidences(), &correct, config.max_error)?;
     let novelty = Novelty::fit(&features, &labels, &groups, config.seed, LIKE)?;
-    let suspected = label_errors(&validation.out_of_fold, &labels, classes)?;
-    hear_early(&evaluation);
+    let suspected = label_errors(&out_of_fold, &labels, classes)?;
     // Rounded as it is stored: what was evaluated is what will answer.
-    let predictor = Predictor { head, temperature: f64::from(validation.temperature as f32), rule, novelty };
+    let predictor = Predictor { head, temperature: f64::from(temperature as f32), rule, novelty };
     seconds.evaluation = evaluating.elapsed().as_secs_f64();
 
     let control_start = Instant::now();
@@ -165,7 +241,9 @@ pub fn fit(
     };
     seconds.training += control_start.elapsed().as_secs_f64();
 
-    // Every choice is made. Now, once, what was held out.
+    // Every choice is made. Now, once, what was held out. Features of a network that is nobody else's are not cached.
+    let extractor = if curve.is_some() { Extractor::to_features(&base, &Device::flex())? } else { extractor };
+    let cache = cache.filter(|_| curve.is_none());
     let mut held_out = Vec::new();
     for split in [Split::Val, Split::Test] {
         let examples = intake.usable(split);
@@ -190,7 +268,11 @@ pub fn fit(
         train,
         folds,
         validation,
+        probe,
+        chosen,
+        out_of_fold,
         evaluation,
+        curve,
         label_errors: suspected,
         held_out,
         control,
@@ -198,6 +280,177 @@ pub fn fit(
         seconds,
         images_per_second,
     })
+}
+
+/// What every fit begins with: the base, the pictures' labels and folds, and their features.
+struct Basis {
+    base: Base,
+    tuning: Tuning,
+    train: Vec<usize>,
+    labels: Vec<usize>,
+    groups: Vec<usize>,
+    folds: Vec<usize>,
+    fold_count: usize,
+    classes: usize,
+    extractor: Extractor,
+    features: Features,
+}
+
+impl Basis {
+    fn new(config: &Fit, intake: &Intake, means: Means<'_>) -> Result<Self> {
+        check(config)?;
+        let Means { cache, observer, .. } = means;
+        let device = Device::flex();
+        let base = open(&BaseSpec::from(config), &device)?;
+        for remark in &base.remarks {
+            observer.say(remark);
+        }
+        // Photos may be mirrored; characters may not.
+        let tuning = Tuning::of(config, base.card.preprocessing.channels == 3)?;
+        refuse_unknown_depth(config, &base)?;
+        intake.require_usable(config.strict)?;
+        let classes = intake.dataset.classes.len();
+        let train = intake.usable(Split::Train);
+        let labels = intake.labels(&train);
+        let groups: Vec<usize> = train.iter().map(|&index| intake.audit.groups[index]).collect();
+        let fold_count = fold_count(config.folds, &labels, classes, observer);
+        let folds = stratified_folds(&labels, &groups, fold_count, config.seed);
+        let extractor = Extractor::to_features(&base, &device)?;
+        let features = extract(&extractor, &intake.pictures(&train), cache, observer)?;
+        Ok(Self { base, tuning, train, labels, groups, folds, fold_count, classes, extractor, features })
+    }
+}
+
+/// The pictures of examples, prepared for a base, and the SHA-256 of each.
+fn shown(base: &Base, intake: &Intake, which: &[usize], observer: &dyn Observer) -> Result<(Pictures, Vec<String>)> {
+    let (paths, digests) = intake.pictures(which).into_iter().unzip();
+    Ok((Pictures::new(paths, base.card.preprocessing.clone(), Limits::default(), observer)?, digests))
+}
+
+/// How the loss of a fine-tuning answers to a rate that grows; at depth `auto` that of `last`. Nothing is kept.
+pub fn find_rate(config: &Fit, intake: &Intake, means: Means<'_>) -> Result<RateFinding> {
+    let Means { cache, journal, observer } = means;
+    let Basis { base, tuning, train, labels, folds, fold_count, classes, features, .. } =
+        Basis::new(config, intake, means)?;
+    let (pictures, digests) = shown(&base, intake, &train, observer)?;
+    let ground = Ground {
+        base: &base,
+        shown: Shown { pictures: &pictures, digests: &digests },
+        labels: &labels,
+        classes,
+        features: &features,
+        // Of the probe's usual strengths one in the middle: the search changes the head in every step.
+        strength: RATE_STRENGTH,
+        protocol: Protocol { folds: &folds, count: fold_count, seeds: config.seeds },
+        settings: &tuning.settings,
+        spread: tuning.spread,
+        views: &tuning.views,
+        cache,
+        journal: (journal, ""),
+        observer,
+    };
+    let (name, only) = match (&config.only, config.depth.as_str()) {
+        (Some(stage), _) => (stage.as_str(), true),
+        (None, "auto" | "head") => ("last", false),
+        (None, depth) => (depth, false),
+    };
+    let planned = ground.planned(name, only)?;
+    let activations = ground.activations(&planned.plan)?;
+    find_rate_of(ground.target(&planned.plan, &activations), &tuning.settings, observer)
+}
+
+/// The linear probe as one of the depths.
+fn measured_probe(
+    validation: &CrossValidation,
+    labels: &[usize],
+    probe: &Evaluation,
+    seconds: f64,
+    base: &Base,
+) -> Result<Measured> {
+    let right = Predictions::new(&validation.out_of_fold, labels, validation.classes)?.correct();
+    debug_assert_eq!(right.iter().filter(|right| **right).count() as f64 / right.len() as f64, probe.accuracy.mean);
+    Ok(Measured {
+        depth: "head".into(),
+        cut: base.stages().last().cloned().unwrap_or_default(),
+        plan: "head, solved".into(),
+        seeds: 1,
+        correct: right.into_iter().map(|right| f64::from(u8::from(right))).collect(),
+        out_of_fold: validation.out_of_fold.clone(),
+        temperature: validation.temperature,
+        cost: 0.0,
+        seconds,
+        curves: Vec::new(),
+        remarks: Vec::new(),
+    })
+}
+
+fn choose_depth(
+    ground: &Ground<'_>,
+    config: &Fit,
+    tuning: &Tuning,
+    probe: Measured,
+    hear: &mut dyn FnMut(News<'_>),
+) -> Result<Chosen> {
+    if config.depth == "auto" && config.only.is_none() {
+        return ground.choose(probe, &tuning.budget, |measured, gain| hear(News::Depth(measured, gain)));
+    }
+    let (name, only) = match &config.only {
+        Some(stage) => (stage.as_str(), true),
+        None => (config.depth.as_str(), false),
+    };
+    let planned = ground.planned(name, only)?;
+    let measured = ground.measure(&planned)?;
+    hear(News::Depth(&measured, &Difference::of(&measured.correct, &probe.correct)));
+    let reason = format!("depth `{}` was asked for: {}", planned.depth.label, planned.plan.describe());
+    Ok(Chosen { tried: vec![probe, measured], chosen: 1, plan: Some(planned), reason, left_out: Vec::new() })
+}
+
+/// Trains the model itself, on all training pictures, and gives their features by it.
+fn deepen(ground: &Ground<'_>, plan: &Plan) -> Result<(FineTuned, Features)> {
+    let activations = ground.activations(plan)?;
+    let target = ground.target(plan, &activations);
+    let all: Vec<usize> = (0..ground.labels.len()).collect();
+    let (journal, identity) = ground.journal;
+    let settings = ground.settings;
+    let chooses = settings.train.patience.is_some() || settings.train.average > 0;
+    let (training, validation) = match chooses {
+        true => hold_out(&all, ground.labels, settings.train.seed),
+        false => (all.clone(), Vec::new()),
+    };
+    let observer = ground.observer;
+    observer.begin("training the model", settings.train.epochs * training.len() as u64, "images");
+    let identity = format!("{identity}/final");
+    let tuned = tune(target, settings, &training, &validation, (journal, &identity), observer, |_, _| {})?;
+    observer.end();
+    let features = features_of(&tuned, target, &all)?;
+    Ok((tuned, features))
+}
+
+/// Says before any work that a depth is none of the base's.
+fn refuse_unknown_depth(config: &Fit, base: &Base) -> Result<()> {
+    let Ok(built) = base.staged() else {
+        if config.only.is_some() || !["auto", "head"].contains(&config.depth.as_str()) {
+            return Err(base.staged().expect_err("it has no stages"));
+        }
+        return Ok(());
+    };
+    let costs = base.costs();
+    for name in config.only.iter().chain(Some(&config.depth)).filter(|name| !["auto", "head"].contains(&name.as_str()))
+    {
+        cut_of(name, &built.network, &costs)?;
+    }
+    Ok(())
+}
+
+/// Everything that decides what a training gives.
+fn identity(config: &Fit, base: &Base, intake: &Intake) -> String {
+    let description = serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "config": Fit { data: std::path::PathBuf::new(), ..config.clone() },
+        "base": base.sha256,
+        "data": intake.fingerprint(),
+    });
+    crate::files::sha256_hex(description.to_string().as_bytes())
 }
 
 fn hold(

@@ -8,9 +8,10 @@ mod intake;
 mod own_classes;
 mod predictor;
 mod pretrain;
+pub mod tuning;
 
 pub use control::{Control, ControlPlan};
-pub use fit::{Fitted, HeldOut, Seconds, fit};
+pub use fit::{Fitted, HeldOut, Means, News, Seconds, find_rate, fit};
 pub use intake::Intake;
 pub use own_classes::OwnClasses;
 pub use predictor::{Answer, Predictor};

@@ -60,6 +60,11 @@ impl Pictures {
         self.paths.is_empty()
     }
 
+    /// A picture's file, in words.
+    pub fn name(&self, index: usize) -> String {
+        printable(&self.paths[index])
+    }
+
     /// One prepared picture, `[H, W, C]` bytes.
     pub fn bytes(&self, index: usize) -> Result<Vec<u8>> {
         if let Some(kept) = &self.kept {

@@ -23,7 +23,7 @@ use crate::train::checkpoint::Checkpoints;
 use crate::train::curve::{Curve, EpochRecord, Score, StepRecord};
 use crate::train::optimiser::{Memory, Optimiser, Rules};
 use crate::train::schedule::Schedule;
-use crate::train::values::{Gradients, Values, values_of, with_values, zip_blocks};
+use crate::train::values::{Gradients, Values, learning, values_of, with_values, zip_blocks};
 
 /// How fast the running statistics of batch norm follow a step's.
 const STATISTICS_MOMENTUM: f32 = 0.1;
@@ -229,9 +229,16 @@ pub fn train<T: Task>(
         let rules = task.rules(&model, epoch, settings.weight_decay);
         let order = permutation(task.len(), settings.seed, "shuffle", epoch);
         for batch in order.chunks(settings.batch_size).skip(now.state.batch as usize) {
-            observer.check()?;
+            if let Err(interrupted) = observer.check() {
+                if let Some(checkpoints) = checkpoints.as_deref_mut() {
+                    now.values = values_of(&model, changes);
+                    checkpoints.keep(&now)?;
+                }
+                return Err(interrupted);
+            }
             let lr = settings.lr * steps.factor(now.state.step, settings);
-            let Batch { mut gradients, statistics, score } = run_batch(task, &model, batch, &now.state, settings)?;
+            let Batch { mut gradients, statistics, score } =
+                run_batch(task, &model, batch, &rules, &now.state, settings)?;
             if let Some(longest) = settings.clip {
                 let norm = gradients.norm();
                 if norm > longest {
@@ -350,16 +357,17 @@ fn follow(average: &mut Values, values: Values, decay: f64, step: u64) {
 }
 
 /// What a batch gave.
-struct Batch {
-    gradients: Gradients,
+pub(super) struct Batch {
+    pub(super) gradients: Gradients,
     statistics: Vec<Vec<BatchStatistics>>,
-    score: Score,
+    pub(super) score: Score,
 }
 
-fn run_batch<T: Task>(
+pub(super) fn run_batch<T: Task>(
     task: &T,
     model: &T::Model,
     batch: &[usize],
+    rules: &Rules,
     state: &State,
     settings: &Settings,
 ) -> Result<Batch> {
@@ -371,7 +379,7 @@ fn run_batch<T: Task>(
         let drops = Drops { seed: settings.seed, step: state.step, first, progress };
         let pass = Pass::dropping(drops).with(task.statistics());
         // A fork of the model, whose graph is its own.
-        let fork = model.valid().train();
+        let fork = learning(model.valid().train(), rules);
         let ShardLoss { loss: shard_loss, correct: shard_correct } = task.loss(&fork, shard, state.epoch, &pass)?;
         let value = f64::from(shard_loss.clone().into_scalar::<f32>());
         let share = shard.len() as f64 / batch.len() as f64;

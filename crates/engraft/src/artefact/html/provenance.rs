@@ -4,7 +4,8 @@ use maud::{Markup, html};
 
 use super::format::{count, decimal, duration, name, percent, percent_range, probability, setting};
 use super::{examples, scroll};
-use crate::artefact::report::{BaseReport, Report, TriedCut};
+use crate::artefact::report::{BaseReport, Choice, Report};
+use crate::inductive::tuning::Difference;
 
 /// What was chosen and why, and when the classifier refuses.
 pub fn choices_section(report: &Report) -> Markup {
@@ -12,7 +13,11 @@ pub fn choices_section(report: &Report) -> Markup {
     html! {
         dl {
             dt { "Depth" }
-            dd { "Trained after " code { (name(&choice.cut)) } ". " (with_code(&sentence(&choice.reason))) }
+            dd {
+                @if choice.cut.is_empty() { "Trained from the input on. " }
+                @else { "Trained after " code { (name(&choice.cut)) } ". " }
+                (with_code(&sentence(&choice.reason)))
+            }
             dt { "Strength" }
             dd {
                 "C = " (setting(choice.c)) "; smaller is stricter. "
@@ -31,7 +36,7 @@ pub fn choices_section(report: &Report) -> Markup {
                 dd { "Classes were weighed by the inverse of their frequency." }
             }
         }
-        @if choice.tried.len() > 1 { h3 { "Depths tried" } (tried(&choice.tried)) }
+        @if choice.tried.len() > 1 || !choice.left_out.is_empty() { h3 { "Depths tried" } (tried(choice)) }
         h3 { "The base" }
         (base(&report.base))
     }
@@ -86,26 +91,41 @@ fn unlike(report: &Report) -> Markup {
     }
 }
 
-fn tried(cuts: &[TriedCut]) -> Markup {
-    scroll(
-        "Depths tried",
-        html! {
-            table {
-                thead { tr {
-                    th scope="col" { "Trained after" } th.number scope="col" { "Accuracy" }
-                    th.number scope="col" { "95\u{202f}% interval" } th.number scope="col" { "Time" }
-                } }
-                tbody { @for cut in cuts {
-                    tr {
-                        th scope="row" { (name(&cut.cut)) }
-                        td.number { (percent(cut.accuracy.mean)) }
-                        td.number { (percent_range(cut.accuracy.low, cut.accuracy.high)) }
-                        td.number { (duration(cut.seconds)) }
-                    }
-                } }
-            }
-        },
-    )
+fn tried(choice: &Choice) -> Markup {
+    let gain = |gain: &Difference| {
+        let points = |share: f64| format!("{:+.1}", 100.0 * share).replace('-', "\u{2212}");
+        format!("{} ({} to {})", points(gain.mean), points(gain.low), points(gain.high))
+    };
+    html! {
+        (scroll(
+            "Depths tried",
+            html! {
+                table {
+                    thead { tr {
+                        th scope="col" { "Depth" } th.number scope="col" { "Accuracy" }
+                        th.number scope="col" { "95\u{202f}% interval" }
+                        th.number scope="col" { "Points over the probe, on the same pictures" }
+                        th.number scope="col" { "Seeds" } th.number scope="col" { "Time" } th scope="col" { "What learns" }
+                    } }
+                    tbody { @for cut in &choice.tried {
+                        tr.ours[cut.depth == choice.depth] {
+                            th scope="row" { (name(&cut.depth)) @if cut.depth == choice.depth { " ← taken" } }
+                            td.number { (percent(cut.accuracy.mean)) }
+                            td.number { (percent_range(cut.accuracy.low, cut.accuracy.high)) }
+                            td.number { @if let Some(against) = &cut.against_probe { (gain(against)) } }
+                            td.number { (cut.seeds) }
+                            td.number { (duration(cut.seconds)) }
+                            td { (name(&cut.plan)) }
+                        }
+                    } }
+                }
+            },
+        ))
+        @let notes = choice.left_out.iter().chain(choice.tried.iter().flat_map(|tried| &tried.remarks));
+        @if choice.left_out.len() + choice.tried.iter().map(|tried| tried.remarks.len()).sum::<usize>() > 0 {
+            ul { @for note in notes { li { (with_code(&sentence(note))) } } }
+        }
+    }
 }
 
 fn base(base: &BaseReport) -> Markup {

@@ -1,0 +1,177 @@
+//! Flags of a fine-tuning.
+
+use clap::Args;
+use engraft::config::Tune;
+
+/// How to fine-tune. All of them go to the settings of the same names in a run's `[tune]`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Fine-tuning")]
+pub struct TuneArgs {
+    /// Passes over the pictures in a fine-tuning [default: 10].
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u64>,
+    /// Pictures that run together [default: 32].
+    #[arg(long, value_name = "N")]
+    pub batch_size: Option<usize>,
+    /// Batches whose gradients make one step [default: 1].
+    #[arg(long, value_name = "N")]
+    pub accumulate: Option<usize>,
+    /// adamw or sgd [default: adamw].
+    #[arg(long, value_name = "KIND")]
+    pub optimiser: Option<String>,
+    /// Peak learning rate of the last stage [default: 0.0005].
+    #[arg(long, value_name = "RATE")]
+    pub lr: Option<f64>,
+    /// cosine, constant, slanted-triangular, one-cycle or step [default: cosine].
+    #[arg(long, value_name = "KIND")]
+    pub schedule: Option<String>,
+    /// Share of the steps in which the rate rises [default: 0.1].
+    #[arg(long, value_name = "SHARE")]
+    pub warmup: Option<f64>,
+    /// Pull of weights towards zero, not on norms and biases [default: 0.02].
+    #[arg(long, value_name = "X")]
+    pub weight_decay: Option<f64>,
+    /// Share of each label given to all classes alike [default: 0].
+    #[arg(long, value_name = "SHARE")]
+    pub label_smoothing: Option<f64>,
+    /// Longest gradient; 0 for any [default: 1].
+    #[arg(long, value_name = "NORM")]
+    pub clip: Option<f64>,
+    /// Decay of a moving average of the weights, which then answers; 0 for none [default: 0].
+    #[arg(long, value_name = "DECAY")]
+    pub ema: Option<f64>,
+    /// Takes the mean of the weights after the K best epochs; 0 takes the last [default: 0].
+    #[arg(long, value_name = "K")]
+    pub average: Option<usize>,
+    /// Stops after N epochs without a better validation loss; 0 never does [default: 0].
+    #[arg(long, value_name = "N")]
+    pub patience: Option<u64>,
+    /// Each stage learns at the rate of the one after it, divided by F [default: 2.6].
+    #[arg(long, value_name = "F")]
+    pub rate_factor: Option<f64>,
+    /// The head's rate, in rates of the last stage [default: 10].
+    #[arg(long, value_name = "F")]
+    pub head_rate: Option<f64>,
+    /// together, or gradual from the last stage to the first [default: together].
+    #[arg(long, value_name = "HOW")]
+    pub unfreeze: Option<String>,
+    /// Where the head begins: at the solved probe, or at random numbers [default: probe].
+    #[arg(long, value_name = "WHERE")]
+    pub start: Option<String>,
+    /// Batch norms of stages that learn: frozen, adapt or train [default: frozen].
+    #[arg(long, value_name = "HOW")]
+    pub batch_norm: Option<String>,
+    /// Pull towards the base's weights [default: 0].
+    #[arg(long, value_name = "X")]
+    pub l2_sp: Option<f64>,
+    /// Pull towards the base's features [default: 0].
+    #[arg(long, value_name = "X")]
+    pub feature_distance: Option<f64>,
+    /// Share of the features that are dropped before the head [default: 0].
+    #[arg(long, value_name = "SHARE")]
+    pub dropout: Option<f64>,
+    /// Share of the pictures that the last residual branch is dropped for [default: 0].
+    #[arg(long, value_name = "SHARE")]
+    pub stochastic_depth: Option<f64>,
+    /// Parameter of mixup; 0 for none [default: 0].
+    #[arg(long, value_name = "ALPHA")]
+    pub mixup: Option<f64>,
+    /// Parameter of cutmix; 0 for none [default: 0].
+    #[arg(long, value_name = "ALPHA")]
+    pub cutmix: Option<f64>,
+    /// Rank of low-rank factors in place of linear layers and 1 x 1 convolutions; 0 for none [default: 0].
+    #[arg(long, value_name = "RANK")]
+    pub lora: Option<usize>,
+    /// The factors' product counts X, divided by the rank [default: 16].
+    #[arg(long, value_name = "X")]
+    pub lora_alpha: Option<f64>,
+    /// Views of each picture that are kept at the cut: as it is, and changed [default: 4].
+    #[arg(long, value_name = "N")]
+    pub views: Option<usize>,
+}
+
+/// Does something with every field, the flag and the setting.
+macro_rules! each_field {
+    ($flags:expr, $settings:expr, $each:ident) => {
+        $each!("epochs", $flags.epochs, $settings.epochs);
+        $each!("batch-size", $flags.batch_size, $settings.batch_size);
+        $each!("accumulate", $flags.accumulate, $settings.accumulate);
+        $each!("optimiser", $flags.optimiser, $settings.optimiser);
+        $each!("lr", $flags.lr, $settings.lr);
+        $each!("schedule", $flags.schedule, $settings.schedule);
+        $each!("warmup", $flags.warmup, $settings.warmup);
+        $each!("weight-decay", $flags.weight_decay, $settings.weight_decay);
+        $each!("label-smoothing", $flags.label_smoothing, $settings.label_smoothing);
+        $each!("clip", $flags.clip, $settings.clip);
+        $each!("ema", $flags.ema, $settings.ema);
+        $each!("average", $flags.average, $settings.average);
+        $each!("patience", $flags.patience, $settings.patience);
+        $each!("rate-factor", $flags.rate_factor, $settings.rate_factor);
+        $each!("head-rate", $flags.head_rate, $settings.head_rate);
+        $each!("unfreeze", $flags.unfreeze, $settings.unfreeze);
+        $each!("start", $flags.start, $settings.start);
+        $each!("batch-norm", $flags.batch_norm, $settings.batch_norm);
+        $each!("l2-sp", $flags.l2_sp, $settings.l2_sp);
+        $each!("feature-distance", $flags.feature_distance, $settings.feature_distance);
+        $each!("dropout", $flags.dropout, $settings.dropout);
+        $each!("stochastic-depth", $flags.stochastic_depth, $settings.stochastic_depth);
+        $each!("mixup", $flags.mixup, $settings.mixup);
+        $each!("cutmix", $flags.cutmix, $settings.cutmix);
+        $each!("lora", $flags.lora, $settings.lora);
+        $each!("lora-alpha", $flags.lora_alpha, $settings.lora_alpha);
+        $each!("views", $flags.views, $settings.views);
+    };
+}
+
+impl TuneArgs {
+    /// Lays the flags that were given over settings.
+    pub fn lay_over(&self, settings: &mut Tune) {
+        macro_rules! lay {
+            ($name:expr, $flag:expr, $setting:expr) => {
+                if let Some(value) = &$flag {
+                    $setting.clone_from(value);
+                }
+            };
+        }
+        each_field!(self, settings, lay);
+    }
+}
+
+/// The flags that give these settings.
+pub fn flags_of(settings: &Tune) -> Vec<String> {
+    let default = Tune::default();
+    let mut flags = Vec::new();
+    macro_rules! tell {
+        ($name:expr, $default:expr, $setting:expr) => {
+            if $default != $setting {
+                flags.push(format!("--{} {}", $name, $setting));
+            }
+        };
+    }
+    each_field!(default, settings, tell);
+    flags
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        tune: TuneArgs,
+    }
+
+    #[test]
+    fn flags_go_there_and_back() {
+        let line = ["x", "--lr", "0.001", "--unfreeze", "gradual", "--views", "2", "--lora-alpha", "8"];
+        let mut settings = Tune::default();
+        Line::parse_from(line).tune.lay_over(&mut settings);
+        assert_eq!((settings.lr, settings.unfreeze.as_str(), settings.views), (0.001, "gradual", 2));
+        let flags = flags_of(&settings);
+        assert_eq!(flags, ["--lr 0.001", "--unfreeze gradual", "--lora-alpha 8", "--views 2"]);
+        assert!(flags_of(&Tune::default()).is_empty());
+    }
+}

@@ -1,0 +1,168 @@
+//! What training starts from: the pictures at the cut, several views of each, computed once and kept; or computed for
+//! every batch where nothing is frozen, or where they would not fit into memory.
+
+use rayon::prelude::*;
+
+use crate::backbone::{Base, Device};
+use crate::data::augment::Augment;
+use crate::data::image::Limits;
+use crate::error::Result;
+use crate::features::{Cache, Extractor, Features, extract_keyed};
+use crate::inductive::tuning::frozen::FrozenPart;
+use crate::progress::Observer;
+use crate::rng::rng;
+use crate::train::Pictures;
+
+/// Bytes of activations that are kept in memory.
+const KEPT: usize = 768 << 20;
+
+/// Random changes to pictures, and how many changed views of each are kept where a part of the base is frozen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Views {
+    /// Views of each picture, the first of which is the picture as it is.
+    pub count: usize,
+    /// What is changed in the others.
+    pub augment: Augment,
+    /// Seed of the changes.
+    pub seed: u64,
+}
+
+/// The pictures of a training set.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    /// Prepared by the base's card.
+    pub pictures: &'a Pictures,
+    /// SHA-256 of the bytes of each.
+    pub digests: &'a [String],
+}
+
+/// The pictures of a training set at a cut.
+#[derive(Debug)]
+pub struct Activations<'a> {
+    shown: Shown<'a>,
+    views: Views,
+    cut: usize,
+    shapes: Vec<Vec<usize>>,
+    /// All views of all pictures, view after view; nothing where they are computed for each batch.
+    kept: Option<Features>,
+    /// Frozen stages that are run for each batch, where nothing is kept.
+    parts: Vec<FrozenPart>,
+}
+
+impl<'a> Activations<'a> {
+    /// The pictures at a cut of a base.
+    ///
+    /// Fewer views than asked for are kept where memory is short, and it is said.
+    pub fn new(
+        base: &Base,
+        cut: usize,
+        shown: Shown<'a>,
+        mut views: Views,
+        cache: Option<&Cache>,
+        observer: &dyn Observer,
+    ) -> Result<Self> {
+        let network = &base.staged()?.network;
+        let shapes = network.shapes_at(cut, base.input());
+        let size = shapes.iter().map(|shape| shape.iter().product::<usize>()).sum::<usize>() * size_of::<f32>();
+        let fit = KEPT / (size * shown.pictures.len()).max(1);
+        if cut == 0 || fit == 0 {
+            if cut > 0 {
+                observer.say(&format!(
+                    "the activations do not fit into memory ({} KB for each picture): the frozen part runs in every epoch",
+                    size / 1024,
+                ));
+            }
+            let parts = if cut == 0 { Vec::new() } else { vec![FrozenPart::new(network, 0..cut, base.input())] };
+            return Ok(Self { shown, views, cut, shapes, kept: None, parts });
+        }
+        if views.augment.is_none() {
+            views.count = 1;
+        } else if fit < views.count {
+            observer
+                .say(&format!("{fit} views of each picture instead of {}: more do not fit into memory", views.count));
+            views.count = fit;
+        }
+        let mut activations = Self { shown, views, cut, shapes, kept: None, parts: Vec::new() };
+        let extractor = Extractor::new(base, cut, Limits::default(), &Device::flex())?;
+        let n = shown.pictures.len();
+        let keys: Vec<String> = (0..activations.views.count * n).map(|at| activations.key(at % n, at / n)).collect();
+        let task = format!("activations after {}", base.stages()[cut - 1]);
+        let kept = extract_keyed(&extractor, &keys, &task, cache, observer, |at| {
+            activations.prepared(at % n, (at / n) as u64, at >= n)
+        })?;
+        activations.kept = Some(kept);
+        Ok(activations)
+    }
+
+    /// What a view of a picture is filed under.
+    fn key(&self, picture: usize, view: usize) -> String {
+        let digest = &self.shown.digests[picture];
+        if view == 0 {
+            return digest.clone();
+        }
+        let augment = serde_json::to_string(&self.views.augment).expect("settings are plain data");
+        crate::files::sha256_hex(format!("{digest}/{augment}/{}/{view}", self.views.seed).as_bytes())
+    }
+
+    /// One picture as the base's input, changed or as it is. The changes follow from the picture's bytes, so that they
+    /// are the same among whatever other pictures it stands.
+    fn prepared(&self, picture: usize, draw: u64, changed: bool) -> Result<Vec<f32>> {
+        let Shown { pictures, digests } = self.shown;
+        let p = pictures.preprocessing();
+        let bytes = pictures.bytes(picture)?;
+        if !changed {
+            return Ok(p.normalise(&bytes));
+        }
+        let mut stream = rng(self.views.seed, &format!("view/{}", digests[picture]), draw);
+        Ok(p.normalise(&self.views.augment.apply(&bytes, p.shape().into(), &mut stream)))
+    }
+
+    /// The cut.
+    pub fn cut(&self) -> usize {
+        self.cut
+    }
+
+    /// Shapes of one picture's activation.
+    pub fn shapes(&self) -> &[Vec<usize>] {
+        &self.shapes
+    }
+
+    /// How many views of each picture are kept; 0 where they are computed for each batch.
+    pub fn kept_views(&self) -> usize {
+        self.kept.as_ref().map_or(0, |_| self.views.count)
+    }
+
+    /// A picture in words.
+    pub fn describe(&self, picture: usize) -> String {
+        self.shown.pictures.name(picture)
+    }
+
+    /// Rows `[pictures, columns]` in an epoch of training, or as they are at prediction.
+    ///
+    /// Kept views take turns, each picture beginning with another one; where nothing is kept, every epoch changes every
+    /// picture anew.
+    pub fn rows(&self, pictures: &[usize], epoch: Option<u64>) -> Result<Vec<f32>> {
+        let changed = epoch.filter(|_| !self.views.augment.is_none() && self.views.count > 1);
+        if let Some(kept) = &self.kept {
+            let view = |picture: usize| changed.map_or(0, |epoch| (picture + epoch as usize) % self.views.count);
+            let row = |&picture: &usize| kept.row(view(picture) * self.shown.pictures.len() + picture);
+            return Ok(pictures.iter().flat_map(row).copied().collect());
+        }
+        let prepare = |&picture: &usize| self.prepared(picture, 1 + changed.unwrap_or(0), changed.is_some());
+        let prepared = pictures.par_iter().map(prepare).collect::<Result<Vec<_>>>()?.concat();
+        Ok(self.parts.iter().fold(prepared, |rows, part| part.run(&rows)))
+    }
+
+    /// The same pictures and views after further frozen stages, up to a later cut.
+    #[must_use]
+    pub fn run_on(&self, network: &crate::backbone::Network, cut: usize, input: [usize; 2]) -> Self {
+        let part = || FrozenPart::new(network, self.cut..cut, input);
+        let (kept, parts) = match &self.kept {
+            Some(kept) => (Some(part().run_table(kept)), Vec::new()),
+            // The parts before are made again: they are cheap beside what they compute.
+            None => (None, vec![FrozenPart::new(network, 0..cut, input)]),
+        };
+        let shapes = network.shapes_at(cut, input);
+        Self { shown: self.shown, views: self.views.clone(), cut, shapes, kept, parts }
+    }
+}

@@ -1,0 +1,313 @@
+//! How deep to retrain: every depth is measured on the same folds and seeds, and has to earn its place.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::head::{softmax, temperature};
+use crate::inductive::tuning::journal::Journal;
+use crate::inductive::tuning::tune::{FineTuned, Target, TuneSettings, tune};
+use crate::progress::Observer;
+use crate::train::{Curve, Settings, argmax};
+
+/// 97.5 % of a normal distribution lie below.
+const Z: f64 = 1.959_963_984_540_054;
+
+/// One depth, measured out of fold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// `head`, `last`, `half`, `all`, or a stage.
+    pub depth: String,
+    /// The stage after which training begins; nothing where it begins at the input.
+    pub cut: String,
+    /// What learns, in words.
+    pub plan: String,
+    /// Seeds that it was trained with.
+    pub seeds: usize,
+    /// For each picture the share of the seeds whose out-of-fold answer was right.
+    pub correct: Vec<f64>,
+    /// Out-of-fold probabilities `[pictures, classes]` of the first seed; the temperature used on a fold is from the others.
+    pub out_of_fold: Vec<f32>,
+    /// The temperature from all folds.
+    pub temperature: f64,
+    /// Multiply-adds of all its trainings, in units of 10^12.
+    pub cost: f64,
+    /// Wall seconds.
+    pub seconds: f64,
+    /// Learning curve of every training, by name.
+    pub curves: Vec<(String, Curve)>,
+    /// Failures and what was done about them.
+    pub remarks: Vec<String>,
+}
+
+impl Measured {
+    /// Share of right answers, over pictures and seeds.
+    pub fn accuracy(&self) -> f64 {
+        mean(&self.correct)
+    }
+}
+
+/// A difference of two depths on the same pictures, in shares of right answers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The one minus the other.
+    pub mean: f64,
+    /// Standard error over pictures.
+    pub standard_error: f64,
+    /// Lower end of the 95 % interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+impl Difference {
+    /// Of two series over the same pictures.
+    ///
+    /// # Panics
+    /// If one is longer.
+    pub fn of(one: &[f64], other: &[f64]) -> Self {
+        assert_eq!(one.len(), other.len(), "both over the same pictures");
+        let differences: Vec<f64> = one.iter().zip(other).map(|(a, b)| a - b).collect();
+        let n = differences.len() as f64;
+        let mean = mean(&differences);
+        let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+        let standard_error = (variance / n).sqrt();
+        Self { mean, standard_error, low: mean - Z * standard_error, high: mean + Z * standard_error }
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// Which of several depths, the shallowest first: the shallowest whose accuracy is within one standard error of the best
+/// one's, on the same pictures (the one-standard-error rule of Breiman et al. 1984, with paired errors).
+pub fn choose(measured: &[Measured]) -> usize {
+    let best = (0..measured.len()).fold(
+        0,
+        |best, at| {
+            if measured[at].accuracy() > measured[best].accuracy() { at } else { best }
+        },
+    );
+    (0..best)
+        .find(|&at| {
+            let gain = Difference::of(&measured[best].correct, &measured[at].correct);
+            gain.mean <= gain.standard_error
+        })
+        .unwrap_or(best)
+}
+
+/// What one fold's training gave.
+#[derive(Debug, Serialize, Deserialize)]
+struct FoldOutcome {
+    logits: Vec<f32>,
+    curve: Curve,
+    remarks: Vec<String>,
+}
+
+/// The folds and seeds that every depth is measured on.
+#[derive(Debug, Clone, Copy)]
+pub struct Protocol<'a> {
+    /// Fold of every picture.
+    pub folds: &'a [usize],
+    /// Number of folds.
+    pub count: usize,
+    /// Seeds that every depth is trained with.
+    pub seeds: usize,
+}
+
+/// Trains a depth once for each seed and fold, and has it answer the pictures of the fold that it was not trained on.
+pub fn measure(
+    target: Target<'_>,
+    depth: &str,
+    cut: String,
+    settings: &TuneSettings,
+    protocol: Protocol<'_>,
+    (journal, identity): (&Journal, &str),
+    observer: &dyn Observer,
+) -> Result<Measured> {
+    let start = std::time::Instant::now();
+    let (n, classes) = (target.labels.len(), target.classes);
+    let mut correct = vec![0.0; n];
+    let (mut curves, mut remarks) = (Vec::new(), Vec::new());
+    let (mut out_of_fold, mut common) = (vec![0.0f32; n * classes], 1.0);
+    let trained: usize = (0..protocol.count).map(|fold| protocol.folds.iter().filter(|f| **f != fold).count()).sum();
+    let work = settings.train.epochs * (trained * protocol.seeds) as u64;
+    observer.begin(&format!("fine-tuning: {depth}"), work, "images");
+    for seed in 0..protocol.seeds {
+        let mut parts: Vec<(Vec<usize>, Vec<f32>)> = Vec::new();
+        for fold in 0..protocol.count {
+            let (held, training): (Vec<usize>, Vec<usize>) = (0..n).partition(|&at| protocol.folds[at] == fold);
+            let seed_of = settings.train.seed.wrapping_add((seed * protocol.count + fold) as u64);
+            let train = Settings { seed: seed_of, ..settings.train.clone() };
+            let settings = TuneSettings { train, ..settings.clone() };
+            let name = format!("{depth}/seed{seed}/fold{fold}");
+            let identity = format!("{identity}/{name}");
+            let outcome = match journal.finished(&identity) {
+                Some(outcome) => outcome,
+                None => {
+                    let outcome = run_fold(target, &settings, &training, &held, (journal, &identity), observer)?;
+                    journal.finish(&identity, &outcome)?;
+                    outcome
+                }
+            };
+            for (row, &picture) in outcome.logits.chunks_exact(classes).zip(&held) {
+                correct[picture] += f64::from(u8::from(argmax(row) == target.labels[picture]));
+            }
+            curves.push((format!("tune/{name}"), outcome.curve));
+            remarks.extend(outcome.remarks.into_iter().map(|remark| format!("{name}: {remark}")));
+            parts.push((held, outcome.logits));
+        }
+        if seed == 0 {
+            (out_of_fold, common) = calibrated(&parts, target.labels, classes)?;
+        }
+    }
+    observer.end();
+    correct.iter_mut().for_each(|count| *count /= protocol.seeds as f64);
+    Ok(Measured {
+        depth: depth.to_owned(),
+        cut,
+        plan: target.plan.describe(),
+        seeds: protocol.seeds,
+        correct,
+        out_of_fold,
+        temperature: common,
+        cost: 0.0,
+        seconds: start.elapsed().as_secs_f64(),
+        curves,
+        remarks,
+    })
+}
+
+fn run_fold(
+    target: Target<'_>,
+    settings: &TuneSettings,
+    training: &[usize],
+    held: &[usize],
+    journal: (&Journal, &str),
+    observer: &dyn Observer,
+) -> Result<FoldOutcome> {
+    // Where the validation loss chooses the weights, it may not be that of the fold that is judged.
+    let chooses = settings.train.patience.is_some() || settings.train.average > 0;
+    let (training, validation) = match chooses {
+        true => hold_out(training, target.labels, settings.train.seed),
+        false => (training.to_vec(), held.to_vec()),
+    };
+    let tuned = tune(target, settings, &training, &validation, journal, observer, |_, _| {})?;
+    let logits = answers(&tuned, target, held)?;
+    Ok(FoldOutcome { logits, curve: tuned.curve, remarks: tuned.remarks })
+}
+
+/// A seventh of the pictures of each class, to choose weights by, and the rest.
+pub fn hold_out(training: &[usize], labels: &[usize], seed: u64) -> (Vec<usize>, Vec<usize>) {
+    let order = crate::rng::permutation(training.len(), seed, "hold-out", 0);
+    let mut seen = std::collections::BTreeMap::<usize, usize>::new();
+    let (mut kept, mut held) = (Vec::new(), Vec::new());
+    for at in order {
+        let picture = training[at];
+        let count = seen.entry(labels[picture]).or_default();
+        *count += 1;
+        if *count % 7 == 2 { held.push(picture) } else { kept.push(picture) }
+    }
+    kept.sort_unstable();
+    held.sort_unstable();
+    (kept, held)
+}
+
+/// Logits `[pictures, classes]` of a fine-tuned network.
+pub fn answers(tuned: &FineTuned, target: Target<'_>, pictures: &[usize]) -> Result<Vec<f32>> {
+    let features = features_of(tuned, target, pictures)?;
+    let rows = features.values.chunks_exact(features.columns);
+    Ok(rows.flat_map(|row| tuned.head.logits(row)).map(|z| z as f32).collect())
+}
+
+/// A fine-tuned network's features of pictures.
+pub fn features_of(tuned: &FineTuned, target: Target<'_>, pictures: &[usize]) -> Result<crate::features::Features> {
+    use crate::inductive::tuning::frozen::FrozenPart;
+    let stages = tuned.network.stages().len();
+    let part = FrozenPart::new(&tuned.network, target.activations.cut()..stages, target.base.input());
+    let mut values = Vec::with_capacity(pictures.len() * part.columns());
+    for batch in pictures.chunks(64) {
+        values.extend(part.run(&target.activations.rows(batch, None)?));
+    }
+    crate::features::Features::new(pictures.len(), part.columns(), values)
+}
+
+/// Probabilities of all pictures, each with the temperature of the other folds, and the temperature of all.
+fn calibrated(parts: &[(Vec<usize>, Vec<f32>)], labels: &[usize], classes: usize) -> Result<(Vec<f32>, f64)> {
+    let truth: Vec<Vec<usize>> =
+        parts.iter().map(|(held, _)| held.iter().map(|&picture| labels[picture]).collect()).collect();
+    let of_all_but = |without: Option<usize>| {
+        let others = parts.iter().zip(&truth).enumerate().filter(|(fold, _)| Some(*fold) != without);
+        let others: Vec<(&[f32], &[usize])> =
+            others.map(|(_, ((_, logits), truth))| (&logits[..], &truth[..])).collect();
+        temperature(&others, classes)
+    };
+    let mut probabilities = vec![0.0f32; labels.len() * classes];
+    for (fold, (held, logits)) in parts.iter().enumerate() {
+        let temperature = of_all_but(Some(fold))?;
+        for (row, &picture) in logits.chunks_exact(classes).zip(held) {
+            let row: Vec<f64> = row.iter().map(|z| f64::from(*z)).collect();
+            let out = &mut probabilities[picture * classes..][..classes];
+            out.iter_mut().zip(softmax(&row, temperature)).for_each(|(out, p)| *out = p as f32);
+        }
+    }
+    Ok((probabilities, of_all_but(None)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(depth: &str, correct: Vec<f64>) -> Measured {
+        Measured {
+            depth: depth.into(),
+            cut: String::new(),
+            plan: String::new(),
+            seeds: 2,
+            correct,
+            out_of_fold: Vec::new(),
+            temperature: 1.0,
+            cost: 0.0,
+            seconds: 0.0,
+            curves: Vec::new(),
+            remarks: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_gain_within_one_standard_error_goes_to_the_shallower() {
+        let right = |count: usize| (0..100).map(|at| f64::from(u8::from(at < count))).collect::<Vec<f64>>();
+        // One picture of a hundred more: mean 0.01, standard error 0.01.
+        assert_eq!(choose(&[measured("head", right(80)), measured("last", right(81))]), 0);
+        // Four more: mean 0.04, standard error 0.0197.
+        assert_eq!(choose(&[measured("head", right(80)), measured("last", right(84))]), 1);
+        // The deepest is best, but the one before is as good within the noise.
+        let three = [measured("head", right(80)), measured("last", right(90)), measured("all", right(91))];
+        assert_eq!(choose(&three), 1);
+        // A worse one is never chosen.
+        assert_eq!(choose(&[measured("head", right(80)), measured("last", right(60))]), 0);
+    }
+
+    #[test]
+    fn differences_are_paired() {
+        // 10 gained, 5 lost of 100.
+        let one: Vec<f64> = (0..100).map(|at| f64::from(u8::from(at < 60))).collect();
+        let other: Vec<f64> = (0..100).map(|at| f64::from(u8::from((10..65).contains(&at)))).collect();
+        let difference = Difference::of(&one, &other);
+        assert!((difference.mean - 0.05).abs() < 1e-12);
+        let variance = (0.15 - 0.05 * 0.05) * 100.0 / 99.0;
+        assert!((difference.standard_error - f64::sqrt(variance / 100.0)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_is_held_out_has_every_class_and_is_none_of_the_rest() {
+        let labels: Vec<usize> = (0..60).map(|at| at % 3).collect();
+        let training: Vec<usize> = (0..60).collect();
+        let (kept, held) = hold_out(&training, &labels, 1);
+        assert_eq!(kept.len() + held.len(), 60);
+        assert!(held.iter().all(|at| !kept.contains(at)));
+        for class in 0..3 {
+            assert_eq!(held.iter().filter(|&&at| labels[at] == class).count(), 3);
+        }
+    }
+}

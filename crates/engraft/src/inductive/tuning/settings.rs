@@ -1,0 +1,161 @@
+//! From settings as they are written to settings that train.
+
+use crate::backbone::{Adaptation, Statistics};
+use crate::config::{Fit, Tune};
+use crate::data::augment::Augment;
+use crate::error::{Error, Problem, Result};
+use crate::inductive::tuning::activations::Views;
+use crate::inductive::tuning::choice::Budget;
+use crate::inductive::tuning::plan::Spread;
+use crate::inductive::tuning::task::Regularisers;
+use crate::inductive::tuning::tune::{Start, TuneSettings};
+use crate::train::{Optimiser, Settings};
+
+/// The settings of a fit's fine-tuning, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tuning {
+    /// How to train.
+    pub settings: TuneSettings,
+    /// How rates are spread over the stages.
+    pub spread: Spread,
+    /// Views of each picture.
+    pub views: Views,
+    /// What the choice of the depth may cost.
+    pub budget: Budget,
+}
+
+impl Tuning {
+    /// Reads and checks them. `flips`: whether pictures may be mirrored.
+    pub fn of(config: &Fit, flips: bool) -> Result<Self> {
+        let tune = &config.tune;
+        check(tune)?;
+        if config.seeds == 0 {
+            return Err(wrong("seeds", "at least 1", config.seeds));
+        }
+        let optimiser = choice("optimiser", &tune.optimiser, &[("adamw", Optimiser::AdamW), ("sgd", Optimiser::Sgd)])?;
+        let starts = [("probe", Start::Probe), ("random", Start::Random)];
+        let norms = [
+            ("frozen", (Statistics::Stored, false)),
+            ("adapt", (Statistics::Stored, true)),
+            ("train", (Statistics::Batch, false)),
+        ];
+        let (statistics, adapt_statistics) = choice("batch-norm", &tune.batch_norm, &norms)?;
+        let train = Settings {
+            epochs: tune.epochs,
+            batch_size: tune.batch_size * tune.accumulate,
+            shard_size: tune.batch_size,
+            optimiser,
+            lr: tune.lr,
+            schedule: tune.schedule.parse()?,
+            warmup: tune.warmup,
+            weight_decay: tune.weight_decay,
+            label_smoothing: tune.label_smoothing,
+            clip: (tune.clip > 0.0).then_some(tune.clip),
+            ema: (tune.ema > 0.0).then_some(tune.ema),
+            average: tune.average,
+            patience: (tune.patience > 0).then_some(tune.patience),
+            seed: config.seed,
+        };
+        train.validate()?;
+        let settings = TuneSettings {
+            train,
+            start: choice("start", &tune.start, &starts)?,
+            regularisers: Regularisers {
+                dropout: tune.dropout,
+                feature_distance: tune.feature_distance,
+                mixup: tune.mixup,
+                cutmix: tune.cutmix,
+                label_smoothing: tune.label_smoothing,
+            },
+            stochastic_depth: tune.stochastic_depth,
+            low_rank: (tune.lora > 0).then_some(Adaptation {
+                rank: tune.lora,
+                alpha: tune.lora_alpha,
+                seed: config.seed,
+            }),
+            adapt_statistics,
+            balanced: config.balanced,
+        };
+        let spread = Spread {
+            rate_factor: tune.rate_factor,
+            head_rate: tune.head_rate,
+            anchor: tune.l2_sp,
+            gradual: choice("unfreeze", &tune.unfreeze, &[("together", false), ("gradual", true)])?,
+            statistics,
+        };
+        let augment = Augment { shift: 0.1, flip: flips, scale: 0.15, ..Augment::default() };
+        let views = Views { count: tune.views, augment, seed: config.seed };
+        Ok(Self { settings, spread, views, budget: config.budget.parse()? })
+    }
+}
+
+fn check(tune: &Tune) -> Result<()> {
+    for (name, value) in [
+        ("l2-sp", tune.l2_sp),
+        ("feature-distance", tune.feature_distance),
+        ("mixup", tune.mixup),
+        ("cutmix", tune.cutmix),
+        ("clip", tune.clip),
+    ] {
+        if !(value.is_finite() && value >= 0.0) {
+            return Err(wrong(name, "0 or a positive number", value));
+        }
+    }
+    for (name, value) in
+        [("rate-factor", tune.rate_factor), ("head-rate", tune.head_rate), ("lora-alpha", tune.lora_alpha)]
+    {
+        if !(value.is_finite() && value > 0.0) {
+            return Err(wrong(name, "a positive number", value));
+        }
+    }
+    for (name, value) in [("dropout", tune.dropout), ("stochastic-depth", tune.stochastic_depth), ("ema", tune.ema)] {
+        if !(0.0..1.0).contains(&value) {
+            return Err(wrong(name, "at least 0 and less than 1", value));
+        }
+    }
+    for (name, value) in [("batch-size", tune.batch_size), ("accumulate", tune.accumulate), ("views", tune.views)] {
+        if value == 0 || value > 1 << 20 {
+            return Err(wrong(name, "at least 1", value));
+        }
+    }
+    Ok(())
+}
+
+fn wrong(flag: &str, expected: &str, found: impl std::fmt::Display) -> Error {
+    let problem = Problem::new("a setting of the fine-tuning makes no sense").expected(expected).found(found);
+    Error::Usage(problem.at(format!("--{flag}")))
+}
+
+fn choice<T: Copy>(flag: &str, text: &str, known: &[(&str, T)]) -> Result<T> {
+    known.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        wrong(flag, &names.join(", "), text)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_no_sense_is_named_by_its_flag() {
+        assert!(Tuning::of(&Fit::default(), true).is_ok());
+        let refused = |change: fn(&mut Fit), flag: &str| {
+            let mut config = Fit::default();
+            change(&mut config);
+            let error = Tuning::of(&config, true).unwrap_err().to_string();
+            assert!(error.contains(flag), "{flag}: {error}");
+        };
+        refused(|c| c.tune.dropout = 1.0, "--dropout");
+        refused(|c| c.tune.mixup = -1.0, "--mixup");
+        refused(|c| c.tune.rate_factor = 0.0, "--rate-factor");
+        refused(|c| c.tune.batch_size = 0, "--batch-size");
+        refused(|c| c.tune.optimiser = "adam".into(), "--optimiser");
+        refused(|c| c.tune.batch_norm = "on".into(), "--batch-norm");
+        refused(|c| c.tune.start = "zero".into(), "--start");
+        refused(|c| c.budget = "soon".into(), "--budget");
+        refused(|c| c.seeds = 0, "--seeds");
+        refused(|c| c.tune.lr = f64::NAN, "learning rate");
+        refused(|c| c.tune.schedule = "line".into(), "schedule");
+    }
+}

@@ -1,0 +1,279 @@
+//! One fine-tuning as a task for the training loop: activations at the cut through the stages that learn, to a loss.
+
+use burn::module::{Module, Param};
+use burn::prelude::*;
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, TensorData};
+use rand::RngExt;
+
+use crate::backbone::{Activation, Drops, Mode, Network, Pass, Statistics, identity};
+use crate::error::Result;
+use crate::head::LogisticRegression;
+use crate::inductive::tuning::activations::Activations;
+use crate::inductive::tuning::frozen::FrozenPart;
+use crate::inductive::tuning::mixing::Mixed;
+use crate::inductive::tuning::plan::Plan;
+use crate::progress::Observer;
+use crate::rng::rng;
+use crate::train::{Rules, Score, ShardLoss, Task, argmax};
+
+/// A network and a linear head on its features.
+#[derive(Module, Debug)]
+pub struct Tuned {
+    /// The stages; those before the cut are not run.
+    pub network: Network,
+    weight: Param<Tensor<2>>,
+    bias: Param<Tensor<1>>,
+}
+
+const HEAD: [&str; 2] = ["head.weight", "head.bias"];
+
+impl Tuned {
+    /// A network with a head that was solved, or one that is made up.
+    pub fn new(network: Network, head: &LogisticRegression, device: &Device) -> Self {
+        let (classes, columns) = (head.classes, head.columns);
+        let turned = (0..columns).flat_map(|c| (0..classes).map(move |class| head.weights[class * columns + c] as f32));
+        let weight = Tensor::<2>::from_data(TensorData::new(turned.collect::<Vec<f32>>(), [columns, classes]), device);
+        let bias: Vec<f32> = head.intercepts.iter().map(|b| *b as f32).collect();
+        let bias = Tensor::<1>::from_data(TensorData::new(bias, [classes]), device);
+        let [weight_id, bias_id] = HEAD.map(identity);
+        Self {
+            network,
+            weight: Param::initialized(weight_id, weight.require_grad()),
+            bias: Param::initialized(bias_id, bias.require_grad()),
+        }
+    }
+
+    /// The head as numbers.
+    pub fn head(&self) -> LogisticRegression {
+        let [columns, classes] = self.weight.dims();
+        let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<f64>>();
+        let weights = self.weight.val().transpose().into_data().try_to_vec::<f32>().expect("weights are f32");
+        let bias = self.bias.val().into_data().try_to_vec::<f32>().expect("biases are f32");
+        LogisticRegression { classes, columns, weights: wide(weights), intercepts: wide(bias) }
+    }
+}
+
+/// What pulls at the answers and features while training.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Regularisers {
+    /// Share of the features that are dropped before the head (Srivastava et al. 2014).
+    pub dropout: f64,
+    /// Pull of the features towards the base's of the same picture: half of this times the mean squared distance
+    /// (Li et al. 2019, "DELTA", at the features and with every feature alike).
+    pub feature_distance: f64,
+    /// Parameter of the Beta distribution of mixup (Zhang et al. 2018), at the cut (Verma et al. 2019); 0 mixes nothing.
+    pub mixup: f64,
+    /// The same of cutmix (Yun et al. 2019); where both are given they take turns by lot.
+    pub cutmix: f64,
+    /// Share of each label given to all classes alike.
+    pub label_smoothing: f64,
+}
+
+/// A fine-tuning on some pictures of a set.
+pub struct TuneTask<'a> {
+    /// The activations at a later cut, while stages after the plan's cut do not learn yet.
+    pub(super) moved: Option<Activations<'a>>,
+    /// The activations at the cut of the whole plan.
+    pub(super) all: &'a Activations<'a>,
+    /// The base before any training, whose stages are run where they do not learn yet.
+    pub(super) base: &'a Network,
+    pub(super) input: [usize; 2],
+    pub(super) labels: &'a [usize],
+    pub(super) class_weights: Vec<f32>,
+    pub(super) train: Vec<usize>,
+    pub(super) validation: Vec<usize>,
+    pub(super) plan: &'a Plan,
+    /// Where low-rank factors learn in place of the weights: their parameters.
+    pub(super) only: Option<Rules>,
+    pub(super) epochs: u64,
+    pub(super) seed: u64,
+    pub(super) regularisers: Regularisers,
+    /// The base from the cut to the features, for the distance to them.
+    pub(super) reference: Option<FrozenPart>,
+    pub(super) device: Device,
+    pub(super) observer: &'a dyn Observer,
+}
+
+impl<'a> TuneTask<'a> {
+    /// What the current epoch starts from.
+    fn activations(&self) -> &Activations<'a> {
+        self.moved.as_ref().unwrap_or(self.all)
+    }
+
+    fn classes(&self) -> usize {
+        self.class_weights.len()
+    }
+
+    /// Features `[N, D]` of rows at the current cut, with their graph.
+    fn features(&self, model: &Tuned, rows: Vec<f32>, n: usize, epoch: u64, pass: &Pass) -> Tensor<2> {
+        let columns = rows.len() / n;
+        let rows = Tensor::<2>::from_data(TensorData::new(rows, [n, columns]), &self.device);
+        let x = Activation::from_rows(rows, self.activations().shapes());
+        let mode = |stage| match self.plan.learns(stage, epoch, self.epochs) {
+            true => Mode::Train(pass),
+            false => Mode::Frozen,
+        };
+        model.network.forward_each(x, self.activations().cut()..self.plan.stages.len(), mode).vector()
+    }
+
+    /// Zeroes a share of the features, and scales the others up for it. What is drawn depends on the picture's place in
+    /// the step alone.
+    fn dropped(&self, features: Tensor<2>, drops: &Drops) -> Tensor<2> {
+        let share = self.regularisers.dropout;
+        if share == 0.0 {
+            return features;
+        }
+        let [n, columns] = features.dims();
+        let keep = 1.0 - share;
+        let factors: Vec<f32> = (drops.first..drops.first + n)
+            .flat_map(|place| {
+                let mut stream = rng(drops.seed, &format!("dropout/{place}"), drops.step);
+                (0..columns).map(move |_| if stream.random::<f64>() < keep { (1.0 / keep) as f32 } else { 0.0 })
+            })
+            .collect();
+        features * Tensor::from_data(TensorData::new(factors, [n, columns]), &self.device)
+    }
+
+    /// The target distribution of each example: weighted, smoothed, mixed. `[n, classes]`
+    fn targets(&self, shard: &[usize], mixed: &Mixed) -> Vec<f32> {
+        let classes = self.classes();
+        let smoothing = self.regularisers.label_smoothing as f32;
+        let mut targets = vec![0.0; shard.len() * classes];
+        let mut give = |row: usize, example: usize, share: f32| {
+            let label = self.labels[self.train[example]];
+            let share = share * self.class_weights[label];
+            let row = &mut targets[row * classes..][..classes];
+            row.iter_mut().for_each(|target| *target += share * smoothing / classes as f32);
+            row[label] += share * (1.0 - smoothing);
+        };
+        for (row, &example) in shard.iter().enumerate() {
+            let share = mixed.share(row);
+            give(row, example, share);
+            if share < 1.0 {
+                give(row, shard[mixed.partner(row)], 1.0 - share);
+            }
+        }
+        targets
+    }
+}
+
+impl Task for TuneTask<'_> {
+    type Model = Tuned;
+
+    fn len(&self) -> usize {
+        self.train.len()
+    }
+
+    fn begin(&mut self, epoch: u64) -> Result<()> {
+        let cut = self.plan.cut_in(epoch, self.epochs);
+        if cut != self.activations().cut() {
+            // Stages that do not learn yet are still the base's: they are run once for all epochs until the next does.
+            let later = cut != self.all.cut();
+            self.moved = later.then(|| self.all.run_on(self.base, cut, self.input));
+        }
+        Ok(())
+    }
+
+    fn rules(&self, model: &Tuned, epoch: u64, weight_decay: f64) -> Rules {
+        let mut rules = match &self.only {
+            Some(only) => only.clone(),
+            None => self.plan.rules(&model.network, epoch, self.epochs, weight_decay),
+        };
+        let [weight, bias] = HEAD.map(|name| identity(name).val());
+        rules.0.insert(weight, self.plan.head.rule(2, weight_decay));
+        rules.0.insert(bias, self.plan.head.rule(1, weight_decay));
+        rules
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.plan.statistics
+    }
+
+    fn loss(&self, model: &Tuned, shard: &[usize], epoch: u64, pass: &Pass) -> Result<ShardLoss> {
+        let n = shard.len();
+        let pictures: Vec<usize> = shard.iter().map(|&example| self.train[example]).collect();
+        let rows = self.activations().rows(&pictures, Some(epoch))?;
+        let drops = pass.drops().copied().expect("the loop's passes say what is drawn");
+        let mixed = Mixed::draw(&self.regularisers, n, &drops).measured(self.activations().shapes());
+        let rows = mixed.mix(rows, self.activations().shapes());
+        let reference = self.reference.as_ref().map(|part| self.reference_rows(part, &rows));
+        let features = self.features(model, rows, n, epoch, pass);
+        let distance = reference.map(|reference| {
+            let reference = Tensor::<2>::from_data(TensorData::new(reference, features.dims()), &self.device);
+            (features.clone() - reference).square().mean()
+        });
+        let features = self.dropped(features, &drops);
+        let logits = features.matmul(model.weight.val()) + model.bias.val().unsqueeze::<2>();
+        let labels: Vec<usize> = pictures.iter().map(|&picture| self.labels[picture]).collect();
+        let correct = count_correct(&logits, &labels);
+        let targets = TensorData::new(self.targets(shard, &mixed), [n, self.classes()]);
+        let targets = Tensor::<2>::from_data(targets, &self.device);
+        let mut loss = (log_softmax(logits, 1) * targets).sum().mul_scalar(-1.0 / n as f32);
+        if let Some(distance) = distance {
+            loss = loss + distance.mul_scalar(self.regularisers.feature_distance / 2.0);
+        }
+        Ok(ShardLoss { loss, correct })
+    }
+
+    fn validate(&self, model: &Tuned) -> Result<Option<Score>> {
+        if self.validation.is_empty() {
+            return Ok(None);
+        }
+        self.observer.check()?;
+        let logits = logits_of(&model.valid(), self.all, &self.validation, self.input)?;
+        let labels: Vec<usize> = self.validation.iter().map(|&picture| self.labels[picture]).collect();
+        Ok(Some(score(&logits, &labels, self.classes())))
+    }
+
+    fn describe(&self, example: usize) -> String {
+        self.all.describe(self.train[example])
+    }
+}
+
+impl TuneTask<'_> {
+    /// The base's features of rows at the current cut.
+    fn reference_rows(&self, part: &FrozenPart, rows: &[f32]) -> Vec<f32> {
+        if self.activations().cut() == self.all.cut() {
+            return part.run(rows);
+        }
+        let whole = self.activations().cut()..self.plan.stages.len();
+        FrozenPart::new(self.base, whole, self.input).run(rows)
+    }
+}
+
+/// Logits `[pictures, classes]` of pictures as they are.
+pub(super) fn logits_of(
+    model: &Tuned,
+    activations: &Activations<'_>,
+    pictures: &[usize],
+    input: [usize; 2],
+) -> Result<Vec<f32>> {
+    let head = model.head();
+    let part = FrozenPart::new(&model.network, activations.cut()..model.network.stages().len(), input);
+    let mut logits = Vec::with_capacity(pictures.len() * head.classes);
+    for batch in pictures.chunks(64) {
+        let features = part.run(&activations.rows(batch, None)?);
+        logits.extend(features.chunks_exact(head.columns).flat_map(|row| head.logits(row)).map(|z| z as f32));
+    }
+    Ok(logits)
+}
+
+/// Cross-entropy and accuracy of logits `[n, classes]`.
+pub(super) fn score(logits: &[f32], labels: &[usize], classes: usize) -> Score {
+    let (mut loss, mut correct) = (0.0, 0);
+    for (row, &label) in logits.chunks_exact(classes).zip(labels) {
+        let most = row.iter().fold(f64::NEG_INFINITY, |most, z| most.max(f64::from(*z)));
+        let sum: f64 = row.iter().map(|z| (f64::from(*z) - most).exp()).sum();
+        loss += sum.ln() + most - f64::from(row[label]);
+        correct += usize::from(argmax(row) == label);
+    }
+    let n = labels.len().max(1) as f64;
+    Score { loss: loss / n, accuracy: correct as f64 / n }
+}
+
+fn count_correct(logits: &Tensor<2>, labels: &[usize]) -> usize {
+    let classes = logits.dims()[1];
+    let values = logits.clone().into_data().try_to_vec::<f32>().expect("logits are f32");
+    values.chunks_exact(classes).zip(labels).filter(|(row, label)| argmax(row) == **label).count()
+}
