@@ -5,12 +5,15 @@
 
 mod classifier;
 mod curve;
+mod diagnosis;
 mod pictures;
 mod schedule;
 mod steps;
+pub mod tensorboard;
 
 pub use classifier::{Classifier, PictureTask, argmax, probabilities};
-pub use curve::{Curve, EpochRecord, Score, StepRecord, curves_csv};
+pub use curve::{Curve, EpochRecord, Score, StepRecord, curves_csv, steps_csv};
+pub use diagnosis::{Finding, diagnose, mean_of_folds};
 pub use pictures::Pictures;
 pub use schedule::cosine_with_warmup;
 pub use steps::{Optimiser, Settings, ShardLoss, Task, train};
