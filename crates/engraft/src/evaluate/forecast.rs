@@ -11,13 +11,15 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Problem, Result};
-use crate::evaluate::interval::{RESAMPLES, quantile};
+use crate::evaluate::interval::quantile;
 use crate::rng::rng;
 
 /// A law has three parameters.
 const FEWEST_SIZES: usize = 3;
 /// Exponents that are looked at before the best one is refined: `1 / GRID` to 1.
 const GRID: usize = 100;
+/// Resamples of the bootstrap.
+const RESAMPLES: u64 = 1000;
 /// Sizes with at least as many repetitions are resampled among themselves, others among all.
 const OWN_REPETITIONS: usize = 5;
 /// The one-sided 95 % quantile of the standard normal distribution.
@@ -188,7 +190,7 @@ pub fn forecast(points: &[Measurement], now: usize, more: usize, seed: u64) -> R
         if sizes.fit(&sizes.means, family).1 > limit {
             continue;
         }
-        let mut gains: Vec<f64> = (0..RESAMPLES as u64)
+        let mut gains: Vec<f64> = (0..RESAMPLES)
             .into_par_iter()
             .map(|step| {
                 let errors = sizes.resampled(&mut rng(seed, "forecast", step));

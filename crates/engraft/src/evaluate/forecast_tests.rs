@@ -75,7 +75,7 @@ fn the_interval_holds_the_truth_about_19_times_in_20() {
         let now = *sizes.last().unwrap();
         let truth = law.error(now as f64) - law.error(1.5 * now as f64);
         let (mut held, mut asked) = (0, 0);
-        for seed in 0..200 {
+        for seed in 0..120 {
             let points = drawn(law, sizes, repetitions, answers, seed);
             asked += 1;
             match forecast(&points, now, now / 2, seed).unwrap().outcome {
