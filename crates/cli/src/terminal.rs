@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use engraft::artefact::LogLine;
-use engraft::progress::Observer;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use engraft::progress::{CurvePoint, Observer};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::chart;
+use crate::output::percent;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -24,6 +27,16 @@ pub fn listen_for_interruption() -> anyhow::Result<()> {
 /// How often plain progress lines are printed where stderr is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
+/// How often a plain line about a learning curve is printed there, at most; and never twice for an epoch.
+const PLAIN_CURVE_EVERY: Duration = Duration::from_secs(1);
+/// How often a chart is drawn anew, at most.
+const CHART_EVERY: Duration = Duration::from_millis(100);
+/// Lines of a chart where the terminal is high enough, and its width at most.
+const CHART_HEIGHT: usize = 13;
+const CHART_WIDTH: usize = 100;
+/// Lines left to the chart's title and the progress bar, and to what was there before.
+const LINES_BESIDE: usize = 4;
+
 struct Task {
     name: String,
     unit: String,
@@ -34,13 +47,24 @@ struct Task {
     bar: Option<ProgressBar>,
 }
 
-/// The listener of the library: bars on a terminal, plain lines elsewhere, nothing with `--quiet`.
+/// The learning curve that is shown.
+struct Curve {
+    name: String,
+    /// The last epoch that was told in a plain line.
+    epoch: f64,
+    told: Instant,
+    chart: Option<ProgressBar>,
+}
+
+/// The listener of the library: bars and charts on a terminal, plain lines elsewhere, nothing with `--quiet`.
 pub struct Terminal {
     quiet: bool,
-    bars: bool,
     colour: bool,
     start: Instant,
+    /// Everything that is drawn in place; nothing where stderr is no terminal, or one that cannot move its cursor.
+    drawn: MultiProgress,
     task: Mutex<Option<Task>>,
+    curve: Mutex<Option<Curve>>,
     log: Mutex<Vec<LogLine>>,
 }
 
@@ -51,16 +75,18 @@ impl Terminal {
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self {
             quiet,
-            bars: terminal && !quiet,
             colour,
             start: Instant::now(),
+            drawn: MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)),
             task: Mutex::new(None),
+            curve: Mutex::new(None),
             log: Mutex::default(),
         }
     }
 
-    /// Removes a bar that is still drawn.
+    /// Removes what is still drawn.
     pub fn finish(&self) {
+        self.end_curve();
         if let Some(bar) = lock(&self.task).take().and_then(|task| task.bar) {
             bar.finish_and_clear();
         }
@@ -86,24 +112,41 @@ impl Terminal {
     }
 
     fn line(&self, text: &str) {
-        let bar = lock(&self.task).as_ref().and_then(|task| task.bar.clone());
-        let print = || {
+        self.drawn.suspend(|| {
             // Nobody is left to tell if stderr is gone.
             let _ = writeln!(std::io::stderr().lock(), "{text}");
-        };
-        match bar {
-            Some(bar) => bar.suspend(print),
-            None => print(),
+        });
+    }
+
+    fn draws(&self) -> bool {
+        !self.quiet && !self.drawn.is_hidden()
+    }
+
+    fn end_curve(&self) {
+        if let Some(chart) = lock(&self.curve).take().and_then(|curve| curve.chart) {
+            chart.finish_and_clear();
         }
+    }
+
+    /// The chart as wide and as high as the terminal lets it be, under its name.
+    fn picture(&self, name: &str, points: &[CurvePoint]) -> Option<String> {
+        let (width, height) = terminal_size::terminal_size_of(std::io::stderr())
+            .map_or((80, 24), |(width, height)| (usize::from(width.0), usize::from(height.0)));
+        // One column stays free, since some terminals break a line that is full.
+        let width = width.saturating_sub(1).min(CHART_WIDTH);
+        let height = height.saturating_sub(LINES_BESIDE).min(CHART_HEIGHT);
+        let lines = chart::render(points, width, height, self.colour);
+        let name: String = name.chars().filter(|c| !c.is_control()).take(width).collect();
+        (!lines.is_empty()).then(|| format!("{name}\n{}", lines.join("\n")))
     }
 }
 
 impl Observer for Terminal {
     fn begin(&self, task: &str, total: u64, unit: &str) {
         self.note(format!("{task}: {total} {unit}"));
-        let bar = self.bars.then(|| {
+        let bar = self.draws().then(|| {
             let style = "{prefix:22} {bar:30} {pos}/{len} {msg}, {per_sec}, {eta} left";
-            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
+            let bar = self.drawn.add(ProgressBar::new(total));
             bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.set_prefix(task.to_owned());
             bar.set_message(unit.to_owned());
@@ -131,7 +174,34 @@ impl Observer for Terminal {
         }
     }
 
+    fn curve(&self, name: &str, points: &[CurvePoint]) {
+        let Some(last) = points.last().filter(|_| !self.quiet) else { return };
+        let mut guard = lock(&self.curve);
+        let known = guard.as_mut().filter(|curve| curve.name == name);
+        let due = |every: Duration| known.as_ref().is_none_or(|curve| curve.told.elapsed() >= every);
+        if self.draws() {
+            if !due(CHART_EVERY) {
+                return;
+            }
+            let Some(picture) = self.picture(name, points) else { return };
+            let chart = guard.take().and_then(|curve| curve.chart).unwrap_or_else(|| {
+                let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+                self.drawn.insert(0, ProgressBar::new(0).with_style(style))
+            });
+            chart.set_message(picture);
+            *guard = Some(Curve { name: name.to_owned(), epoch: last.epoch, told: Instant::now(), chart: Some(chart) });
+            return;
+        }
+        let (epoch, told) = (last.epoch.floor(), known.as_ref().map_or(0.0, |curve| curve.epoch));
+        if epoch > told && due(PLAIN_CURVE_EVERY) {
+            *guard = Some(Curve { name: name.to_owned(), epoch, told: Instant::now(), chart: None });
+            drop(guard);
+            self.line(&plain_curve(name, last));
+        }
+    }
+
     fn end(&self) {
+        self.end_curve();
         let Some(task) = lock(&self.task).take() else { return };
         if let Some(bar) = task.bar {
             bar.finish_and_clear();
@@ -156,6 +226,37 @@ impl Observer for Terminal {
     }
 }
 
+/// One line about the end of a learning curve.
+fn plain_curve(name: &str, at: &CurvePoint) -> String {
+    let mut text = format!("{name}: epoch {:.0}, training loss {:.3}", at.epoch.floor(), at.train_loss);
+    if let Some(loss) = at.validation_loss {
+        text.push_str(&format!(", held out {loss:.3}"));
+    }
+    if let Some(accuracy) = at.validation_accuracy {
+        text.push_str(&format!(", {} right", percent(accuracy)));
+    }
+    text
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_line_tells_what_there_is() {
+        let point = CurvePoint {
+            epoch: 3.0,
+            train_loss: 0.5,
+            validation_loss: Some(0.61),
+            train_accuracy: 0.8,
+            validation_accuracy: Some(0.78),
+        };
+        assert_eq!(plain_curve("final", &point), "final: epoch 3, training loss 0.500, held out 0.610, 78.0 % right");
+        let point = CurvePoint { validation_loss: None, validation_accuracy: None, ..point };
+        assert_eq!(plain_curve("final", &point), "final: epoch 3, training loss 0.500");
+    }
 }

@@ -132,7 +132,7 @@ fn save_tensorboard(fitted: &engraft::inductive::Fitted, folder: &std::path::Pat
     let tuned = fitted.chosen.tried.iter().flat_map(|measured| &measured.curves);
     let last = fitted.curve.iter().map(|curve| ("final", curve));
     for (name, curve) in tuned.map(|(name, curve)| (name.as_str(), curve)).chain(last) {
-        let (file, bytes) = (tensorboard::file_name(0.0), tensorboard::event_file(curve, 0.0));
+        let (file, bytes) = (tensorboard::event_file_name(0.0), tensorboard::event_file(curve, 0.0));
         files::write_atomic(&folder.join(name).join(file), &bytes)?;
     }
     Ok(())

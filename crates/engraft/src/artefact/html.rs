@@ -8,6 +8,7 @@ mod answer;
 mod audit;
 mod charts;
 mod classes;
+mod curves;
 mod format;
 mod gallery;
 mod learning;
@@ -21,6 +22,7 @@ mod tests;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::report::{HeldOutReport, Report};
+use crate::train::EpochRecord;
 use format::{count, name, plural};
 
 /// Looks: light, dark and printed.
@@ -29,28 +31,14 @@ const STYLE: &str = include_str!("html/style.css");
 /// Nothing may be loaded, whatever stands in the page: a second door behind the escaping.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
-/// One point of a learning curve.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CurvePoint {
-    /// Counted from 1.
-    pub epoch: u64,
-    /// Loss while training.
-    pub train_loss: f64,
-    /// Loss on what was held out, after the epoch.
-    pub validation_loss: Option<f64>,
-    /// Share of right answers while training.
-    pub train_accuracy: f64,
-    /// Share of right answers on what was held out, after the epoch.
-    pub validation_accuracy: Option<f64>,
-}
-
-/// A learning curve of the from-scratch control.
+/// A learning curve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
-    /// Which run: `scratch/fold0`.
+    /// What was trained: `final`, `tune/layer4/fold0`, `scratch/fold0`. Curves that share what comes before `/fold` are
+    /// drawn together.
     pub name: String,
-    /// One point per epoch.
-    pub points: Vec<CurvePoint>,
+    /// Epoch by epoch.
+    pub epochs: Vec<EpochRecord>,
 }
 
 /// A small picture for the report.
@@ -66,7 +54,7 @@ pub struct Picture {
 
 /// The report as one HTML page that needs nothing outside itself.
 ///
-/// `curves` are those of the from-scratch control, `pictures` what is shown of mistakes and suspected labels (where one
+/// `curves` are those of everything that was trained, `pictures` what is shown of mistakes and suspected labels (where one
 /// is missing the page says so in words), `reproduce` the command line that gives this report again. What is missing
 /// from the report is told as missing; equal arguments give equal pages.
 pub fn render(report: &Report, curves: &[Curve], pictures: &[Picture], reproduce: &str) -> String {

@@ -11,7 +11,7 @@ mod save;
 mod verify;
 
 pub use build::build_report;
-pub use html::{Curve, CurvePoint, Picture, render};
+pub use html::{Curve, Picture, render};
 pub use import::{Imported, import};
 pub use model::{Model, ModelFile};
 pub use report::*;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Fit;
 use crate::data::audit::Audit;
-use crate::evaluate::{CalibrationBin, ClassMetrics, Estimate, Evaluation, Paired};
+use crate::evaluate::{CalibrationBin, ClassMetrics, Estimate, Evaluation, Forecast, Paired};
 use crate::inductive::tuning::Difference;
 
 /// The version of the shapes. It changes when a field goes or changes its meaning, not when one is added.
@@ -58,6 +58,9 @@ pub struct Report {
     pub label_errors: Vec<LabelErrorReport>,
     /// Wrong out-of-fold answers, the most confident first.
     pub mistakes: Vec<Mistake>,
+    /// What more labels would bring, for several numbers of them; empty where it was not looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forecasts: Vec<Forecast>,
     /// Seed of everything that was drawn.
     pub seed: u64,
     /// The settings.

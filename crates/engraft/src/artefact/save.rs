@@ -8,7 +8,7 @@ use image::codecs::png::PngEncoder;
 use serde::Serialize;
 
 use crate::artefact::build::build_report;
-use crate::artefact::html::{Curve, CurvePoint, Picture, render};
+use crate::artefact::html::{Curve, Picture, render};
 use crate::artefact::model::{ONNX_FILE, to_bytes};
 use crate::artefact::report::Report;
 use crate::config::Pretrain;
@@ -143,17 +143,7 @@ fn curves_of(fitted: &Fitted) -> Vec<(String, Vec<EpochRecord>)> {
 }
 
 fn html_curves(curves: &[(String, Vec<EpochRecord>)]) -> Vec<Curve> {
-    let point = |record: &EpochRecord| CurvePoint {
-        epoch: record.epoch,
-        train_loss: record.train.loss,
-        validation_loss: record.validation.map(|score| score.loss),
-        train_accuracy: record.train.accuracy,
-        validation_accuracy: record.validation.map(|score| score.accuracy),
-    };
-    curves
-        .iter()
-        .map(|(name, records)| Curve { name: name.clone(), points: records.iter().map(point).collect() })
-        .collect()
+    curves.iter().map(|(name, epochs)| Curve { name: name.clone(), epochs: epochs.clone() }).collect()
 }
 
 /// One row for every example that was answered: out-of-fold for training, by the final model for held-out splits.

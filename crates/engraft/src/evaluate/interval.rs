@@ -90,7 +90,7 @@ pub fn bootstrap<const M: usize>(
 }
 
 /// The quantile `q` of sorted values, linear between neighbours (Hyndman and Fan's type 7, as numpy).
-fn quantile(sorted: &[f64], q: f64) -> f64 {
+pub(super) fn quantile(sorted: &[f64], q: f64) -> f64 {
     let at = q * (sorted.len() - 1) as f64;
     let (below, share) = (at.floor() as usize, at.fract());
     let above = (below + 1).min(sorted.len() - 1);

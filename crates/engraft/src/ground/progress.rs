@@ -12,6 +12,11 @@ pub trait Observer: Send + Sync {
     fn end(&self);
     /// One line worth reading.
     fn say(&self, line: &str);
+    /// The learning curve `name` so far, told whenever it has grown; `points` in the order of their epochs.
+    ///
+    /// Names say what is trained: `final`, `tune/layer4/fold0`, `scratch/fold0`. Curves of one training in folds share
+    /// what comes before `/fold`.
+    fn curve(&self, _name: &str, _points: &[CurvePoint]) {}
     /// Whether the user asked to stop.
     fn interrupted(&self) -> bool;
 
@@ -19,6 +24,21 @@ pub trait Observer: Send + Sync {
     fn check(&self) -> Result<()> {
         if self.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
     }
+}
+
+/// One point of a learning curve.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CurvePoint {
+    /// Epochs that are done: 1 after the first, 0.5 in its middle.
+    pub epoch: f64,
+    /// Loss while training.
+    pub train_loss: f64,
+    /// Loss on what is held out, if anything is, and was measured here.
+    pub validation_loss: Option<f64>,
+    /// Share of right answers while training.
+    pub train_accuracy: f64,
+    /// Share of right answers on what is held out.
+    pub validation_accuracy: Option<f64>,
 }
 
 /// An observer that hears nothing and never interrupts.

@@ -17,7 +17,7 @@ use crate::head::{AnswerRule, ClassWeights, CrossValidation, Novelty, Options, c
 use crate::inductive::control::{Control, ControlData, ControlPlan};
 use crate::inductive::tuning::{
     Chosen, Difference, FineTuned, Ground, Journal, Measured, Plan, Protocol, Shown, Tuning, cut_of, features_of,
-    hold_out, tune,
+    find_rate as find_rate_of, hold_out, tune,
 };
 use crate::inductive::{Answer, Intake, Predictor};
 use crate::progress::Observer;
@@ -420,7 +420,7 @@ fn deepen(ground: &Ground<'_>, plan: &Plan) -> Result<(FineTuned, Features)> {
     let observer = ground.observer;
     observer.begin("training the model", settings.train.epochs * training.len() as u64, "images");
     let identity = format!("{identity}/final");
-    let tuned = tune(target, settings, &training, &validation, (journal, &identity), observer, |_, _| {})?;
+    let tuned = tune(target, settings, &training, &validation, (journal, &identity), observer, "final")?;
     observer.end();
     let features = features_of(&tuned, target, &all)?;
     Ok((tuned, features))

@@ -6,16 +6,19 @@
 mod checkpoint;
 mod classifier;
 mod curve;
+mod diagnosis;
 mod optimiser;
 mod pictures;
 mod range;
 mod schedule;
 mod steps;
+pub mod tensorboard;
 mod values;
 
 pub use checkpoint::Checkpoints;
 pub use classifier::{Classifier, PictureTask, argmax, probabilities};
-pub use curve::{Curve, EpochRecord, Score, StepRecord, curves_csv};
+pub use curve::{Curve, EpochRecord, Score, StepRecord, curves_csv, steps_csv};
+pub use diagnosis::{Finding, diagnose, mean_of_folds};
 pub use optimiser::{Memory, Optimiser, Rule, Rules, Slot};
 pub use pictures::Pictures;
 pub use range::{RateFinding, RatePoint, find_lr};

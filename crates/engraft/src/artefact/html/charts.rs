@@ -13,6 +13,7 @@ use super::Curve;
 use super::format::setting;
 use crate::artefact::report::TriedStrength;
 use crate::evaluate::CalibrationBin;
+use crate::train::{EpochRecord, Score};
 
 /// Plotters rounds to whole units, so charts are drawn larger than they are shown: curves stay smooth.
 const FINE: i32 = 8;
@@ -117,35 +118,71 @@ pub fn regularisation_path(tried: &[TriedStrength], chosen: f64) -> Option<Strin
     })
 }
 
-/// Loss over epochs, training and held out: single folds thin, their mean thick.
-pub fn learning_curve(curves: &[Curve]) -> Option<String> {
-    let single = |validation: bool| -> Vec<Vec<(f64, f64)>> {
-        (curves.iter())
-            .map(|curve| {
-                let points = curve.points.iter().filter_map(|point| {
-                    let loss = if validation { point.validation_loss? } else { point.train_loss };
-                    loss.is_finite().then_some((point.epoch as f64, loss))
-                });
-                points.collect::<Vec<_>>()
-            })
-            .filter(|points| !points.is_empty())
-            .collect()
+/// What a learning curve is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quantity {
+    /// The loss, from 0.
+    Loss,
+    /// The share of right answers, to 100 %.
+    Accuracy,
+}
+
+impl Quantity {
+    fn of(self, score: Score) -> f64 {
+        match self {
+            Self::Loss => score.loss,
+            Self::Accuracy => score.accuracy,
+        }
+    }
+
+    /// A range that holds the values.
+    fn range(self, values: impl Iterator<Item = f64> + Clone) -> Option<(f64, f64)> {
+        let (low, high) = around(values)?;
+        Some(match self {
+            Self::Loss => (0.0, high),
+            Self::Accuracy => (((low * 10.0).floor() / 10.0).clamp(0.0, 0.9), 1.0),
+        })
+    }
+
+    fn label(self, value: f64) -> String {
+        match self {
+            Self::Loss => setting(value),
+            Self::Accuracy => format!("{:.0}\u{202f}%", value * 100.0),
+        }
+    }
+}
+
+/// Loss or accuracy over epochs, training and held out: single folds thin, their mean thick.
+pub fn learning_curve(curves: &[&Curve], quantity: Quantity) -> Option<String> {
+    let folds = |of: fn(&EpochRecord) -> Option<Score>| -> Vec<Vec<(f64, f64)>> {
+        let lines = curves.iter().map(|curve| {
+            let scores = curve.epochs.iter().filter_map(|record| Some((record.epoch as f64, quantity.of(of(record)?))));
+            scores.filter(|at| at.1.is_finite()).collect::<Vec<_>>()
+        });
+        lines.filter(|line| !line.is_empty()).collect()
     };
-    let series = [("training", FIRST, single(false)), ("held out", SECOND, single(true))];
+    let series = [
+        ("training", FIRST, folds(|record| Some(record.train))),
+        ("held out", SECOND, folds(|record| record.validation)),
+    ];
     let all = || series.iter().flat_map(|(_, _, folds)| folds.iter().flatten());
     let (first, last) = (all().map(|at| at.0).reduce(f64::min)?, all().map(|at| at.0).reduce(f64::max)?);
-    let (_, high) = around(all().map(|at| at.1))?;
+    let (low, high) = quantity.range(all().map(|at| at.1))?;
     let whole = |value: &f64| setting(value.round());
-    let loss = |value: &f64| setting(*value);
+    let label = |value: &f64| quantity.label(*value);
     let margin = if last > first { 0.0 } else { 0.5 };
+    let (title, y_title) = match quantity {
+        Quantity::Loss => ("Learning curve: loss over epochs", "loss"),
+        Quantity::Accuracy => ("Learning curve: right answers over epochs", "right answers"),
+    };
     let axes = Axes {
         x: Scale { ticks: whole_ticks(first, last), low: first - margin, high: last + margin, label: &whole },
-        y: Scale { ticks: ticks(0.0, high, 5), low: 0.0, high, label: &loss },
+        y: Scale { ticks: ticks(low, high, 5), low, high, label: &label },
         x_title: "epoch",
-        y_title: "loss",
+        y_title,
         right: 68,
     };
-    svg("Learning curve of the from-scratch control: loss over epochs", |area| {
+    svg(title, |area| {
         let mut chart = axes.draw(area)?;
         let mut ends = Vec::new();
         for (name, colour, folds) in &series {
@@ -185,14 +222,15 @@ fn label_ends(area: &Area, mut ends: Vec<(&str, RGBColor, (i32, i32))>) -> Drawn
     Ok(())
 }
 
-/// The mean over folds at each epoch, over those that got so far.
+/// The mean over folds at each epoch, as far as every fold got.
 fn mean(folds: &[Vec<(f64, f64)>]) -> Vec<(f64, f64)> {
     let mut sums: BTreeMap<u64, (f64, f64)> = BTreeMap::new();
     for &(epoch, loss) in folds.iter().flatten() {
         let entry = sums.entry(epoch as u64).or_default();
         *entry = (entry.0 + loss, entry.1 + 1.0);
     }
-    sums.into_iter().map(|(epoch, (sum, count))| (epoch as f64, sum / count)).collect()
+    let whole = sums.into_iter().filter(|(_, (_, count))| *count == folds.len() as f64);
+    whole.map(|(epoch, (sum, count))| (epoch as f64, sum / count)).collect()
 }
 
 /// A linear axis with ticks exactly where they are wanted.
@@ -378,8 +416,10 @@ mod tests {
     fn nothing_to_draw_gives_no_chart() {
         assert_eq!(calibration(&[]), None);
         assert_eq!(regularisation_path(&[], 1.0), None);
-        assert_eq!(learning_curve(&[]), None);
-        assert_eq!(learning_curve(&[Curve { name: "a".into(), points: Vec::new() }]), None);
+        for quantity in [Quantity::Loss, Quantity::Accuracy] {
+            assert_eq!(learning_curve(&[], quantity), None);
+            assert_eq!(learning_curve(&[&Curve { name: "a".into(), epochs: Vec::new() }], quantity), None);
+        }
         let nan = TriedStrength { c: 1.0, log_loss: f64::NAN, accuracy: 0.5 };
         assert_eq!(regularisation_path(&[nan], 1.0), None);
         let lone = TriedStrength { c: 1.0, log_loss: 0.0, accuracy: 0.5 };

@@ -4,7 +4,7 @@ use maud::{Markup, PreEscaped, html};
 
 use super::charts;
 use super::format::{count, decimal, percent, percent_range, setting};
-use super::{Curve, figure, scroll};
+use super::{Curve, curves, figure, scroll};
 use crate::artefact::report::Report;
 use crate::evaluate::CalibrationBin;
 
@@ -76,15 +76,18 @@ fn bins(bins: &[CalibrationBin]) -> Markup {
     )
 }
 
-/// The learning curve of the control and the path of the head's regularisation.
-pub fn section(report: &Report, curves: &[Curve]) -> Markup {
-    let epochs = curves.iter().filter_map(|curve| curve.points.last()).map(|point| point.epoch).max().unwrap_or(0);
-    let loss = charts::learning_curve(curves);
+/// The path of the head's regularisation, the learning curves of what was trained, and the forecast.
+pub fn section(report: &Report, trainings: &[Curve]) -> Markup {
     let path = charts::regularisation_path(&report.choice.strengths, report.choice.c);
     html! {
         p.lead {
-            "The classifier’s own head is not trained step by step but solved exactly, so it has no learning curve. "
-            "What was searched for is the strength of its regularisation."
+            @if curves::trained(trainings) {
+                "What happened while stages of the network were trained, epoch by epoch, and the strengths of "
+                "regularisation that were tried for the classifier’s own head, which is solved exactly."
+            } @else {
+                "The classifier’s own head is not trained step by step but solved exactly, so it has no learning curve. "
+                "What was searched for is the strength of its regularisation."
+            }
         }
         div.figures {
             @if let Some(chart) = path {
@@ -97,23 +100,11 @@ pub fn section(report: &Report, curves: &[Curve]) -> Markup {
                     ),
                 ))
             } @else { p.empty { "No strengths were tried." } }
-            @if let Some(chart) = loss {
-                (figure(PreEscaped(chart), &curve_caption(curves.len(), epochs)))
-            } @else { p.empty { "There is no learning curve: the from-scratch control was not run." } }
         }
         @if !report.choice.strengths.is_empty() { details { summary { "The strengths tried, as numbers" } (strengths(report)) } }
+        (curves::section(trainings))
+        (curves::forecast_part(&report.forecasts))
     }
-}
-
-fn curve_caption(runs: usize, epochs: u64) -> String {
-    let lines = match runs {
-        1 => "One run".to_owned(),
-        _ => format!("Thick: mean of {runs} folds; thin: single folds"),
-    };
-    format!(
-        "The from-scratch control, not this classifier: loss over {epochs} epochs. {lines}. The training loss is taken \
-         while training and may lie above the other; where the held-out loss rises again, the network learns by heart."
-    )
 }
 
 fn strengths(report: &Report) -> Markup {

@@ -2,13 +2,16 @@
 
 use std::io::Cursor;
 
-use super::{Curve, CurvePoint, Picture};
+use super::{Curve, Picture};
 use crate::artefact::report::*;
 use crate::config::Fit;
 use crate::data::audit::{Audit, ClassCount};
 use crate::data::{Finding, FindingKind, Severity};
-use crate::evaluate::{CalibrationBin, ClassMetrics, Estimate, Evaluation, Paired, wilson};
+use crate::evaluate::{
+    CalibrationBin, ClassMetrics, Estimate, Evaluation, Forecast, Outcome, Paired, PowerLaw, wilson,
+};
 use crate::inductive::tuning::Difference;
+use crate::train::{EpochRecord, Score};
 
 /// A class name that must not become part of the page.
 pub const HOSTILE: &str = "<script>alert(1)</script>";
@@ -239,6 +242,7 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
         label_errors: label_errors(&names, 5),
         mistakes: mistakes(&names, 30),
         held_out: if held_out { vec![held] } else { Vec::new() },
+        forecasts: forecasts(train),
         seed: 7,
         config: Fit::default(),
         seconds: SecondsReport { audit: 1.84, features: 12.73, training: 141.6, evaluation: 0.91, total: 157.2 },
@@ -285,22 +289,58 @@ pub fn empty() -> Report {
     report.label_errors.clear();
     report.choice.strengths.clear();
     report.choice.tried.clear();
+    report.forecasts.clear();
     report.unsure.threshold = None;
     report
 }
 
-/// Five folds that learn, and then learn by heart.
-pub fn curves() -> Vec<Curve> {
-    let fold = |fold: u64| {
-        let point = |epoch: u64| {
-            let (e, wobble) = (epoch as f64, ((epoch * 13 + fold * 29) % 11) as f64 / 11.0 - 0.5);
-            let train_loss = 2.25 * (-e / 14.0).exp() + 0.22 + 0.05 * wobble + 0.03 * fold as f64;
-            let validation_loss = Some(1.5 * (-e / 11.0).exp() + 0.92 + 0.006 * e + 0.12 * wobble);
-            CurvePoint { epoch, train_loss, validation_loss, train_accuracy: 0.7, validation_accuracy: Some(0.6) }
+/// What twice and ten times as many labels would bring.
+fn forecasts(now: usize) -> Vec<Forecast> {
+    let law = PowerLaw { floor: 0.021, scale: 1.32, exponent: 0.55 };
+    [now / 2, now, 9 * now]
+        .into_iter()
+        .map(|more| {
+            let gain = law.error(now as f64) - law.error((now + more) as f64);
+            let outcome = Outcome::Gain { gain, low: 0.4 * gain, high: 1.7 * gain };
+            Forecast { now, more, largest: now * 4 / 5, law: Some(law), outcome }
+        })
+        .collect()
+}
+
+/// A curve of which `learned` of the training loss goes within some `tau` epochs, while the held-out one rises by `rise` an
+/// epoch.
+fn curve(name: String, epochs: u64, (learned, tau): (f64, f64), rise: f64, fold: u64) -> Curve {
+    let record = |epoch: u64| {
+        let (e, wobble) = (epoch as f64, ((epoch * 13 + fold * 29) % 11) as f64 / 11.0 - 0.5);
+        let (train, held_out) = ((-e / tau).exp(), (-1.25 * e / tau).exp());
+        let train = Score {
+            loss: learned * train + 0.22 + 0.05 * wobble + 0.03 * fold as f64,
+            accuracy: 0.98 - 0.6 * train + 0.01 * wobble,
         };
-        Curve { name: format!("scratch/fold{fold}"), points: (1..=40).map(point).collect() }
+        let validation = Score {
+            loss: 0.7 * learned * held_out + 0.92 + rise * e + 0.12 * wobble,
+            accuracy: 0.85 - 0.4 * held_out - 0.1 * rise * e + 0.02 * wobble,
+        };
+        EpochRecord { epoch, train, validation: Some(validation), lr: 0.01, seconds: 1.0 }
     };
-    (0..5).map(fold).collect()
+    Curve { name, epochs: (1..=epochs).map(record).collect() }
+}
+
+/// Five folds from scratch that learn, and then learn by heart.
+pub fn curves() -> Vec<Curve> {
+    (0..5).map(|fold| curve(format!("scratch/fold{fold}"), 40, (2.25, 14.0), 0.012, fold)).collect()
+}
+
+/// The curves of a run that fine-tuned: two cuts, the chosen one on everything, the control.
+pub fn tuned_curves() -> Vec<Curve> {
+    let folds = |of: &str, learned: f64, rise: f64| -> Vec<Curve> {
+        (0..5).map(|fold| curve(format!("{of}/fold{fold}"), 12 + 4 * (fold % 3), (learned, 3.0), rise, fold)).collect()
+    };
+    let mut curves = folds("tune/layer4", 1.2, 0.0);
+    curves.extend(folds(&format!("tune/{HOSTILE}"), 1.6, 0.06));
+    curves.push(curve("final".into(), 12, (1.2, 3.0), 0.0, 0));
+    curves.extend(self::curves());
+    curves
 }
 
 /// A picture for all but every fourth mistake.

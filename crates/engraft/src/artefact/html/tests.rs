@@ -205,11 +205,47 @@ fn numbers_that_are_none_do_not_break_the_page() {
     report.per_class[0].f1 = f64::NAN;
     report.per_class[0].class = 99;
     let mut curves = sample::curves();
-    curves[0].points[3].train_loss = f64::NAN;
+    curves[0].epochs[3].train.loss = f64::NAN;
     let page = render(&report, &curves, &[], COMMAND);
     assert_nested(&page);
     let text = words(&page);
     assert!(!text.contains("NaN") && !text.contains("inf to") && text.contains("class 99"), "{text}");
+}
+
+#[test]
+fn curves_stand_in_groups_with_what_they_say() {
+    let report = sample::report(10, 118, true);
+    let page = render(&report, &sample::tuned_curves(), &[], COMMAND);
+    assert_stands_alone(&page);
+    assert_nested(&page);
+    assert!(!page.contains("<script"));
+    let text = words(&page);
+    for heading in ["Fine-tuned from layer4", "This classifier, trained on everything", "The control: the same network"]
+    {
+        assert_eq!(text.matches(heading).count(), 1, "{heading}: {text}");
+    }
+    assert_eq!(page.matches("Learning curve: loss over epochs").count(), 4);
+    assert_eq!(page.matches("Learning curve: right answers over epochs").count(), 4);
+    assert!(text.contains("Thick: mean of 5 folds") && text.contains("One run."), "{text}");
+    assert!(text.contains("Over-fitting since epoch"), "{text}");
+    assert!(!text.contains("so it has no learning curve"));
+    let by_name = |name: &str| vec![Curve { name: name.into(), ..sample::curves()[0].clone() }];
+    let alone = words(&render(&report, &by_name("pretrain/folds/foldx"), &[], COMMAND));
+    assert!(alone.contains("pretrain/folds/foldx"), "{alone}");
+}
+
+#[test]
+fn a_forecast_is_a_table_or_says_that_it_cannot_tell() {
+    let mut report = sample::report(10, 118, true);
+    let text = words(&page(&report));
+    assert!(text.contains("What more labels would bring") && text.contains("far beyond what was measured"), "{text}");
+    report.forecasts.truncate(1);
+    report.forecasts[0].law = None;
+    report.forecasts[0].outcome = crate::evaluate::Outcome::TooFewSizes { sizes: 1 };
+    let text = words(&page(&report));
+    assert!(text.contains("Unknown. ") && text.contains("the data cannot tell"), "{text}");
+    report.forecasts.clear();
+    assert!(!words(&page(&report)).contains("What more labels would bring"));
 }
 
 #[test]
@@ -224,7 +260,11 @@ fn samples_to_look_at() {
         ("e", sample::report(30, 30, false)),
     ];
     for (name, report) in samples {
-        let curves = if name == "d" { Vec::new() } else { sample::curves() };
+        let curves = match name {
+            "d" => Vec::new(),
+            "a" => sample::tuned_curves(),
+            _ => sample::curves(),
+        };
         let page = render(&report, &curves, &sample::pictures(&report), COMMAND);
         crate::files::write_atomic(&folder.join(format!("report_{name}.html")), page.as_bytes()).unwrap();
     }

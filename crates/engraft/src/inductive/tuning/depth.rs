@@ -141,11 +141,12 @@ pub fn measure(
             let train = Settings { seed: seed_of, ..settings.train.clone() };
             let settings = TuneSettings { train, ..settings.clone() };
             let name = format!("{depth}/seed{seed}/fold{fold}");
-            let identity = format!("{identity}/{name}");
+            let (identity, curve) = (format!("{identity}/{name}"), format!("tune/{name}"));
             let outcome = match journal.finished(&identity) {
                 Some(outcome) => outcome,
                 None => {
-                    let outcome = run_fold(target, &settings, &training, &held, (journal, &identity), observer)?;
+                    let outcome =
+                        run_fold(target, &settings, &training, &held, (journal, &identity), observer, &curve)?;
                     journal.finish(&identity, &outcome)?;
                     outcome
                 }
@@ -153,7 +154,7 @@ pub fn measure(
             for (row, &picture) in outcome.logits.chunks_exact(classes).zip(&held) {
                 correct[picture] += f64::from(u8::from(argmax(row) == target.labels[picture]));
             }
-            curves.push((format!("tune/{name}"), outcome.curve));
+            curves.push((curve, outcome.curve));
             remarks.extend(outcome.remarks.into_iter().map(|remark| format!("{name}: {remark}")));
             parts.push((held, outcome.logits));
         }
@@ -185,6 +186,7 @@ fn run_fold(
     held: &[usize],
     journal: (&Journal, &str),
     observer: &dyn Observer,
+    name: &str,
 ) -> Result<FoldOutcome> {
     // Where the validation loss chooses the weights, it may not be that of the fold that is judged.
     let chooses = settings.train.patience.is_some() || settings.train.average > 0;
@@ -192,7 +194,7 @@ fn run_fold(
         true => hold_out(training, target.labels, settings.train.seed),
         false => (training.to_vec(), held.to_vec()),
     };
-    let tuned = tune(target, settings, &training, &validation, journal, observer, |_, _| {})?;
+    let tuned = tune(target, settings, &training, &validation, journal, observer, name)?;
     let logits = answers(&tuned, target, held)?;
     Ok(FoldOutcome { logits, curve: tuned.curve, remarks: tuned.remarks })
 }

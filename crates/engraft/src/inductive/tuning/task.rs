@@ -87,7 +87,6 @@ pub struct TuneTask<'a> {
     /// Where low-rank factors learn in place of the weights: their parameters.
     pub(super) only: Option<Rules>,
     pub(super) epochs: u64,
-    pub(super) seed: u64,
     pub(super) regularisers: Regularisers,
     /// The base from the cut to the features, for the distance to them.
     pub(super) reference: Option<FrozenPart>,

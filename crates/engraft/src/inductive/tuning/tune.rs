@@ -15,7 +15,7 @@ use crate::inductive::tuning::frozen::FrozenPart;
 use crate::inductive::tuning::journal::Journal;
 use crate::inductive::tuning::plan::Plan;
 use crate::inductive::tuning::task::{Regularisers, TuneTask, Tuned, logits_of, score};
-use crate::progress::Observer;
+use crate::progress::{CurvePoint, Observer};
 use crate::train::{Curve, EpochRecord, RateFinding, Rule, Rules, Settings, argmax, axes_of, find_lr, train};
 
 /// Tries at a training that fails, each at a lower rate.
@@ -88,7 +88,7 @@ pub struct FineTuned {
 }
 
 /// Fine-tunes on the pictures `training`; `validation` is measured for the curve (and chooses the weights only where
-/// the settings average or wait). The same arguments give the same bits.
+/// the settings average or wait). The same arguments give the same bits. `name` is the curve's, for whoever watches.
 ///
 /// # Errors
 /// If every try fails: the loss is no number, grows, or all answers become one.
@@ -99,8 +99,9 @@ pub fn tune(
     validation: &[usize],
     journal: (&Journal, &str),
     observer: &dyn Observer,
-    mut each: impl FnMut(&EpochRecord, &Curve),
+    name: &str,
 ) -> Result<FineTuned> {
+    let mut each = |_: &EpochRecord, curve: &Curve| observer.curve(name, &points_of(curve));
     let mut remarks = Vec::new();
     for attempt in 0..ATTEMPTS {
         let lr = settings.train.lr * LOWER.powi(attempt as i32);
@@ -122,6 +123,18 @@ pub fn tune(
         remarks.push(remark);
     }
     unreachable!("the last attempt returns")
+}
+
+/// A curve for whoever watches.
+fn points_of(curve: &Curve) -> Vec<CurvePoint> {
+    let point = |record: &EpochRecord| CurvePoint {
+        epoch: record.epoch as f64,
+        train_loss: record.train.loss,
+        validation_loss: record.validation.map(|score| score.loss),
+        train_accuracy: record.train.accuracy,
+        validation_accuracy: record.validation.map(|score| score.accuracy),
+    };
+    curve.epochs.iter().map(point).collect()
 }
 
 /// How the loss answers to a rate that grows, from the start that a training would have. Nothing is changed.
@@ -206,7 +219,6 @@ fn prepare<'a>(
         plan,
         only,
         epochs: settings.train.epochs,
-        seed: settings.train.seed,
         regularisers: settings.regularisers,
         reference: is_pulled.then(|| FrozenPart::new(&built.network, activations.cut()..stages, base.input())),
         device: device.clone(),
