@@ -58,7 +58,7 @@ pub fn build_report(fitted: &Fitted) -> Report {
         },
         label_errors: label_errors(fitted),
         mistakes: mistakes(fitted),
-        forecasts: Vec::new(),
+        forecasts: fitted.forecasts.clone(),
         seed: fitted.config.seed,
         config: fitted.config.clone(),
         seconds: SecondsReport {

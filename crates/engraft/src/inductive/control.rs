@@ -6,11 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::backbone::{Architecture, Base, Card, Network, NetworkWeights};
 use crate::data::augment::Augment;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::evaluate::Evaluation;
 use crate::features::Cache;
+use crate::inductive::tuning::hold_out;
 use crate::progress::Observer;
-use crate::train::{Classifier, EpochRecord, Optimiser, PictureTask, Pictures, Score, Settings, probabilities, train};
+use crate::train::{
+    Classifier, Curve, EpochRecord, Optimiser, PictureTask, Pictures, Score, Settings, probabilities, train,
+};
 
 /// Where finished controls are kept in the cache.
 const KIND: &str = "controls";
@@ -21,6 +24,10 @@ const STEP_COST: f64 = 3.0;
 const ENOUGH_EPOCHS: u64 = 20;
 /// More epochs than this are not worth their time.
 const MOST_EPOCHS: u64 = 40;
+/// Peak rates of AdamW that are tried.
+const RATES: [f64; 3] = [1e-3, 3e-3, 1e-2];
+/// Epochs of each try, as a share of those of a training.
+const TRIED_EPOCHS: u64 = 3;
 const SMALLEST_INPUT: usize = 48;
 const BATCH: usize = 32;
 const SHARD: usize = 16;
@@ -39,7 +46,10 @@ pub struct ControlPlan {
     pub folds: usize,
     /// Multiply-adds of all of it, in units of 10^12.
     pub cost: f64,
-    /// How it trains.
+    /// Peak rates that are tried, each on a part of the first fold's training pictures, before the folds are trained at
+    /// the best.
+    pub rates: Vec<f64>,
+    /// How it trains. The rate is the best of those tried, once they are.
     pub settings: Settings,
 }
 
@@ -56,7 +66,9 @@ impl ControlPlan {
             inputs.push([rows / 2, columns / 2]);
         }
         let epoch_cost = |input: [usize; 2], folds_run: usize| {
-            let trained = examples as f64 * (folds - 1) as f64 / folds as f64 * folds_run as f64;
+            // The search for a rate costs about as much as a fold.
+            let trainings = folds_run as f64 + RATES.len() as f64 / TRIED_EPOCHS as f64;
+            let trained = examples as f64 * (folds - 1) as f64 / folds as f64 * trainings;
             stand_in.network.multiply_adds(input) as f64 * STEP_COST * trained / 1e12
         };
         let smallest = inputs.last().copied().unwrap_or(own);
@@ -83,15 +95,16 @@ impl ControlPlan {
             ..Settings::default()
         };
         let architecture = stand_in.card.architecture.name().to_owned();
-        Self { architecture, input, epochs, folds: run, cost: each * epochs as f64, settings }
+        Self { architecture, input, epochs, folds: run, cost: each * epochs as f64, rates: RATES.into(), settings }
     }
 
     /// The plan in words.
     pub fn describe(&self, folds: usize) -> String {
         let Self { architecture, input: [rows, columns], epochs, folds: run, cost, .. } = self;
         format!(
-            "{architecture}, {epochs} epochs at {rows} x {columns}, {run} of {folds} folds, {cost:.3} x 10^12 multiply-adds, AdamW at {:.0e}",
-            self.settings.lr
+            "{architecture}, {epochs} epochs at {rows} x {columns}, {run} of {folds} folds, {cost:.3} x 10^12 multiply-adds, AdamW at {:.0e}, the best of {} rates",
+            self.settings.lr,
+            self.rates.len()
         )
     }
 }
@@ -144,38 +157,39 @@ pub(super) struct ControlData<'a> {
 
 impl Control {
     /// Trains the base's architecture from random weights on each fold's training part, and answers its other part.
-    fn train(
-        base: &Base,
-        plan: &ControlPlan,
-        data: &ControlData<'_>,
-        observer: &dyn Observer,
-    ) -> Result<Vec<FoldResult>> {
+    fn train(base: &Base, plan: &ControlPlan, data: &ControlData<'_>, observer: &dyn Observer) -> Result<Trained> {
         let mut card = Scratch::of(base).card;
         card.preprocessing.scale_to(plan.input);
         let limits = crate::data::image::Limits::default();
         let pictures = Pictures::new(data.paths.clone(), card.preprocessing.clone(), limits, observer)?;
         let kept = (0..data.fold_count).map(|fold| data.folds.iter().filter(|f| **f != fold).count());
         let total: usize = kept.take(plan.folds).sum();
-        observer.begin("control: from scratch", plan.epochs * total as u64, "images");
-        let results = (0..plan.folds)
+        let scratch = FromScratch { card: &card, exact: base.exact, pictures: &pictures, data, observer };
+        let tried_epochs = (plan.epochs / TRIED_EPOCHS).max(1);
+        let first = data.folds.iter().filter(|fold| **fold != 0).count();
+        let search = plan.rates.len() as u64 * tried_epochs * (first * 6 / 7) as u64;
+        observer.begin("control: from scratch", search + plan.epochs * total as u64, "images");
+        let lr = scratch.best_rate(plan, tried_epochs)?;
+        let settings = Settings { lr, ..plan.settings.clone() };
+        let folds = (0..plan.folds)
             .into_par_iter()
-            .map(|fold| run_fold(&card, base.exact, &plan.settings, &pictures, data, fold, observer))
+            .map(|fold| scratch.run_fold(&settings, fold))
             .collect::<Result<Vec<_>>>()?;
         observer.end();
-        Ok(results)
+        Ok(Trained { lr: lr.to_bits(), folds })
     }
 
     /// The control, from the cache where the same was done before: it is as deterministic as everything else.
     pub(super) fn run(
         base: &Base,
-        plan: ControlPlan,
+        mut plan: ControlPlan,
         data: &ControlData<'_>,
         cache: Option<&Cache>,
         observer: &dyn Observer,
     ) -> Result<Self> {
         let key = identity(base, &plan, data);
         let kept = cache.and_then(|cache| cache.get(KIND, &key)).and_then(|body| serde_json::from_slice(&body).ok());
-        let results: Vec<FoldResult> = match kept {
+        let Trained { lr, folds: results } = match kept {
             Some(results) => results,
             None => {
                 let results = Self::train(base, &plan, data, observer)?;
@@ -185,6 +199,8 @@ impl Control {
                 results
             }
         };
+
+        plan.settings.lr = f64::from_bits(lr);
 
         let mut rows: Vec<(usize, Vec<f32>)> = Vec::new();
         for fold in &results {
@@ -202,6 +218,14 @@ impl Control {
         let curves = results.iter().map(FoldResult::curve).collect();
         Ok(Self { plan, measured, correct, evaluation, curves })
     }
+}
+
+/// What a control's trainings gave.
+#[derive(Debug, Serialize, Deserialize)]
+struct Trained {
+    /// Bits of the rate that was best.
+    lr: u64,
+    folds: Vec<FoldResult>,
 }
 
 /// Kept in bits, so that what comes from the cache is what went in.
@@ -249,7 +273,7 @@ impl FoldResult {
 /// Everything that decides what a control gives.
 fn identity(base: &Base, plan: &ControlPlan, data: &ControlData<'_>) -> String {
     let description = serde_json::json!({
-        "format": 2,
+        "format": 3,
         "version": env!("CARGO_PKG_VERSION"),
         "architecture": base.card.architecture,
         "padding": base.card.padding,
@@ -263,39 +287,72 @@ fn identity(base: &Base, plan: &ControlPlan, data: &ControlData<'_>) -> String {
     crate::files::sha256_hex(description.to_string().as_bytes())
 }
 
-fn run_fold(
-    card: &Card,
+/// Trainings of the same network from random weights on the same pictures.
+struct FromScratch<'a> {
+    card: &'a Card,
     exact: bool,
-    settings: &Settings,
-    pictures: &Pictures,
-    data: &ControlData<'_>,
-    fold: usize,
-    observer: &dyn Observer,
-) -> Result<FoldResult> {
-    let side = |inside: bool| -> Vec<usize> {
-        (0..data.labels.len()).filter(|&example| (data.folds[example] == fold) == inside).collect()
-    };
-    let measured = side(true);
-    let device = Device::flex().autodiff();
-    let settings = Settings { seed: settings.seed.wrapping_add(fold as u64), ..settings.clone() };
-    let NetworkWeights { network, classifier, .. } = Network::random(card, data.classes, settings.seed, &device);
-    let head = classifier.expect("a random network has a classifier");
-    let mut task = PictureTask {
-        pictures,
-        labels: data.labels,
-        train: side(false),
-        validation: measured.clone(),
-        // Photos may be mirrored; characters may not.
-        augment: Augment { shift: 0.1, flip: card.preprocessing.channels == 3, ..Augment::default() },
-        label_smoothing: settings.label_smoothing,
-        seed: settings.seed,
-        device,
-        observer,
-    };
-    let model = Classifier { network: network.exact(exact), head };
-    let (model, curve) = train(&mut task, model, &settings, None, observer, |_, _| {})?;
-    let probabilities = probabilities(&model, pictures, &measured, observer)?;
-    Ok(FoldResult::new(measured, &probabilities, &curve.epochs))
+    pictures: &'a Pictures,
+    data: &'a ControlData<'a>,
+    observer: &'a dyn Observer,
+}
+
+impl FromScratch<'_> {
+    /// The rate with the least loss on a seventh of the first fold's training pictures, learning from the others. The
+    /// pictures that the control is measured on take no part.
+    fn best_rate(&self, plan: &ControlPlan, epochs: u64) -> Result<f64> {
+        let training: Vec<usize> =
+            (0..self.data.labels.len()).filter(|&example| self.data.folds[example] != 0).collect();
+        let (kept, held) = hold_out(&training, self.data.labels, plan.settings.seed);
+        let losses = plan
+            .rates
+            .par_iter()
+            .map(|&lr| {
+                let settings = Settings { epochs, lr, ..plan.settings.clone() };
+                match self.train(&settings, kept.clone(), held.clone()) {
+                    Ok((_, curve)) => {
+                        let last = curve.epochs.last().and_then(|epoch| epoch.validation);
+                        Ok(last.map_or(f64::INFINITY, |score| score.loss))
+                    }
+                    Err(Error::Training(_)) => Ok(f64::INFINITY),
+                    Err(error) => Err(error),
+                }
+            })
+            .collect::<Result<Vec<f64>>>()?;
+        let best = losses.iter().enumerate().fold(0, |best, (at, loss)| if *loss < losses[best] { at } else { best });
+        Ok(plan.rates[best])
+    }
+
+    fn run_fold(&self, settings: &Settings, fold: usize) -> Result<FoldResult> {
+        let side = |inside: bool| -> Vec<usize> {
+            (0..self.data.labels.len()).filter(|&example| (self.data.folds[example] == fold) == inside).collect()
+        };
+        let measured = side(true);
+        let settings = Settings { seed: settings.seed.wrapping_add(fold as u64), ..settings.clone() };
+        let (model, curve) = self.train(&settings, side(false), measured.clone())?;
+        let probabilities = probabilities(&model, self.pictures, &measured, self.observer)?;
+        Ok(FoldResult::new(measured, &probabilities, &curve.epochs))
+    }
+
+    fn train(&self, settings: &Settings, training: Vec<usize>, validation: Vec<usize>) -> Result<(Classifier, Curve)> {
+        let device = Device::flex().autodiff();
+        let NetworkWeights { network, classifier, .. } =
+            Network::random(self.card, self.data.classes, settings.seed, &device);
+        let head = classifier.expect("a random network has a classifier");
+        let mut task = PictureTask {
+            pictures: self.pictures,
+            labels: self.data.labels,
+            train: training,
+            validation,
+            // Photos may be mirrored; characters may not.
+            augment: Augment { shift: 0.1, flip: self.card.preprocessing.channels == 3, ..Augment::default() },
+            label_smoothing: settings.label_smoothing,
+            seed: settings.seed,
+            device,
+            observer: self.observer,
+        };
+        let model = Classifier { network: network.exact(self.exact), head };
+        train(&mut task, model, settings, None, self.observer, |_, _| {})
+    }
 }
 
 #[cfg(test)]
@@ -313,7 +370,7 @@ mod tests {
         for (budget, examples) in [(0.5, 200), (0.02, 200), (2.0, 5000)] {
             let plan = ControlPlan::within(budget, &base, examples, 5, 0);
             let forward = base.staged().unwrap().network.multiply_adds(plan.input) as f64;
-            let trained = (examples * 4 / 5 * plan.folds) as f64 * plan.epochs as f64;
+            let trained = (examples * 4 / 5 * (plan.folds + 1)) as f64 * plan.epochs as f64;
             let cost = forward * STEP_COST * trained / 1e12;
             assert!((plan.cost / cost - 1.0).abs() < 1e-9, "{} against {cost}", plan.cost);
             assert!(plan.cost <= budget, "{plan:?}");

@@ -11,10 +11,13 @@ use crate::data::Split;
 use crate::data::image::Limits;
 use crate::data::split::stratified_folds;
 use crate::error::{Error, Problem, Result};
-use crate::evaluate::{Evaluation, LabelError, Paired, Predictions, evaluate, label_errors, paired_difference};
+use crate::evaluate::{
+    Evaluation, Forecast, LabelError, Paired, Predictions, evaluate, label_errors, paired_difference,
+};
 use crate::features::{Cache, Extractor, Features, extract};
 use crate::head::{AnswerRule, ClassWeights, CrossValidation, Novelty, Options, cross_validate, fit as fit_head};
 use crate::inductive::control::{Control, ControlData, ControlPlan};
+use crate::inductive::forecast::{Probe, forecasts};
 use crate::inductive::tuning::{
     Chosen, Difference, FineTuned, Ground, Journal, Measured, Plan, Protocol, Shown, Tuning, cut_of, features_of,
     find_rate as find_rate_of, hold_out, tune,
@@ -99,6 +102,8 @@ pub struct Fitted {
     pub curve: Option<Curve>,
     /// Training examples whose label is probably wrong; indices into `train`.
     pub label_errors: Vec<LabelError>,
+    /// What more labels would bring to the probe.
+    pub forecasts: Vec<Forecast>,
     /// Held-out splits.
     pub held_out: Vec<HeldOut>,
     /// From scratch, if it was run.
@@ -195,28 +200,31 @@ pub fn fit(
     hear(News::Chosen(&chosen));
     let taken = &chosen.tried[chosen.chosen];
     let (out_of_fold, temperature) = (taken.out_of_fold.clone(), taken.temperature);
-    let (head, curve) = match deepened {
-        Some((tuned, tuned_features)) => {
-            features = tuned_features;
+    let (head, curve, deeper_features) = match deepened {
+        Some((tuned, deeper_features)) => {
             if let Body::Stages(built) = &mut base.body {
                 built.network = tuned.network;
             }
-            (tuned.head, Some(tuned.curve))
+            (tuned.head, Some(tuned.curve), Some(deeper_features))
         }
         None => {
             let mut head = fit_head(&features, &labels, classes, validation.chosen_c, &class_weights, observer)?;
             Predictor::round(&mut head)?;
-            (head, None)
+            (head, None, None)
         }
     };
     seconds.training = training.elapsed().as_secs_f64();
 
     let evaluating = Instant::now();
+    let strength = validation.chosen_c;
+    let weights = &class_weights;
+    let probed = Probe { features: &features, labels: &labels, folds: &folds, classes, strength, weights };
+    let forecasts = forecasts(&probed, config.seed, observer)?;
     let evaluation = evaluate(&out_of_fold, &labels, classes, config.seed, &how)?;
     let predictions = Predictions::new(&out_of_fold, &labels, classes)?;
     let correct = predictions.correct();
     let rule = AnswerRule::choose(&predictions.confidences(), &correct, config.max_error)?;
-    let novelty = Novelty::fit(&features, &labels, &groups, config.seed, LIKE)?;
+    let novelty = Novelty::fit(deeper_features.as_ref().unwrap_or(&features), &labels, &groups, config.seed, LIKE)?;
     let suspected = label_errors(&out_of_fold, &labels, classes)?;
     // Rounded as it is stored: what was evaluated is what will answer.
     let predictor = Predictor { head, temperature: f64::from(temperature as f32), rule, novelty };
@@ -274,6 +282,7 @@ pub fn fit(
         evaluation,
         curve,
         label_errors: suspected,
+        forecasts,
         held_out,
         control,
         paired,

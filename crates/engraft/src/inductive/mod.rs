@@ -4,6 +4,7 @@
 
 mod control;
 mod fit;
+mod forecast;
 mod intake;
 mod own_classes;
 mod predictor;
