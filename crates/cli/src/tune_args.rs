@@ -19,7 +19,7 @@ pub struct TuneArgs {
     /// adamw or sgd [default: adamw].
     #[arg(long, value_name = "KIND")]
     pub optimiser: Option<String>,
-    /// Peak learning rate of the last stage [default: 0.0005].
+    /// Peak learning rate of the last stage [default: 0.0001].
     #[arg(long, value_name = "RATE")]
     pub lr: Option<f64>,
     /// cosine, constant, slanted-triangular, one-cycle or step [default: cosine].

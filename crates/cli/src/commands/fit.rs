@@ -25,21 +25,26 @@ pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
     if args.find_lr {
         return find_lr(args, json, terminal);
     }
+    let begun = begin(args)?;
+    let outcome = work(&begun, args, json, terminal);
+    if outcome.is_err() && begun.journal.close_if_empty().unwrap_or(true) {
+        terminal.say(&format!("`engraft fit --resume {}` goes on from here", quoted(&begun.out)));
+    }
+    outcome
+}
+
+fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let start = Instant::now();
-    let Begun { config, out, force, journal } = begin(args)?;
+    let Begun { config, out, force, journal } = begun;
     let cache = cache_of(&args.cache);
     let intake = intake(&config.data, cache.as_ref(), terminal)?;
     tell_audit(&intake.audit, terminal);
     let audit_seconds = start.elapsed().as_secs_f64();
-    let means = Means { cache: cache.as_ref(), journal: &journal, observer: terminal };
-    let fitted = fit(&config, intake, means, audit_seconds, &mut |news| tell(news, terminal)).inspect_err(|_| {
-        if Journal::beside(&out).is_dir() {
-            terminal.say(&format!("`engraft fit --resume {}` goes on from here", quoted(&out)));
-        }
-    })?;
+    let means = Means { cache: cache.as_ref(), journal, observer: terminal };
+    let fitted = fit(config, intake, means, audit_seconds, &mut |news| tell(news, terminal))?;
     terminal.check()?;
-    let rendered = Rendered::of(&fitted, &command_line(&config, &out))?;
-    save(&rendered, &out, force, &terminal.log())?;
+    let rendered = Rendered::of(&fitted, &command_line(config, out))?;
+    save(&rendered, out, *force, &terminal.log())?;
     journal.close()?;
     if let Some(folder) = &args.tensorboard {
         save_tensorboard(&fitted, folder)?;
@@ -47,7 +52,7 @@ pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
     if json {
         output::json(&rendered.report)?;
     } else {
-        output::text(&summary(&rendered.report, &out))?;
+        output::text(&summary(&rendered.report, out))?;
     }
     Ok(Outcome::Done)
 }

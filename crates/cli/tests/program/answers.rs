@@ -9,7 +9,7 @@ use crate::sandbox::Sandbox;
 fn fitted() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.digits("digits", 3, 10, 6);
-    sandbox.run(["fit", "digits", "--control-budget", "0", "--out", "run"]).expect(0, &[]);
+    sandbox.run(["fit", "--depth", "head", "digits", "--control-budget", "0", "--out", "run"]).expect(0, &[]);
     sandbox
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 
 use crate::sandbox::Sandbox;
 
-const FIT: [&str; 6] = ["fit", "data", "--control-budget", "0", "--out", "run"];
+const FIT: [&str; 6] = ["fit", "--depth", "head", "data", "--control-budget", "0", "--out", "run"];
 
 #[track_caller]
 fn refused(sandbox: &Sandbox, parts: &[&str]) {
@@ -22,7 +22,7 @@ fn no_data_at_all() {
     fs::create_dir(sandbox.path("data")).unwrap();
     refused(&sandbox, &["expected", "empty folder"]);
     sandbox.run(["audit", "data"]).expect(3, &[]);
-    sandbox.run(["fit", "--out", "run"]).expect(2, &["no data"]);
+    sandbox.run(["fit", "--depth", "head", "--out", "run"]).expect(2, &["no data"]);
 }
 
 #[test]
@@ -147,11 +147,11 @@ fn a_table_of_paths_and_labels() {
         }
     }
     fs::write(sandbox.path("table.csv"), rows).unwrap();
-    let args = ["fit", "table.csv", "--control-budget", "0", "--out", "run", "--json"];
+    let args = ["fit", "--depth", "head", "table.csv", "--control-budget", "0", "--out", "run", "--json"];
     let report = sandbox.run(args).expect(0, &[]).json();
     assert_eq!(report["data"]["classes"], serde_json::json!(["one", "zero"]));
     fs::write(sandbox.path("bad.csv"), "file,class\na,b\n").unwrap();
-    sandbox.run(["fit", "bad.csv", "--out", "other"]).expect(3, &["path", "label"]);
+    sandbox.run(["fit", "--depth", "head", "bad.csv", "--out", "other"]).expect(3, &["path", "label"]);
 }
 
 #[test]
@@ -162,5 +162,5 @@ fn senseless_settings() {
         let flag_value = format!("{flag}={value}");
         sandbox.run(FIT.iter().copied().chain([flag_value.as_str()])).expect(2, &[]);
     }
-    sandbox.run(["fit", "data", "--out", "run", "--depth", "all"]).expect(2, &["head"]);
+    sandbox.run(["fit", "--depth", "head", "data", "--out", "run", "--depth", "all"]).expect(2, &["head"]);
 }

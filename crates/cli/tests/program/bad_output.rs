@@ -12,7 +12,7 @@ fn an_existing_run_is_left_alone() {
     sandbox.flat_digits("data", 2, 6);
     fs::create_dir(sandbox.path("run")).unwrap();
     fs::write(sandbox.path("run/precious"), b"mine").unwrap();
-    let args = ["fit", "data", "--control-budget", "0", "--out", "run"];
+    let args = ["fit", "--depth", "head", "data", "--control-budget", "0", "--out", "run"];
     let ran = sandbox.run(args).expect(5, &["exists already", "--force"]);
     assert!(!ran.stderr.contains("inspecting"), "refused before any work: {}", ran.stderr);
     assert_eq!(fs::read(sandbox.path("run/precious")).unwrap(), b"mine");
@@ -48,7 +48,7 @@ fn a_full_disk_leaves_nothing_half_written() {
     sandbox.flat_digits("data", 2, 6);
     let small = sandbox.path("small");
     let Some(_mount) = Mount::new(&small, "size=128k") else { return };
-    let args = ["fit", "data", "--control-budget", "0", "--out", "small/run"];
+    let args = ["fit", "--depth", "head", "data", "--control-budget", "0", "--out", "small/run"];
     sandbox.run(args).expect(5, &["no space left"]);
     assert_eq!(fs::read_dir(&small).unwrap().count(), 0);
 }
@@ -59,7 +59,7 @@ fn a_full_cache_is_said() {
     sandbox.flat_digits("data", 2, 20);
     let small = sandbox.path("small");
     let Some(_mount) = Mount::new(&small, "size=8k") else { return };
-    let args = ["fit", "data", "--control-budget", "0", "--out", "run", "--cache", "small"];
+    let args = ["fit", "--depth", "head", "data", "--control-budget", "0", "--out", "run", "--cache", "small"];
     sandbox.run(args).expect(5, &["no space left"]);
     assert!(!sandbox.path("run").exists());
 }
@@ -70,6 +70,6 @@ fn a_read_only_folder_is_found_before_the_work() {
     sandbox.flat_digits("data", 2, 6);
     let locked = sandbox.path("locked");
     let Some(_mount) = Mount::new(&locked, "ro,size=64k") else { return };
-    let ran = sandbox.run(["fit", "data", "--out", "locked/run"]).expect(5, &["locked", "--out"]);
+    let ran = sandbox.run(["fit", "--depth", "head", "data", "--out", "locked/run"]).expect(5, &["locked", "--out"]);
     assert!(!ran.stderr.contains("inspecting"), "{}", ran.stderr);
 }

@@ -4,7 +4,8 @@ use std::fs;
 
 use crate::sandbox::Sandbox;
 
-const FIT: [&str; 8] = ["fit", "data", "--control-budget", "0", "--out", "run", "--base", "base.safetensors"];
+const FIT: [&str; 8] =
+    ["fit", "--depth", "head", "data", "--control-budget", "0", "--out", "run", "--base", "base.safetensors"];
 
 /// The embedded base as a file, with its card beside it.
 fn with_base() -> (Sandbox, Vec<u8>) {
@@ -53,7 +54,9 @@ fn damaged_files_are_refused() {
         overlapping.as_object().unwrap().keys().filter(|k| *k != "__metadata__").cloned().collect();
     overlapping[&names[1]]["data_offsets"] = overlapping[&names[0]]["data_offsets"].clone();
     refused(&sandbox, &with_header(&overlapping, data), &["header is damaged"]);
-    sandbox.run(["fit", "data", "--base", "nowhere.safetensors", "--out", "run"]).expect(4, &["glyphs", "nowhere"]);
+    sandbox
+        .run(["fit", "--depth", "head", "data", "--base", "nowhere.safetensors", "--out", "run"])
+        .expect(4, &["glyphs", "nowhere"]);
 }
 
 #[test]

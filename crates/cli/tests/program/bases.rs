@@ -192,7 +192,7 @@ fn an_onnx_model_is_a_frozen_base() {
         assert!(shown.contains(part), "{part} in {shown}");
     }
     let said = ["--mean", "0.5", "--std", "0.5", "--resize", "0", "--control-budget", "0.0005"];
-    let fit = ["fit", "digits", "--base", &model, "--out", "run"];
+    let fit = ["fit", "--depth", "head", "digits", "--base", &model, "--out", "run"];
     sandbox.run(fit.iter().chain(&said)).expect(0, &["features are"]);
     let evaluated = fs::read_to_string(sandbox.path("run/predictions.csv")).unwrap();
     // The run carries its base: the model may go.

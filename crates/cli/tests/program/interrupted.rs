@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::sandbox::Sandbox;
 
-const FIT: [&str; 6] = ["fit", "digits", "--control-budget", "0.02", "--out", "run"];
+const FIT: [&str; 8] = ["fit", "--depth", "head", "digits", "--control-budget", "0.02", "--out", "run"];
 
 fn start(sandbox: &Sandbox) -> Child {
     sandbox.command(FIT).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()

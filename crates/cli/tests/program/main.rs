@@ -7,6 +7,7 @@ mod bad_data;
 mod bad_output;
 mod bad_weights;
 mod bases;
+mod fine_tuning;
 mod interrupted;
 mod main_job;
 mod sandbox;

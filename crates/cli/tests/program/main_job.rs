@@ -15,7 +15,8 @@ fn report(sandbox: &Sandbox, run: &str) -> serde_json::Value {
 fn a_folder_of_pictures_becomes_a_run() {
     let sandbox = Sandbox::new();
     sandbox.digits("digits", 4, 10, 5);
-    let ran = sandbox.run(["fit", "digits"].iter().chain(&QUICK)).expect(0, &["out-of-fold accuracy"]);
+    let ran =
+        sandbox.run(["fit", "--depth", "head", "digits"].iter().chain(&QUICK)).expect(0, &["out-of-fold accuracy"]);
     assert!(ran.stdout.contains("accuracy on test") && ran.stdout.contains("verdict"), "{}", ran.stdout);
     let mut names: Vec<String> = fs::read_dir(sandbox.path("run"))
         .unwrap()
@@ -68,7 +69,18 @@ fn a_folder_of_pictures_becomes_a_run() {
 fn transfer_on_the_carried_digits_is_real() {
     let sandbox = Sandbox::new();
     let digits = examples();
-    let args = ["fit", digits.to_str().unwrap(), "--base", "glyphs", "--control-budget", "0", "--out", "run"];
+    let args = [
+        "fit",
+        "--depth",
+        "head",
+        digits.to_str().unwrap(),
+        "--base",
+        "glyphs",
+        "--control-budget",
+        "0",
+        "--out",
+        "run",
+    ];
     sandbox.run(args).expect(0, &[]);
     let report = report(&sandbox, "run");
     let test = &report["held_out"][0]["accuracy"];
@@ -86,7 +98,7 @@ fn the_same_bytes_with_any_threads_and_with_or_without_cache() {
         ("d", &["--threads", "2"]),
     ];
     for (name, extra) in runs {
-        let args = ["fit", "digits", "--control-budget", "0.004", "--out", name];
+        let args = ["fit", "--depth", "head", "digits", "--control-budget", "0.004", "--out", name];
         sandbox.run(args.iter().chain(extra)).expect(0, &[]);
     }
     let read = |run: &str, file: &str| fs::read(sandbox.path(run).join(file)).unwrap();
@@ -102,7 +114,7 @@ fn the_same_bytes_with_any_threads_and_with_or_without_cache() {
 fn the_second_time_the_network_does_not_run() {
     let sandbox = Sandbox::new();
     sandbox.digits("digits", 3, 6, 2);
-    let args = ["fit", "digits", "--control-budget", "0.001", "--force", "--out", "run"];
+    let args = ["fit", "--depth", "head", "digits", "--control-budget", "0.001", "--force", "--out", "run"];
     sandbox.run(args).expect(0, &["features: 18 images", "from scratch"]);
     let first = report(&sandbox, "run");
     let curves = fs::read(sandbox.path("run/curves.csv")).unwrap();
@@ -133,7 +145,7 @@ fn the_second_time_the_network_does_not_run() {
 fn a_run_verifies_until_something_changes() {
     let sandbox = Sandbox::new();
     sandbox.digits("digits", 3, 8, 3);
-    sandbox.run(["fit", "digits"].iter().chain(&QUICK)).expect(0, &[]);
+    sandbox.run(["fit", "--depth", "head", "digits"].iter().chain(&QUICK)).expect(0, &[]);
     let ran = sandbox.run(["verify", "run"]).expect(0, &[]);
     assert!(ran.stdout.contains("reproduced"), "{}", ran.stdout);
 
@@ -152,12 +164,16 @@ fn settings_come_from_a_file_and_flags_win() {
     let sandbox = Sandbox::new();
     sandbox.digits("digits", 2, 6, 0);
     fs::write(sandbox.path("fit.toml"), "data = \"digits\"\nfolds = 3\nseed = 9\ncontrol-budget = 0.0\n").unwrap();
-    let ran = sandbox.run(["fit", "--config", "fit.toml", "--seed", "4", "--out", "run", "--json"]).expect(0, &[]);
+    let ran = sandbox
+        .run(["fit", "--depth", "head", "--config", "fit.toml", "--seed", "4", "--out", "run", "--json"])
+        .expect(0, &[]);
     let report = ran.json();
     assert_eq!((&report["config"]["folds"], &report["seed"]), (&3.into(), &4.into()));
     assert!(report["accuracy"]["how"].as_str().unwrap().contains("3-fold"));
     fs::write(sandbox.path("bad.toml"), "foldz = 3\n").unwrap();
-    sandbox.run(["fit", "digits", "--config", "bad.toml", "--out", "other"]).expect(2, &["foldz", "where: bad.toml"]);
+    sandbox
+        .run(["fit", "--depth", "head", "digits", "--config", "bad.toml", "--out", "other"])
+        .expect(2, &["foldz", "where: bad.toml"]);
 }
 
 #[test]
@@ -175,7 +191,18 @@ fn a_base_of_ones_own_can_be_made_and_used() {
 
     let ran = sandbox.run(["bases", "show", "mine/base.safetensors"]).expect(0, &[]);
     assert!(ran.stdout.contains("layer3") && ran.stdout.contains("mine"), "{}", ran.stdout);
-    let args = ["fit", "target", "--base", "mine/base.safetensors", "--control-budget", "0", "--out", "run"];
+    let args = [
+        "fit",
+        "--depth",
+        "head",
+        "target",
+        "--base",
+        "mine/base.safetensors",
+        "--control-budget",
+        "0",
+        "--out",
+        "run",
+    ];
     sandbox.run(args).expect(0, &[]);
 }
 

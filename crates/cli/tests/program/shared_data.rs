@@ -11,7 +11,18 @@ fn ants_and_bees_by_mobilenet() {
     let tar = data.join("images/hymenoptera.tar");
     assert!(Command::new("tar").arg("xf").arg(tar).current_dir(sandbox.path("")).status().unwrap().success());
     let weights = data.join("weights/mobilenet_v2_1.0_224_quant.torchvision.safetensors");
-    let args = ["fit", "hymenoptera/hymenoptera_data", "--control-budget", "0", "--out", "run", "--json", "--base"];
+    let args = [
+        "fit",
+        "--depth",
+        "head",
+        "hymenoptera/hymenoptera_data",
+        "--control-budget",
+        "0",
+        "--out",
+        "run",
+        "--json",
+        "--base",
+    ];
     let ran = sandbox.run(args.iter().map(std::ffi::OsStr::new).chain([weights.as_os_str()])).expect(0, &[]);
     let report = ran.json();
     let val = &report["held_out"][0]["accuracy"];

@@ -181,7 +181,7 @@ impl Default for Tune {
             batch_size: 32,
             accumulate: 1,
             optimiser: "adamw".into(),
-            lr: 5e-4,
+            lr: 1e-4,
             schedule: "cosine".into(),
             warmup: 0.1,
             weight_decay: 0.02,

@@ -67,6 +67,17 @@ impl Journal {
         Some(Checkpoints::new(folder, format!("{identity}/attempt{attempt}"), *every))
     }
 
+    /// Drops the folder if no training has got as far as to leave anything; whether there is something to go on from.
+    pub fn close_if_empty(&self) -> Result<bool> {
+        let Some(Kept { folder, .. }) = &self.0 else { return Ok(false) };
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let is_there = entries.into_iter().any(|entry| entry.path().is_dir());
+        if !is_there {
+            self.close()?;
+        }
+        Ok(is_there)
+    }
+
     /// Drops everything: the fit is done.
     pub fn close(&self) -> Result<()> {
         match &self.0 {
