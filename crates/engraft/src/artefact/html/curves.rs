@@ -95,7 +95,7 @@ fn caption(group: &Group) -> String {
     let epochs = group.curves.iter().map(|curve| curve.epochs.len()).max().unwrap_or(0);
     let lines = match group.curves.len() {
         1 => "One run".to_owned(),
-        folds => format!("Thick: mean of {folds} folds; thin: single folds"),
+        folds => format!("Thick: mean of {folds} folds, as far as all got; thin: single folds"),
     };
     format!("Loss over {} {}; lower is better. {lines}.", count(epochs), plural(epochs, "epoch", "epochs"))
 }
@@ -136,6 +136,10 @@ pub fn forecast_part(forecasts: &[Forecast]) -> Markup {
                     "Carried on from what smaller parts of the training data gave, by the law error = "
                     (decimal(law.floor, 3)) " + " (decimal(law.scale, 2)) " · n" sup { "−" (decimal(law.exponent, 2)) }
                     ". It holds for more labels of the same kind, not for other pictures."
+                    @if let Some(far) = rows.iter().find(|row| row.is_far()) {
+                        " With " (count(far.now.saturating_add(far.more))) " in all it goes far beyond the "
+                        (count(far.largest)) " that were measured: a guess."
+                    }
                 }
             }
         }
@@ -150,7 +154,6 @@ fn forecast_table(rows: &[&Forecast]) -> Markup {
                 thead { tr {
                     th.number scope="col" { "More labels" } th.number scope="col" { "In all" }
                     th.number scope="col" { "Gain in points" } th.number scope="col" { "95\u{202f}% interval" }
-                    th scope="col" { span.hidden { "Remark" } }
                 } }
                 tbody { @for row in rows {
                     @let (gain, low, high) = match row.outcome {
@@ -162,7 +165,6 @@ fn forecast_table(rows: &[&Forecast]) -> Markup {
                         td.number { (count(row.more)) } td.number { (count(row.now.saturating_add(row.more))) }
                         td.number { @if let Some(gain) = gain { (points(gain)) } @else { "none seen" } }
                         td.number { (decimal(100.0 * low, 1)) " to " (decimal(100.0 * high, 1)) }
-                        td { @if row.is_far() { "far beyond what was measured" } }
                     }
                 } }
             }
