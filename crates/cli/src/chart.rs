@@ -100,7 +100,7 @@ fn number(value: f64) -> String {
     let size = value.abs();
     match size {
         _ if value.fract() == 0.0 && size < 1e6 => format!("{value:.0}"),
-        _ if size < 1e-3 || size >= 1e5 => format!("{value:.1e}"),
+        _ if !(1e-3..1e5).contains(&size) => format!("{value:.1e}"),
         _ if size < 1.0 => format!("{value:.3}"),
         _ if size < 10.0 => format!("{value:.2}"),
         _ if size < 100.0 => format!("{value:.1}"),

@@ -1,5 +1,6 @@
 //! Everything that goes to stderr: progress, remarks, errors; and the user's wish to stop.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,12 +48,13 @@ struct Task {
     bar: Option<ProgressBar>,
 }
 
-/// The learning curve that is shown.
-struct Curve {
-    name: String,
-    /// The last epoch that was told in a plain line.
-    epoch: f64,
-    told: Instant,
+/// What is shown of learning curves.
+#[derive(Default)]
+struct Curves {
+    /// When anything was told last.
+    told: Option<Instant>,
+    /// The last epoch of each curve that a plain line told of.
+    epochs: BTreeMap<String, f64>,
     chart: Option<ProgressBar>,
 }
 
@@ -64,7 +66,7 @@ pub struct Terminal {
     /// Everything that is drawn in place; nothing where stderr is no terminal, or one that cannot move its cursor.
     drawn: MultiProgress,
     task: Mutex<Option<Task>>,
-    curve: Mutex<Option<Curve>>,
+    curves: Mutex<Curves>,
     log: Mutex<Vec<LogLine>>,
 }
 
@@ -79,14 +81,14 @@ impl Terminal {
             start: Instant::now(),
             drawn: MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)),
             task: Mutex::new(None),
-            curve: Mutex::new(None),
+            curves: Mutex::default(),
             log: Mutex::default(),
         }
     }
 
     /// Removes what is still drawn.
     pub fn finish(&self) {
-        self.end_curve();
+        self.end_curves();
         if let Some(bar) = lock(&self.task).take().and_then(|task| task.bar) {
             bar.finish_and_clear();
         }
@@ -122,8 +124,8 @@ impl Terminal {
         !self.quiet && !self.drawn.is_hidden()
     }
 
-    fn end_curve(&self) {
-        if let Some(chart) = lock(&self.curve).take().and_then(|curve| curve.chart) {
+    fn end_curves(&self) {
+        if let Some(chart) = std::mem::take(&mut *lock(&self.curves)).chart {
             chart.finish_and_clear();
         }
     }
@@ -145,7 +147,7 @@ impl Observer for Terminal {
     fn begin(&self, task: &str, total: u64, unit: &str) {
         self.note(format!("{task}: {total} {unit}"));
         let bar = self.draws().then(|| {
-            let style = "{prefix:22} {bar:30} {pos}/{len} {msg}, {per_sec}, {eta} left";
+            let style = "{prefix:22} {wide_bar} {pos}/{len} {msg}, {per_sec}, {eta} left";
             let bar = self.drawn.add(ProgressBar::new(total));
             bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.set_prefix(task.to_owned());
@@ -176,32 +178,41 @@ impl Observer for Terminal {
 
     fn curve(&self, name: &str, points: &[CurvePoint]) {
         let Some(last) = points.last().filter(|_| !self.quiet) else { return };
-        let mut guard = lock(&self.curve);
-        let known = guard.as_mut().filter(|curve| curve.name == name);
-        let due = |every: Duration| known.as_ref().is_none_or(|curve| curve.told.elapsed() >= every);
-        if self.draws() {
-            if !due(CHART_EVERY) {
-                return;
-            }
-            let Some(picture) = self.picture(name, points) else { return };
-            let chart = guard.take().and_then(|curve| curve.chart).unwrap_or_else(|| {
-                let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-                self.drawn.insert(0, ProgressBar::new(0).with_style(style))
-            });
-            chart.set_message(picture);
-            *guard = Some(Curve { name: name.to_owned(), epoch: last.epoch, told: Instant::now(), chart: Some(chart) });
+        let mut curves = lock(&self.curves);
+        let every = if self.draws() { CHART_EVERY } else { PLAIN_CURVE_EVERY };
+        if curves.told.is_some_and(|told| told.elapsed() < every) {
             return;
         }
-        let (epoch, told) = (last.epoch.floor(), known.as_ref().map_or(0.0, |curve| curve.epoch));
-        if epoch > told && due(PLAIN_CURVE_EVERY) {
-            *guard = Some(Curve { name: name.to_owned(), epoch, told: Instant::now(), chart: None });
-            drop(guard);
-            self.line(&plain_curve(name, last));
+        if !self.draws() {
+            let epoch = last.epoch.floor();
+            if epoch > curves.epochs.get(name).copied().unwrap_or(0.0) {
+                curves.epochs.insert(name.to_owned(), epoch);
+                curves.told = Some(Instant::now());
+                drop(curves);
+                self.line(&plain_curve(name, last));
+            }
+            return;
+        }
+        curves.told = Some(Instant::now());
+        match self.picture(name, points) {
+            Some(picture) => {
+                let chart = curves.chart.get_or_insert_with(|| {
+                    let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+                    self.drawn.insert(0, ProgressBar::new(0).with_style(style))
+                });
+                chart.set_message(picture);
+            }
+            // The terminal has become too small for what is drawn.
+            None => {
+                if let Some(chart) = curves.chart.take() {
+                    chart.finish_and_clear();
+                }
+            }
         }
     }
 
     fn end(&self) {
-        self.end_curve();
+        self.end_curves();
         let Some(task) = lock(&self.task).take() else { return };
         if let Some(bar) = task.bar {
             bar.finish_and_clear();

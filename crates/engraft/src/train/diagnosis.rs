@@ -362,9 +362,9 @@ fn over_fitting(train: &Series, validation: &Series, accuracy: Option<&Series>) 
 
 fn under_fitting(train: &Series, accuracy: f64) -> Option<Finding> {
     let (first, last) = (train.values[0], train.end());
-    let hardly_fell = first - last < 0.1 * first && accuracy < 0.9;
-    let stuck = accuracy < TOO_FEW_RIGHT && still_improving(train).is_none();
-    (hardly_fell || stuck).then_some(Finding::UnderFitting { first, last, accuracy })
+    let hardly_fell = first - last < 0.1 * first;
+    let learned_little = hardly_fell || still_improving(train).is_none();
+    (accuracy < TOO_FEW_RIGHT && learned_little).then_some(Finding::UnderFitting { first, last, accuracy })
 }
 
 fn gap(train: &Series, validation: &Series) -> Option<Finding> {

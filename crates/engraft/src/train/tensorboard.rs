@@ -143,16 +143,13 @@ mod tests {
         let epoch = |epoch, train, validation| EpochRecord { epoch, train, validation, lr: 0.1, seconds: epoch as f64 };
         Curve {
             steps: vec![
-                step(1, 1, 2.302_585, 0.125, 0.05),
+                step(1, 1, 2.25, 0.125, 0.05),
                 step(2, 1, 1.75, 0.0, 0.1),
                 step(3, 2, 1.1, 0.625, 0.07),
                 step(4, 2, f64::NAN, 1.0, 0.0),
                 step(5, 3, 0.9, 0.75, 1e-7),
             ],
-            epochs: vec![
-                epoch(1, score(2.026_292_5, 0.0625), Some(score(1.9, 0.25))),
-                epoch(2, score(1.1, 0.8125), None),
-            ],
+            epochs: vec![epoch(1, score(2.0, 0.0625), Some(score(1.9, 0.25))), epoch(2, score(1.1, 0.8125), None)],
         }
     }
 

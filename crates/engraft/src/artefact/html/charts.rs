@@ -190,7 +190,7 @@ pub fn learning_curve(curves: &[&Curve], quantity: Quantity) -> Option<String> {
                 for fold in folds {
                     chart.draw_series(LineSeries::new(
                         fold.iter().copied(),
-                        colour.mix(0.3).stroke_width(FINE as u32),
+                        colour.mix(0.45).stroke_width(FINE as u32),
                     ))?;
                 }
             }
@@ -200,7 +200,8 @@ pub fn learning_curve(curves: &[&Curve], quantity: Quantity) -> Option<String> {
             if mean.len() == 1 {
                 chart.draw_series([Circle::new(end, 4 * FINE, colour.filled())])?;
             }
-            ends.push((*name, *colour, chart.backend_coord(&end)));
+            // At the edge, since single folds may go on where their mean ends.
+            ends.push((*name, *colour, chart.backend_coord(&(last + margin, end.1))));
         }
         label_ends(area, ends)
     })

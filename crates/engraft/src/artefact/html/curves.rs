@@ -46,6 +46,12 @@ pub fn section(curves: &[Curve]) -> Markup {
         @if groups.is_empty() {
             p.empty { "There is no learning curve: nothing was trained step by step, and the from-scratch control was not run." }
         }
+        @if !groups.is_empty() {
+            p.caption {
+                "The curves below: “training” is measured while training, on augmented pictures and before each step, and "
+                "may so look worse than “held out”, which is measured after each epoch on pictures that were not trained on."
+            }
+        }
         @for group in open { (group_part(group)) }
         @if !rest.is_empty() {
             details {
@@ -62,7 +68,7 @@ fn group_part(group: &Group) -> Markup {
     let figures = [(Quantity::Loss, caption(group)), (Quantity::Accuracy, accuracy_caption(&findings).to_owned())];
     html! {
         h3 { (heading(group.name)) }
-        @for finding in &findings { p.finding { (sentence(finding)) } }
+        p { @for finding in &findings { (sentence(finding)) " " } }
         div.figures {
             @for (quantity, caption) in &figures {
                 @if let Some(chart) = charts::learning_curve(&group.curves, *quantity) {
@@ -89,14 +95,9 @@ fn caption(group: &Group) -> String {
     let epochs = group.curves.iter().map(|curve| curve.epochs.len()).max().unwrap_or(0);
     let lines = match group.curves.len() {
         1 => "One run".to_owned(),
-        folds => format!("Thick: mean of {folds} folds; thin: single folds"),
+        folds => format!("Thick: mean of {folds} folds, as far as all got; thin: single folds"),
     };
-    format!(
-        "Loss over {} {}; lower is better. {lines}. The training loss is taken while training and may lie above the \
-         other.",
-        count(epochs),
-        plural(epochs, "epoch", "epochs")
-    )
+    format!("Loss over {} {}; lower is better. {lines}.", count(epochs), plural(epochs, "epoch", "epochs"))
 }
 
 /// Where the losses part and the answers do not, the page says what to make of it.
@@ -106,16 +107,17 @@ fn accuracy_caption(findings: &[Finding]) -> &'static str {
             "Share of right answers. It holds while the held-out loss rises: what suffers is how sure the answers are, \
              not which they are."
         }
-        false => "Share of right answers. Training’s is counted with augmented pictures and may lie below the other.",
+        false => "Share of right answers; higher is better.",
     }
 }
 
-/// A finding as a sentence of its own.
-fn sentence(finding: &Finding) -> String {
+/// A finding as a sentence of its own, with what it is in front.
+fn sentence(finding: &Finding) -> Markup {
     let text = tidy(&finding.to_string());
-    let mut characters = text.chars();
+    let (what, more) = text.split_once(": ").map_or((text.as_str(), None), |(what, more)| (what, Some(more)));
+    let mut characters = what.chars();
     let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}.", characters.as_str())
+    html! { strong { (first) (characters.as_str()) } @if let Some(more) = more { ": " (more) } "." }
 }
 
 /// What more labels would bring, if that was looked at.
@@ -132,8 +134,12 @@ pub fn forecast_part(forecasts: &[Forecast]) -> Markup {
             @if let Some(law) = law {
                 p.caption {
                     "Carried on from what smaller parts of the training data gave, by the law error = "
-                    (decimal(law.floor, 3)) " + " (decimal(law.scale, 2)) " n" sup { "−" (decimal(law.exponent, 2)) }
+                    (decimal(law.floor, 3)) " + " (decimal(law.scale, 2)) " · n" sup { "−" (decimal(law.exponent, 2)) }
                     ". It holds for more labels of the same kind, not for other pictures."
+                    @if let Some(far) = rows.iter().find(|row| row.is_far()) {
+                        " With " (count(far.now.saturating_add(far.more))) " in all it goes far beyond the "
+                        (count(far.largest)) " that were measured: a guess."
+                    }
                 }
             }
         }
@@ -148,7 +154,6 @@ fn forecast_table(rows: &[&Forecast]) -> Markup {
                 thead { tr {
                     th.number scope="col" { "More labels" } th.number scope="col" { "In all" }
                     th.number scope="col" { "Gain in points" } th.number scope="col" { "95\u{202f}% interval" }
-                    th scope="col" { span.hidden { "Remark" } }
                 } }
                 tbody { @for row in rows {
                     @let (gain, low, high) = match row.outcome {
@@ -160,7 +165,6 @@ fn forecast_table(rows: &[&Forecast]) -> Markup {
                         td.number { (count(row.more)) } td.number { (count(row.now.saturating_add(row.more))) }
                         td.number { @if let Some(gain) = gain { (points(gain)) } @else { "none seen" } }
                         td.number { (decimal(100.0 * low, 1)) " to " (decimal(100.0 * high, 1)) }
-                        td { @if row.is_far() { "far beyond what was measured" } }
                     }
                 } }
             }
