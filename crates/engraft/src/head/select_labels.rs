@@ -265,7 +265,7 @@ fn choose(
     }
 
     let judged: usize = walkers.iter().map(|walker| walker.judged(label_count)).sum();
-    let tried = losses(&walkers, None).iter().zip(strengths);
+    let tried = losses(&walkers, None).into_iter().zip(strengths);
     let tried = tried.map(|(loss, &c)| TriedLabels { c, log_loss: loss / judged.max(1) as f64 }).collect();
     let mut choices = choices.into_iter().flatten();
     let by_fold: Vec<LabelFoldChoice> = walkers
