@@ -332,12 +332,12 @@ mod tests {
 
     #[test]
     fn what_can_be_learnt_is_learnt() {
-        for (rows, columns) in [(400, 8), (120, 150)] {
+        for (rows, columns, least) in [(400, 8, 0.85), (120, 150, 0.8)] {
             let (features, labels, folds) = table(rows, columns, 1.2);
             let result =
                 cross_validate_labels(&features, &labels, 3, &folds, &LabelOptions::default(), &Silent).unwrap();
             let right = result.given.iter().zip(&labels).filter(|(a, b)| a == b).count() as f64;
-            assert!(right / labels.len() as f64 > 0.85, "{rows}x{columns}: {}", right / labels.len() as f64);
+            assert!(right / labels.len() as f64 > least, "{rows}x{columns}: {}", right / labels.len() as f64);
             assert_eq!(result.unconverged, 0);
             assert!((0.2..5.0).contains(&result.temperature), "{}", result.temperature);
             assert_eq!(result.choices.len(), 5);

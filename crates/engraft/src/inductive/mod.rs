@@ -8,6 +8,7 @@ mod intake;
 mod own_classes;
 mod predictor;
 mod pretrain;
+mod target_heads;
 
 pub use control::{Control, ControlPlan};
 pub use fit::{Fitted, HeldOut, Seconds, fit};
@@ -15,3 +16,7 @@ pub use intake::Intake;
 pub use own_classes::OwnClasses;
 pub use predictor::{Answer, Predictor};
 pub use pretrain::{Pretrained, pretrain};
+pub use target_heads::{
+    FittedLabels, FittedNumbers, LabelsAnswer, LabelsPredictor, MeasuredLabels, MeasuredNumbers, NumberAnswer,
+    NumberOptions, NumberPredictor, SuspectedLabel, fit_labels, fit_numbers, measure_labels, measure_numbers,
+};
