@@ -13,7 +13,7 @@ mod target_report;
 mod verify;
 
 pub use build::build_report;
-pub use html::{Curve, CurvePoint, Picture, render};
+pub use html::{Curve, CurvePoint, Picture, render, render_target};
 pub use import::{Imported, import};
 pub use model::{Model, ModelFile};
 pub use report::*;
