@@ -53,12 +53,12 @@ pub struct RidgeOptions {
 }
 
 impl Default for RidgeOptions {
-    /// Nineteen values of `alpha` from 1e-2 to 1e7, evenly spaced on a log scale.
+    /// Twenty-three values of `alpha` from 1e-4 to 1e7, evenly spaced on a log scale.
     ///
-    /// With standardised features and targets the best `alpha` is about `columns · noise / signal`: from a few for a
-    /// table of few columns to 1e5 for thousands of columns that tell little.
+    /// With standardised features and targets the best `alpha` is about `columns · noise / signal`: from next to nothing
+    /// for a few columns that tell everything to 1e5 for thousands that tell little.
     fn default() -> Self {
-        Self { strengths: (0..19).map(|i| 10f64.powf(-2.0 + 0.5 * f64::from(i))).collect() }
+        Self { strengths: (0..23).map(|i| 10f64.powf(-4.0 + 0.5 * f64::from(i))).collect() }
     }
 }
 

@@ -85,6 +85,14 @@ pub struct LabelValidation {
     pub unconverged: usize,
 }
 
+/// What one audience chooses: the place of a strength, and what goes with it.
+#[derive(Debug, Clone)]
+struct Chosen {
+    step: usize,
+    temperature: f64,
+    thresholds: Vec<Option<f64>>,
+}
+
 /// A fold on its way from strong to weak regularisation.
 struct Walker<'a> {
     split: &'a Split,
@@ -229,7 +237,7 @@ fn choose(
     let stride = (features.rows * label_count).div_ceil(TEMPERATURE_ANSWERS);
 
     // What each audience chooses, one strength's logits in memory at a time.
-    let mut choices: Vec<Option<(usize, f64, Vec<Option<f64>>)>> = vec![None; walkers.len() + 1];
+    let mut choices: Vec<Option<Chosen>> = vec![None; walkers.len() + 1];
     let chosen_by: Vec<usize> = audiences(walkers.len()).map(|without| best(&losses(&walkers, without))).collect();
     let mut steps = chosen_by.clone();
     steps.sort_unstable();
@@ -260,7 +268,7 @@ fn choose(
                     given[at] = thresholds[at % label_count].is_some_and(|least| f64::from(out_of_fold[at]) >= least);
                 }
             }
-            choices[at] = Some((step, temperature, thresholds));
+            choices[at] = Some(Chosen { step, temperature, thresholds });
         }
     }
 
@@ -271,14 +279,15 @@ fn choose(
     let by_fold: Vec<LabelFoldChoice> = walkers
         .iter()
         .zip(&mut choices)
-        .map(|(walker, (step, temperature, thresholds))| LabelFoldChoice {
+        .map(|(walker, Chosen { step, temperature, thresholds })| LabelFoldChoice {
             fold: walker.split.fold,
             c: strengths[step],
             temperature,
             thresholds,
         })
         .collect();
-    let (_, temperature, thresholds) = choices.next().unwrap_or((chosen, 1.0, vec![None; label_count]));
+    let unchosen = || Chosen { step: chosen, temperature: 1.0, thresholds: vec![None; label_count] };
+    let Chosen { temperature, thresholds, .. } = choices.next().unwrap_or_else(unchosen);
     Ok(LabelValidation {
         tried,
         chosen_c: strengths[chosen],

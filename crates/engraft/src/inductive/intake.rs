@@ -158,3 +158,73 @@ impl Intake {
         files::hex(&hash.finalize())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::inspect::NoStore;
+    use crate::progress::Silent;
+    use rand::RngExt;
+
+    /// A patchwork of its own for every seed.
+    fn picture(path: &Path, seed: u64) {
+        let mut stream = crate::rng::rng(seed, "picture", 0);
+        let patches = image::RgbImage::from_fn(8, 8, |_, _| image::Rgb(stream.random()));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        image::imageops::resize(&patches, 32, 32, image::imageops::FilterType::Triangle).save(path).unwrap();
+    }
+
+    fn read(path: &Path, task: Option<Task>) -> Result<Intake> {
+        let reading = Reading { task, ..Reading::default() };
+        Intake::read_as(path, &reading, &Limits::default(), &NoStore, &Silent)
+    }
+
+    #[test]
+    fn tables_of_numbers_and_of_label_sets_are_taken_in() {
+        let temp = tempfile::tempdir().unwrap();
+        let (mut numbers, mut sets) = ("path,label\n".to_owned(), "path,label\n".to_owned());
+        for i in 0..14 {
+            picture(&temp.path().join(format!("{i:02}.png")), i);
+            numbers += &format!("{i:02}.png,{}\n", if i == 5 { "NA".into() } else { format!("{i}.5") });
+            sets += &format!("{i:02}.png,{}\n", ["a|b", "a", ""][i as usize % 3]);
+        }
+        let table = temp.path().join("numbers.csv");
+        std::fs::write(&table, numbers).unwrap();
+        let intake = read(&table, None).unwrap();
+        assert_eq!(intake.inferred.task, Task::Regression);
+        let train = intake.usable(Split::Train);
+        assert_eq!((train.len(), intake.values(&train)[0], intake.values(&train)[5]), (13, 0.5, 6.5));
+        intake.require_usable(false).unwrap();
+        let before = intake.fingerprint();
+        std::fs::write(&table, "path,label\n00.png,0.5\n01.png,0.5\n").unwrap();
+        let intake = read(&table, Some(Task::Regression)).unwrap();
+        assert!(intake.require_usable(false).unwrap_err().to_string().contains("different numbers"));
+        assert_ne!(intake.fingerprint(), before);
+
+        std::fs::write(&table, sets).unwrap();
+        let intake = read(&table, None).unwrap();
+        assert_eq!(
+            (intake.inferred.task, intake.dataset.classes.as_slice()),
+            (Task::MultiLabel, ["a", "b"].map(String::from).as_slice())
+        );
+        assert_eq!(intake.label_sets(&[0, 1, 2]), [true, true, true, false, false, false]);
+        intake.require_usable(false).unwrap();
+    }
+
+    #[test]
+    fn one_file_in_two_folders_is_one_picture_with_two_labels() {
+        let temp = tempfile::tempdir().unwrap();
+        for (name, seed) in [("cat/1.png", 1), ("cat/2.png", 2), ("dog/1.png", 1), ("dog/3.png", 3)] {
+            picture(&temp.path().join(name), seed);
+        }
+        let intake = read(temp.path(), Some(Task::MultiLabel)).unwrap();
+        assert_eq!(intake.label_sets(&intake.usable(Split::Train)), [true, true, true, false, false, true]);
+        assert_eq!(intake.digests.len(), 3);
+        let intake = read(temp.path(), None).unwrap();
+        assert_eq!(
+            (intake.inferred.task, intake.usable(Split::Train).len()),
+            (Task::SingleLabel, 2),
+            "a conflict of labels"
+        );
+    }
+}

@@ -187,8 +187,8 @@ mod tests {
         assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!((probability(1.0), probability(0.9731)), (">\u{202f}0.999".into(), "0.973".into()));
         assert_eq!(
-            (amount(12.3456), amount(-0.012_345), amount(98_765.4), amount(0.0), amount(1.5e7)),
-            ("12.35".into(), "−0.01234".into(), "98765".into(), "0".into(), "1.500e7".into())
+            (amount(12.3456), amount(-0.012_3), amount(98_765.4), amount(0.0), amount(1.5e7)),
+            ("12.35".into(), "−0.01230".into(), "98765".into(), "0".into(), "1.500e7".into())
         );
         assert_eq!(probability(0.0), "<\u{202f}0.001");
         assert_eq!(
