@@ -12,10 +12,16 @@ mod curves;
 mod format;
 mod gallery;
 mod learning;
+mod multi_label;
+mod number_charts;
 mod numbers;
 mod provenance;
+mod regression;
 #[cfg(test)]
 mod sample;
+mod targets;
+#[cfg(test)]
+mod targets_tests;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +30,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::report::{HeldOutReport, Report};
 use crate::train::EpochRecord;
 use format::{count, name, plural};
+pub use targets::render_target;
 
 /// Looks: light, dark and printed.
 const STYLE: &str = include_str!("html/style.css");
@@ -58,7 +65,7 @@ pub struct Picture {
 /// is missing the page says so in words), `reproduce` the command line that gives this report again. What is missing
 /// from the report is told as missing; equal arguments give equal pages.
 pub fn render(report: &Report, curves: &[Curve], pictures: &[Picture], reproduce: &str) -> String {
-    let title = data_name(report);
+    let title = data_name(&report.data.path);
     let sections: [(&str, &str, Markup); 9] = [
         ("numbers", "Headline numbers", numbers::section(report)),
         ("confusion", "What is taken for what", classes::confusion_section(report)),
@@ -70,6 +77,11 @@ pub fn render(report: &Report, curves: &[Curve], pictures: &[Picture], reproduce
         ("choices", "Choices made, and why", provenance::choices_section(report)),
         ("reproduce", "How to get this again", provenance::reproduce_section(report, reproduce)),
     ];
+    page(&report.version, &title, answer::header(report, &title), &sections)
+}
+
+/// A whole page: a header, and sections with their anchors and headings.
+fn page(version: &str, title: &str, header: Markup, sections: &[(&str, &str, Markup)]) -> String {
     html! {
         (DOCTYPE)
         html lang="en-GB" {
@@ -78,23 +90,23 @@ pub fn render(report: &Report, curves: &[Curve], pictures: &[Picture], reproduce
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                meta name="generator" content={ "engraft " (report.version) };
+                meta name="generator" content={ "engraft " (version) };
                 title { "Engraft report: " (title) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 main {
-                    (answer::header(report, &title))
+                    (header)
                     nav aria-label="Contents" {
-                        @for (id, heading, _) in &sections { a href={ "#" (id) } { (heading) } }
+                        @for (id, heading, _) in sections { a href={ "#" (id) } { (heading) } }
                     }
-                    @for (id, heading, body) in &sections {
+                    @for (id, heading, body) in sections {
                         section id=(id) aria-labelledby={ (id) "-heading" } {
                             h2 id={ (id) "-heading" } { (heading) }
                             (body)
                         }
                     }
-                    footer { "Written by engraft " (report.version) ". The same numbers, for programs, stand in report.json." }
+                    footer { "Written by engraft " (version) ". The same numbers, for programs, stand in report.json." }
                 }
             }
         }
@@ -103,8 +115,8 @@ pub fn render(report: &Report, curves: &[Curve], pictures: &[Picture], reproduce
 }
 
 /// The last part of where the data was: what people call it.
-fn data_name(report: &Report) -> String {
-    let path = report.data.path.trim_end_matches(['/', '\\']);
+fn data_name(path: &str) -> String {
+    let path = path.trim_end_matches(['/', '\\']);
     let last = path.rsplit(['/', '\\']).next().unwrap_or_default();
     if last.is_empty() || last == "." { "a data set".into() } else { last.into() }
 }

@@ -8,12 +8,16 @@ mod import;
 mod model;
 mod report;
 mod save;
+mod target_model;
+mod target_report;
 mod verify;
 
 pub use build::build_report;
-pub use html::{Curve, Picture, render};
+pub use html::{Curve, Picture, render, render_target};
 pub use import::{Imported, import};
 pub use model::{Model, ModelFile};
 pub use report::*;
 pub use save::{LogLine, Rendered, peak_memory_mb, save, save_pretrained};
+pub use target_model::{LabelsHeadFile, NumberHeadFile};
+pub use target_report::*;
 pub use verify::{Verification, verify};

@@ -8,10 +8,13 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Dataset, Split};
+use super::dataset::{Dataset, Split, Targets};
 pub use super::finding::{Finding, FindingKind, Severity};
 use super::inspect::{BadKind, Inspection, Outcome};
 use super::near::{Groups, Look, search};
+
+#[path = "audit_targets.rs"]
+mod targets;
 
 /// Fewer usable training pictures of a class than this, and cross-validation has nothing to hold out.
 const LEAST: usize = 2;
@@ -37,7 +40,7 @@ pub struct Audit {
     pub groups: Vec<usize>,
     /// The number of examples, excluded ones included.
     pub examples: usize,
-    /// Counts for every class, in the order of [`Dataset::classes`].
+    /// Counts for every class (or label), in the order of [`Dataset::classes`]; none in regression.
     pub classes: Vec<ClassCount>,
 }
 
@@ -66,6 +69,9 @@ pub struct ClassCount {
 /// - A picture in two splits is excluded from the one that matters less: from `train` when it is also in `val` or
 ///   `test`, from `val` when it is also in `test`. Held-out numbers would otherwise measure memory.
 /// - Classes with few usable training pictures, imbalance, and few pictures in all are told.
+/// - In multi-label a label is the whole set; labels that few or nearly all pictures have, and pictures without any, are
+///   told. In regression pictures without a finite number are excluded; near copies contradict each other when their
+///   numbers lie more than a standard deviation apart; numbers far outside are told.
 ///
 /// # Panics
 /// When there is not one inspection per example.
@@ -79,13 +85,18 @@ pub fn audit(dataset: &Dataset, inspections: &[Inspection], layout_findings: Vec
         groups: Groups::new(inspections.len()),
     };
     work.bad_files();
+    work.bad_values();
     let contents = work.contents();
     work.exact(&contents);
     work.near(&contents);
     let groups: Vec<usize> = (0..inspections.len()).map(|index| work.groups.of(index)).collect();
     work.leaks(&groups);
     let classes = work.count();
-    work.class_sizes(&classes);
+    match &dataset.targets {
+        Targets::Classes => work.class_sizes(&classes),
+        Targets::Labels(sets) => work.label_sizes(sets, &classes),
+        Targets::Values(values) => work.value_spread(values),
+    }
     let mut findings = work.findings;
     findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.kind));
     Audit { findings, excluded: work.excluded, groups, examples: inspections.len(), classes }
@@ -205,7 +216,10 @@ impl Work<'_> {
             })
             .collect();
         let labels: Vec<Option<usize>> = contents.iter().map(|content| self.label(content)).collect();
-        let contradict = |i: usize, j: usize| labels[i].zip(labels[j]).is_some_and(|(a, b)| a != b);
+        let apart = self.far_apart();
+        let contradict = |i: usize, j: usize| {
+            labels[i].zip(labels[j]).is_some_and(|(a, b)| a != b) && apart(contents[i][0], contents[j][0])
+        };
         let groups = std::cell::RefCell::new(Groups::new(contents.len()));
         // For every picture the first alike one under another label; one is enough to look into it.
         let opposed = std::cell::RefCell::new(vec![None; contents.len()]);
@@ -298,12 +312,19 @@ impl Work<'_> {
         let empty = |class: &String| ClassCount { class: class.clone(), train: 0, val: 0, test: 0, excluded: 0 };
         let mut counts: Vec<ClassCount> = self.dataset.classes.iter().map(empty).collect();
         for (index, example) in self.dataset.examples.iter().enumerate() {
-            let Some(count) = counts.get_mut(example.label) else { continue };
-            match example.split {
-                _ if self.excluded.contains(&index) => count.excluded += 1,
-                Split::Train => count.train += 1,
-                Split::Val => count.val += 1,
-                Split::Test => count.test += 1,
+            let own: Vec<usize> = match &self.dataset.targets {
+                Targets::Classes => vec![example.label],
+                Targets::Labels(sets) => (0..counts.len()).filter(|&label| sets[index][label]).collect(),
+                Targets::Values(_) => Vec::new(),
+            };
+            for label in own {
+                let count = &mut counts[label];
+                match example.split {
+                    _ if self.excluded.contains(&index) => count.excluded += 1,
+                    Split::Train => count.train += 1,
+                    Split::Val => count.val += 1,
+                    Split::Test => count.test += 1,
+                }
             }
         }
         counts
@@ -350,11 +371,23 @@ impl Work<'_> {
             );
             about(FindingKind::Imbalance, Severity::Warning, message);
         }
-        let total: usize = classes.iter().map(|count| count.train).sum();
+        self.few_in_all();
+    }
+
+    fn few_in_all(&mut self) {
+        let total = self.usable_training().count();
         if total < FEW_IN_ALL {
             let message = format!("few training pictures in all: {total}; measured numbers will have wide intervals");
-            about(FindingKind::FewExamples, Severity::Warning, message);
+            self.findings.push(Finding::new(FindingKind::FewExamples, Severity::Warning, message, Vec::new()));
         }
+    }
+
+    /// The training examples that may be used, ascending.
+    fn usable_training(&self) -> impl Iterator<Item = usize> {
+        let examples = self.dataset.examples.iter().enumerate();
+        examples
+            .filter(|(index, example)| example.split == Split::Train && !self.excluded.contains(index))
+            .map(|(index, _)| index)
     }
 }
 
@@ -371,7 +404,10 @@ impl Audit {
 
     /// Plain text for a terminal: counts, then the findings, the worst first, with at most ten files each.
     pub fn render(&self) -> String {
-        let mut text = format!("{} examples in {} classes", self.examples, self.classes.len());
+        let mut text = format!("{} examples", self.examples);
+        if !self.classes.is_empty() {
+            let _ = write!(text, " in {} classes", self.classes.len());
+        }
         match self.excluded.len() {
             0 => text.push('\n'),
             left_out => {

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::task::{SEPARATOR, Task, label_set};
+use crate::error::{Error, Problem, Result};
+
 /// The part of the data an example belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -44,21 +47,35 @@ pub struct Example {
     pub path: PathBuf,
     /// Its printable path relative to the data set's root, with `/`; unique in the data set.
     pub name: String,
-    /// Index into [`Dataset::classes`].
+    /// Index into [`Dataset::classes`]; in other tasks than single-label the number of its target among the different
+    /// ones, so that equal numbers mean equal targets.
     pub label: usize,
     /// The part of the data it belongs to.
     pub split: Split,
 }
 
+/// What is to be learnt of the examples.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Targets {
+    /// One class each: [`Example::label`].
+    Classes,
+    /// A set of labels each: whether it has each of [`Dataset::classes`].
+    Labels(Vec<Vec<bool>>),
+    /// A number each; NaN or infinite where there is none to learn from.
+    Values(Vec<f64>),
+}
+
 /// A labelled data set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     /// The folder that names are relative to.
     pub root: PathBuf,
-    /// The classes' names, sorted by their bytes, each once.
+    /// The classes' (or labels') names, sorted by their bytes, each once; none in regression.
     pub classes: Vec<String>,
     /// The examples, sorted by the bytes of their names.
     pub examples: Vec<Example>,
+    /// What is to be learnt of each of them.
+    pub targets: Targets,
 }
 
 /// An example whose class is still a name.
@@ -87,7 +104,65 @@ impl Dataset {
                 split: row.split,
             })
             .collect();
-        Self { root, classes, examples }
+        Self { root, classes, examples, targets: Targets::Classes }
+    }
+
+    /// Reads the classes' names of a single-label data set as another task's targets: sets of labels with a
+    /// [`SEPARATOR`] between them, or numbers as Rust writes them.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where a name is no number.
+    pub(super) fn recast(mut self, task: Task) -> Result<Self> {
+        let texts = std::mem::take(&mut self.classes);
+        match task {
+            Task::SingleLabel => self.classes = texts,
+            Task::MultiLabel => {
+                let sets: Vec<Vec<&str>> = texts.iter().map(|text| label_set(text)).collect();
+                let mut names: Vec<&str> = sets.iter().flatten().copied().collect();
+                names.sort_unstable();
+                names.dedup();
+                let has = |set: &[&str]| names.iter().map(|name| set.contains(name)).collect::<Vec<bool>>();
+                let sets: Vec<Vec<bool>> = sets.iter().map(|set| has(set)).collect();
+                self.targets =
+                    Targets::Labels(self.examples.iter().map(|example| sets[example.label].clone()).collect());
+                self.classes = names.into_iter().map(str::to_owned).collect();
+            }
+            Task::Regression => {
+                let value = |text: &String| {
+                    text.parse::<f64>().map_err(|_| {
+                        let problem = Problem::new("a label is no number").expected("a number for every picture");
+                        Error::Data(problem.found(format!("`{text}`")).at(&self.root))
+                    })
+                };
+                let values = texts.iter().map(value).collect::<Result<Vec<f64>>>()?;
+                self.targets = Targets::Values(self.examples.iter().map(|example| values[example.label]).collect());
+            }
+        }
+        Ok(self)
+    }
+
+    /// What is to be learnt.
+    pub fn task(&self) -> Task {
+        match self.targets {
+            Targets::Classes => Task::SingleLabel,
+            Targets::Labels(_) => Task::MultiLabel,
+            Targets::Values(_) => Task::Regression,
+        }
+    }
+
+    /// The target of an example as text: its class, its labels with a [`SEPARATOR`] between them, or its number.
+    ///
+    /// # Panics
+    /// If there is no such example.
+    pub fn target_text(&self, index: usize) -> String {
+        match &self.targets {
+            Targets::Classes => self.classes[self.examples[index].label].clone(),
+            Targets::Labels(sets) => {
+                let names = self.classes.iter().zip(&sets[index]).filter(|(_, has)| **has);
+                names.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(&SEPARATOR.to_string())
+            }
+            Targets::Values(values) => values[index].to_string(),
+        }
     }
 
     /// The indices of the examples of one split, ascending.
@@ -118,6 +193,28 @@ mod tests {
         assert_eq!(dataset.classes, ["y", "z"]);
         let names: Vec<_> = dataset.examples.iter().map(|example| (example.name.as_str(), example.label)).collect();
         assert_eq!(names, [("B", 1), ("a", 0), ("b", 1)]);
+    }
+
+    #[test]
+    fn targets_are_read_from_names() {
+        let row = |name: &str, class: &str| Row {
+            path: PathBuf::from(name),
+            name: name.to_owned(),
+            class: class.to_owned(),
+            split: Split::Train,
+        };
+        let rows = || vec![row("a", "1.5"), row("b", "-2"), row("c", "1.5")];
+        let dataset = Dataset::assemble(PathBuf::new(), rows()).recast(Task::Regression).unwrap();
+        assert_eq!((dataset.targets, dataset.classes.len()), (Targets::Values(vec![1.5, -2.0, 1.5]), 0));
+        assert_eq!(dataset.examples[0].label, dataset.examples[2].label);
+
+        let rows = vec![row("a", "cat|dog"), row("b", ""), row("c", "dog")];
+        let dataset = Dataset::assemble(PathBuf::new(), rows).recast(Task::MultiLabel).unwrap();
+        assert_eq!(dataset.classes, ["cat", "dog"]);
+        let sets = [[true, true], [false, false], [false, true]].map(Vec::from).to_vec();
+        assert_eq!(dataset.targets, Targets::Labels(sets));
+        assert_eq!((dataset.target_text(0), dataset.target_text(1)), ("cat|dog".into(), String::new()));
+        assert!(Dataset::assemble(PathBuf::new(), vec![row("a", "x")]).recast(Task::Regression).is_err());
     }
 
     #[test]

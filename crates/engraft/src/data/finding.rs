@@ -56,6 +56,12 @@ pub enum FindingKind {
     Imbalance,
     /// Few pictures in all.
     FewExamples,
+    /// Pictures without a number to learn: missing, infinite, or none. (Regression.)
+    MissingValue,
+    /// Numbers far from all others. (Regression.)
+    Outlier,
+    /// Pictures without any label. (Multi-label.)
+    NoLabel,
 }
 
 impl FindingKind {

@@ -17,14 +17,18 @@ mod jpeg;
 pub mod near;
 pub mod preprocess;
 pub mod split;
+pub mod stratify;
 pub mod table;
+pub mod task;
+pub mod unite;
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Problem, Result};
 
-pub use dataset::{Dataset, Example, Split};
+pub use dataset::{Dataset, Example, Split, Targets};
 pub use finding::{Finding, FindingKind, Severity};
+pub use task::{Inferred, Task};
 
 /// File name endings that promise a picture, lower-case. Only a folder given for prediction is filtered by them: a
 /// training folder is listed whole, and the audit tells what is no picture.
@@ -41,7 +45,7 @@ pub fn open(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
     if metadata.is_dir() {
         return folder::read(path);
     }
-    if metadata.is_file() && ending(path).is_some_and(|ending| ["csv", "tsv"].contains(&ending.as_str())) {
+    if is_table(path, &metadata) {
         return table::read(path);
     }
     Err(Error::Data(
@@ -50,6 +54,68 @@ pub fn open(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
             .found(if metadata.is_file() { "a file that is no .csv" } else { "neither a file nor a folder" })
             .at(path),
     ))
+}
+
+/// How a data set is to be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// What is to be learnt; inferred where it is not told.
+    pub task: Option<Task>,
+    /// The column of a table that names the files; `path` where it is not told.
+    pub path_column: Option<String>,
+    /// The column of a table that holds the labels; `label` where it is not told.
+    pub label_column: Option<String>,
+}
+
+impl Reading {
+    /// The column that names the files.
+    pub fn path_column(&self) -> &str {
+        self.path_column.as_deref().unwrap_or("path")
+    }
+
+    /// The column that holds the labels.
+    pub fn label_column(&self) -> &str {
+        self.label_column.as_deref().unwrap_or("label")
+    }
+}
+
+/// A data set as it was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opened {
+    /// The examples and what is to be learnt of them.
+    pub dataset: Dataset,
+    /// What is to be said about the layout.
+    pub findings: Vec<Finding>,
+    /// The task, and why it is that one.
+    pub inferred: Inferred,
+}
+
+/// As [`open`], for any task.
+///
+/// Folders are classes unless another task is asked for: in multi-label a folder's name is a label (or several, with `|`
+/// between them; see [`unite::unite_copies`] for pictures that lie in several folders), in regression it is a number.
+///
+/// # Errors
+/// As [`open`]; and what [`table::read_as`] refuses.
+pub fn open_as(path: &Path, reading: &Reading) -> Result<Opened> {
+    let metadata = std::fs::metadata(path).map_err(|source| missing(path, &source))?;
+    if is_table(path, &metadata) {
+        return table::read_as(path, reading);
+    }
+    if let Some(column) = reading.path_column.as_ref().or(reading.label_column.as_ref()) {
+        let problem = Problem::new("a folder has no columns").expected("a .csv where a column is named").found(column);
+        return Err(Error::Usage(problem.at(path)));
+    }
+    let (dataset, findings) = open(path)?;
+    let inferred = match reading.task {
+        Some(task) => Inferred { task, reason: "it was asked for".into() },
+        None => Inferred { task: Task::SingleLabel, reason: "each folder is a class".into() },
+    };
+    Ok(Opened { dataset: dataset.recast(inferred.task)?, findings, inferred })
+}
+
+fn is_table(path: &Path, metadata: &std::fs::Metadata) -> bool {
+    metadata.is_file() && ending(path).is_some_and(|ending| ["csv", "tsv"].contains(&ending.as_str()))
 }
 
 /// The pictures to predict: a file is itself, a folder every file below it whose name ends like a picture's, sorted.

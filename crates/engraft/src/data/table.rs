@@ -1,6 +1,6 @@
-//! A data set as a CSV table with the columns `path` and `label`, and `split` if there is one.
+//! A data set as a CSV table with the columns `path` and `label` (or others that are named), and `split` if there is one.
 //!
-//! Paths are relative to the table's folder. The header is required; its names are found in any order and case. The
+//! A label is a class, several labels with `|` between them, or a number (see [`super::task`]). Paths are relative to the table's folder. The header is required; its names are found in any order and case. The
 //! delimiter is a comma, or a semicolon or tab where the header has those instead (as spreadsheets in much of Europe
 //! write it). A file that does not exist is not looked for here: the audit finds it.
 
@@ -13,61 +13,122 @@ use csv::{ByteRecord, ReaderBuilder, Trim};
 
 use super::dataset::{Dataset, Row, Split};
 use super::finding::{Finding, FindingKind, Severity};
+use super::task::{Inferred, SEPARATOR, Task, infer, label_set, number};
+use super::{Opened, Reading};
 use crate::error::{Error, Problem, Result, printable};
 
 /// The largest table that is read, in bytes.
 const LIMIT: u64 = 1 << 30;
 
-const COLUMNS: &str = "a header with the columns path and label (and split, if the data is split already)";
-
-/// Reads a table.
+/// Reads a table of classes.
 ///
 /// # Errors
 /// [`Error::Data`], with the line's number, when a column, a path or a label is missing, a split is unknown, a row has
 /// more or fewer fields than the header, or the text is no UTF-8; and when there are fewer than two classes.
 pub fn read(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
+    let opened = read_as(path, &Reading { task: Some(Task::SingleLabel), ..Reading::default() })?;
+    Ok((opened.dataset, opened.findings))
+}
+
+/// Reads a table of classes, sets of labels or numbers.
+///
+/// In multi-label a file may stand in several rows: it has the labels of all. Labels that are no finite numbers are kept
+/// for the audit to leave out.
+///
+/// # Errors
+/// As [`read`]; and where the task is to be inferred and cannot be ([`infer`]), or a label is no number in regression.
+pub fn read_as(path: &Path, reading: &Reading) -> Result<Opened> {
     let bytes = crate::files::read_limited(path, LIMIT).map_err(|source| super::missing(path, &source))?;
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let mut reader = ReaderBuilder::new().delimiter(delimiter(text)).trim(Trim::All).from_reader(text);
+    let delimiter = delimiter(text);
+    let mut reader = ReaderBuilder::new().delimiter(delimiter).trim(Trim::All).from_reader(text);
     let malformed = |problem: csv::Error| {
         let line = problem.position().map_or(1, csv::Position::line);
         Error::Data(Problem::new("the table cannot be read").found(&problem).at(at(path, line)))
     };
     let header = reader.byte_headers().map_err(malformed)?.clone();
-    let columns = Columns::find(&header, path)?;
+    let columns = Columns::find(&header, path, reading)?;
     let root = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
 
-    // Every line that names a file, by the file's name: repetitions are told, contradictions left out.
-    let mut rows: BTreeMap<String, Vec<(u64, Row)>> = BTreeMap::new();
+    let mut lines: Vec<(u64, Row)> = Vec::new();
     let mut record = ByteRecord::new();
     while reader.read_byte_record(&mut record).map_err(malformed)? {
         let line = record.position().map_or(0, csv::Position::line);
         let row = columns.row(&record, &root).map_err(|problem| Error::Data(problem.at(at(path, line))))?;
+        lines.push((line, row));
+    }
+    if lines.is_empty() {
+        return Err(Error::Data(Problem::new("the table has no rows").expected("one row per picture").at(path)));
+    }
+    let decimal_comma = delimiter == b';';
+    let inferred = match reading.task {
+        Some(task) => Inferred { task, reason: "it was asked for".into() },
+        None => {
+            let labels: Vec<&str> = lines.iter().map(|(_, row)| row.class.as_str()).collect();
+            infer(&labels, decimal_comma).map_err(|error| match error {
+                Error::Data(problem) => Error::Data(problem.at(path)),
+                other => other,
+            })?
+        }
+    };
+    // Every line that names a file, by the file's name: repetitions are told, contradictions left out.
+    let mut rows: BTreeMap<String, Vec<(u64, Row)>> = BTreeMap::new();
+    for (line, mut row) in lines {
+        row.class = canonical(&row.class, inferred.task, decimal_comma)
+            .map_err(|problem| Error::Data(problem.at(at(path, line))))?;
         rows.entry(row.name.clone()).or_default().push((line, row));
     }
-    if rows.is_empty() {
-        return Err(Error::Data(Problem::new("the table has no rows").expected("one row per picture").at(path)));
+    if inferred.task == Task::MultiLabel {
+        rows.values_mut().for_each(unite);
     }
 
     let (rows, findings) = settle(rows);
-    let dataset = Dataset::assemble(root, rows);
-    if dataset.classes.len() < 2 {
-        return Err(Error::Data(
-            Problem::new("there are fewer than two classes")
-                .expected("at least two different labels in the column label")
-                .found(dataset.classes.first().map_or("none", String::as_str))
-                .at(path),
-        ));
+    let dataset = Dataset::assemble(root, rows).recast(inferred.task)?;
+    let (least, expected) = match inferred.task {
+        Task::SingleLabel => (2, "at least two different labels in the column of labels"),
+        Task::MultiLabel => (1, "at least one label in the column of labels"),
+        Task::Regression => (0, ""),
+    };
+    if dataset.classes.len() < least {
+        let found = dataset.classes.first().map_or("none", String::as_str);
+        let what = if least == 2 { "there are fewer than two classes" } else { "there are no labels" };
+        return Err(Error::Data(Problem::new(what).expected(expected).found(found).at(path)));
     }
     if !dataset.has(Split::Train) {
         return Err(Error::Data(
             Problem::new("there is no training data").expected("rows whose split is train or empty").at(path),
         ));
     }
-    Ok((dataset, findings))
+    Ok(Opened { dataset, findings, inferred })
+}
+
+/// A label as one and the same text for one and the same target.
+fn canonical(text: &str, task: Task, decimal_comma: bool) -> std::result::Result<String, Problem> {
+    match task {
+        Task::SingleLabel if text.is_empty() => {
+            Err(Problem::new("a field is empty").expected("a path and a label in every row"))
+        }
+        Task::SingleLabel => Ok(text.to_owned()),
+        Task::MultiLabel => Ok(label_set(text).join(&SEPARATOR.to_string())),
+        Task::Regression => number(text, decimal_comma).map(|value| value.to_string()).ok_or_else(|| {
+            Problem::new("a label is no number").expected("a number, or nothing where it is missing").found(text)
+        }),
+    }
+}
+
+/// The rows of one file as one row with the labels of all, where they are of one split.
+fn unite(rows: &mut Vec<(u64, Row)>) {
+    let [(_, first), rest @ ..] = rows.as_slice() else { return };
+    if rest.is_empty() || rest.iter().any(|(_, row)| row.split != first.split) {
+        return;
+    }
+    let all: Vec<&str> = rows.iter().map(|(_, row)| row.class.as_str()).collect();
+    let united = label_set(&all.join(&SEPARATOR.to_string())).join(&SEPARATOR.to_string());
+    rows.truncate(1);
+    rows[0].1.class = united;
 }
 
 /// Keeps one row for each file; none where the rows contradict each other.
@@ -109,14 +170,20 @@ struct Columns {
 }
 
 impl Columns {
-    fn find(header: &ByteRecord, path: &Path) -> Result<Self> {
+    fn find(header: &ByteRecord, path: &Path, reading: &Reading) -> Result<Self> {
         let column = |name: &str| header.iter().position(|field| field.eq_ignore_ascii_case(name.as_bytes()));
-        match (column("path"), column("label")) {
+        let (file, label) = (reading.path_column(), reading.label_column());
+        match (column(file), column(label)) {
             (Some(path), Some(label)) => Ok(Self { path, label, split: column("split") }),
             _ => {
                 let found: Vec<_> = header.iter().take(8).map(String::from_utf8_lossy).collect();
+                let expected =
+                    format!("a header with the columns {file} and {label} (and split, if the data is split already)");
+                let problem = Problem::new("a column is missing").expected(expected).found(found.join(", "));
                 Err(Error::Data(
-                    Problem::new("a column is missing").expected(COLUMNS).found(found.join(", ")).at(at(path, 1)),
+                    problem
+                        .hint("columns of other names are named with --path-column and --label-column")
+                        .at(at(path, 1)),
                 ))
             }
         }
@@ -133,7 +200,8 @@ impl Columns {
         };
         let file = Path::new(OsStr::from_bytes(field(self.path)));
         let class = text(self.label)?;
-        if file.as_os_str().is_empty() || class.is_empty() {
+        // Whether a label may be empty depends on the task.
+        if file.as_os_str().is_empty() {
             return Err(Problem::new("a field is empty").expected("a path and a label in every row"));
         }
         let split = match self.split {
@@ -164,6 +232,7 @@ fn at(path: &Path, line: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Targets;
 
     fn table(text: &[u8]) -> (tempfile::TempDir, Result<(Dataset, Vec<Finding>)>) {
         let temp = tempfile::tempdir().unwrap();
@@ -211,6 +280,55 @@ mod tests {
             (Severity::Error, ["b".to_owned()].as_slice())
         );
         assert!(findings[1].message.contains("lines 4 and 5"), "{}", findings[1].message);
+    }
+
+    fn reading(text: &[u8], reading: &Reading) -> Result<Opened> {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("labels.csv");
+        std::fs::write(&path, text).unwrap();
+        read_as(&path, reading)
+    }
+
+    #[test]
+    fn the_task_follows_from_the_labels() {
+        let opened = reading(b"path,label\na,cat|dog\nb,\nc,dog\n", &Reading::default()).unwrap();
+        assert_eq!(opened.inferred.task, Task::MultiLabel);
+        assert_eq!(opened.dataset.classes, ["cat", "dog"]);
+        let opened = reading(b"path;label\na;1,5\nb;\nc;-2\n", &Reading::default()).unwrap();
+        assert_eq!(opened.inferred.task, Task::Regression);
+        let Targets::Values(values) = &opened.dataset.targets else { panic!("{:?}", opened.dataset.targets) };
+        assert!(values[0] == 1.5 && values[1].is_nan() && values[2] == -2.0, "{values:?}");
+        let opened = reading(b"path,label\na,3\nb,5\n", &Reading::default()).unwrap();
+        assert_eq!((opened.inferred.task, opened.dataset.targets), (Task::SingleLabel, Targets::Classes));
+        let forced = Reading { task: Some(Task::Regression), ..Reading::default() };
+        assert_eq!(
+            reading(b"path,label\na,3\nb,5\n", &forced).unwrap().dataset.targets,
+            Targets::Values(vec![3.0, 5.0])
+        );
+        let problem = reading(b"path,label\na,3\nb,many\n", &forced).unwrap_err().to_string();
+        assert!(problem.contains("a label is no number") && problem.contains("line 3"), "{problem}");
+        let problem = reading(b"path,label\na,x\nb,\nc,y\n", &Reading::default()).unwrap_err().to_string();
+        assert!(problem.contains("a field is empty") && problem.contains("line 3"), "{problem}");
+    }
+
+    #[test]
+    fn columns_of_other_names_are_read() {
+        let named =
+            |label: &str| Reading { path_column: Some("File".into()), label_column: Some(label.into()), task: None };
+        let text = b"file,Age,species\na,1.5,cat\nb,2.5,dog\n";
+        assert_eq!(reading(text, &named("age")).unwrap().dataset.task(), Task::Regression);
+        assert_eq!(reading(text, &named("species")).unwrap().dataset.classes, ["cat", "dog"]);
+        let problem = reading(text, &named("weight")).unwrap_err().to_string();
+        assert!(problem.contains("columns File and weight") && problem.contains("--label-column"), "{problem}");
+    }
+
+    #[test]
+    fn rows_of_one_file_are_united_in_multi_label() {
+        let several = Reading { task: Some(Task::MultiLabel), ..Reading::default() };
+        let opened = reading(b"path,label,split\na,x,\n./a,y,\nb,x,\nc,x,\nc,y,test\n", &several).unwrap();
+        let names: Vec<_> = opened.dataset.examples.iter().map(|example| example.name.as_str()).collect();
+        assert_eq!((names, opened.dataset.target_text(0)), (vec!["a", "b"], "x|y".into()));
+        assert_eq!(opened.findings[0].files, ["c"], "two splits contradict each other");
     }
 
     #[test]

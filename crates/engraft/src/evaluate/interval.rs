@@ -46,6 +46,27 @@ pub fn wilson(successes: usize, n: usize) -> (f64, f64) {
     (((centre - half) / scale).clamp(0.0, p), ((centre + half) / scale).clamp(p, 1.0))
 }
 
+/// A share and Wilson's 95 % interval of it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Share {
+    /// The share as measured; 0 of nothing.
+    pub share: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+    /// What it is a share of.
+    pub n: usize,
+}
+
+impl Share {
+    /// `part` of `n`; the interval of a share of nothing goes from 0 to 1.
+    pub fn of(part: usize, n: usize) -> Self {
+        let (low, high) = wilson(part, n);
+        Self { share: if n == 0 { 0.0 } else { part as f64 / n as f64 }, low, high, n }
+    }
+}
+
 /// How many resamples the bootstrap draws for `n` examples: [`RESAMPLES`], and above
 /// [`FULL_BOOTSTRAP_EXAMPLES`] examples as many fewer as there are more examples, but at least 200.
 pub fn resamples(n: usize) -> usize {
@@ -89,6 +110,14 @@ pub fn bootstrap<const M: usize>(
     })
 }
 
+/// `how`, and that the intervals come from the bootstrap of `n` examples, in words.
+pub(super) fn resampled(how: &str, n: usize) -> String {
+    if resamples(n) == RESAMPLES {
+        return format!("{how}; percentile bootstrap, {RESAMPLES} resamples, 95 %");
+    }
+    format!("{how}; percentile bootstrap, {} resamples (fewer than {RESAMPLES} for {n} examples), 95 %", resamples(n))
+}
+
 /// The quantile `q` of sorted values, linear between neighbours (Hyndman and Fan's type 7, as numpy).
 pub(super) fn quantile(sorted: &[f64], q: f64) -> f64 {
     let at = q * (sorted.len() - 1) as f64;
@@ -97,10 +126,10 @@ pub(super) fn quantile(sorted: &[f64], q: f64) -> f64 {
     sorted[below] + share * (sorted[above] - sorted[below])
 }
 
-/// The difference of two accuracies measured on the same examples, and what it means.
+/// The difference of two accuracies, or other measures, on the same examples, and what it means.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Paired {
-    /// Accuracy of the candidate minus accuracy of the reference.
+    /// Accuracy of the candidate minus accuracy of the reference; of other measures, by how much the candidate is better.
     pub difference: f64,
     /// Lower end of the 95 % interval.
     pub low: f64,
@@ -138,13 +167,6 @@ pub fn paired_difference(candidate: &[bool], reference: &[bool]) -> Result<Paire
     let half = Z * ((p + q - (p - q).powi(2)) / (n + 2.0)).sqrt();
     let difference = (b - c) / n;
     let (low, high) = ((p - q - half).max(-1.0), (p - q + half).min(1.0));
-    let verdict = if low > 0.0 {
-        "positive transfer"
-    } else if high < 0.0 {
-        "negative transfer"
-    } else {
-        "no measurable transfer"
-    };
     Ok(Paired {
         difference,
         low,
@@ -152,8 +174,35 @@ pub fn paired_difference(candidate: &[bool], reference: &[bool]) -> Result<Paire
         n: candidate.len(),
         how: "difference of accuracies on the same examples; adjusted Wald interval (Bonett and Price 2012), 95 %"
             .into(),
-        verdict: verdict.into(),
+        verdict: verdict(low, high).into(),
     })
+}
+
+fn verdict(low: f64, high: f64) -> &'static str {
+    if low > 0.0 {
+        "positive transfer"
+    } else if high < 0.0 {
+        "negative transfer"
+    } else {
+        "no measurable transfer"
+    }
+}
+
+/// Compares a candidate with a reference on the same examples by any measure: `gain` gets how often each of the `n`
+/// examples was drawn (see [`bootstrap`]) and returns by how much the candidate is better on that resample. `what` names
+/// the measure and its direction ("mean absolute error, reference minus candidate").
+pub fn paired_gain(n: usize, seed: u64, what: &str, gain: impl Fn(&[u32]) -> f64 + Sync) -> Result<Paired> {
+    let difference = if n == 0 { f64::NAN } else { gain(&vec![1; n]) };
+    if !difference.is_finite() {
+        return Err(Error::Data(
+            Problem::new("two results can be compared on the same examples only")
+                .expected("at least one example, and a measure that is a number")
+                .found(format!("{difference} on {n} examples")),
+        ));
+    }
+    let [(low, high)] = bootstrap(n, seed, &[difference], |counts| [gain(counts)]);
+    let how = resampled(&format!("difference on the same examples: {what}"), n);
+    Ok(Paired { difference, low, high, n, how, verdict: verdict(low, high).into() })
 }
 
 #[cfg(test)]
@@ -220,6 +269,21 @@ mod tests {
         let half = Z * ((12.0 / 52.0 - (8.0f64 / 52.0).powi(2)) / 52.0).sqrt();
         assert!((paired.low - (-8.0 / 52.0 - half)).abs() < 1e-12);
         assert!((paired.high - (-8.0 / 52.0 + half)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_gain_is_judged_by_its_bootstrap() {
+        let gains: Vec<f64> = (0..100).map(|i| 0.5 + f64::from(i % 7) / 10.0).collect();
+        let mean = |sign: f64| {
+            let gains = &gains;
+            move |counts: &[u32]| sign * counts.iter().zip(gains).map(|(&c, g)| f64::from(c) * g).sum::<f64>() / 100.0
+        };
+        assert_eq!(paired_gain(100, 1, "", mean(1.0)).unwrap().verdict, "positive transfer");
+        let worse = paired_gain(100, 1, "what", mean(-1.0)).unwrap();
+        assert_eq!(worse.verdict, "negative transfer");
+        assert!(worse.how.starts_with("difference on the same examples: what; percentile bootstrap"), "{}", worse.how);
+        assert_eq!(paired_gain(9, 1, "", |_| 0.0).unwrap().verdict, "no measurable transfer");
+        assert!(paired_gain(0, 1, "", |_| 0.0).is_err() && paired_gain(3, 1, "", |_| f64::NAN).is_err());
     }
 
     proptest! {

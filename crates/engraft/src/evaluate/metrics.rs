@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::interval::{Estimate, RESAMPLES, bootstrap, resamples, wilson};
+use super::interval::{Estimate, bootstrap, resampled, wilson};
 use crate::error::{Error, Problem, Result};
 
 /// Bins of the expected calibration error and of the calibration curve.
@@ -174,14 +174,7 @@ pub fn evaluate(probabilities: &[f32], labels: &[usize], classes: usize, seed: u
 
     let measured = statistics(&examples, &vec![1; n], classes);
     let intervals = bootstrap(n, seed, &measured, |counts| statistics(&examples, counts, classes));
-    let resampled = if resamples(n) == RESAMPLES {
-        format!("{how}; percentile bootstrap, {RESAMPLES} resamples, 95 %")
-    } else {
-        format!(
-            "{how}; percentile bootstrap, {} resamples (fewer than {RESAMPLES} for {n} examples), 95 %",
-            resamples(n)
-        )
-    };
+    let resampled = resampled(how, n);
     let estimate =
         |m: usize, how: String| Estimate { mean: measured[m], low: intervals[m].0, high: intervals[m].1, n, how };
 
@@ -236,7 +229,7 @@ fn statistics(examples: &[Example], counts: &[u32], classes: usize) -> [f64; 4] 
 }
 
 /// Bins of equal mass, filled in ascending order of confidence.
-struct Bins {
+pub(super) struct Bins {
     total: f64,
     seen: f64,
     mass: [f64; CALIBRATION_BINS],
@@ -245,13 +238,13 @@ struct Bins {
 }
 
 impl Bins {
-    fn new(total: f64) -> Self {
+    pub(super) fn new(total: f64) -> Self {
         let none = [0.0; CALIBRATION_BINS];
         Self { total, seen: 0.0, mass: none, confidence: none, right: none }
     }
 
     /// An example goes to the bin in which the middle of its mass lies.
-    fn add(&mut self, weight: f64, confidence: f64, right: bool) {
+    pub(super) fn add(&mut self, weight: f64, confidence: f64, right: bool) {
         let middle = (self.seen + weight / 2.0) / self.total;
         let bin = ((middle * CALIBRATION_BINS as f64) as usize).min(CALIBRATION_BINS - 1);
         self.seen += weight;
@@ -260,8 +253,26 @@ impl Bins {
         self.right[bin] += weight * f64::from(u8::from(right));
     }
 
-    fn error(&self) -> f64 {
+    pub(super) fn error(&self) -> f64 {
         (0..CALIBRATION_BINS).map(|bin| (self.right[bin] - self.confidence[bin]).abs()).sum::<f64>() / self.total
+    }
+
+    /// The bins that hold anything.
+    pub(super) fn curve(&self) -> Vec<CalibrationBin> {
+        (0..CALIBRATION_BINS)
+            .filter(|&bin| self.mass[bin] > 0.0)
+            .map(|bin| {
+                let (count, right) = (self.mass[bin] as usize, self.right[bin] as usize);
+                let (low, high) = wilson(right, count);
+                CalibrationBin {
+                    confidence: self.confidence[bin] / self.mass[bin],
+                    accuracy: self.right[bin] / self.mass[bin],
+                    count,
+                    low,
+                    high,
+                }
+            })
+            .collect()
     }
 }
 
@@ -270,20 +281,7 @@ fn calibration(examples: &[Example]) -> Vec<CalibrationBin> {
     for example in examples {
         bins.add(1.0, example.confidence, example.label == example.predicted);
     }
-    (0..CALIBRATION_BINS)
-        .filter(|&bin| bins.mass[bin] > 0.0)
-        .map(|bin| {
-            let (count, right) = (bins.mass[bin] as usize, bins.right[bin] as usize);
-            let (low, high) = wilson(right, count);
-            CalibrationBin {
-                confidence: bins.confidence[bin] / bins.mass[bin],
-                accuracy: bins.right[bin] / bins.mass[bin],
-                count,
-                low,
-                high,
-            }
-        })
-        .collect()
+    bins.curve()
 }
 
 fn confusion(examples: &[Example], classes: usize) -> Vec<Vec<usize>> {

@@ -50,12 +50,18 @@ impl PrincipalAxes {
     /// The basis is square, so that no direction is lost: it may be used for other rows and weights than those it
     /// was made from, and then only the speed depends on how well the axes fit.
     pub fn of_columns(features: &Features, rows: &[usize], coordinates: &Coordinates) -> Result<Self> {
-        let columns = features.columns;
         let take = rows.len().min(SAMPLE);
         let sample: Vec<usize> = (0..take).map(|i| rows[i * rows.len() / take]).collect();
+        Self::of_all_columns(features, &sample, coordinates)
+    }
+
+    /// All `columns` axes, from the covariance of all rows, each of weight 1: exactly theirs.
+    pub fn of_all_columns(features: &Features, rows: &[usize], coordinates: &Coordinates) -> Result<Self> {
+        let columns = features.columns;
         // A fixed number of parts, summed in order: the result does not depend on threads.
-        let part = sample.len().div_ceil(4).max(1);
-        let parts: Vec<Mat<f64>> = sample
+        let part = rows.len().div_ceil(4).max(1);
+        let share = 1.0 / rows.len() as f64;
+        let parts: Vec<Mat<f64>> = rows
             .par_chunks(part)
             .map(|rows| {
                 let mut covariance = Mat::zeros(columns, columns);
@@ -63,7 +69,7 @@ impl PrincipalAxes {
                 for rows in rows.chunks(256) {
                     coordinates.block(features, rows, &mut block);
                     let x = MatRef::from_row_major_slice(&block, rows.len(), columns);
-                    gram(covariance.as_mut(), x.transpose(), 1.0 / take as f64);
+                    gram(covariance.as_mut(), x.transpose(), share);
                 }
                 covariance
             })

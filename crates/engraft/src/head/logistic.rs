@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::axes::PrincipalAxes;
-use super::objective::{Objective, Weights};
+use super::objective::{Answers, Objective, Weights};
 use super::solve::{Solution, minimise};
 use crate::error::{Error, Problem, Result};
 use crate::features::Features;
@@ -60,7 +60,7 @@ impl LogisticRegression {
 }
 
 /// `sum_j w_j x_j` with eight running sums, in a fixed order.
-fn dot(weights: &[f64], row: &[f64]) -> f64 {
+pub(super) fn dot(weights: &[f64], row: &[f64]) -> f64 {
     let mut sums = [0.0f64; 8];
     let (w, x) = (weights.chunks_exact(8), row.chunks_exact(8));
     let rest: f64 = w.remainder().iter().zip(x.remainder()).map(|(w, x)| w * x).sum();
@@ -243,7 +243,7 @@ impl<'a> TrainingSet<'a> {
             // The classes are counted anew among those present.
             let targets = rows.iter().map(|&row| present.partition_point(|&class| class < labels[row])).collect();
             let outputs = if classes == 2 { 1 } else { present.len() };
-            Some(Objective::new(features, rows, targets, &weights, outputs, lent)?)
+            Some(Objective::new(features, rows, Answers::Classes(targets), &weights, outputs, lent)?)
         };
         Ok(Self { objective, present, classes, columns: features.columns })
     }

@@ -1,18 +1,26 @@
 //! Predictors on frozen features.
 
 mod axes;
+pub mod label_thresholds;
 pub mod logistic;
 pub mod neighbours;
 mod objective;
+pub mod one_vs_rest;
 mod path;
+pub mod ridge;
 pub mod select;
+pub mod select_labels;
 mod solve;
 pub mod standardise;
 pub mod temperature;
 pub mod threshold;
 
+pub use label_thresholds::{ThresholdRule, label_thresholds};
 pub use logistic::{ClassWeights, LogisticRegression, fit, softmax};
 pub use neighbours::Novelty;
+pub use one_vs_rest::{OneVsRest, fit_one_vs_rest, sigmoid};
+pub use ridge::{RidgeOptions, RidgeRegression, RidgeValidation, TriedRidge, cross_validate_ridge, fit_ridge};
 pub use select::{CrossValidation, Options, cross_validate};
 pub use temperature::temperature;
+pub use select_labels::{LabelFoldChoice, LabelOptions, LabelValidation, TriedLabels, cross_validate_labels};
 pub use threshold::AnswerRule;

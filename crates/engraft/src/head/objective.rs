@@ -23,8 +23,7 @@ const PARTS: usize = 8;
 /// `C sum_i s_i loss_i + ||W||² / 2` divided by `C S`. A rotation leaves `||W||` as it is, so the optimum is the same.
 pub(super) struct Objective<'a> {
     examples: Examples<'a>,
-    /// Class of each row, `[n]`.
-    targets: Vec<usize>,
+    answers: Answers,
     /// `s_i / S`, `[n]`.
     shares: Vec<f64>,
     /// `S`.
@@ -35,6 +34,14 @@ pub(super) struct Objective<'a> {
     /// Mean square of the rows along each axis, `[rank]`.
     pub variances: Vec<f64>,
     coordinates: Coordinates,
+}
+
+/// What is right for each row.
+pub(super) enum Answers {
+    /// Its class, `[n]`: the logits compete in a softmax.
+    Classes(Vec<usize>),
+    /// Whether it has each label, `[n, outputs]`: each logit stands for itself, and the loss is the sum over labels.
+    Labels(Vec<bool>),
 }
 
 /// What the rows are to the inner loop.
@@ -65,14 +72,14 @@ pub(super) struct Slope {
 }
 
 impl<'a> Objective<'a> {
-    /// `targets` and `weights` belong to `rows`, in the same order; all weights are above zero.
+    /// `answers` and `weights` belong to `rows`, in the same order; all weights are above zero.
     ///
     /// `lent` are the axes of a larger set that these rows are part of; without them, or where they are of no use
     /// (fewer rows than columns), the axes are those of the rows themselves.
     pub fn new(
         features: &'a Features,
         rows: &'a [usize],
-        targets: Vec<usize>,
+        answers: Answers,
         weights: &[f64],
         outputs: usize,
         lent: Option<&'a PrincipalAxes>,
@@ -102,12 +109,20 @@ impl<'a> Objective<'a> {
                 (axes, Examples::Raw { features, rows }, variances)
             }
         };
-        Ok(Self { examples, targets, shares, total_weight, outputs, axes, variances, coordinates })
+        Ok(Self { examples, answers, shares, total_weight, outputs, axes, variances, coordinates })
     }
 
     /// Number of axes.
     pub fn rank(&self) -> usize {
         self.variances.len()
+    }
+
+    /// Upper bound of the second derivative of one row's loss in its logits, per unit.
+    pub fn curvature(&self) -> f64 {
+        match self.answers {
+            Answers::Classes(_) if self.outputs > 1 => 0.5,
+            _ => 0.25,
+        }
     }
 
     /// Mean loss and gradient at the given weights.
@@ -179,7 +194,7 @@ impl<'a> Objective<'a> {
         dimensions: usize,
         block_of: impl Fn(std::ops::Range<usize>, &mut Vec<f64>) -> Block<'r> + Sync,
     ) -> Slope {
-        let n = self.targets.len();
+        let n = self.shares.len();
         // A block should stay in the second-level cache between its two products.
         let block = ((1 << 17) / dimensions.max(1)).clamp(64, 512);
         let blocks = n.div_ceil(block);
@@ -234,7 +249,16 @@ impl<'a> Objective<'a> {
         let into = MatMut::from_row_major_slice_mut(logits, count, outputs);
         matmul(into, Accum::Add, x, w.transpose(), 1.0, Par::Seq);
         for (logits, i) in logits.chunks_exact_mut(outputs).zip(range) {
-            slope.loss += self.shares[i] * loss_and_residuals(logits, self.targets[i], self.shares[i]);
+            let share = self.shares[i];
+            slope.loss += share
+                * match &self.answers {
+                    Answers::Classes(classes) => loss_and_residuals(logits, classes[i], share),
+                    Answers::Labels(labels) => {
+                        let labels = labels[i * outputs..(i + 1) * outputs].iter();
+                        let each = logits.iter_mut().zip(labels);
+                        each.map(|(logit, &has)| single_loss_and_residual(logit, has, share)).sum()
+                    }
+                };
             add(&mut slope.gradient.intercepts, logits);
         }
         let residuals = MatRef::from_row_major_slice(logits, count, outputs);
@@ -263,13 +287,7 @@ impl Axes<'_> {
 /// One logit is that of class 1 against class 0: `loss = ln(1 + e^-z)` for class 1 and `ln(1 + e^z)` for class 0.
 fn loss_and_residuals(logits: &mut [f64], target: usize, share: f64) -> f64 {
     if let [logit] = logits {
-        let sign = if target == 1 { 1.0 } else { -1.0 };
-        let z = sign * *logit;
-        let e = (-z.abs()).exp();
-        // The probability of the other class.
-        let miss = if z > 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) };
-        *logit = -sign * miss * share;
-        return e.ln_1p() + (-z).max(0.0);
+        return single_loss_and_residual(logit, target == 1, share);
     }
     let most = logits.iter().fold(f64::NEG_INFINITY, |most, &z| most.max(z));
     let own = logits[target] - most;
@@ -282,6 +300,17 @@ fn loss_and_residuals(logits: &mut [f64], target: usize, share: f64) -> f64 {
     logits.iter_mut().for_each(|e| *e *= scale);
     logits[target] -= share;
     sum.ln() - own
+}
+
+/// As [`loss_and_residuals`], of a logit that stands for itself.
+fn single_loss_and_residual(logit: &mut f64, has: bool, share: f64) -> f64 {
+    let sign = if has { 1.0 } else { -1.0 };
+    let z = sign * *logit;
+    let e = (-z.abs()).exp();
+    // The probability of the other answer.
+    let miss = if z > 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) };
+    *logit = -sign * miss * share;
+    e.ln_1p() + (-z).max(0.0)
 }
 
 fn add(to: &mut [f64], from: &[f64]) {
@@ -325,14 +354,18 @@ mod tests {
     use super::*;
 
     /// Central differences of the mean loss against the gradient, for a table of the given shape.
-    fn check(rows: usize, columns: usize, outputs: usize) {
+    fn check(rows: usize, columns: usize, outputs: usize, labels: bool) {
         let value = |i: usize| ((i * 7919 + i * i * 31) % 1009) as f32 / 500.0;
         let features = Features::new(rows, columns, (0..rows * columns).map(value).collect()).unwrap();
         let all: Vec<usize> = (0..rows).collect();
         let classes = outputs.max(2);
-        let targets: Vec<usize> = all.iter().map(|i| (i * i) % classes).collect();
         let weights: Vec<f64> = all.iter().map(|&i| 0.5 + (i % 3) as f64).collect();
-        let objective = Objective::new(&features, &all, targets, &weights, outputs, None).unwrap();
+        let answers = if labels {
+            Answers::Labels((0..rows * outputs).map(|i| (i * i) % 3 == 1).collect())
+        } else {
+            Answers::Classes(all.iter().map(|i| (i * i) % classes).collect())
+        };
+        let objective = Objective::new(&features, &all, answers, &weights, outputs, None).unwrap();
         let at = Weights {
             axes: (0..outputs * objective.rank()).map(|i| ((i * 37) % 11) as f64 / 10.0 - 0.5).collect(),
             intercepts: (0..outputs).map(|i| i as f64 * 0.1).collect(),
@@ -361,9 +394,11 @@ mod tests {
 
     #[test]
     fn the_gradient_agrees_with_finite_differences() {
-        check(40, 6, 3);
-        check(40, 6, 1);
-        check(7, 20, 4);
+        check(40, 6, 3, false);
+        check(40, 6, 1, false);
+        check(7, 20, 4, false);
+        check(40, 6, 3, true);
+        check(7, 20, 1, true);
     }
 
     #[test]
@@ -372,8 +407,9 @@ mod tests {
         let features = Features::new(90, 7, (0..630).map(value).collect()).unwrap();
         let all: Vec<usize> = (0..90).collect();
         let targets: Vec<usize> = all.iter().map(|i| (i * i) % 3).collect();
-        let rotated = Objective::new(&features, &all, targets.clone(), &[1.0; 90], 3, None).unwrap();
-        let mut raw = Objective::new(&features, &all, targets, &[1.0; 90], 3, None).unwrap();
+        let classes = || Answers::Classes(targets.clone());
+        let rotated = Objective::new(&features, &all, classes(), &[1.0; 90], 3, None).unwrap();
+        let mut raw = Objective::new(&features, &all, classes(), &[1.0; 90], 3, None).unwrap();
         raw.examples = Examples::Raw { features: &features, rows: &all };
         let at = Weights { axes: (0..21).map(|i| f64::from(i % 5) / 9.0).collect(), intercepts: vec![0.1, 0.0, -0.1] };
         let (a, b) = (rotated.slope(&at), raw.slope(&at));

@@ -189,7 +189,7 @@ pub(super) struct Outcome {
 }
 
 /// Principal axes for all folds, where there are at least as many rows as columns.
-fn shared_axes(features: &Features) -> Result<Option<PrincipalAxes>> {
+pub(super) fn shared_axes(features: &Features) -> Result<Option<PrincipalAxes>> {
     if features.rows < features.columns {
         return Ok(None);
     }

@@ -123,7 +123,7 @@ pub fn cross_validate(
     outcome.choose(features, labels, classes, &splits, &strengths)
 }
 
-fn splits(folds: &[usize], rows: usize) -> Result<Vec<Split>> {
+pub(super) fn splits(folds: &[usize], rows: usize) -> Result<Vec<Split>> {
     if folds.len() != rows {
         return Err(Error::Data(
             Problem::new("folds and features do not belong together")

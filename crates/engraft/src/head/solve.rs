@@ -32,7 +32,7 @@ pub(super) struct Solution {
 /// Minimises `mean loss + ||U||² / (2 C S)`, from `start`, until the gradient's norm is below `tolerance`.
 ///
 /// The second derivative of the mean loss is at most `1/2 (I - 11ᵀ/K) ⊗ E[z zᵀ]` (Böhning, 1992, "Multinomial
-/// logistic regression algorithm", Ann. Inst. Stat. Math. 44), for one logit at most `1/4 E[z zᵀ]`. In principal
+/// logistic regression algorithm", Ann. Inst. Stat. Math. 44), for a logit by itself at most `1/4 E[z zᵀ]`. In principal
 /// axes that bound is diagonal, so that scaling axis `j` by `(bound · variance_j + 1/(C S))^-1/2` makes the second
 /// derivative at most about one in every direction, for every `C`; the gradient is measured in these coordinates.
 pub(super) fn minimise(
@@ -43,7 +43,7 @@ pub(super) fn minimise(
     observer: &dyn Observer,
 ) -> Result<Solution> {
     let (outputs, rank) = (objective.outputs, objective.rank());
-    let bound: f64 = if outputs == 1 { 0.25 } else { 0.5 };
+    let bound = objective.curvature();
     let penalty = 1.0 / (c * objective.total_weight);
     let steps: Vec<f64> =
         objective.variances.iter().map(|variance| (bound * variance + penalty).sqrt().recip()).collect();

@@ -10,6 +10,7 @@ mod own_classes;
 mod predictor;
 mod pretrain;
 pub mod tuning;
+mod target_heads;
 
 pub use control::{Control, ControlPlan};
 pub use fit::{Fitted, HeldOut, Means, News, Seconds, find_rate, fit};
@@ -17,3 +18,7 @@ pub use intake::Intake;
 pub use own_classes::OwnClasses;
 pub use predictor::{Answer, Predictor};
 pub use pretrain::{Pretrained, pretrain};
+pub use target_heads::{
+    FittedLabels, FittedNumbers, LabelsAnswer, LabelsPredictor, MeasuredLabels, MeasuredNumbers, NumberAnswer,
+    NumberOptions, NumberPredictor, SuspectedLabel, fit_labels, fit_numbers, measure_labels, measure_numbers,
+};

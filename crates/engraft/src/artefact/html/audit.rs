@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::format::{count, name, path, plural};
 use super::scroll;
 use crate::artefact::report::Report;
+use crate::data::audit::Audit;
 use crate::data::{Finding, Severity};
 
 /// Files listed for a finding; report.json has all.
@@ -12,7 +13,11 @@ const LISTED: usize = 200;
 
 /// Findings, the worst first, and the counts of each class.
 pub fn section(report: &Report) -> Markup {
-    let audit = &report.data.audit;
+    of(&report.data.audit, "class")
+}
+
+/// Findings, the worst first, and the counts of each class, or whatever else `one` is called.
+pub fn of(audit: &Audit, one: &str) -> Markup {
     let excluded = audit.excluded.len();
     html! {
         p.lead {
@@ -21,7 +26,7 @@ pub fn section(report: &Report) -> Markup {
         }
         @if audit.findings.is_empty() { p.empty { "Nothing to object to." } }
         ul.findings { @for finding in &audit.findings { (finding_item(finding)) } }
-        @if !audit.classes.is_empty() { details { summary { "Examples of each class" } (counts(report)) } }
+        @if !audit.classes.is_empty() { details { summary { "Examples of each " (one) } (counts(audit)) } }
     }
 }
 
@@ -63,16 +68,16 @@ fn files(finding: &Finding) -> Markup {
     }
 }
 
-fn counts(report: &Report) -> Markup {
+fn counts(audit: &Audit) -> Markup {
     scroll(
-        "Examples of each class",
+        "Examples of each",
         html! {
             table {
                 thead { tr {
-                    th scope="col" { "Class" } th.number scope="col" { "Train" } th.number scope="col" { "Val" }
+                    th scope="col" { "Name" } th.number scope="col" { "Train" } th.number scope="col" { "Val" }
                     th.number scope="col" { "Test" } th.number scope="col" { "Left out" }
                 } }
-                tbody { @for class in &report.data.audit.classes {
+                tbody { @for class in &audit.classes {
                     tr {
                         th scope="row" { (name(&class.class)) }
                         td.number { (count(class.train)) } td.number { (count(class.val)) }

@@ -16,28 +16,33 @@ use crate::evaluate::CalibrationBin;
 use crate::train::{EpochRecord, Score};
 
 /// Plotters rounds to whole units, so charts are drawn larger than they are shown: curves stay smooth.
-const FINE: i32 = 8;
+pub(super) const FINE: i32 = 8;
 /// Size at which text has the size of the page's captions; about the width of a phone.
-const WIDTH: i32 = 400;
-const HEIGHT: i32 = 300;
+pub(super) const WIDTH: i32 = 400;
+pub(super) const HEIGHT: i32 = 300;
 
 /// Colours that stand for variables of the style sheet; see [`themed`].
-const INK: RGBColor = RGBColor(1, 0, 1);
-const MUTED: RGBColor = RGBColor(1, 0, 2);
-const LINE: RGBColor = RGBColor(1, 0, 3);
-const FIRST: RGBColor = RGBColor(1, 0, 4);
-const SECOND: RGBColor = RGBColor(1, 0, 5);
+pub(super) const INK: RGBColor = RGBColor(1, 0, 1);
+pub(super) const MUTED: RGBColor = RGBColor(1, 0, 2);
+pub(super) const LINE: RGBColor = RGBColor(1, 0, 3);
+pub(super) const FIRST: RGBColor = RGBColor(1, 0, 4);
+pub(super) const SECOND: RGBColor = RGBColor(1, 0, 5);
 const CARD: RGBColor = RGBColor(1, 0, 6);
 const VARIABLES: [(RGBColor, &str); 6] =
     [(INK, "--ink"), (MUTED, "--muted"), (LINE, "--line"), (FIRST, "--first"), (SECOND, "--second"), (CARD, "--card")];
 
 /// Drawing into a string does not fail; a chart that could not be laid out is left out.
-type Drawn = Result<(), Box<dyn std::error::Error>>;
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
+pub(super) type Drawn = Result<(), Box<dyn std::error::Error>>;
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(super) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
 
 /// Share of right answers against probability; none without a bin that has numbers.
 pub fn calibration(bins: &[CalibrationBin]) -> Option<String> {
+    calibration_of(bins, "probability of the answer", "right answers")
+}
+
+/// Share of what is so against the probability given to it; none without a bin that has numbers.
+pub fn calibration_of(bins: &[CalibrationBin], x_title: &str, y_title: &str) -> Option<String> {
     let bins: Vec<&CalibrationBin> = bins
         .iter()
         .filter(|bin| [bin.confidence, bin.accuracy, bin.low, bin.high].iter().all(|v| v.is_finite()))
@@ -53,8 +58,8 @@ pub fn calibration(bins: &[CalibrationBin]) -> Option<String> {
             label: &percent,
         },
         y: Scale { ticks: ticks(low, 1.0, 5), low, high: 1.0 + 0.02 * (1.0 - low), label: &percent },
-        x_title: "probability of the answer",
-        y_title: "right answers",
+        x_title,
+        y_title,
         right: 12,
     };
     svg("Calibration: share of right answers against the probability given", |area| {
@@ -78,9 +83,15 @@ pub fn calibration(bins: &[CalibrationBin]) -> Option<String> {
 
 /// Out-of-fold log-loss against the head's strength, the chosen one marked.
 pub fn regularisation_path(tried: &[TriedStrength], chosen: f64) -> Option<String> {
+    let tried: Vec<(f64, f64)> = tried.iter().map(|tried| (tried.c, tried.log_loss)).collect();
+    strength_path(&tried, chosen, "C (stricter to the left)", "log-loss")
+}
+
+/// A loss against the head's strength, the chosen one marked.
+pub fn strength_path(tried: &[(f64, f64)], chosen: f64, x_title: &str, y_title: &str) -> Option<String> {
     let mut path: Vec<(f64, f64)> = (tried.iter())
-        .filter(|tried| tried.c > 0.0 && tried.c.is_finite() && tried.log_loss.is_finite())
-        .map(|tried| (tried.c.log10(), tried.log_loss))
+        .filter(|(strength, loss)| *strength > 0.0 && strength.is_finite() && loss.is_finite())
+        .map(|(strength, loss)| (strength.log10(), *loss))
         .collect();
     path.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (first, last) = (path.first()?.0, path.last()?.0);
@@ -92,11 +103,11 @@ pub fn regularisation_path(tried: &[TriedStrength], chosen: f64) -> Option<Strin
     let axes = Axes {
         x: Scale { ticks: decades(first, last), low: first - margin, high: last + margin, label: &power },
         y: Scale { ticks: ticks(low, high, 5), low, high, label: &loss },
-        x_title: "C (stricter to the left)",
-        y_title: "log-loss",
+        x_title,
+        y_title,
         right: 12,
     };
-    svg("Regularisation path: log-loss against C", |area| {
+    svg("Regularisation path: out-of-fold loss against the strength", |area| {
         let mut chart = axes.draw(area)?;
         chart.draw_series(LineSeries::new(path.iter().copied(), FIRST.stroke_width(2 * FINE as u32)))?;
         chart.draw_series(path.iter().map(|&at| Circle::new(at, 3 * FINE, FIRST.filled())))?;
@@ -235,7 +246,7 @@ fn mean(folds: &[Vec<(f64, f64)>]) -> Vec<(f64, f64)> {
 }
 
 /// A linear axis with ticks exactly where they are wanted.
-struct Axis {
+pub(super) struct Axis {
     low: f64,
     high: f64,
     ticks: Vec<f64>,
@@ -260,11 +271,11 @@ impl Ranged for Axis {
 }
 
 /// An axis and how its ticks are written.
-struct Scale<'a> {
-    low: f64,
-    high: f64,
-    ticks: Vec<f64>,
-    label: &'a dyn Fn(&f64) -> String,
+pub(super) struct Scale<'a> {
+    pub low: f64,
+    pub high: f64,
+    pub ticks: Vec<f64>,
+    pub label: &'a dyn Fn(&f64) -> String,
 }
 
 impl Scale<'_> {
@@ -274,17 +285,17 @@ impl Scale<'_> {
 }
 
 /// The frame of a chart.
-struct Axes<'a> {
-    x: Scale<'a>,
-    y: Scale<'a>,
-    x_title: &'a str,
-    y_title: &'a str,
+pub(super) struct Axes<'a> {
+    pub x: Scale<'a>,
+    pub y: Scale<'a>,
+    pub x_title: &'a str,
+    pub y_title: &'a str,
     /// Room to the right, for labels.
-    right: i32,
+    pub right: i32,
 }
 
 impl Axes<'_> {
-    fn draw<'a, 'b>(&self, area: &'a Area<'b>) -> Result<Chart<'a, 'b>, Box<dyn std::error::Error>> {
+    pub fn draw<'a, 'b>(&self, area: &'a Area<'b>) -> Result<Chart<'a, 'b>, Box<dyn std::error::Error>> {
         let mut chart = ChartBuilder::on(area)
             .margin_top(26 * FINE)
             .margin_right(self.right * FINE)
@@ -315,14 +326,14 @@ impl Axes<'_> {
     }
 }
 
-fn text(size: i32, colour: RGBColor, h: HPos, v: VPos) -> TextStyle<'static> {
+pub(super) fn text(size: i32, colour: RGBColor, h: HPos, v: VPos) -> TextStyle<'static> {
     // The backend divides sizes by 1.24 on the way out.
     let size = f64::from(size * FINE) * 1.24;
     TextStyle { color: colour.to_backend_color(), pos: Pos::new(h, v), ..TextStyle::from(("sans-serif", size)) }
 }
 
 /// Draws a chart and makes it a part of the page.
-fn svg(title: &str, draw: impl Fn(&Area) -> Drawn) -> Option<String> {
+pub(super) fn svg(title: &str, draw: impl Fn(&Area) -> Drawn) -> Option<String> {
     let mut drawn = String::new();
     {
         let size = ((WIDTH * FINE) as u32, (HEIGHT * FINE) as u32);
@@ -358,7 +369,7 @@ fn around(values: impl Iterator<Item = f64> + Clone) -> Option<(f64, f64)> {
 }
 
 /// About `wanted` round numbers from `low` to `high`.
-fn ticks(low: f64, high: f64, wanted: usize) -> Vec<f64> {
+pub(super) fn ticks(low: f64, high: f64, wanted: usize) -> Vec<f64> {
     let rough = (high - low) / wanted.max(1) as f64;
     if !(rough.is_finite() && rough > 0.0) {
         return vec![low];

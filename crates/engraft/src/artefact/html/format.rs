@@ -39,6 +39,19 @@ pub fn decimal(value: f64, digits: usize) -> String {
     if value.is_finite() { minus(format!("{value:.digits$}")) } else { NONE.into() }
 }
 
+/// A measured amount in units of its own: four significant digits, and very large and very small ones as powers of ten.
+pub fn amount(value: f64) -> String {
+    let size = value.abs();
+    if !value.is_finite() {
+        return NONE.into();
+    }
+    if size != 0.0 && !(1e-4..1e6).contains(&size) {
+        return minus(format!("{value:.3e}"));
+    }
+    let digits = if size == 0.0 { 0 } else { (3 - size.log10().floor() as i32).clamp(0, 7) as usize };
+    minus(format!("{value:.digits$}"))
+}
+
 /// A probability: three digits, and no false certainty at the ends.
 pub fn probability(value: f64) -> String {
     match value {
@@ -124,6 +137,8 @@ pub enum Unit {
     Share,
     /// A plain number.
     Plain,
+    /// An amount in units of its own.
+    Amount,
 }
 
 impl Unit {
@@ -132,6 +147,7 @@ impl Unit {
         match self {
             Self::Share => percent(value),
             Self::Plain => decimal(value, 3),
+            Self::Amount => amount(value),
         }
     }
 
@@ -140,6 +156,7 @@ impl Unit {
         match self {
             Self::Share => percent_range(estimate.low, estimate.high),
             Self::Plain => format!("{} to {}", decimal(estimate.low, 3), decimal(estimate.high, 3)),
+            Self::Amount => format!("{} to {}", amount(estimate.low), amount(estimate.high)),
         }
     }
 }
@@ -169,6 +186,10 @@ mod tests {
         assert_eq!((count(7).as_str(), count(1234).as_str()), ("7", "1234"));
         assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!((probability(1.0), probability(0.9731)), (">\u{202f}0.999".into(), "0.973".into()));
+        assert_eq!(
+            (amount(12.3456), amount(-0.012_3), amount(98_765.4), amount(0.0), amount(1.5e7)),
+            ("12.35".into(), "−0.01230".into(), "98765".into(), "0".into(), "1.500e7".into())
+        );
         assert_eq!(probability(0.0), "<\u{202f}0.001");
         assert_eq!(
             (setting(0.01), setting(100.0), setting(0.0), setting(1e-7)),

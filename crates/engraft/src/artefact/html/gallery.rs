@@ -14,22 +14,22 @@ use crate::artefact::report::Report;
 const SHOWN: usize = 12;
 
 /// One tile: a file, and a change from one class to another.
-struct Tile<'a> {
-    file: &'a str,
-    from: &'a str,
-    to: &'a str,
-    probabilities: String,
+pub(super) struct Tile<'a> {
+    pub file: &'a str,
+    pub from: &'a str,
+    pub to: &'a str,
+    pub detail: String,
 }
 
 /// Confident mistakes, then labels that are probably wrong.
 pub fn section(report: &Report, pictures: &[Picture]) -> Markup {
-    let known: HashMap<&str, &Picture> = pictures.iter().map(|picture| (picture.file.as_str(), picture)).collect();
+    let known = by_file(pictures);
     let mistakes: Vec<Tile> = (report.mistakes.iter())
         .map(|mistake| Tile {
             file: &mistake.file,
             from: &mistake.label,
             to: &mistake.answer,
-            probabilities: format!("probability {}", probability(f64::from(mistake.probability))),
+            detail: format!("probability {}", probability(f64::from(mistake.probability))),
         })
         .collect();
     let labels: Vec<Tile> = (report.label_errors.iter())
@@ -37,7 +37,7 @@ pub fn section(report: &Report, pictures: &[Picture]) -> Markup {
             file: &error.file,
             from: &error.given,
             to: &error.suggested,
-            probabilities: format!(
+            detail: format!(
                 "{} against {}",
                 probability(f64::from(error.suggested_probability)),
                 probability(f64::from(error.given_probability))
@@ -61,7 +61,11 @@ pub fn section(report: &Report, pictures: &[Picture]) -> Markup {
     }
 }
 
-fn tiles(tiles: &[Tile], known: &HashMap<&str, &Picture>) -> Markup {
+pub(super) fn by_file(pictures: &[Picture]) -> HashMap<&str, &Picture> {
+    pictures.iter().map(|picture| (picture.file.as_str(), picture)).collect()
+}
+
+pub(super) fn tiles(tiles: &[Tile], known: &HashMap<&str, &Picture>) -> Markup {
     let (shown, rest) = tiles.split_at(tiles.len().min(SHOWN));
     let grid =
         |tiles: &[Tile]| html! { ul.tiles { @for tile in tiles { (tile_item(tile, known.get(tile.file).copied())) } } };
@@ -77,7 +81,7 @@ fn tile_item(tile: &Tile, picture: Option<&Picture>) -> Markup {
                 None => div.missing { "no thumbnail" }
             }
             p.change { (name(tile.from)) span.arrow aria-label="to" { " → " } strong { (name(tile.to)) } }
-            p.detail { (tile.probabilities) }
+            p.detail { (tile.detail) }
             p.file { (path(tile.file)) }
         }
     }

@@ -56,7 +56,7 @@ fn calibration_words(bins: &[CalibrationBin]) -> Markup {
     }
 }
 
-fn bins(bins: &[CalibrationBin]) -> Markup {
+pub(super) fn bins(bins: &[CalibrationBin]) -> Markup {
     scroll(
         "Calibration",
         html! {

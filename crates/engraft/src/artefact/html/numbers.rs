@@ -8,10 +8,10 @@ use crate::artefact::report::Report;
 use crate::evaluate::{Estimate, wilson};
 
 /// A measure: its name, what is better, how it is written, and what it means.
-struct Measure {
-    name: &'static str,
-    meaning: &'static str,
-    unit: Unit,
+pub(super) struct Measure {
+    pub name: &'static str,
+    pub meaning: &'static str,
+    pub unit: Unit,
 }
 
 const MEASURES: [Measure; 5] = [
@@ -26,15 +26,24 @@ const MEASURES: [Measure; 5] = [
     Measure { name: "ECE", meaning: "distance of probability from frequency; lower is better", unit: Unit::Share },
 ];
 
-/// Where numbers come from, with one estimate per [`MEASURES`].
-struct Source<'a> {
-    name: String,
-    estimates: [&'a Estimate; 5],
+/// Where numbers come from, with one estimate per measure.
+pub(super) struct Source<'a> {
+    pub name: String,
+    pub estimates: Vec<&'a Estimate>,
 }
 
 /// Cards, how they were made, and the controls.
 pub fn section(report: &Report) -> Markup {
     let sources = sources(report);
+    html! {
+        (cards(&MEASURES, &sources))
+        h3 { "What else one would get" }
+        (controls(report))
+    }
+}
+
+/// A card per measure, and how the numbers were made.
+pub(super) fn cards(measures: &[Measure], sources: &[Source]) -> Markup {
     html! {
         p.lead {
             "Each number with its 95\u{202f}% interval: what other data of the same kind could as well have given. "
@@ -44,23 +53,21 @@ pub fn section(report: &Report) -> Markup {
                 "Out-of-fold: each example is answered by a copy that was trained without it."
             }
         }
-        div.cards.single[sources.len() == 1] { @for (at, measure) in MEASURES.iter().enumerate() { (card(measure, at, &sources)) } }
-        (how(&sources))
-        h3 { "What else one would get" }
-        (controls(report))
+        div.cards.single[sources.len() == 1] { @for (at, measure) in measures.iter().enumerate() { (card(measure, at, sources)) } }
+        (how(measures, sources))
     }
 }
 
 fn sources(report: &Report) -> Vec<Source<'_>> {
     let mut sources = vec![Source {
         name: "out-of-fold".into(),
-        estimates: [&report.accuracy, &report.macro_f1, &report.log_loss, &report.brier, &report.ece],
+        estimates: vec![&report.accuracy, &report.macro_f1, &report.log_loss, &report.brier, &report.ece],
     }];
     sources.extend(report.held_out.iter().map(|held| {
         let numbers = &held.evaluation;
         Source {
             name: format!("held-out {}", held.split),
-            estimates: [&numbers.accuracy, &numbers.macro_f1, &numbers.log_loss, &numbers.brier, &numbers.ece],
+            estimates: vec![&numbers.accuracy, &numbers.macro_f1, &numbers.log_loss, &numbers.brier, &numbers.ece],
         }
     }));
     sources
@@ -87,14 +94,14 @@ fn card(measure: &Measure, at: usize, sources: &[Source]) -> Markup {
 }
 
 /// How the numbers were made. Measures made alike are named together, for the same words five times are read by nobody.
-fn how(sources: &[Source]) -> Markup {
+fn how(measures: &[Measure], sources: &[Source]) -> Markup {
     html! {
         dl.notes {
             @for source in sources {
                 dt { "How, " (source.name) }
                 dd {
                     ul {
-                        @for (words, names) in grouped(source) { li { strong { (names.join(", ")) } ": " (tidy(words)) } }
+                        @for (words, names) in grouped(measures, source) { li { strong { (names.join(", ")) } ": " (tidy(words)) } }
                     }
                 }
             }
@@ -102,9 +109,9 @@ fn how(sources: &[Source]) -> Markup {
     }
 }
 
-fn grouped<'a>(source: &Source<'a>) -> Vec<(&'a str, Vec<&'static str>)> {
+fn grouped<'a>(measures: &[Measure], source: &Source<'a>) -> Vec<(&'a str, Vec<&'static str>)> {
     let mut groups: Vec<(&str, Vec<&'static str>)> = Vec::new();
-    for (estimate, measure) in source.estimates.iter().zip(&MEASURES) {
+    for (estimate, measure) in source.estimates.iter().zip(measures) {
         match groups.iter_mut().find(|(how, _)| *how == estimate.how) {
             Some((_, names)) => names.push(measure.name),
             None => groups.push((&estimate.how, vec![measure.name])),

@@ -43,13 +43,13 @@ pub fn choices_section(report: &Report) -> Markup {
 }
 
 /// Words with a capital at the beginning and a full stop at the end.
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let mut letters = text.trim_end_matches('.').chars();
     letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }
 
 /// Words in which `backticks` set off names.
-fn with_code(text: &str) -> Markup {
+pub(super) fn with_code(text: &str) -> Markup {
     html! {
         @for (at, part) in text.split('`').enumerate() {
             @if at % 2 == 1 { code { (part) } } @else { (part) }
@@ -57,7 +57,7 @@ fn with_code(text: &str) -> Markup {
     }
 }
 
-fn temperature(temperature: f64) -> &'static str {
+pub(super) fn temperature(temperature: f64) -> &'static str {
     match temperature {
         t if t > 1.01 => "probabilities were too sure and were softened.",
         t if t < 0.99 => "probabilities were too timid and were sharpened.",
@@ -128,7 +128,7 @@ fn tried(choice: &Choice) -> Markup {
     }
 }
 
-fn base(base: &BaseReport) -> Markup {
+pub(super) fn base(base: &BaseReport) -> Markup {
     html! {
         dl {
             dt { "Name" } dd { (name(&base.id)) }

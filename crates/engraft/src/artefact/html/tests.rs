@@ -8,7 +8,7 @@ fn page(report: &Report) -> String {
 }
 
 /// The page as a reader's eyes meet it: without marks, spaces made alike.
-fn words(page: &str) -> String {
+pub(super) fn words(page: &str) -> String {
     let body = page.split_once("<body>").unwrap().1;
     let mut text = String::new();
     let mut inside = false;
@@ -24,7 +24,7 @@ fn words(page: &str) -> String {
 }
 
 /// That every element that is opened is closed, in order.
-fn assert_nested(page: &str) {
+pub(super) fn assert_nested(page: &str) {
     const VOID: [&str; 4] = ["meta", "img", "wbr", "!DOCTYPE"];
     let mut open = Vec::new();
     for tag in page.split('<').skip(1).map(|rest| rest.split('>').next().unwrap()) {
@@ -39,7 +39,7 @@ fn assert_nested(page: &str) {
 }
 
 /// Nothing that a browser would fetch or run.
-fn assert_stands_alone(page: &str) {
+pub(super) fn assert_stands_alone(page: &str) {
     let lower = page.to_lowercase();
     // A quote in a name is escaped, so ` onload="` can be an attribute only.
     let handlers = [" onload=\"", " onclick=\"", " onerror=\"", "javascript:"];

@@ -1,0 +1,185 @@
+//! The page of a run on numbers or sets of labels.
+
+use maud::{Markup, PreEscaped, html};
+
+use super::format::{amount, count, decimal, duration, name, percent, points, points_range, setting};
+use super::provenance::{base, sentence, temperature, with_code};
+use super::{Picture, audit, charts, data_name, figure, multi_label, page, regression, scroll};
+use crate::artefact::target_report::TargetReport;
+use crate::data::Task;
+
+/// The report on numbers or sets of labels as one HTML page that needs nothing outside itself.
+///
+/// `pictures` are what is shown of mistakes and suspected labels, `reproduce` is the command line that gives this report
+/// again. Equal arguments give equal pages.
+pub fn render_target(report: &TargetReport, pictures: &[Picture], reproduce: &str) -> String {
+    let title = data_name(&report.data.path);
+    let labels = &report.data.labels;
+    let mut sections: Vec<(&str, &str, Markup)> = Vec::new();
+    if let Some(numbers) = &report.regression {
+        sections.extend([
+            ("numbers", "Headline numbers", regression::numbers_section(numbers)),
+            ("errors", "Where it is off", regression::errors_section(numbers)),
+            ("intervals", "Can its intervals be trusted?", regression::intervals_section(numbers)),
+            ("mistakes", "The largest errors", regression::worst_section(numbers, pictures)),
+        ]);
+    }
+    if let Some(sets) = &report.multi_label {
+        sections.extend([
+            ("numbers", "Headline numbers", multi_label::numbers_section(sets)),
+            ("labels", "Label by label", multi_label::labels_section(sets, labels)),
+            ("together", "What is taken for what", multi_label::together_section(sets, labels)),
+            ("calibration", "Can its probabilities be trusted?", multi_label::calibration_section(sets)),
+            ("mistakes", "Mistakes and suspicious labels", multi_label::mistakes_section(sets, pictures)),
+        ]);
+    }
+    sections.extend([
+        ("audit", "What the audit found in the data", audit::of(&report.data.audit, "label")),
+        ("choices", "Choices made, and why", choices(report)),
+        ("reproduce", "How to get this again", reproduce_section(report, reproduce)),
+    ]);
+    page(&report.version, &title, header(report, &title), &sections)
+}
+
+fn header(report: &TargetReport, title: &str) -> Markup {
+    html! {
+        header {
+            p.eyebrow { "Engraft report · " (report.task) }
+            h1 { (name(title)) }
+            p.facts {
+                @if !report.data.labels.is_empty() { span { (count(report.data.labels.len())) " labels" } }
+                span { (count(report.data.train)) " training pictures" }
+                span { "base " (name(&report.base.id)) }
+            }
+            @if let Some(numbers) = &report.regression { (regression::answer(numbers)) }
+            @if let Some(sets) = &report.multi_label { (multi_label::answer(sets)) }
+            div.judgements { (verdict(report)) (intervals(report)) }
+        }
+    }
+}
+
+/// Whether the transfer helped, in a box.
+fn verdict(report: &TargetReport) -> Markup {
+    let (class, sign, badge) = match (report.scratch.is_some(), report.verdict.as_str()) {
+        (false, _) => ("open", "–", "Transfer not measured"),
+        (_, "positive transfer") => ("good", "▲", "Positive transfer"),
+        (_, "negative transfer") => ("bad", "▼", "Negative transfer"),
+        (_, "no measurable transfer") => ("open", "≈", "No measurable transfer"),
+        _ => ("open", "–", "Transfer"),
+    };
+    html! {
+        div.judgement.(class) {
+            p.badge { span.sign aria-hidden="true" { (sign) } (badge) }
+            @match &report.scratch {
+                None => p { "Whether the base helped is not known: the control that trains the same network from scratch was not run." },
+                Some(scratch) => p {
+                    @let paired = &scratch.paired;
+                    @if report.task == Task::Regression {
+                        "Against the same network trained from scratch the mean absolute error is smaller by "
+                        strong { (amount(paired.difference)) } " (" (amount(paired.low)) " to " (amount(paired.high)) ")."
+                    } @else {
+                        "Against the same network trained from scratch: " strong { (points(paired.difference)) " points" }
+                        " of mean average precision (" (points_range(paired.low, paired.high)) ")."
+                    }
+                    " Both answered the same " (count(paired.n)) " pictures."
+                },
+            }
+        }
+    }
+}
+
+/// What comes with a single answer, in a box.
+fn intervals(report: &TargetReport) -> Markup {
+    html! {
+        div.judgement {
+            p.badge { span.sign aria-hidden="true" { "?" } "What comes with an answer" }
+            @if let Some(numbers) = &report.regression {
+                @match &numbers.coverage {
+                    Some(coverage) => p {
+                        "An interval that holds the truth " strong { (percent(coverage.measured.mean)) } " of the time (aim: "
+                        (percent(coverage.level)) "), " (amount(coverage.width)) " wide on average."
+                    },
+                    None => p { "A number alone: there are too few examples for an interval." },
+                }
+            } @else if let Some(sets) = &report.multi_label {
+                @let never = sets.thresholds.iter().filter(|least| least.is_none()).count();
+                p {
+                    "A probability for every label, and the labels that reach their threshold."
+                    @if never > 0 { " " (count(never)) " of the labels are never given: too little is known of them." }
+                }
+            }
+        }
+    }
+}
+
+fn choices(report: &TargetReport) -> Markup {
+    let choice = &report.choice;
+    let regression = report.task == Task::Regression;
+    let (symbol, stricter, axis, loss) = match regression {
+        true => ("alpha", "larger is stricter", "alpha (stricter to the right)", "RMSE"),
+        false => ("C", "smaller is stricter", "C (stricter to the left)", "log-loss"),
+    };
+    let tried: Vec<(f64, f64)> = choice.strengths.iter().map(|tried| (tried.strength, tried.loss)).collect();
+    html! {
+        dl {
+            dt { "Task" } dd { (report.task) ": " (with_code(&sentence(&report.data.reason))) }
+            dt { "Depth" } dd { "Trained after " code { (name(&choice.cut)) } ". " (with_code(&sentence(&choice.reason))) }
+            dt { "Strength" }
+            dd {
+                (symbol) " = " (setting(choice.strength)) "; " (stricter) ". "
+                @if !tried.is_empty() { "Chosen out of " (count(tried.len())) " tried by cross-validation." }
+            }
+            @if let Some(sets) = &report.multi_label {
+                dt { "Temperature" } dd { (decimal(sets.temperature, 3)) ": " (temperature(sets.temperature)) }
+            }
+            dt { "“Unlike”" }
+            dd {
+                "Said when the features lie further than " (decimal(report.unlike.threshold, 3)) " from "
+                @if report.unlike.k > 1 { "neighbour " (report.unlike.k) } @else { "the nearest" }
+                " of " (count(report.unlike.references)) " training pictures (0 is the same, 2 the opposite)."
+            }
+        }
+        @if let Some(chart) = charts::strength_path(&tried, choice.strength, axis, loss) {
+            (figure(
+                PreEscaped(chart),
+                "The head: out-of-fold loss for each strength tried (lower is better). The ring marks the chosen one. A minimum \
+                 at an edge would mean that too little was tried.",
+            ))
+        }
+        h3 { "The base" }
+        (base(&report.base))
+    }
+}
+
+fn reproduce_section(report: &TargetReport, reproduce: &str) -> Markup {
+    let seconds = &report.seconds;
+    let parts = [
+        ("Reading and auditing", seconds.audit),
+        ("Running the base", seconds.features),
+        ("Training, cross-validation, control", seconds.training),
+        ("Measuring", seconds.evaluation),
+    ];
+    html! {
+        p.lead { "With the same version, data, base and seed this command gives the same numbers." }
+        pre tabindex="0" { code { (reproduce) } }
+        dl {
+            dt { "Version" } dd { "engraft " (report.version) ", command " code { (report.command) } ", schema " (report.schema) }
+            dt { "Seed" } dd { (report.seed) }
+            dt { "Folds" } dd { (report.config.folds) }
+            dt { "Data" } dd { (name(&report.data.path)) ", " (count(report.data.examples)) " examples, trained on " (count(report.data.train)) }
+            dt { "Data fingerprint" } dd { code.hash { (report.data.fingerprint) } }
+            dt { "Base SHA-256" } dd { code.hash { (report.base.sha256) } }
+        }
+        h3 { "What it cost" }
+        (scroll("Timings", html! {
+            table.costs {
+                tbody {
+                    @for (part, took) in parts { tr { th scope="row" { (part) } td.number { (duration(took)) } } }
+                    tr.total { th scope="row" { "In all" } td.number { (duration(seconds.total)) } }
+                    tr { th scope="row" { "Speed through the base" } td.number { (decimal(report.images_per_second, 0)) " pictures/s" } }
+                    tr { th scope="row" { "Largest memory" } td.number { (decimal(report.peak_memory_mb, 0)) " MB" } }
+                }
+            }
+        }))
+    }
+}

@@ -1,0 +1,326 @@
+//! `report.json` of the tasks that are no single class. What [`Report`](super::Report) has too has the same name here.
+
+use serde::{Deserialize, Serialize};
+
+use super::report::{BaseReport, SecondsReport, UnlikeReport};
+use crate::config::Fit;
+use crate::data::Task;
+use crate::data::audit::Audit;
+use crate::evaluate::{Coverage, MultiLabelEvaluation, Paired, RegressionEvaluation};
+use crate::head::{LabelValidation, RidgeValidation};
+use crate::inductive::{FittedLabels, FittedNumbers, MeasuredLabels, MeasuredNumbers};
+
+/// Worst answers and suspected labels that a report lists.
+const LISTED: usize = 100;
+/// Points of the charts; of more examples evenly spaced ones are kept.
+const POINTS: usize = 2000;
+
+/// Everything that a run on numbers or sets of labels found out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetReport {
+    /// Version of the shapes.
+    pub schema: u32,
+    /// The command.
+    pub command: String,
+    /// Version of the program.
+    pub version: String,
+    /// What is predicted.
+    pub task: Task,
+    /// The base.
+    pub base: BaseReport,
+    /// The data.
+    pub data: TargetDataReport,
+    /// How deep and how strictly, and why.
+    pub choice: TargetChoice,
+    /// What was measured, in regression.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regression: Option<RegressionReport>,
+    /// What was measured, in multi-label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multi_label: Option<MultiLabelReport>,
+    /// Against the same architecture from random weights, by the task's main measure (mean absolute error, mean average
+    /// precision); absent where the control was not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scratch: Option<TargetScratch>,
+    /// Whether the transfer helped.
+    pub verdict: String,
+    /// When the model says "unlike the training data".
+    pub unlike: UnlikeReport,
+    /// Seed of everything that was drawn.
+    pub seed: u64,
+    /// The settings.
+    pub config: Fit,
+    /// Wall seconds.
+    pub seconds: SecondsReport,
+    /// Images per second through the base.
+    pub images_per_second: f64,
+    /// Largest resident memory of the process, in megabytes.
+    pub peak_memory_mb: f64,
+}
+
+/// The data of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetDataReport {
+    /// Where it was, as given.
+    pub path: String,
+    /// Why it was read as this task, in words.
+    pub reason: String,
+    /// Number of examples, excluded ones included.
+    pub examples: usize,
+    /// Number of examples trained on.
+    pub train: usize,
+    /// Names of the labels, in the order of all label numbers; none in regression.
+    pub labels: Vec<String>,
+    /// SHA-256 over names, targets, splits and contents.
+    pub fingerprint: String,
+    /// What is wrong with it.
+    pub audit: Audit,
+}
+
+/// How deep the base was retrained, how strictly the head is regularised, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetChoice {
+    /// The stage after which training begins.
+    pub cut: String,
+    /// Why there.
+    pub reason: String,
+    /// Strengths of the head's regularisation that were tried, with their out-of-fold loss: log-loss for each `C`, or root
+    /// mean squared error for each `alpha`.
+    pub strengths: Vec<TriedTarget>,
+    /// The strength chosen: scikit-learn's `C` (smaller is stricter) in multi-label, `alpha` (larger is stricter) in
+    /// regression.
+    pub strength: f64,
+}
+
+/// A strength that was tried.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TriedTarget {
+    /// `C` or `alpha`.
+    pub strength: f64,
+    /// Out-of-fold log-loss or root mean squared error.
+    pub loss: f64,
+}
+
+impl TargetChoice {
+    /// Of a cross-validated ridge regression at a cut.
+    pub fn of_numbers(cut: String, reason: String, validation: &RidgeValidation) -> Self {
+        let tried = validation.tried.iter().map(|tried| TriedTarget { strength: tried.alpha, loss: tried.rmse });
+        Self { cut, reason, strengths: tried.collect(), strength: validation.chosen_alpha }
+    }
+
+    /// Of cross-validated logistic regressions, one per label, at a cut.
+    pub fn of_labels(cut: String, reason: String, validation: &LabelValidation) -> Self {
+        let tried = validation.tried.iter().map(|tried| TriedTarget { strength: tried.c, loss: tried.log_loss });
+        Self { cut, reason, strengths: tried.collect(), strength: validation.chosen_c }
+    }
+}
+
+/// The from-scratch control.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetScratch {
+    /// How it was trained, in words.
+    pub how: String,
+    /// By how much the transfer is better, on the same examples.
+    pub paired: Paired,
+}
+
+/// What was measured of numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RegressionReport {
+    /// Out-of-fold numbers.
+    #[serde(flatten)]
+    pub evaluation: RegressionEvaluation,
+    /// How often out-of-fold prediction intervals held the truth.
+    pub coverage: Option<Coverage>,
+    /// How often prediction intervals are to hold the truth.
+    pub level: f64,
+    /// Out-of-fold predictions against truths: at most 2,000, evenly spaced.
+    pub points: Vec<NumberPoint>,
+    /// The out-of-fold predictions farthest from the truth, the worst first.
+    pub worst: Vec<NumberMistake>,
+    /// Splits that were given as held out, looked at once.
+    pub held_out: Vec<HeldNumbers>,
+}
+
+/// A prediction and the truth.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct NumberPoint {
+    /// The truth.
+    pub truth: f64,
+    /// The out-of-fold prediction.
+    pub prediction: f64,
+    /// Whether its interval held the truth; nothing where there is no interval.
+    pub held: Option<bool>,
+}
+
+/// A prediction far from the truth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NumberMistake {
+    /// The file.
+    pub file: String,
+    /// The truth.
+    pub truth: f64,
+    /// The out-of-fold prediction.
+    pub prediction: f64,
+}
+
+/// A held-out split with numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldNumbers {
+    /// `val` or `test`.
+    pub split: String,
+    /// Its numbers.
+    #[serde(flatten)]
+    pub evaluation: RegressionEvaluation,
+    /// How often its prediction intervals held the truth.
+    pub coverage: Option<Coverage>,
+    /// Share of its examples that are called unlike the training data.
+    pub unlike: f64,
+}
+
+impl RegressionReport {
+    /// What a fit found: `values` and `files` are those of the training examples, `[rows]`; `held_out` names each split.
+    pub fn of(fitted: &FittedNumbers, values: &[f64], files: &[&str], held_out: &[(&str, &MeasuredNumbers)]) -> Self {
+        let predictions = &fitted.validation.out_of_fold;
+        let n = predictions.len();
+        let kept = n.min(POINTS);
+        let points = (0..kept).map(|at| at * n / kept).map(|i| NumberPoint {
+            truth: values[i],
+            prediction: predictions[i],
+            held: fitted.intervals[i].map(|(low, high)| (low..=high).contains(&values[i])),
+        });
+        let mut order: Vec<usize> = (0..n).collect();
+        let error = |i: usize| (predictions[i] - values[i]).abs();
+        order.sort_by(|&a, &b| error(b).total_cmp(&error(a)).then(a.cmp(&b)));
+        let worst = order.into_iter().take(LISTED).map(|i| NumberMistake {
+            file: files[i].to_owned(),
+            truth: values[i],
+            prediction: predictions[i],
+        });
+        Self {
+            evaluation: fitted.evaluation.clone(),
+            coverage: fitted.coverage.clone(),
+            level: fitted.predictor.intervals.level,
+            points: points.collect(),
+            worst: worst.collect(),
+            held_out: held_out
+                .iter()
+                .map(|(split, held)| HeldNumbers {
+                    split: (*split).to_owned(),
+                    evaluation: held.evaluation.clone(),
+                    coverage: held.coverage.clone(),
+                    unlike: share(held.answers.iter().filter(|answer| answer.unlike).count(), held.answers.len()),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// What was measured of sets of labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MultiLabelReport {
+    /// Out-of-fold numbers.
+    #[serde(flatten)]
+    pub evaluation: MultiLabelEvaluation,
+    /// From which probability on each label is given; nothing where it never is.
+    pub thresholds: Vec<Option<f64>>,
+    /// The temperature chosen, common to all labels.
+    pub temperature: f64,
+    /// Out-of-fold answers with the most wrong labels, the worst first.
+    pub worst: Vec<LabelsMistake>,
+    /// Labels that are probably wrong, the likeliest first.
+    pub label_errors: Vec<SuspectedReport>,
+    /// Splits that were given as held out, looked at once.
+    pub held_out: Vec<HeldLabels>,
+}
+
+/// An answer with wrong labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LabelsMistake {
+    /// The file.
+    pub file: String,
+    /// Labels that it has and that were not given.
+    pub missing: Vec<String>,
+    /// Labels that were given and that it has not.
+    pub wrong: Vec<String>,
+}
+
+/// A label that is probably wrong.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SuspectedReport {
+    /// The file.
+    pub file: String,
+    /// The label.
+    pub label: String,
+    /// Whether the file is said to have it.
+    pub given: bool,
+    /// Out-of-fold probability that it has it.
+    pub probability: f32,
+}
+
+/// A held-out split with sets of labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldLabels {
+    /// `val` or `test`.
+    pub split: String,
+    /// Its numbers.
+    #[serde(flatten)]
+    pub evaluation: MultiLabelEvaluation,
+    /// Share of its examples that are called unlike the training data.
+    pub unlike: f64,
+}
+
+impl MultiLabelReport {
+    /// What a fit found: `truth` `[rows, labels]` and `files` `[rows]` are those of the training examples, `names` those of
+    /// the labels; `held_out` names each split.
+    pub fn of(
+        fitted: &FittedLabels,
+        truth: &[bool],
+        names: &[String],
+        files: &[&str],
+        held_out: &[(&str, &MeasuredLabels)],
+    ) -> Self {
+        let labels = names.len().max(1);
+        let given = &fitted.validation.given;
+        let named = |row: usize, is: &dyn Fn(bool, bool) -> bool| -> Vec<String> {
+            let of = (0..names.len()).filter(|label| is(truth[row * labels + label], given[row * labels + label]));
+            of.map(|label| names[label].clone()).collect()
+        };
+        let mut worst: Vec<(usize, LabelsMistake)> = (0..files.len())
+            .map(|row| LabelsMistake {
+                file: files[row].to_owned(),
+                missing: named(row, &|has, given| has && !given),
+                wrong: named(row, &|has, given| given && !has),
+            })
+            .map(|mistake| (mistake.missing.len() + mistake.wrong.len(), mistake))
+            .filter(|(wrong, _)| *wrong > 0)
+            .collect();
+        // Stable: of equally wrong ones the first comes first.
+        worst.sort_by_key(|(wrong, _)| std::cmp::Reverse(*wrong));
+        let suspected = fitted.suspected.iter().take(LISTED).map(|one| SuspectedReport {
+            file: files[one.index].to_owned(),
+            label: names[one.label].clone(),
+            given: one.given,
+            probability: one.probability,
+        });
+        Self {
+            evaluation: fitted.evaluation.clone(),
+            thresholds: fitted.predictor.thresholds.clone(),
+            temperature: fitted.predictor.temperature,
+            worst: worst.into_iter().take(LISTED).map(|(_, mistake)| mistake).collect(),
+            label_errors: suspected.collect(),
+            held_out: held_out
+                .iter()
+                .map(|(split, held)| HeldLabels {
+                    split: (*split).to_owned(),
+                    evaluation: held.evaluation.clone(),
+                    unlike: share(held.answers.iter().filter(|answer| answer.unlike).count(), held.answers.len()),
+                })
+                .collect(),
+        }
+    }
+}
+
+fn share(part: usize, whole: usize) -> f64 {
+    part as f64 / whole.max(1) as f64
+}
