@@ -2,8 +2,8 @@
 //!
 //! Invariant: nothing here knows of features, models or files.
 
-pub mod forecast;
 pub mod conformal;
+pub mod forecast;
 pub mod imbalance;
 pub mod interval;
 pub mod label_errors;
@@ -11,8 +11,8 @@ pub mod metrics;
 pub mod multi_label;
 pub mod regression;
 
-pub use forecast::{Forecast, Measurement, Outcome, PowerLaw, forecast};
 pub use conformal::{Coverage, CvPlus, coverage, out_of_fold_intervals};
+pub use forecast::{Forecast, Measurement, Outcome, PowerLaw, forecast};
 pub use imbalance::{ClassShares, ImbalanceEvaluation, evaluate_imbalance};
 pub use interval::{Estimate, Paired, Share, bootstrap, paired_difference, paired_gain, wilson};
 pub use label_errors::{LabelError, label_errors};

@@ -21,6 +21,6 @@ pub use neighbours::Novelty;
 pub use one_vs_rest::{OneVsRest, fit_one_vs_rest, sigmoid};
 pub use ridge::{RidgeOptions, RidgeRegression, RidgeValidation, TriedRidge, cross_validate_ridge, fit_ridge};
 pub use select::{CrossValidation, Options, cross_validate};
-pub use temperature::temperature;
 pub use select_labels::{LabelFoldChoice, LabelOptions, LabelValidation, TriedLabels, cross_validate_labels};
+pub use temperature::temperature;
 pub use threshold::AnswerRule;

@@ -151,7 +151,7 @@ pub fn fit(
     let basis = Basis::new(config, &intake, means)?;
     let Basis { mut base, tuning, train, labels, groups, folds, fold_count: folds_count, classes, extractor, .. } =
         basis;
-    let mut features = basis.features;
+    let features = basis.features;
     let mut seconds = Seconds { audit: audit_seconds, features: start.elapsed().as_secs_f64(), ..Seconds::default() };
 
     let training = Instant::now();

@@ -9,8 +9,8 @@ mod intake;
 mod own_classes;
 mod predictor;
 mod pretrain;
-pub mod tuning;
 mod target_heads;
+pub mod tuning;
 
 pub use control::{Control, ControlPlan};
 pub use fit::{Fitted, HeldOut, Means, News, Seconds, find_rate, fit};
