@@ -88,6 +88,9 @@ pub struct TuneArgs {
     /// Views of each picture that are kept at the cut: as it is, and changed [default: 4].
     #[arg(long, value_name = "N")]
     pub views: Option<usize>,
+    /// What is changed in views: auto, none, small, light or rand-augment[:N:M][:no-mirror] [default: auto].
+    #[arg(long, value_name = "RECIPE")]
+    pub augment: Option<String>,
 }
 
 /// Does something with every field, the flag and the setting.
@@ -120,6 +123,7 @@ macro_rules! each_field {
         $each!("lora", $flags.lora, $settings.lora);
         $each!("lora-alpha", $flags.lora_alpha, $settings.lora_alpha);
         $each!("views", $flags.views, $settings.views);
+        $each!("augment", $flags.augment, $settings.augment);
     };
 }
 

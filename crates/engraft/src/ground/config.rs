@@ -172,6 +172,8 @@ pub struct Tune {
     pub lora_alpha: f64,
     /// Views of each picture that are kept at the cut: the picture as it is, and changed ones.
     pub views: usize,
+    /// What is changed in views: `none`, `small`, `light`, `rand-augment`, or `auto`: `light` for photos, else `small`.
+    pub augment: String,
 }
 
 impl Default for Tune {
@@ -204,6 +206,7 @@ impl Default for Tune {
             lora: 0,
             lora_alpha: 16.0,
             views: 4,
+            augment: "auto".into(),
         }
     }
 }

@@ -314,7 +314,6 @@ impl Basis {
         for remark in &base.remarks {
             observer.say(remark);
         }
-        // Photos may be mirrored; characters may not.
         let tuning = Tuning::of(config, base.card.preprocessing.channels == 3)?;
         refuse_unknown_depth(config, &base)?;
         intake.require_usable(config.strict)?;

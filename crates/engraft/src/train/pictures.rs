@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 
-use crate::data::image::{Limits, decode};
+use crate::data::image::{Limits, Pixels, decode};
 use crate::data::preprocess::Preprocessing;
 use crate::error::{Error, Problem, Result, printable};
 use crate::files;
@@ -70,13 +70,17 @@ impl Pictures {
         if let Some(kept) = &self.kept {
             return Ok(kept[index].clone());
         }
+        Ok(self.preprocessing.prepare(&self.decoded(index)?)?.data)
+    }
+
+    /// One whole picture, as it is in its file.
+    pub fn decoded(&self, index: usize) -> Result<Pixels> {
         let path = &self.paths[index];
         let fail = |reason: String| {
             let problem = Problem::new("a picture that could be read before can be no more");
             Error::Data(problem.found(reason).at(printable(path)))
         };
         let bytes = files::read_limited(path, self.limits.bytes).map_err(|source| fail(source.to_string()))?;
-        let pixels = decode(&bytes, &self.limits).map_err(|source| fail(source.to_string()))?;
-        Ok(self.preprocessing.prepare(&pixels)?.data)
+        decode(&bytes, &self.limits).map_err(|source| fail(source.to_string()))
     }
 }

@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use crate::backbone::{Base, Device};
-use crate::data::augment::Augment;
+use crate::data::augment::{Augment, Recipe};
 use crate::data::image::Limits;
 use crate::error::Result;
 use crate::features::{Cache, Extractor, Features, extract_keyed};
@@ -16,13 +16,35 @@ use crate::train::Pictures;
 /// Bytes of activations that are kept in memory.
 const KEPT: usize = 768 << 20;
 
+/// What is changed in a picture.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// Nothing.
+    None,
+    /// It is moved, turned and scaled a little.
+    Small(Augment),
+    /// It is cropped, mirrored, coloured: for photos.
+    Photo(Recipe),
+}
+
+impl Change {
+    /// What decides its results, in words.
+    fn fingerprint(&self) -> String {
+        match self {
+            Change::Photo(recipe) => recipe.fingerprint(),
+            other => serde_json::to_string(other).expect("settings are plain data"),
+        }
+    }
+}
+
 /// Random changes to pictures, and how many changed views of each are kept where a part of the base is frozen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Views {
     /// Views of each picture, the first of which is the picture as it is.
     pub count: usize,
     /// What is changed in the others.
-    pub augment: Augment,
+    pub change: Change,
     /// Seed of the changes.
     pub seed: u64,
 }
@@ -45,6 +67,8 @@ pub struct Activations<'a> {
     shapes: Vec<Vec<usize>>,
     /// All views of all pictures, view after view; nothing where they are computed for each batch.
     kept: Option<Features>,
+    /// Whether views are computed once.
+    keeps: bool,
     /// Frozen stages that are run for each batch, where nothing is kept.
     parts: Vec<FrozenPart>,
 }
@@ -73,16 +97,16 @@ impl<'a> Activations<'a> {
                 ));
             }
             let parts = if cut == 0 { Vec::new() } else { vec![FrozenPart::new(network, 0..cut, base.input())] };
-            return Ok(Self { shown, views, cut, shapes, kept: None, parts });
+            return Ok(Self { shown, views, cut, shapes, kept: None, keeps: false, parts });
         }
-        if views.augment.is_none() {
+        if views.change == Change::None {
             views.count = 1;
         } else if fit < views.count {
             observer
                 .say(&format!("{fit} views of each picture instead of {}: more do not fit into memory", views.count));
             views.count = fit;
         }
-        let mut activations = Self { shown, views, cut, shapes, kept: None, parts: Vec::new() };
+        let mut activations = Self { shown, views, cut, shapes, kept: None, keeps: true, parts: Vec::new() };
         let extractor = Extractor::new(base, cut, Limits::default(), &Device::flex())?;
         let n = shown.pictures.len();
         let keys: Vec<String> = (0..activations.views.count * n).map(|at| activations.key(at % n, at / n)).collect();
@@ -100,8 +124,8 @@ impl<'a> Activations<'a> {
         if view == 0 {
             return digest.clone();
         }
-        let augment = serde_json::to_string(&self.views.augment).expect("settings are plain data");
-        crate::files::sha256_hex(format!("{digest}/{augment}/{}/{view}", self.views.seed).as_bytes())
+        let change = self.views.change.fingerprint();
+        crate::files::sha256_hex(format!("{digest}/{change}/{}/{view}", self.views.seed).as_bytes())
     }
 
     /// One picture as the base's input, changed or as it is. The changes follow from the picture's bytes, so that they
@@ -109,12 +133,19 @@ impl<'a> Activations<'a> {
     fn prepared(&self, picture: usize, draw: u64, changed: bool) -> Result<Vec<f32>> {
         let Shown { pictures, digests } = self.shown;
         let p = pictures.preprocessing();
-        let bytes = pictures.bytes(picture)?;
         if !changed {
-            return Ok(p.normalise(&bytes));
+            return Ok(p.normalise(&pictures.bytes(picture)?));
         }
         let mut stream = rng(self.views.seed, &format!("view/{}", digests[picture]), draw);
-        Ok(p.normalise(&self.views.augment.apply(&bytes, p.shape().into(), &mut stream)))
+        let bytes = match &self.views.change {
+            Change::None => pictures.bytes(picture)?,
+            Change::Small(augment) => augment.apply(&pictures.bytes(picture)?, p.shape().into(), &mut stream),
+            // What is kept is changed once and may be cut from the whole picture; decoding it anew in every epoch would
+            // cost more than the training.
+            Change::Photo(recipe) if self.keeps => recipe.apply(&pictures.decoded(picture)?, p, &mut stream)?,
+            Change::Photo(recipe) => recipe.apply_prepared(&pictures.bytes(picture)?, p.shape().into(), &mut stream)?,
+        };
+        Ok(p.normalise(&bytes))
     }
 
     /// The cut.
@@ -142,7 +173,7 @@ impl<'a> Activations<'a> {
     /// Kept views take turns, each picture beginning with another one; where nothing is kept, every epoch changes every
     /// picture anew.
     pub fn rows(&self, pictures: &[usize], epoch: Option<u64>) -> Result<Vec<f32>> {
-        let changed = epoch.filter(|_| !self.views.augment.is_none() && self.views.count > 1);
+        let changed = epoch.filter(|_| self.views.change != Change::None && self.views.count > 1);
         if let Some(kept) = &self.kept {
             let view = |picture: usize| changed.map_or(0, |epoch| (picture + epoch as usize) % self.views.count);
             let row = |&picture: &usize| kept.row(view(picture) * self.shown.pictures.len() + picture);
@@ -163,6 +194,6 @@ impl<'a> Activations<'a> {
             None => (None, vec![FrozenPart::new(network, 0..cut, input)]),
         };
         let shapes = network.shapes_at(cut, input);
-        Self { shown: self.shown, views: self.views.clone(), cut, shapes, kept, parts }
+        Self { shown: self.shown, views: self.views.clone(), cut, shapes, kept, keeps: self.keeps, parts }
     }
 }

@@ -11,7 +11,7 @@ mod settings;
 mod task;
 mod tune;
 
-pub use activations::{Activations, Shown, Views};
+pub use activations::{Activations, Change, Shown, Views};
 pub use choice::{Budget, Chosen, Ground, Planned};
 pub use depth::{Difference, Measured, Protocol, answers, choose, features_of, hold_out, measure};
 pub use frozen::FrozenPart;

@@ -2,9 +2,9 @@
 
 use crate::backbone::{Adaptation, Statistics};
 use crate::config::{Fit, Tune};
-use crate::data::augment::Augment;
+use crate::data::augment::{Augment, Recipe};
 use crate::error::{Error, Problem, Result};
-use crate::inductive::tuning::activations::Views;
+use crate::inductive::tuning::activations::{Change, Views};
 use crate::inductive::tuning::choice::Budget;
 use crate::inductive::tuning::plan::Spread;
 use crate::inductive::tuning::task::Regularisers;
@@ -25,8 +25,9 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// Reads and checks them. `flips`: whether pictures may be mirrored.
-    pub fn of(config: &Fit, flips: bool) -> Result<Self> {
+    /// Reads and checks them. `photos`: whether the base's pictures are photos, rather than drawings or characters, which
+    /// may be neither mirrored nor coloured.
+    pub fn of(config: &Fit, photos: bool) -> Result<Self> {
         let tune = &config.tune;
         check(tune)?;
         if config.seeds == 0 {
@@ -83,10 +84,20 @@ impl Tuning {
             gradual: choice("unfreeze", &tune.unfreeze, &[("together", false), ("gradual", true)])?,
             statistics,
         };
-        let augment = Augment { shift: 0.1, flip: flips, scale: 0.15, ..Augment::default() };
-        let views = Views { count: tune.views, augment, seed: config.seed };
+        let views = Views { count: tune.views, change: change_of(&tune.augment, photos)?, seed: config.seed };
         Ok(Self { settings, spread, views, budget: config.budget.parse()? })
     }
+}
+
+/// What is changed in views, by its name.
+fn change_of(name: &str, photos: bool) -> Result<Change> {
+    let small = Change::Small(Augment { shift: 0.1, scale: 0.15, ..Augment::default() });
+    Ok(match name {
+        "auto" if photos => Change::Photo(Recipe::LIGHT),
+        "auto" | "small" => small,
+        "none" => Change::None,
+        recipe => Change::Photo(recipe.parse()?),
+    })
 }
 
 fn check(tune: &Tune) -> Result<()> {
