@@ -282,7 +282,9 @@ impl Series {
         bends.sort_unstable_by(f64::total_cmp);
         // The median of few is often too small; the largest of few is not.
         let typical = if bends.len() < 6 { bends.last().map_or(0.0, |last| last / 2.0) } else { median(&bends) };
-        let noise = 1.4826 * typical / 6f64.sqrt();
+        // It varies by chance, too, the more the fewer there are; an alarm too few is better than one too many.
+        let caution = 1.0 + 4.0 / bends.len().max(1) as f64;
+        let noise = caution * 1.4826 * typical / 6f64.sqrt();
         let error = 1.2533 * noise / (width as f64).sqrt();
         Self { epochs, values, smooth, width, noise, error }
     }
