@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 
 use crate::sandbox::Sandbox;
 
-const FIT: [&str; 6] = ["fit", "--depth", "head", "data", "--control-budget", "0", "--out", "run"];
+const FIT: [&str; 8] = ["fit", "--depth", "head", "data", "--control-budget", "0", "--out", "run"];
 
 #[track_caller]
 fn refused(sandbox: &Sandbox, parts: &[&str]) {

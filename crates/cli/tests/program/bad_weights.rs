@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::sandbox::Sandbox;
 
-const FIT: [&str; 8] =
+const FIT: [&str; 10] =
     ["fit", "--depth", "head", "data", "--control-budget", "0", "--out", "run", "--base", "base.safetensors"];
 
 /// The embedded base as a file, with its card beside it.

@@ -16,7 +16,7 @@ use crate::data::image::{Limits, decode};
 use crate::error::{Error, Problem, Result};
 use crate::files::{self, Staging};
 use crate::inductive::{Fitted, Pretrained};
-use crate::train::{EpochRecord, curves_csv};
+use crate::train::{Curve as LearningCurve, curves_csv, steps_csv};
 
 /// Thumbnails of wrong answers, and of suspected labels, that a report shows of each.
 const THUMBNAILS: usize = 24;
@@ -54,7 +54,7 @@ impl Rendered {
             ("report.json", json(&report)),
             ("report.html", html.into_bytes()),
             ("predictions.csv", predictions_csv(fitted)?),
-            ("curves.csv", curves_csv(&curves).into_bytes()),
+            ("curves.csv", steps_csv(&curves).into_bytes()),
             ("run.toml", toml_of(&fitted.config)?),
         ];
         files.extend(model.onnx.map(|bytes| (ONNX_FILE, bytes)));
@@ -133,17 +133,19 @@ fn log_of(log: &[LogLine]) -> Vec<u8> {
         .into()
 }
 
-fn curves_of(fitted: &Fitted) -> Vec<(String, Vec<EpochRecord>)> {
+fn curves_of(fitted: &Fitted) -> Vec<(String, LearningCurve)> {
     let tuned = fitted.chosen.tried.iter().flat_map(|measured| &measured.curves);
-    let mut curves: Vec<_> = tuned.map(|(name, curve)| (name.clone(), curve.epochs.clone())).collect();
-    curves.extend(fitted.curve.iter().map(|curve| ("final".to_owned(), curve.epochs.clone())));
-    let folds = fitted.control.iter().flat_map(|control| &control.curves);
-    curves.extend(folds.enumerate().map(|(fold, curve)| (format!("scratch/fold{fold}"), curve.clone())));
+    let mut curves: Vec<_> = tuned.map(|(name, curve)| (name.clone(), curve.clone())).collect();
+    curves.extend(fitted.curve.iter().map(|curve| ("final".to_owned(), curve.clone())));
+    let folds = fitted.control.iter().flat_map(|control| &control.curves).enumerate();
+    curves.extend(folds.map(|(fold, epochs)| {
+        (format!("scratch/fold{fold}"), LearningCurve { epochs: epochs.clone(), ..LearningCurve::default() })
+    }));
     curves
 }
 
-fn html_curves(curves: &[(String, Vec<EpochRecord>)]) -> Vec<Curve> {
-    curves.iter().map(|(name, epochs)| Curve { name: name.clone(), epochs: epochs.clone() }).collect()
+fn html_curves(curves: &[(String, LearningCurve)]) -> Vec<Curve> {
+    curves.iter().map(|(name, curve)| Curve { name: name.clone(), epochs: curve.epochs.clone() }).collect()
 }
 
 /// One row for every example that was answered: out-of-fold for training, by the final model for held-out splits.

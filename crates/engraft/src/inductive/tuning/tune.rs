@@ -101,7 +101,10 @@ pub fn tune(
     observer: &dyn Observer,
     name: &str,
 ) -> Result<FineTuned> {
-    let mut each = |_: &EpochRecord, curve: &Curve| observer.curve(name, &points_of(curve));
+    let mut each = |_: &EpochRecord, curve: &Curve| {
+        let points: Vec<CurvePoint> = curve.epochs.iter().map(CurvePoint::from).collect();
+        observer.curve(name, &points);
+    };
     let mut remarks = Vec::new();
     for attempt in 0..ATTEMPTS {
         let lr = settings.train.lr * LOWER.powi(attempt as i32);
@@ -123,18 +126,6 @@ pub fn tune(
         remarks.push(remark);
     }
     unreachable!("the last attempt returns")
-}
-
-/// A curve for whoever watches.
-fn points_of(curve: &Curve) -> Vec<CurvePoint> {
-    let point = |record: &EpochRecord| CurvePoint {
-        epoch: record.epoch as f64,
-        train_loss: record.train.loss,
-        validation_loss: record.validation.map(|score| score.loss),
-        train_accuracy: record.train.accuracy,
-        validation_accuracy: record.validation.map(|score| score.accuracy),
-    };
-    curve.epochs.iter().map(point).collect()
 }
 
 /// How the loss answers to a rate that grows, from the start that a training would have. Nothing is changed.
