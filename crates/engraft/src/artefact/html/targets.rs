@@ -75,8 +75,10 @@ fn verdict(report: &TargetReport) -> Markup {
                 Some(scratch) => p {
                     @let paired = &scratch.paired;
                     @if report.task == Task::Regression {
-                        "Against the same network trained from scratch the mean absolute error is smaller by "
-                        strong { (amount(paired.difference)) } " (" (amount(paired.low)) " to " (amount(paired.high)) ")."
+                        @let (word, sign) = if paired.difference < 0.0 { ("larger", -1.0) } else { ("smaller", 1.0) };
+                        @let (low, high) = if sign < 0.0 { (-paired.high, -paired.low) } else { (paired.low, paired.high) };
+                        "Against the same network trained from scratch the mean absolute error is " (word) " by "
+                        strong { (amount(sign * paired.difference)) } " (" (amount(low)) " to " (amount(high)) ")."
                     } @else {
                         "Against the same network trained from scratch: " strong { (points(paired.difference)) " points" }
                         " of mean average precision (" (points_range(paired.low, paired.high)) ")."
