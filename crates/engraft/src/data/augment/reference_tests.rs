@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::crop::same_shape;
 use super::*;
 use crate::data::image::Pixels;
 use crate::data::preprocess::Interpolation;
