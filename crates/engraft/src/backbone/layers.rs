@@ -2,8 +2,10 @@
 
 use burn::module::{Module, Param, ParamId, RunningState};
 use burn::prelude::*;
+use burn::tensor::TensorData;
 use engraft_kernels::{Activation as Pointwise, ConvOptions, Fused, Geometry, affine, batch_norm, conv2d, linear};
 
+use crate::backbone::channels::{Remix, like};
 use crate::backbone::compile::PlainConv;
 use crate::backbone::parameters::{Init, Role, Scope};
 use crate::backbone::stage::{BatchStatistics, Mode, Pass};
@@ -59,6 +61,15 @@ impl BatchNorm {
         let scale = frozen(self.gamma.val()) / (self.running_variance.value() + self.epsilon).sqrt();
         let shift = frozen(self.beta.val()) - self.running_mean.value() * scale.clone();
         (scale, shift)
+    }
+
+    /// The same where `summand` `[C]` is no longer part of the input: it lives on in the running mean.
+    #[must_use]
+    fn without(self, summand: &[f32]) -> Self {
+        let old = self.running_mean.value();
+        let mean = numbers(old.clone()).iter().zip(summand).map(|(mean, more)| mean - more).collect();
+        let tensor = Tensor::from_data(TensorData::new(mean, old.dims()), &old.device());
+        Self { running_mean: RunningState::with_id(self.ids[0], tensor), ..self }
     }
 
     /// The same as numbers.
@@ -146,6 +157,19 @@ impl ConvNorm {
         (frozen(self.weight.val()) * scale.reshape([1, 1, 1, channels]), shift)
     }
 
+    /// Its filters, their shape, and how they move.
+    pub(super) fn filters(&self) -> (Vec<f32>, [usize; 4], &ConvOptions) {
+        (numbers(self.weight.val()), self.weight.dims(), &self.options)
+    }
+
+    /// For inputs of other channels.
+    #[must_use]
+    pub(super) fn remixed(self, remix: &Remix) -> Self {
+        let (filters, shape, _) = self.filters();
+        let norm = self.norm.without(&remix.summand(&filters, shape));
+        Self { weight: remixed(&self.weight, remix), norm, ..self }
+    }
+
     /// The same as numbers.
     pub(super) fn plain(&self) -> PlainConv {
         let (weight, bias) = self.folded();
@@ -212,6 +236,28 @@ impl Conv {
         conv2d(x, weight, Fused { bias, residual: None, activation: self.activation }, &self.options)
     }
 
+    /// Its filters, their shape, and how they move.
+    pub(super) fn filters(&self) -> (Vec<f32>, [usize; 4], &ConvOptions) {
+        (numbers(self.weight.val()), self.weight.dims(), &self.options)
+    }
+
+    /// For inputs of other channels. `None` where something is to be added and there is no bias.
+    #[must_use]
+    pub(super) fn remixed(self, remix: &Remix) -> Option<Self> {
+        let (filters, shape, _) = self.filters();
+        let summand = remix.summand(&filters, shape);
+        let bias = match self.bias {
+            Some(bias) => {
+                let old = bias.val();
+                let sum = numbers(old.clone()).iter().zip(&summand).map(|(bias, more)| bias + more).collect();
+                Some(Param::initialized(bias.id, like(&old, sum, old.dims())))
+            }
+            None if summand.iter().any(|more| *more != 0.0) => return None,
+            None => None,
+        };
+        Some(Self { weight: remixed(&self.weight, remix), bias, ..self })
+    }
+
     /// Its numbers.
     pub(super) fn plain(&self) -> PlainConv {
         PlainConv {
@@ -237,6 +283,13 @@ impl Conv {
         let (output, weights, multiply_adds) = convolution_cost(self.weight.dims(), input, &self.options);
         (output, weights + self.bias.as_ref().map_or(0, |bias| bias.dims()[0]), multiply_adds)
     }
+}
+
+fn remixed(weight: &Param<Tensor<4>>, remix: &Remix) -> Param<Tensor<4>> {
+    let old = weight.val();
+    let shape = old.dims();
+    let filters = remix.filters(&numbers(old.clone()), shape);
+    Param::initialized(weight.id, like(&old, filters, [shape[0], shape[1], remix.channels(), shape[3]]))
 }
 
 fn convolution_cost(shape: [usize; 4], input: [usize; 2], options: &ConvOptions) -> ([usize; 3], usize, u64) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 
-use crate::data::image::{Limits, decode};
+use crate::data::image::Limits;
 use crate::data::preprocess::Preprocessing;
 use crate::error::{Error, Problem, Result, printable};
 use crate::files;
@@ -71,7 +71,7 @@ impl Pictures {
             Error::Data(problem.found(reason).at(printable(path)))
         };
         let bytes = files::read_limited(path, self.limits.bytes).map_err(|source| fail(source.to_string()))?;
-        let pixels = decode(&bytes, &self.limits).map_err(|source| fail(source.to_string()))?;
+        let pixels = self.preprocessing.decode(&bytes, &self.limits).map_err(|source| fail(source.to_string()))?;
         Ok(self.preprocessing.prepare(&pixels)?.data)
     }
 }
