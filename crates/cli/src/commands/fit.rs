@@ -211,6 +211,7 @@ fn resolve(args: &FitArgs) -> anyhow::Result<Fit> {
     if args.about.output.is_some() {
         config.output.clone_from(&args.about.output);
     }
+    args.about.refuse_other_pictures("fit")?;
     let said = args.about.input();
     if !said.is_empty() {
         config.input = said;
