@@ -4,6 +4,7 @@ use crate::data::image::Pixels;
 use crate::rng::rng;
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
+use engraft_weights::{Precision, Weights};
 use rand::RngExt;
 
 /// One architecture of each family.
@@ -177,6 +178,22 @@ fn four_channels_are_colours_in_the_networks_order_and_alpha() {
     let said = ChannelStatistics { mean: Some(vec![0.5; 4]), std: Some(vec![0.25; 4]) };
     let four = base(Architecture::CIFAR_RESNET20, [0.1, 0.2, 0.6], [0.2; 3], &device).for_channels(4, &said).unwrap();
     assert_eq!((four.card.preprocessing.mean[3], four.card.preprocessing.std[0]), (0.5, 0.25));
+}
+
+/// As a run's folder and an imported base have it: tensors by name, and the card.
+#[test]
+fn an_opened_base_survives_its_file() {
+    let device = Device::flex();
+    for channels in [1, 4] {
+        let opened = base(Architecture::SQUEEZENET1_1, [0.5, 0.4, 0.3], [0.5, 0.25, 0.2], &device);
+        let opened = opened.for_channels(channels, &NONE).unwrap();
+        let tensors = built(&opened).manifest.export(&built(&opened).network, Precision::F32);
+        let weights = Weights { tensors, ..Weights::default() };
+        let read = Base::from_weights(opened.card.clone(), &weights, String::new(), &device).unwrap();
+        let pixels = grey_picture(&opened);
+        assert_eq!(features(&read, &pixels), features(&opened, &pixels));
+        assert_eq!(read.weights_fingerprint(), opened.weights_fingerprint());
+    }
 }
 
 #[test]

@@ -190,7 +190,9 @@ fn what_hides_under_transparency_does_not_bleed_out() {
     for interpolation in [Interpolation::Bilinear, Interpolation::Bicubic] {
         let p = Preprocessing { resize: Resize::Stretch, ..many(4, interpolation) };
         for pixel in p.prepare(&pixels).unwrap().data.chunks(4).filter(|pixel| pixel[3] > 0) {
-            assert!(pixel[0].abs_diff(200) <= 1 && pixel[1] == 0, "{pixel:?}");
+            // Bicubic overshoots in red, by itself.
+            let overshoot = if interpolation == Interpolation::Bicubic { 15 } else { 1 };
+            assert!(pixel[0].abs_diff(200) <= overshoot && pixel[1] == 0, "{pixel:?}");
         }
     }
 }
@@ -223,4 +225,41 @@ fn blue_first_leaves_alpha_last() {
         ..many(4, Interpolation::Nearest)
     };
     assert_eq!(p.normalise(&[1, 2, 3, 4, 5, 6, 7, 8]), [3.0, 2.0, 1.0, 4.0, 7.0, 6.0, 5.0, 8.0]);
+}
+
+#[derive(Deserialize)]
+struct Transparent {
+    height: usize,
+    width: usize,
+    source: Vec<u8>,
+    cases: Vec<TransparentCase>,
+}
+
+#[derive(Deserialize)]
+struct TransparentCase {
+    height: usize,
+    width: usize,
+    interpolation: Interpolation,
+    result: Vec<u8>,
+}
+
+/// The fixture comes from `tests/fixtures/rgba.py`. A colour counts by its alpha: a level of a clear one is nothing.
+#[test]
+fn transparency_is_resized_as_pillow_does() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/rgba.json");
+    let fixture: Transparent = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let pixels = Pixels { width: fixture.width, height: fixture.height, channels: 4, data: fixture.source };
+    assert_eq!(fixture.cases.len(), 6);
+    for TransparentCase { height, width, interpolation, result } in fixture.cases {
+        let p = Preprocessing { height, width, resize: Resize::Stretch, ..many(4, interpolation) };
+        let ours = p.prepare(&pixels).unwrap().data;
+        assert_eq!(ours.len(), result.len());
+        for (ours, theirs) in ours.chunks(4).zip(result.chunks(4)) {
+            assert!(ours[3].abs_diff(theirs[3]) <= 1, "{ours:?} {theirs:?}");
+            for channel in 0..3 {
+                let apart = f64::from(ours[channel].abs_diff(theirs[channel])) * f64::from(theirs[3]) / 255.0;
+                assert!(apart <= 2.0, "{interpolation:?}: {ours:?} {theirs:?}");
+            }
+        }
+    }
 }
