@@ -211,7 +211,12 @@ fn resolve(args: &FitArgs) -> anyhow::Result<Fit> {
     if args.about.output.is_some() {
         config.output.clone_from(&args.about.output);
     }
-    args.about.refuse_other_pictures("fit")?;
+    if args.about.channels.is_some() {
+        config.channels = args.about.channels;
+    }
+    if args.about.image_size.is_some() {
+        config.image_size = args.about.image_size;
+    }
     let said = args.about.input();
     if !said.is_empty() {
         config.input = said;
@@ -252,6 +257,9 @@ fn command_line(config: &Fit, out: &std::path::Path) -> String {
         ("mean", input.mean.as_deref().map(list)),
         ("std", input.std.as_deref().map(list)),
     ] {
+        flag(value.is_some(), format!("--{name} {}", value.unwrap_or_default()));
+    }
+    for (name, value) in [("channels", config.channels), ("image-size", config.image_size)] {
         flag(value.is_some(), format!("--{name} {}", value.unwrap_or_default()));
     }
     flag(config.folds != default.folds, format!("--folds {}", config.folds));

@@ -94,8 +94,10 @@ impl From<&Fit> for BaseSpec {
             card: fit.card.clone(),
             output: fit.output.clone(),
             input: fit.input.clone(),
+            channels: fit.channels,
+            image_size: fit.image_size,
+            architecture: None,
             exact: fit.exact,
-            ..Self::default()
         }
     }
 }
