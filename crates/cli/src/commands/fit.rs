@@ -27,8 +27,14 @@ pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
     }
     let begun = begin(args)?;
     let outcome = work(&begun, args, json, terminal);
-    if outcome.is_err() && begun.journal.close_if_empty().unwrap_or(true) {
-        terminal.say(&format!("`engraft fit --resume {}` goes on from here", quoted(&begun.out)));
+    let Err(error) = &outcome else { return outcome };
+    if begun.journal.close_if_empty().unwrap_or(true) {
+        let left = Journal::beside(&begun.out);
+        match error.downcast_ref::<Error>() {
+            // Going on would only fail again.
+            Some(Error::Training(_)) => terminal.say(&format!("the last good state is kept in {}", left.display())),
+            _ => terminal.say(&format!("`engraft fit --resume {}` goes on from here", quoted(&begun.out))),
+        }
     }
     outcome
 }
