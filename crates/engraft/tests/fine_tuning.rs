@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::prelude::*;
 use burn::tensor::{Distribution, TensorData};

@@ -306,6 +306,10 @@ fn summary(report: &Report, out: &std::path::Path) -> String {
     }
     let accuracy = &report.accuracy;
     lines.push(format!("out-of-fold       {} on {} pictures", interval(accuracy), accuracy.n));
+    if report.choice.tried.len() > 1 {
+        lines.push(format!("linear probe      {}", interval(&report.controls.probe.accuracy)));
+    }
+    lines.push(format!("depth             {}", report.choice.depth));
     if let Some(scratch) = &report.controls.scratch {
         let paired = &scratch.paired;
         lines.push(format!("from scratch      {} ({})", interval(&scratch.accuracy), scratch.how));
@@ -331,6 +335,9 @@ fn summary(report: &Report, out: &std::path::Path) -> String {
     });
     if !report.label_errors.is_empty() {
         lines.push(format!("labels to check   {}", report.label_errors.len()));
+    }
+    if let Some(forecast) = report.forecasts.iter().find(|forecast| forecast.more == report.data.train) {
+        lines.push(format!("as many again     {forecast}"));
     }
     lines.push(format!("time              {:.1} s", report.seconds.total));
     lines.push(format!("report            {}", out.join("report.html").display()));
