@@ -23,7 +23,8 @@ impl TargetColumns {
     /// [`Error::Usage`] where flags are given that mean nothing to it.
     pub fn of(args: &PredictArgs, file: &TargetModelFile) -> Result<Self> {
         if args.top.is_some() {
-            let problem = Problem::new(format_args!("only single classes are ranked, and the run's task is {}", file.task));
+            let problem =
+                Problem::new(format_args!("only single classes are ranked, and the run's task is {}", file.task));
             return Err(Error::Usage(problem.at("--top").hint("leave it out: every label has its probability")));
         }
         Ok(Self { task: file.task, labels: file.classes.clone() })

@@ -142,7 +142,8 @@ impl Model {
         head.check()?;
         let references = Features::new(rows, columns, references.values)?;
         references.check()?;
-        let extractor = extractor_of(run, &file.card, &file.base_sha256, &file.cut, file.config.exact, weights, device)?;
+        let extractor =
+            extractor_of(run, &file.card, &file.base_sha256, &file.cut, file.config.exact, weights, device)?;
         if extractor.columns() != columns {
             let expected = format!("{} features after `{}`", extractor.columns(), file.cut);
             return Err(damaged(&path, &expected, &format!("a head for {columns}")));

@@ -16,9 +16,7 @@ use crate::data::Task;
 use crate::error::Result;
 use crate::features::Extractor;
 use crate::files;
-use crate::inductive::{
-    FittedTarget, LabelsAnswer, LabelsPredictor, NumberAnswer, NumberPredictor, TargetOutcome,
-};
+use crate::inductive::{FittedTarget, LabelsAnswer, LabelsPredictor, NumberAnswer, NumberPredictor, TargetOutcome};
 
 /// `model.json` of a run on numbers or sets of labels. What [`ModelFile`](super::ModelFile) has too has the same name here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::artefact::save::Rendered;
 use crate::config::{self, Fit};
-use crate::data::{Reading, Task};
 use crate::data::image::Limits;
 use crate::data::inspect::NoStore;
+use crate::data::{Reading, Task};
 use crate::error::{Error, Problem, Result};
 use crate::files;
 use crate::inductive::tuning::Journal;

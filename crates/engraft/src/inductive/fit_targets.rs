@@ -15,7 +15,7 @@ use crate::features::{Extractor, Features, extract};
 use crate::head::{LabelOptions, ThresholdRule};
 use crate::inductive::fit::check;
 use crate::inductive::{
-    FittedLabels, FittedNumbers, Intake, MeasuredLabels, MeasuredNumbers, Means, NumberOptions, Seconds, fit_labels,
+    FittedLabels, FittedNumbers, Intake, Means, MeasuredLabels, MeasuredNumbers, NumberOptions, Seconds, fit_labels,
     fit_numbers, measure_labels, measure_numbers,
 };
 use crate::progress::Observer;
@@ -128,8 +128,7 @@ pub fn fit_target(
             let folds = label_folds(&labels, names.len(), &groups, count, config.seed);
             let thresholds = config.max_error.map_or(ThresholdRule::F1, ThresholdRule::Error);
             let options = LabelOptions { thresholds, ..LabelOptions::default() };
-            let fitted =
-                fit_labels(&features, &labels, names.len(), &folds, &groups, &options, config.seed, observer)?;
+            let fitted = fit_labels(&features, &labels, names.len(), &folds, &groups, &options, config.seed, observer)?;
             hear(TargetNews::Labels(&fitted.evaluation));
             (TargetOutcome::Labels(Box::new(fitted), Vec::new()), folds)
         }

@@ -8,7 +8,8 @@ use crate::config::Fit;
 use crate::data::audit::{Audit, ClassCount};
 use crate::data::{Finding, FindingKind, Severity};
 use crate::evaluate::{
-    CalibrationBin, ClassMetrics, Estimate, Evaluation, Forecast, Outcome, Paired, PowerLaw, wilson,
+    CalibrationBin, ClassMetrics, ClassShares, Estimate, Evaluation, Forecast, ImbalanceEvaluation, Outcome, Paired,
+    PowerLaw, Share, wilson,
 };
 use crate::inductive::tuning::Difference;
 use crate::train::{EpochRecord, Score};
@@ -111,6 +112,24 @@ fn evaluation(classes: usize, support: usize, how: &str) -> Evaluation {
         per_class: per_class(&confusion),
         confusion,
         calibration: calibration(n),
+    }
+}
+
+fn imbalance(ours: &Evaluation) -> ImbalanceEvaluation {
+    let support = || ours.per_class.iter().map(|class| class.support);
+    let of = |share: f64, n: usize| Share::of((share * n as f64).round() as usize, n);
+    ImbalanceEvaluation {
+        balanced_accuracy: ours.macro_f1.clone(),
+        macro_f1: ours.macro_f1.clone(),
+        matthews: estimate(0.931, 0.024, ours.accuracy.n, "bootstrap"),
+        per_class: (ours.per_class.iter())
+            .map(|class| ClassShares {
+                class: class.class,
+                recall: of(class.recall, class.support),
+                precision: of(class.precision, class.support),
+            })
+            .collect(),
+        ratio: support().max().unwrap_or(1) as f64 / support().min().unwrap_or(1) as f64,
     }
 }
 
@@ -253,6 +272,7 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
         log_loss: ours.log_loss,
         brier: ours.brier,
         ece: ours.ece,
+        imbalance: Some(imbalance(&ours)),
         per_class: ours.per_class,
         confusion: ours.confusion,
         calibration: ours.calibration,
@@ -283,6 +303,7 @@ pub fn empty() -> Report {
     report.data.audit.classes.clear();
     report.data.classes.clear();
     report.per_class.clear();
+    report.imbalance = None;
     report.confusion.clear();
     report.calibration.clear();
     report.mistakes.clear();
