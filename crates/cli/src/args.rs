@@ -28,9 +28,9 @@ pub struct Arguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a classifier from labelled pictures and a pretrained base.
+    /// Make a classifier, or a predictor of numbers or several labels, from labelled pictures and a pretrained base.
     Fit(FitArgs),
-    /// Answer: label, probability, top classes, "unsure", "unlike the training data".
+    /// Answer: label, probability, top classes, "unsure", "unlike the training data"; or a number, or several labels.
     Predict(PredictArgs),
     /// Show a run's report, and where its HTML file is.
     Report(ReportArgs),
@@ -55,6 +55,8 @@ pub enum Command {
 pub struct FitArgs {
     /// A folder with one folder of pictures per class (or train/, val/, test/ of such), or a CSV with path,label.
     pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
     /// The pretrained base: an embedded one, a weights file, or one that was pulled [default: glyphs].
     #[arg(long, value_name = "BASE")]
     pub base: Option<String>,
@@ -97,9 +99,13 @@ pub struct FitArgs {
     /// Weigh classes by the inverse of their frequency.
     #[arg(long)]
     pub balanced: bool,
-    /// Error rate that answers may have; less sure ones become "unsure" [default: 0.05].
+    /// Error rate that answers may have; less sure ones become "unsure" [default: 0.05]. In multi-label, the error rate of
+    /// every label that is given [default: none; labels are given for the best F1].
     #[arg(long, value_name = "SHARE")]
     pub max_error: Option<f64>,
+    /// In regression, how often prediction intervals are to hold the truth [default: 0.9].
+    #[arg(long, value_name = "SHARE")]
+    pub interval_level: Option<f64>,
     /// What the from-scratch control may cost, in 10^12 multiply-adds; 0 leaves it out [default: 0.5].
     #[arg(long, value_name = "BUDGET")]
     pub control_budget: Option<f64>,
@@ -119,6 +125,36 @@ pub struct FitArgs {
     pub cache: CacheArgs,
     #[command(flatten)]
     pub tune: TuneArgs,
+}
+
+/// How labelled data is to be read.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ReadingArgs {
+    /// What is predicted: single-label, multi-label (labels separated by `|`) or regression (numbers) [default: inferred
+    /// from the labels of a table; single-label for a folder].
+    #[arg(long, value_name = "TASK")]
+    pub task: Option<String>,
+    /// The column of a table that names the files [default: path].
+    #[arg(long, value_name = "NAME")]
+    pub path_column: Option<String>,
+    /// The column of a table that holds the labels [default: label].
+    #[arg(long, value_name = "NAME")]
+    pub label_column: Option<String>,
+}
+
+impl ReadingArgs {
+    /// Lays what was said over settings.
+    pub fn lay_over(&self, config: &mut engraft::config::Fit) {
+        for (setting, said) in [
+            (&mut config.task, &self.task),
+            (&mut config.path_column, &self.path_column),
+            (&mut config.label_column, &self.label_column),
+        ] {
+            if said.is_some() {
+                setting.clone_from(said);
+            }
+        }
+    }
 }
 
 /// What is said of a base by hand.
@@ -269,9 +305,9 @@ pub struct PredictArgs {
     /// The format of the answers.
     #[arg(long, value_enum, default_value_t = Format::Csv)]
     pub format: Format,
-    /// How many of the most probable classes to print.
-    #[arg(long, value_name = "K", default_value_t = 3)]
-    pub top: usize,
+    /// How many of the most probable classes to print, where one class is answered [default: 3].
+    #[arg(long, value_name = "K")]
+    pub top: Option<usize>,
 }
 
 /// Formats of `predict`.
@@ -298,6 +334,8 @@ pub struct ReportArgs {
 pub struct AuditArgs {
     /// A folder with one folder of pictures per class, or a CSV with path,label.
     pub data: PathBuf,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
     /// Exit with 3 if there is any error or warning.
     #[arg(long)]
     pub strict: bool,

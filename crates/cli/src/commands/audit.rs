@@ -1,6 +1,7 @@
 //! `engraft audit`
 
-use engraft::data::Severity;
+use engraft::config::Fit;
+use engraft::data::{Reading, Severity};
 
 use crate::args::AuditArgs;
 use crate::exit::Outcome;
@@ -9,7 +10,9 @@ use crate::terminal::Terminal;
 
 /// Runs the command.
 pub fn run(args: &AuditArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let intake = super::intake(&args.data, None, terminal)?;
+    let mut config = Fit::default();
+    args.reading.lay_over(&mut config);
+    let intake = super::intake(&args.data, &Reading::of(&config)?, None, terminal)?;
     if json {
         output::json(&intake.audit)?;
     } else {

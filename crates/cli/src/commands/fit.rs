@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use engraft::artefact::{Rendered, Report, save};
 use engraft::config::{self, Device, Fit};
+use engraft::data::{Reading, Task};
 use engraft::error::{Error, Problem};
 use engraft::evaluate::Estimate;
 use engraft::files::{self, Staging};
@@ -14,7 +15,7 @@ use engraft::progress::Observer;
 use engraft::train::{RateFinding, tensorboard};
 
 use crate::args::{DeviceArg, FitArgs};
-use crate::commands::{cache_of, intake, tell_audit};
+use crate::commands::{cache_of, fit_target, intake, tell_audit};
 use crate::exit::Outcome;
 use crate::output::{self, percent};
 use crate::terminal::Terminal;
@@ -43,10 +44,13 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
     let start = Instant::now();
     let Begun { config, out, force, journal } = begun;
     let cache = cache_of(&args.cache);
-    let intake = intake(&config.data, cache.as_ref(), terminal)?;
+    let intake = intake(&config.data, &Reading::of(config)?, cache.as_ref(), terminal)?;
     tell_audit(&intake.audit, terminal);
     let audit_seconds = start.elapsed().as_secs_f64();
     let means = Means { cache: cache.as_ref(), journal, observer: terminal };
+    if intake.dataset.task() != Task::SingleLabel {
+        return fit_target::run(begun, intake, means, audit_seconds, json, terminal);
+    }
     let fitted = fit(config, intake, means, audit_seconds, &mut |news| tell(news, terminal))?;
     terminal.check()?;
     let rendered = Rendered::of(&fitted, &command_line(config, out))?;
@@ -64,11 +68,15 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
 }
 
 /// A fit, new or to be gone on with.
-struct Begun {
-    config: Fit,
-    out: PathBuf,
-    force: bool,
-    journal: Journal,
+pub struct Begun {
+    /// The settings.
+    pub config: Fit,
+    /// The run's folder.
+    pub out: PathBuf,
+    /// Whether it may replace one that is there.
+    pub force: bool,
+    /// What is finished of it.
+    pub journal: Journal,
 }
 
 /// The settings' file in the folder of what is unfinished.
@@ -153,7 +161,7 @@ fn save_tensorboard(fitted: &engraft::inductive::Fitted, folder: &std::path::Pat
 fn find_lr(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let config = resolve(args)?;
     let cache = cache_of(&args.cache);
-    let intake = intake(&config.data, cache.as_ref(), terminal)?;
+    let intake = intake(&config.data, &Reading::of(&config)?, cache.as_ref(), terminal)?;
     let means = Means { cache: cache.as_ref(), journal: &Journal::none(), observer: terminal };
     let finding = find_rate(&config, &intake, means)?;
     if json {
@@ -208,7 +216,6 @@ fn resolve(args: &FitArgs) -> anyhow::Result<Fit> {
     args.tune.lay_over(&mut config.tune);
     set(&mut config.folds, args.folds);
     set(&mut config.seed, args.seed);
-    set(&mut config.max_error, args.max_error);
     set(&mut config.control_budget, args.control_budget);
     set(&mut config.device, args.device.map(|DeviceArg::Cpu| Device::Cpu));
     if args.about.card.is_some() {
@@ -223,6 +230,11 @@ fn resolve(args: &FitArgs) -> anyhow::Result<Fit> {
     if args.about.image_size.is_some() {
         config.image_size = args.about.image_size;
     }
+    args.reading.lay_over(&mut config);
+    // A task that there is not is told before anything is read or made.
+    Reading::of(&config)?;
+    config.max_error = args.max_error.or(config.max_error);
+    config.interval_level = args.interval_level.or(config.interval_level);
     let said = args.about.input();
     if !said.is_empty() {
         config.input = said;
@@ -239,7 +251,7 @@ fn resolve(args: &FitArgs) -> anyhow::Result<Fit> {
 }
 
 /// The flags that give this configuration again.
-fn command_line(config: &Fit, out: &std::path::Path) -> String {
+pub fn command_line(config: &Fit, out: &std::path::Path) -> String {
     let default = Fit::default();
     let mut line = format!("engraft fit {} --base {} --out {}", quoted(&config.data), config.base, quoted(out));
     let mut flag = |differs: bool, text: String| {
@@ -247,6 +259,13 @@ fn command_line(config: &Fit, out: &std::path::Path) -> String {
             line.push_str(&format!(" {text}"));
         }
     };
+    for (name, value) in
+        [("task", &config.task), ("path-column", &config.path_column), ("label-column", &config.label_column)]
+    {
+        if let Some(value) = value {
+            flag(true, format!("--{name} {}", quoted(std::path::Path::new(value))));
+        }
+    }
     if let Some(card) = &config.card {
         flag(true, format!("--card {}", quoted(card)));
     }
@@ -271,7 +290,9 @@ fn command_line(config: &Fit, out: &std::path::Path) -> String {
     flag(config.folds != default.folds, format!("--folds {}", config.folds));
     flag(config.seed != default.seed, format!("--seed {}", config.seed));
     flag(config.balanced, "--balanced".into());
-    flag(config.max_error != default.max_error, format!("--max-error {}", config.max_error));
+    for (name, value) in [("max-error", config.max_error), ("interval-level", config.interval_level)] {
+        flag(value.is_some(), format!("--{name} {}", value.unwrap_or_default()));
+    }
     flag(config.control_budget != default.control_budget, format!("--control-budget {}", config.control_budget));
     flag(config.only.is_none() && config.depth != default.depth, format!("--depth {}", config.depth));
     if let Some(stage) = &config.only {

@@ -5,7 +5,9 @@ pub mod bases;
 pub mod cache;
 pub mod embed;
 pub mod fit;
+mod fit_target;
 pub mod predict;
+mod predict_target;
 pub mod pretrain;
 pub mod report;
 pub mod verify;
@@ -15,6 +17,7 @@ use std::path::{Path, PathBuf};
 use engraft::data::audit::Audit;
 use engraft::data::image::Limits;
 use engraft::data::inspect::NoStore;
+use engraft::data::{Reading, Task};
 use engraft::error::{Error, Problem, Result};
 use engraft::features::{Cache, Inspections};
 use engraft::inductive::Intake;
@@ -31,13 +34,22 @@ pub fn cache_of(args: &CacheArgs) -> Option<Cache> {
     Some(Cache::new(folder, args.limit << 20))
 }
 
-/// Reads a data set, remembering in the cache what was seen.
-pub fn intake(data: &Path, cache: Option<&Cache>, observer: &dyn Observer) -> Result<Intake> {
+/// Reads a data set, remembering in the cache what was seen, and says what it was taken for where that was inferred.
+pub fn intake(data: &Path, reading: &Reading, cache: Option<&Cache>, observer: &dyn Observer) -> Result<Intake> {
     let limits = Limits::default();
-    let Some(cache) = cache else { return Intake::read(data, &limits, &NoStore, observer) };
-    let store = Inspections::open(cache, data);
-    let intake = Intake::read(data, &limits, &store, observer)?;
-    store.save()?;
+    let intake = match cache {
+        None => Intake::read_as(data, reading, &limits, &NoStore, observer)?,
+        Some(cache) => {
+            let store = Inspections::open(cache, data);
+            let intake = Intake::read_as(data, reading, &limits, &store, observer)?;
+            store.save()?;
+            intake
+        }
+    };
+    let inferred = &intake.inferred;
+    if reading.task.is_none() && inferred.task != Task::SingleLabel {
+        observer.say(&format!("task: {}, since {}; --task says otherwise", inferred.task, inferred.reason));
+    }
     Ok(intake)
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
-use engraft::artefact::Model;
+use engraft::artefact::{Model, RunModel, TargetAnswer, TargetModel};
 use engraft::backbone::Device;
 use engraft::error::{Error, Problem, Result, from_printable, printable};
 use engraft::inductive::{Answer, OwnClasses};
@@ -12,9 +12,12 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use crate::args::{Format, PredictArgs};
+use crate::commands::predict_target::TargetColumns;
 use crate::exit::Outcome;
 use crate::terminal::Terminal;
 
+/// Classes that are printed where the number is not told.
+const TOP: usize = 3;
 /// Pictures that are answered between two writes.
 const BATCH: usize = 64;
 
@@ -22,7 +25,7 @@ const BATCH: usize = 64;
 pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let (model, given) = Answerer::open(args, terminal)?;
     let mut failed = 0usize;
-    let mut writer = Answers::new(args, model.classes())?;
+    let mut writer = Answers::new(args, &model)?;
     let mut batch: Vec<Input> = Vec::with_capacity(BATCH);
     for input in inputs(given) {
         batch.push(input);
@@ -39,9 +42,10 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// What answers: a run, or a base by its own classes.
+/// What answers: a run, of one class or of numbers or sets of labels, or a base by its own classes.
 enum Answerer {
     Run(Box<Model>),
+    Target(Box<TargetModel>),
     Base(Box<OwnClasses>),
 }
 
@@ -58,9 +62,10 @@ impl Answerer {
         }
         args.about.refuse_other_pictures("a run, which has its base in it")?;
         match args.inputs.split_first() {
-            Some((run, inputs)) if !inputs.is_empty() => {
-                Ok((Answerer::Run(Box::new(Model::open(run, &device)?)), inputs))
-            }
+            Some((run, inputs)) if !inputs.is_empty() => Ok(match RunModel::open(run, &device)? {
+                RunModel::Classes(model) => (Answerer::Run(model), inputs),
+                RunModel::Targets(model) => (Answerer::Target(model), inputs),
+            }),
             _ => {
                 let problem = Problem::new("nothing to answer").expected("RUN and pictures, or --base and pictures");
                 Err(Error::Usage(problem.hint("engraft predict runs/first photo.jpg")).into())
@@ -71,16 +76,24 @@ impl Answerer {
     fn classes(&self) -> &[String] {
         match self {
             Answerer::Run(model) => &model.file.classes,
+            Answerer::Target(model) => &model.file.classes,
             Answerer::Base(own) => own.classes(),
         }
     }
 
-    fn answer(&self, path: &Path) -> Result<Answer> {
+    fn answer(&self, path: &Path) -> Result<Answered> {
         match self {
-            Answerer::Run(model) => model.predict(path),
-            Answerer::Base(own) => own.answer(path),
+            Answerer::Run(model) => model.predict(path).map(Answered::Class),
+            Answerer::Target(model) => model.predict(path).map(Answered::Target),
+            Answerer::Base(own) => own.answer(path).map(Answered::Class),
         }
     }
+}
+
+/// An answer, whatever is answered.
+enum Answered {
+    Class(Answer),
+    Target(TargetAnswer),
 }
 
 /// One thing to answer, or why it cannot be found.
@@ -116,7 +129,7 @@ fn answer(
     writer: &mut Answers,
     terminal: &Terminal,
 ) -> anyhow::Result<usize> {
-    let answers: Vec<(PathBuf, Result<Answer>)> = batch
+    let answers: Vec<(PathBuf, Result<Answered>)> = batch
         .par_drain(..)
         .map(|input| match input {
             Input::Picture(path) => {
@@ -135,7 +148,8 @@ fn answer(
                 failed += 1;
                 writer.failure(&path, &error)?;
             }
-            Ok(answer) => writer.answer(&path, &answer)?,
+            Ok(Answered::Class(answer)) => writer.answer(&path, &answer)?,
+            Ok(Answered::Target(answer)) => writer.target(&path, &answer)?,
         }
     }
     writer.out.flush()?;
@@ -148,14 +162,25 @@ struct Answers {
     format: Format,
     top: usize,
     classes: Vec<String>,
+    /// Where no single class is answered: the columns of what is.
+    target: Option<TargetColumns>,
 }
 
 impl Answers {
-    fn new(args: &PredictArgs, classes: &[String]) -> anyhow::Result<Self> {
-        let top = args.top.clamp(1, classes.len());
-        let mut answers =
-            Self { out: io::BufWriter::new(io::stdout()), format: args.format, top, classes: classes.to_vec() };
+    fn new(args: &PredictArgs, model: &Answerer) -> anyhow::Result<Self> {
+        let classes = model.classes().to_vec();
+        let target = match model {
+            Answerer::Target(model) => Some(TargetColumns::of(args, &model.file)?),
+            _ => None,
+        };
+        let top = args.top.unwrap_or(TOP).clamp(1, classes.len().max(1));
+        let mut answers = Self { out: io::BufWriter::new(io::stdout()), format: args.format, top, classes, target };
         if args.format == Format::Csv {
+            if let Some(target) = &answers.target {
+                let header = target.header();
+                answers.row(header)?;
+                return Ok(answers);
+            }
             let fixed = ["path", "answer", "label", "probability", "unlike", "distance", "error"].map(str::to_owned);
             let tops = (2..=top).flat_map(|rank| [format!("label_{rank}"), format!("probability_{rank}")]);
             answers.row(fixed.into_iter().chain(tops))?;
@@ -209,8 +234,24 @@ impl Answers {
         }
     }
 
+    /// A number, or a set of labels.
+    fn target(&mut self, path: &Path, answer: &TargetAnswer) -> anyhow::Result<()> {
+        let Some(target) = &self.target else { return Ok(()) };
+        match self.format {
+            Format::Csv => {
+                let row = target.row(path, answer);
+                self.row(row)
+            }
+            Format::Jsonl => Ok(writeln!(self.out, "{}", target.object(path, answer))?),
+        }
+    }
+
     fn failure(&mut self, path: &Path, error: &Error) -> anyhow::Result<()> {
         let reason = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        if let (Some(target), Format::Csv) = (&self.target, self.format) {
+            let row = target.failure(path, reason);
+            return self.row(row);
+        }
         match self.format {
             Format::Csv => {
                 let empty = || String::new();

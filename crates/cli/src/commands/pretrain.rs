@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use engraft::artefact::save_pretrained;
 use engraft::config::{self, Method, Pretrain};
+use engraft::data::{Reading, Task};
 use engraft::error::{Error, Problem, printable};
 use engraft::files::Staging;
 use engraft::inductive::pretrain;
@@ -21,7 +22,8 @@ use crate::terminal::Terminal;
 pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let config = resolve(args)?;
     Staging::claim(&args.out, args.force)?;
-    let intake = intake(&config.data, None, terminal)?;
+    let reading = Reading { task: Some(Task::SingleLabel), ..Reading::default() };
+    let intake = intake(&config.data, &reading, None, terminal)?;
     tell_audit(&intake.audit, terminal);
     intake.require_usable(config.strict)?;
     let base = pretrain(&config, &intake, terminal, |record| {

@@ -1,11 +1,14 @@
 //! `engraft report`
 
-use engraft::artefact::Report;
+use engraft::artefact::{Report, TargetReport};
+use engraft::data::Task;
 use engraft::error::{Error, Problem};
 use engraft::files;
+use serde::{Deserialize, Serialize};
 
 use crate::args::ReportArgs;
 use crate::commands::fit::interval;
+use crate::commands::fit_target::{page, summary};
 use crate::exit::Outcome;
 use crate::output;
 
@@ -22,10 +25,16 @@ pub fn run(args: &ReportArgs, json: bool) -> anyhow::Result<Outcome> {
         })
     };
     let bytes = read("report.json")?;
-    let report: Report = serde_json::from_slice(&bytes).map_err(|source| {
+    let damaged = |source| {
         let problem = Problem::new("the report is damaged, or of another version").found(source);
         Error::Weights(problem.at(args.run.join("report.json")))
-    })?;
+    };
+    let report = match kind(&bytes) {
+        Some(Task::MultiLabel | Task::Regression) => {
+            AnyReport::Targets(Box::new(serde_json::from_slice::<TargetReport>(&bytes).map_err(damaged)?))
+        }
+        _ => AnyReport::Classes(Box::new(serde_json::from_slice::<Report>(&bytes).map_err(damaged)?)),
+    };
     if let Some(output) = &args.output {
         files::write_atomic(output, &read("report.html")?)?;
     }
@@ -34,6 +43,13 @@ pub fn run(args: &ReportArgs, json: bool) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let html = args.output.clone().unwrap_or_else(|| args.run.join("report.html"));
+    let report = match report {
+        AnyReport::Classes(report) => report,
+        AnyReport::Targets(report) => {
+            output::text(&(summary(&report) + &page(&html)))?;
+            return Ok(Outcome::Done);
+        }
+    };
     let mut text = format!("out-of-fold accuracy  {}\n", interval(&report.accuracy));
     for held in &report.held_out {
         text.push_str(&format!("accuracy on {:<9} {}\n", held.split, interval(&held.evaluation.accuracy)));
@@ -41,4 +57,21 @@ pub fn run(args: &ReportArgs, json: bool) -> anyhow::Result<Outcome> {
     text.push_str(&format!("verdict               {}\nreport                {}\n", report.verdict, html.display()));
     output::text(&text)?;
     Ok(Outcome::Done)
+}
+
+/// The report of a run of any task.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum AnyReport {
+    Classes(Box<Report>),
+    Targets(Box<TargetReport>),
+}
+
+/// The task that a report names, where it is no single class.
+fn kind(report: &[u8]) -> Option<Task> {
+    #[derive(Deserialize)]
+    struct Kind {
+        task: String,
+    }
+    serde_json::from_slice::<Kind>(report).ok()?.task.parse().ok()
 }

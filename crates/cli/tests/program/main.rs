@@ -12,3 +12,4 @@ mod interrupted;
 mod main_job;
 mod sandbox;
 mod shared_data;
+mod tasks;

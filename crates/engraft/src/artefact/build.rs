@@ -3,7 +3,7 @@
 use crate::artefact::report::*;
 use crate::artefact::save::peak_memory_mb;
 use crate::error::printable;
-use crate::evaluate::{Estimate, Evaluation, Predictions, wilson};
+use crate::evaluate::{Estimate, Evaluation, ImbalanceEvaluation, Predictions, evaluate_imbalance, wilson};
 use crate::head::AnswerRule;
 use crate::inductive::tuning::{Difference, Measured};
 use crate::inductive::{Fitted, HeldOut};
@@ -78,7 +78,17 @@ pub fn build_report(fitted: &Fitted) -> Report {
         per_class,
         confusion,
         calibration,
+        imbalance: imbalance(fitted),
     }
+}
+
+/// The numbers in which every class counts alike.
+fn imbalance(fitted: &Fitted) -> Option<ImbalanceEvaluation> {
+    let labels = fitted.intake.labels(&fitted.train);
+    let classes = fitted.intake.dataset.classes.len();
+    let how = format!("{}-fold out-of-fold", fold_count(fitted));
+    // What was evaluated before fits together.
+    evaluate_imbalance(&fitted.out_of_fold, &labels, classes, fitted.config.seed, &how).ok()
 }
 
 fn choice(fitted: &Fitted) -> Choice {

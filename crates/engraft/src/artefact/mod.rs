@@ -3,19 +3,24 @@
 //! Never here: a number that was not measured by the rooms before.
 
 mod build;
+mod build_target;
 mod html;
 mod import;
 mod model;
+mod open_target;
 mod report;
 mod save;
+mod save_target;
 mod target_model;
 mod target_report;
 mod verify;
 
 pub use build::build_report;
+pub use build_target::build_target_report;
 pub use html::{Curve, Picture, render, render_target};
 pub use import::{Imported, import};
 pub use model::{Model, ModelFile};
+pub use open_target::{RunModel, TargetAnswer, TargetModel, TargetModelFile};
 pub use report::*;
 pub use save::{LogLine, Rendered, peak_memory_mb, save, save_pretrained};
 pub use target_model::{LabelsHeadFile, NumberHeadFile};

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use engraft_weights::{Precision, Tensor, Weights};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::artefact::report::{SCHEMA, UnsureReport};
@@ -18,6 +19,10 @@ use crate::inductive::{Answer, Fitted, Predictor};
 
 /// Longest `model.json` that is read.
 const JSON_LIMIT: u64 = 64 << 20;
+/// What the tensors mean.
+pub(super) const JSON: &str = "model.json";
+/// The tensors.
+pub(super) const SAFETENSORS: &str = "model.safetensors";
 /// Prefix of the base's tensors.
 const BASE: &str = "base.";
 
@@ -70,16 +75,7 @@ pub(super) const ONNX_FILE: &str = "base.onnx";
 /// Writes a fitted model to bytes; equal models give equal bytes.
 pub(super) fn to_bytes(fitted: &Fitted) -> ModelBytes {
     let Predictor { head, temperature, rule, novelty } = &fitted.predictor;
-    let mut weights = Weights::default();
-    let mut onnx = None;
-    match &fitted.base.body {
-        Body::Stages(built) => {
-            for (name, tensor) in built.manifest.export(&built.network, Precision::F32) {
-                weights.tensors.insert(format!("{BASE}{name}"), tensor);
-            }
-        }
-        Body::Onnx { bytes, .. } => onnx = Some(bytes.to_vec()),
-    }
+    let (mut weights, onnx) = base_tensors(&fitted.base);
     let f32s = |values: &[f64]| values.iter().map(|value| *value as f32).collect();
     let tensor = |shape: Vec<usize>, values: Vec<f32>| Tensor { shape, values, precision: Precision::F32 };
     weights.tensors.insert("head.weight".into(), tensor(vec![head.classes, head.columns], f32s(&head.weights)));
@@ -128,22 +124,10 @@ pub struct Model {
 impl Model {
     /// Opens the model of a run's folder, checking every hash and shape.
     pub fn open(run: &Path, device: &Device) -> Result<Self> {
-        let json_path = run.join("model.json");
-        let json = files::read_limited(&json_path, JSON_LIMIT).map_err(|source| not_a_run(run, &source.to_string()))?;
-        let file: ModelFile = serde_json::from_slice(&json)
-            .map_err(|source| damaged(&json_path, "a model.json of this program", &source.to_string()))?;
-        if file.schema != SCHEMA {
-            return Err(damaged(&json_path, &format!("schema {SCHEMA}"), &format!("schema {}", file.schema)));
-        }
-        let path = run.join("model.safetensors");
-        let bytes = files::read_limited(&path, engraft_weights::FILE_LIMIT)
-            .map_err(|source| not_a_run(run, &source.to_string()))?;
-        let sha256 = files::sha256_hex(&bytes);
-        if sha256 != file.model_sha256 {
-            return Err(damaged(&path, &format!("SHA-256 {}", file.model_sha256), &sha256));
-        }
-        let mut weights = engraft_weights::read(&bytes)
-            .map_err(|source| damaged(&path, "a whole safetensors file", &source.to_string()))?;
+        let file: ModelFile = parse_json(run, &read_json(run)?)?;
+        check_schema(run, file.schema)?;
+        let path = run.join(SAFETENSORS);
+        let mut weights = read_weights(run, &file.model_sha256)?;
         let mut take = |name: &str| {
             weights.tensors.remove(name).ok_or_else(|| damaged(&path, &format!("a tensor `{name}`"), "none"))
         };
@@ -158,29 +142,8 @@ impl Model {
         head.check()?;
         let references = Features::new(rows, columns, references.values)?;
         references.check()?;
-        let base_tensors = weights
-            .tensors
-            .into_iter()
-            .filter_map(|(name, tensor)| name.strip_prefix(BASE).map(|name| (name.to_owned(), tensor)));
-        let base_weights = Weights { tensors: base_tensors.collect(), ..Weights::default() };
-        file.card.preprocessing.validate()?;
-        let base = if file.card.architecture == Architecture::ONNX {
-            let path = run.join(ONNX_FILE);
-            let bytes = files::read_limited(&path, engraft_weights::FILE_LIMIT)
-                .map_err(|source| not_a_run(run, &source.to_string()))?;
-            let found = files::sha256_hex(&bytes);
-            if found != file.base_sha256 {
-                return Err(damaged(&path, &format!("SHA-256 {}", file.base_sha256), &found));
-            }
-            Base::from_bytes(&bytes, Some(file.card.clone()), &BaseSpec::default(), &path, device)?
-        } else {
-            Base::from_weights(file.card.clone(), &base_weights, file.base_sha256.clone(), device)?
-        };
-        let base = base.exact(file.config.exact);
-        let cut = base.stages().iter().position(|name| *name == file.cut).ok_or_else(|| {
-            damaged(&path, &format!("one of the stages {}", base.stages().join(", ")), &format!("the cut {}", file.cut))
-        })?;
-        let extractor = Extractor::new(&base, cut + 1, Limits::default(), device)?;
+        let extractor =
+            extractor_of(run, &file.card, &file.base_sha256, &file.cut, file.config.exact, weights, device)?;
         if extractor.columns() != columns {
             let expected = format!("{} features after `{}`", extractor.columns(), file.cut);
             return Err(damaged(&path, &expected, &format!("a head for {columns}")));
@@ -203,6 +166,86 @@ impl Model {
     }
 }
 
+/// The base's tensors, as a run keeps them; and its bytes, where it is an ONNX model.
+pub(super) fn base_tensors(base: &Base) -> (Weights, Option<Vec<u8>>) {
+    let mut weights = Weights::default();
+    match &base.body {
+        Body::Stages(built) => {
+            for (name, tensor) in built.manifest.export(&built.network, Precision::F32) {
+                weights.tensors.insert(format!("{BASE}{name}"), tensor);
+            }
+            (weights, None)
+        }
+        Body::Onnx { bytes, .. } => (weights, Some(bytes.to_vec())),
+    }
+}
+
+/// The bytes of a run's `model.json`.
+pub(super) fn read_json(run: &Path) -> Result<Vec<u8>> {
+    files::read_limited(&run.join(JSON), JSON_LIMIT).map_err(|source| not_a_run(run, &source.to_string()))
+}
+
+pub(super) fn parse_json<T: DeserializeOwned>(run: &Path, json: &[u8]) -> Result<T> {
+    serde_json::from_slice(json)
+        .map_err(|source| damaged(&run.join(JSON), "a model.json of this program", &source.to_string()))
+}
+
+pub(super) fn check_schema(run: &Path, schema: u32) -> Result<()> {
+    if schema == SCHEMA {
+        return Ok(());
+    }
+    Err(damaged(&run.join(JSON), &format!("schema {SCHEMA}"), &format!("schema {schema}")))
+}
+
+/// The tensors of a run, whose file has this SHA-256.
+pub(super) fn read_weights(run: &Path, expected: &str) -> Result<Weights> {
+    let path = run.join(SAFETENSORS);
+    let bytes = files::read_limited(&path, engraft_weights::FILE_LIMIT)
+        .map_err(|source| not_a_run(run, &source.to_string()))?;
+    let sha256 = files::sha256_hex(&bytes);
+    if sha256 != expected {
+        return Err(damaged(&path, &format!("SHA-256 {expected}"), &sha256));
+    }
+    engraft_weights::read(&bytes).map_err(|source| damaged(&path, "a whole safetensors file", &source.to_string()))
+}
+
+/// What makes features of pictures: the base of a run, up to the cut.
+pub(super) fn extractor_of(
+    run: &Path,
+    card: &Card,
+    base_sha256: &str,
+    cut: &str,
+    exact: bool,
+    weights: Weights,
+    device: &Device,
+) -> Result<Extractor> {
+    let base_tensors = weights
+        .tensors
+        .into_iter()
+        .filter_map(|(name, tensor)| name.strip_prefix(BASE).map(|name| (name.to_owned(), tensor)));
+    let base_weights = Weights { tensors: base_tensors.collect(), ..Weights::default() };
+    card.preprocessing.validate()?;
+    let base = if card.architecture == Architecture::ONNX {
+        let path = run.join(ONNX_FILE);
+        let bytes = files::read_limited(&path, engraft_weights::FILE_LIMIT)
+            .map_err(|source| not_a_run(run, &source.to_string()))?;
+        let found = files::sha256_hex(&bytes);
+        if found != base_sha256 {
+            return Err(damaged(&path, &format!("SHA-256 {base_sha256}"), &found));
+        }
+        Base::from_bytes(&bytes, Some(card.clone()), &BaseSpec::default(), &path, device)?
+    } else {
+        Base::from_weights(card.clone(), &base_weights, base_sha256.to_owned(), device)?
+    };
+    let base = base.exact(exact);
+    let stages = base.stages();
+    let at = stages.iter().position(|name| name == cut).ok_or_else(|| {
+        let expected = format!("one of the stages {}", stages.join(", "));
+        damaged(&run.join(SAFETENSORS), &expected, &format!("the cut {cut}"))
+    })?;
+    Extractor::new(&base, at + 1, Limits::default(), device)
+}
+
 fn axes(tensor: &Tensor, path: &Path) -> Result<[usize; 2]> {
     <[usize; 2]>::try_from(tensor.shape.as_slice())
         .map_err(|_| damaged(path, "a matrix", &format!("a tensor of shape {:?}", tensor.shape)))
@@ -217,7 +260,7 @@ fn not_a_run(run: &Path, found: &str) -> Error {
     )
 }
 
-fn damaged(path: &Path, expected: &str, found: &str) -> Error {
+pub(super) fn damaged(path: &Path, expected: &str, found: &str) -> Error {
     let problem = Problem::new("the run is damaged").expected(expected).found(found).at(path);
     Error::Weights(problem.hint("fit again, or restore the folder from a copy"))
 }

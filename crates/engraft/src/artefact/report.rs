@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Fit;
 use crate::data::audit::Audit;
-use crate::evaluate::{CalibrationBin, ClassMetrics, Estimate, Evaluation, Forecast, Paired};
+use crate::evaluate::{CalibrationBin, ClassMetrics, Estimate, Evaluation, Forecast, ImbalanceEvaluation, Paired};
 use crate::inductive::tuning::Difference;
 
 /// The version of the shapes. It changes when a field goes or changes its meaning, not when one is added.
@@ -44,6 +44,9 @@ pub struct Report {
     pub confusion: Vec<Vec<usize>>,
     /// Out-of-fold calibration.
     pub calibration: Vec<CalibrationBin>,
+    /// Out-of-fold numbers in which every class counts alike; absent in reports of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imbalance: Option<ImbalanceEvaluation>,
     /// Splits that were given as held out, looked at once.
     pub held_out: Vec<HeldOutReport>,
     /// What else one would get.

@@ -12,6 +12,7 @@ use crate::artefact::html::{Curve, Picture, render};
 use crate::artefact::model::{ONNX_FILE, to_bytes};
 use crate::artefact::report::Report;
 use crate::config::Pretrain;
+use crate::data::Dataset;
 use crate::data::image::{Limits, decode};
 use crate::error::{Error, Problem, Result};
 use crate::files::{self, Staging};
@@ -19,7 +20,7 @@ use crate::inductive::{Fitted, Pretrained};
 use crate::train::{Curve as LearningCurve, curves_csv, steps_csv};
 
 /// Thumbnails of wrong answers, and of suspected labels, that a report shows of each.
-const THUMBNAILS: usize = 24;
+pub(super) const THUMBNAILS: usize = 24;
 /// Longest side of a thumbnail, in pixels.
 const THUMBNAIL_SIDE: u32 = 160;
 
@@ -33,9 +34,9 @@ pub struct LogLine {
 }
 
 /// The files of a run as they will be written.
-pub struct Rendered {
+pub struct Rendered<R = Report> {
     /// The report.
-    pub report: Report,
+    pub report: R,
     /// File names and bytes.
     pub files: Vec<(&'static str, Vec<u8>)>,
 }
@@ -60,7 +61,9 @@ impl Rendered {
         files.extend(model.onnx.map(|bytes| (ONNX_FILE, bytes)));
         Ok(Self { report, files })
     }
+}
 
+impl<R> Rendered<R> {
     /// The bytes of one file.
     pub fn file(&self, name: &str) -> &[u8] {
         self.files.iter().find(|(n, _)| *n == name).map_or(&[], |(_, bytes)| bytes)
@@ -68,7 +71,7 @@ impl Rendered {
 }
 
 /// Writes a run's folder, complete or not at all.
-pub fn save(rendered: &Rendered, out: &Path, replace: bool, log: &[LogLine]) -> Result<()> {
+pub fn save<R>(rendered: &Rendered<R>, out: &Path, replace: bool, log: &[LogLine]) -> Result<()> {
     let staging = Staging::create(out, replace)?;
     for (name, bytes) in &rendered.files {
         staging.write(name, bytes)?;
@@ -112,13 +115,13 @@ pub fn peak_memory_mb() -> f64 {
     line.trim().trim_end_matches(" kB").parse::<f64>().map_or(0.0, |kilobytes| kilobytes / 1024.0)
 }
 
-fn json<T: Serialize>(value: &T) -> Vec<u8> {
+pub(super) fn json<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(value).expect("a report is plain data");
     bytes.push(b'\n');
     bytes
 }
 
-fn toml_of<T: Serialize>(config: &T) -> Result<Vec<u8>> {
+pub(super) fn toml_of<T: Serialize>(config: &T) -> Result<Vec<u8>> {
     toml::to_string(config).map(String::into_bytes).map_err(|source| unwritable("run.toml", &source.to_string()))
 }
 
@@ -201,10 +204,15 @@ fn predictions_csv(fitted: &Fitted) -> Result<Vec<u8>> {
 fn thumbnails(fitted: &Fitted, report: &Report) -> Vec<Picture> {
     let mut names: Vec<&str> = report.mistakes.iter().take(THUMBNAILS).map(|mistake| mistake.file.as_str()).collect();
     names.extend(report.label_errors.iter().take(THUMBNAILS).map(|error| error.file.as_str()));
+    thumbnails_of(names, &fitted.intake.dataset)
+}
+
+/// Small pictures of the examples of these names, each once.
+pub(super) fn thumbnails_of(mut names: Vec<&str>, dataset: &Dataset) -> Vec<Picture> {
     names.sort_unstable();
     names.dedup();
     let path_of = |name: &str| -> Option<PathBuf> {
-        fitted.intake.dataset.examples.iter().find(|example| example.name == name).map(|example| example.path.clone())
+        dataset.examples.iter().find(|example| example.name == name).map(|example| example.path.clone())
     };
     names
         .into_iter()

@@ -5,7 +5,8 @@ use std::path::Path;
 use engraft_weights::{Precision, Tensor, Weights};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Problem, Result};
+use crate::artefact::model::damaged;
+use crate::error::Result;
 use crate::evaluate::CvPlus;
 use crate::features::Features;
 use crate::head::{Novelty, OneVsRest, RidgeRegression};
@@ -176,14 +177,10 @@ fn checked(tensor: Tensor, shape: &[usize], name: &str, path: &Path) -> Result<V
     Ok(tensor.values.into_iter().map(f64::from).collect())
 }
 
-fn damaged(path: &Path, expected: &str, found: &str) -> Error {
-    let problem = Problem::new("the run is damaged").expected(expected).found(found).at(path);
-    Error::Weights(problem.hint("fit again, or restore the folder from a copy"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     fn novelty() -> Novelty {
         let references = Features::new(2, 3, vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0]).unwrap();

@@ -9,10 +9,11 @@ use crate::artefact::save::Rendered;
 use crate::config::{self, Fit};
 use crate::data::image::Limits;
 use crate::data::inspect::NoStore;
+use crate::data::{Reading, Task};
 use crate::error::{Error, Problem, Result};
 use crate::files;
 use crate::inductive::tuning::Journal;
-use crate::inductive::{Intake, Means, fit};
+use crate::inductive::{Intake, Means, fit, fit_target};
 use crate::progress::Observer;
 
 /// Fields of a report that differ from one time to the next.
@@ -37,13 +38,21 @@ pub fn verify(run: &Path, data: Option<&Path>, observer: &dyn Observer) -> Resul
         config.data = data.to_owned();
     }
     let limits = Limits::default();
-    let intake = Intake::read(&config.data, &limits, &NoStore, observer)?;
+    let intake = Intake::read_as(&config.data, &Reading::of(&config)?, &limits, &NoStore, observer)?;
     let means = Means { cache: None, journal: &Journal::none(), observer };
-    let mut fitted = fit(&config, intake, means, 0.0, &mut |_| {})?;
     // Where the data lies is no part of what is compared.
+    if intake.dataset.task() == Task::SingleLabel {
+        let mut fitted = fit(&config, intake, means, 0.0, &mut |_| {})?;
+        fitted.config.data = recorded;
+        return compare_run(run, &Rendered::of(&fitted, "")?);
+    }
+    let mut fitted = fit_target(&config, intake, means, 0.0, &mut |_| {})?;
     fitted.config.data = recorded;
-    let again = Rendered::of(&fitted, "")?;
+    compare_run(run, &Rendered::of_target(&fitted, "")?)
+}
 
+/// Compares a run's folder with what came out again.
+fn compare_run<R>(run: &Path, again: &Rendered<R>) -> Result<Verification> {
     let mut differences = Vec::new();
     let stored = |name: &str| -> Result<Vec<u8>> {
         let path = run.join(name);

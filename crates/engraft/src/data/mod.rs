@@ -25,6 +25,7 @@ pub mod unite;
 
 use std::path::{Path, PathBuf};
 
+use crate::config::Fit;
 use crate::error::{Error, Problem, Result};
 
 pub use dataset::{Dataset, Example, Split, Targets};
@@ -69,6 +70,18 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// As the settings of a fit tell.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where there is no such task.
+    pub fn of(config: &Fit) -> Result<Self> {
+        Ok(Self {
+            task: config.task.as_deref().map(str::parse).transpose()?,
+            path_column: config.path_column.clone(),
+            label_column: config.label_column.clone(),
+        })
+    }
+
     /// The column that names the files.
     pub fn path_column(&self) -> &str {
         self.path_column.as_deref().unwrap_or("path")

@@ -16,6 +16,15 @@ use crate::error::{Error, Problem, Result};
 pub struct Fit {
     /// The labelled pictures: a folder, or a CSV with `path,label`.
     pub data: PathBuf,
+    /// What is predicted: `single-label`, `multi-label` or `regression`; inferred from the labels where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// The column of a table that names the files; `path` where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_column: Option<String>,
+    /// The column of a table that holds the labels; `label` where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_column: Option<String>,
     /// The pretrained base: the name of an embedded one, or a weights file.
     pub base: String,
     /// The card of the base, where it is not beside the weights.
@@ -47,8 +56,14 @@ pub struct Fit {
     pub seed: u64,
     /// Weighs classes by the inverse of their frequency.
     pub balanced: bool,
-    /// Error rate that answered questions may have; less sure answers become "unsure".
-    pub max_error: f64,
+    /// Error rate that answered questions may have; less sure answers become "unsure": [`Fit::MAX_ERROR`] where it is not
+    /// told. In multi-label the error rate of every label that is given; where it is not told, labels are given for the
+    /// best F1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_error: Option<f64>,
+    /// How often the prediction interval of a number is to hold the truth: [`Fit::INTERVAL_LEVEL`] where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval_level: Option<f64>,
     /// Makes findings of the audit that are errors or warnings fatal.
     pub strict: bool,
     /// What the from-scratch control may cost, in units of 10^12 multiply-adds; 0 leaves it out.
@@ -62,10 +77,20 @@ pub struct Fit {
     pub input: Input,
 }
 
+impl Fit {
+    /// The usual error rate of answers that are one class.
+    pub const MAX_ERROR: f64 = 0.05;
+    /// The usual level of prediction intervals.
+    pub const INTERVAL_LEVEL: f64 = 0.9;
+}
+
 impl Default for Fit {
     fn default() -> Self {
         Self {
             data: PathBuf::new(),
+            task: None,
+            path_column: None,
+            label_column: None,
             base: "glyphs".into(),
             card: None,
             output: None,
@@ -79,7 +104,8 @@ impl Default for Fit {
             folds: 5,
             seed: 0,
             balanced: false,
-            max_error: 0.05,
+            max_error: None,
+            interval_level: None,
             strict: false,
             control_budget: 0.5,
             exact: false,
@@ -342,7 +368,7 @@ mod tests {
     fn settings_survive_their_file() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("run.toml");
-        let fit = Fit { seed: 7, max_error: 0.1, ..Fit::default() };
+        let fit = Fit { seed: 7, max_error: Some(0.1), ..Fit::default() };
         crate::files::write_atomic(&path, toml::to_string(&fit).unwrap().as_bytes()).unwrap();
         assert_eq!(read::<Fit>(&path).unwrap(), fit);
         crate::files::write_atomic(&path, b"max-eror = 0.1").unwrap();

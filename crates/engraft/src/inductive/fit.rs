@@ -18,6 +18,7 @@ use crate::evaluate::{
 use crate::features::{Cache, Extractor, Features, extract};
 use crate::head::{AnswerRule, ClassWeights, CrossValidation, Novelty, Options, cross_validate, fit as fit_head};
 use crate::inductive::control::{Control, ControlData, ControlPlan};
+use crate::inductive::fit_targets::refuse_other_task;
 use crate::inductive::forecast::{Probe, forecasts};
 use crate::inductive::tuning::{
     Chosen, Difference, FineTuned, Ground, Journal, Measured, Plan, Protocol, Shown, Tuning, cut_of, features_of,
@@ -224,7 +225,7 @@ pub fn fit(
     let evaluation = evaluate(&out_of_fold, &labels, classes, config.seed, &how)?;
     let predictions = Predictions::new(&out_of_fold, &labels, classes)?;
     let correct = predictions.correct();
-    let rule = AnswerRule::choose(&predictions.confidences(), &correct, config.max_error)?;
+    let rule = AnswerRule::choose(&predictions.confidences(), &correct, config.max_error.unwrap_or(Fit::MAX_ERROR))?;
     let novelty = Novelty::fit(deeper_features.as_ref().unwrap_or(&features), &labels, &groups, config.seed, LIKE)?;
     let suspected = label_errors(&out_of_fold, &labels, classes)?;
     // Rounded as it is stored: what was evaluated is what will answer.
@@ -309,6 +310,7 @@ struct Basis {
 impl Basis {
     fn new(config: &Fit, intake: &Intake, means: Means<'_>) -> Result<Self> {
         check(config)?;
+        refuse_other_task(config, intake)?;
         let Means { cache, observer, .. } = means;
         let device = Device::flex();
         let base = open(&BaseSpec::from(config), &device)?;
@@ -483,14 +485,14 @@ fn hold(
     Ok(HeldOut { split, examples, labels, answers, evaluation })
 }
 
-fn check(config: &Fit) -> Result<()> {
+pub(super) fn check(config: &Fit) -> Result<()> {
     if config.folds < 2 {
         let problem = Problem::new("cross-validation needs folds").expected("at least 2").found(config.folds);
         return Err(Error::Usage(problem.at("--folds")));
     }
-    if !(config.max_error > 0.0 && config.max_error < 1.0) {
+    if let Some(max_error) = config.max_error.filter(|rate| !(*rate > 0.0 && *rate < 1.0)) {
         let problem = Problem::new("the error rate makes no sense").expected("a number between 0 and 1");
-        return Err(Error::Usage(problem.found(config.max_error).at("--max-error")));
+        return Err(Error::Usage(problem.found(max_error).at("--max-error")));
     }
     if !(config.control_budget >= 0.0 && config.control_budget.is_finite()) {
         let problem = Problem::new("the control's budget makes no sense").expected("0 or a positive number");

@@ -4,6 +4,7 @@
 
 mod control;
 mod fit;
+mod fit_targets;
 mod forecast;
 mod intake;
 mod own_classes;
@@ -14,6 +15,7 @@ pub mod tuning;
 
 pub use control::{Control, ControlPlan};
 pub use fit::{Fitted, HeldOut, Means, News, Seconds, find_rate, fit};
+pub use fit_targets::{FittedTarget, HeldOutTarget, TargetNews, TargetOutcome, fit_target};
 pub use intake::Intake;
 pub use own_classes::OwnClasses;
 pub use predictor::{Answer, Predictor};

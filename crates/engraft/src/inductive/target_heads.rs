@@ -194,9 +194,14 @@ pub struct LabelsAnswer {
 impl LabelsAnswer {
     /// The labels given, the most probable first.
     pub fn labels(&self) -> Vec<usize> {
-        let mut given: Vec<usize> = (0..self.given.len()).filter(|&label| self.given[label]).collect();
-        given.sort_by(|&a, &b| self.probabilities[b].total_cmp(&self.probabilities[a]).then(a.cmp(&b)));
-        given
+        Self::order(&self.probabilities, &self.given)
+    }
+
+    /// The labels of `[labels]` that are given, the most probable first, of equals the first.
+    pub fn order(probabilities: &[f32], given: &[bool]) -> Vec<usize> {
+        let mut labels: Vec<usize> = (0..given.len()).filter(|&label| given[label]).collect();
+        labels.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]).then(a.cmp(&b)));
+        labels
     }
 }
 

@@ -2,10 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::format::{count, percent, plural};
+use super::format::{count, decimal, percent, percent_range, plural};
 use super::{class_name, examples, folded, scroll};
 use crate::artefact::report::Report;
-use crate::evaluate::ClassMetrics;
+use crate::evaluate::{ClassMetrics, ClassShares, ImbalanceEvaluation, Share};
 
 /// Up to here the whole matrix is read at a glance; above, the commonest confusions come first.
 const AT_A_GLANCE: usize = 30;
@@ -153,8 +153,33 @@ pub fn table_section(report: &Report) -> Markup {
             class_table(report, shown),
             many.then(|| class_table(report, &in_order)),
         ))
-        p.caption { "Out-of-fold. Where support is small, all of a row is vague: one example more or less moves it." }
+        p.caption {
+            "Out-of-fold" @if report.imbalance.is_some() { ", with 95\u{202f}% intervals below" }
+            ". Where support is small, all of a row is vague: one example more or less moves it."
+        }
+        @if let Some(imbalance) = &report.imbalance { (alike(imbalance)) }
     }
+}
+
+/// What accuracy hides where some classes are rarer than others.
+fn alike(imbalance: &ImbalanceEvaluation) -> Markup {
+    let ImbalanceEvaluation { balanced_accuracy, matthews, ratio, .. } = imbalance;
+    html! {
+        p {
+            "Where every class counts alike: balanced accuracy (the mean recall) "
+            strong { (percent(balanced_accuracy.mean)) } " ("
+            (percent_range(balanced_accuracy.low, balanced_accuracy.high)) "), Matthews’ correlation "
+            strong { (decimal(matthews.mean, 3)) } " (" (decimal(matthews.low, 3)) " to " (decimal(matthews.high, 3))
+            "; 0 is chance). "
+            @if *ratio > 1.0 { "The commonest class has " (decimal(*ratio, 1)) " times as many examples as the rarest." }
+            @else { "All classes have as many examples." }
+        }
+    }
+}
+
+/// The interval of a class's precision or recall, where it is known.
+fn range(of: Option<&Share>) -> Markup {
+    html! { @if let Some(share) = of.filter(|share| share.n > 0) { small { (percent_range(share.low, share.high)) } } }
 }
 
 fn class_table(report: &Report, rows: &[&ClassMetrics]) -> Markup {
@@ -170,7 +195,9 @@ fn class_table(report: &Report, rows: &[&ClassMetrics]) -> Markup {
                 tbody { @for row in rows {
                     tr {
                         th scope="row" { (class_name(report, row.class)) }
-                        td.number { (percent(row.precision)) } td.number { (percent(row.recall)) }
+                        @let shares = shares(report, row.class);
+                        td.number { (percent(row.precision)) (range(shares.map(|of| &of.precision))) }
+                        td.number { (percent(row.recall)) (range(shares.map(|of| &of.recall))) }
                         td.number { (percent(row.f1)) }
                         td.drawn { span.bar aria-hidden="true" { span.fill style=(format!("width:{:.2}%", share(row.f1))) {} } }
                         td.number { (count(row.support)) }
@@ -179,6 +206,10 @@ fn class_table(report: &Report, rows: &[&ClassMetrics]) -> Markup {
             }
         },
     )
+}
+
+fn shares(report: &Report, class: usize) -> Option<&ClassShares> {
+    report.imbalance.as_ref().and_then(|imbalance| imbalance.per_class.get(class))
 }
 
 fn share(value: f64) -> f64 {

@@ -8,7 +8,8 @@ use crate::config::Fit;
 use crate::data::audit::{Audit, ClassCount};
 use crate::data::{Finding, FindingKind, Severity};
 use crate::evaluate::{
-    CalibrationBin, ClassMetrics, Estimate, Evaluation, Forecast, Outcome, Paired, PowerLaw, wilson,
+    CalibrationBin, ClassMetrics, ClassShares, Estimate, Evaluation, Forecast, ImbalanceEvaluation, Outcome, Paired,
+    PowerLaw, Share, wilson,
 };
 use crate::inductive::tuning::Difference;
 use crate::train::{EpochRecord, Score};
@@ -114,6 +115,24 @@ fn evaluation(classes: usize, support: usize, how: &str) -> Evaluation {
     }
 }
 
+fn imbalance(ours: &Evaluation) -> ImbalanceEvaluation {
+    let support = || ours.per_class.iter().map(|class| class.support);
+    let of = |share: f64, n: usize| Share::of((share * n as f64).round() as usize, n);
+    ImbalanceEvaluation {
+        balanced_accuracy: ours.macro_f1.clone(),
+        macro_f1: ours.macro_f1.clone(),
+        matthews: estimate(0.931, 0.024, ours.accuracy.n, "bootstrap"),
+        per_class: (ours.per_class.iter())
+            .map(|class| ClassShares {
+                class: class.class,
+                recall: of(class.recall, class.support),
+                precision: of(class.precision, class.support),
+            })
+            .collect(),
+        ratio: support().max().unwrap_or(1) as f64 / support().min().unwrap_or(1) as f64,
+    }
+}
+
 fn audit(names: &[String], examples: usize) -> Audit {
     let files =
         |count: usize| (0..count).map(|at| format!("{}/IMG_{:04}.jpg", FLOWERS[at % 9], 1200 + at * 7)).collect();
@@ -200,6 +219,7 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
         let power = f64::from(step) / 2.0;
         TriedStrength { c: 10f64.powf(power), log_loss: 0.193 + 0.018 * (power + 0.5).powi(2), accuracy: 0.951 }
     });
+    let shares = imbalance(&ours);
     Report {
         schema: SCHEMA,
         command: "fit".into(),
@@ -253,6 +273,7 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
         log_loss: ours.log_loss,
         brier: ours.brier,
         ece: ours.ece,
+        imbalance: Some(shares),
         per_class: ours.per_class,
         confusion: ours.confusion,
         calibration: ours.calibration,
@@ -283,6 +304,7 @@ pub fn empty() -> Report {
     report.data.audit.classes.clear();
     report.data.classes.clear();
     report.per_class.clear();
+    report.imbalance = None;
     report.confusion.clear();
     report.calibration.clear();
     report.mistakes.clear();
