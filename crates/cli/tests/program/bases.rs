@@ -160,7 +160,11 @@ fn a_base_is_opened_for_other_pictures() {
     }
     sandbox.run(["bases", "show", "glyphs", "--image-size", "7"]).expect(2, &["8 to 4096 pixels for small_resnet"]);
     sandbox.run(["bases", "show", "glyphs", "--channels", "2"]).expect(2, &["1, 3, 4"]);
-    sandbox.run(["fit", "digits", "--out", "run", "--channels", "1"]).expect(2, &["--channels has no effect on fit"]);
+    let fit = ["fit", "digits", "--depth", "head", "--control-budget", "0", "--out", "run", "--channels", "3"];
+    sandbox.run(fit).expect(0, &["repeated"]);
+    let card = fs::read_to_string(sandbox.path("run/model.json")).unwrap();
+    assert!(card.contains("\"channels\": 3"), "{card}");
+    sandbox.run(["predict", "run", "digits"]).expect(0, &[]);
     sandbox.run(["predict", "run", "digits", "--image-size", "64"]).expect(2, &["--image-size has no effect on a run"]);
     // An ONNX model takes what it takes.
     let fixed = onnx("plain");

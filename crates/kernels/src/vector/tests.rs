@@ -45,3 +45,21 @@ fn the_environment_chooses_the_instructions() {
         _ => assert_eq!(format!("{:?}", arch()), format!("{:?}", Arch::new())),
     }
 }
+
+/// The tests of this crate once more, in a process of their own for each instruction set that is not the widest.
+#[test]
+fn every_instruction_set_passes_the_tests() {
+    if std::env::var_os("ENGRAFT_SIMD").is_some() {
+        return;
+    }
+    for simd in ["scalar", "avx2"] {
+        let tests = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["gemm", "convolution", "winograd", "depthwise", "norm", "activation", "lstm", "attention"])
+            .env("ENGRAFT_SIMD", simd)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&tests.stdout).into_owned();
+        assert!(tests.status.success(), "{simd}: {said}");
+        assert!(!said.contains("running 0 tests"), "{said}");
+    }
+}
