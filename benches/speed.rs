@@ -3,8 +3,8 @@
 //!     speed ROW [--threads 2] [--seconds 2]
 //!
 //! It speaks the lines that `compare.py` describes. Weights and inputs are random, in f32. Networks are those of the
-//! library, run as `fit` runs them: frozen ones compiled, as features are extracted; training through Burn's tensors,
-//! autodiff and optimiser.
+//! library, run as `fit` runs them: frozen ones compiled, as features are extracted; training through Burn's tensors and
+//! autodiff, and the optimiser of the loop.
 
 use std::hint::black_box;
 use std::io::BufRead;
@@ -12,12 +12,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use burn::nn::loss::CrossEntropyLossConfig;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{GradientsParams, SgdConfig};
+use burn::optim::GradientsParams;
 use burn::prelude::*;
 use burn::tensor::{Device, Distribution};
 use engraft::backbone::{Architecture, Card, Mode, Network, Pass, move_statistics};
-use engraft::train::Classifier;
+use engraft::train::{Classifier, Gradients, Memory, Optimiser, Rules};
 use engraft_kernels::{Activation, Fused, LstmWeights, attention, layer_norm, linear, lstm};
 
 type Failure = Box<dyn std::error::Error>;
@@ -147,15 +146,15 @@ fn train(architecture: Architecture, batch: usize) -> Work {
     let x = Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
     let labels = Tensor::<1, Int>::arange(0..batch as i64, &device);
     let loss = CrossEntropyLossConfig::new().init(&device);
-    let momentum = MomentumConfig::new().with_momentum(0.9).with_dampening(0.0);
-    let mut optimiser = SgdConfig::new().with_momentum(Some(momentum)).init();
+    let (rules, mut memory) = (Rules::all(&model, 0.0), Memory::default());
     let mut model = Some(model);
     let step = move || {
         let current = model.take().expect("it is put back after every step");
         let pass = Pass::default();
         let logits = current.forward(x.clone(), Mode::Train(&pass));
         let gradients = GradientsParams::from_grads(loss.forward(logits, labels.clone()).backward(), &current);
-        let moved = optimiser.step(0.01, current, gradients);
+        let gradients = Gradients::of(&current, gradients);
+        let moved = Optimiser::Sgd.step(&mut memory, current, &gradients, 0.01, &rules);
         model = Some(move_statistics(moved, &[pass.into_statistics()], 0.1));
     };
     Work { step: Box::new(step), items: batch }

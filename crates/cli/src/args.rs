@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::tune_args::TuneArgs;
@@ -183,9 +184,21 @@ pub struct BaseArgs {
     /// Divided by after that. For a base without a card.
     #[arg(long, value_name = "S,..", value_delimiter = ',')]
     pub std: Option<Vec<f64>>,
+    /// Channels of the pictures, where they are not the base's: 1 is grey, 3 colours, 4 colours and alpha. As many
+    /// values of --mean and --std are then those of the new channels.
+    #[arg(long, value_name = "C", value_parser = channels())]
+    pub channels: Option<usize>,
+    /// The shorter side of the input, where it is not the card's.
+    #[arg(long, value_name = "PIXELS")]
+    pub image_size: Option<usize>,
     /// Convolutions by sums of products only: slower, and closer to other programs' last digits.
     #[arg(long)]
     pub exact: bool,
+}
+
+/// The numbers of channels that pictures in files can have.
+fn channels() -> impl TypedValueParser<Value = usize> {
+    PossibleValuesParser::new(["1", "3", "4"]).try_map(|text| text.parse::<usize>())
 }
 
 impl BaseArgs {
@@ -201,6 +214,21 @@ impl BaseArgs {
         }
     }
 
+    /// Refuses flags that open a base for other pictures, where nothing would come of them.
+    ///
+    /// # Errors
+    /// [`engraft::error::Error::Usage`] where one is given.
+    pub fn refuse_other_pictures(&self, command: &str) -> engraft::error::Result<()> {
+        let given = [("--channels", self.channels), ("--image-size", self.image_size)];
+        match given.into_iter().find(|(_, value)| value.is_some()) {
+            None => Ok(()),
+            Some((flag, _)) => {
+                let problem = engraft::error::Problem::new(format_args!("{flag} has no effect on {command}"));
+                Err(engraft::error::Error::Usage(problem.expected("it with embed, predict --base and bases")))
+            }
+        }
+    }
+
     /// A base with what is said of it.
     pub fn of(&self, base: &str) -> engraft::backbone::BaseSpec {
         engraft::backbone::BaseSpec {
@@ -210,6 +238,8 @@ impl BaseArgs {
             input: self.input(),
             architecture: None,
             exact: self.exact,
+            channels: self.channels,
+            image_size: self.image_size,
         }
     }
 }

@@ -106,6 +106,41 @@ fn every_real_file_gives_its_reference_programs_numbers() {
     }
 }
 
+/// Real bases opened for grey pictures: what they gave for three equal channels. SqueezeNet does not pad its first
+/// convolution, Tiny Darknet's means agree; CIFAR's ResNet-20 pads, and its means do not agree.
+#[test]
+fn a_grey_picture_gives_what_it_gave_as_three_equal_channels() {
+    let Some(data) = test_data() else { return };
+    let device = Device::flex();
+    let photo = image_bytes_in_grey(&std::fs::read(data.join("images/coral_cat.png")).unwrap());
+    for (file, tolerance) in [
+        ("squeezenet1_0_torchvision.safetensors", 1e-4),
+        ("tiny_darknet.safetensors", 1e-4),
+        ("resnet20-12fca82f.th", 0.05),
+    ] {
+        let path = data.join("weights").join(file);
+        let named = BaseSpec::named(path.to_str().unwrap());
+        let three = open(&named, &device).unwrap();
+        let one = open(&BaseSpec { channels: Some(1), ..named }, &device).unwrap();
+        assert_eq!(one.card.preprocessing.channels, 1);
+        assert_eq!(one.remarks[0].contains("border"), tolerance > 1e-3, "{:?}", one.remarks);
+        let [a, b] = [&three, &one].map(|base| Extractor::to_features(base, &device).unwrap());
+        assert_ne!(a.space(), b.space(), "{file}: rows of the two must not meet in the cache");
+        let [a, b] = [a, b].map(|extractor| extractor.row(&photo).unwrap());
+        let unit = a.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+        let worst = a.iter().zip(&b).fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
+        assert!(worst <= tolerance * unit, "{file}: {worst} of {unit}");
+    }
+}
+
+/// A picture without colours, as PNG.
+fn image_bytes_in_grey(bytes: &[u8]) -> Vec<u8> {
+    let mut out = std::io::Cursor::new(Vec::new());
+    let grey = image::load_from_memory(bytes).unwrap().into_luma8();
+    grey.write_to(&mut out, image::ImageFormat::Png).unwrap();
+    out.into_inner()
+}
+
 #[test]
 fn a_file_in_another_format_or_order_gives_the_same_bits() {
     let Some(data) = test_data() else { return };

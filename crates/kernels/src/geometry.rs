@@ -119,6 +119,15 @@ impl Geometry {
         Self { input, output, kernel, stride: options.stride, dilation: options.dilation, before }
     }
 
+    /// Whether any output looks over the border of the input.
+    pub fn looks_over_the_border(&self) -> bool {
+        (0..2).any(|axis| {
+            let last =
+                (self.output[axis].max(1) - 1) * self.stride[axis] + (self.kernel[axis] - 1) * self.dilation[axis];
+            self.before[axis] > 0 || last >= self.input[axis] + self.before[axis]
+        })
+    }
+
     /// The input index that output `position` sees through `tap`, on `axis`; `None` where that is padding.
     #[inline(always)]
     pub(crate) fn source(&self, axis: usize, position: usize, tap: usize) -> Option<usize> {

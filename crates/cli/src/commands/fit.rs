@@ -28,8 +28,14 @@ pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
     }
     let begun = begin(args)?;
     let outcome = work(&begun, args, json, terminal);
-    if outcome.is_err() && begun.journal.close_if_empty().unwrap_or(true) {
-        terminal.say(&format!("`engraft fit --resume {}` goes on from here", quoted(&begun.out)));
+    let Err(error) = &outcome else { return outcome };
+    if begun.journal.close_if_empty().unwrap_or(true) {
+        let left = Journal::beside(&begun.out);
+        match error.downcast_ref::<Error>() {
+            // Going on would only fail again.
+            Some(Error::Training(_)) => terminal.say(&format!("the last good state is kept in {}", left.display())),
+            _ => terminal.say(&format!("`engraft fit --resume {}` goes on from here", quoted(&begun.out))),
+        }
     }
     outcome
 }
@@ -218,6 +224,12 @@ fn resolve(args: &FitArgs) -> anyhow::Result<Fit> {
     if args.about.output.is_some() {
         config.output.clone_from(&args.about.output);
     }
+    if args.about.channels.is_some() {
+        config.channels = args.about.channels;
+    }
+    if args.about.image_size.is_some() {
+        config.image_size = args.about.image_size;
+    }
     args.reading.lay_over(&mut config);
     // A task that there is not is told before anything is read or made.
     Reading::of(&config)?;
@@ -272,6 +284,9 @@ pub fn command_line(config: &Fit, out: &std::path::Path) -> String {
     ] {
         flag(value.is_some(), format!("--{name} {}", value.unwrap_or_default()));
     }
+    for (name, value) in [("channels", config.channels), ("image-size", config.image_size)] {
+        flag(value.is_some(), format!("--{name} {}", value.unwrap_or_default()));
+    }
     flag(config.folds != default.folds, format!("--folds {}", config.folds));
     flag(config.seed != default.seed, format!("--seed {}", config.seed));
     flag(config.balanced, "--balanced".into());
@@ -312,6 +327,10 @@ fn summary(report: &Report, out: &std::path::Path) -> String {
     }
     let accuracy = &report.accuracy;
     lines.push(format!("out-of-fold       {} on {} pictures", interval(accuracy), accuracy.n));
+    if report.choice.tried.len() > 1 {
+        lines.push(format!("linear probe      {}", interval(&report.controls.probe.accuracy)));
+    }
+    lines.push(format!("depth             {}", report.choice.depth));
     if let Some(scratch) = &report.controls.scratch {
         let paired = &scratch.paired;
         lines.push(format!("from scratch      {} ({})", interval(&scratch.accuracy), scratch.how));
@@ -337,6 +356,9 @@ fn summary(report: &Report, out: &std::path::Path) -> String {
     });
     if !report.label_errors.is_empty() {
         lines.push(format!("labels to check   {}", report.label_errors.len()));
+    }
+    if let Some(forecast) = report.forecasts.iter().find(|forecast| forecast.more == report.data.train) {
+        lines.push(format!("as many again     {forecast}"));
     }
     lines.push(format!("time              {:.1} s", report.seconds.total));
     lines.push(format!("report            {}", out.join("report.html").display()));

@@ -60,6 +60,7 @@ impl Answerer {
             }
             return Ok((Answerer::Base(Box::new(own)), &args.inputs));
         }
+        args.about.refuse_other_pictures("a run, which has its base in it")?;
         match args.inputs.split_first() {
             Some((run, inputs)) if !inputs.is_empty() => Ok(match RunModel::open(run, &device)? {
                 RunModel::Classes(model) => (Answerer::Run(model), inputs),

@@ -73,3 +73,25 @@ fn a_read_only_folder_is_found_before_the_work() {
     let ran = sandbox.run(["fit", "--depth", "head", "data", "--out", "locked/run"]).expect(5, &["locked", "--out"]);
     assert!(!ran.stderr.contains("inspecting"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_disk_that_fills_under_a_checkpoint_is_said_and_gone_on_from() {
+    let sandbox = Sandbox::new();
+    sandbox.digits("digits", 2, 14, 2);
+    let small = sandbox.path("small");
+    let Some(_mount) = Mount::new(&small, "size=3m") else { return };
+    let flags = ["--depth", "half", "--epochs", "2", "--seeds", "1", "--folds", "2", "--control-budget", "0"];
+    let args = |out: &'static str| ["fit", "digits", "--out", out].into_iter().chain(flags);
+    sandbox.run(args("whole")).expect(0, &[]);
+    // The first checkpoint fits, the second beside it does not.
+    sandbox
+        .run(args("small/run").chain(["--checkpoint-every", "0"]))
+        .expect(5, &["no space left", "--resume small/run"]);
+    assert!(!sandbox.path("small/run").exists());
+    Command::new("mount").args(["-o", "remount,size=64m"]).arg(&small).status().unwrap();
+    sandbox.run(["fit", "--resume", "small/run", "--checkpoint-every", "0"]).expect(0, &[]);
+    for file in ["model.safetensors", "predictions.csv", "curves.csv"] {
+        let read = |run: &str| fs::read(sandbox.path(run).join(file)).unwrap();
+        assert!(read("whole") == read("small/run"), "{file} after the disk was full");
+    }
+}

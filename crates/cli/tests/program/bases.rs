@@ -136,6 +136,42 @@ fn an_imported_base_gives_the_same_features() {
 }
 
 #[test]
+fn a_base_is_opened_for_other_pictures() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("digits", 2, 2);
+    let rows = |flags: &[&str], out: &str| {
+        sandbox.run(["embed", "digits", "-o", out].iter().chain(flags)).expect(0, &[]);
+        npy(&fs::read(sandbox.path(out)).unwrap())
+    };
+    let own = rows(&[], "own.npy");
+    // Grey as three equal channels is what it was: but for the cache, nothing would tell the two apart.
+    let three = rows(&["--channels", "3"], "three.npy");
+    assert_eq!(own.0, three.0);
+    let unit = own.1.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+    assert!(own.1.iter().zip(&three.1).all(|(a, b)| (a - b).abs() <= 1e-4 * unit));
+    assert_ne!(rows(&["--channels", "4"], "four.npy").1, own.1);
+    let larger = rows(&["--image-size", "40"], "larger.npy");
+    assert_eq!(larger.0, own.0);
+    assert_ne!(larger.1, own.1);
+
+    let shown = sandbox.run(["bases", "show", "glyphs", "--channels", "3", "--image-size", "40"]).expect(0, &[]).stdout;
+    for part in ["40 x 40 x 3", "repeated, scaled by 1/3", "pictures of 40 x 40 pixels, where the card says"] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+    sandbox.run(["bases", "show", "glyphs", "--image-size", "7"]).expect(2, &["8 to 4096 pixels for small_resnet"]);
+    sandbox.run(["bases", "show", "glyphs", "--channels", "2"]).expect(2, &["1, 3, 4"]);
+    sandbox.run(["fit", "digits", "--out", "run", "--channels", "1"]).expect(2, &["--channels has no effect on fit"]);
+    sandbox.run(["predict", "run", "digits", "--image-size", "64"]).expect(2, &["--image-size has no effect on a run"]);
+    // An ONNX model takes what it takes.
+    let fixed = onnx("plain");
+    sandbox.run(["bases", "show", &fixed, "--channels", "4"]).expect(2, &["cannot be opened for other channels"]);
+    sandbox.run(["bases", "show", &fixed, "--image-size", "47"]).expect(4, &["exported for another size of picture"]);
+    let open = onnx("symbolic");
+    let shown = sandbox.run(["bases", "show", &open, "--image-size", "48"]).expect(0, &[]).stdout;
+    assert!(shown.contains("48 x 48 x"), "{shown}");
+}
+
+#[test]
 fn show_and_list_tell_what_there_is() {
     let sandbox = Sandbox::new();
     let shown = sandbox.run(["bases", "show", "glyphs"]).expect(0, &[]).stdout;

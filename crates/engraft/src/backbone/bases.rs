@@ -3,19 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use burn::prelude::*;
-use burn::tensor::{Device, TensorData};
-use engraft_kernels::Compiled;
+use burn::tensor::Device;
 use engraft_weights::{Format, Precision, Weights};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::architecture::Architecture;
 use crate::backbone::card::Card;
+use crate::backbone::channels::ChannelStatistics;
 use crate::backbone::hub::{Hub, Local, Reference};
 use crate::backbone::network::{Likeness, Network, NetworkWeights};
 use crate::backbone::onnx::OnnxModel;
-use crate::backbone::stage::{Mode, StageCost};
+use crate::backbone::runner::Runner;
+use crate::backbone::stage::StageCost;
 use crate::config::{self, Fit};
 use crate::data::preprocess::{Preprocessing, Resize};
 use crate::error::{Error, Problem, Result, printable};
@@ -65,12 +64,26 @@ pub struct BaseSpec {
     pub architecture: Option<Architecture>,
     /// Its convolutions by sums of products only.
     pub exact: bool,
+    /// Channels of the pictures, where they are not those of the base: 1 (grey), 3 (colours) or 4 (colours and alpha).
+    /// A mean and std of as many values in `input` are then those of the new channels.
+    pub channels: Option<usize>,
+    /// The shorter side of the input, where it is not the card's.
+    pub image_size: Option<usize>,
 }
 
 impl BaseSpec {
     /// A base about which nothing else is said.
     pub fn named(base: &str) -> Self {
         Self { base: base.to_owned(), ..Self::default() }
+    }
+
+    /// What is said of the own input of a base of `channels` channels, and what of its new channels.
+    fn split(&self, channels: usize) -> (config::Input, ChannelStatistics) {
+        let mut own = self.input.clone();
+        let many = self.channels.filter(|new| *new > 1 && *new != channels);
+        let of_new = |values: &mut Option<Vec<f64>>| values.take_if(|values| Some(values.len()) == many);
+        let new = ChannelStatistics { mean: of_new(&mut own.mean), std: of_new(&mut own.std) };
+        (own, new)
     }
 }
 
@@ -81,6 +94,8 @@ impl From<&Fit> for BaseSpec {
             card: fit.card.clone(),
             output: fit.output.clone(),
             input: fit.input.clone(),
+            channels: fit.channels,
+            image_size: fit.image_size,
             architecture: None,
             exact: fit.exact,
         }
@@ -228,7 +243,9 @@ fn beside(weights: &Path) -> Option<PathBuf> {
 
 /// Whether what is said by hand agrees with there being a card or none.
 fn check_flags(card: Option<&Card>, spec: &BaseSpec, place: &Path) -> Result<()> {
-    if card.is_some() && !spec.input.is_empty() {
+    if let Some(card) = card
+        && !spec.split(card.preprocessing.channels).0.is_empty()
+    {
         let problem = Problem::new("the base has a card, which says how pictures become its input");
         let problem = problem.expected("no flags about the input").at(place);
         return Err(Error::Usage(problem.hint("change a copy of the card, and give it with --card")));
@@ -287,8 +304,9 @@ impl Base {
                 let mut card = Card::of_dialect(architecture, dialect, channels, stem(place));
                 let said = weights.metadata.get("keras.batch_norm_epsilon").and_then(|text| text.parse().ok());
                 card.batch_norm_epsilon = said.or(card.batch_norm_epsilon);
-                adjust(&mut card.preprocessing, &spec.input)?;
-                if spec.input.is_empty() {
+                let said = spec.split(channels).0;
+                adjust(&mut card.preprocessing, &said)?;
+                if said.is_empty() {
                     remarks.push(format!(
                         "{} has no card and is not known by its SHA-256: taking the usual preprocessing of {} from {} (give --card if it was trained otherwise)",
                         place.display(),
@@ -299,7 +317,16 @@ impl Base {
                 card.checked(place)?
             }
         };
-        Self::from_weights(card, &weights, sha256, device).map(|base| Self { remarks, ..base })
+        let card = resized(card, spec, &mut remarks)?;
+        let base = Self { remarks, ..Self::from_weights(card, &weights, sha256, device)? };
+        base.opened(spec)
+    }
+
+    /// For the channels that are asked for.
+    fn opened(self, spec: &BaseSpec) -> Result<Self> {
+        let Some(channels) = spec.channels else { return Ok(self) };
+        let said = spec.split(self.card.preprocessing.channels).1;
+        self.for_channels(channels, &said)
     }
 
     /// Builds a base from tensors that were read already.
@@ -318,12 +345,13 @@ impl Base {
             return Err(Error::Weights(problem.found(card.architecture.name()).at(place)));
         }
         let output = spec.output.clone().or_else(|| card.as_ref().and_then(|card| card.output.clone()));
+        let mut remarks = Vec::new();
+        let card = card.map(|card| resized(card, spec, &mut remarks)).transpose()?;
         let size = match &card {
             Some(card) => Some([card.preprocessing.height, card.preprocessing.width]),
-            None => spec.input.size.map(|side| [side; 2]),
+            None => spec.image_size.or(spec.input.size).map(|side| [side; 2]),
         };
         let model = OnnxModel::open(bytes, output.as_deref(), size, place)?;
-        let mut remarks = Vec::new();
         let mut card = match card {
             Some(card) => card,
             None => {
@@ -352,8 +380,9 @@ impl Base {
         }
         card.output = Some(model.output().name.clone());
         let card = card.checked(place)?;
+        let card = resized(card, spec, &mut remarks)?;
         let body = Body::Onnx { model: Arc::new(model), bytes: bytes.into() };
-        Ok(Self { card, body, sha256, remarks, exact: false })
+        Self { card, body, sha256, remarks, exact: false }.opened(spec)
     }
 
     /// The same base with convolutions by sums of products only, or by whatever is fastest.
@@ -446,57 +475,17 @@ impl Base {
     }
 }
 
-/// A frozen base, up to a cut or to its own classes.
-#[derive(Debug)]
-pub enum Runner {
-    /// Stages, compiled for the CPU.
-    Compiled(Compiled),
-    /// Stages on another device.
-    Stages {
-        /// The network.
-        network: Box<Network>,
-        /// The cut.
-        cut: usize,
-        /// Rows, columns and channels of a picture.
-        input: [usize; 3],
-        /// Where it runs.
-        device: Device,
-    },
-    /// An ONNX model, to its features.
-    Onnx(Arc<OnnxModel>),
-    /// An ONNX model, to its classes.
-    OnnxClasses(Arc<OnnxModel>),
-}
-
-impl Runner {
-    /// A row for each normalised picture `[H, W, C]`; a map at the cut is flattened. No row depends on the others.
-    pub fn rows(&self, pictures: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
-        match self {
-            Runner::Compiled(program) => {
-                let outputs = program.run(&[&pictures.concat()], pictures.len());
-                let sizes = program.output_sizes();
-                let parts = |picture: usize| {
-                    outputs.iter().zip(&sizes).flat_map(move |(all, &size)| &all[picture * size..(picture + 1) * size])
-                };
-                Ok((0..pictures.len()).map(|picture| parts(picture).copied().collect()).collect())
-            }
-            Runner::Stages { network, cut, input: [h, w, c], device } => {
-                let x = TensorData::new(pictures.concat(), [pictures.len(), *h, *w, *c]);
-                let x = Tensor::<4>::from_data(x, device);
-                let rows = network.forward(x.into(), 0..*cut, Mode::Frozen).vector();
-                let columns = rows.dims()[1];
-                let rows = rows.into_data().try_to_vec::<f32>().map_err(|source| {
-                    Error::Weights(Problem::new("the base gave no 32-bit features").found(format_args!("{source:?}")))
-                })?;
-                Ok(rows.chunks_exact(columns.max(1)).map(<[f32]>::to_vec).collect())
-            }
-            Runner::Onnx(model) => pictures.par_iter().map(|picture| model.row(picture)).collect(),
-            Runner::OnnxClasses(model) => {
-                let logits = |picture: &Vec<f32>| Ok(model.classify(picture)?.unwrap_or_default());
-                pictures.par_iter().map(logits).collect()
-            }
-        }
+/// The card for the image size that is asked for, and a remark where it is another than the card's.
+fn resized(card: Card, spec: &BaseSpec, remarks: &mut Vec<String>) -> Result<Card> {
+    let Some(pixels) = spec.image_size else { return Ok(card) };
+    let own = card.preprocessing.shape();
+    let card = card.for_image_size(pixels)?;
+    let new = card.preprocessing.shape();
+    if new != own {
+        remarks
+            .push(format!("pictures of {} x {} pixels, where the card says {} x {}", new[0], new[1], own[0], own[1]));
     }
+    Ok(card)
 }
 
 fn stem(place: &Path) -> String {

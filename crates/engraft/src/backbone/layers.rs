@@ -8,6 +8,7 @@ use engraft_kernels::{
 };
 use rand::RngExt;
 
+use crate::backbone::channels::{Remix, like};
 use crate::backbone::compile::PlainConv;
 use crate::backbone::low_rank::{Adaptation, LowRank};
 use crate::backbone::parameters::{Init, Role, Scope};
@@ -69,6 +70,15 @@ impl BatchNorm {
         let scale = parameter(self.gamma.val()) / (self.running_variance.value() + self.epsilon).sqrt();
         let shift = parameter(self.beta.val()) - self.running_mean.value() * scale.clone();
         (scale, shift)
+    }
+
+    /// The same where `summand` `[C]` is no longer part of the input: it lives on in the running mean.
+    #[must_use]
+    fn without(self, summand: &[f32]) -> Self {
+        let old = self.running_mean.value();
+        let mean = numbers(old.clone()).iter().zip(summand).map(|(mean, more)| mean - more).collect();
+        let tensor = Tensor::from_data(TensorData::new(mean, old.dims()), &old.device());
+        Self { running_mean: RunningState::with_id(self.ids[0], tensor), ..self }
     }
 
     /// The same as numbers.
@@ -183,6 +193,19 @@ impl ConvNorm {
         (weight * scale.reshape([1, 1, 1, channels]), shift)
     }
 
+    /// Its filters, their shape, and how they move.
+    pub(super) fn filters(&self) -> (Vec<f32>, [usize; 4], &ConvOptions) {
+        (numbers(self.weight.val()), self.weight.dims(), &self.options)
+    }
+
+    /// For inputs of other channels.
+    #[must_use]
+    pub(super) fn remixed(self, remix: &Remix) -> Self {
+        let (filters, shape, _) = self.filters();
+        let norm = self.norm.without(&remix.summand(&filters, shape));
+        Self { weight: remixed(&self.weight, remix), norm, ..self }
+    }
+
     /// The same as numbers.
     pub(super) fn plain(&self) -> PlainConv {
         let (weight, bias) = self.folded(false);
@@ -264,6 +287,28 @@ impl Conv {
         conv2d(x, weight, Fused { bias, residual: None, activation: self.activation }, &self.options)
     }
 
+    /// Its filters, their shape, and how they move.
+    pub(super) fn filters(&self) -> (Vec<f32>, [usize; 4], &ConvOptions) {
+        (numbers(self.weight.val()), self.weight.dims(), &self.options)
+    }
+
+    /// For inputs of other channels. `None` where something is to be added and there is no bias.
+    #[must_use]
+    pub(super) fn remixed(self, remix: &Remix) -> Option<Self> {
+        let (filters, shape, _) = self.filters();
+        let summand = remix.summand(&filters, shape);
+        let bias = match self.bias {
+            Some(bias) => {
+                let old = bias.val();
+                let sum = numbers(old.clone()).iter().zip(&summand).map(|(bias, more)| bias + more).collect();
+                Some(Param::initialized(bias.id, like(&old, sum, old.dims())))
+            }
+            None if summand.iter().any(|more| *more != 0.0) => return None,
+            None => None,
+        };
+        Some(Self { weight: remixed(&self.weight, remix), bias, ..self })
+    }
+
     /// Its numbers.
     pub(super) fn plain(&self) -> PlainConv {
         PlainConv {
@@ -328,6 +373,13 @@ fn merge<const D: usize>(weight: &mut Param<Tensor<D>>, low_rank: &mut Option<Lo
         let device = weight.device();
         *weight = weight.clone().map(|old| Tensor::from_data(sum, &device).set_require_grad(old.is_require_grad()));
     }
+}
+
+fn remixed(weight: &Param<Tensor<4>>, remix: &Remix) -> Param<Tensor<4>> {
+    let old = weight.val();
+    let shape = old.dims();
+    let filters = remix.filters(&numbers(old.clone()), shape);
+    Param::initialized(weight.id, like(&old, filters, [shape[0], shape[1], remix.channels(), shape[3]]))
 }
 
 fn convolution_cost(shape: [usize; 4], input: [usize; 2], options: &ConvOptions) -> ([usize; 3], usize, u64) {

@@ -6,15 +6,16 @@ use std::ops::Range;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::prelude::*;
 use burn::tensor::{Device, TensorData};
-use engraft_kernels::Compiled;
+use engraft_kernels::{Compiled, Geometry};
 use engraft_weights::Weights;
 
 use crate::backbone::architecture::Architecture;
 use crate::backbone::builder::{Builder, Style};
 use crate::backbone::card::Card;
+use crate::backbone::channels::Remix;
 use crate::backbone::compile::compile;
 use crate::backbone::dialect::Dialect;
-use crate::backbone::graph::Stage;
+use crate::backbone::graph::{Op, Stage};
 use crate::backbone::low_rank::Adaptation;
 use crate::backbone::parameters::{Expected, Manifest, Match, Parameters};
 use crate::backbone::stage::{Activation, BatchStatistics, Mode, StageCost};
@@ -220,6 +221,34 @@ impl Network {
     /// The logits of pictures `[N, H, W, C]` by the network's own classifier. `[N, classes]`.
     pub fn classify(&self, x: Tensor<4>, classifier: &OwnClassifier, mode: Mode<'_>) -> Tensor<2> {
         classifier.forward(self.forward(x.into(), 0..classifier.cut, mode), mode)
+    }
+
+    /// The first convolution's filters, `[rows, columns, C_in, C_out]`, and whether it looks over the border of pictures
+    /// of `[rows, columns]`; `None` where something else than one convolution takes the pictures.
+    pub(super) fn first_filters(&self, input: [usize; 2]) -> Option<(Vec<f32>, [usize; 4], bool)> {
+        let stage = self.stages.first()?;
+        let takers = stage.nodes.iter().filter(|node| node.from.iter().any(|(value, _)| *value == 0)).count();
+        let convolution = match &stage.nodes.first()?.op {
+            Op::ConvNorm(layer) => layer.filters(),
+            Op::Conv(layer) => layer.filters(),
+            _ => return None,
+        };
+        let (filters, shape, options) = convolution;
+        let looks_over = Geometry::new(input, [shape[0], shape[1]], options).looks_over_the_border();
+        (takers == 1 && options.groups == 1).then_some((filters, shape, looks_over))
+    }
+
+    /// With other filters in the first convolution, for pictures of other channels. `None` where it has no place for
+    /// what is added.
+    pub(super) fn remixed(mut self, remix: &Remix) -> Option<Self> {
+        let op = &mut self.stages.first_mut()?.nodes.first_mut()?.op;
+        *op = match op.clone() {
+            Op::ConvNorm(layer) => Op::ConvNorm(layer.remixed(remix)),
+            Op::Conv(layer) => Op::Conv(layer.remixed(remix)?),
+            _ => return None,
+        };
+        self.channels = remix.channels();
+        Some(self)
     }
 
     /// Convolutions by sums of products only, as in their definition, or by whatever is fastest.

@@ -2,7 +2,7 @@
 //!
 //! [`Augment`] moves, mirrors, turns and scales a prepared picture a little: for small characters, and for nets that
 //! start from nothing. A [`Recipe`] is for fine-tuning on photos: it cuts a part out of the whole picture and changes
-//! its colours. [`Mix`] blends the pictures of a batch, or the activations of a batch at a cut.
+//! its colours.
 //!
 //! Pictures are bytes of shape `[height, width, channels]`, red first. Of four channels the last is alpha, which
 //! geometry moves with the others and colours leave alone.
@@ -10,13 +10,11 @@
 mod colour;
 mod crop;
 mod geometry;
-mod mixing;
 mod rand_augment;
 mod recipe;
 mod small;
 
 pub use crop::{Crop, RATIO};
-pub use mixing::{Mix, Mixing, Rectangle};
 pub use rand_augment::{LEVELS, Operation, RandAugment};
 pub use recipe::{Changes, Recipe};
 pub use small::Augment;

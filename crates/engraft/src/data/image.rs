@@ -6,7 +6,8 @@
 //!
 //! Whatever the file holds, the result is upright 8-bit RGB: orientation applied, grey replicated, 16 bits rounded to
 //! 8, transparency laid over white. (Pillow's `convert("RGB")` drops transparency instead and shows whatever colour was
-//! hidden under it; white is what a viewer would have shown.) Colour profiles are ignored, as Pillow does.
+//! hidden under it; white is what a viewer would have shown.) Colour profiles are ignored, as Pillow does. Who asks for
+//! it by [`decode_rgba`] gets transparency as a fourth channel.
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,7 +23,7 @@ pub struct Pixels {
     pub width: usize,
     /// Rows.
     pub height: usize,
-    /// 1 (grey) or 3 (red, green, blue).
+    /// 1 (grey), 3 (red, green, blue) or 4 (and alpha).
     pub channels: usize,
     /// Shape `[height, width, channels]`, row by row.
     pub data: Vec<u8>,
@@ -34,6 +35,9 @@ impl Pixels {
         if self.channels == 1 {
             return self.data.clone();
         }
+        if self.channels == 4 {
+            return Self { channels: 3, data: self.rgb(), ..*self }.grey();
+        }
         let luma = |rgb: &[u8; 3]| {
             let [red, green, blue] = rgb.map(u32::from);
             ((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16) as u8
@@ -41,12 +45,22 @@ impl Pixels {
         self.data.as_chunks::<3>().0.iter().map(luma).collect()
     }
 
-    /// The colours, shape `[height, width, 3]`; grey is replicated.
+    /// The colours, shape `[height, width, 3]`; grey is replicated, transparency laid over white.
     pub fn rgb(&self) -> Vec<u8> {
-        if self.channels == 3 {
-            return self.data.clone();
+        match self.channels {
+            3 => self.data.clone(),
+            4 => self.data.as_chunks::<4>().0.iter().flat_map(rgb_over_white).collect(),
+            _ => self.data.iter().flat_map(|&grey| [grey; 3]).collect(),
         }
-        self.data.iter().flat_map(|&grey| [grey; 3]).collect()
+    }
+
+    /// Colours and alpha, shape `[height, width, 4]`; opaque where there is no alpha.
+    pub fn rgba(&self) -> Vec<u8> {
+        match self.channels {
+            4 => self.data.clone(),
+            3 => self.data.as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [r, g, b, u8::MAX]).collect(),
+            _ => self.data.iter().flat_map(|&grey| [grey, grey, grey, u8::MAX]).collect(),
+        }
     }
 }
 
@@ -118,14 +132,50 @@ pub fn format(bytes: &[u8]) -> Option<&'static str> {
 
 /// Decodes a picture to upright RGB, shape `[height, width, 3]`.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
+    caught(bytes, limits, Form::Rgb)
+}
+
+/// Decodes a picture to upright RGB and alpha, shape `[height, width, 4]`; opaque where the file has no transparency.
+/// What colour hides under transparency is kept.
+pub fn decode_rgba(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
+    caught(bytes, limits, Form::Rgba)
+}
+
+/// What a decoded picture is turned into.
+#[derive(Clone, Copy)]
+pub(super) enum Form {
+    /// Three channels, transparency over white.
+    Rgb,
+    /// Four.
+    Rgba,
+}
+
+impl Form {
+    fn channels(self) -> u64 {
+        match self {
+            Form::Rgb => 3,
+            Form::Rgba => 4,
+        }
+    }
+
+    /// Turns a picture upright and into this form.
+    pub(super) fn of(self, picture: DynamicImage, orientation: Orientation) -> Result<Pixels, DecodeError> {
+        match self {
+            Form::Rgb => flatten(picture, orientation),
+            Form::Rgba => flatten_rgba(picture, orientation),
+        }
+    }
+}
+
+fn caught(bytes: &[u8], limits: &Limits, form: Form) -> Result<Pixels, DecodeError> {
     if bytes.len() as u64 > limits.bytes {
         return Err(DecodeError::FileTooLarge { bytes: bytes.len() as u64, limit: limits.bytes });
     }
-    catch_unwind(AssertUnwindSafe(|| decode_by_format(bytes, limits)))
+    catch_unwind(AssertUnwindSafe(|| decode_by_format(bytes, limits, form)))
         .unwrap_or_else(|_| Err(DecodeError::Damaged("its decoder gave up".to_owned())))
 }
 
-fn decode_by_format(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
+fn decode_by_format(bytes: &[u8], limits: &Limits, form: Form) -> Result<Pixels, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Truncated("the file is empty".to_owned()));
     }
@@ -137,7 +187,7 @@ fn decode_by_format(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError
         Err(_) => return Err(DecodeError::NotAnImage),
     };
     match format {
-        ImageFormat::Jpeg => return super::jpeg::decode(bytes, limits),
+        ImageFormat::Jpeg => return super::jpeg::decode(bytes, limits, form),
         ImageFormat::Png => png_is_whole(bytes)?,
         ImageFormat::WebP => webp_is_whole(bytes)?,
         ImageFormat::Bmp | ImageFormat::Tiff | ImageFormat::Gif => {}
@@ -152,24 +202,30 @@ fn decode_by_format(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError
     reader.limits(allowed);
     let mut decoder = reader.into_decoder().map_err(|problem| reason(problem, (0, 0), limits))?;
     let (width, height) = decoder.dimensions();
-    check_size(u64::from(width), u64::from(height), decoder.total_bytes(), limits)?;
+    check_size(u64::from(width), u64::from(height), decoder.total_bytes(), limits, form)?;
     if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
         return Err(DecodeError::Unsupported("floating-point pixels; convert it to 8 or 16 bits".to_owned()));
     }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let picture = DynamicImage::from_decoder(decoder)
         .map_err(|problem| reason(problem, (width.into(), height.into()), limits))?;
-    flatten(picture, orientation)
+    form.of(picture, orientation)
 }
 
 /// Refuses a picture whose header promises more than is allowed. `decoded` is the decoder's own need in bytes, to which
-/// the RGB result is added.
-pub(super) fn check_size(width: u64, height: u64, decoded: u64, limits: &Limits) -> Result<(), DecodeError> {
+/// the result is added.
+pub(super) fn check_size(
+    width: u64,
+    height: u64,
+    decoded: u64,
+    limits: &Limits,
+    form: Form,
+) -> Result<(), DecodeError> {
     let pixels = width.saturating_mul(height);
     if pixels > limits.pixels {
         return Err(DecodeError::TooLarge { width, height, limit: format!("{} pixels", limits.pixels) });
     }
-    if decoded.saturating_add(pixels.saturating_mul(3)) > limits.allocation {
+    if decoded.saturating_add(pixels.saturating_mul(form.channels())) > limits.allocation {
         return Err(DecodeError::TooLarge { width, height, limit: format!("{} bytes of memory", limits.allocation) });
     }
     if pixels == 0 {
@@ -179,7 +235,7 @@ pub(super) fn check_size(width: u64, height: u64, decoded: u64, limits: &Limits)
 }
 
 /// Turns the picture upright and into RGB8.
-pub(super) fn flatten(mut picture: DynamicImage, orientation: Orientation) -> Result<Pixels, DecodeError> {
+fn flatten(mut picture: DynamicImage, orientation: Orientation) -> Result<Pixels, DecodeError> {
     picture.apply_orientation(orientation);
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     let data = match picture {
@@ -189,10 +245,7 @@ pub(super) fn flatten(mut picture: DynamicImage, orientation: Orientation) -> Re
             let over = |&[grey, alpha]: &[u8; 2]| [over_white(grey, alpha); 3];
             image.as_raw().as_chunks::<2>().0.iter().flat_map(over).collect()
         }
-        DynamicImage::ImageRgba8(image) => {
-            let over = |&[red, green, blue, alpha]: &[u8; 4]| [red, green, blue].map(|value| over_white(value, alpha));
-            image.as_raw().as_chunks::<4>().0.iter().flat_map(over).collect()
-        }
+        DynamicImage::ImageRgba8(image) => image.as_raw().as_chunks::<4>().0.iter().flat_map(rgb_over_white).collect(),
         DynamicImage::ImageRgb16(image) => image.as_raw().iter().map(|&value| eight_bits(value)).collect(),
         DynamicImage::ImageLuma16(image) => image.as_raw().iter().flat_map(|&grey| [eight_bits(grey); 3]).collect(),
         DynamicImage::ImageLumaA16(image) => {
@@ -200,15 +253,34 @@ pub(super) fn flatten(mut picture: DynamicImage, orientation: Orientation) -> Re
             image.as_raw().as_chunks::<2>().0.iter().flat_map(over).collect()
         }
         DynamicImage::ImageRgba16(image) => {
-            let over = |pixel: &[u16; 4]| {
-                let [red, green, blue, alpha] = pixel.map(eight_bits);
-                [red, green, blue].map(|value| over_white(value, alpha))
-            };
+            let over = |pixel: &[u16; 4]| rgb_over_white(&pixel.map(eight_bits));
             image.as_raw().as_chunks::<4>().0.iter().flat_map(over).collect()
         }
         other => return Err(DecodeError::Unsupported(format!("pixels of the kind {:?}", other.color()))),
     };
     Ok(Pixels { width, height, channels: 3, data })
+}
+
+/// Turns the picture upright and into RGBA8.
+fn flatten_rgba(mut picture: DynamicImage, orientation: Orientation) -> Result<Pixels, DecodeError> {
+    picture.apply_orientation(orientation);
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let grey = |&[grey, alpha]: &[u8; 2]| [grey, grey, grey, alpha];
+    let data = match picture {
+        DynamicImage::ImageRgba8(image) => image.into_raw(),
+        DynamicImage::ImageLumaA8(image) => image.as_raw().as_chunks::<2>().0.iter().flat_map(grey).collect(),
+        DynamicImage::ImageRgba16(image) => image.as_raw().iter().map(|&value| eight_bits(value)).collect(),
+        DynamicImage::ImageLumaA16(image) => {
+            let pixels = image.as_raw().as_chunks::<2>().0.iter();
+            pixels.flat_map(|pixel| grey(&pixel.map(eight_bits))).collect()
+        }
+        opaque => flatten(opaque, Orientation::NoTransforms)?.rgba(),
+    };
+    Ok(Pixels { width, height, channels: 4, data })
+}
+
+fn rgb_over_white(&[red, green, blue, alpha]: &[u8; 4]) -> [u8; 3] {
+    [red, green, blue].map(|value| over_white(value, alpha))
 }
 
 fn eight_bits(value: u16) -> u8 {

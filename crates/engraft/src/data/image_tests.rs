@@ -48,6 +48,33 @@ fn grey_is_replicated_and_sixteen_bits_are_rounded() {
     assert_eq!(decoded(&encode(deep, ImageFormat::Tiff)).unwrap().data, [0, 2, 254]);
 }
 
+/// What was laid over white by `decode` is there by `decode_rgba`, in every format and depth.
+#[test]
+fn transparency_is_a_fourth_channel_for_who_asks() {
+    let rgba = |bytes: &[u8]| decode_rgba(bytes, &Limits::default()).unwrap();
+    let clear: ImageBuffer<Rgba<u8>, Vec<u8>> =
+        ImageBuffer::from_vec(3, 1, vec![10, 20, 30, 0, 10, 20, 30, 255, 0, 100, 255, 128]).unwrap();
+    for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Tiff] {
+        let pixels = rgba(&encode(clear.clone(), format));
+        assert_eq!((pixels.channels, &pixels.data), (4, clear.as_raw()), "{format:?}");
+        let over_white = decoded(&encode(clear.clone(), format)).unwrap();
+        assert_eq!((pixels.rgb(), pixels.grey()), (over_white.rgb(), over_white.grey()), "{format:?}");
+    }
+    let grey: ImageBuffer<LumaA<u8>, Vec<u8>> = ImageBuffer::from_vec(2, 1, vec![0, 0, 50, 255]).unwrap();
+    assert_eq!(rgba(&encode(grey, ImageFormat::Png)).data, [0, 0, 0, 0, 50, 50, 50, 255]);
+    let deep: ImageBuffer<Rgba<u16>, Vec<u16>> = ImageBuffer::from_vec(1, 1, vec![0, 386, 65406, 257 * 9]).unwrap();
+    assert_eq!(rgba(&encode(deep, ImageFormat::Png)).data, [0, 2, 254, 9]);
+    let deep: ImageBuffer<LumaA<u16>, Vec<u16>> = ImageBuffer::from_vec(1, 1, vec![257 * 3, 257 * 4]).unwrap();
+    assert_eq!(rgba(&encode(deep, ImageFormat::Png)).data, [3, 3, 3, 4]);
+    // Without transparency everything is opaque.
+    for format in FORMATS {
+        let bytes = encode(picture(5, 3), format);
+        let pixels = rgba(&bytes);
+        assert_eq!(pixels.rgb(), decoded(&bytes).unwrap().data, "{format:?}");
+        assert!(pixels.data.iter().skip(3).step_by(4).all(|alpha| *alpha == 255), "{format:?}");
+    }
+}
+
 #[test]
 fn transparency_is_laid_over_white() {
     let clear: ImageBuffer<Rgba<u8>, Vec<u8>> =

@@ -12,13 +12,13 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 
-use super::image::{DecodeError, Limits, Pixels, check_size, flatten, one_line};
+use super::image::{DecodeError, Form, Limits, Pixels, check_size, one_line};
 
-/// Decodes a JPEG to upright RGB.
+/// Decodes a JPEG, upright, to the form that is wanted.
 ///
 /// CMYK and YCCK are taken as inverted (as Adobe writes them, and as Pillow reads every one) and converted without a
 /// colour profile.
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
+pub(super) fn decode(bytes: &[u8], limits: &Limits, form: Form) -> Result<Pixels, DecodeError> {
     // Headers leniently: some cameras leave a few bytes between segments, which harms nothing.
     let options = DecoderOptions::default().set_max_width(usize::MAX).set_max_height(usize::MAX).set_strict_mode(false);
     let structure = walk(bytes);
@@ -32,7 +32,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeErro
     // A picture that comes in several scans is kept whole as 16-bit coefficients until its last scan.
     let coefficients = if structure.scans == 1 { 0 } else { 2 * components };
     let pixels = (width as u64).saturating_mul(height as u64);
-    check_size(width as u64, height as u64, pixels.saturating_mul(coefficients), limits)?;
+    check_size(width as u64, height as u64, pixels.saturating_mul(coefficients), limits, form)?;
     if structure.end.is_none() {
         return Err(DecodeError::Truncated("the file ends before the picture does".to_owned()));
     }
@@ -55,7 +55,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeErro
     } else {
         RgbImage::from_raw(columns, rows, data).map(DynamicImage::ImageRgb8)
     };
-    flatten(picture.ok_or_else(|| DecodeError::Damaged("fewer pixels than its header says".to_owned()))?, orientation)
+    form.of(picture.ok_or_else(|| DecodeError::Damaged("fewer pixels than its header says".to_owned()))?, orientation)
 }
 
 /// What the markers of a file tell.

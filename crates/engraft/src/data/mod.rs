@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod augment;
 pub mod dataset;
+pub mod enlargement;
 pub mod finding;
 pub mod folder;
 pub mod image;

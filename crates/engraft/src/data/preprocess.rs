@@ -1,15 +1,20 @@
 //! What a base expects of its input: size, crop, channels, scale. It comes from the base's card and nowhere else.
 
+use std::borrow::Cow;
+
 use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, IntoImageView, PixelType, ResizeAlg, ResizeError, ResizeOptions, Resizer};
+use fast_image_resize::{FilterType, IntoImageView, MulDiv, PixelType, ResizeAlg, ResizeError, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
-use super::image::Pixels;
+use super::image::{DecodeError, Limits, Pixels, decode, decode_rgba};
 use crate::error::{Error, Problem, Result};
 use crate::files::sha256_hex;
 
 /// The largest height or width a base may ask for.
-const LARGEST: usize = 4096;
+pub const LARGEST: usize = 4096;
+
+/// The most channels of a picture.
+const CHANNELS: usize = 64;
 
 /// The most pixels between the two passes of a resize, unless the other order would need more.
 const IN_BETWEEN: usize = 1 << 25;
@@ -37,7 +42,8 @@ pub struct Preprocessing {
     pub height: usize,
     /// Columns of the input.
     pub width: usize,
-    /// 1 (grey) or 3 (colours).
+    /// 1 (grey), 3 (colours) or 4 (colours and alpha). Files give no others; a program that has pictures of other
+    /// numbers of channels may prepare them too.
     pub channels: usize,
     /// Which colour comes first; mean and std are in the same order.
     #[serde(default, skip_serializing_if = "ChannelOrder::is_rgb")]
@@ -99,7 +105,7 @@ pub struct Prepared {
     pub height: usize,
     /// Columns.
     pub width: usize,
-    /// 1 or 3.
+    /// Channels.
     pub channels: usize,
     /// Shape `[height, width, channels]`.
     pub data: Vec<u8>,
@@ -124,8 +130,9 @@ impl Preprocessing {
                 return refuse(&format!("the {what} makes no sense"), format!("1 to {LARGEST}"), side.to_string());
             }
         }
-        if !matches!(self.channels, 1 | 3) {
-            return refuse("the number of channels makes no sense", "1 or 3".to_owned(), self.channels.to_string());
+        if !(1..=CHANNELS).contains(&self.channels) {
+            let expected = format!("1 to {CHANNELS}");
+            return refuse("the number of channels makes no sense", expected, self.channels.to_string());
         }
         let least = self.height.max(self.width);
         if let Resize::ShortestSide(side) = self.resize
@@ -149,6 +156,17 @@ impl Preprocessing {
         Ok(())
     }
 
+    /// How many times larger a picture of `width` by `height` pixels becomes on its way to the input, along the side
+    /// that grows most. Below 1 it shrinks. A picture smaller than the input is enlarged by the same rule and filter by
+    /// which others are reduced.
+    pub fn enlargement(&self, width: usize, height: usize) -> f64 {
+        let times = |wanted: usize, side: usize| wanted as f64 / side.max(1) as f64;
+        match self.resize {
+            Resize::Stretch => times(self.width, width).max(times(self.height, height)),
+            Resize::ShortestSide(shortest) => times(shortest, width.min(height)),
+        }
+    }
+
     /// The same for an input of another size: the shorter side before the cut grows or shrinks with it.
     pub fn scale_to(&mut self, [height, width]: [usize; 2]) {
         let scale = height as f64 / self.height as f64;
@@ -158,27 +176,36 @@ impl Preprocessing {
         }
     }
 
+    /// Decodes a picture's file for this input: with alpha where the input has four channels, else over white.
+    ///
+    /// # Errors
+    /// What the bytes lack.
+    pub fn decode(&self, bytes: &[u8], limits: &Limits) -> std::result::Result<Pixels, DecodeError> {
+        if self.channels == 4 { decode_rgba(bytes, limits) } else { decode(bytes, limits) }
+    }
+
     /// Fits a picture: channels first, then the size. Bytes of shape `[height, width, channels]`.
     ///
     /// What lies outside the centre is not computed, so that a picture of any proportions costs little memory; the
     /// filter still sees the pixels beside the cut, so that the result is that of resizing first and cutting after.
     ///
     /// # Errors
-    /// [`Error::Data`] for a picture without pixels or with the wrong number of bytes.
+    /// [`Error::Data`] for a picture without pixels, with the wrong number of bytes, or with channels that cannot become
+    /// those of the input.
     pub fn prepare(&self, pixels: &Pixels) -> Result<Prepared> {
-        let converted;
         let source = match (self.channels, pixels.channels) {
-            (1, 3) => {
-                converted = pixels.grey();
-                converted.as_slice()
+            (own, theirs) if own == theirs => Cow::Borrowed(pixels.data.as_slice()),
+            (1, 3 | 4) => Cow::Owned(pixels.grey()),
+            (3, 1 | 4) => Cow::Owned(pixels.rgb()),
+            (4, 1 | 3) => Cow::Owned(pixels.rgba()),
+            (own, theirs) => {
+                return Err(Error::Data(
+                    Problem::new("a picture has channels that cannot become those of the base's input")
+                        .expected(format_args!("{own} channels"))
+                        .found(format_args!("{theirs} channels")),
+                ));
             }
-            (3, 1) => {
-                converted = pixels.rgb();
-                converted.as_slice()
-            }
-            _ => pixels.data.as_slice(),
         };
-        let kind = if self.channels == 1 { PixelType::U8 } else { PixelType::U8x3 };
         let refuse = |found: String| {
             let size = format!("{} x {}", pixels.width, pixels.height);
             Error::Data(Problem::new("a picture cannot be resized").expected(size).found(found))
@@ -186,10 +213,51 @@ impl Preprocessing {
         if pixels.width == 0 || pixels.height == 0 {
             return Err(refuse("no pixels".to_owned()));
         }
-        let image = ImageRef::new(pixels.width as u32, pixels.height as u32, source, kind)
-            .map_err(|problem| refuse(problem.to_string()))?;
-        let out = self.fit(&image).map_err(|problem| refuse(problem.to_string()))?;
-        Ok(Prepared { height: self.height, width: self.width, channels: self.channels, data: out.into_vec() })
+        let size = (pixels.width as u32, pixels.height as u32);
+        let resized = match self.channels {
+            1 => self.fit_bytes(&source, size, PixelType::U8),
+            3 => self.fit_bytes(&source, size, PixelType::U8x3),
+            4 => self.fit_rgba(source.into_owned(), size),
+            _ => self.fit_planes(&source, size),
+        };
+        let data = resized.map_err(refuse)?;
+        Ok(Prepared { height: self.height, width: self.width, channels: self.channels, data })
+    }
+
+    fn fit_bytes(&self, source: &[u8], (width, height): (u32, u32), kind: PixelType) -> Resized {
+        let image = ImageRef::new(width, height, source, kind).map_err(text)?;
+        Ok(self.fit(&image).map_err(text)?.into_vec())
+    }
+
+    /// Colours are weighed by their alpha, as Pillow does: what hides under transparency does not bleed out.
+    fn fit_rgba(&self, source: Vec<u8>, (width, height): (u32, u32)) -> Resized {
+        let opaque = source.iter().skip(3).step_by(4).all(|alpha| *alpha == u8::MAX);
+        if opaque || self.interpolation == Interpolation::Nearest {
+            return self.fit_bytes(&source, (width, height), PixelType::U8x4);
+        }
+        let mut image = Image::from_vec_u8(width, height, source, PixelType::U8x4).map_err(text)?;
+        MulDiv::new().multiply_alpha_inplace(&mut image).map_err(text)?;
+        let mut resized =
+            self.fit(&ImageRef::new(width, height, image.buffer(), PixelType::U8x4).map_err(text)?).map_err(text)?;
+        MulDiv::new().divide_alpha_inplace(&mut resized).map_err(text)?;
+        Ok(resized.into_vec())
+    }
+
+    /// Channels of which nothing is known, each by itself.
+    fn fit_planes(&self, source: &[u8], (width, height): (u32, u32)) -> Resized {
+        let channels = self.channels;
+        if source.len() != width as usize * height as usize * channels {
+            return Err(format!("{} bytes", source.len()));
+        }
+        let mut out = vec![0; self.height * self.width * channels];
+        for channel in 0..channels {
+            let plane: Vec<u8> = source.iter().skip(channel).step_by(channels).copied().collect();
+            let plane = self.fit_bytes(&plane, (width, height), PixelType::U8)?;
+            for (out, value) in out.iter_mut().skip(channel).step_by(channels).zip(plane) {
+                *out = value;
+            }
+        }
+        Ok(out)
     }
 
     /// Resizes the wanted part in two passes, across and then down, as Pillow does: the bytes in between are rounded,
@@ -254,9 +322,11 @@ impl Preprocessing {
             tables => {
                 for pixel in prepared.chunks(tables.len().max(1)) {
                     let scaled = |(&byte, table): (&u8, &[f32; 256])| table[usize::from(byte)];
-                    match self.channel_order {
-                        ChannelOrder::Rgb => out.extend(pixel.iter().zip(tables).map(scaled)),
-                        ChannelOrder::Bgr => out.extend(pixel.iter().rev().zip(tables).map(scaled)),
+                    match (self.channel_order, pixel) {
+                        (ChannelOrder::Bgr, [red, green, blue, rest @ ..]) => {
+                            out.extend([blue, green, red].into_iter().chain(rest).zip(tables).map(scaled));
+                        }
+                        _ => out.extend(pixel.iter().zip(tables).map(scaled)),
                     }
                 }
             }
@@ -271,6 +341,13 @@ impl Preprocessing {
     }
 }
 
+/// Bytes of a resized picture, or why there are none.
+type Resized = std::result::Result<Vec<u8>, String>;
+
+fn text(problem: impl ToString) -> String {
+    problem.to_string()
+}
+
 /// Resizes a window (left, top, width, height) of `source` to `width` by `height` pixels.
 fn pass(
     source: &impl IntoImageView,
@@ -280,7 +357,7 @@ fn pass(
 ) -> std::result::Result<Image<'static>, ResizeError> {
     let kind = source.pixel_type().ok_or(ResizeError::PixelTypesAreDifferent)?;
     let mut out = Image::new(width as u32, height as u32, kind);
-    let options = ResizeOptions::new().resize_alg(algorithm).crop(left, top, across, down);
+    let options = ResizeOptions::new().resize_alg(algorithm).crop(left, top, across, down).use_alpha(false);
     Resizer::new().resize(source, &mut out, &options)?;
     Ok(out)
 }

@@ -154,3 +154,112 @@ proptest! {
         }
     }
 }
+
+fn many(channels: usize, interpolation: Interpolation) -> Preprocessing {
+    let each = |value| vec![value; channels];
+    Preprocessing { channels, interpolation, mean: each(0.5), std: each(0.5), ..grey(9, 7, Resize::ShortestSide(10)) }
+}
+
+#[test]
+fn every_channel_is_resized_as_if_it_were_alone() {
+    let (width, height) = (23, 31);
+    for channels in [2, 3, 4, 5, 8] {
+        for interpolation in [Interpolation::Bilinear, Interpolation::Bicubic, Interpolation::Nearest] {
+            let mut data: Vec<u8> = (0..width * height * channels).map(|i| (i * 37 % 251) as u8).collect();
+            if channels == 4 {
+                // Opaque, so that colours are not weighed.
+                data.iter_mut().skip(3).step_by(4).for_each(|alpha| *alpha = 255);
+            }
+            let p = many(channels, interpolation);
+            p.validate().unwrap();
+            let all = p.prepare(&Pixels { width, height, channels, data: data.clone() }).unwrap().data;
+            for channel in 0..channels {
+                let plane = |data: &[u8]| data.iter().skip(channel).step_by(channels).copied().collect::<Vec<u8>>();
+                let alone = Pixels { width, height, channels: 1, data: plane(&data) };
+                assert_eq!(plane(&all), many(1, interpolation).prepare(&alone).unwrap().data, "{channels}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_hides_under_transparency_does_not_bleed_out() {
+    // The left half is red and opaque, the right half green and clear.
+    let row: Vec<u8> = (0..20).flat_map(|x| if x < 10 { [200, 0, 0, 255] } else { [0, 255, 0, 0] }).collect();
+    let pixels = Pixels { width: 20, height: 20, channels: 4, data: row.repeat(20) };
+    for interpolation in [Interpolation::Bilinear, Interpolation::Bicubic] {
+        let p = Preprocessing { resize: Resize::Stretch, ..many(4, interpolation) };
+        for pixel in p.prepare(&pixels).unwrap().data.chunks(4).filter(|pixel| pixel[3] > 0) {
+            // Bicubic overshoots in red, by itself.
+            let overshoot = if interpolation == Interpolation::Bicubic { 15 } else { 1 };
+            assert!(pixel[0].abs_diff(200) <= overshoot && pixel[1] == 0, "{pixel:?}");
+        }
+    }
+}
+
+#[test]
+fn channels_become_those_of_the_input_or_are_refused() {
+    let pixel =
+        |channels: usize| Pixels { width: 1, height: 1, channels, data: [200, 100, 50, 0][..channels].to_vec() };
+    let prepared = |wanted: usize, given: usize| {
+        many(wanted, Interpolation::Bilinear).prepare(&pixel(given)).map(|prepared| prepared.data[..wanted].to_vec())
+    };
+    assert_eq!(prepared(4, 1).unwrap(), [200, 200, 200, 255]);
+    assert_eq!(prepared(4, 3).unwrap(), [200, 100, 50, 255]);
+    assert_eq!(prepared(3, 4).unwrap(), [255, 255, 255], "over white");
+    assert_eq!(prepared(1, 4).unwrap(), [255]);
+    for (wanted, given) in [(2, 3), (3, 2), (5, 3), (1, 2)] {
+        let error = prepared(wanted, given).unwrap_err().to_string();
+        assert!(error.contains(&format!("{wanted} channels")), "{error}");
+    }
+    assert!(many(65, Interpolation::Nearest).validate().is_err());
+    assert!(many(0, Interpolation::Nearest).validate().is_err());
+}
+
+#[test]
+fn blue_first_leaves_alpha_last() {
+    let p = Preprocessing {
+        channel_order: ChannelOrder::Bgr,
+        mean: vec![0.0; 4],
+        std: vec![1.0 / 255.0; 4],
+        ..many(4, Interpolation::Nearest)
+    };
+    assert_eq!(p.normalise(&[1, 2, 3, 4, 5, 6, 7, 8]), [3.0, 2.0, 1.0, 4.0, 7.0, 6.0, 5.0, 8.0]);
+}
+
+#[derive(Deserialize)]
+struct Transparent {
+    height: usize,
+    width: usize,
+    source: Vec<u8>,
+    cases: Vec<TransparentCase>,
+}
+
+#[derive(Deserialize)]
+struct TransparentCase {
+    height: usize,
+    width: usize,
+    interpolation: Interpolation,
+    result: Vec<u8>,
+}
+
+/// The fixture comes from `tests/fixtures/rgba.py`. A colour counts by its alpha: a level of a clear one is nothing.
+#[test]
+fn transparency_is_resized_as_pillow_does() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/rgba.json");
+    let fixture: Transparent = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let pixels = Pixels { width: fixture.width, height: fixture.height, channels: 4, data: fixture.source };
+    assert_eq!(fixture.cases.len(), 6);
+    for TransparentCase { height, width, interpolation, result } in fixture.cases {
+        let p = Preprocessing { height, width, resize: Resize::Stretch, ..many(4, interpolation) };
+        let ours = p.prepare(&pixels).unwrap().data;
+        assert_eq!(ours.len(), result.len());
+        for (ours, theirs) in ours.chunks(4).zip(result.chunks(4)) {
+            assert!(ours[3].abs_diff(theirs[3]) <= 1, "{ours:?} {theirs:?}");
+            for channel in 0..3 {
+                let apart = f64::from(ours[channel].abs_diff(theirs[channel])) * f64::from(theirs[3]) / 255.0;
+                assert!(apart <= 2.0, "{interpolation:?}: {ours:?} {theirs:?}");
+            }
+        }
+    }
+}

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use rayon::prelude::*;
 
 use crate::backbone::{Base, Runner};
-use crate::data::image::{Limits, decode};
+use crate::data::image::Limits;
 use crate::data::preprocess::Preprocessing;
 use crate::error::{Error, Problem, Result, printable};
 use crate::features::{Cache, Features};
@@ -41,9 +41,10 @@ impl PictureReader {
 
     /// One picture's bytes as the base's input, `[H, W, C]`.
     pub fn prepared(&self, bytes: &[u8]) -> Result<Vec<f32>> {
-        let pixels = decode(bytes, &self.limits)
-            .map_err(|source| Error::Data(Problem::new("the picture cannot be decoded").found(source)))?;
         let p = &self.preprocessing;
+        let pixels = p
+            .decode(bytes, &self.limits)
+            .map_err(|source| Error::Data(Problem::new("the picture cannot be decoded").found(source)))?;
         Ok(p.normalise(&p.prepare(&pixels)?.data))
     }
 }

@@ -33,6 +33,12 @@ pub struct Fit {
     /// Of an ONNX model: the value that serves as features.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+    /// Channels of the pictures, where they are to be others than the card's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<usize>,
+    /// Rows and columns of the input, where they are to be others than the card's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<usize>,
     /// How much of the base is retrained: `head`, `last`, `half`, `all`, the stage that training begins at, or `auto`.
     pub depth: String,
     /// Retrains this stage alone.
@@ -88,6 +94,8 @@ impl Default for Fit {
             base: "glyphs".into(),
             card: None,
             output: None,
+            channels: None,
+            image_size: None,
             depth: "auto".into(),
             only: None,
             budget: "5m".into(),

@@ -15,6 +15,9 @@ pub const GREATEST: f64 = 20.0;
 /// The temperature `T` in [`LEAST`]..[`GREATEST`] that minimises the mean of `-ln softmax(z / T)[label]` (Guo, Pleiss,
 /// Sun and Weinberger, 2017, "On calibration of modern neural networks"), by Brent's method on `ln T`, in f64.
 ///
+/// One more answer is counted that is right and wrong in equal shares over all classes (as Platt 1999 does for two): where
+/// all of `n` answers are right, the temperature would fall without end, and the next mistake would cost without end.
+///
 /// `parts` are pairs of logits `[n, classes]` and labels `[n]`; without any example the temperature is 1.
 pub fn temperature(parts: &[(&[f32], &[usize])], classes: usize) -> Result<f64> {
     if let Some((logits, labels)) =
@@ -52,7 +55,8 @@ impl CostFunction for Curve<'_> {
 
     fn cost(&self, log_temperature: &f64) -> std::result::Result<f64, argmin::core::Error> {
         let temperature = log_temperature.exp();
-        let (mut sum, mut n) = (0.0, 0);
+        let n: usize = self.parts.iter().map(|(_, labels)| labels.len()).sum();
+        let mut sum = 0.0;
         for (logits, labels) in self.parts {
             // Sums of 256 rows each, added in order.
             let blocks: Vec<f64> = logits
@@ -60,14 +64,27 @@ impl CostFunction for Curve<'_> {
                 .zip(labels.par_chunks(256))
                 .map(|(logits, labels)| {
                     let rows = logits.chunks_exact(self.classes).zip(labels);
-                    rows.map(|(row, &label)| log_loss(row, label, temperature)).sum()
+                    rows.map(|(row, &label)| {
+                        let [right, any] = log_losses(row, label, temperature);
+                        right + any / n as f64
+                    })
+                    .sum()
                 })
                 .collect();
             sum += blocks.iter().sum::<f64>();
-            n += labels.len();
         }
         Ok(sum / n as f64)
     }
+}
+
+/// `-ln softmax(z / T)` in nats, of the label and in the mean over all classes, each at most that of [`LOG_LOSS_FLOOR`].
+fn log_losses(logits: &[f32], label: usize, temperature: f64) -> [f64; 2] {
+    let most = logits.iter().fold(f32::NEG_INFINITY, |most, &z| most.max(z));
+    let scaled = |z: f32| (f64::from(z) - f64::from(most)) / temperature;
+    let sum: f64 = logits.iter().map(|&z| scaled(z).exp()).sum();
+    let mean = logits.iter().map(|&z| scaled(z)).sum::<f64>() / logits.len() as f64;
+    let most = -LOG_LOSS_FLOOR.ln();
+    [(sum.ln() - scaled(logits[label])).min(most), (sum.ln() - mean).min(most)]
 }
 
 /// `-ln softmax(z / T)[label]` in nats, at most that of [`LOG_LOSS_FLOOR`].
@@ -89,18 +106,20 @@ mod tests {
 
     #[test]
     fn confidence_becomes_the_share_of_right_answers() {
-        // softmax([z / T, 0])[0] = 0.8 where z / T = ln 4.
+        // 80 of 100, and one more in halves: softmax([z / T, 0])[0] = 80.5 / 101 where z / T = ln(80.5 / 20.5).
         for z in [0.3f32, 1.0, 5.0] {
             let (logits, labels) = answers(z, 80);
             let t = temperature(&[(&logits, &labels)], 2).unwrap();
-            assert!((t - f64::from(z) / 4.0f64.ln()).abs() < 1e-4 * t, "{t}");
+            assert!((t - f64::from(z) / (80.5f64 / 20.5).ln()).abs() < 1e-4 * t, "{t}");
         }
     }
 
     #[test]
     fn the_temperature_stays_within_its_bounds() {
+        // All right: no surer than 100.5 to 0.5.
         let (logits, labels) = answers(1.0, 100);
-        assert!(temperature(&[(&logits, &labels)], 2).unwrap() < 0.0501);
+        let t = temperature(&[(&logits, &labels)], 2).unwrap();
+        assert!((t - 1.0 / 201f64.ln()).abs() < 1e-4, "{t}");
         let (logits, labels) = answers(1.0, 20);
         assert!(temperature(&[(&logits, &labels)], 2).unwrap() > 19.9);
         assert_eq!(temperature(&[], 2).unwrap(), 1.0);

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::backbone::{Base, BaseSpec, Body, open};
 use crate::config::Fit;
 use crate::data::Split;
+use crate::data::enlargement::Enlargement;
 use crate::data::image::Limits;
 use crate::data::split::stratified_folds;
 use crate::error::{Error, Problem, Result};
@@ -319,6 +320,9 @@ impl Basis {
         let tuning = Tuning::of(config, base.card.preprocessing.channels == 3)?;
         refuse_unknown_depth(config, &base)?;
         intake.require_usable(config.strict)?;
+        if let Some(remark) = Enlargement::of(&intake.inspections, &base.card.preprocessing).remark() {
+            observer.say(&remark);
+        }
         let classes = intake.dataset.classes.len();
         let train = intake.usable(Split::Train);
         let labels = intake.labels(&train);

@@ -25,6 +25,8 @@ pub struct Intake {
     pub audit: Audit,
     /// SHA-256 of every example's bytes; empty where they cannot be read.
     pub digests: Vec<String>,
+    /// What was seen of every example's file.
+    pub inspections: Vec<Inspection>,
     /// What is to be learnt, and why that.
     pub inferred: Inferred,
 }
@@ -52,8 +54,8 @@ impl Intake {
             findings.extend(unite_copies(&mut dataset, &mut inspections));
         }
         let audit = audit(&dataset, &inspections, findings);
-        let digests = inspections.into_iter().map(|Inspection { sha256, .. }| sha256).collect();
-        Ok(Self { dataset, audit, digests, inferred: opened.inferred })
+        let digests = inspections.iter().map(|inspection| inspection.sha256.clone()).collect();
+        Ok(Self { dataset, audit, digests, inspections, inferred: opened.inferred })
     }
 
     /// Refuses data that nothing can be learnt from, and with `strict` data with any finding worse than information.

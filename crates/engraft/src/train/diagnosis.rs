@@ -175,7 +175,13 @@ impl fmt::Display for Finding {
                 write!(f, "{epochs} {} too few to say more", if epochs == 1 { "epoch is" } else { "epochs are" })
             }
             Self::Fine { first, last } => {
-                write!(f, "learned well: the loss fell from {} to {}, and nothing looks wrong", loss(first), loss(last))
+                let way = if last < first { "fell" } else { "went" };
+                write!(
+                    f,
+                    "learned well: the loss {way} from {} to {}, and nothing looks wrong",
+                    loss(first),
+                    loss(last)
+                )
             }
         }
     }

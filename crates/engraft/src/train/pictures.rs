@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 
-use crate::data::image::{Limits, Pixels, decode};
+use crate::data::image::{Limits, Pixels};
 use crate::data::preprocess::Preprocessing;
 use crate::error::{Error, Problem, Result, printable};
 use crate::files;
@@ -81,6 +81,6 @@ impl Pictures {
             Error::Data(problem.found(reason).at(printable(path)))
         };
         let bytes = files::read_limited(path, self.limits.bytes).map_err(|source| fail(source.to_string()))?;
-        decode(&bytes, &self.limits).map_err(|source| fail(source.to_string()))
+        self.preprocessing.decode(&bytes, &self.limits).map_err(|source| fail(source.to_string()))
     }
 }

@@ -229,16 +229,19 @@ pub fn train<T: Task>(
         let rules = task.rules(&model, epoch, settings.weight_decay);
         let order = permutation(task.len(), settings.seed, "shuffle", epoch);
         for batch in order.chunks(settings.batch_size).skip(now.state.batch as usize) {
-            if let Err(interrupted) = observer.check() {
-                if let Some(checkpoints) = checkpoints.as_deref_mut() {
-                    now.values = values_of(&model, changes);
-                    checkpoints.keep(&now)?;
-                }
-                return Err(interrupted);
-            }
             let lr = settings.lr * steps.factor(now.state.step, settings);
-            let Batch { mut gradients, statistics, score } =
-                run_batch(task, &model, batch, &rules, &now.state, settings)?;
+            let ran = observer.check().and_then(|()| run_batch(task, &model, batch, &rules, &now.state, settings));
+            let Batch { mut gradients, statistics, score } = match ran {
+                Ok(batch) => batch,
+                // The state before this step is good: it is kept, whatever stops the training.
+                Err(stopped) => {
+                    if let Some(checkpoints) = checkpoints.as_deref_mut() {
+                        now.values = values_of(&model, changes);
+                        checkpoints.keep(&now)?;
+                    }
+                    return Err(stopped);
+                }
+            };
             if let Some(longest) = settings.clip {
                 let norm = gradients.norm();
                 if norm > longest {

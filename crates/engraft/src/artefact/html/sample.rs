@@ -219,7 +219,7 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
         let power = f64::from(step) / 2.0;
         TriedStrength { c: 10f64.powf(power), log_loss: 0.193 + 0.018 * (power + 0.5).powi(2), accuracy: 0.951 }
     });
-    let imbalance = imbalance(&ours);
+    let shares = imbalance(&ours);
     Report {
         schema: SCHEMA,
         command: "fit".into(),
@@ -273,7 +273,7 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
         log_loss: ours.log_loss,
         brier: ours.brier,
         ece: ours.ece,
-        imbalance: Some(imbalance),
+        imbalance: Some(shares),
         per_class: ours.per_class,
         confusion: ours.confusion,
         calibration: ours.calibration,

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::crop::same_shape;
 use super::*;
 use crate::data::image::Pixels;
 use crate::data::preprocess::Interpolation;
@@ -86,7 +85,7 @@ fn a_resized_crop_is_torchvisions() {
         let [h, w] = case.size;
         let preprocessing = crate::data::preprocess::Preprocessing {
             interpolation: case.interpolation,
-            ..same_shape((h, w, channels))
+            ..crop::same_shape((h, w, channels))
         };
         let ours = Crop { top, left, height: rows, width: columns }.prepared(&pixels, &preprocessing).unwrap();
         within_a_level(&format!("{:?}", case.crop), &ours, &bytes[case.at..case.at + h * w * channels]);
