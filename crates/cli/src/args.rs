@@ -29,7 +29,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make a classifier, or a predictor of numbers or several labels, from labelled pictures and a pretrained base.
-    Fit(FitArgs),
+    Fit(Box<FitArgs>),
     /// Answer: label, probability, top classes, "unsure", "unlike the training data"; or a number, or several labels.
     Predict(PredictArgs),
     /// Show a run's report, and where its HTML file is.

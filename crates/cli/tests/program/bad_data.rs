@@ -162,4 +162,5 @@ fn senseless_settings() {
         let flag_value = format!("{flag}={value}");
         sandbox.run(FIT.iter().copied().chain([flag_value.as_str()])).expect(2, &[]);
     }
+    sandbox.run(["fit", "--depth", "head", "data", "--out", "run", "--depth", "all"]).expect(2, &["--depth"]);
 }

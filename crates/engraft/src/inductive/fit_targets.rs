@@ -7,6 +7,7 @@ use burn::tensor::Device;
 
 use crate::backbone::{Base, BaseSpec, open};
 use crate::config::{Fit, Tune};
+use crate::data::enlargement::Enlargement;
 use crate::data::stratify::{label_folds, value_folds};
 use crate::data::{Split, Task};
 use crate::error::{Error, Problem, Result};
@@ -96,6 +97,9 @@ pub fn fit_target(
         observer.say(remark);
     }
     intake.require_usable(config.strict)?;
+    if let Some(remark) = Enlargement::of(&intake.inspections, &base.card.preprocessing).remark() {
+        observer.say(&remark);
+    }
     let train = intake.usable(Split::Train);
     let groups: Vec<usize> = train.iter().map(|&index| intake.audit.groups[index]).collect();
     let extractor = Extractor::to_features(&base, &device)?;
