@@ -68,7 +68,7 @@ impl NumberHeadFile {
     /// The predictor again. Takes its tensors out of `weights`; `path` is where they were, for errors.
     ///
     /// # Errors
-    /// [`Error::Weights`] where a tensor is missing, has another shape than it must, or holds what is no number.
+    /// [`Error::Weights`](crate::error::Error::Weights) where a tensor is missing, has another shape than it must, or holds what is no number.
     pub fn predictor(&self, weights: &mut Weights, path: &Path) -> Result<NumberPredictor> {
         let head = take(weights, "head.weight", path)?;
         let columns = head.shape.last().copied().unwrap_or(0);
