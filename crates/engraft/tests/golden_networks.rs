@@ -13,7 +13,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, TensorData};
 use engraft::backbone::{
     Activation, Architecture, Card, Dialect, Expected, Leaves, Mode, Network, NetworkWeights, PaddingDialect, Pass,
-    Role, move_statistics,
+    Role, Statistics, move_statistics,
 };
 use engraft::train::Classifier;
 use engraft_weights::{Precision, Tensor as Stored, Weights};
@@ -36,6 +36,8 @@ struct Case {
     /// The input is scaled by this in training: a unit that lies within 1e-7 of a ReLU's bend then falls on the side
     /// on which it falls in f64, and the gradient is the reference's.
     nudge: f32,
+    /// Trains without Winograd's filtering, whose rounding (1e-6) can move a unit over a bend.
+    exact: bool,
 }
 
 fn case(fixture: &'static str, variant: &'static str, architecture: Architecture, dialect: usize) -> Case {
@@ -49,6 +51,7 @@ fn case(fixture: &'static str, variant: &'static str, architecture: Architecture
         biases: false,
         without_gamma: false,
         nudge: 1.0,
+        exact: false,
     }
 }
 
@@ -196,15 +199,23 @@ impl Case {
     /// Logits, loss, gradients and running statistics in training.
     fn trains(&self) {
         let reference = self.reference();
-        let size = reference["size"].clone();
-        let reference = &reference["train"];
-        let size = reference.get("size").unwrap_or(&size).as_u64().unwrap() as usize;
+        let size = reference["train"].get("size").unwrap_or(&reference["size"]).as_u64().unwrap() as usize;
+        self.trains_as(&reference["train"], size, Statistics::Batch);
+    }
+
+    /// The same where batch norms keep their statistics, as fine-tuning trains them.
+    fn trains_with_stored_statistics(&self) {
+        let reference = &fixture("stored_statistics.json")["variants"][self.variant];
+        self.trains_as(reference, reference["size"].as_u64().unwrap() as usize, Statistics::Stored);
+    }
+
+    fn trains_as(&self, reference: &Value, size: usize, statistics: Statistics) {
         let own = |what: &str| reference["f32"][what].as_f64().unwrap();
         let device = Device::flex().autodiff();
         let (NetworkWeights { network, classifier, manifest, .. }, expected) = self.network(&device);
-        let model = Classifier { network, head: classifier.unwrap() };
+        let model = Classifier { network: network.exact(self.exact), head: classifier.unwrap() };
         let before = manifest.export(&model, Precision::F32);
-        let pass = Pass::default();
+        let pass = Pass::default().with(statistics);
         let logits = model.forward(input(size, &device) * self.nudge, Mode::Train(&pass));
         let wanted = numbers(&reference["logits"]);
         let ours = floats(logits.clone().narrow(1, 0, wanted.len() / 2));
@@ -298,6 +309,20 @@ fn resnet18_trains_as_in_pytorch() {
 #[test]
 fn resnet50_trains_as_in_pytorch() {
     case("resnet", "resnet50", Architecture::RESNET50, 0).trains();
+}
+
+#[test]
+fn networks_train_as_in_pytorch_where_statistics_are_kept() {
+    for (fixture, variant, architecture, classes) in [
+        ("cifar_resnet", "resnet20", Architecture::CIFAR_RESNET20, 10),
+        ("cifar_resnet", "resnet20_b", Architecture::CIFAR_RESNET20_B, 10),
+        ("resnet", "resnet18", Architecture::RESNET18, 1000),
+        ("resnet", "resnet50", Architecture::RESNET50, 1000),
+        ("inception_v3", "torchvision", Architecture::INCEPTION_V3, 1000),
+        ("tiny_darknet", "tiny_darknet", Architecture::TINY_DARKNET, 1000),
+    ] {
+        Case { classes, exact: true, ..case(fixture, variant, architecture, 0) }.trains_with_stored_statistics();
+    }
 }
 
 #[test]

@@ -167,7 +167,7 @@ pub fn fit(
 
     let identity = identity(config, &base, &intake);
     let mut deepened = None;
-    let chosen = if config.depth == "head" || base.staged().is_err() {
+    let chosen = if (config.depth == "head" && config.only.is_none()) || base.staged().is_err() {
         let reason = match base.staged() {
             Ok(_) => format!(
                 "depth `head` was asked for: every stage is frozen, and a new head is solved on the {} features",
