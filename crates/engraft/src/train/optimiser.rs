@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::Module;
+use burn::module::{Module, ModuleMapper, Param};
+use burn::prelude::*;
+use burn::tensor::TensorData;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::train::values::{BLOCK, Gradients, Values, axes_of, values_of, with_values};
+use crate::train::values::{BLOCK, Gradients, axes_of, numbers};
 
 /// What moves the parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,46 +71,62 @@ pub struct Memory(pub BTreeMap<u64, Slot>);
 impl Optimiser {
     /// One step at learning rate `lr`. Parameters without gradient or without rule stay as they are, to the bit.
     pub fn step<M: Module>(self, memory: &mut Memory, model: M, gradients: &Gradients, lr: f64, rules: &Rules) -> M {
-        let moved = |id: u64| rules.0.contains_key(&id) && gradients.0.contains_key(&id);
-        let mut values = values_of(&model, |id, _| moved(id));
-        self.step_values(memory, &mut values, gradients, lr, rules);
-        with_values(model, values)
+        struct Move<'a> {
+            optimiser: Optimiser,
+            memory: &'a mut Memory,
+            gradients: &'a Gradients,
+            lr: f64,
+            rules: &'a Rules,
+        }
+        impl ModuleMapper for Move<'_> {
+            fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+                let id = param.id.val();
+                let (Some(rule), Some(gradient)) = (self.rules.0.get(&id), self.gradients.0.get(&id)) else {
+                    return param;
+                };
+                let (id, tensor, mapper) = param.consume();
+                let (dims, device, learns) = (tensor.dims(), tensor.device(), tensor.is_require_grad());
+                // Nobody else has the tensor now: its numbers change where they lie.
+                let mut values = numbers(tensor);
+                let slot = self.memory.0.entry(id.val()).or_default();
+                self.optimiser.step_one(slot, &mut values, gradient, self.lr, *rule);
+                let moved = Tensor::from_data(TensorData::new(values, dims), &device).set_require_grad(learns);
+                Param::from_mapped_value(id, moved, mapper)
+            }
+        }
+        model.map(&mut Move { optimiser: self, memory, gradients, lr, rules })
     }
 
-    fn step_values(self, memory: &mut Memory, values: &mut Values, gradients: &Gradients, lr: f64, rules: &Rules) {
-        for (id, values) in values {
-            let (rule, gradient) = (rules.0[id], &gradients.0[id]);
-            let slot = memory.0.entry(*id).or_default();
-            if slot.steps == 0 {
-                slot.first = vec![0.0; values.len()];
-                if self == Optimiser::AdamW {
-                    slot.second = vec![0.0; values.len()];
-                }
+    fn step_one(self, slot: &mut Slot, values: &mut [f32], gradient: &[f32], lr: f64, rule: Rule) {
+        if slot.steps == 0 {
+            slot.first = vec![0.0; values.len()];
+            if self == Optimiser::AdamW {
+                slot.second = vec![0.0; values.len()];
             }
-            if rule.anchor > 0.0 && slot.anchor.is_empty() {
-                slot.anchor.clone_from(values);
-            }
-            slot.steps += 1;
-            let step = Step {
-                lr: (lr * rule.rate) as f32,
-                decay: rule.weight_decay as f32,
-                anchor: rule.anchor as f32,
-                correct: BETAS.map(|beta| 1.0 / (1.0 - f64::from(beta).powi(slot.steps.min(100_000) as i32)) as f32),
-            };
-            let Slot { first, second, anchor, .. } = slot;
-            let blocks = values.par_chunks_mut(BLOCK).zip(gradient.par_chunks(BLOCK)).zip(first.par_chunks_mut(BLOCK));
-            // A pull of nothing has no anchor to pull to.
-            let anchors = |block: usize| anchor.get(block * BLOCK..).unwrap_or_default();
-            match self {
-                Optimiser::Sgd => blocks.enumerate().for_each(|(block, ((values, gradient), first))| {
-                    step.sgd(values, gradient, first, anchors(block));
-                }),
-                Optimiser::AdamW => blocks.zip(second.par_chunks_mut(BLOCK)).enumerate().for_each(
-                    |(block, (((values, gradient), first), second))| {
-                        step.adamw(values, gradient, first, second, anchors(block));
-                    },
-                ),
-            }
+        }
+        if rule.anchor > 0.0 && slot.anchor.is_empty() {
+            slot.anchor = values.to_vec();
+        }
+        slot.steps += 1;
+        let step = Step {
+            lr: (lr * rule.rate) as f32,
+            decay: rule.weight_decay as f32,
+            anchor: rule.anchor as f32,
+            correct: BETAS.map(|beta| 1.0 / (1.0 - f64::from(beta).powi(slot.steps.min(100_000) as i32)) as f32),
+        };
+        let Slot { first, second, anchor, .. } = slot;
+        let blocks = values.par_chunks_mut(BLOCK).zip(gradient.par_chunks(BLOCK)).zip(first.par_chunks_mut(BLOCK));
+        // A pull of nothing has no anchor to pull to.
+        let anchors = |block: usize| anchor.get(block * BLOCK..).unwrap_or_default();
+        match self {
+            Optimiser::Sgd => blocks.enumerate().for_each(|(block, ((values, gradient), first))| {
+                step.sgd(values, gradient, first, anchors(block));
+            }),
+            Optimiser::AdamW => blocks.zip(second.par_chunks_mut(BLOCK)).enumerate().for_each(
+                |(block, (((values, gradient), first), second))| {
+                    step.adamw(values, gradient, first, second, anchors(block));
+                },
+            ),
         }
     }
 }
@@ -150,6 +168,7 @@ impl Step {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::Values;
 
     /// Ten steps on a fixed sequence of gradients.
     fn run(optimiser: Optimiser, rule: Rule) -> Vec<f32> {
@@ -158,9 +177,8 @@ mod tests {
         for step in 0..10 {
             let g = |k: usize| ((step * 7 + k * 3) % 5) as f32 * 0.25 - 0.4;
             let gradients = Gradients(Values::from([(1, vec![g(0), g(1), g(2)]), (2, vec![9.0])]));
-            let mut moved = Values::from([(1, values[&1].clone())]);
-            optimiser.step_values(&mut memory, &mut moved, &gradients, 0.1, &Rules(BTreeMap::from([(1, rule)])));
-            values.extend(moved);
+            let slot = memory.0.entry(1).or_default();
+            optimiser.step_one(slot, values.get_mut(&1).unwrap(), &gradients.0[&1], 0.1, rule);
         }
         assert_eq!(values[&2], [1.0]);
         values[&1].clone()

@@ -131,6 +131,7 @@ pub(super) fn zip_blocks(left: &mut [f32], right: &[f32], each: impl Fn(&mut f32
     });
 }
 
-fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_to_vec().expect("parameters are f32")
+/// The numbers of a tensor: moved where nobody else has it, copied where somebody has.
+pub(super) fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("parameters are f32")
 }
