@@ -146,6 +146,14 @@ impl Step {
     }
 
     fn sgd(&self, values: &mut [f32], gradient: &[f32], first: &mut [f32], anchors: &[f32]) {
+        if anchors.is_empty() {
+            // The usual case, without a question at every number: this loop becomes vectors.
+            for ((value, gradient), first) in values.iter_mut().zip(gradient).zip(first) {
+                *first = MOMENTUM * *first + (gradient + self.decay * *value);
+                *value -= self.lr * *first;
+            }
+            return;
+        }
         for (at, ((value, gradient), first)) in values.iter_mut().zip(gradient).zip(first).enumerate() {
             *first = MOMENTUM * *first + (gradient + self.pull(*value, anchors, at));
             *value -= self.lr * *first;
