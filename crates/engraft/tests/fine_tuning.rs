@@ -33,8 +33,14 @@ const FAMILIES: [(Architecture, usize); 9] = [
     (Architecture::NASNET_MOBILE, 64),
 ];
 
-const SPREAD: Spread =
-    Spread { rate_factor: 2.6, head_rate: 10.0, anchor: 0.0, gradual: false, statistics: Statistics::Stored };
+const SPREAD: Spread = Spread {
+    rate_factor: 2.6,
+    head_rate: 10.0,
+    weight_decay: 0.02,
+    anchor: 0.0,
+    gradual: false,
+    statistics: Statistics::Stored,
+};
 
 fn pictures() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/digits/train");

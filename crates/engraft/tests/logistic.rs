@@ -1,9 +1,12 @@
 //! Against scikit-learn: optima and metrics. The fixture is made by `tests/fixtures/logistic.py`.
 
+mod reference;
+
 use engraft::evaluate::evaluate;
 use engraft::features::Features;
 use engraft::head::logistic::{ClassWeights, fit_with_effort, softmax};
 use engraft::progress::Silent;
+use reference::noise;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -27,20 +30,6 @@ struct Case {
     macro_f1: f64,
     log_loss: f64,
     brier: f64,
-}
-
-/// As `noise` in the script.
-fn noise(seed: u32, i: usize, j: usize) -> f64 {
-    let mut x = seed
-        .wrapping_mul(2_654_435_761)
-        .wrapping_add((i as u32).wrapping_mul(40503))
-        .wrapping_add((j as u32).wrapping_mul(1_103_515_245))
-        .wrapping_add(12345);
-    for _ in 0..3 {
-        x ^= x >> 16;
-        x = x.wrapping_mul(0x045D_9F3B);
-    }
-    f64::from(x >> 16) / 65536.0
 }
 
 /// As `table` in the script.

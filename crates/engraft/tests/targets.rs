@@ -1,10 +1,13 @@
 //! Against scikit-learn and scipy: ridge regression, one logistic regression per label, and their metrics. The fixture is
 //! made by `tests/fixtures/targets.py`.
 
+mod reference;
+
 use engraft::evaluate::{LabelPredictions, evaluate_imbalance, evaluate_labels, evaluate_regression};
 use engraft::features::Features;
 use engraft::head::{RidgeOptions, cross_validate_ridge, fit_one_vs_rest, fit_ridge, sigmoid};
 use engraft::progress::Silent;
+use reference::noise;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -77,20 +80,6 @@ struct Imbalance {
 
 fn fixture() -> Fixture {
     serde_json::from_str(include_str!("fixtures/targets.json")).unwrap()
-}
-
-/// As `noise` in the script.
-fn noise(seed: u32, i: usize, j: usize) -> f64 {
-    let mut x = seed
-        .wrapping_mul(2_654_435_761)
-        .wrapping_add((i as u32).wrapping_mul(40503))
-        .wrapping_add((j as u32).wrapping_mul(1_103_515_245))
-        .wrapping_add(12345);
-    for _ in 0..3 {
-        x ^= x >> 16;
-        x = x.wrapping_mul(0x045D_9F3B);
-    }
-    f64::from(x >> 16) / 65536.0
 }
 
 /// As `features` in the script.

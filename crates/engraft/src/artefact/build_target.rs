@@ -1,6 +1,6 @@
 //! From everything that a fit of numbers or sets of labels led to, to its report.
 
-use crate::artefact::report::{BaseReport, SCHEMA, SecondsReport, UnlikeReport};
+use crate::artefact::report::{BaseReport, SCHEMA};
 use crate::artefact::save::peak_memory_mb;
 use crate::artefact::target_report::{
     MultiLabelReport, RegressionReport, TargetChoice, TargetDataReport, TargetReport,
@@ -10,7 +10,7 @@ use crate::inductive::{FittedTarget, TargetOutcome};
 
 /// The report of a fit of numbers or sets of labels.
 pub fn build_target_report(fitted: &FittedTarget) -> TargetReport {
-    let FittedTarget { config, base, intake, train, seconds, .. } = fitted;
+    let FittedTarget { config, base, intake, train, .. } = fitted;
     let dataset = &intake.dataset;
     let files: Vec<&str> = train.iter().map(|&index| dataset.examples[index].name.as_str()).collect();
     let cut = base.stages().last().cloned().unwrap_or_default();
@@ -34,13 +34,7 @@ pub fn build_target_report(fitted: &FittedTarget) -> TargetReport {
         command: "fit".into(),
         version: env!("CARGO_PKG_VERSION").into(),
         task: dataset.task(),
-        base: BaseReport {
-            id: base.card.id.clone(),
-            sha256: base.sha256.clone(),
-            architecture: base.card.architecture.name().into(),
-            licence: base.card.licence.clone(),
-            features: fitted.features,
-        },
+        base: BaseReport::of(&fitted.base, fitted.features),
         data: TargetDataReport {
             path: printable(&config.data),
             reason: intake.inferred.reason.clone(),
@@ -55,20 +49,10 @@ pub fn build_target_report(fitted: &FittedTarget) -> TargetReport {
         multi_label,
         scratch: None,
         verdict: "not measured: the from-scratch control is there for single-label only so far".into(),
-        unlike: UnlikeReport {
-            threshold: f64::from(novelty.threshold),
-            k: novelty.k,
-            references: novelty.references.rows,
-        },
+        unlike: novelty.into(),
         seed: config.seed,
         config: config.clone(),
-        seconds: SecondsReport {
-            audit: seconds.audit,
-            features: seconds.features,
-            training: seconds.training,
-            evaluation: seconds.evaluation,
-            total: seconds.total,
-        },
+        seconds: fitted.seconds.into(),
         images_per_second: fitted.images_per_second,
         peak_memory_mb: peak_memory_mb(),
     }

@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::Base;
 use crate::config::Fit;
 use crate::data::audit::Audit;
 use crate::evaluate::{CalibrationBin, ClassMetrics, Estimate, Evaluation, Forecast, ImbalanceEvaluation, Paired};
+use crate::head::Novelty;
+use crate::inductive::Seconds;
 use crate::inductive::tuning::Difference;
 
 /// The version of the shapes. It changes when a field goes or changes its meaning, not when one is added.
@@ -275,4 +278,29 @@ pub struct SecondsReport {
     pub evaluation: f64,
     /// All of it.
     pub total: f64,
+}
+
+impl BaseReport {
+    /// Of a base that gives so many features.
+    pub(super) fn of(base: &Base, features: usize) -> Self {
+        Self {
+            id: base.card.id.clone(),
+            sha256: base.sha256.clone(),
+            architecture: base.card.architecture.name().into(),
+            licence: base.card.licence.clone(),
+            features,
+        }
+    }
+}
+
+impl From<&Novelty> for UnlikeReport {
+    fn from(novelty: &Novelty) -> Self {
+        Self { threshold: f64::from(novelty.threshold), k: novelty.k, references: novelty.references.rows }
+    }
+}
+
+impl From<Seconds> for SecondsReport {
+    fn from(Seconds { audit, features, training, evaluation, total }: Seconds) -> Self {
+        Self { audit, features, training, evaluation, total }
+    }
 }

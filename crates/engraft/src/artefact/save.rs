@@ -137,9 +137,7 @@ fn log_of(log: &[LogLine]) -> Vec<u8> {
 }
 
 fn curves_of(fitted: &Fitted) -> Vec<(String, LearningCurve)> {
-    let tuned = fitted.chosen.tried.iter().flat_map(|measured| &measured.curves);
-    let mut curves: Vec<_> = tuned.map(|(name, curve)| (name.clone(), curve.clone())).collect();
-    curves.extend(fitted.curve.iter().map(|curve| ("final".to_owned(), curve.clone())));
+    let mut curves: Vec<_> = fitted.tuning_curves().map(|(name, curve)| (name.to_owned(), curve.clone())).collect();
     let folds = fitted.control.iter().flat_map(|control| &control.curves).enumerate();
     curves.extend(folds.map(|(fold, epochs)| {
         (format!("scratch/fold{fold}"), LearningCurve { epochs: epochs.clone(), ..LearningCurve::default() })

@@ -35,12 +35,7 @@ impl LogisticRegression {
     /// # Panics
     /// If the row is shorter than `columns`.
     pub fn logits(&self, row: &[f32]) -> Vec<f64> {
-        // Widened once for all classes.
-        let row: Vec<f64> = row[..self.columns].iter().map(|&x| f64::from(x)).collect();
-        let weights = self.weights.chunks_exact(self.columns.max(1));
-        // Without columns there are no chunks: the intercepts alone decide.
-        let products = weights.map(|weights| dot(weights, &row)).chain(std::iter::repeat(0.0));
-        self.intercepts.iter().zip(products).map(|(intercept, product)| intercept + product).collect()
+        linear(&self.weights, &self.intercepts, &row[..self.columns])
     }
 
     /// Refuses a model whose numbers do not fill its shape or are not finite, as one read from a file may be.
@@ -57,6 +52,16 @@ impl LogisticRegression {
                 .found(format!("{} weights and {} intercepts", self.weights.len(), self.intercepts.len())),
         ))
     }
+}
+
+/// `W x + b` for `W` of `[outputs, columns]`, row-major.
+pub(super) fn linear(weights: &[f64], intercepts: &[f64], row: &[f32]) -> Vec<f64> {
+    // Widened once for all outputs.
+    let row: Vec<f64> = row.iter().map(|&x| f64::from(x)).collect();
+    let weights = weights.chunks_exact(row.len().max(1));
+    // Without columns there are no chunks: the intercepts alone decide.
+    let products = weights.map(|weights| dot(weights, &row)).chain(std::iter::repeat(0.0));
+    intercepts.iter().zip(products).map(|(intercept, product)| intercept + product).collect()
 }
 
 /// `sum_j w_j x_j` with eight running sums, in a fixed order.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::axes::PrincipalAxes;
-use super::logistic::{ABSENT_LOGIT, Effort, TOLERANCE, dot};
+use super::logistic::{ABSENT_LOGIT, Effort, TOLERANCE, linear};
 use super::objective::{Answers, Objective, Weights};
 use super::solve::{Solution, minimise};
 use crate::error::{Error, Problem, Result};
@@ -29,9 +29,7 @@ impl OneVsRest {
     /// # Panics
     /// If the row is shorter than `columns`.
     pub fn logits(&self, row: &[f32]) -> Vec<f64> {
-        let row: Vec<f64> = row[..self.columns].iter().map(|&x| f64::from(x)).collect();
-        let weights = self.weights.chunks_exact(self.columns.max(1));
-        self.intercepts.iter().zip(weights).map(|(intercept, weights)| intercept + dot(weights, &row)).collect()
+        linear(&self.weights, &self.intercepts, &row[..self.columns])
     }
 
     /// Refuses a model whose numbers do not fill its shape or are not finite, as one read from a file may be.

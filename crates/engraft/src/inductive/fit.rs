@@ -148,58 +148,44 @@ pub fn fit(
     audit_seconds: f64,
     hear: &mut dyn FnMut(News<'_>),
 ) -> Result<Fitted> {
-    let Means { cache, journal, observer } = means;
+    let Means { cache, observer, .. } = means;
     let start = Instant::now();
     let basis = Basis::new(config, &intake, means)?;
-    let Basis { mut base, tuning, train, labels, groups, folds, fold_count: folds_count, classes, extractor, .. } =
-        basis;
-    let features = basis.features;
+    let (folds_count, classes) = (basis.fold_count, basis.classes);
     let mut seconds = Seconds { audit: audit_seconds, features: start.elapsed().as_secs_f64(), ..Seconds::default() };
 
     let training = Instant::now();
     let class_weights = if config.balanced { ClassWeights::Balanced } else { ClassWeights::None };
     let options = Options { class_weights: class_weights.clone(), ..Options::default() };
-    let validation = cross_validate(&features, &labels, &folds, classes, &options, observer)?;
+    let validation = cross_validate(&basis.features, &basis.labels, &basis.folds, classes, &options, observer)?;
     let how = format!("{folds_count}-fold out-of-fold");
-    let probe = evaluate(&validation.out_of_fold, &labels, classes, config.seed, &how)?;
+    let probe = evaluate(&validation.out_of_fold, &basis.labels, classes, config.seed, &how)?;
     hear(News::Probe(&probe));
-    let measured = measured_probe(&validation, &labels, &probe, training.elapsed().as_secs_f64(), &base)?;
+    let measured = measured_probe(&validation, &basis.labels, &probe, training.elapsed().as_secs_f64(), &basis.base)?;
 
-    let identity = identity(config, &base, &intake);
+    let identity = identity(config, &basis.base, &intake);
     let mut deepened = None;
-    let chosen = if (config.depth == "head" && config.only.is_none()) || base.staged().is_err() {
-        let reason = match base.staged() {
+    let chosen = if (config.depth == "head" && config.only.is_none()) || basis.base.staged().is_err() {
+        let reason = match basis.base.staged() {
             Ok(_) => format!(
                 "depth `head` was asked for: every stage is frozen, and a new head is solved on the {} features",
-                features.columns
+                basis.features.columns
             ),
             Err(_) => "an ONNX model is frozen as a whole: a new head is solved on its features".into(),
         };
         Chosen { tried: vec![measured], chosen: 0, plan: None, reason, left_out: Vec::new() }
     } else {
-        let (pictures, digests) = shown(&base, &intake, &train, observer)?;
-        let ground = Ground {
-            base: &base,
-            shown: Shown { pictures: &pictures, digests: &digests },
-            labels: &labels,
-            classes,
-            features: &features,
-            strength: validation.chosen_c,
-            protocol: Protocol { folds: &folds, count: folds_count, seeds: config.seeds },
-            settings: &tuning.settings,
-            spread: tuning.spread,
-            views: &tuning.views,
-            cache,
-            journal: (journal, &identity),
-            observer,
-        };
-        let chosen = choose_depth(&ground, config, &tuning, measured, hear)?;
+        let (pictures, digests) = shown(&basis.base, &intake, &basis.train, observer)?;
+        let shown = Shown { pictures: &pictures, digests: &digests };
+        let ground = basis.ground(shown, validation.chosen_c, means, &identity, config.seeds);
+        let chosen = choose_depth(&ground, config, &basis.tuning, measured, hear)?;
         if let Some(planned) = &chosen.plan {
             deepened = Some(deepen(&ground, &planned.plan)?);
         }
         chosen
     };
     hear(News::Chosen(&chosen));
+    let Basis { mut base, train, labels, groups, folds, extractor, features, .. } = basis;
     let taken = &chosen.tried[chosen.chosen];
     let (out_of_fold, temperature) = (taken.out_of_fold.clone(), taken.temperature);
     let (head, curve, deeper_features) = match deepened {
@@ -312,27 +298,64 @@ impl Basis {
         check(config)?;
         refuse_other_task(config, intake)?;
         let Means { cache, observer, .. } = means;
-        let device = Device::flex();
-        let base = open(&BaseSpec::from(config), &device)?;
-        for remark in &base.remarks {
-            observer.say(remark);
-        }
+        let base = open_telling(config, observer)?;
         let tuning = Tuning::of(config, base.card.preprocessing.channels == 3)?;
         refuse_unknown_depth(config, &base)?;
-        intake.require_usable(config.strict)?;
-        if let Some(remark) = Enlargement::of(&intake.inspections, &base.card.preprocessing).remark() {
-            observer.say(&remark);
-        }
+        require_usable(intake, &base, config, observer)?;
         let classes = intake.dataset.classes.len();
         let train = intake.usable(Split::Train);
         let labels = intake.labels(&train);
         let groups: Vec<usize> = train.iter().map(|&index| intake.audit.groups[index]).collect();
         let fold_count = fold_count(config.folds, &labels, classes, observer);
         let folds = stratified_folds(&labels, &groups, fold_count, config.seed);
-        let extractor = Extractor::to_features(&base, &device)?;
+        let extractor = Extractor::to_features(&base, &Device::flex())?;
         let features = extract(&extractor, &intake.pictures(&train), cache, observer)?;
         Ok(Self { base, tuning, train, labels, groups, folds, fold_count, classes, extractor, features })
     }
+
+    /// What depths are measured with. `strength`: that of the probe; `identity`: what decides every training.
+    fn ground<'a>(
+        &'a self,
+        shown: Shown<'a>,
+        strength: f64,
+        means: Means<'a>,
+        identity: &'a str,
+        seeds: usize,
+    ) -> Ground<'a> {
+        Ground {
+            base: &self.base,
+            shown,
+            labels: &self.labels,
+            classes: self.classes,
+            features: &self.features,
+            strength,
+            protocol: Protocol { folds: &self.folds, count: self.fold_count, seeds },
+            settings: &self.tuning.settings,
+            spread: self.tuning.spread,
+            views: &self.tuning.views,
+            cache: means.cache,
+            journal: (means.journal, identity),
+            observer: means.observer,
+        }
+    }
+}
+
+/// Opens the base that the settings name, and says what there is to say of it.
+pub(super) fn open_telling(config: &Fit, observer: &dyn Observer) -> Result<Base> {
+    let base = open(&BaseSpec::from(config), &Device::flex())?;
+    for remark in &base.remarks {
+        observer.say(remark);
+    }
+    Ok(base)
+}
+
+/// Refuses data that nothing can be learnt from, and says where a base has to enlarge its pictures.
+pub(super) fn require_usable(intake: &Intake, base: &Base, config: &Fit, observer: &dyn Observer) -> Result<()> {
+    intake.require_usable(config.strict)?;
+    if let Some(remark) = Enlargement::of(&intake.inspections, &base.card.preprocessing).remark() {
+        observer.say(&remark);
+    }
+    Ok(())
 }
 
 /// The pictures of examples, prepared for a base, and the SHA-256 of each.
@@ -343,26 +366,12 @@ fn shown(base: &Base, intake: &Intake, which: &[usize], observer: &dyn Observer)
 
 /// How the loss of a fine-tuning answers to a rate that grows; at depth `auto` that of `last`. Nothing is kept.
 pub fn find_rate(config: &Fit, intake: &Intake, means: Means<'_>) -> Result<RateFinding> {
-    let Means { cache, journal, observer } = means;
-    let Basis { base, tuning, train, labels, folds, fold_count, classes, features, .. } =
-        Basis::new(config, intake, means)?;
-    let (pictures, digests) = shown(&base, intake, &train, observer)?;
-    let ground = Ground {
-        base: &base,
-        shown: Shown { pictures: &pictures, digests: &digests },
-        labels: &labels,
-        classes,
-        features: &features,
-        // Of the probe's usual strengths one in the middle: the search changes the head in every step.
-        strength: RATE_STRENGTH,
-        protocol: Protocol { folds: &folds, count: fold_count, seeds: config.seeds },
-        settings: &tuning.settings,
-        spread: tuning.spread,
-        views: &tuning.views,
-        cache,
-        journal: (journal, ""),
-        observer,
-    };
+    let observer = means.observer;
+    let basis = Basis::new(config, intake, means)?;
+    let (pictures, digests) = shown(&basis.base, intake, &basis.train, observer)?;
+    // Of the probe's usual strengths one in the middle: the search changes the head in every step.
+    let shown = Shown { pictures: &pictures, digests: &digests };
+    let ground = basis.ground(shown, RATE_STRENGTH, means, "", config.seeds);
     let (name, only) = match (&config.only, config.depth.as_str()) {
         (Some(stage), _) => (stage.as_str(), true),
         (None, "auto" | "head") => ("last", false),
@@ -370,7 +379,15 @@ pub fn find_rate(config: &Fit, intake: &Intake, means: Means<'_>) -> Result<Rate
     };
     let planned = ground.planned(name, only)?;
     let activations = ground.activations(&planned.plan)?;
-    find_rate_of(ground.target(&planned.plan, &activations), &tuning.settings, observer)
+    find_rate_of(ground.target(&planned.plan, &activations), &basis.tuning.settings, observer)
+}
+
+impl Fitted {
+    /// The learning curves of the trainings that began at the base, by name.
+    pub fn tuning_curves(&self) -> impl Iterator<Item = (&str, &Curve)> {
+        let measured = self.chosen.tried.iter().flat_map(|measured| &measured.curves);
+        measured.map(|(name, curve)| (name.as_str(), curve)).chain(self.curve.iter().map(|curve| ("final", curve)))
+    }
 }
 
 /// The linear probe as one of the depths.

@@ -5,16 +5,15 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 
-use crate::backbone::{Base, BaseSpec, open};
+use crate::backbone::Base;
 use crate::config::{Fit, Tune};
-use crate::data::enlargement::Enlargement;
 use crate::data::stratify::{label_folds, value_folds};
 use crate::data::{Split, Task};
 use crate::error::{Error, Problem, Result};
 use crate::evaluate::{MultiLabelEvaluation, RegressionEvaluation};
 use crate::features::{Extractor, Features, extract};
 use crate::head::{LabelOptions, ThresholdRule};
-use crate::inductive::fit::check;
+use crate::inductive::fit::{check, open_telling, require_usable};
 use crate::inductive::{
     FittedLabels, FittedNumbers, Intake, Means, MeasuredLabels, MeasuredNumbers, NumberOptions, Seconds, fit_labels,
     fit_numbers, measure_labels, measure_numbers,
@@ -91,18 +90,11 @@ pub fn fit_target(
     let start = Instant::now();
     check(config)?;
     refuse_foreign(config, intake.dataset.task())?;
-    let device = Device::flex();
-    let base = open(&BaseSpec::from(config), &device)?;
-    for remark in &base.remarks {
-        observer.say(remark);
-    }
-    intake.require_usable(config.strict)?;
-    if let Some(remark) = Enlargement::of(&intake.inspections, &base.card.preprocessing).remark() {
-        observer.say(&remark);
-    }
+    let base = open_telling(config, observer)?;
+    require_usable(&intake, &base, config, observer)?;
     let train = intake.usable(Split::Train);
     let groups: Vec<usize> = train.iter().map(|&index| intake.audit.groups[index]).collect();
-    let extractor = Extractor::to_features(&base, &device)?;
+    let extractor = Extractor::to_features(&base, &Device::flex())?;
     let mut seconds = Seconds { audit: audit_seconds, ..Seconds::default() };
     let features_of = |examples: &[usize], seconds: &mut Seconds| -> Result<Features> {
         let extracting = Instant::now();

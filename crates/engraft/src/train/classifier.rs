@@ -76,16 +76,13 @@ impl Task for PictureTask<'_> {
         let logits = model.forward(Tensor::from_data(data, &self.device), Mode::Train(pass));
         let [n, classes] = logits.dims();
         let correct = count_correct(&logits, &labels);
-        let log_probabilities = log_softmax(logits, 1);
         // The target distribution: smoothed one-hot.
         let uniform = self.label_smoothing as f32 / classes as f32;
         let mut target = vec![uniform; n * classes];
         for (row, &label) in labels.iter().enumerate() {
             target[row * classes + label] += 1.0 - self.label_smoothing as f32;
         }
-        let target = Tensor::<2>::from_data(TensorData::new(target, [n, classes]), &self.device);
-        let loss = (log_probabilities * target).sum().mul_scalar(-1.0 / n as f32);
-        Ok(ShardLoss { loss, correct })
+        Ok(ShardLoss { loss: cross_entropy(logits, target), correct })
     }
 
     fn validate(&self, model: &Classifier) -> Result<Option<Score>> {
@@ -134,7 +131,15 @@ pub fn probabilities(
     Ok(rows)
 }
 
-fn count_correct(logits: &Tensor<2>, labels: &[usize]) -> usize {
+/// The mean over rows of `-sum_k target_k ln softmax(logits)_k`; both `[n, classes]`.
+pub(crate) fn cross_entropy(logits: Tensor<2>, targets: Vec<f32>) -> Tensor<1> {
+    let (shape, device) = (logits.dims(), logits.device());
+    let targets = Tensor::<2>::from_data(TensorData::new(targets, shape), &device);
+    (log_softmax(logits, 1) * targets).sum().mul_scalar(-1.0 / shape[0] as f32)
+}
+
+/// How many rows have their largest logit at their label.
+pub(crate) fn count_correct(logits: &Tensor<2>, labels: &[usize]) -> usize {
     let classes = logits.dims()[1];
     let values = logits.clone().into_data().try_to_vec::<f32>().expect("logits are f32");
     values.chunks_exact(classes).zip(labels).filter(|(row, label)| argmax(row) == **label).count()

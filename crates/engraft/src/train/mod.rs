@@ -17,6 +17,7 @@ mod values;
 
 pub use checkpoint::Checkpoints;
 pub use classifier::{Classifier, PictureTask, argmax, probabilities};
+pub(crate) use classifier::{count_correct, cross_entropy};
 pub use curve::{Curve, EpochRecord, Score, StepRecord, curves_csv, steps_csv};
 pub use diagnosis::{Finding, diagnose, mean_of_folds};
 pub use optimiser::{Memory, Optimiser, Rule, Rules, Slot};

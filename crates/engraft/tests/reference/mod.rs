@@ -25,6 +25,20 @@ pub fn fill(name: &str, count: usize, value: impl Fn(f64) -> f64) -> Vec<f32> {
     (0..count as u64).map(|i| value(u(i)) as f32).collect()
 }
 
+/// `noise` of the scripts `logistic.py` and `targets.py`: a hash of three numbers, in [0, 1).
+pub fn noise(seed: u32, i: usize, j: usize) -> f64 {
+    let mut x = seed
+        .wrapping_mul(2_654_435_761)
+        .wrapping_add((i as u32).wrapping_mul(40503))
+        .wrapping_add((j as u32).wrapping_mul(1_103_515_245))
+        .wrapping_add(12345);
+    for _ in 0..3 {
+        x ^= x >> 16;
+        x = x.wrapping_mul(0x045D_9F3B);
+    }
+    f64::from(x >> 16) / 65536.0
+}
+
 /// A fixture beside the tests.
 pub fn fixture(name: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::format::{count, decimal, duration, name, percent, percent_range, probability, setting};
 use super::{examples, scroll};
-use crate::artefact::report::{BaseReport, Choice, Report};
+use crate::artefact::report::{BaseReport, Choice, Report, SecondsReport};
 use crate::inductive::tuning::Difference;
 
 /// What was chosen and why, and when the classifier refuses.
@@ -141,13 +141,6 @@ pub(super) fn base(base: &BaseReport) -> Markup {
 
 /// The command and everything that must be equal for equal numbers, then what it cost.
 pub fn reproduce_section(report: &Report, reproduce: &str) -> Markup {
-    let seconds = &report.seconds;
-    let parts = [
-        ("Reading and auditing", seconds.audit),
-        ("Running the base", seconds.features),
-        ("Training, cross-validation, control", seconds.training),
-        ("Measuring", seconds.evaluation),
-    ];
     html! {
         p.lead { "With the same version, data, base and seed this command gives the same numbers." }
         pre tabindex="0" { code { (reproduce) } }
@@ -159,14 +152,27 @@ pub fn reproduce_section(report: &Report, reproduce: &str) -> Markup {
             dt { "Data fingerprint" } dd { code.hash { (report.data.fingerprint) } }
             dt { "Base SHA-256" } dd { code.hash { (report.base.sha256) } }
         }
+        (costs(&report.seconds, report.images_per_second, report.peak_memory_mb))
+    }
+}
+
+/// What a run cost: seconds of each part, pictures a second through the base, megabytes.
+pub fn costs(seconds: &SecondsReport, images_per_second: f64, peak_memory_mb: f64) -> Markup {
+    let parts = [
+        ("Reading and auditing", seconds.audit),
+        ("Running the base", seconds.features),
+        ("Training, cross-validation, control", seconds.training),
+        ("Measuring", seconds.evaluation),
+    ];
+    html! {
         h3 { "What it cost" }
         (scroll("Timings", html! {
             table.costs {
                 tbody {
                     @for (part, took) in parts { tr { th scope="row" { (part) } td.number { (duration(took)) } } }
                     tr.total { th scope="row" { "In all" } td.number { (duration(seconds.total)) } }
-                    tr { th scope="row" { "Speed through the base" } td.number { (decimal(report.images_per_second, 0)) " pictures/s" } }
-                    tr { th scope="row" { "Largest memory" } td.number { (decimal(report.peak_memory_mb, 0)) " MB" } }
+                    tr { th scope="row" { "Speed through the base" } td.number { (decimal(images_per_second, 0)) " pictures/s" } }
+                    tr { th scope="row" { "Largest memory" } td.number { (decimal(peak_memory_mb, 0)) " MB" } }
                 }
             }
         }))

@@ -2,9 +2,9 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use super::format::{amount, count, decimal, duration, name, percent, points, points_range, setting};
-use super::provenance::{base, sentence, temperature, with_code};
-use super::{Picture, audit, charts, data_name, figure, multi_label, page, regression, scroll};
+use super::format::{amount, count, decimal, name, percent, points, points_range, setting};
+use super::provenance::{base, costs, sentence, temperature, with_code};
+use super::{Picture, audit, charts, data_name, figure, multi_label, page, regression};
 use crate::artefact::target_report::TargetReport;
 use crate::data::Task;
 
@@ -154,13 +154,6 @@ fn choices(report: &TargetReport) -> Markup {
 }
 
 fn reproduce_section(report: &TargetReport, reproduce: &str) -> Markup {
-    let seconds = &report.seconds;
-    let parts = [
-        ("Reading and auditing", seconds.audit),
-        ("Running the base", seconds.features),
-        ("Training, cross-validation, control", seconds.training),
-        ("Measuring", seconds.evaluation),
-    ];
     html! {
         p.lead { "With the same version, data, base and seed this command gives the same numbers." }
         pre tabindex="0" { code { (reproduce) } }
@@ -172,16 +165,6 @@ fn reproduce_section(report: &TargetReport, reproduce: &str) -> Markup {
             dt { "Data fingerprint" } dd { code.hash { (report.data.fingerprint) } }
             dt { "Base SHA-256" } dd { code.hash { (report.base.sha256) } }
         }
-        h3 { "What it cost" }
-        (scroll("Timings", html! {
-            table.costs {
-                tbody {
-                    @for (part, took) in parts { tr { th scope="row" { (part) } td.number { (duration(took)) } } }
-                    tr.total { th scope="row" { "In all" } td.number { (duration(seconds.total)) } }
-                    tr { th scope="row" { "Speed through the base" } td.number { (decimal(report.images_per_second, 0)) " pictures/s" } }
-                    tr { th scope="row" { "Largest memory" } td.number { (decimal(report.peak_memory_mb, 0)) " MB" } }
-                }
-            }
-        }))
+        (costs(&report.seconds, report.images_per_second, report.peak_memory_mb))
     }
 }

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use crate::backbone::{Base, Device};
+use crate::backbone::{Base, Device, Network};
 use crate::data::augment::{Augment, Recipe};
 use crate::data::image::Limits;
 use crate::error::Result;
@@ -15,6 +15,9 @@ use crate::train::Pictures;
 
 /// Bytes of activations that are kept in memory.
 const KEPT: usize = 768 << 20;
+
+/// Pictures whose rows are at hand together.
+const BATCH: usize = 64;
 
 /// What is changed in a picture.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -184,9 +187,19 @@ impl<'a> Activations<'a> {
         Ok(self.parts.iter().fold(prepared, |rows, part| part.run(&rows)))
     }
 
+    /// Features of pictures, as they are, by a network whose stages before the cut are those of the base.
+    pub fn features(&self, network: &Network, pictures: &[usize], input: [usize; 2]) -> Result<Features> {
+        let part = FrozenPart::new(network, self.cut..network.stages().len(), input);
+        let mut values = Vec::with_capacity(pictures.len() * part.columns());
+        for batch in pictures.chunks(BATCH) {
+            values.extend(part.run(&self.rows(batch, None)?));
+        }
+        Features::new(pictures.len(), part.columns(), values)
+    }
+
     /// The same pictures and views after further frozen stages, up to a later cut.
     #[must_use]
-    pub fn run_on(&self, network: &crate::backbone::Network, cut: usize, input: [usize; 2]) -> Self {
+    pub fn run_on(&self, network: &Network, cut: usize, input: [usize; 2]) -> Self {
         let part = || FrozenPart::new(network, self.cut..cut, input);
         let (kept, parts) = match &self.kept {
             Some(kept) => (Some(part().run_table(kept)), Vec::new()),

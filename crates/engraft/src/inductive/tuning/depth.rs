@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::features::Features;
 use crate::head::{softmax, temperature};
 use crate::inductive::tuning::journal::Journal;
+use crate::inductive::tuning::task::logits_of;
 use crate::inductive::tuning::tune::{FineTuned, Target, TuneSettings, tune};
 use crate::progress::Observer;
 use crate::train::{Curve, Settings, argmax};
@@ -195,7 +197,7 @@ fn run_fold(
         false => (training.to_vec(), held.to_vec()),
     };
     let tuned = tune(target, settings, &training, &validation, journal, observer, name)?;
-    let logits = answers(&tuned, target, held)?;
+    let logits = logits_of(&tuned.head, &features_of(&tuned, target, held)?);
     Ok(FoldOutcome { logits, curve: tuned.curve, remarks: tuned.remarks })
 }
 
@@ -215,23 +217,9 @@ pub fn hold_out(training: &[usize], labels: &[usize], seed: u64) -> (Vec<usize>,
     (kept, held)
 }
 
-/// Logits `[pictures, classes]` of a fine-tuned network.
-pub fn answers(tuned: &FineTuned, target: Target<'_>, pictures: &[usize]) -> Result<Vec<f32>> {
-    let features = features_of(tuned, target, pictures)?;
-    let rows = features.values.chunks_exact(features.columns);
-    Ok(rows.flat_map(|row| tuned.head.logits(row)).map(|z| z as f32).collect())
-}
-
 /// A fine-tuned network's features of pictures.
-pub fn features_of(tuned: &FineTuned, target: Target<'_>, pictures: &[usize]) -> Result<crate::features::Features> {
-    use crate::inductive::tuning::frozen::FrozenPart;
-    let stages = tuned.network.stages().len();
-    let part = FrozenPart::new(&tuned.network, target.activations.cut()..stages, target.base.input());
-    let mut values = Vec::with_capacity(pictures.len() * part.columns());
-    for batch in pictures.chunks(64) {
-        values.extend(part.run(&target.activations.rows(batch, None)?));
-    }
-    crate::features::Features::new(pictures.len(), part.columns(), values)
+pub fn features_of(tuned: &FineTuned, target: Target<'_>, pictures: &[usize]) -> Result<Features> {
+    target.activations.features(&tuned.network, pictures, target.base.input())
 }
 
 /// Probabilities of all pictures, each with the temperature of the other folds, and the temperature of all.

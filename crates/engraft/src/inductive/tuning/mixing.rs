@@ -47,8 +47,8 @@ impl Mixed {
         Self { partners, share: lambda as f32, window: Some([along(), along()]) }
     }
 
-    /// Share of itself that an example keeps.
-    pub fn share(&self, _row: usize) -> f32 {
+    /// Share of itself that each example keeps.
+    pub fn share(&self) -> f32 {
         self.share
     }
 
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_single_example_is_left_alone() {
         let mixed = Mixed::draw(&Regularisers { mixup: 1.0, cutmix: 1.0, ..NONE }, 1, &drops(0));
-        assert_eq!(mixed.share(0), 1.0);
+        assert_eq!(mixed.share(), 1.0);
         assert_eq!(mixed.mix(vec![1.0, 2.0], &[vec![2]]), [1.0, 2.0]);
     }
 }

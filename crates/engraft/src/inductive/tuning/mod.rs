@@ -13,7 +13,7 @@ mod tune;
 
 pub use activations::{Activations, Change, Shown, Views};
 pub use choice::{Budget, Chosen, Ground, Planned};
-pub use depth::{Difference, Measured, Protocol, answers, choose, features_of, hold_out, measure};
+pub use depth::{Difference, Measured, Protocol, choose, features_of, hold_out, measure};
 pub use frozen::FrozenPart;
 pub use journal::Journal;
 pub use plan::{DepthCut, Learners, Learning, Plan, Spread, StagePlan, cut_of, usual_cuts};

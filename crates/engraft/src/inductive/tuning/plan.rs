@@ -34,7 +34,7 @@ pub struct StagePlan {
 pub struct Learning {
     /// Factor of the learning rate.
     pub rate: f64,
-    /// Factor of the weight decay.
+    /// Pull towards zero.
     pub decay: f64,
     /// Pull towards the base's weights (L2-SP).
     pub anchor: f64,
@@ -50,6 +50,8 @@ pub struct Spread {
     pub rate_factor: f64,
     /// The head's rate, in rates of the last stage.
     pub head_rate: f64,
+    /// Pull of everything that learns towards zero.
+    pub weight_decay: f64,
     /// Pull of learning stages towards the base's weights.
     pub anchor: f64,
     /// Stages begin to learn one after the other, from the last to the first, in the first half of the epochs (Howard and
@@ -81,12 +83,13 @@ impl Plan {
         let of_stage = |stage: usize| {
             let rank = learning.iter().rev().position(|&learning| learning == stage)?;
             let after = if spread.gradual { rank as f64 / (2 * learning.len()) as f64 } else { 0.0 };
-            Some(Learning { rate: spread.rate_factor.powi(-(rank as i32)), decay: 1.0, anchor: spread.anchor, after })
+            let decay = spread.weight_decay;
+            Some(Learning { rate: spread.rate_factor.powi(-(rank as i32)), decay, anchor: spread.anchor, after })
         };
         let stages = names.into_iter().enumerate();
         Self {
             stages: stages.map(|(stage, name)| StagePlan { name, learns: of_stage(stage) }).collect(),
-            head: Learning { rate: spread.head_rate, decay: 1.0, anchor: 0.0, after: 0.0 },
+            head: Learning { rate: spread.head_rate, decay: spread.weight_decay, anchor: 0.0, after: 0.0 },
             statistics: spread.statistics,
         }
     }
@@ -107,12 +110,12 @@ impl Plan {
     }
 
     /// How each parameter of the network is moved in an epoch. No decay and no pull for norms and biases.
-    pub fn rules(&self, network: &Network, epoch: u64, epochs: u64, weight_decay: f64) -> Rules {
+    pub fn rules(&self, network: &Network, epoch: u64, epochs: u64) -> Rules {
         let mut rules = BTreeMap::new();
         for (at, stage) in self.stages.iter().enumerate() {
             let Some(learning) = stage.learns.filter(|_| self.learns(at, epoch, epochs)) else { continue };
             for (id, axes) in axes_of(network.stage(at)) {
-                rules.insert(id, learning.rule(axes, weight_decay));
+                rules.insert(id, learning.rule(axes));
             }
         }
         Rules(rules)
@@ -137,9 +140,9 @@ impl Plan {
 }
 
 impl Learning {
-    pub(super) fn rule(&self, axes: usize, weight_decay: f64) -> Rule {
+    pub(super) fn rule(&self, axes: usize) -> Rule {
         let matrix = if axes > 1 { 1.0 } else { 0.0 };
-        Rule { rate: self.rate, weight_decay: weight_decay * self.decay * matrix, anchor: self.anchor * matrix }
+        Rule { rate: self.rate, weight_decay: self.decay * matrix, anchor: self.anchor * matrix }
     }
 }
 
@@ -216,8 +219,14 @@ mod tests {
     use super::*;
     use crate::backbone::{Architecture, BaseSpec, Card, Device, open};
 
-    const SPREAD: Spread =
-        Spread { rate_factor: 2.0, head_rate: 10.0, anchor: 0.1, gradual: true, statistics: Statistics::Stored };
+    const SPREAD: Spread = Spread {
+        rate_factor: 2.0,
+        head_rate: 10.0,
+        weight_decay: 0.5,
+        anchor: 0.1,
+        gradual: true,
+        statistics: Statistics::Stored,
+    };
 
     #[test]
     fn rates_fall_towards_the_input_and_stages_wake_from_the_top() {
@@ -229,8 +238,8 @@ mod tests {
         assert_eq!(plan.cut(), 1);
         let cuts: Vec<usize> = (0..6).map(|epoch| plan.cut_in(epoch, 6)).collect();
         assert_eq!(cuts, [3, 2, 1, 1, 1, 1]);
-        let early = plan.rules(network, 0, 6, 0.5).0;
-        let late = plan.rules(network, 5, 6, 0.5).0;
+        let early = plan.rules(network, 0, 6).0;
+        let late = plan.rules(network, 5, 6).0;
         assert!(early.keys().all(|id| late.contains_key(id)) && early.len() < late.len());
         let stem: Vec<u64> = axes_of(network.stage(0)).into_keys().collect();
         assert!(stem.iter().all(|id| !late.contains_key(id)), "what is frozen has no rule");

@@ -80,6 +80,7 @@ impl Tuning {
         let spread = Spread {
             rate_factor: tune.rate_factor,
             head_rate: tune.head_rate,
+            weight_decay: tune.weight_decay,
             anchor: tune.l2_sp,
             gradual: choice("unfreeze", &tune.unfreeze, &[("together", false), ("gradual", true)])?,
             statistics,

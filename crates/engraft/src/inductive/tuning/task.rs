@@ -2,12 +2,12 @@
 
 use burn::module::{Module, Param};
 use burn::prelude::*;
-use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, TensorData};
 use rand::RngExt;
 
 use crate::backbone::{Activation, Drops, Mode, Network, Pass, Statistics, identity};
 use crate::error::Result;
+use crate::features::Features;
 use crate::head::LogisticRegression;
 use crate::inductive::tuning::activations::Activations;
 use crate::inductive::tuning::frozen::FrozenPart;
@@ -15,7 +15,7 @@ use crate::inductive::tuning::mixing::Mixed;
 use crate::inductive::tuning::plan::Plan;
 use crate::progress::Observer;
 use crate::rng::rng;
-use crate::train::{Rules, Score, ShardLoss, Task, argmax};
+use crate::train::{Rules, Score, ShardLoss, Task, argmax, count_correct, cross_entropy};
 
 /// A network and a linear head on its features.
 #[derive(Module, Debug)]
@@ -88,7 +88,7 @@ pub struct TuneTask<'a> {
     pub(super) only: Option<Rules>,
     pub(super) epochs: u64,
     pub(super) regularisers: Regularisers,
-    /// The base from the cut to the features, for the distance to them.
+    /// The base from the current cut to the features, for the distance to them.
     pub(super) reference: Option<FrozenPart>,
     pub(super) device: Device,
     pub(super) observer: &'a dyn Observer,
@@ -147,7 +147,7 @@ impl<'a> TuneTask<'a> {
             row[label] += share * (1.0 - smoothing);
         };
         for (row, &example) in shard.iter().enumerate() {
-            let share = mixed.share(row);
+            let share = mixed.share();
             give(row, example, share);
             if share < 1.0 {
                 give(row, shard[mixed.partner(row)], 1.0 - share);
@@ -170,18 +170,20 @@ impl Task for TuneTask<'_> {
             // Stages that do not learn yet are still the base's: they are run once for all epochs until the next does.
             let later = cut != self.all.cut();
             self.moved = later.then(|| self.all.run_on(self.base, cut, self.input));
+            let rest = cut..self.plan.stages.len();
+            self.reference = self.reference.take().map(|_| FrozenPart::new(self.base, rest, self.input));
         }
         Ok(())
     }
 
-    fn rules(&self, model: &Tuned, epoch: u64, weight_decay: f64) -> Rules {
+    fn rules(&self, model: &Tuned, epoch: u64, _weight_decay: f64) -> Rules {
         let mut rules = match &self.only {
             Some(only) => only.clone(),
-            None => self.plan.rules(&model.network, epoch, self.epochs, weight_decay),
+            None => self.plan.rules(&model.network, epoch, self.epochs),
         };
         let [weight, bias] = HEAD.map(|name| identity(name).val());
-        rules.0.insert(weight, self.plan.head.rule(2, weight_decay));
-        rules.0.insert(bias, self.plan.head.rule(1, weight_decay));
+        rules.0.insert(weight, self.plan.head.rule(2));
+        rules.0.insert(bias, self.plan.head.rule(1));
         rules
     }
 
@@ -196,7 +198,7 @@ impl Task for TuneTask<'_> {
         let drops = pass.drops().copied().expect("the loop's passes say what is drawn");
         let mixed = Mixed::draw(&self.regularisers, n, &drops).measured(self.activations().shapes());
         let rows = mixed.mix(rows, self.activations().shapes());
-        let reference = self.reference.as_ref().map(|part| self.reference_rows(part, &rows));
+        let reference = self.reference.as_ref().map(|part| part.run(&rows));
         let features = self.features(model, rows, n, epoch, pass);
         let distance = reference.map(|reference| {
             let reference = Tensor::<2>::from_data(TensorData::new(reference, features.dims()), &self.device);
@@ -206,9 +208,7 @@ impl Task for TuneTask<'_> {
         let logits = features.matmul(model.weight.val()) + model.bias.val().unsqueeze::<2>();
         let labels: Vec<usize> = pictures.iter().map(|&picture| self.labels[picture]).collect();
         let correct = count_correct(&logits, &labels);
-        let targets = TensorData::new(self.targets(shard, &mixed), [n, self.classes()]);
-        let targets = Tensor::<2>::from_data(targets, &self.device);
-        let mut loss = (log_softmax(logits, 1) * targets).sum().mul_scalar(-1.0 / n as f32);
+        let mut loss = cross_entropy(logits, self.targets(shard, &mixed));
         if let Some(distance) = distance {
             loss = loss + distance.mul_scalar(self.regularisers.feature_distance / 2.0);
         }
@@ -220,7 +220,8 @@ impl Task for TuneTask<'_> {
             return Ok(None);
         }
         self.observer.check()?;
-        let logits = logits_of(&model.valid(), self.all, &self.validation, self.input)?;
+        let features = self.all.features(&model.valid().network, &self.validation, self.input)?;
+        let logits = logits_of(&model.head(), &features);
         let labels: Vec<usize> = self.validation.iter().map(|&picture| self.labels[picture]).collect();
         Ok(Some(score(&logits, &labels, self.classes())))
     }
@@ -230,32 +231,10 @@ impl Task for TuneTask<'_> {
     }
 }
 
-impl TuneTask<'_> {
-    /// The base's features of rows at the current cut.
-    fn reference_rows(&self, part: &FrozenPart, rows: &[f32]) -> Vec<f32> {
-        if self.activations().cut() == self.all.cut() {
-            return part.run(rows);
-        }
-        let whole = self.activations().cut()..self.plan.stages.len();
-        FrozenPart::new(self.base, whole, self.input).run(rows)
-    }
-}
-
-/// Logits `[pictures, classes]` of pictures as they are.
-pub(super) fn logits_of(
-    model: &Tuned,
-    activations: &Activations<'_>,
-    pictures: &[usize],
-    input: [usize; 2],
-) -> Result<Vec<f32>> {
-    let head = model.head();
-    let part = FrozenPart::new(&model.network, activations.cut()..model.network.stages().len(), input);
-    let mut logits = Vec::with_capacity(pictures.len() * head.classes);
-    for batch in pictures.chunks(64) {
-        let features = part.run(&activations.rows(batch, None)?);
-        logits.extend(features.chunks_exact(head.columns).flat_map(|row| head.logits(row)).map(|z| z as f32));
-    }
-    Ok(logits)
+/// Logits `[rows, classes]` of features.
+pub(super) fn logits_of(head: &LogisticRegression, features: &Features) -> Vec<f32> {
+    let rows = features.values.chunks_exact(features.columns);
+    rows.flat_map(|row| head.logits(row)).map(|z| z as f32).collect()
 }
 
 /// Cross-entropy and accuracy of logits `[n, classes]`.
@@ -269,10 +248,4 @@ pub(super) fn score(logits: &[f32], labels: &[usize], classes: usize) -> Score {
     }
     let n = labels.len().max(1) as f64;
     Score { loss: loss / n, accuracy: correct as f64 / n }
-}
-
-fn count_correct(logits: &Tensor<2>, labels: &[usize]) -> usize {
-    let classes = logits.dims()[1];
-    let values = logits.clone().into_data().try_to_vec::<f32>().expect("logits are f32");
-    values.chunks_exact(classes).zip(labels).filter(|(row, label)| argmax(row) == **label).count()
 }

@@ -232,11 +232,7 @@ fn start_head(
     }
     let chosen = match settings.adapt_statistics {
         // The features are others than those of the base's own statistics.
-        true => {
-            let part = FrozenPart::new(network, activations.cut()..network.stages().len(), base.input());
-            let rows = activations.rows(training, None)?;
-            Features::new(training.len(), part.columns(), part.run(&rows))?
-        }
+        true => activations.features(network, training, base.input())?,
         false => features.select(training),
     };
     let labels: Vec<usize> = training.iter().map(|&picture| labels[picture]).collect();
@@ -296,7 +292,7 @@ fn failure_of(
     input: [usize; 2],
 ) -> Result<Option<String>> {
     let looked_at = &training[..training.len().min(LOOKED_AT)];
-    let logits = logits_of(model, activations, looked_at, input)?;
+    let logits = logits_of(&model.head(), &activations.features(&model.network, looked_at, input)?);
     let truth: Vec<usize> = looked_at.iter().map(|&picture| labels[picture]).collect();
     let classes = logits.len() / looked_at.len();
     if !logits.iter().all(|z| z.is_finite()) {
