@@ -49,6 +49,10 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
     let audit_seconds = start.elapsed().as_secs_f64();
     let means = Means { cache: cache.as_ref(), journal, observer: terminal };
     if intake.dataset.task() != Task::SingleLabel {
+        if let Some(folder) = &args.tensorboard {
+            let problem = Problem::new("this task has no learning curves").expected("no --tensorboard").at(folder);
+            return Err(Error::Usage(problem.hint("only single-label is fine-tuned so far")).into());
+        }
         return fit_target::run(begun, intake, means, audit_seconds, json, terminal);
     }
     let fitted = fit(config, intake, means, audit_seconds, &mut |news| tell(news, terminal))?;
@@ -57,7 +61,7 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
     save(&rendered, out, *force, &terminal.log())?;
     journal.close()?;
     if let Some(folder) = &args.tensorboard {
-        save_tensorboard(&fitted, folder)?;
+        save_tensorboard(&fitted, folder, terminal)?;
     }
     if json {
         output::json(&rendered.report)?;
@@ -147,10 +151,15 @@ fn tell(news: News<'_>, terminal: &Terminal) {
 }
 
 /// Event files for TensorBoard, a folder for each curve.
-fn save_tensorboard(fitted: &engraft::inductive::Fitted, folder: &std::path::Path) -> anyhow::Result<()> {
-    let tuned = fitted.chosen.tried.iter().flat_map(|measured| &measured.curves);
-    let last = fitted.curve.iter().map(|curve| ("final", curve));
-    for (name, curve) in tuned.map(|(name, curve)| (name.as_str(), curve)).chain(last) {
+fn save_tensorboard(
+    fitted: &engraft::inductive::Fitted,
+    folder: &std::path::Path,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    if fitted.tuning_curves().next().is_none() {
+        terminal.say("no event files: a head that is solved has no learning curve");
+    }
+    for (name, curve) in fitted.tuning_curves() {
         let (file, bytes) = (tensorboard::event_file_name(0.0), tensorboard::event_file(curve, 0.0));
         files::write_atomic(&folder.join(name).join(file), &bytes)?;
     }

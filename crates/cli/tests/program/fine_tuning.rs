@@ -222,6 +222,15 @@ fn a_rate_that_explodes_stops_and_names_the_batch() {
 }
 
 #[test]
+fn a_solved_head_has_no_event_files_and_says_so() {
+    let sandbox = Sandbox::new();
+    sandbox.digits("digits", 2, 4, 0);
+    let args = ["fit", "digits", "--depth", "head", "--control-budget", "0", "--tensorboard", "events", "--out", "run"];
+    sandbox.run(args).expect(0, &["no event files"]);
+    assert_eq!(sandbox.names(), ["digits", "run"]);
+}
+
+#[test]
 fn the_rate_finder_leaves_no_trace() {
     let sandbox = Sandbox::new();
     sandbox.digits("digits", 3, 10, 0);

@@ -381,6 +381,7 @@ fn what_no_task_can_follow_is_refused() {
     refused(&["numbers.csv", "--interval-level", "1.5"], &["--interval-level", "between 0 and 1"]);
     refused(&["numbers.csv", "--max-error", "0.1"], &["--max-error", "--interval-level"]);
     refused(&["digits", "--label-column", "grams"], &["a folder has no columns"]);
+    refused(&["numbers.csv", "--tensorboard", "events"], &["no learning curves", "--tensorboard"]);
     let find = ["fit", "numbers.csv", "--find-lr"];
     sandbox.run(find).expect(2, &["only single-label is fine-tuned so far"]);
     sandbox.run(["fit", "numbers.csv", "--label-column", "grams", "--out", "run"]).expect(3, &["grams"]);
