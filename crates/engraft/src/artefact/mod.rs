@@ -4,6 +4,7 @@
 
 mod build;
 mod build_target;
+mod build_texts;
 mod html;
 mod import;
 mod model;
@@ -13,10 +14,12 @@ mod save;
 mod save_target;
 mod target_model;
 mod target_report;
+mod text_model;
 mod verify;
 
 pub use build::build_report;
 pub use build_target::build_target_report;
+pub use build_texts::build_texts_report;
 pub use html::{Curve, Picture, render, render_target};
 pub use import::{Imported, import};
 pub use model::{Model, ModelFile};
@@ -25,4 +28,5 @@ pub use report::*;
 pub use save::{LogLine, Rendered, peak_memory_mb, save, save_pretrained};
 pub use target_model::{LabelsHeadFile, NumberHeadFile};
 pub use target_report::*;
+pub use text_model::{BodyFile, TextModel, TextModelFile};
 pub use verify::{Verification, verify};
