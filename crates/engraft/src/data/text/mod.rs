@@ -1,0 +1,10 @@
+//! Texts.
+
+/// One text, or a pair of texts that belong together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Text {
+    /// The text, or the first of a pair.
+    pub first: String,
+    /// The second of a pair.
+    pub second: Option<String>,
+}
