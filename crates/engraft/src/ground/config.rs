@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use super::config_language_model::LanguageModelPretrain;
 use crate::error::{Error, Problem, Result};
 
 /// Settings of `engraft fit`.
@@ -362,11 +363,13 @@ impl Default for Pretrain {
 
 /// How a base learns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// From labels.
     #[default]
     Supervised,
+    /// From plain text, whose next word is to be told.
+    LanguageModel,
 }
 
 impl Fit {

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! Pretrained networks for texts: how a text becomes tokens, the encoders, and where to find them.
 //!
 //! An encoder is a row of stages as a network for pictures is: `embed`, `block0`, ..., `pool`. The [`Mode`] of each is
@@ -30,3 +31,19 @@ pub use transformer::TextEncoder;
 
 #[cfg(test)]
 mod golden_tests;
+=======
+//! Pretrained networks and word vectors for texts.
+
+mod language_model;
+mod lstm;
+mod vector_files;
+mod vectors;
+mod vocabulary;
+mod word_pooler;
+
+pub use language_model::{LanguageCard, LanguageModel, LanguageModelParts, frozen_states, padded, states_to};
+pub use lstm::{Dropouts, LstmConfig, LstmNetwork, concat_pool, concat_pool_values};
+pub use vectors::WordVectors;
+pub use vocabulary::{BEGIN, PADDING, UNKNOWN, Vocabulary, WordCounts};
+pub use word_pooler::{WordPooler, WordPooling};
+>>>>>>> text-words

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! Texts with labels: tables (CSV, TSV, JSON lines, Parquet) and folders of text files.
 //!
 //! The order in which things happen: [`encoding`] finds out how a file is written, [`table`] reads records one after the
@@ -38,10 +39,23 @@ pub use stream::{TextRow, stream_texts};
 /// One text, or a pair of texts that belong together (a premise and a hypothesis, a question and an answer).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+=======
+//! Texts: what is read, and how it is cut into words.
+
+mod corpus;
+mod words;
+
+pub use corpus::{Pieces, read_corpus};
+pub use words::words;
+
+/// One text, or a pair of them (a question and its answer, a premise and a hypothesis).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+>>>>>>> text-words
 pub struct Text {
     /// The text, or the first of a pair.
     pub first: String,
     /// The second of a pair.
+<<<<<<< HEAD
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second: Option<String>,
 }
@@ -229,3 +243,7 @@ pub fn is_text(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests;
+=======
+    pub second: Option<String>,
+}
+>>>>>>> text-words
