@@ -21,6 +21,7 @@ pub mod split;
 pub mod stratify;
 pub mod table;
 pub mod task;
+pub mod text;
 pub mod unite;
 
 use std::path::{Path, PathBuf};

@@ -70,14 +70,32 @@ pub enum Learners {
     Only(usize),
 }
 
+/// What a plan knows of a network, for pictures or texts: a row of named stages with parameters.
+pub trait Staged {
+    /// The stages' names, from the input on.
+    fn stage_names(&self) -> Vec<String>;
+    /// Identity and number of axes of every parameter of a stage.
+    fn stage_axes(&self, stage: usize) -> BTreeMap<u64, usize>;
+}
+
+impl Staged for Network {
+    fn stage_names(&self) -> Vec<String> {
+        self.stages()
+    }
+
+    fn stage_axes(&self, stage: usize) -> BTreeMap<u64, usize> {
+        axes_of(self.stage(stage))
+    }
+}
+
 impl Plan {
     /// The plan for the stages of a network.
-    pub fn new(network: &Network, costs: &[StageCost], learners: Learners, spread: &Spread) -> Self {
+    pub fn new(network: &impl Staged, costs: &[StageCost], learners: Learners, spread: &Spread) -> Self {
         let learns = |stage: usize| match learners {
             Learners::From(cut) => stage >= cut,
             Learners::Only(only) => stage == only,
         };
-        let names = network.stages();
+        let names = network.stage_names();
         let learning: Vec<usize> =
             (0..names.len()).filter(|&stage| learns(stage) && costs[stage].parameters > 0).collect();
         let of_stage = |stage: usize| {
@@ -110,11 +128,11 @@ impl Plan {
     }
 
     /// How each parameter of the network is moved in an epoch. No decay and no pull for norms and biases.
-    pub fn rules(&self, network: &Network, epoch: u64, epochs: u64) -> Rules {
+    pub fn rules(&self, network: &impl Staged, epoch: u64, epochs: u64) -> Rules {
         let mut rules = BTreeMap::new();
         for (at, stage) in self.stages.iter().enumerate() {
             let Some(learning) = stage.learns.filter(|_| self.learns(at, epoch, epochs)) else { continue };
-            for (id, axes) in axes_of(network.stage(at)) {
+            for (id, axes) in network.stage_axes(at) {
                 rules.insert(id, learning.rule(axes));
             }
         }
@@ -140,7 +158,7 @@ impl Plan {
 }
 
 impl Learning {
-    pub(super) fn rule(&self, axes: usize) -> Rule {
+    pub(in crate::inductive) fn rule(&self, axes: usize) -> Rule {
         let matrix = if axes > 1 { 1.0 } else { 0.0 };
         Rule { rate: self.rate, weight_decay: self.decay * matrix, anchor: self.anchor * matrix }
     }
@@ -192,7 +210,7 @@ pub fn usual_cuts(costs: &[StageCost]) -> Vec<DepthCut> {
 }
 
 /// The cut that a name stands for.
-pub fn cut_of(name: &str, network: &Network, costs: &[StageCost]) -> Result<DepthCut> {
+pub fn cut_of(name: &str, network: &impl Staged, costs: &[StageCost]) -> Result<DepthCut> {
     if name == "all" {
         return Ok(DepthCut { label: name.into(), cut: 0 });
     }
@@ -206,7 +224,11 @@ pub fn cut_of(name: &str, network: &Network, costs: &[StageCost]) -> Result<Dept
     if let Some(known) = usual {
         return Ok(DepthCut { label: name.into(), cut: known.cut });
     }
-    let stage = network.cut_after(name).map(|after| after - 1)?;
+    let names = network.stage_names();
+    let Some(stage) = names.iter().position(|stage| stage == name) else {
+        let expected = format!("head, last, half, all, or one of {}", names.join(", "));
+        return Err(Error::Usage(Problem::new("no such stage").expected(expected).found(name)));
+    };
     if costs[stage..].iter().all(|cost| cost.parameters == 0) {
         let problem = Problem::new("there is nothing to train from this stage on").found(name);
         return Err(Error::Usage(problem.expected("a stage with parameters, or one before it")));
