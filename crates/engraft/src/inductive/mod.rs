@@ -11,6 +11,7 @@ mod own_classes;
 mod predictor;
 mod pretrain;
 mod target_heads;
+pub mod spans;
 pub mod tuning;
 
 pub use control::{Control, ControlPlan};

@@ -79,7 +79,9 @@ impl QuestionSet {
             bytes.extend(text.as_bytes());
         };
         for (at, question) in self.questions.iter().enumerate() {
-            [question.id.as_str(), &question.text, question.split.name(), self.context(at)].map(&mut field);
+            for text in [question.id.as_str(), &question.text, question.split.name(), self.context(at)] {
+                field(text);
+            }
             question.answers.iter().for_each(|answer| field(&format!("{} {}", answer.start, answer.text)));
         }
         files::sha256_hex(&bytes)
