@@ -22,6 +22,8 @@ pub enum Activation {
     Silu,
     /// y = x (1 + erf(x / sqrt 2)) / 2 (Hendrycks and Gimpel 2016)
     Gelu,
+    /// y = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, its approximation (there too; `gelu_new` elsewhere)
+    GeluTanh,
 }
 
 impl Activation {
@@ -31,7 +33,7 @@ impl Activation {
             Activation::None | Activation::Relu | Activation::Relu6 => true,
             // A slope below zero turns the sign around.
             Activation::Leaky(slope) => slope >= 0.0,
-            Activation::Silu | Activation::Gelu => false,
+            Activation::Silu | Activation::Gelu | Activation::GeluTanh => false,
         }
     }
 
@@ -55,6 +57,7 @@ impl Activation {
             }
             Activation::Silu => each_lane::<S>(x, silu),
             Activation::Gelu => each_lane::<S>(x, gelu),
+            Activation::GeluTanh => each_lane::<S>(x, gelu_tanh),
         }
     }
 
@@ -83,6 +86,7 @@ impl Activation {
             }
             Activation::Silu => silu(x),
             Activation::Gelu => gelu(x),
+            Activation::GeluTanh => gelu_tanh(x),
         }
     }
 
@@ -123,6 +127,11 @@ impl Activation {
                 let below = 0.5 * (1.0 + erf(seen * std::f32::consts::FRAC_1_SQRT_2));
                 gradient * (below + seen * DENSITY * exp(-0.5 * seen * seen))
             }
+            Activation::GeluTanh => {
+                let s = sigmoid(TANH_SLOPE * seen * (1.0 + TANH_CUBE * seen * seen));
+                let slope = TANH_SLOPE * (1.0 + 3.0 * TANH_CUBE * seen * seen);
+                gradient * (s + seen * slope * s * (1.0 - s))
+            }
         }
     }
 
@@ -150,6 +159,7 @@ impl Activation {
                     Activation::Leaky(slope) => each!(Activation::Leaky(slope)),
                     Activation::Silu => each!(Activation::Silu),
                     Activation::Gelu => each!(Activation::Gelu),
+                    Activation::GeluTanh => each!(Activation::GeluTanh),
                 }
             },
         );
@@ -285,6 +295,15 @@ fn silu(x: f32) -> f32 {
 #[inline(always)]
 fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
+}
+
+/// 2 sqrt(2 / pi): a half of 1 + tanh(u) is the sigmoid of 2 u.
+const TANH_SLOPE: f32 = 1.595_769_1;
+const TANH_CUBE: f32 = 0.044_715;
+
+#[inline(always)]
+fn gelu_tanh(x: f32) -> f32 {
+    x * sigmoid(TANH_SLOPE * x * (1.0 + TANH_CUBE * x * x))
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ pub(crate) fn activate<const D: usize>(x: Tensor<D>, activation: Activation) -> 
         Activation::Leaky(slope) => burn_activation::leaky_relu(x, f64::from(slope)),
         Activation::Silu => burn_activation::silu(x),
         Activation::Gelu => burn_activation::gelu(x),
+        Activation::GeluTanh => burn_activation::gelu_approximate(x),
     }
 }
 

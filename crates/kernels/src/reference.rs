@@ -179,8 +179,15 @@ pub(crate) fn gradient_to_weight(shape: &Shape, x: &[f32], gradient: &[f32], at:
 }
 
 /// Every pointwise function.
-pub(crate) const ACTIVATIONS: [Activation; 6] =
-    [Activation::None, Activation::Relu, Activation::Relu6, Activation::Leaky(0.2), Activation::Silu, Activation::Gelu];
+pub(crate) const ACTIVATIONS: [Activation; 7] = [
+    Activation::None,
+    Activation::Relu,
+    Activation::Relu6,
+    Activation::Leaky(0.2),
+    Activation::Silu,
+    Activation::Gelu,
+    Activation::GeluTanh,
+];
 
 /// f(x)
 pub(crate) fn activated(activation: Activation, x: f64) -> f64 {
@@ -191,6 +198,9 @@ pub(crate) fn activated(activation: Activation, x: f64) -> f64 {
         Activation::Leaky(slope) => x.max(0.0) + f64::from(slope) * x.min(0.0),
         Activation::Silu => x / (1.0 + (-x).exp()),
         Activation::Gelu => 0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)),
+        Activation::GeluTanh => {
+            0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh())
+        }
     }
 }
 
@@ -214,6 +224,11 @@ pub(crate) fn slope(activation: Activation, x: f64) -> f64 {
         Activation::Gelu => {
             let density = (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
             0.5 * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)) + x * density
+        }
+        Activation::GeluTanh => {
+            let factor = (2.0 / std::f64::consts::PI).sqrt();
+            let tanh = (factor * (x + 0.044_715 * x.powi(3))).tanh();
+            0.5 * (1.0 + tanh) + 0.5 * x * (1.0 - tanh * tanh) * factor * (1.0 + 3.0 * 0.044_715 * x * x)
         }
     }
 }

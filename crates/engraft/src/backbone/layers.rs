@@ -109,11 +109,11 @@ impl BatchNorm {
 }
 
 /// A parameter that gets no gradient. (Burn's `detach` alone keeps a parameter's wish for one.)
-fn frozen<const D: usize>(parameter: Tensor<D>) -> Tensor<D> {
+pub(super) fn frozen<const D: usize>(parameter: Tensor<D>) -> Tensor<D> {
     parameter.detach().set_require_grad(false)
 }
 
-fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub(super) fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().expect("parameters and statistics are f32")
 }
 
@@ -347,7 +347,11 @@ impl Conv {
 }
 
 /// The weight as it is used: with the product of low rank added, which then learns in its place.
-fn adapted<const D: usize>(weight: &Param<Tensor<D>>, low_rank: Option<&LowRank>, learns: bool) -> Tensor<D> {
+pub(super) fn adapted<const D: usize>(
+    weight: &Param<Tensor<D>>,
+    low_rank: Option<&LowRank>,
+    learns: bool,
+) -> Tensor<D> {
     match low_rank {
         Some(low_rank) => {
             let product = low_rank.product();
@@ -367,7 +371,7 @@ fn adaptation(weight: &Param<Tensor<4>>, options: &ConvOptions, how: Adaptation)
 }
 
 /// Adds what was learnt in a weight's place to it.
-fn merge<const D: usize>(weight: &mut Param<Tensor<D>>, low_rank: &mut Option<LowRank>) {
+pub(super) fn merge<const D: usize>(weight: &mut Param<Tensor<D>>, low_rank: &mut Option<LowRank>) {
     if low_rank.is_some() {
         let sum = adapted(weight, low_rank.take().as_ref(), false).into_data();
         let device = weight.device();

@@ -29,6 +29,7 @@ mod runner;
 mod small_resnet;
 mod squeezenet;
 mod stage;
+pub mod text;
 mod tiny_darknet;
 
 pub use architecture::Architecture;

@@ -38,7 +38,7 @@ fn functions_agree_with_their_definitions() {
             // Of x, since 1 - 1 is what is left of the curved ones far below zero.
             let error = (f64::from(y) - expected).abs();
             let bound = match activation {
-                Activation::Silu | Activation::Gelu => 3e-7 * f64::from(x.abs()),
+                Activation::Silu | Activation::Gelu | Activation::GeluTanh => 3e-7 * f64::from(x.abs()),
                 _ => 1e-7 * expected.abs(),
             };
             // The last digit of the smallest numbers that there are.
@@ -121,7 +121,7 @@ fn infinities_are_pytorchs() {
         assert!(found[1] == below || (found[1].is_nan() && below.is_nan()), "{activation:?}: {}", found[1]);
     }
     // Far out, but not at infinity, they are what they tend to.
-    for activation in [Activation::Silu, Activation::Gelu] {
+    for activation in [Activation::Silu, Activation::Gelu, Activation::GeluTanh] {
         assert_eq!(of_all(activation, &[1e30, -1e30]), [1e30, 0.0], "{activation:?}");
         assert_eq!(slopes(activation, &[1e4, -1e4]), [1.0, 0.0], "{activation:?}");
     }

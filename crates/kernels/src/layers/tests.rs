@@ -63,6 +63,7 @@ fn activation() -> impl Strategy<Value = Activation> {
         Just(Activation::Leaky(0.1)),
         Just(Activation::Silu),
         Just(Activation::Gelu),
+        Just(Activation::GeluTanh),
     ]
 }
 

@@ -1,0 +1,148 @@
+//! Finding a base for texts: a folder, a file of one, or a repository of the hub that was pulled.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+
+use crate::backbone::hub::{Hub, Reference};
+use crate::backbone::text::config::Family;
+use crate::backbone::text::sentence::SentenceEncoder;
+use crate::backbone::text::tokenizer_files::{file, settings};
+use crate::error::{Error, Problem, Result, printable};
+use crate::files;
+
+/// Who made the usual sentence encoders: a name without an owner is looked for there.
+const USUAL_OWNER: &str = "sentence-transformers";
+
+/// A pretrained base for texts.
+#[derive(Debug)]
+pub struct TextBase {
+    /// Its name.
+    pub id: String,
+    /// What kind it is, in a few words.
+    pub architecture: String,
+    /// The licence of the weights, as far as it is said beside them.
+    pub licence: String,
+    /// Where it is from.
+    pub source: String,
+    /// SHA-256 of the weights file.
+    pub sha256: String,
+    /// What the user should know about how it was opened.
+    pub remarks: Vec<String>,
+    /// What runs.
+    pub body: TextBody,
+}
+
+/// What runs in a base for texts.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TextBody {
+    /// An encoder of the BERT family.
+    Encoder(Box<SentenceEncoder>),
+}
+
+/// Whether a base is one for texts. Looks at names and at a `config.json` only.
+pub fn is_text_base(base: &str) -> bool {
+    find(base).is_ok_and(|found| found.is_some_and(|found| is_encoder(&found.folder)))
+}
+
+/// Opens a base for texts: a folder as sentence-transformers or Transformers saves it, a weights file in one, or a
+/// repository of the hub that was pulled (`sentence-transformers/all-MiniLM-L6-v2`, or without the owner).
+///
+/// # Errors
+/// [`Error::Weights`]: for what is not there, not known, damaged, or does not fit.
+pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
+    let Some(found) = find(base)? else {
+        return Err(Error::Weights(
+            Problem::new("the base cannot be opened")
+                .expected("a folder with config.json, a tokenizer and weights, or a base that was pulled")
+                .found("no such file")
+                .at(base)
+                .hint(format_args!("`engraft bases pull {USUAL_OWNER}/all-MiniLM-L6-v2` fetches a small one")),
+        ));
+    };
+    let (encoder, remarks) = SentenceEncoder::open(&found.folder, device)?;
+    let sha256 = sha256_of_weights(&found.folder)?;
+    if let Some(local) = &found.pulled {
+        local.check(&sha256)?;
+    }
+    let config = &encoder.config;
+    let architecture = format!("{} of {} blocks, width {}", config.family.name(), config.layers, config.width);
+    Ok(TextBase {
+        id: found.id,
+        architecture,
+        licence: licence(&found.folder)?.unwrap_or_else(|| "not stated".into()),
+        source: found.source,
+        sha256,
+        remarks,
+        body: TextBody::Encoder(Box::new(encoder)),
+    })
+}
+
+/// A folder that may hold a base.
+struct Found {
+    folder: PathBuf,
+    id: String,
+    source: String,
+    pulled: Option<crate::backbone::hub::Local>,
+}
+
+fn find(base: &str) -> Result<Option<Found>> {
+    let path = Path::new(base);
+    if path.exists() {
+        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+        let id = folder.canonicalize().ok().and_then(|whole| whole.file_name().map(|name| printable(Path::new(name))));
+        let id = id.unwrap_or_else(|| base.to_owned());
+        return Ok(Some(Found { folder: folder.to_owned(), id, source: printable(path), pulled: None }));
+    }
+    let named = if base.contains('/') { base.to_owned() } else { format!("{USUAL_OWNER}/{base}") };
+    let reference = match Reference::parse(&named) {
+        Ok(reference) => reference,
+        Err(error) if base.starts_with("hf://") => return Err(error),
+        Err(_) => return Ok(None),
+    };
+    let hub = Hub::from_environment()?;
+    if !base.starts_with("hf://") && !hub.has(&reference) {
+        return Ok(None);
+    }
+    let local = hub.require(&reference)?;
+    let Some(folder) = local.weights.parent().map(Path::to_owned) else { return Ok(None) };
+    let commit = local.commit.as_deref().unwrap_or("main");
+    Ok(Some(Found { folder, source: format!("{reference} at {commit}"), id: named, pulled: Some(local) }))
+}
+
+/// Whether a folder's `config.json` is that of an encoder; `modules.json` may say that it lies deeper.
+fn is_encoder(folder: &Path) -> bool {
+    let known = |folder: &Path| {
+        let config = settings(folder, "config.json").ok().flatten();
+        config.is_some_and(|config| {
+            config
+                .get("model_type")
+                .and_then(|kind| kind.as_str())
+                .is_some_and(|kind| Family::of_model_type(kind).is_some())
+        })
+    };
+    known(folder) || folder.join("modules.json").is_file()
+}
+
+fn sha256_of_weights(folder: &Path) -> Result<String> {
+    let places = [folder.to_owned(), folder.join("0_Transformer")];
+    let files =
+        places.iter().flat_map(|folder| ["model.safetensors", "pytorch_model.bin"].map(|name| folder.join(name)));
+    match files.into_iter().find(|path| path.is_file()) {
+        Some(path) => files::sha256_of_file(&path, |_| Ok(())),
+        None => Err(Error::Weights(Problem::new("the encoder has no weights").at(folder))),
+    }
+}
+
+/// What the front matter of a model card says.
+fn licence(folder: &Path) -> Result<Option<String>> {
+    let Some(card) = file(folder, "README.md", 4 << 20)? else { return Ok(None) };
+    let card = String::from_utf8_lossy(&card);
+    let mut lines = card.lines();
+    if lines.next().map(str::trim) != Some("---") {
+        return Ok(None);
+    }
+    let said = lines.take_while(|line| line.trim() != "---").find_map(|line| line.strip_prefix("license:"));
+    Ok(said.map(|licence| licence.trim().trim_matches(['"', '\'']).to_owned()).filter(|licence| !licence.is_empty()))
+}
