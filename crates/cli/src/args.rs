@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::span_args::SpanArgs;
 use crate::tune_args::TuneArgs;
 
 /// Transfer learning: give a pretrained network a new job from little data.
@@ -125,13 +126,16 @@ pub struct FitArgs {
     pub cache: CacheArgs,
     #[command(flatten)]
     pub tune: TuneArgs,
+    #[command(flatten)]
+    pub spans: SpanArgs,
 }
 
 /// How labelled data is to be read.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ReadingArgs {
     /// What is predicted: single-label, multi-label (labels separated by `|`) or regression (numbers) [default: inferred
-    /// from the labels of a table; single-label for a folder].
+    /// from the labels of a table; single-label for a folder]; qa for answers cut out of paragraphs, from questions as SQuAD
+    /// has them; tags for spans of words, from CoNLL files.
     #[arg(long, value_name = "TASK")]
     pub task: Option<String>,
     /// The column of a table that names the files [default: path].
@@ -297,6 +301,9 @@ pub struct PredictArgs {
     /// The run's folder (not with --base), then pictures, folders of pictures, or `-` for a list of paths on stdin.
     #[arg(required = true, value_name = "RUN INPUTS")]
     pub inputs: Vec<PathBuf>,
+    /// Of a run that answers questions: the text that they are about.
+    #[arg(long, value_name = "FILE")]
+    pub context: Option<PathBuf>,
     /// Answer with this base's own classes, rather than with a run.
     #[arg(long, value_name = "BASE")]
     pub base: Option<String>,

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
-use engraft::artefact::{Model, RunModel, TargetAnswer, TargetModel};
+use engraft::artefact::{Model, RunModel, TargetAnswer, TargetModel, is_span_run};
 use engraft::backbone::Device;
 use engraft::error::{Error, Problem, Result, from_printable, printable};
 use engraft::inductive::{Answer, OwnClasses};
@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use crate::args::{Format, PredictArgs};
+use crate::commands::predict_spans;
 use crate::commands::predict_target::TargetColumns;
 use crate::exit::Outcome;
 use crate::terminal::Terminal;
@@ -23,6 +24,13 @@ const BATCH: usize = 64;
 
 /// Runs the command.
 pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    if args.base.is_none() && args.inputs.first().is_some_and(|run| is_span_run(run)) {
+        return predict_spans::run(args, terminal);
+    }
+    if let Some(context) = &args.context {
+        let problem = Problem::new("--context is for runs that answer questions, and this one does not").at(context);
+        return Err(Error::Usage(problem.expected("no --context")).into());
+    }
     let (model, given) = Answerer::open(args, terminal)?;
     let mut failed = 0usize;
     let mut writer = Answers::new(args, &model)?;

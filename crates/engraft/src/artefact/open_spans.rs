@@ -16,7 +16,7 @@ use crate::error::{Error, Problem, Result};
 use crate::files;
 use crate::inductive::spans::{
     AnyReader, Cutting, EncoderReader, FittedQuestions, FittedTags, FoundSpan, QuestionReader, ReaderNetwork,
-    ReaderSizes, SpanAnswer, SpanBase, Tagger, TokenHead, TokenReader, WordReader,
+    ReaderSizes, SpanAnswer, SpanBase, Tagger, TokenHead, TokenReader, WordReader, word_places,
 };
 
 /// The tokenizer of an encoder.
@@ -278,6 +278,19 @@ impl SpanModel {
             return Err(Error::Usage(problem.hint("engraft predict RUN --context page.txt \"Who wrote it?\"")));
         };
         tagger.spans(words)
+    }
+}
+
+impl SpanModel {
+    /// The spans of a text, whose words are told apart by [`word_places`]: `start` and `end` are bytes of the text.
+    ///
+    /// # Errors
+    /// As [`SpanModel::tags`].
+    pub fn tags_of_text(&self, text: &str) -> Result<Vec<FoundSpan>> {
+        let places = word_places(text);
+        let words: Vec<String> = places.iter().map(|place| text[place.clone()].to_owned()).collect();
+        let in_bytes = |span: FoundSpan| FoundSpan { start: places[span.start].start, end: places[span.end - 1].end, ..span };
+        Ok(self.tags(&words)?.into_iter().map(in_bytes).collect())
     }
 }
 

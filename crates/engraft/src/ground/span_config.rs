@@ -48,7 +48,7 @@ impl Default for SpanFit {
         Self {
             data: PathBuf::new(),
             task: "qa".into(),
-            base: String::new(),
+            base: "all-MiniLM-L6-v2".into(),
             depth: "all".into(),
             folds: 5,
             seed: 0,

@@ -104,9 +104,24 @@ pub fn open_questions(path: &Path) -> Result<(QuestionSet, Vec<Finding>)> {
     let (parts, findings) = read_parts(path, &ENDINGS)?;
     let mut reading = Reading { findings, ..Reading::default() };
     for part in &parts {
-        reading.part(path, part)?;
+        each_raw(path, part, &mut |raw, place| reading.question(raw, part, place))?;
     }
     Ok(reading.finish(path))
+}
+
+/// The questions of a text in any of the forms that [`open_questions`] reads, to be answered: names, questions and
+/// paragraphs. Answers, where there are any, are not looked at.
+///
+/// # Errors
+/// As [`open_questions`].
+pub fn questions_to_answer(name: &str, text: &str) -> Result<Vec<(String, String, String)>> {
+    let part = Part { name: name.to_owned(), split: Split::Test, text: text.to_owned() };
+    let mut asked = Vec::new();
+    each_raw(Path::new(name), &part, &mut |raw, place| {
+        let id = raw.id.unwrap_or_else(|| place.to_owned());
+        asked.push((id, raw.question.to_owned(), raw.context.to_owned()));
+    })?;
+    Ok(asked)
 }
 
 /// A question as a file has it.
@@ -140,50 +155,6 @@ const REPEATED: &str = "repeated";
 const RENAMED: &str = "renamed";
 
 impl Reading {
-    fn part(&mut self, root: &Path, part: &Part) -> Result<()> {
-        let wrong = |place: String, expected: &str| {
-            let place = format!("{}: {place}", part.name);
-            Error::Data(Problem::new("the questions cannot be read").expected(expected).found(place).at(root))
-        };
-        if part.name.to_ascii_lowercase().ends_with(".jsonl") {
-            for (line, text) in part.text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
-                let place = format!("line {}", line + 1);
-                let row: Value = serde_json::from_str(text)
-                    .map_err(|source| wrong(format!("{place}, {source}"), "one JSON object a line"))?;
-                let raw = row_of(&row).map_err(|(what, expected)| wrong(format!("{place}, {what}"), expected))?;
-                self.question(raw, part, &place);
-            }
-            return Ok(());
-        }
-        let document: Value =
-            serde_json::from_str(&part.text).map_err(|source| wrong(source.to_string(), "whole JSON"))?;
-        if let Value::Array(rows) = &document {
-            for (at, row) in rows.iter().enumerate() {
-                let place = format!("[{at}]");
-                let raw = row_of(row).map_err(|(what, expected)| wrong(format!("{place}, {what}"), expected))?;
-                self.question(raw, part, &place);
-            }
-            return Ok(());
-        }
-        let list = |value: &'_ Value, name: &str, place: &str| -> Result<Vec<Value>> {
-            let found = value.get(name).and_then(Value::as_array).cloned();
-            found.ok_or_else(|| wrong(format!("{place} has no list `{name}`"), "SQuAD: data, paragraphs, qas"))
-        };
-        for (a, article) in list(&document, "data", "the file")?.iter().enumerate() {
-            for (p, paragraph) in list(article, "paragraphs", &format!("data[{a}]"))?.iter().enumerate() {
-                let place = format!("data[{a}].paragraphs[{p}]");
-                let context = paragraph.get("context").and_then(Value::as_str);
-                let context = context.ok_or_else(|| wrong(format!("{place} has no `context`"), "a text"))?;
-                for (q, qa) in list(paragraph, "qas", &place)?.iter().enumerate() {
-                    let place = format!("{place}.qas[{q}]");
-                    let raw = question_of(qa, context).map_err(|(what, expected)| wrong(format!("{place}, {what}"), expected))?;
-                    self.question(raw, part, &place);
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn tell(&mut self, what: &'static str, id: &str) {
         self.told.entry(what).or_default().push(id.to_owned());
     }
@@ -280,6 +251,51 @@ impl Reading {
         let set = QuestionSet { root: root.to_owned(), contexts: self.contexts, questions: self.questions, version };
         (set, self.findings)
     }
+}
+
+/// Hands over every question of a file, with its place.
+fn each_raw(root: &Path, part: &Part, each: &mut dyn FnMut(Raw<'_>, &str)) -> Result<()> {
+    let wrong = |place: String, expected: &str| {
+        let place = format!("{}: {place}", part.name);
+        Error::Data(Problem::new("the questions cannot be read").expected(expected).found(place).at(root))
+    };
+    if part.name.to_ascii_lowercase().ends_with(".jsonl") {
+        for (line, text) in part.text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
+            let place = format!("line {}", line + 1);
+            let row: Value = serde_json::from_str(text)
+                .map_err(|source| wrong(format!("{place}, {source}"), "one JSON object a line"))?;
+            let raw = row_of(&row).map_err(|(what, expected)| wrong(format!("{place}, {what}"), expected))?;
+            each(raw, &place);
+        }
+        return Ok(());
+    }
+    let document: Value =
+        serde_json::from_str(&part.text).map_err(|source| wrong(source.to_string(), "whole JSON"))?;
+    if let Value::Array(rows) = &document {
+        for (at, row) in rows.iter().enumerate() {
+            let place = format!("[{at}]");
+            let raw = row_of(row).map_err(|(what, expected)| wrong(format!("{place}, {what}"), expected))?;
+            each(raw, &place);
+        }
+        return Ok(());
+    }
+    let list = |value: &'_ Value, name: &str, place: &str| -> Result<Vec<Value>> {
+        let found = value.get(name).and_then(Value::as_array).cloned();
+        found.ok_or_else(|| wrong(format!("{place} has no list `{name}`"), "SQuAD: data, paragraphs, qas"))
+    };
+    for (a, article) in list(&document, "data", "the file")?.iter().enumerate() {
+        for (p, paragraph) in list(article, "paragraphs", &format!("data[{a}]"))?.iter().enumerate() {
+            let place = format!("data[{a}].paragraphs[{p}]");
+            let context = paragraph.get("context").and_then(Value::as_str);
+            let context = context.ok_or_else(|| wrong(format!("{place} has no `context`"), "a text"))?;
+            for (q, qa) in list(paragraph, "qas", &place)?.iter().enumerate() {
+                let place = format!("{place}.qas[{q}]");
+                let raw = question_of(qa, context).map_err(|(what, expected)| wrong(format!("{place}, {what}"), expected))?;
+                each(raw, &place);
+            }
+        }
+    }
+    Ok(())
 }
 
 type Fault = (String, &'static str);

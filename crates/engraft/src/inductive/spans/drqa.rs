@@ -12,13 +12,13 @@ use engraft_kernels::{Activation, Fused, LstmWeights, linear, lstm};
 use engraft_weights::{Precision, Tensor as WeightTensor, Weights};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use unicode_segmentation::UnicodeSegmentation;
 
 use crate::backbone::text::WordVectors;
 use crate::backbone::{Mode, Pass, identity};
 use crate::data::text::squad::QuestionSet;
 use crate::error::{Error, Problem, Result};
 use crate::inductive::spans::headed::dropped;
+use crate::inductive::spans::tagging::word_places;
 use crate::inductive::spans::questions::{
     CANDIDATES, Candidate, NEVER, SpanAnswer, best_positions, best_spans, position_loss, weighed,
 };
@@ -82,13 +82,14 @@ struct Read {
 fn read(text: &str, vectors: &WordVectors) -> Read {
     let columns = vectors.columns();
     let mut read = Read { places: Vec::new(), vectors: Vec::new(), lower: Vec::new() };
-    for (at, word) in text.split_word_bound_indices().filter(|(_, word)| !word.trim().is_empty()) {
+    for place in word_places(text) {
+        let word = &text[place.clone()];
         let lower = word.to_lowercase();
         match vectors.row(word).or_else(|| vectors.row(&lower)) {
             Some(row) => read.vectors.extend_from_slice(row),
             None => read.vectors.extend(std::iter::repeat_n(0.0, columns)),
         }
-        read.places.push(at..at + word.len());
+        read.places.push(place);
         read.lower.push(lower);
     }
     read

@@ -26,12 +26,12 @@ const KEPT: usize = 256 << 20;
 const BATCH: usize = 16;
 
 impl Staged for TextEncoder {
-    fn stage_names(&self) -> Vec<String> {
+    fn names(&self) -> Vec<String> {
         self.stages()
     }
 
-    fn stage_axes(&self, stage: usize) -> std::collections::BTreeMap<u64, usize> {
-        TextEncoder::stage_axes(self, stage)
+    fn axes(&self, stage: usize) -> std::collections::BTreeMap<u64, usize> {
+        self.stage_axes(stage)
     }
 }
 

@@ -35,7 +35,7 @@ pub use learn_tags::MeasuredTags;
 pub use lexical::LexicalReader;
 pub use questions::{Candidate, Cutting, EncoderReader, SpanAnswer};
 pub use settings::SpanSettings;
-pub use tagging::{FoundSpan, Tagger, WordTags, most_probable};
+pub use tagging::{FoundSpan, Tagger, WordTags, most_probable, word_places};
 
 use drive::Drive;
 use learn_questions::QuestionLearner;

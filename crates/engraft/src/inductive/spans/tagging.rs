@@ -2,11 +2,13 @@
 //! sequence of tags that BIO allows (Viterbi 1967).
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use burn::prelude::*;
 use burn::tensor::TensorData;
 use burn::tensor::activation::log_softmax;
 use serde::Serialize;
+use unicode_segmentation::UnicodeSegmentation;
 
 use crate::backbone::text::{Encoded, Tokenizer};
 use crate::data::text::conll::{TaggedSentence, spans_of_tags, tags_of};
@@ -199,6 +201,12 @@ impl Tagger {
         });
         Ok(found.collect())
     }
+}
+
+/// The words of a text, and signs between them, in bytes (Unicode annex 29).
+pub fn word_places(text: &str) -> Vec<Range<usize>> {
+    let words = text.split_word_bound_indices().filter(|(_, word)| !word.trim().is_empty());
+    words.map(|(at, word)| at..at + word.len()).collect()
 }
 
 fn log_probabilities(logits: &[f32], into: &mut [f64]) {

@@ -9,6 +9,24 @@ use crate::backbone::{Network, StageCost, Statistics};
 use crate::error::{Error, Problem, Result};
 use crate::train::{Rule, Rules, axes_of};
 
+/// A network as a plan sees it: a row of named stages with parameters.
+pub trait Staged {
+    /// Names of the stages, from the input to the features.
+    fn names(&self) -> Vec<String>;
+    /// Number of axes of every parameter of a stage, by identity.
+    fn axes(&self, stage: usize) -> BTreeMap<u64, usize>;
+}
+
+impl Staged for Network {
+    fn names(&self) -> Vec<String> {
+        self.stages()
+    }
+
+    fn axes(&self, stage: usize) -> BTreeMap<u64, usize> {
+        axes_of(self.stage(stage))
+    }
+}
+
 /// What a fine-tuning does to a base.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -70,24 +88,6 @@ pub enum Learners {
     Only(usize),
 }
 
-/// What a plan knows of a network, for pictures or texts: a row of named stages with parameters.
-pub trait Staged {
-    /// The stages' names, from the input on.
-    fn stage_names(&self) -> Vec<String>;
-    /// Identity and number of axes of every parameter of a stage.
-    fn stage_axes(&self, stage: usize) -> BTreeMap<u64, usize>;
-}
-
-impl Staged for Network {
-    fn stage_names(&self) -> Vec<String> {
-        self.stages()
-    }
-
-    fn stage_axes(&self, stage: usize) -> BTreeMap<u64, usize> {
-        axes_of(self.stage(stage))
-    }
-}
-
 impl Plan {
     /// The plan for the stages of a network.
     pub fn new(network: &impl Staged, costs: &[StageCost], learners: Learners, spread: &Spread) -> Self {
@@ -95,7 +95,7 @@ impl Plan {
             Learners::From(cut) => stage >= cut,
             Learners::Only(only) => stage == only,
         };
-        let names = network.stage_names();
+        let names = network.names();
         let learning: Vec<usize> =
             (0..names.len()).filter(|&stage| learns(stage) && costs[stage].parameters > 0).collect();
         let of_stage = |stage: usize| {
@@ -132,7 +132,7 @@ impl Plan {
         let mut rules = BTreeMap::new();
         for (at, stage) in self.stages.iter().enumerate() {
             let Some(learning) = stage.learns.filter(|_| self.learns(at, epoch, epochs)) else { continue };
-            for (id, axes) in network.stage_axes(at) {
+            for (id, axes) in network.axes(at) {
                 rules.insert(id, learning.rule(axes));
             }
         }
@@ -158,7 +158,7 @@ impl Plan {
 }
 
 impl Learning {
-    pub(in crate::inductive) fn rule(&self, axes: usize) -> Rule {
+    pub(crate) fn rule(&self, axes: usize) -> Rule {
         let matrix = if axes > 1 { 1.0 } else { 0.0 };
         Rule { rate: self.rate, weight_decay: self.decay * matrix, anchor: self.anchor * matrix }
     }
@@ -224,11 +224,10 @@ pub fn cut_of(name: &str, network: &impl Staged, costs: &[StageCost]) -> Result<
     if let Some(known) = usual {
         return Ok(DepthCut { label: name.into(), cut: known.cut });
     }
-    let names = network.stage_names();
-    let Some(stage) = names.iter().position(|stage| stage == name) else {
-        let expected = format!("head, last, half, all, or one of {}", names.join(", "));
-        return Err(Error::Usage(Problem::new("no such stage").expected(expected).found(name)));
-    };
+    let names = network.names();
+    let stage = names.iter().position(|known| known == name).ok_or_else(|| {
+        Error::Usage(Problem::new("no such stage").expected(names.join(", ")).found(name))
+    })?;
     if costs[stage..].iter().all(|cost| cost.parameters == 0) {
         let problem = Problem::new("there is nothing to train from this stage on").found(name);
         return Err(Error::Usage(problem.expected("a stage with parameters, or one before it")));
