@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::span_args::SpanArgs;
 use crate::tune_args::TuneArgs;
 
 /// Transfer learning: give a pretrained network a new job from little data.
@@ -130,13 +131,16 @@ pub struct FitArgs {
     pub cache: CacheArgs,
     #[command(flatten)]
     pub tune: TuneArgs,
+    #[command(flatten)]
+    pub spans: SpanArgs,
 }
 
 /// How labelled data is to be read.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ReadingArgs {
     /// What is predicted: single-label, multi-label (labels separated by `|`) or regression (numbers) [default: inferred
-    /// from the labels of a table; single-label for a folder].
+    /// from the labels of a table; single-label for a folder]; qa for answers cut out of paragraphs, from questions as SQuAD
+    /// has them; tags for spans of words, from CoNLL files.
     #[arg(long, value_name = "TASK")]
     pub task: Option<String>,
     /// The column of a table that holds the texts, or two with a comma between them for pairs [default: found by what
@@ -313,6 +317,7 @@ pub struct PredictArgs {
     /// of texts tables, folders of .txt files, .txt files with a text on each line, or `-` for such lines on stdin.
     #[arg(required = true, value_name = "RUN INPUTS")]
     pub inputs: Vec<PathBuf>,
+<<<<<<< HEAD
     /// Of a run of texts: the column of a table that holds the texts, or two with a comma between them [default: as in
     /// training, else found by what stands in them].
     #[arg(long, value_name = "COLUMN[,COLUMN]")]
@@ -320,6 +325,11 @@ pub struct PredictArgs {
     /// Of a run of texts: name the words that spoke for each answer.
     #[arg(long)]
     pub explain: bool,
+=======
+    /// Of a run that answers questions: the text that they are about.
+    #[arg(long, value_name = "FILE")]
+    pub context: Option<PathBuf>,
+>>>>>>> text-spans
     /// Answer with this base's own classes, rather than with a run.
     #[arg(long, value_name = "BASE")]
     pub base: Option<String>,

@@ -7,6 +7,7 @@ mod chart;
 mod commands;
 mod exit;
 mod output;
+mod span_args;
 mod terminal;
 mod tune_args;
 

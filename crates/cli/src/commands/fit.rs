@@ -16,7 +16,11 @@ use engraft::progress::Observer;
 use engraft::train::{Curve, RateFinding, tensorboard};
 
 use crate::args::{DeviceArg, FitArgs};
+<<<<<<< HEAD
 use crate::commands::{cache_of, fit_target, fit_texts, intake, tell_audit};
+=======
+use crate::commands::{cache_of, fit_spans, fit_target, intake, tell_audit};
+>>>>>>> text-spans
 use crate::exit::Outcome;
 use crate::output::{self, percent};
 use crate::terminal::Terminal;
@@ -24,6 +28,13 @@ use crate::tune_args::flags_of;
 
 /// Runs the command.
 pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    if fit_spans::is_asked(args) {
+        return fit_spans::run(args, json, terminal);
+    }
+    if let Some(flag) = args.spans.given() {
+        let problem = Problem::new(format_args!("--{flag} has no effect here")).expected("it with --task qa or --task tags");
+        return Err(Error::Usage(problem).into());
+    }
     if args.find_lr {
         return find_lr(args, json, terminal);
     }
@@ -354,7 +365,8 @@ pub fn command_line(config: &Fit, out: &std::path::Path) -> String {
     line
 }
 
-fn quoted(path: &std::path::Path) -> String {
+/// A path as a shell takes it.
+pub fn quoted(path: &std::path::Path) -> String {
     let text = engraft::error::printable(path);
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:@,".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }

@@ -5,10 +5,15 @@ pub mod bases;
 pub mod cache;
 pub mod embed;
 pub mod fit;
+<<<<<<< HEAD
 mod embed_texts;
+=======
+mod fit_spans;
+>>>>>>> text-spans
 mod fit_target;
 mod fit_texts;
 pub mod predict;
+mod predict_spans;
 mod predict_target;
 mod predict_texts;
 pub mod pretrain;

@@ -1,6 +1,6 @@
 //! `engraft report`
 
-use engraft::artefact::{Report, TargetReport};
+use engraft::artefact::{QUESTIONS, Report, SpanReport, TAGS, TargetReport};
 use engraft::data::Task;
 use engraft::error::{Error, Problem};
 use engraft::files;
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::ReportArgs;
 use crate::commands::fit::interval;
+use crate::commands::fit_spans;
 use crate::commands::fit_target::{page, summary};
 use crate::exit::Outcome;
 use crate::output;
@@ -30,6 +31,9 @@ pub fn run(args: &ReportArgs, json: bool) -> anyhow::Result<Outcome> {
         Error::Weights(problem.at(args.run.join("report.json")))
     };
     let report = match kind(&bytes) {
+        _ if is_of_spans(&bytes) => {
+            AnyReport::Spans(Box::new(serde_json::from_slice::<SpanReport>(&bytes).map_err(damaged)?))
+        }
         Some(Task::MultiLabel | Task::Regression) => {
             AnyReport::Targets(Box::new(serde_json::from_slice::<TargetReport>(&bytes).map_err(damaged)?))
         }
@@ -45,6 +49,10 @@ pub fn run(args: &ReportArgs, json: bool) -> anyhow::Result<Outcome> {
     let html = args.output.clone().unwrap_or_else(|| args.run.join("report.html"));
     let report = match report {
         AnyReport::Classes(report) => report,
+        AnyReport::Spans(report) => {
+            output::text(&(fit_spans::summary(&report) + &page(&html)))?;
+            return Ok(Outcome::Done);
+        }
         AnyReport::Targets(report) => {
             output::text(&(summary(&report) + &page(&html)))?;
             return Ok(Outcome::Done);
@@ -65,13 +73,19 @@ pub fn run(args: &ReportArgs, json: bool) -> anyhow::Result<Outcome> {
 enum AnyReport {
     Classes(Box<Report>),
     Targets(Box<TargetReport>),
+    Spans(Box<SpanReport>),
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    task: String,
 }
 
 /// The task that a report names, where it is no single class.
 fn kind(report: &[u8]) -> Option<Task> {
-    #[derive(Deserialize)]
-    struct Kind {
-        task: String,
-    }
     serde_json::from_slice::<Kind>(report).ok()?.task.parse().ok()
+}
+
+fn is_of_spans(report: &[u8]) -> bool {
+    serde_json::from_slice::<Kind>(report).is_ok_and(|kind| [QUESTIONS, TAGS].contains(&kind.task.as_str()))
 }

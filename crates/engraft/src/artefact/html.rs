@@ -19,6 +19,7 @@ mod provenance;
 mod regression;
 #[cfg(test)]
 mod sample;
+mod spans;
 mod targets;
 #[cfg(test)]
 mod targets_tests;
@@ -31,6 +32,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::report::{HeldOutReport, Report};
 use crate::train::EpochRecord;
 use format::{count, name, plural};
+pub use spans::render_spans;
 pub use targets::render_target;
 
 /// Looks: light, dark and printed.

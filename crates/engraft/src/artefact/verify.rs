@@ -5,16 +5,25 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::artefact::open_spans::is_span_run;
 use crate::artefact::save::Rendered;
 use crate::backbone::Device;
 use crate::backbone::text::open_text_base;
+<<<<<<< HEAD
 use crate::config::{self, Fit};
+=======
+use crate::config::{self, Fit, SpanFit};
+>>>>>>> text-spans
 use crate::data::image::Limits;
 use crate::data::inspect::NoStore;
 use crate::data::{Reading, Task};
 use crate::error::{Error, Problem, Result};
 use crate::files;
+<<<<<<< HEAD
 use crate::inductive::text::{TextIntake, fit_texts, is_about_texts, text_reading};
+=======
+use crate::inductive::spans::{SpanIntake, fit_questions, fit_tags};
+>>>>>>> text-spans
 use crate::inductive::tuning::Journal;
 use crate::inductive::{Intake, Means, fit, fit_target};
 use crate::progress::Observer;
@@ -35,6 +44,9 @@ pub struct Verification {
 ///
 /// `data` is where the pictures are now, if they moved.
 pub fn verify(run: &Path, data: Option<&Path>, observer: &dyn Observer) -> Result<Verification> {
+    if is_span_run(run) {
+        return verify_spans(run, data, observer);
+    }
     let mut config: Fit = config::read(&run.join("run.toml"))?;
     let recorded = config.data.clone();
     if let Some(data) = data {
@@ -60,6 +72,24 @@ pub fn verify(run: &Path, data: Option<&Path>, observer: &dyn Observer) -> Resul
     let mut fitted = fit_target(&config, intake, means, 0.0, &mut |_| {})?;
     fitted.config.data = recorded;
     compare_run(run, &Rendered::of_target(&fitted, "")?)
+}
+
+/// The same of a run on answers or tags; the base must be where it was.
+fn verify_spans(run: &Path, data: Option<&Path>, observer: &dyn Observer) -> Result<Verification> {
+    let mut config: SpanFit = config::read(&run.join("run.toml"))?;
+    let recorded = config.data.clone();
+    if let Some(data) = data {
+        config.data = data.to_owned();
+    }
+    let base = open_text_base(&config.base, &Device::flex())?;
+    if config.task == "qa" {
+        let mut fitted = fit_questions(&config, SpanIntake::questions(&config)?, base, observer, &mut |_, _| {})?;
+        fitted.config.data = recorded;
+        return compare_run(run, &Rendered::of_questions(&fitted, "")?);
+    }
+    let mut fitted = fit_tags(&config, SpanIntake::tagged(&config)?, base, observer, &mut |_, _| {})?;
+    fitted.config.data = recorded;
+    compare_run(run, &Rendered::of_tags(&fitted, "")?)
 }
 
 /// Compares a run's folder with what came out again.

@@ -62,6 +62,18 @@ pub enum FindingKind {
     Outlier,
     /// Pictures without any label. (Multi-label.)
     NoLabel,
+    /// Answers that stand nowhere in their paragraph. (Questions.)
+    AnswerNotFound,
+    /// Answers that stand elsewhere than the file says. (Questions.)
+    AnswerMoved,
+    /// Questions about one paragraph in two splits. (Questions.)
+    StraddledContext,
+    /// Questions that have no answer. (Questions.)
+    Unanswerable,
+    /// Tags that go on with a span that did not begin. (Tags.)
+    BrokenSequence,
+    /// How tags say where spans begin and end. (Tags.)
+    TagScheme,
     /// Files that are no text. (Texts, as all below.)
     NotText,
     /// Bytes that are no characters, or characters that have no place in a text.

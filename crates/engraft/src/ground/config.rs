@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub use super::config_language_model::LanguageModelPretrain;
 use crate::error::{Error, Problem, Result};
 
+pub use super::span_config::SpanFit;
+
 /// Settings of `engraft fit`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]

@@ -6,3 +6,4 @@ pub mod error;
 pub mod files;
 pub mod progress;
 pub mod rng;
+mod span_config;

@@ -12,7 +12,11 @@ mod own_classes;
 mod predictor;
 mod pretrain;
 mod target_heads;
+<<<<<<< HEAD
 pub mod text;
+=======
+pub mod spans;
+>>>>>>> text-spans
 pub mod tuning;
 
 pub use control::{Control, ControlPlan};

@@ -1,14 +1,20 @@
 <<<<<<< HEAD
+<<<<<<< HEAD
+=======
+>>>>>>> text-spans
 //! Texts with labels: tables (CSV, TSV, JSON lines, Parquet) and folders of text files.
 //!
 //! The order in which things happen: [`encoding`] finds out how a file is written, [`table`] reads records one after the
 //! other within [`Limits`], [`columns`] says which columns are text and label, [`open_texts`] makes a [`TextDataset`],
 //! [`audit_texts`] says what is wrong with it. [`stream_texts`] and [`read_corpus`] are for what is larger than memory.
 //!
+//! Questions about paragraphs ([`squad`]) and tagged words ([`conll`]) have files of their own.
+//!
 //! What is detected or inferred is told in [`TextSource::remarks`]; what is replaced or left out, in findings.
 
 mod audit;
 pub mod columns;
+pub mod conll;
 mod corpus;
 mod delimited;
 pub mod encoding;
@@ -17,6 +23,8 @@ mod json_lines;
 pub mod minhash;
 mod open;
 mod parquet_rows;
+pub mod parts;
+pub mod squad;
 mod stream;
 pub mod table;
 pub mod words;
@@ -37,8 +45,9 @@ pub use open::{open_texts, open_texts_within};
 pub use stream::{TextRow, stream_texts};
 
 /// One text, or a pair of texts that belong together (a premise and a hypothesis, a question and an answer).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+<<<<<<< HEAD
 =======
 //! Texts: what is read, and how it is cut into words.
 
@@ -51,11 +60,16 @@ pub use words::words;
 /// One text, or a pair of them (a question and its answer, a premise and a hypothesis).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 >>>>>>> text-words
+=======
+>>>>>>> text-spans
 pub struct Text {
     /// The text, or the first of a pair.
     pub first: String,
     /// The second of a pair.
 <<<<<<< HEAD
+<<<<<<< HEAD
+=======
+>>>>>>> text-spans
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second: Option<String>,
 }
@@ -243,7 +257,10 @@ pub fn is_text(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests;
+<<<<<<< HEAD
 =======
     pub second: Option<String>,
 }
 >>>>>>> text-words
+=======
+>>>>>>> text-spans

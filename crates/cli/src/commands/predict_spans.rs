@@ -1,0 +1,293 @@
+//! `engraft predict` with a run that answers questions or tags words.
+
+use std::io::{self, BufRead, Read, Write};
+use std::path::{Path, PathBuf};
+
+use engraft::artefact::SpanModel;
+use engraft::backbone::Device;
+use engraft::data::text::conll::words_of_lines;
+use engraft::data::text::parts::read_text;
+use engraft::data::text::squad::questions_to_answer;
+use engraft::error::{Error, Problem, Result, printable};
+use engraft::progress::Observer;
+use serde_json::{Value, json};
+
+use crate::args::{Format, PredictArgs};
+use crate::exit::Outcome;
+use crate::terminal::Terminal;
+
+/// Answers that are weighed against each other and printed as JSON, where the number is not told.
+const TOP: usize = 3;
+/// Files whose words stand one on a line.
+const WORD_FILES: [&str; 6] = ["conll", "bio", "iob", "iob2", "ner", "tsv"];
+
+/// Runs the command on the inputs that follow the run's folder.
+pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let Some((run, inputs)) = args.inputs.split_first().filter(|(_, inputs)| !inputs.is_empty()) else {
+        let problem = Problem::new("nothing to answer").expected("RUN, then questions or texts");
+        return Err(Error::Usage(problem.hint("engraft predict RUN --context page.txt \"Who wrote it?\"")).into());
+    };
+    let model = SpanModel::open(run, &Device::flex())?;
+    let mut rows = Rows { out: io::BufWriter::new(io::stdout()), format: args.format, failed: 0 };
+    if model.answers_questions() {
+        rows.header(&["id", "question", "answer", "probability", "no_answer", "start", "end", "error"])?;
+        questions(&model, inputs, args, &mut rows, terminal)?;
+    } else {
+        if let Some(context) = &args.context {
+            let problem = Problem::new("this run tags words, and answers no questions").at(context);
+            return Err(Error::Usage(problem.hint("leave --context out, and give texts")).into());
+        }
+        if args.top.is_some() {
+            let problem = Problem::new("--top has no effect on a run that tags words");
+            return Err(Error::Usage(problem.expected("it left out")).into());
+        }
+        rows.header(&["input", "line", "start", "end", "type", "text", "probability", "error"])?;
+        for input in inputs {
+            tags(&model, input, &mut rows, terminal)?;
+        }
+    }
+    rows.out.flush()?;
+    if rows.failed > 0 {
+        terminal.say(&format!("{} of the inputs could not be answered: see the column `error`", rows.failed));
+        return Ok(Outcome::BadData);
+    }
+    Ok(Outcome::Done)
+}
+
+/// The rows on stdout.
+struct Rows {
+    out: io::BufWriter<io::Stdout>,
+    format: Format,
+    failed: usize,
+}
+
+impl Rows {
+    fn header(&mut self, names: &[&str]) -> anyhow::Result<()> {
+        if self.format == Format::Csv {
+            self.row(names.iter().map(|name| (*name).to_owned()))?;
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, fields: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
+        let mut line = csv::Writer::from_writer(Vec::new());
+        line.write_record(fields)?;
+        self.out.write_all(&line.into_inner()?)?;
+        Ok(())
+    }
+
+    fn object(&mut self, object: &Value) -> anyhow::Result<()> {
+        Ok(writeln!(self.out, "{object}")?)
+    }
+
+    /// A row of `columns` columns about something that could not be answered.
+    fn failure(&mut self, name: &str, error: &Error, columns: usize) -> anyhow::Result<()> {
+        self.failed += 1;
+        let reason = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        match self.format {
+            Format::Csv => {
+                let mut fields = vec![String::new(); columns];
+                (fields[0], fields[columns - 1]) = (name.to_owned(), reason);
+                self.row(fields)
+            }
+            Format::Jsonl => self.object(&json!({ "input": name, "error": reason })),
+        }
+    }
+}
+
+/// Questions in words about the text of `--context`, files of questions with their paragraphs, and `-` for either on stdin.
+fn questions(
+    model: &SpanModel,
+    inputs: &[PathBuf],
+    args: &PredictArgs,
+    rows: &mut Rows,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    let context = args.context.as_deref().map(read_text).transpose()?;
+    for input in inputs {
+        let is_file = context.is_none() || (input.is_file() && has_ending(input, &["json", "jsonl"]));
+        if input.as_os_str() == "-" {
+            match &context {
+                Some(context) => {
+                    for line in io::stdin().lock().lines().map_while(io::Result::ok).filter(|line| !line.trim().is_empty()) {
+                        answer(model, "", &line, context, args, rows, terminal)?;
+                    }
+                }
+                None => {
+                    let mut text = String::new();
+                    io::stdin().lock().read_to_string(&mut text)?;
+                    asked(model, "-", questions_to_answer("stdin.jsonl", &text), args, rows, terminal)?;
+                }
+            }
+        } else if is_file {
+            let name = printable(input);
+            if !input.exists() {
+                let problem = Problem::new("there is no such file of questions").found(&name);
+                let hint = "a question in words needs a text: --context page.txt";
+                return Err(Error::Usage(problem.expected(".json or .jsonl with question and context").hint(hint)).into());
+            }
+            let read = read_text(input).and_then(|text| questions_to_answer(&name, &text));
+            asked(model, &name, read, args, rows, terminal)?;
+        } else if let Some(context) = &context {
+            answer(model, "", &input.to_string_lossy(), context, args, rows, terminal)?;
+        }
+    }
+    Ok(())
+}
+
+fn asked(
+    model: &SpanModel,
+    name: &str,
+    questions: Result<Vec<(String, String, String)>>,
+    args: &PredictArgs,
+    rows: &mut Rows,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    match questions {
+        Err(error) => rows.failure(name, &error, 8),
+        Ok(questions) => {
+            for (id, question, context) in questions {
+                answer(model, &id, &question, &context, args, rows, terminal)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn answer(
+    model: &SpanModel,
+    id: &str,
+    question: &str,
+    context: &str,
+    args: &PredictArgs,
+    rows: &mut Rows,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    terminal.check()?;
+    let answered = match model.answer(question, context) {
+        Ok(answered) => answered,
+        Err(error) => return rows.failure(if id.is_empty() { question } else { id }, &error, 8),
+    };
+    let places = |start: usize, end: usize| {
+        let start_characters = context[..start].chars().count();
+        [start_characters, start_characters + context[start..end].chars().count()]
+    };
+    let best = answered.answer.candidates.first().filter(|_| !answered.text.is_empty());
+    let place = best.map(|best| places(best.start, best.end));
+    match rows.format {
+        Format::Csv => {
+            let end = |at: usize| place.map_or_else(String::new, |place| place[at].to_string());
+            rows.row([
+                id.to_owned(),
+                question.to_owned(),
+                answered.text.clone(),
+                answered.answer.probability.to_string(),
+                answered.answer.no_answer.to_string(),
+                end(0),
+                end(1),
+                String::new(),
+            ])
+        }
+        Format::Jsonl => {
+            let candidates: Vec<Value> = answered
+                .answer
+                .candidates
+                .iter()
+                .take(args.top.unwrap_or(TOP))
+                .map(|candidate| {
+                    let [start, end] = places(candidate.start, candidate.end);
+                    let text = &context[candidate.start..candidate.end];
+                    json!({ "text": text, "start": start, "end": end, "score": candidate.score })
+                })
+                .collect();
+            rows.object(&json!({
+                "id": id,
+                "question": question,
+                "answer": answered.text,
+                "probability": answered.answer.probability,
+                "no_answer": answered.answer.no_answer,
+                "start": place.map(|place| place[0]),
+                "end": place.map(|place| place[1]),
+                "top": candidates,
+            }))
+        }
+    }
+}
+
+/// Texts, one on a line, or files with a word on each line; places are characters of a text, or words.
+fn tags(model: &SpanModel, input: &Path, rows: &mut Rows, terminal: &Terminal) -> anyhow::Result<()> {
+    let name = printable(input);
+    let read = match input.as_os_str() == "-" {
+        true => {
+            let mut text = String::new();
+            io::stdin().lock().read_to_string(&mut text)?;
+            Ok(text)
+        }
+        false => read_text(input),
+    };
+    let text = match read {
+        Ok(text) => text,
+        Err(error) => return rows.failure(&name, &error, 8),
+    };
+    if has_ending(input, &WORD_FILES) {
+        for (number, words) in words_of_lines(&text).into_iter().enumerate() {
+            terminal.check()?;
+            let spans = model.tags(&words)?;
+            let found = spans.into_iter().map(|span| {
+                (span.start, span.end, span.kind, words[span.start..span.end].join(" "), span.probability)
+            });
+            spans_of(model, &name, number + 1, &words.join(" "), found.collect(), rows)?;
+        }
+        return Ok(());
+    }
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        terminal.check()?;
+        let found = model.tags_of_text(line)?.into_iter().map(|span| {
+            let start = line[..span.start].chars().count();
+            let inside = &line[span.start..span.end];
+            (start, start + inside.chars().count(), span.kind, inside.to_owned(), span.probability)
+        });
+        spans_of(model, &name, number + 1, line, found.collect(), rows)?;
+    }
+    Ok(())
+}
+
+type Found = (usize, usize, usize, String, f32);
+
+fn spans_of(
+    model: &SpanModel,
+    input: &str,
+    line: usize,
+    text: &str,
+    found: Vec<Found>,
+    rows: &mut Rows,
+) -> anyhow::Result<()> {
+    let kind = |at: usize| model.file.classes[at].as_str();
+    if rows.format == Format::Jsonl {
+        let spans: Vec<Value> = found
+            .iter()
+            .map(|(start, end, at, text, probability)| {
+                json!({ "start": start, "end": end, "type": kind(*at), "text": text, "probability": probability })
+            })
+            .collect();
+        return rows.object(&json!({ "input": input, "line": line, "text": text, "spans": spans }));
+    }
+    for (start, end, at, text, probability) in found {
+        rows.row([
+            input.to_owned(),
+            line.to_string(),
+            start.to_string(),
+            end.to_string(),
+            kind(at).to_owned(),
+            text,
+            probability.to_string(),
+            String::new(),
+        ])?;
+    }
+    Ok(())
+}
+
+fn has_ending(path: &Path, endings: &[&str]) -> bool {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+    ending.is_some_and(|ending| endings.contains(&ending.as_str()))
+}

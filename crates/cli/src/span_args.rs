@@ -1,0 +1,58 @@
+//! Flags of fits on spans: answers to questions, and tagged words.
+
+use clap::Args;
+use engraft::config::SpanFit;
+
+/// What only `--task qa` and `--task tags` have.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Answers and tags")]
+pub struct SpanArgs {
+    /// Tokens that an encoder sees at once [default: 384].
+    #[arg(long, value_name = "N")]
+    pub max_tokens: Option<usize>,
+    /// Tokens that two windows over a long paragraph share [default: 128].
+    #[arg(long, value_name = "N")]
+    pub stride: Option<usize>,
+    /// Tokens of the longest answer [default: 30; 15 words on word vectors].
+    #[arg(long, value_name = "N")]
+    pub max_answer: Option<usize>,
+    /// Width of the reader's LSTMs, one way, on word vectors [default: 128].
+    #[arg(long, value_name = "N")]
+    pub hidden: Option<usize>,
+    /// Layers of the reader's LSTMs, on word vectors [default: 3].
+    #[arg(long, value_name = "N")]
+    pub layers: Option<usize>,
+}
+
+impl SpanArgs {
+    /// Each flag with what it is set to, and the setting.
+    fn each<'a>(&self, config: &'a mut SpanFit) -> [(&'static str, Option<usize>, &'a mut usize); 5] {
+        [
+            ("max-tokens", self.max_tokens, &mut config.max_tokens),
+            ("stride", self.stride, &mut config.stride),
+            ("max-answer", self.max_answer, &mut config.max_answer),
+            ("hidden", self.hidden, &mut config.hidden),
+            ("layers", self.layers, &mut config.layers),
+        ]
+    }
+
+    /// Lays the flags that were given over settings.
+    pub fn lay_over(&self, config: &mut SpanFit) {
+        for (_, flag, setting) in self.each(config) {
+            *setting = flag.unwrap_or(*setting);
+        }
+    }
+
+    /// The first flag that was given.
+    pub fn given(&self) -> Option<&'static str> {
+        self.each(&mut SpanFit::default()).into_iter().find(|(_, flag, _)| flag.is_some()).map(|(name, ..)| name)
+    }
+
+    /// The flags that give these settings.
+    pub fn flags_of(config: &SpanFit, usual: &SpanFit) -> Vec<String> {
+        let (mut config, mut usual) = (config.clone(), usual.clone());
+        let none = Self::default();
+        let pairs = none.each(&mut config).into_iter().zip(none.each(&mut usual));
+        pairs.filter(|(a, b)| a.2 != b.2).map(|((name, _, value), _)| format!("--{name} {value}")).collect()
+    }
+}
