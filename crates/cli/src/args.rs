@@ -317,7 +317,6 @@ pub struct PredictArgs {
     /// of texts tables, folders of .txt files, .txt files with a text on each line, or `-` for such lines on stdin.
     #[arg(required = true, value_name = "RUN INPUTS")]
     pub inputs: Vec<PathBuf>,
-<<<<<<< HEAD
     /// Of a run of texts: the column of a table that holds the texts, or two with a comma between them [default: as in
     /// training, else found by what stands in them].
     #[arg(long, value_name = "COLUMN[,COLUMN]")]
@@ -325,11 +324,9 @@ pub struct PredictArgs {
     /// Of a run of texts: name the words that spoke for each answer.
     #[arg(long)]
     pub explain: bool,
-=======
     /// Of a run that answers questions: the text that they are about.
     #[arg(long, value_name = "FILE")]
     pub context: Option<PathBuf>,
->>>>>>> text-spans
     /// Answer with this base's own classes, rather than with a run.
     #[arg(long, value_name = "BASE")]
     pub base: Option<String>,

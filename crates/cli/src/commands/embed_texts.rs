@@ -41,7 +41,7 @@ pub fn run(
         _ => None,
     };
     let base = Arc::new(base);
-    let extractor = TextExtractor::new(&base).with_pooler(pooler);
+    let extractor = TextExtractor::new(&base).with_pooler(pooler, args.text.as_deref().is_some_and(|text| text.contains(',')));
     let embedded = embed_texts(&extractor, rows(args)?, &args.out, format, args.strict, terminal)?;
     // The index last: where it is, the features are complete.
     files::write_atomic(index, &embedded.index)?;

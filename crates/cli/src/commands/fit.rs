@@ -16,11 +16,7 @@ use engraft::progress::Observer;
 use engraft::train::{Curve, RateFinding, tensorboard};
 
 use crate::args::{DeviceArg, FitArgs};
-<<<<<<< HEAD
-use crate::commands::{cache_of, fit_target, fit_texts, intake, tell_audit};
-=======
-use crate::commands::{cache_of, fit_spans, fit_target, intake, tell_audit};
->>>>>>> text-spans
+use crate::commands::{cache_of, fit_spans, fit_target, fit_texts, intake, tell_audit};
 use crate::exit::Outcome;
 use crate::output::{self, percent};
 use crate::terminal::Terminal;

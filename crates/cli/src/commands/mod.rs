@@ -5,11 +5,8 @@ pub mod bases;
 pub mod cache;
 pub mod embed;
 pub mod fit;
-<<<<<<< HEAD
 mod embed_texts;
-=======
 mod fit_spans;
->>>>>>> text-spans
 mod fit_target;
 mod fit_texts;
 pub mod predict;

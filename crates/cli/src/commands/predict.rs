@@ -3,11 +3,7 @@
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
-<<<<<<< HEAD
-use engraft::artefact::{Model, RunModel, TargetAnswer, TargetModel, TextModel};
-=======
-use engraft::artefact::{Model, RunModel, TargetAnswer, TargetModel, is_span_run};
->>>>>>> text-spans
+use engraft::artefact::{Model, RunModel, TargetAnswer, TargetModel, TextModel, is_span_run};
 use engraft::backbone::Device;
 use engraft::error::{Error, Problem, Result, from_printable, printable};
 use engraft::inductive::{Answer, OwnClasses};
@@ -29,7 +25,13 @@ const BATCH: usize = 64;
 
 /// Runs the command.
 pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
-<<<<<<< HEAD
+    if args.base.is_none() && args.inputs.first().is_some_and(|run| is_span_run(run)) {
+        return predict_spans::run(args, terminal);
+    }
+    if let Some(context) = &args.context {
+        let problem = Problem::new("--context is for runs that answer questions, and this one does not").at(context);
+        return Err(Error::Usage(problem.expected("no --context")).into());
+    }
     let (model, given) = match Answerer::open(args, terminal)? {
         (Answerer::Texts(model), given) => return predict_texts::run(&model, given, args, terminal),
         other => other,
@@ -40,16 +42,6 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
             return Err(Error::Usage(problem.expected(format_args!("no {flag}"))).into());
         }
     }
-=======
-    if args.base.is_none() && args.inputs.first().is_some_and(|run| is_span_run(run)) {
-        return predict_spans::run(args, terminal);
-    }
-    if let Some(context) = &args.context {
-        let problem = Problem::new("--context is for runs that answer questions, and this one does not").at(context);
-        return Err(Error::Usage(problem.expected("no --context")).into());
-    }
-    let (model, given) = Answerer::open(args, terminal)?;
->>>>>>> text-spans
     let mut failed = 0usize;
     let mut writer = Answers::new(args, &model)?;
     let mut batch: Vec<Input> = Vec::with_capacity(BATCH);

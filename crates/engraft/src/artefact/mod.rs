@@ -12,11 +12,8 @@ mod open_spans;
 mod open_target;
 mod report;
 mod save;
-<<<<<<< HEAD
 mod save_language_model;
-=======
 mod save_spans;
->>>>>>> text-spans
 mod save_target;
 mod span_report;
 mod target_model;
@@ -26,23 +23,16 @@ mod verify;
 
 pub use build::build_report;
 pub use build_target::build_target_report;
-<<<<<<< HEAD
 pub use build_texts::build_texts_report;
-pub use html::{Curve, Picture, render, render_target};
-=======
 pub use html::{Curve, Picture, render, render_spans, render_target};
->>>>>>> text-spans
 pub use import::{Imported, import};
 pub use model::{Model, ModelFile};
 pub use open_spans::{Answered, EncoderFile, SpanModel, SpanModelFile, WordReaderFile, is_span_run};
 pub use open_target::{RunModel, TargetAnswer, TargetModel, TargetModelFile};
 pub use report::*;
 pub use save::{LogLine, Rendered, peak_memory_mb, save, save_pretrained};
-<<<<<<< HEAD
 pub use save_language_model::save_language_model;
-=======
 pub use span_report::*;
->>>>>>> text-spans
 pub use target_model::{LabelsHeadFile, NumberHeadFile};
 pub use target_report::*;
 pub use text_model::{BodyFile, TextModel, TextModelFile};

@@ -1,5 +1,6 @@
 //! `model.json`, `model.safetensors` and what words a run of texts knows: everything needed to answer, in one folder.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,11 +12,11 @@ use crate::artefact::build::unsure;
 use crate::artefact::model::{check_schema, damaged, parse_json, predictor_from, predictor_into, read_json, read_weights};
 use crate::artefact::report::{SCHEMA, UnsureReport};
 use crate::backbone::text::{
-    EncoderConfig, LanguageCard, LanguageModel, LanguageModelParts, SentenceEncoder, SentenceLayout, TextBase, TextBody,
-    WordPooler, WordVectors,
+    EncoderConfig, HiddenLayer, LanguageCard, LanguageModel, LanguageModelParts, LstmEncoder, SentenceEncoder,
+    SentenceLayout, TextBase, TextBody, WordPooler, WordVectors,
 };
 use crate::config::Fit;
-use crate::data::text::Text;
+use crate::data::text::{Text, words};
 use crate::error::{Error, Problem, Result};
 use crate::features::TextExtractor;
 use crate::files;
@@ -28,6 +29,10 @@ const BASE: &str = "base.";
 pub(super) const TOKENIZER: &str = "tokenizer.json";
 /// The words of vectors or of a language model.
 pub(super) const VOCABULARY: &str = "vocab.txt";
+/// Tensors of the hidden layer of a language model that was made a classifier.
+const HIDDEN: [&str; 4] = ["hidden.scale", "hidden.shift", "hidden.weight", "hidden.bias"];
+/// Most word vectors that a run keeps for texts to come.
+const MOST_WORDS: usize = 200_000;
 /// Longest file of either that is read.
 const WORDS_LIMIT: u64 = 256 << 20;
 
@@ -93,11 +98,15 @@ pub enum BodyFile {
     Words {
         /// How they become one vector.
         pooler: WordPooler,
+        /// What else is said of them.
+        metadata: BTreeMap<String, String>,
     },
     /// A language model, with `vocab.txt`.
     LanguageModel {
         /// Its sizes and where it comes from.
         card: LanguageCard,
+        /// Most tokens of a text.
+        limit: usize,
     },
 }
 
@@ -116,27 +125,37 @@ pub(super) fn text_bytes(fitted: &FittedTexts) -> Result<TextModelBytes> {
     };
     let (body, words) = match &fitted.base.body {
         TextBody::Encoder(sentence) => {
-            for (name, (shape, values)) in sentence.tensors() {
-                keep(&name, shape, values);
+            for (name, tensor) in sentence.tensors().tensors {
+                keep(&name, tensor.shape, tensor.values);
             }
             let body = BodyFile::Encoder { config: sentence.config.clone(), layout: sentence.layout.clone() };
             (body, (TOKENIZER, sentence.tokenizer.to_bytes()))
         }
         TextBody::Words(vectors) => {
-            let known = fitted.intake.dataset.examples.iter().flat_map(|example| example.text.parts());
-            let known = words_of(known);
-            let vectors = vectors.kept(&known)?;
-            keep("vectors", vec![vectors.len(), vectors.columns()], vectors.values().to_vec());
-            let vocabulary = vectors.words().flat_map(|word| [word, "\n"]).collect::<String>();
-            let pooler = fitted.pooler.clone().expect("word vectors are pooled");
-            (BodyFile::Words { pooler }, (VOCABULARY, vocabulary.into_bytes()))
-        }
-        TextBody::Lstm(model) => {
-            let LanguageModelParts { card, tensors, vocabulary } = model.to_parts();
-            for (name, tensor) in tensors {
+            let kept = kept_words(vectors, fitted);
+            let vectors = vectors.restrict(kept.iter().map(String::as_str))?;
+            let (tensors, vocabulary) = vectors.to_parts();
+            let read = engraft_weights::read(&tensors).expect("what was just written is whole");
+            for (name, tensor) in read.tensors {
                 keep(&name, tensor.shape, tensor.values);
             }
-            (BodyFile::LanguageModel { card }, (VOCABULARY, vocabulary))
+            let pooler = fitted.pooler.clone().expect("word vectors are pooled");
+            (BodyFile::Words { pooler, metadata: read.metadata }, (VOCABULARY, vocabulary))
+        }
+        TextBody::Lstm(model) => {
+            let LanguageModelParts { weights, vocabulary, .. } = model.model.to_parts();
+            for (name, tensor) in engraft_weights::read(&weights).expect("what was just written is whole").tensors {
+                keep(&name, tensor.shape, tensor.values);
+            }
+            if let Some(HiddenLayer { scale, shift, weight, bias }) = &model.hidden {
+                let (inputs, outputs) = (scale.len(), bias.len());
+                keep(HIDDEN[0], vec![inputs], scale.clone());
+                keep(HIDDEN[1], vec![inputs], shift.clone());
+                keep(HIDDEN[2], vec![inputs, outputs], weight.clone());
+                keep(HIDDEN[3], vec![outputs], bias.clone());
+            }
+            let body = BodyFile::LanguageModel { card: model.model.card.clone(), limit: model.limit };
+            (body, (VOCABULARY, vocabulary))
         }
     };
     predictor_into(&fitted.predictor, &mut weights);
@@ -171,9 +190,30 @@ pub(super) fn text_bytes(fitted: &FittedTexts) -> Result<TextModelBytes> {
     Ok(TextModelBytes { safetensors, words, json })
 }
 
-/// Every different word of texts, as it stands there.
-fn words_of<'a>(texts: impl Iterator<Item = &'a str>) -> std::collections::BTreeSet<String> {
-    texts.flat_map(|text| crate::data::text::spans(text).map(|(_, word)| word.to_owned())).collect()
+/// The words whose vectors a run keeps: all of them, or of very many the most frequent and those of the texts, since later
+/// texts have other words.
+fn kept_words(vectors: &WordVectors, fitted: &FittedTexts) -> BTreeSet<String> {
+    let mut kept: BTreeSet<String> = vectors.words().take(MOST_WORDS).map(str::to_owned).collect();
+    if vectors.len() > MOST_WORDS {
+        let texts = fitted.intake.dataset.examples.iter().flat_map(|example| example.text.parts());
+        kept.extend(texts.flat_map(|text| words(text).map(|(_, word)| word.into_owned()).collect::<Vec<_>>()));
+    }
+    kept
+}
+
+/// The hidden layer among a base's tensors, if it has one.
+fn hidden_layer(base: &mut Weights, path: &Path) -> Result<Option<HiddenLayer>> {
+    let [scale, shift, weight, bias] = HIDDEN.map(|name| base.tensors.remove(name));
+    match (scale, shift, weight, bias) {
+        (None, None, None, None) => Ok(None),
+        (Some(scale), Some(shift), Some(weight), Some(bias))
+            if scale.shape == shift.shape && weight.shape == [scale.values.len(), bias.values.len()] =>
+        {
+            let [scale, shift, weight, bias] = [scale, shift, weight, bias].map(|tensor| tensor.values);
+            Ok(Some(HiddenLayer { scale, shift, weight, bias }))
+        }
+        _ => Err(damaged(path, "a whole hidden layer", "parts that do not fit each other")),
+    }
 }
 
 /// A saved model of texts, ready to answer.
@@ -192,7 +232,7 @@ impl TextModel {
         let mut weights = read_weights(run, &file.model_sha256)?;
         let predictor =
             predictor_from(&mut weights, run, file.classes.len(), &file.unsure, file.temperature, (file.unlike_threshold, file.unlike_k))?;
-        let words = |name: &str| -> Result<Vec<u8>> {
+        let words_of = |name: &str| -> Result<Vec<u8>> {
             let path = run.join(name);
             let bytes = files::read_limited(&path, WORDS_LIMIT)
                 .map_err(|source| damaged(&path, "a file of the run", &source.to_string()))?;
@@ -206,33 +246,28 @@ impl TextModel {
         let mut base = Weights { tensors: base.collect(), ..Weights::default() };
         let mut pooled = None;
         let body = match &file.body {
-            BodyFile::Encoder { config, layout } => TextBody::Encoder(Box::new(SentenceEncoder::from_parts(
-                config.clone(),
-                layout.clone(),
-                &words(TOKENIZER)?,
-                &base,
-                device,
-            )?)),
-            BodyFile::Words { pooler } => {
-                pooled = Some(pooler.clone());
-                let vocabulary = words(VOCABULARY)?;
-                let path = run.join(VOCABULARY);
-                let text = String::from_utf8(vocabulary).map_err(|s| damaged(&path, "UTF-8", &s.to_string()))?;
-                let tensor = base
-                    .tensors
-                    .remove("vectors")
-                    .ok_or_else(|| damaged(&run.join("model.safetensors"), "a tensor `base.vectors`", "none"))?;
-                let columns = tensor.shape.last().copied().unwrap_or(0);
-                let known = text.lines().map(str::to_owned).collect();
-                TextBody::Words(Box::new(WordVectors::new(known, columns, tensor.values)?))
+            BodyFile::Encoder { config, layout } => {
+                let (config, layout, tokenizer) = (config.clone(), layout.clone(), words_of(TOKENIZER)?);
+                TextBody::Encoder(Box::new(SentenceEncoder::from_parts(config, layout, &tokenizer, base, device)?))
             }
-            BodyFile::LanguageModel { card } => {
+            BodyFile::Words { pooler, metadata } => {
+                pooled = Some(pooler.clone());
+                base.metadata.clone_from(metadata);
+                TextBody::Words(Box::new(WordVectors::from_parts(&engraft_weights::write(&base), &words_of(VOCABULARY)?)?))
+            }
+            BodyFile::LanguageModel { card, limit } => {
+                let path = run.join("model.safetensors");
+                let hidden = hidden_layer(&mut base, &path)?;
                 let parts = LanguageModelParts {
-                    card: card.clone(),
-                    tensors: base.tensors,
-                    vocabulary: words(VOCABULARY)?,
+                    weights: engraft_weights::write(&base),
+                    vocabulary: words_of(VOCABULARY)?,
+                    card: serde_json::to_vec(card).expect("a card is plain data"),
                 };
-                TextBody::Lstm(Box::new(LanguageModel::from_parts(&parts, device)?))
+                let model = LanguageModel::from_parts(&parts, device)?;
+                if hidden.as_ref().is_some_and(|hidden| hidden.scale.len() != model.columns()) {
+                    return Err(damaged(&path, "a hidden layer for the language model's states", "another"));
+                }
+                TextBody::Lstm(Box::new(LstmEncoder { model, hidden, limit: *limit }))
             }
         };
         let base = Arc::new(TextBase {
@@ -244,7 +279,7 @@ impl TextModel {
             remarks: Vec::new(),
             body,
         });
-        let extractor = TextExtractor::new(&base).uncached().with_pooler(pooled);
+        let extractor = TextExtractor::new(&base).uncached().with_pooler(pooled, file.pairs);
         if extractor.columns() != predictor.head.columns {
             let expected = format!("a head for {} features", extractor.columns());
             let found = format!("one for {}", predictor.head.columns);

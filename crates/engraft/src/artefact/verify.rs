@@ -9,21 +9,14 @@ use crate::artefact::open_spans::is_span_run;
 use crate::artefact::save::Rendered;
 use crate::backbone::Device;
 use crate::backbone::text::open_text_base;
-<<<<<<< HEAD
-use crate::config::{self, Fit};
-=======
 use crate::config::{self, Fit, SpanFit};
->>>>>>> text-spans
 use crate::data::image::Limits;
 use crate::data::inspect::NoStore;
 use crate::data::{Reading, Task};
 use crate::error::{Error, Problem, Result};
 use crate::files;
-<<<<<<< HEAD
 use crate::inductive::text::{TextIntake, fit_texts, is_about_texts, text_reading};
-=======
 use crate::inductive::spans::{SpanIntake, fit_questions, fit_tags};
->>>>>>> text-spans
 use crate::inductive::tuning::Journal;
 use crate::inductive::{Intake, Means, fit, fit_target};
 use crate::progress::Observer;

@@ -97,7 +97,8 @@ fn npy(
     let shape = size.map(|length| length as u64);
     let mut writer = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(file).begin_nd().map_err(failed)?;
     for part in parts {
-        writer.extend(&part?.0.values).map_err(failed)?;
+        let (features, _) = part?;
+        writer.extend(features.values).map_err(failed)?;
     }
     writer.finish().map_err(failed)
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::backbone::text::{Encoded, FrozenEncoder, TextBase, TextBody, WordPooler};
+use crate::backbone::text::{Encoded, FrozenEncoder, TextBase, TextBody, WordPooler, WordVectors};
 use crate::data::text::Text;
 use crate::error::{Error, Problem, Result};
 use crate::features::extract::SHARD;
@@ -19,6 +19,7 @@ pub struct TextExtractor {
     base: Arc<TextBase>,
     frozen: Option<FrozenEncoder>,
     pooler: Option<WordPooler>,
+    columns: usize,
     space: Option<String>,
 }
 
@@ -47,14 +48,20 @@ impl TextExtractor {
             _ => None,
         };
         let space = Some(files::sha256_hex(format!("texts/2/{}", base.fingerprint()).as_bytes()));
-        Self { base: base.clone(), frozen, pooler: None, space }
+        Self { base: base.clone(), frozen, pooler: None, columns: base.columns(), space }
     }
 
-    /// With the way to pool word vectors.
+    /// With the way to pool word vectors, of texts or of pairs of them.
     #[must_use]
-    pub fn with_pooler(self, pooler: Option<WordPooler>) -> Self {
-        // What depends on a corpus is computed faster than it is looked up.
-        Self { space: if pooler.is_some() { None } else { self.space }, pooler, ..self }
+    pub fn with_pooler(self, pooler: Option<WordPooler>, pairs: bool) -> Self {
+        match (pooler, &self.base.body) {
+            (Some(pooler), TextBody::Words(vectors)) => {
+                let columns = pooler.columns(vectors, pairs);
+                // What depends on a corpus is computed faster than it is looked up.
+                Self { space: None, pooler: Some(pooler), columns, ..self }
+            }
+            _ => self,
+        }
     }
 
     /// Without the cache: of a base that is nobody else's.
@@ -80,19 +87,20 @@ impl TextExtractor {
 
     /// Length of a row.
     pub fn columns(&self) -> usize {
-        self.base.columns()
+        self.columns
     }
 
     /// Rows of texts, in this order. A row does not depend on the texts beside it.
     pub fn rows(&self, texts: &[&Text]) -> Result<Vec<Vec<f32>>> {
         let rows = match (&self.base.body, &self.frozen) {
             (TextBody::Encoder(sentence), Some(frozen)) => {
-                let encoded =
-                    texts.iter().map(|text| sentence.encode(text)).collect::<Result<Vec<Encoded>>>()?;
+                let encoded = sentence.encode(texts)?;
                 let encoded: Vec<&Encoded> = encoded.iter().collect();
-                sentence.pooled(&frozen.states(&encoded, sentence.encoder.stages().len() - 1))
+                let states = frozen.states(&encoded, sentence.encoder.stages().len() - 1);
+                states.iter().map(|states| sentence.finish(states)).collect()
             }
             (TextBody::Words(vectors), _) => {
+                let vectors: &WordVectors = vectors;
                 let pooler = self.pooler.as_ref().expect("word vectors are pooled by a fitted pooler");
                 texts.iter().map(|text| pooler.embed(vectors, text)).collect()
             }
@@ -127,7 +135,7 @@ impl TextExtractor {
         let mut seen = HashSet::new();
         let mut missing: Vec<usize> =
             (0..texts.len()).filter(|&at| !known.contains_key(&digests[at]) && seen.insert(&digests[at])).collect();
-        missing.sort_by_key(|&at| (texts[at].length(), at));
+        missing.sort_by_key(|&at| (texts[at].parts().map(str::len).sum::<usize>(), at));
         if !missing.is_empty() {
             observer.begin("features", missing.len() as u64, "texts");
             for shard in missing.chunks(SHARD) {
@@ -158,18 +166,17 @@ impl TextExtractor {
         for text in texts {
             let (tokens, cut, unknown) = match &self.base.body {
                 TextBody::Encoder(sentence) => {
-                    let encoded = sentence.encode(text)?;
+                    let encoded = sentence.tokenizer.encode(text, sentence.layout.limit)?;
                     (encoded.ids.len() + encoded.cut, encoded.cut, encoded.unknown)
                 }
                 TextBody::Words(vectors) => {
-                    let parts = [Some(text.first.as_str()), text.second.as_deref()];
-                    let counts = parts.into_iter().flatten().map(|part| vectors.covered(part));
-                    let (known, words) = counts.fold((0, 0), |(a, b), (known, words)| (a + known, b + words));
+                    let (known, words) = (text.parts().map(|part| vectors.covered(part)))
+                        .fold((0, 0), |(a, b), (known, words)| (a + known, b + words));
                     (words, 0, words - known)
                 }
                 TextBody::Lstm(model) => {
                     let (known, words) = model.covered(text);
-                    (words, words.saturating_sub(model.limit()), words - known)
+                    (words, words.saturating_sub(model.limit), words - known)
                 }
             };
             coverage.truncated += usize::from(cut > 0);

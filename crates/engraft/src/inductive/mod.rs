@@ -12,11 +12,8 @@ mod own_classes;
 mod predictor;
 mod pretrain;
 mod target_heads;
-<<<<<<< HEAD
 pub mod text;
-=======
 pub mod spans;
->>>>>>> text-spans
 pub mod tuning;
 
 pub use control::{Control, ControlPlan};

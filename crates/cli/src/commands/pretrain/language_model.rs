@@ -26,7 +26,7 @@ const USUAL_EVERY: f64 = 60.0;
 /// Whether flags, or the configuration file, ask for a language model.
 pub fn is_asked_for(args: &PretrainArgs) -> anyhow::Result<bool> {
     /// What of a configuration file says which settings it has.
-    #[derive(Default, Deserialize)]
+    #[derive(Default, serde::Serialize, Deserialize)]
     #[serde(default)]
     struct Which {
         method: Method,
@@ -91,7 +91,9 @@ pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Resu
     // What is trained on what: a checkpoint of another corpus is none of ours.
     let identity = format!("{}\n{}", toml::to_string(&config)?, size_of(&config.data));
     let mut checkpoints = journal.checkpoints(&identity, 0);
-    let corpus = || read_corpus(&config.data);
+    let corpus = || -> engraft::error::Result<engraft::data::text::Pieces> {
+        Ok(Box::new(read_corpus(&config.data, &[])?.map(|document| document.map(|document| document.text))))
+    };
     let trained = pretrain_language_model(&config, &corpus, checkpoints.as_mut(), terminal, |record| {
         let held_out = record.validation.map_or_else(String::new, |score| {
             format!("; held out: perplexity {:.1}, next word {}", score.loss.exp(), percent(score.accuracy))

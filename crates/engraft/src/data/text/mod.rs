@@ -1,7 +1,3 @@
-<<<<<<< HEAD
-<<<<<<< HEAD
-=======
->>>>>>> text-spans
 //! Texts with labels: tables (CSV, TSV, JSON lines, Parquet) and folders of text files.
 //!
 //! The order in which things happen: [`encoding`] finds out how a file is written, [`table`] reads records one after the
@@ -43,33 +39,18 @@ pub use audit::audit_texts;
 pub use corpus::{Document, read_corpus};
 pub use open::{open_texts, open_texts_within};
 pub use stream::{TextRow, stream_texts};
+pub use words::{spans, words};
+
+/// The pieces of a corpus in order, or what went wrong.
+pub type Pieces = Box<dyn Iterator<Item = crate::error::Result<String>> + Send>;
 
 /// One text, or a pair of texts that belong together (a premise and a hypothesis, a question and an answer).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-<<<<<<< HEAD
-=======
-//! Texts: what is read, and how it is cut into words.
-
-mod corpus;
-mod words;
-
-pub use corpus::{Pieces, read_corpus};
-pub use words::words;
-
-/// One text, or a pair of them (a question and its answer, a premise and a hypothesis).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
->>>>>>> text-words
-=======
->>>>>>> text-spans
 pub struct Text {
     /// The text, or the first of a pair.
     pub first: String,
     /// The second of a pair.
-<<<<<<< HEAD
-<<<<<<< HEAD
-=======
->>>>>>> text-spans
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second: Option<String>,
 }
@@ -257,10 +238,3 @@ pub fn is_text(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests;
-<<<<<<< HEAD
-=======
-    pub second: Option<String>,
-}
->>>>>>> text-words
-=======
->>>>>>> text-spans

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use crate::backbone::text::{SentenceEncoder, TextBase, TextBody};
+use crate::backbone::text::{LstmEncoder, SentenceEncoder, TextBase, TextBody};
 use crate::data::text::Text;
 use crate::error::{Error, Problem, Result};
 use crate::features::Features;
 use crate::inductive::text::contrastive::{pairs_for, settings_for, tune_pairs};
 use crate::inductive::text::states::TextStates;
 use crate::inductive::text::tune::{GrownBase, TextTarget, costs_of, tune_texts};
-use crate::inductive::text::ulmfit::{TuneLstm, tune_language_model};
+use crate::inductive::text::ulmfit::{UlmfitSettings, tune_lstm};
 use crate::inductive::tuning::{
     Budget, DepthCut, Difference, Fold, FoldOutcome, Journal, Learners, Measured, Plan, Planned, Protocol, STEP_COST,
     Spread, TuneSettings, choose, cut_of, hold_out, measure_folds, reason, usual_cuts,
@@ -177,16 +177,32 @@ impl TextGround<'_> {
         let journal = (self.journal.0, fold.identity);
         match depth {
             TextDepth::LanguageModel => {
-                let TextBody::Lstm(model) = &self.base.body else { return Err(self.sentence().unwrap_err()) };
-                let what = TuneLstm {
-                    model,
-                    texts: self.texts,
-                    labels: self.labels,
-                    classes: self.classes,
-                    training: fold.training,
-                    settings: &settings,
+                let TextBody::Lstm(lstm) = &self.base.body else { return Err(self.sentence().unwrap_err()) };
+                let asked = &settings.train;
+                let usual = UlmfitSettings::default();
+                let ulmfit = UlmfitSettings {
+                    epochs: 2 * asked.epochs,
+                    language_epochs: asked.epochs,
+                    weight_decay: asked.weight_decay,
+                    clip: asked.clip.unwrap_or(0.0),
+                    limit: lstm.limit,
+                    seed: asked.seed,
+                    ..usual
                 };
-                tune_language_model(self.base, &what, self.observer)
+                let tuned = tune_lstm(
+                    &lstm.model,
+                    self.texts,
+                    self.labels,
+                    self.classes,
+                    fold.training,
+                    &ulmfit,
+                    self.observer,
+                )?;
+                let (hidden, head) = tuned.head.split();
+                let body = LstmEncoder { model: tuned.model, hidden: Some(hidden), limit: tuned.limit };
+                let base = Arc::new(TextBase { body: TextBody::Lstm(Box::new(body)), ..(**self.base).clone() });
+                let [_, curve] = tuned.curves;
+                Ok(GrownBase { base, head, curve, remarks: Vec::new() })
             }
             TextDepth::Contrastive(plan) => {
                 let sentence = self.sentence()?;

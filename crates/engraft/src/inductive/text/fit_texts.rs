@@ -371,7 +371,8 @@ fn start_of(
             (TextBody::Words(vectors), Some(pooling)) => Some(vectors.pooler(texts, pooling)),
             _ => None,
         };
-        let extractor = TextExtractor::new(base).with_pooler(pooler);
+        let pairs = texts.iter().any(|text| text.second.is_some());
+        let extractor = TextExtractor::new(base).with_pooler(pooler, pairs);
         let features = extractor.extract(texts, digests, means.cache, means.observer)?;
         let validation = validate(&features)?;
         let loss = validation.tried.iter().map(|tried| tried.log_loss).fold(f64::INFINITY, f64::min);

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! Labelled texts: the main job on an encoder, on word vectors or on a language model, with the controls beside it.
 //!
 //! The same steps as for pictures, by the same code where it knows nothing of either: the probe, depths measured on
@@ -15,6 +14,7 @@ mod scratch;
 mod states;
 mod tf_idf;
 mod tune;
+pub mod ulmfit;
 
 pub use choice::{TextChosen, TextDepth};
 pub use contrastive::{Pair, pair};
@@ -24,8 +24,3 @@ pub use intake::{TextIntake, is_about_texts, text_reading};
 pub use scratch::ScratchTexts;
 pub use tf_idf::{TfIdf, TfIdfControl};
 pub use tune::{GrownBase, TunedEncoder};
-=======
-//! Labelled texts: what a pretrained network of texts learns of them.
-
-pub mod ulmfit;
->>>>>>> text-words

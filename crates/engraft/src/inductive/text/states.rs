@@ -28,8 +28,8 @@ pub struct TextStates {
 impl TextStates {
     /// Runs texts to the cut. At cut 0 there is nothing to run.
     pub fn new(base: &SentenceEncoder, texts: &[&Text], cut: usize, observer: &dyn Observer) -> Result<Self> {
-        let encoded = texts.iter().map(|text| base.encode(text)).collect::<Result<Vec<Encoded>>>()?;
-        let (width, pad) = (base.encoder.width(), base.pad());
+        let encoded = base.encode(texts)?;
+        let (width, pad) = (base.encoder.width(), base.config.pad);
         let frozen = (cut > 0).then(|| FrozenEncoder::new(&base.encoder));
         let mut states = Self { encoded, cut, width, pad, kept: None, frozen };
         let tokens: usize = states.encoded.iter().map(|encoded| encoded.ids.len()).sum();
@@ -54,21 +54,6 @@ impl TextStates {
         Ok(states)
     }
 
-    /// The cut.
-    pub fn cut(&self) -> usize {
-        self.cut
-    }
-
-    /// Number of texts.
-    pub fn len(&self) -> usize {
-        self.encoded.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.encoded.is_empty()
-    }
-
     /// Tokens of all texts.
     pub fn tokens(&self) -> usize {
         self.encoded.iter().map(|encoded| encoded.ids.len()).sum()
@@ -91,7 +76,7 @@ impl TextStates {
             _ => self.padded(which, &encoded, device),
         };
         let states = encoder.blocks(states, &batch.mask, self.cut.saturating_sub(1)..blocks, |block| mode(block + 1));
-        layout.finish(pool(states, &batch.mask, layout.layout.pooling))
+        layout.finished(pool(states, &batch.mask, layout.layout.pooling))
     }
 
     /// States `[N, longest, width]` at the cut; zeros after the end of a text.

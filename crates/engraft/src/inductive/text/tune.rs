@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::prelude::*;
 use burn::tensor::Device;
 
 use crate::backbone::text::{SentenceEncoder, TextBase, TextBody, TextEncoder};
@@ -23,16 +22,6 @@ use crate::train::{Curve, EpochRecord, Rule, Rules, Score, ShardLoss, Task, coun
 
 /// Texts that are measured together.
 const BATCH: usize = 32;
-
-impl Staged for TextEncoder {
-    fn names(&self) -> Vec<String> {
-        self.stages()
-    }
-
-    fn axes(&self, stage: usize) -> std::collections::BTreeMap<u64, usize> {
-        self.stage_axes(stage)
-    }
-}
 
 /// An encoder and a linear head on its features.
 #[derive(Module, Debug)]
@@ -99,7 +88,7 @@ pub(super) fn with_encoder(base: &TextBase, encoder: TextEncoder) -> Arc<TextBas
 
 /// The encoder of a base with its own weights on another device: with gradients to train, without to answer.
 pub(super) fn encoder_on(sentence: &SentenceEncoder, encoder: &TextEncoder, device: &Device) -> Result<TextEncoder> {
-    TextEncoder::from_tensors(&sentence.config, encoder.tensors(), device)
+    Ok(TextEncoder::of_tensors(&sentence.config, encoder.tensors(), device))
 }
 
 /// Fine-tunes on the texts `training`; `validation` is measured for the curve, and chooses the weights only where the

@@ -20,10 +20,7 @@ pub use depth::{
 };
 pub use frozen::FrozenPart;
 pub use journal::Journal;
-<<<<<<< HEAD
 pub use linear_head::{LinearHead, dropped};
-=======
->>>>>>> text-spans
 pub use plan::{DepthCut, Learners, Learning, Plan, Spread, StagePlan, Staged, cut_of, usual_cuts};
 pub use settings::Tuning;
 pub(in crate::inductive) use task::{give, logits_of, score};
