@@ -56,12 +56,26 @@ pub enum FindingKind {
     Imbalance,
     /// Few pictures in all.
     FewExamples,
-    /// Pictures without a number to learn: missing, infinite, or none. (Regression.)
+    /// Pictures without a number to learn: missing, infinite, or none (regression); texts without a label.
     MissingValue,
     /// Numbers far from all others. (Regression.)
     Outlier,
     /// Pictures without any label. (Multi-label.)
     NoLabel,
+    /// Files that are no text. (Texts, as all below.)
+    NotText,
+    /// Bytes that are no characters, or characters that have no place in a text.
+    BrokenEncoding,
+    /// Texts that are empty.
+    EmptyText,
+    /// Texts longer than most encoders read.
+    LongText,
+    /// Characters that were damaged before: read in the wrong encoding and saved so.
+    Mojibake,
+    /// More than one language.
+    MixedLanguages,
+    /// Texts without a letter.
+    NoLetters,
 }
 
 impl FindingKind {

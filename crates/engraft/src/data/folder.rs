@@ -20,11 +20,16 @@ use crate::error::{Error, Problem, Result, printable};
 /// # Errors
 /// [`Error::Data`] when the path is missing or no folder, holds no file in any class, or fewer than two classes.
 pub fn read(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
+    read_of(path, &PICTURES)
+}
+
+/// As [`read`], of files of any kind: errors name them and their layout.
+pub(super) fn read_of(path: &Path, content: &Content) -> Result<(Dataset, Vec<Finding>)> {
     let metadata = std::fs::metadata(path).map_err(|source| super::missing(path, &source))?;
     if !metadata.is_dir() {
-        return Err(Error::Data(Problem::new("this is no folder").expected(LAYOUT).found("a file").at(path)));
+        return Err(Error::Data(Problem::new("this is no folder").expected(content.layout).found("a file").at(path)));
     }
-    let mut reading = Reading { root: path, rows: Vec::new(), notes: Notes::default() };
+    let mut reading = Reading { root: path, content, rows: Vec::new(), notes: Notes::default() };
     let folders = reading.children(path);
     let splits: Vec<Option<Split>> =
         folders.iter().map(|folder| Split::from_name(&printable(Path::new(file_name(folder))))).collect();
@@ -56,10 +61,22 @@ pub fn read(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
     reading.finish(&folders, in_splits)
 }
 
-const LAYOUT: &str = "CLASS/picture.jpg with one folder per class, or train/CLASS/picture.jpg beside val/ and test/";
+/// What the files of a folder are.
+pub(super) struct Content {
+    /// In the plural.
+    pub(super) noun: &'static str,
+    /// How they are to lie.
+    pub(super) layout: &'static str,
+}
+
+const PICTURES: Content = Content {
+    noun: "pictures",
+    layout: "CLASS/picture.jpg with one folder per class, or train/CLASS/picture.jpg beside val/ and test/",
+};
 
 struct Reading<'a> {
     root: &'a Path,
+    content: &'a Content,
     rows: Vec<Row>,
     notes: Notes,
 }
@@ -123,7 +140,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Whether a link leads to the data set's own root or above it: every picture would be listed again, under this
+    /// Whether a link leads to the data set's own root or above it: every file would be listed again, under this
     /// class. (A link back into the class itself is found by the walk.)
     fn leads_back(&self, link: &Path) -> bool {
         match (link.canonicalize(), self.root.canonicalize()) {
@@ -151,7 +168,10 @@ impl Reading<'_> {
                 (false, files) => format!("no class folders inside, and files of no class: {files}"),
             };
             return Err(Error::Data(
-                Problem::new("the folder holds no labelled pictures").expected(LAYOUT).found(found).at(self.root),
+                Problem::new(format!("the folder holds no labelled {}", self.content.noun))
+                    .expected(self.content.layout)
+                    .found(found)
+                    .at(self.root),
             ));
         }
         let mut seen = BTreeSet::new();
@@ -162,7 +182,8 @@ impl Reading<'_> {
         }
         let dataset = Dataset::assemble(self.root.to_owned(), self.rows);
         if let [only] = dataset.classes.as_slice() {
-            let problem = Problem::new("there is only one class").expected(LAYOUT).found(only).at(self.root);
+            let problem =
+                Problem::new("there is only one class").expected(self.content.layout).found(only).at(self.root);
             let inside = folders.iter().find(|folder| !in_splits && file_name(folder) == OsStr::new(only.as_str()));
             return Err(Error::Data(match inside.filter(|folder| holds_folders(folder)) {
                 Some(inside) => problem.hint(format!("did you mean {}?", inside.display())),

@@ -6,9 +6,10 @@ use super::*;
 use crate::progress::Silent;
 
 /// Sentences in which every noun has its verb: 8 equally frequent nouns, and nothing else to guess.
-fn pieces() -> Result<Pieces> {
-    let sentence = |i: usize| format!("the noun{0} verb{0} the house .\n", i * i * 7 % 11 % 8);
-    Ok(Box::new((0..600).map(move |i| Ok(sentence(i * 31 + i / 7)))))
+fn documents() -> Result<Documents> {
+    let sentence = |i: usize| format!("the noun{0} verb{0} the house .", i * i * 7 % 11 % 8);
+    let document = move |i: usize| Document { name: format!("row {i}"), text: sentence(i * 31 + i / 7) };
+    Ok(Box::new((0..600).map(move |i| Ok(document(i)))))
 }
 
 fn config() -> LanguageModelPretrain {
@@ -31,7 +32,7 @@ fn trained(
     checkpoints: Option<&mut Checkpoints>,
     observer: &dyn Observer,
 ) -> Result<PretrainedLanguageModel> {
-    pretrain_language_model(config, &pieces, checkpoints, observer, |_| ())
+    pretrain_language_model(config, &documents, checkpoints, observer, |_| ())
 }
 
 #[test]

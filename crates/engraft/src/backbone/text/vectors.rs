@@ -7,7 +7,7 @@ use std::sync::Arc;
 use engraft_weights::{Precision, Tensor, Weights};
 
 use crate::backbone::text::vector_files;
-use crate::data::text::words;
+use crate::data::text::words::spans;
 use crate::error::{Error, Problem, Result};
 
 /// Name of the tensor in a run's folder.
@@ -186,7 +186,7 @@ impl WordVectors {
 
     /// How many words of a text have a vector, and how many words it has.
     pub fn covered(&self, text: &str) -> (usize, usize) {
-        words(text).fold((0, 0), |(known, all), (_, word)| (known + usize::from(self.find(word).is_some()), all + 1))
+        spans(text).fold((0, 0), |(known, all), (_, word)| (known + usize::from(self.find(word).is_some()), all + 1))
     }
 
     /// The vectors of these words alone, for a run's folder: the rows that [`WordVectors::find`] takes for them, in the

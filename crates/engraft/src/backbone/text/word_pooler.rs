@@ -13,7 +13,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::text::vectors::WordVectors;
-use crate::data::text::{Text, words};
+use crate::data::text::Text;
+use crate::data::text::words::spans;
 
 /// The paper's `a`: words more frequent than it weigh less than half.
 const SMOOTHING: f64 = 1e-3;
@@ -63,7 +64,7 @@ impl WordVectors {
             return pooler;
         }
         let rows: Vec<Vec<usize>> =
-            parts.par_iter().map(|text| words(text).filter_map(|(_, word)| self.find(word)).collect()).collect();
+            parts.par_iter().map(|text| spans(text).filter_map(|(_, word)| self.find(word)).collect()).collect();
         let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
         for rows in &rows {
             pooler.tokens += rows.len() as u64;
@@ -121,7 +122,7 @@ impl WordPooler {
     fn weighted_mean(&self, vectors: &WordVectors, text: &str) -> Vec<f64> {
         let mut sum = vec![0.0; vectors.columns()];
         let mut divisor = 0.0;
-        for row in words(text).filter_map(|(_, word)| vectors.find(word)) {
+        for row in spans(text).filter_map(|(_, word)| vectors.find(word)) {
             let weight = self.weight(vectors, row);
             // The paper divides by the number of words, not by the sum of their weights.
             divisor += if self.pooling == WordPooling::Sif { 1.0 } else { weight };

@@ -1,16 +1,231 @@
-//! Texts: what is read, and how it is cut into words.
+//! Texts with labels: tables (CSV, TSV, JSON lines, Parquet) and folders of text files.
+//!
+//! The order in which things happen: [`encoding`] finds out how a file is written, [`table`] reads records one after the
+//! other within [`Limits`], [`columns`] says which columns are text and label, [`open_texts`] makes a [`TextDataset`],
+//! [`audit_texts`] says what is wrong with it. [`stream_texts`] and [`read_corpus`] are for what is larger than memory.
+//!
+//! What is detected or inferred is told in [`TextSource::remarks`]; what is replaced or left out, in findings.
 
+mod audit;
+pub mod columns;
 mod corpus;
-mod words;
+mod delimited;
+pub mod encoding;
+mod folder;
+mod json_lines;
+pub mod minhash;
+mod open;
+mod parquet_rows;
+mod stream;
+pub mod table;
+pub mod words;
 
-pub use corpus::{Pieces, read_corpus};
-pub use words::words;
+use std::path::{Path, PathBuf};
 
-/// One text, or a pair of them (a question and its answer, a premise and a hypothesis).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::audit::Audit;
+use super::dataset::Split;
+use super::folder::is_litter;
+use crate::files;
+
+pub use audit::audit_texts;
+pub use corpus::{Document, read_corpus};
+pub use open::{open_texts, open_texts_within};
+pub use stream::{TextRow, stream_texts};
+
+/// One text, or a pair of texts that belong together (a premise and a hypothesis, a question and an answer).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Text {
     /// The text, or the first of a pair.
     pub first: String,
     /// The second of a pair.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second: Option<String>,
 }
+
+impl Text {
+    /// A single text.
+    pub fn single(text: impl Into<String>) -> Self {
+        Self { first: text.into(), second: None }
+    }
+
+    /// Its one or two parts.
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.first.as_str()).chain(self.second.as_deref())
+    }
+
+    /// Lower-case hexadecimal SHA-256 of the text; of a pair, of both with a zero byte between them (which no text that
+    /// was read from a file holds).
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.first.as_bytes());
+        if let Some(second) = &self.second {
+            hash.update([0]);
+            hash.update(second.as_bytes());
+        }
+        files::hex(&hash.finalize())
+    }
+}
+
+/// A text with its class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextExample {
+    /// `row 17` of a table, counted from 1 without the header, or a file's printable path relative to the root; unique.
+    pub name: String,
+    /// The text, without white space around it.
+    pub text: Text,
+    /// Index into [`TextDataset::classes`].
+    pub label: usize,
+    /// The part of the data it belongs to.
+    pub split: Split,
+}
+
+/// Labelled texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextDataset {
+    /// The table or folder.
+    pub root: PathBuf,
+    /// The classes' names, sorted by their bytes, each once.
+    pub classes: Vec<String>,
+    /// The examples, in the order of the table, or sorted by the bytes of their names.
+    pub examples: Vec<TextExample>,
+    /// How they were read.
+    pub source: TextSource,
+}
+
+/// How texts were read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextSource {
+    /// The kind of file.
+    pub format: TextFormat,
+    /// The encoding, where there is one for all: `UTF-8`, `UTF-16LE`, `windows-1252`, ...
+    pub encoding: Option<String>,
+    /// The columns of the text, or of the two of a pair; none in a folder.
+    pub text_columns: Vec<String>,
+    /// The column of the labels.
+    pub label_column: Option<String>,
+    /// What was detected and inferred, in words.
+    pub remarks: Vec<String>,
+}
+
+/// A kind of file that holds texts. Its name in JSON is kebab-case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TextFormat {
+    /// Fields with a comma, semicolon or bar between them.
+    Csv,
+    /// Fields with a tab between them.
+    Tsv,
+    /// One JSON object a line.
+    JsonLines,
+    /// Apache Parquet.
+    Parquet,
+    /// A folder of text files.
+    Folder,
+    /// Plain text.
+    Plain,
+}
+
+/// The columns that were asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextReading {
+    /// The column of the text, or the two of a pair; inferred where none is named.
+    pub text: Vec<String>,
+    /// The column of the labels; inferred where it is not named.
+    pub label: Option<String>,
+}
+
+/// What may be read at most. Hostile or mistaken files are refused before they fill the memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one record (a row, a line of JSON, a text file), decoded.
+    pub record: usize,
+    /// Bytes of text that are kept in memory at once by [`open_texts`].
+    pub total: u64,
+    /// Bytes of one page of Parquet, uncompressed.
+    pub page: usize,
+    /// Bytes of one column chunk of Parquet, uncompressed.
+    pub chunk: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { record: 16 << 20, total: 2 << 30, page: 256 << 20, chunk: 4 << 30 }
+    }
+}
+
+impl TextDataset {
+    /// The indices of the examples of one split, ascending.
+    pub fn of(&self, split: Split) -> Vec<usize> {
+        (0..self.examples.len()).filter(|&index| self.examples[index].split == split).collect()
+    }
+
+    /// Whether any example is of this split.
+    pub fn has(&self, split: Split) -> bool {
+        self.examples.iter().any(|example| example.split == split)
+    }
+
+    /// The indices of the examples of one split that an audit leaves in, ascending.
+    pub fn usable(&self, audit: &Audit, split: Split) -> Vec<usize> {
+        self.of(split).into_iter().filter(|index| !audit.excluded.contains(index)).collect()
+    }
+
+    /// [`Text::digest`] of every example.
+    pub fn digests(&self) -> Vec<String> {
+        self.examples.iter().map(|example| example.text.digest()).collect()
+    }
+
+    /// Lower-case hexadecimal SHA-256 of all names, classes, splits and texts, in order.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        for example in &self.examples {
+            let class = &self.classes[example.label];
+            for part in [example.name.as_str(), class, example.split.name(), &example.text.digest()] {
+                hash.update((part.len() as u64).to_le_bytes());
+                hash.update(part.as_bytes());
+            }
+        }
+        files::hex(&hash.finalize())
+    }
+}
+
+/// Files of a folder that [`is_text`] looks at.
+const LOOKED_AT: usize = 1000;
+
+/// Whether what lies at `path` looks like texts rather than pictures.
+///
+/// A table does unless it has a column named `path`; JSON lines, Parquet and plain text do. A folder does when it holds
+/// no file named like a picture among the first thousand, and one that reads as text.
+pub fn is_text(path: &Path) -> bool {
+    let Ok(metadata) = std::fs::metadata(path) else { return false };
+    if !metadata.is_dir() {
+        return match super::ending(path).as_deref() {
+            Some("csv" | "tsv" | "tab") => !delimited::names_files(path),
+            Some("jsonl" | "ndjson" | "json" | "parquet" | "txt") => true,
+            _ => false,
+        };
+    }
+    let files = walkdir::WalkDir::new(path)
+        .follow_links(true)
+        .into_iter()
+        .filter_entry(|entry| entry.depth() == 0 || !is_litter(entry.file_name()))
+        .filter_map(|entry| entry.ok())
+        .filter(|entry| entry.file_type().is_file())
+        .map(walkdir::DirEntry::into_path);
+    let mut texts = false;
+    for file in files.take(LOOKED_AT) {
+        if super::ending(&file).is_some_and(|ending| super::ENDINGS.contains(&ending.as_str())) {
+            return false;
+        }
+        texts = texts || encoding::looks_like_text(&file);
+    }
+    texts
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,270 @@
+//! Which columns of a table are the text, the label and the split: as asked for, or inferred from names and from the first
+//! thousand rows. What was inferred is said.
+
+use std::collections::BTreeSet;
+
+use super::table::{Record, Table};
+use super::{TextReading, words};
+use crate::data::task;
+use crate::error::{Error, Problem, Result};
+
+/// Names that columns of labels usually have, the surest first.
+const LABEL_NAMES: [&str; 18] = [
+    "label",
+    "labels",
+    "class",
+    "category",
+    "target",
+    "stars",
+    "sentiment",
+    "rating",
+    "topic",
+    "intent",
+    "emotion",
+    "tag",
+    "score",
+    "polarity",
+    "is_spam",
+    "spam",
+    "language",
+    "y",
+];
+/// Of those, how many are a label whatever the column holds.
+const SURE: usize = 5;
+/// Names that tables with a header usually have.
+pub(super) const KNOWN_NAMES: [&str; 36] = [
+    "label",
+    "labels",
+    "class",
+    "category",
+    "target",
+    "stars",
+    "sentiment",
+    "rating",
+    "topic",
+    "intent",
+    "emotion",
+    "tag",
+    "score",
+    "polarity",
+    "is_spam",
+    "language",
+    "text",
+    "texts",
+    "sentence",
+    "sentence1",
+    "sentence2",
+    "review",
+    "content",
+    "body",
+    "message",
+    "comment",
+    "tweet",
+    "question",
+    "answer",
+    "title",
+    "document",
+    "premise",
+    "hypothesis",
+    "split",
+    "path",
+    "id",
+];
+/// Up to this many different values, a column may hold labels however few its rows are.
+const FEW_VALUES: usize = 10;
+/// More words than this on average, and a column holds texts, not labels.
+const WORDS_OF_A_LABEL: f64 = 4.0;
+
+/// The columns that were chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Columns {
+    /// One of a text, or two of a pair.
+    pub text: Vec<usize>,
+    /// The label.
+    pub label: Option<usize>,
+    /// The split, if the table has one.
+    pub split: Option<usize>,
+    /// What was inferred and why.
+    pub remarks: Vec<String>,
+}
+
+/// What a column holds, as far as the sample shows.
+struct Look {
+    /// Values that are there.
+    values: usize,
+    /// Different ones.
+    distinct: usize,
+    /// Words in a value, on average.
+    words: f64,
+    /// Whether all are numbers.
+    numbers: bool,
+}
+
+/// Chooses the columns; a label only where `with_label`.
+///
+/// - A column that is asked for must be there once, in any case of its letters.
+/// - The label is the first column with a usual name (`label`, `class`, `category`, `target`, `stars`, `sentiment`, ...),
+///   else the one with the fewest different values, at least two and few for the rows.
+/// - The text is the column with the most words on average.
+///
+/// # Errors
+/// [`Error::Usage`] where more than two columns of text are asked for, or one for two purposes; [`Error::Data`] where a
+/// column is missing or there twice, or none can be the text or the label.
+pub fn choose(table: &Table, sample: &[Record], reading: &TextReading, with_label: bool) -> Result<Columns> {
+    let names = table.columns();
+    let mut text: Vec<usize> = reading.text.iter().map(|name| find(table, name, "--text")).collect::<Result<_>>()?;
+    let split = names.iter().position(|name| name.eq_ignore_ascii_case("split")).filter(|split| !text.contains(split));
+    if text.len() > 2 || text.len() == 2 && text[0] == text[1] {
+        let problem = Problem::new("a text is one column, or a pair of two").found(reading.text.join(","));
+        return Err(Error::Usage(problem.at("--text")));
+    }
+    let looks: Vec<Look> = (0..names.len()).map(|column| look(sample, column)).collect();
+    let mut remarks = Vec::new();
+    let label = match (with_label, &reading.label) {
+        (false, _) => None,
+        (true, Some(name)) => Some(find(table, name, "--label")?),
+        (true, None) => {
+            let free: Vec<usize> = (0..names.len()).filter(|&c| !text.contains(&c) && Some(c) != split).collect();
+            Some(infer_label(table, &looks, &free, &mut remarks)?)
+        }
+    };
+    if let Some(both) = label.filter(|label| text.contains(label)) {
+        let problem = Problem::new("one column cannot be the text and the label").found(&names[both]);
+        return Err(Error::Usage(problem.at("--text and --label")));
+    }
+    if text.is_empty() {
+        let free: Vec<usize> = (0..names.len()).filter(|&c| Some(c) != label && Some(c) != split).collect();
+        text.push(infer_text(table, &looks, &free, &mut remarks)?);
+    }
+    for &column in text.iter().chain(&label).chain(&split) {
+        once(table, column)?;
+    }
+    let split = split.filter(|&split| Some(split) != label);
+    Ok(Columns { text, label, split, remarks })
+}
+
+/// The column of a name: exactly as written, else in any case.
+fn find(table: &Table, name: &str, flag: &str) -> Result<usize> {
+    let names = table.columns();
+    let exact = names.iter().position(|column| column == name);
+    exact.or_else(|| names.iter().position(|column| column.eq_ignore_ascii_case(name))).ok_or_else(|| {
+        Error::Data(
+            Problem::new(format!("there is no column `{name}`"))
+                .expected(format!("a column of the table after {flag}"))
+                .found(listing(names))
+                .at(table.path()),
+        )
+    })
+}
+
+/// Refuses a column whose name another has too: nobody knows which of the two is meant.
+fn once(table: &Table, column: usize) -> Result<()> {
+    let name = &table.columns()[column];
+    match table.columns().iter().filter(|other| *other == name).count() {
+        1 => Ok(()),
+        times => Err(Error::Data(
+            Problem::new(format!("the column `{name}` is there {times} times"))
+                .expected("columns with different names")
+                .found(listing(table.columns()))
+                .hint("rename the others in the header")
+                .at(table.path()),
+        )),
+    }
+}
+
+fn look(sample: &[Record], column: usize) -> Look {
+    let values: Vec<&str> = sample
+        .iter()
+        .filter_map(|record| record.fields[column].as_deref())
+        .filter(|value| !is_missing(value))
+        .collect();
+    let words: usize = values.iter().map(|value| words::spans(value).count()).sum();
+    Look {
+        values: values.len(),
+        distinct: values.iter().collect::<BTreeSet<_>>().len(),
+        words: words as f64 / values.len().max(1) as f64,
+        numbers: values.iter().all(|value| task::number(value, true).is_some()),
+    }
+}
+
+fn infer_label(table: &Table, looks: &[Look], free: &[usize], remarks: &mut Vec<String>) -> Result<usize> {
+    let names = table.columns();
+    let is_label = |column: usize| {
+        let look = &looks[column];
+        let few = look.distinct <= FEW_VALUES || 2 * look.distinct <= look.values;
+        look.distinct >= 2 && few && look.words <= WORDS_OF_A_LABEL
+    };
+    for (place, usual) in LABEL_NAMES.iter().enumerate() {
+        let named = free.iter().copied().find(|&column| names[column].eq_ignore_ascii_case(usual));
+        if let Some(column) = named.filter(|&column| place < SURE || is_label(column)) {
+            remarks.push(format!("the labels are read from the column `{}`, by its name", names[column]));
+            return Ok(column);
+        }
+    }
+    // The longest text is no label, however few rows there are. Of equals the last: labels often stand at the end.
+    let longest = free.iter().copied().max_by(|&a, &b| looks[a].words.total_cmp(&looks[b].words).then(b.cmp(&a)));
+    let candidates =
+        free.iter().copied().filter(|&column| is_label(column) && (free.len() < 2 || Some(column) != longest));
+    match candidates.min_by_key(|&column| (looks[column].distinct, std::cmp::Reverse(column))) {
+        Some(column) => {
+            remarks.push(format!(
+                "the labels are read from the column `{}`: it has {} different values in {} rows",
+                names[column], looks[column].distinct, looks[column].values
+            ));
+            Ok(column)
+        }
+        None => Err(Error::Data(
+            Problem::new("no column looks like labels")
+                .expected("a column with few different values, or one named label")
+                .found(listing(names))
+                .hint("name the column that holds the classes with --label")
+                .at(table.path()),
+        )),
+    }
+}
+
+fn infer_text(table: &Table, looks: &[Look], free: &[usize], remarks: &mut Vec<String>) -> Result<usize> {
+    let names = table.columns();
+    let mut texts: Vec<usize> =
+        free.iter().copied().filter(|&column| looks[column].words > 0.0 && !looks[column].numbers).collect();
+    if texts.is_empty() {
+        // Nothing but numbers, emoji or nothing: a column that is there all the same may be named, or be the only one.
+        texts = free.iter().copied().filter(|_| free.len() == 1).collect();
+    }
+    let by_words = |&a: &usize, &b: &usize| looks[b].words.total_cmp(&looks[a].words).then(a.cmp(&b));
+    texts.sort_by(by_words);
+    let Some(&column) = texts.first() else {
+        return Err(Error::Data(
+            Problem::new("no column looks like a text")
+                .expected("a column of texts beside the labels")
+                .found(listing(names))
+                .hint("name the column that holds the texts with --text")
+                .at(table.path()),
+        ));
+    };
+    let mut remark =
+        format!("the text is read from the column `{}`: {:.1} words on average", names[column], looks[column].words);
+    if let Some(&other) = texts.get(1).filter(|&&other| 2.0 * looks[other].words >= looks[column].words) {
+        remark.push_str(&format!(
+            "; `{0}` looks like text too and is not read (--text {1},{0} reads both as a pair)",
+            names[other], names[column]
+        ));
+    }
+    remarks.push(remark);
+    Ok(column)
+}
+
+/// Whether a field says that there is nothing: empty, or `NA`, `N/A`, `NaN`, `null`, `<NA>` in any case.
+pub fn is_missing(field: &str) -> bool {
+    let field = field.trim();
+    field.is_empty() || ["na", "n/a", "nan", "null", "<na>"].iter().any(|word| field.eq_ignore_ascii_case(word))
+}
+
+fn listing(names: &[String]) -> String {
+    let mut shown: Vec<String> =
+        names.iter().take(12).map(|name| format!("`{}`", name.chars().take(40).collect::<String>())).collect();
+    if names.len() > shown.len() {
+        shown.push(format!("and {} more", names.len() - shown.len()));
+    }
+    shown.join(", ")
+}

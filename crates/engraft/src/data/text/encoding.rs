@@ -1,0 +1,390 @@
+//! How a text file is written: found out over the whole of it, and said.
+//!
+//! A byte order mark decides. Without one, text in which every other byte is zero is UTF-16; what is UTF-8 without a
+//! fault is that; what has more characters of several bytes that are right than faults is UTF-8 that was broken, and its
+//! faults become U+FFFD; anything else is windows-1252 (which holds Latin-1). What has too many control characters is no
+//! text.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+
+use crate::error::{Error, Problem, Result};
+
+/// Lines with faults that are remembered.
+const SHOWN: usize = 8;
+/// Bytes that are read at once.
+const PIECE: usize = 64 << 10;
+
+/// How a file is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detected {
+    /// The encoding.
+    pub encoding: &'static Encoding,
+    /// Whether a byte order mark said so.
+    pub marked: bool,
+    /// Places that are no characters of the encoding; each becomes U+FFFD.
+    pub faults: u64,
+    /// The lines of the first of them, counted from 1.
+    pub lines: Vec<u64>,
+}
+
+impl Detected {
+    /// The encoding's usual name.
+    pub fn name(&self) -> &'static str {
+        self.encoding.name()
+    }
+
+    /// What is worth saying; nothing about plain UTF-8.
+    pub fn remark(&self) -> Option<String> {
+        let mut said = Vec::new();
+        match (self.encoding == UTF_8, self.marked) {
+            (true, false) => {}
+            (_, true) => said.push(format!("written as {}, as its byte order mark says", self.name())),
+            (false, false) if self.encoding == WINDOWS_1252 => {
+                said.push("no UTF-8, and read as windows-1252 (Latin-1)".to_owned());
+            }
+            (false, false) => said.push(format!("read as {}, since every other byte is zero", self.name())),
+        }
+        if self.faults > 0 {
+            let lines: Vec<String> = self.lines.iter().map(u64::to_string).collect();
+            let more = if self.faults as usize > lines.len() { " and others" } else { "" };
+            said.push(format!(
+                "bytes that are no {} at {} places (lines {}{more}) became U+FFFD",
+                self.name(),
+                self.faults,
+                lines.join(", ")
+            ));
+        }
+        (!said.is_empty()).then(|| said.join("; "))
+    }
+}
+
+/// Finds out how a file is written. It is read once, and once more where it is UTF-16.
+///
+/// # Errors
+/// [`Error::Data`] where it is no text, or cannot be read.
+pub fn detect_file(path: &Path) -> Result<Detected> {
+    detect(|| std::fs::File::open(path)).map_err(|refused| refused.at(path))
+}
+
+/// As [`detect_file`], of bytes.
+///
+/// # Errors
+/// As there.
+pub fn detect_bytes(bytes: &[u8], path: &Path) -> Result<Detected> {
+    detect(|| Ok(bytes)).map_err(|refused| refused.at(path))
+}
+
+/// Whether a file's first bytes read as text.
+pub(super) fn looks_like_text(path: &Path) -> bool {
+    let head = std::fs::File::open(path).and_then(|file| {
+        let mut head = Vec::new();
+        file.take(PIECE as u64).read_to_end(&mut head).map(|_| head)
+    });
+    head.is_ok_and(|head| !head.is_empty() && detect(|| Ok(head.as_slice())).is_ok())
+}
+
+enum Refused {
+    Io(io::Error),
+    NoText(Problem),
+}
+
+impl Refused {
+    fn at(self, path: &Path) -> Error {
+        match self {
+            Refused::Io(source) => crate::data::missing(path, &source),
+            Refused::NoText(problem) => Error::Data(problem.at(path)),
+        }
+    }
+}
+
+impl From<io::Error> for Refused {
+    fn from(source: io::Error) -> Self {
+        Refused::Io(source)
+    }
+}
+
+fn detect<R: Read>(open: impl Fn() -> io::Result<R>) -> std::result::Result<Detected, Refused> {
+    let mut counting = Counting { inner: open()?, head: Vec::new(), counts: Counts::default() };
+    let utf8 = survey(UTF_8, &mut counting)?;
+    let (head, counts) = (counting.head, counting.counts);
+    if let Some(problem) = known_otherwise(&head) {
+        return Err(Refused::NoText(problem));
+    }
+    if let Some((encoding, _)) = Encoding::for_bom(&head) {
+        let survey = if encoding == UTF_8 { utf8 } else { survey(encoding, &mut open()?)? };
+        return Ok(Detected { encoding, marked: true, faults: survey.faults, lines: survey.lines });
+    }
+    if let Some(encoding) = counts.wide() {
+        let survey = survey(encoding, &mut open()?)?;
+        if survey.faults == 0 {
+            return Ok(Detected { encoding, marked: false, faults: 0, lines: Vec::new() });
+        }
+    }
+    // A table with a few stray control characters is still a table; a program or picture has them everywhere.
+    let zeros = counts.zeros[0] + counts.zeros[1];
+    if 50 * (counts.controls + zeros) > counts.bytes {
+        let found = format!("{} control characters among {} bytes", counts.controls + zeros, counts.bytes);
+        return Err(Refused::NoText(Problem::new("this is no text").expected("a text file").found(found)));
+    }
+    if utf8.faults <= utf8.wide {
+        return Ok(Detected { encoding: UTF_8, marked: false, faults: utf8.faults, lines: utf8.lines });
+    }
+    Ok(Detected { encoding: WINDOWS_1252, marked: false, faults: 0, lines: Vec::new() })
+}
+
+/// Files of other kinds that are often given the name of a table.
+fn known_otherwise(head: &[u8]) -> Option<Problem> {
+    let (found, hint) = match head {
+        [b'P', b'K', 3, 4, ..] => ("a spreadsheet or another ZIP archive", "export it as CSV (UTF-8)"),
+        [0xD0, 0xCF, 0x11, 0xE0, ..] => ("an old Excel or Word file", "export it as CSV (UTF-8)"),
+        [0x1F, 0x8B, ..] => ("a file packed by gzip", "unpack it first"),
+        [0xFD, b'7', b'z', b'X', ..] => ("a file packed by xz", "unpack it first"),
+        [b'P', b'A', b'R', b'1', ..] => ("a Parquet file", "let its name end in .parquet"),
+        [b'%', b'P', b'D', b'F', ..] => ("a PDF", "extract its text first"),
+        [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => ("UTF-32", "save it as UTF-8"),
+        _ => return None,
+    };
+    Some(Problem::new("this is no text that is read").expected("UTF-8, UTF-16 or Latin-1").found(found).hint(hint))
+}
+
+#[derive(Default)]
+struct Counts {
+    bytes: u64,
+    /// Control characters other than zero, white space and escape.
+    controls: u64,
+    /// Zeros at even and at odd places.
+    zeros: [u64; 2],
+}
+
+impl Counts {
+    /// UTF-16, where the zeros lie as they do in it.
+    fn wide(&self) -> Option<&'static Encoding> {
+        let [even, odd] = self.zeros;
+        let all = even + odd;
+        if !self.bytes.is_multiple_of(2) || 50 * all < self.bytes {
+            return None;
+        }
+        match (20 * odd >= 19 * all, 20 * even >= 19 * all) {
+            (true, _) => Some(UTF_16LE),
+            (_, true) => Some(UTF_16BE),
+            _ => None,
+        }
+    }
+}
+
+/// A reader that counts what passes through.
+struct Counting<R> {
+    inner: R,
+    head: Vec<u8>,
+    counts: Counts,
+}
+
+impl<R: Read> Read for Counting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        for &byte in &buffer[..read] {
+            match byte {
+                0 => self.counts.zeros[(self.counts.bytes % 2) as usize] += 1,
+                1..=8 | 14..=26 | 28..=31 | 127 => self.counts.controls += 1,
+                _ => {}
+            }
+            self.counts.bytes += 1;
+        }
+        let room = 8_usize.saturating_sub(self.head.len());
+        self.head.extend(&buffer[..read.min(room)]);
+        Ok(read)
+    }
+}
+
+#[derive(Default)]
+struct Survey {
+    faults: u64,
+    lines: Vec<u64>,
+    /// Characters beyond ASCII that are right.
+    wide: u64,
+}
+
+fn survey(encoding: &'static Encoding, reader: &mut impl Read) -> io::Result<Survey> {
+    let mut decoder = encoding.new_decoder_with_bom_removal();
+    let (mut raw, mut out) = (vec![0; PIECE], vec![0; 2 * PIECE]);
+    let (mut found, mut line) = (Survey::default(), 1);
+    loop {
+        let read = read_some(reader, &mut raw)?;
+        let mut at = 0;
+        loop {
+            let (result, taken, written) =
+                decoder.decode_to_utf8_without_replacement(&raw[at..read], &mut out, read == 0);
+            at += taken;
+            for &byte in &out[..written] {
+                line += u64::from(byte == b'\n');
+                found.wide += u64::from(byte >= 0xC0);
+            }
+            match result {
+                DecoderResult::InputEmpty => break,
+                DecoderResult::OutputFull => {}
+                DecoderResult::Malformed(..) => {
+                    found.faults += 1;
+                    if found.lines.len() < SHOWN && found.lines.last() != Some(&line) {
+                        found.lines.push(line);
+                    }
+                }
+            }
+        }
+        if read == 0 {
+            return Ok(found);
+        }
+    }
+}
+
+fn read_some(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match reader.read(buffer) {
+            Err(source) if source.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// Whole bytes as text, without the byte order mark.
+pub(super) fn decode(bytes: &[u8], detected: &Detected) -> String {
+    detected.encoding.decode_with_bom_removal(bytes).0.into_owned()
+}
+
+/// Reads a file of some encoding as UTF-8, without the byte order mark and always valid.
+pub(super) struct Decoding<R> {
+    inner: R,
+    decoder: Decoder,
+    raw: Vec<u8>,
+    raw_at: usize,
+    raw_end: usize,
+    out: Vec<u8>,
+    out_at: usize,
+    out_end: usize,
+    ended: bool,
+    finished: bool,
+}
+
+impl<R: Read> Decoding<R> {
+    pub(super) fn new(inner: R, encoding: &'static Encoding) -> Self {
+        Self {
+            inner,
+            decoder: encoding.new_decoder_with_bom_removal(),
+            raw: vec![0; PIECE],
+            raw_at: 0,
+            raw_end: 0,
+            out: vec![0; PIECE],
+            out_at: 0,
+            out_end: 0,
+            ended: false,
+            finished: false,
+        }
+    }
+}
+
+impl<R: Read> Read for Decoding<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.out_at == self.out_end && !self.finished {
+            if self.raw_at == self.raw_end && !self.ended {
+                (self.raw_at, self.raw_end) = (0, read_some(&mut self.inner, &mut self.raw)?);
+                self.ended = self.raw_end == 0;
+            }
+            let raw = &self.raw[self.raw_at..self.raw_end];
+            let (result, taken, written, _) = self.decoder.decode_to_utf8(raw, &mut self.out, self.ended);
+            self.raw_at += taken;
+            (self.out_at, self.out_end) = (0, written);
+            self.finished = self.ended && result == encoding_rs::CoderResult::InputEmpty;
+        }
+        let ready = &self.out[self.out_at..self.out_end];
+        let given = ready.len().min(buffer.len());
+        buffer[..given].copy_from_slice(&ready[..given]);
+        self.out_at += given;
+        Ok(given)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn found(bytes: &[u8]) -> Detected {
+        detect_bytes(bytes, Path::new("x")).unwrap()
+    }
+
+    fn read(bytes: &[u8]) -> String {
+        let mut text = String::new();
+        Decoding::new(bytes, found(bytes).encoding).read_to_string(&mut text).unwrap();
+        assert_eq!(text, decode(bytes, &found(bytes)));
+        text
+    }
+
+    fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
+        text.encode_utf16().flat_map(bytes).collect()
+    }
+
+    #[test]
+    fn every_encoding_is_found_with_and_without_its_mark() {
+        let text = "text,label\nÄpfel über alles,gut\n";
+        let marked = format!("\u{feff}{text}");
+        for (bytes, name) in [
+            (text.as_bytes().to_vec(), "UTF-8"),
+            (marked.as_bytes().to_vec(), "UTF-8"),
+            (utf16(text, u16::to_le_bytes), "UTF-16LE"),
+            (utf16(text, u16::to_be_bytes), "UTF-16BE"),
+            (utf16(&marked, u16::to_le_bytes), "UTF-16LE"),
+            (utf16(&marked, u16::to_be_bytes), "UTF-16BE"),
+            (WINDOWS_1252.encode(text).0.into_owned(), "windows-1252"),
+        ] {
+            assert_eq!(found(&bytes).name(), name);
+            assert_eq!(read(&bytes), text, "{name}");
+        }
+        assert_eq!(found(text.as_bytes()).remark(), None);
+        assert!(found(marked.as_bytes()).remark().unwrap().contains("byte order mark"));
+        assert!(found(b"caf\xe9 \x80 5").remark().unwrap().contains("windows-1252"));
+    }
+
+    #[test]
+    fn broken_utf8_is_said_with_its_lines() {
+        let detected = found(b"\xc3\xa9\n\xc3\xa9\xc3\xa9 x\xff\n\xc3\xa9\n\xc3");
+        assert_eq!((detected.name(), detected.faults, detected.lines.as_slice()), ("UTF-8", 2, [2, 4].as_slice()));
+        assert_eq!(detected.remark().unwrap(), "bytes that are no UTF-8 at 2 places (lines 2, 4) became U+FFFD");
+        // Faults in UTF-16, too: half a pair.
+        let mut bytes = utf16("\u{feff}ab\n", u16::to_le_bytes);
+        bytes.extend([0x00, 0xd8, b'c', 0]);
+        assert_eq!((found(&bytes).faults, found(&bytes).lines), (1, vec![2]));
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused_by_its_name() {
+        for (bytes, words) in [
+            (b"PK\x03\x04rest".as_slice(), "export it as CSV"),
+            (b"\x1f\x8b\x08rest", "unpack it"),
+            (b"\xff\xfe\0\0a\0\0\0", "UTF-32"),
+            (b"PAR1....", "end in .parquet"),
+            (&[7; 100], "100 control characters"),
+        ] {
+            let problem = detect_bytes(bytes, Path::new("x")).unwrap_err().to_string();
+            assert!(problem.contains(words), "{problem}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            if let Ok(detected) = detect_bytes(&bytes, Path::new("x")) {
+                let mut text = Vec::new();
+                Decoding::new(bytes.as_slice(), detected.encoding).read_to_end(&mut text).unwrap();
+                prop_assert_eq!(String::from_utf8(text).unwrap(), decode(&bytes, &detected));
+            }
+        }
+
+        #[test]
+        fn utf8_comes_back(text in "\\PC{0,200}") {
+            let detected = found(text.as_bytes());
+            prop_assert_eq!((detected.faults, detected.name()), (0, "UTF-8"));
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! From a table or folder to labelled texts.
+
+use std::path::Path;
+
+use super::columns::{Columns, choose, is_missing};
+use super::table::{Record, Table, at};
+use super::{Limits, Text, TextDataset, TextExample, TextReading, TextSource};
+use crate::data::task::{Task, infer};
+use crate::data::{Finding, FindingKind, Severity, Split};
+use crate::error::{Error, Problem, Result};
+
+/// Reads labelled texts: a table (`.csv`, `.tsv`, `.jsonl`, `.parquet`) with a column of texts and one of labels, or a
+/// folder of text files with one folder per class.
+///
+/// Encoding, delimiter and header are detected, columns inferred where none are named; what was decided stands in
+/// [`TextSource::remarks`]. A column `split` with `train`, `val` or `test` (or nothing, for `train`) is honoured. Rows
+/// without a label are left out, and zero characters taken out of texts; the findings say so.
+///
+/// # Errors
+/// [`Error::Data`], with the line where there is one, when the data cannot be read as above: no such file, no text, no
+/// such column, rows of different lengths, a record over the limit, an unknown split, labels that are free text, numbers or
+/// sets, fewer than two classes, no training data. [`Error::Usage`] where the columns that were asked for make no sense.
+pub fn open_texts(path: &Path, reading: &TextReading) -> Result<(TextDataset, Vec<Finding>)> {
+    open_texts_within(path, reading, &Limits::default())
+}
+
+/// As [`open_texts`], within other limits.
+///
+/// # Errors
+/// As there.
+pub fn open_texts_within(path: &Path, reading: &TextReading, limits: &Limits) -> Result<(TextDataset, Vec<Finding>)> {
+    let metadata = std::fs::metadata(path).map_err(|source| crate::data::missing(path, &source))?;
+    if metadata.is_dir() {
+        return super::folder::read(path, reading, limits);
+    }
+    let named: Vec<&str> = reading.text.iter().chain(&reading.label).map(String::as_str).collect();
+    let table = Table::open(path, &named, limits)?;
+    let columns = choose(&table, &table.sample()?, reading, true)?;
+    let rows = Rows::read(&table, &columns, limits)?;
+    rows.dataset(&table, columns)
+}
+
+/// The refusal of more text than is kept in memory.
+pub(super) fn too_much(limits: &Limits) -> Problem {
+    Problem::new("there is more text than is read at once")
+        .expected(format!("at most {} MiB of labelled texts", limits.total >> 20))
+        .hint("take a sample of it; embeddings are computed of tables of any size")
+}
+
+/// Rows of a table whose labels are still words.
+#[derive(Default)]
+struct Rows {
+    names: Vec<String>,
+    texts: Vec<Text>,
+    labels: Vec<String>,
+    splits: Vec<Split>,
+    unlabelled: Vec<String>,
+    strays: Strays,
+}
+
+impl Rows {
+    fn read(table: &Table, columns: &Columns, limits: &Limits) -> Result<Self> {
+        let wanted: Vec<usize> = columns.text.iter().chain(&columns.label).chain(&columns.split).copied().collect();
+        let (texts, has_label) = (columns.text.len(), usize::from(columns.label.is_some()));
+        let class_names = columns.label.and_then(|label| table.class_names(label));
+        let has_faults = table.encoding().is_some_and(|encoding| encoding.faults > 0);
+        let mut rows = Self::default();
+        let mut total = 0;
+        for record in table.records(&wanted)? {
+            let Record { row, line, fields } = record?;
+            let name = format!("row {row}");
+            let split = match fields.get(texts + has_label).and_then(Option::as_deref).unwrap_or_default() {
+                "" => Split::Train,
+                word => Split::from_name(word).ok_or_else(|| {
+                    let problem = Problem::new("an unknown split").expected("train, val, test or nothing").found(word);
+                    Error::Data(problem.at(at(table.path(), line)))
+                })?,
+            };
+            let mut fields = fields.into_iter();
+            let mut text = Text {
+                first: fields.next().flatten().unwrap_or_default(),
+                second: (texts == 2).then(|| fields.next().flatten().unwrap_or_default()),
+            };
+            let Some(label) = fields.next().flatten().filter(|label| !is_missing(label)) else {
+                rows.unlabelled.push(name);
+                continue;
+            };
+            let class = class_names.and_then(|names| names.get(label.parse::<usize>().ok()?)).cloned();
+            rows.strays.note(&name, &mut text, has_faults);
+            total += text.parts().map(|part| part.len() as u64).sum::<u64>();
+            if total > limits.total {
+                return Err(Error::Data(too_much(limits).at(table.path())));
+            }
+            rows.names.push(name);
+            rows.texts.push(text);
+            rows.labels.push(class.unwrap_or(label));
+            rows.splits.push(split);
+        }
+        Ok(rows)
+    }
+
+    fn dataset(self, table: &Table, columns: Columns) -> Result<(TextDataset, Vec<Finding>)> {
+        let path = table.path();
+        if self.labels.is_empty() {
+            let problem = match self.unlabelled.len() {
+                0 => Problem::new("the table has no rows").expected("one row per text"),
+                without => Problem::new("no row has a label")
+                    .expected("a label in most rows")
+                    .found(format!("{without} rows without one")),
+            };
+            return Err(Error::Data(problem.at(path)));
+        }
+        let remark = single_label(&self.labels, table)?;
+        let mut classes = self.labels.clone();
+        classes.sort_unstable();
+        classes.dedup();
+        if let [only] = classes.as_slice() {
+            let problem = Problem::new("there are fewer than two classes")
+                .expected("at least two different labels in the column of labels")
+                .found(only);
+            return Err(Error::Data(problem.at(path)));
+        }
+        if !self.splits.contains(&Split::Train) {
+            let problem = Problem::new("there is no training data").expected("rows whose split is train or empty");
+            return Err(Error::Data(problem.at(path)));
+        }
+        let examples = self
+            .names
+            .into_iter()
+            .zip(self.texts)
+            .zip(self.labels)
+            .zip(self.splits)
+            .map(|(((name, text), label), split)| {
+                let label = classes.partition_point(|class| *class < label);
+                TextExample { name, text, label, split }
+            })
+            .collect();
+        let name = |&column: &usize| table.columns()[column].clone();
+        let mut remarks = table.remarks();
+        remarks.extend(columns.remarks);
+        remarks.push(remark);
+        let source = TextSource {
+            format: table.format(),
+            encoding: table.encoding().map(|encoding| encoding.name().to_owned()),
+            text_columns: columns.text.iter().map(name).collect(),
+            label_column: columns.label.as_ref().map(name),
+            remarks,
+        };
+        let mut findings = Vec::new();
+        if !self.unlabelled.is_empty() {
+            let message = format!("rows without a label, left out: {}", self.unlabelled.len());
+            findings.push(Finding::new(FindingKind::MissingValue, Severity::Warning, message, self.unlabelled));
+        }
+        findings.extend(self.strays.findings());
+        Ok((TextDataset { root: path.to_owned(), classes, examples, source }, findings))
+    }
+}
+
+/// Refuses labels that are no names of classes; else why they are.
+fn single_label(labels: &[String], table: &Table) -> Result<String> {
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let inferred = infer(&labels, table.decimal_comma()).map_err(|error| match error {
+        Error::Data(problem) => {
+            Error::Data(problem.hint("name the column that holds the classes with --label").at(table.path()))
+        }
+        other => other,
+    })?;
+    match inferred.task {
+        Task::SingleLabel => Ok(inferred.reason),
+        other => Err(Error::Data(
+            Problem::new(match other {
+                Task::MultiLabel => "the labels are sets of several",
+                _ => "the labels are numbers that are no classes",
+            })
+            .expected("one class for every text: texts take classes so far")
+            .found(inferred.reason)
+            .hint(match other {
+                Task::MultiLabel => "write one label in every row, without `|`",
+                _ => "write ranges of the numbers as names of classes, or name another column with --label",
+            })
+            .at(table.path()),
+        )),
+    }
+}
+
+/// Characters that have no place in a text: what could not be decoded, and zeros.
+#[derive(Default)]
+pub(super) struct Strays {
+    faulty: Vec<String>,
+    zeros: Vec<String>,
+}
+
+impl Strays {
+    /// Takes zeros out of a text and remembers its name, as it does where a text of a file with faults holds one.
+    pub(super) fn note(&mut self, name: &str, text: &mut Text, has_faults: bool) {
+        let mut zeros = false;
+        for part in std::iter::once(&mut text.first).chain(&mut text.second) {
+            if part.contains('\0') {
+                part.retain(|c| c != '\0');
+                zeros = true;
+            }
+        }
+        if zeros {
+            self.zeros.push(name.to_owned());
+        }
+        if has_faults && text.parts().any(|part| part.contains(char::REPLACEMENT_CHARACTER)) {
+            self.faulty.push(name.to_owned());
+        }
+    }
+
+    pub(super) fn findings(self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (names, what) in [
+            (self.faulty, "texts with bytes that are no characters, which became U+FFFD"),
+            (self.zeros, "texts with zero characters, which were taken out"),
+        ] {
+            if !names.is_empty() {
+                let message = format!("{what}: {}", names.len());
+                findings.push(Finding::new(FindingKind::BrokenEncoding, Severity::Warning, message, names));
+            }
+        }
+        findings
+    }
+}

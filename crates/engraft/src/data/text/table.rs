@@ -1,0 +1,177 @@
+//! A table of any kind as named columns and a stream of records.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use super::delimited::Delimited;
+use super::encoding::Decoding;
+use super::json_lines::JsonLines;
+use super::parquet_rows::ParquetRows;
+use super::{Limits, TextFormat};
+use crate::error::{Error, Problem, Result};
+
+/// Records that are looked at to find out about columns.
+pub(super) const SAMPLE: usize = 1000;
+
+/// A table of which the columns are known, and no more than a sample was read.
+#[derive(Debug)]
+pub struct Table {
+    path: PathBuf,
+    kind: Kind,
+    limits: Limits,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Delimited(Delimited),
+    JsonLines(JsonLines),
+    Parquet(ParquetRows),
+}
+
+/// One record: some of its fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its number, from 1, the header not counted.
+    pub row: u64,
+    /// The line on which it begins, from 1; in Parquet its row.
+    pub line: u64,
+    /// The fields that were asked for, in that order, trimmed; nothing where there is none.
+    pub fields: Vec<Option<String>>,
+}
+
+/// Records one after the other; ends after the first error.
+pub type Records = Box<dyn Iterator<Item = Result<Record>> + Send>;
+
+impl Table {
+    /// Opens a table: finds out its encoding, its delimiter and its columns. `named` are columns that are known to be
+    /// there, if it has a header.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where it is no table that is read, or has no columns.
+    pub fn open(path: &Path, named: &[&str], limits: &Limits) -> Result<Self> {
+        let metadata = std::fs::metadata(path).map_err(|source| crate::data::missing(path, &source))?;
+        if !metadata.is_file() {
+            return Err(Error::Data(Problem::new("this is no table").expected(KINDS).found("no file").at(path)));
+        }
+        if metadata.len() == 0 {
+            return Err(Error::Data(Problem::new("the table is empty").expected(KINDS).at(path)));
+        }
+        let kind = match crate::data::ending(path).as_deref() {
+            Some("csv" | "tsv" | "tab" | "txt") => Kind::Delimited(Delimited::open(path, named, limits)?),
+            Some("jsonl" | "ndjson" | "json") => Kind::JsonLines(JsonLines::open(path, limits)?),
+            Some("parquet") => Kind::Parquet(ParquetRows::open(path, limits)?),
+            other => {
+                let found = other.map_or("a name without an ending".to_owned(), |ending| format!(".{ending}"));
+                return Err(Error::Data(Problem::new("this is no table").expected(KINDS).found(found).at(path)));
+            }
+        };
+        Ok(Self { path: path.to_owned(), kind, limits: *limits })
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The columns' names, as written.
+    pub fn columns(&self) -> &[String] {
+        match &self.kind {
+            Kind::Delimited(table) => &table.columns,
+            Kind::JsonLines(table) => &table.columns,
+            Kind::Parquet(table) => &table.columns,
+        }
+    }
+
+    /// The kind of file.
+    pub fn format(&self) -> TextFormat {
+        match &self.kind {
+            Kind::Delimited(table) if table.delimiter == b'\t' => TextFormat::Tsv,
+            Kind::Delimited(_) => TextFormat::Csv,
+            Kind::JsonLines(_) => TextFormat::JsonLines,
+            Kind::Parquet(_) => TextFormat::Parquet,
+        }
+    }
+
+    /// The encoding, where the kind of file leaves a choice.
+    pub fn encoding(&self) -> Option<&super::encoding::Detected> {
+        match &self.kind {
+            Kind::Delimited(table) => Some(&table.encoding),
+            Kind::JsonLines(table) => Some(&table.encoding),
+            Kind::Parquet(_) => None,
+        }
+    }
+
+    /// Whether a comma may be a decimal point: where it separates no fields.
+    pub fn decimal_comma(&self) -> bool {
+        matches!(&self.kind, Kind::Delimited(table) if table.delimiter == b';')
+    }
+
+    /// Names of the classes that the file itself gives to the whole numbers of a column.
+    pub fn class_names(&self, column: usize) -> Option<&[String]> {
+        match &self.kind {
+            Kind::Parquet(table) => table.class_names.get(&self.columns()[column]).map(Vec::as_slice),
+            _ => None,
+        }
+    }
+
+    /// What was found out, in words.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks: Vec<String> =
+            self.encoding().and_then(super::encoding::Detected::remark).into_iter().collect();
+        if let Kind::Delimited(table) = &self.kind {
+            remarks.extend(table.remarks.iter().cloned());
+        }
+        remarks
+    }
+
+    /// Reads the records anew, with the fields of some columns.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where the file cannot be opened; each record may be an error of its own, with its line.
+    pub fn records(&self, columns: &[usize]) -> Result<Records> {
+        match &self.kind {
+            Kind::Delimited(table) => table.records(&self.path, columns, &self.limits),
+            Kind::JsonLines(table) => table.records(&self.path, columns, false, &self.limits),
+            Kind::Parquet(table) => table.records(&self.path, columns, &self.limits),
+        }
+    }
+
+    /// The first records, with all columns; values that are no text, number or truth value are passed over.
+    ///
+    /// # Errors
+    /// As [`Table::records`], and the first error among the records.
+    pub fn sample(&self) -> Result<Vec<Record>> {
+        let all: Vec<usize> = (0..self.columns().len()).collect();
+        let records = match &self.kind {
+            Kind::JsonLines(table) => table.records(&self.path, &all, true, &self.limits)?,
+            _ => self.records(&all)?,
+        };
+        records.take(SAMPLE).collect()
+    }
+}
+
+pub(super) const KINDS: &str = "a table (.csv, .tsv, .jsonl, .parquet) with one row per text";
+
+/// A place in a table, for an error.
+pub(super) fn at(path: &Path, line: u64) -> String {
+    format!("{}, line {line}", path.display())
+}
+
+/// A file as UTF-8.
+pub(super) fn decoded(path: &Path, encoding: &super::encoding::Detected) -> Result<Decoding<BufReader<File>>> {
+    let file = File::open(path).map_err(|source| crate::data::missing(path, &source))?;
+    Ok(Decoding::new(BufReader::new(file), encoding.encoding))
+}
+
+/// The refusal of a record over the limit.
+pub(super) fn too_long(limit: usize) -> Problem {
+    let limit = match limit >> 20 {
+        0 => format!("{limit} bytes"),
+        mebibytes => format!("{mebibytes} MiB"),
+    };
+    Problem::new("a record is too long")
+        .expected(format!("at most {limit} in one row"))
+        .found("more than that without an end")
+        .hint("a quote that is never closed makes one row of all that follows; split longer documents")
+}
