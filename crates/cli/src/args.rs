@@ -384,7 +384,7 @@ pub struct VerifyArgs {
 /// Arguments of `pretrain`.
 #[derive(Debug, Args)]
 pub struct PretrainArgs {
-    /// The labelled pictures; for a language model plain text, a .txt file or a folder of such.
+    /// The labelled pictures; for a language model plain text: a .txt file, a folder of such, or a table.
     pub data: Option<PathBuf>,
     /// The base's folder, to be made.
     #[arg(long, value_name = "DIR", required_unless_present = "resume")]
@@ -473,6 +473,9 @@ pub struct PretrainArgs {
 /// What a language model has beside what every base has.
 #[derive(Debug, Clone, Default, Args)]
 pub struct LanguageModelArgs {
+    /// Language model: the columns of a table that hold texts [default: inferred].
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    pub text: Vec<String>,
     /// Language model: most words of the vocabulary [default: 10000].
     #[arg(long, value_name = "WORDS")]
     pub vocabulary: Option<usize>,

@@ -8,7 +8,8 @@ const FILES: [&str; 3] = ["model.safetensors", "vocab.txt", "config.json"];
 
 /// Sentences in which every noun has its verb.
 fn corpus(sandbox: &Sandbox) {
-    let sentence = |i: usize| format!("The noun{0} verb{0} the house.\n\n", i * i * 7 % 11 % 8);
+    let sentence =
+        |i: usize| format!("The noun{0} verb{0} the house.\n\n", (i as u32).wrapping_mul(2_654_435_761) >> 13 & 7);
     let text: String = (0..300).map(|i| sentence(i * 31 + i / 7)).collect();
     fs::create_dir(sandbox.path("books")).unwrap();
     fs::write(sandbox.path("books/one.txt"), text).unwrap();
@@ -80,6 +81,26 @@ fn word_vectors_are_where_embeddings_begin() {
     sandbox.run(train(&["--vectors", "narrow.vec", "--out", "narrow"])).expect(2, &["16 columns"]);
     fs::write(sandbox.path("words.vec"), "the 1 2\nhouse 1\n").unwrap();
     sandbox.run(train(&["--vectors", "words.vec", "--out", "ragged"])).expect(4, &["line 2"]);
+}
+
+#[test]
+fn a_corpus_may_be_a_table() {
+    let sandbox = Sandbox::new();
+    let row = |i: usize| {
+        format!(
+            "{i},The noun{0} verb{0} the house.,nothing of that\n",
+            (i as u32).wrapping_mul(2_654_435_761) >> 13 & 7
+        )
+    };
+    let table: String = std::iter::once("id,said,other\n".to_owned()).chain((0..300).map(row)).collect();
+    fs::write(sandbox.path("table.csv"), table).unwrap();
+    let args =
+        ["pretrain", "--method", "language-model", "table.csv", "--text", "said", "--width", "8", "--bptt", "16"];
+    sandbox.run([&args[..], &["--out", "mine"]].concat()).expect(0, &[]);
+    let words = fs::read_to_string(sandbox.path("mine/vocab.txt")).unwrap();
+    assert!(words.contains("noun1\n") && !words.contains("nothing"), "{words}");
+    let settings = fs::read_to_string(sandbox.path("mine/run.toml")).unwrap();
+    assert!(settings.contains("text = [\"said\"]"), "{settings}");
 }
 
 #[test]

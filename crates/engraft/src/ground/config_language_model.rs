@@ -10,8 +10,11 @@ use super::config::Method;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LanguageModelPretrain {
-    /// The corpus: a `.txt` file, or a folder of such.
+    /// The corpus: a `.txt` file, a folder of such, or a table.
     pub data: PathBuf,
+    /// The columns of a table that hold texts; inferred where they are not told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub text: Vec<String>,
     /// How the base learns: [`Method::LanguageModel`].
     pub method: Method,
     /// The network: `lstm`.
@@ -65,6 +68,7 @@ impl Default for LanguageModelPretrain {
     fn default() -> Self {
         Self {
             data: PathBuf::new(),
+            text: Vec::new(),
             method: Method::LanguageModel,
             arch: "lstm".into(),
             id: String::new(),

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use crate::backbone::text::{Dropouts, LanguageModel, LstmConfig, LstmNetwork, Vocabulary, WordCounts, WordVectors};
 use crate::backbone::{Mode, Pass};
 use crate::config::LanguageModelPretrain;
-use crate::data::text::Pieces;
+use crate::data::text::Document;
 use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 use crate::rng::rng;
@@ -29,6 +29,11 @@ const BATCH: usize = 8 << 20;
 const STREAMS: usize = 16;
 /// Logits of a shard, at most: what a step's memory is made of.
 const SHARD_LOGITS: usize = 1 << 25;
+
+/// Opens a corpus: its documents in order, each read when it is asked for.
+pub type Corpus<'a> = dyn Fn() -> Result<Documents> + 'a;
+/// Documents, or what went wrong.
+pub type Documents = Box<dyn Iterator<Item = Result<Document>> + Send>;
 
 /// A language model that was trained, ready to be written.
 #[derive(Debug)]
@@ -62,7 +67,7 @@ impl PretrainedLanguageModel {
 /// vectors give; and as [`train`].
 pub fn pretrain_language_model(
     config: &LanguageModelPretrain,
-    corpus: &dyn Fn() -> Result<Pieces>,
+    corpus: &Corpus<'_>,
     checkpoints: Option<&mut Checkpoints>,
     observer: &dyn Observer,
     mut each: impl FnMut(&EpochRecord),
@@ -147,16 +152,12 @@ fn settings_of(config: &LanguageModelPretrain) -> Result<Settings> {
 }
 
 /// Hands over a corpus in parts of about [`BATCH`] bytes.
-fn in_batches(
-    corpus: &dyn Fn() -> Result<Pieces>,
-    observer: &dyn Observer,
-    mut each: impl FnMut(&[String]),
-) -> Result<()> {
+fn in_batches(corpus: &Corpus<'_>, observer: &dyn Observer, mut each: impl FnMut(&[String])) -> Result<()> {
     let (mut batch, mut bytes) = (Vec::new(), 0);
-    for piece in corpus()? {
-        let piece = piece?;
-        bytes += piece.len();
-        batch.push(piece);
+    for document in corpus()? {
+        let text = document?.text;
+        bytes += text.len();
+        batch.push(text);
         if bytes >= BATCH {
             each(&batch);
             observer.check()?;
@@ -168,7 +169,7 @@ fn in_batches(
     Ok(())
 }
 
-fn count(corpus: &dyn Fn() -> Result<Pieces>, observer: &dyn Observer) -> Result<WordCounts> {
+fn count(corpus: &Corpus<'_>, observer: &dyn Observer) -> Result<WordCounts> {
     observer.begin("counting words", 0, "MB");
     let mut counts = WordCounts::default();
     in_batches(corpus, observer, |batch| {
@@ -188,11 +189,7 @@ fn count(corpus: &dyn Fn() -> Result<Pieces>, observer: &dyn Observer) -> Result
 }
 
 /// The corpus as tokens, and the share of unknown ones.
-fn encode(
-    corpus: &dyn Fn() -> Result<Pieces>,
-    vocabulary: &Vocabulary,
-    observer: &dyn Observer,
-) -> Result<(Vec<u32>, f64)> {
+fn encode(corpus: &Corpus<'_>, vocabulary: &Vocabulary, observer: &dyn Observer) -> Result<(Vec<u32>, f64)> {
     observer.begin("reading the corpus", 0, "MB");
     let (mut ids, mut unknown) = (Vec::new(), 0);
     in_batches(corpus, observer, |batch| {

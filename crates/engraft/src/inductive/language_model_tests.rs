@@ -6,9 +6,11 @@ use super::*;
 use crate::progress::Silent;
 
 /// Sentences in which every noun has its verb: 8 equally frequent nouns, and nothing else to guess.
-fn pieces() -> Result<Pieces> {
-    let sentence = |i: usize| format!("the noun{0} verb{0} the house .\n", i * i * 7 % 11 % 8);
-    Ok(Box::new((0..600).map(move |i| Ok(sentence(i * 31 + i / 7)))))
+fn documents() -> Result<Documents> {
+    let sentence =
+        |i: usize| format!("the noun{0} verb{0} the house .", (i as u32).wrapping_mul(2_654_435_761) >> 13 & 7);
+    let document = move |i: usize| Document { name: format!("row {i}"), text: sentence(i * 31 + i / 7) };
+    Ok(Box::new((0..600).map(move |i| Ok(document(i)))))
 }
 
 fn config() -> LanguageModelPretrain {
@@ -31,7 +33,7 @@ fn trained(
     checkpoints: Option<&mut Checkpoints>,
     observer: &dyn Observer,
 ) -> Result<PretrainedLanguageModel> {
-    pretrain_language_model(config, &pieces, checkpoints, observer, |_| ())
+    pretrain_language_model(config, &documents, checkpoints, observer, |_| ())
 }
 
 #[test]
@@ -97,7 +99,7 @@ fn measuring_tells_every_next_word_once_whatever_the_windows() {
 
 #[test]
 fn wrong_settings_and_short_texts_are_refused() {
-    let refused = |config: LanguageModelPretrain| trained(&config, None, &Silent).err().expect("it is refused");
+    let refused = |config: LanguageModelPretrain| trained(&config, None, &Silent).expect_err("it is refused");
     for wrong in [
         LanguageModelPretrain { arch: "resnet50".into(), ..config() },
         LanguageModelPretrain { optimiser: "adam".into(), ..config() },

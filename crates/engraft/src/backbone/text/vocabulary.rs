@@ -241,7 +241,9 @@ mod tests {
         assert_eq!(found.join(" "), expected);
         assert_eq!(tokens_of("Ünï ÉTÉ 日本").join(" "), "xxmaj ünï xxup été 日 本");
         assert!(tokens_of(" \n\t ").is_empty());
-        assert_eq!(tokens_of(&"é".repeat(100)).concat(), "é".repeat(100));
+        let long: String = (0..200).map(|i| if i % 7 == i % 3 { 'é' } else { 'e' }).collect();
+        assert_eq!(tokens_of(&long).concat(), long);
+        assert!(tokens_of(&long).iter().all(|part| part.len() <= WORD));
     }
 
     #[test]

@@ -13,7 +13,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::text::vectors::WordVectors;
-use crate::data::text::{Text, spans};
+use crate::data::text::Text;
+use crate::data::text::words::spans;
 
 /// The paper's `a`: words more frequent than it weigh less than half.
 const SMOOTHING: f64 = 1e-3;
@@ -44,7 +45,7 @@ pub struct WordPooler {
     /// By the vectors' word: in how many texts it is (idf), or how often (SIF).
     counts: BTreeMap<String, u64>,
     /// The direction that is taken away, `[columns]`; empty where none is.
-    component: Vec<f32>,
+    component: Vec<f64>,
 }
 
 impl WordVectors {
@@ -112,8 +113,8 @@ impl WordPooler {
     fn embed_one(&self, vectors: &WordVectors, text: &str) -> Vec<f32> {
         let mut mean = self.weighted_mean(vectors, text);
         if self.component.len() == mean.len() {
-            let along: f64 = mean.iter().zip(&self.component).map(|(x, u)| x * f64::from(*u)).sum();
-            mean.iter_mut().zip(&self.component).for_each(|(x, u)| *x -= along * f64::from(*u));
+            let along: f64 = mean.iter().zip(&self.component).map(|(x, u)| x * u).sum();
+            mean.iter_mut().zip(&self.component).for_each(|(x, u)| *x -= along * u);
         }
         mean.into_iter().map(|x| x as f32).collect()
     }
@@ -153,7 +154,7 @@ impl WordPooler {
     }
 
     /// The first right singular vector of the texts' weighted means, not centred (the paper's algorithm 1).
-    fn first_component(&self, vectors: &WordVectors, texts: &[&str]) -> Vec<f32> {
+    fn first_component(&self, vectors: &WordVectors, texts: &[&str]) -> Vec<f64> {
         let columns = vectors.columns();
         let parts: Vec<Vec<f64>> = texts
             .par_chunks(texts.len().div_ceil(PARTS).max(1))
@@ -178,7 +179,7 @@ impl WordPooler {
 /// The eigenvector of the largest eigenvalue of a symmetric matrix; none if that is zero.
 ///
 /// On one thread: faer promises the same bits only for the same number of threads.
-fn last_eigenvector(symmetric: &Mat<f64>) -> Vec<f32> {
+fn last_eigenvector(symmetric: &Mat<f64>) -> Vec<f64> {
     let n = symmetric.nrows();
     let mut values = Diag::<f64>::zeros(n);
     let mut vectors = Mat::zeros(n, n);
@@ -195,7 +196,7 @@ fn last_eigenvector(symmetric: &Mat<f64>) -> Vec<f32> {
     if found.is_err() || values.column_vector()[n - 1] <= 0.0 {
         return Vec::new();
     }
-    vectors.col(n - 1).iter().map(|value| *value as f32).collect()
+    vectors.col(n - 1).iter().copied().collect()
 }
 
 /// How frequent a word of this rank, from 1, is among so many words by Zipf's law: `1 / (rank H)`.

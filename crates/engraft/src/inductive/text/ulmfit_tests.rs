@@ -1,31 +1,51 @@
+use std::sync::OnceLock;
+
 use super::*;
-use crate::backbone::text::{LstmConfig, Vocabulary};
+use crate::config::LanguageModelPretrain;
+use crate::data::text::Document;
+use crate::inductive::{Documents, pretrain_language_model};
 use crate::progress::Silent;
 
-const SIZES: LstmConfig = LstmConfig { vocabulary: 0, width: 16, hidden: 24, layers: 2 };
-
-/// Short reviews, of which one word in each tells the class, and a model that knows none of these words.
+/// Short reviews, of which one word in each tells the class.
 fn reviews(count: usize) -> (Vec<Text>, Vec<usize>) {
     let tells = [["awful", "dull", "boring"], ["lovely", "bright", "moving"]];
     let things = ["film", "plot", "cast", "music", "ending"];
     let text = |i: usize| {
         let (class, thing, other) = (i % 2, things[i * 7 % 5], things[i * 3 % 5]);
-        let second = if i % 3 == 0 { format!(" and the {other} was there") } else { String::new() };
+        // A word that the language model does not know.
+        let thing = if i % 8 < 2 && count < 100 { "score" } else { thing };
+        let second = if i.is_multiple_of(3) { format!(" and the {other} was there") } else { String::new() };
         Text { first: format!("The {thing} was {}{second}.", tells[class][i / 2 % 3]), second: None }
     };
     ((0..count).map(text).collect(), (0..count).map(|i| i % 2).collect())
 }
 
+/// A language model of other reviews.
 fn base() -> LanguageModel {
-    let words = ["the", "was", ".", "and", "film", "plot"].map(str::to_owned);
-    LanguageModel::random(SIZES, Vocabulary::new(words), None, 5, &Device::flex()).unwrap()
+    static BASE: OnceLock<LanguageModel> = OnceLock::new();
+    let train = || {
+        let config = LanguageModelPretrain {
+            width: 16,
+            hidden: 24,
+            bptt: 16,
+            epochs: 3,
+            batch_size: 8,
+            lr: 2e-2,
+            dropout: 0.1,
+            ..LanguageModelPretrain::default()
+        };
+        let document = |text: Text| Ok(Document { name: String::new(), text: text.first });
+        let corpus = || -> Result<Documents> { Ok(Box::new(reviews(400).0.into_iter().map(document))) };
+        pretrain_language_model(&config, &corpus, None, &Silent, |_| ()).unwrap().model
+    };
+    BASE.get_or_init(train).clone()
 }
 
 fn settings() -> UlmfitSettings {
     UlmfitSettings {
-        language_epochs: 3,
+        language_epochs: 2,
         bptt: 12,
-        epochs: 10,
+        epochs: 12,
         batch_size: 16,
         lr: 2e-2,
         language_lr: 2e-2,
@@ -49,8 +69,8 @@ fn reviews_are_told_apart() {
     let logits = tuned.logits(&held_out);
     let right = logits.chunks(2).zip(&labels[60..]).filter(|(row, label)| argmax(row) == **label).count();
     assert!(right >= 27, "{right} of 30");
-    assert_eq!(tuned.curves.each_ref().map(|curve| curve.epochs.len()), [3, 10]);
-    assert!(tuned.model.vocabulary.number("lovely").is_some());
+    assert_eq!(tuned.curves.each_ref().map(|curve| curve.epochs.len()), [2, 12]);
+    assert!(tuned.model.vocabulary.number("score").is_some());
     // Alone, a text gets the bits that it gets among others.
     assert_eq!(tuned.logits(&held_out[3..4]), logits[6..8]);
 }
