@@ -12,4 +12,5 @@ mod interrupted;
 mod main_job;
 mod sandbox;
 mod shared_data;
+mod spans;
 mod tasks;

@@ -256,3 +256,7 @@ fn seconds_of([training, evaluation]: &[f64; 2], start: Instant) -> Seconds {
     let features = (total - training - evaluation).max(0.0);
     Seconds { audit: 0.0, features, training: *training, evaluation: *evaluation, total }
 }
+
+#[cfg(test)]
+#[path = "spans_tests.rs"]
+mod tests;

@@ -24,8 +24,6 @@ pub struct Piece {
     pub sentence: usize,
     /// Its first word.
     pub first: usize,
-    /// How many words it has.
-    pub words: usize,
     /// The token of each word's first sub-word; none where the tokenizer makes nothing of a word.
     pub tokens: Vec<Option<usize>>,
 }
@@ -54,7 +52,7 @@ pub fn pieces_of(
                     place.get_or_insert(token);
                 }
             }
-            pieces.push(Piece { sentence, first, words: part.len(), tokens });
+            pieces.push(Piece { sentence, first, tokens });
             texts.push(encoded);
         }
     }
