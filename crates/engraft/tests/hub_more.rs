@@ -446,3 +446,37 @@ fn a_plain_address_is_verified_by_the_digits_of_its_pin() {
     assert!(error.contains("not the expected ones"), "{error}");
     assert!(!scene.temp.path().join("torch/net-00000000.pth").exists());
 }
+
+#[test]
+fn an_encoder_for_texts_comes_with_its_tokenizer() {
+    const FILES: [(&str, &[u8]); 4] = [
+        ("model.safetensors", b"weights"),
+        ("config.json", br#"{"model_type": "bert"}"#),
+        ("tokenizer.json", b"{}"),
+        ("1_Pooling/config.json", br#"{"pooling_mode_cls_token": true}"#),
+    ];
+    let scene = Scene::hub_only(|asked| {
+        let file = asked.path.splitn(6, '/').nth(5).unwrap_or_default();
+        let Some((_, body)) = FILES.iter().find(|(name, _)| *name == file) else { return missing() };
+        let etag = ("ETag", format!("\"{}\"", &sha256_hex(body)[..40]));
+        let headers = [etag, ("X-Repo-Commit", COMMIT.into()), ("Content-Length", body.len().to_string())];
+        reply(200, &headers, if asked.method == "HEAD" { b"" } else { body })
+    });
+    let local = scene.pull().unwrap();
+    for (name, body) in FILES {
+        assert_eq!(fs::read(local.weights.parent().unwrap().join(name)).unwrap(), body, "{name}");
+    }
+    let pins = scene.client().pulled().unwrap();
+    let pin = pins.iter().find(|pin| pin.file == "1_Pooling/config.json").unwrap();
+    assert_eq!((pin.commit.as_str(), pin.sha256.as_str()), (COMMIT, sha256_hex(FILES[3].1).as_str()));
+    scene.client().check_beside(&reference(), &local).unwrap();
+    // Without its tokenizer it is not whole, and is fetched again.
+    fs::remove_file(local.weights.with_file_name("tokenizer.json")).unwrap();
+    scene.pull().unwrap();
+    assert!(local.weights.with_file_name("tokenizer.json").is_file());
+    // Other bytes than those that were pulled are noticed.
+    let blob = fs::canonicalize(local.weights.with_file_name("tokenizer.json")).unwrap();
+    fs::write(blob, b"{\"other\": 1}").unwrap();
+    let message = scene.client().check_beside(&reference(), &local).unwrap_err().to_string();
+    assert!(message.contains("tokenizer.json"), "{message}");
+}

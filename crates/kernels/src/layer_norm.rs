@@ -3,8 +3,8 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::row;
 use crate::vector::arch;
+use crate::{row, scratch};
 
 /// Rows of a task, and rows whose gradients of the parameters are summed in f32 before the sums go on in f64.
 const BLOCK_ROWS: usize = 64;
@@ -31,6 +31,14 @@ pub(crate) fn forward(x: &[f32], norm: &LayerNorm<'_>, y: &mut [f32]) -> Vec<f32
     let parts = x.par_chunks(size).zip(y.par_chunks_mut(size)).zip(statistics.par_chunks_mut(BLOCK_ROWS * 2));
     parts.for_each(|((x, y), statistics)| arch().dispatch(Forward { x, norm, y, statistics }));
     statistics
+}
+
+/// The same on this thread alone, where the statistics are of no use later.
+pub(crate) fn forward_here(x: &[f32], norm: &LayerNorm<'_>, y: &mut [f32]) {
+    let columns = norm.gamma.len();
+    assert!(columns > 0 && norm.beta.len() == columns, "one beta for each gamma");
+    assert!(x.len().is_multiple_of(columns) && y.len() == x.len(), "rows of {columns} numbers");
+    scratch::with(x.len() / columns * 2, |statistics| arch().dispatch(Forward { x, norm, y, statistics }));
 }
 
 struct Forward<'a> {

@@ -37,6 +37,7 @@ mod reference;
 mod row;
 mod scratch;
 mod softmax;
+mod transformer;
 mod vector;
 mod winograd;
 
@@ -47,3 +48,4 @@ pub use layers::{
     BatchNormed, Fused, LstmState, LstmWeights, activate, affine, attention, average_pool2d, batch_norm, conv2d,
     global_average, layer_norm, linear, lstm, max_pool2d, softmax,
 };
+pub use transformer::{AffineWeights, Embeddings, Encoder, EncoderBlock, EncoderShape, NormWeights};

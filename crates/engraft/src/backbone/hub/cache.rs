@@ -96,6 +96,11 @@ pub(super) fn folder(settings: &Settings, reference: &Reference) -> PathBuf {
     }
 }
 
+/// The folder of a commit.
+pub(super) fn snapshot(settings: &Settings, repository: &str, commit: &str) -> PathBuf {
+    Repository::new(&settings.cache, repository).root.join("snapshots").join(commit)
+}
+
 /// The local copy of a base, by names only.
 pub(super) fn find(settings: &Settings, reference: &Reference) -> Option<Found> {
     let pin = reference.pin();

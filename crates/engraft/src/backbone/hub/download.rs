@@ -12,6 +12,7 @@ use super::pins::{self, Pin};
 use super::reference::{Reference, is_blob_name, is_commit, is_sha256};
 use super::settings::{Patience, Settings};
 use super::transport::{Address, Answer, Client, Failure, Method, escaped};
+use crate::backbone::text;
 use crate::error::{Error, Problem, Result};
 use crate::files::{self, Lock, Partial};
 use crate::progress::Observer;
@@ -115,6 +116,9 @@ impl Download<'_> {
             };
             pins::add(&self.settings.cache, pin, self.observer)?;
             let config = self.config(&repository, name, commit)?;
+            if config.as_deref().is_some_and(text::is_encoder_config) {
+                self.beside(&repository, name, commit)?;
+            }
             return Ok(Local { weights: weights.0, commit: Some(commit.to_owned()), sha256: weights.1, config });
         }
         Err(Error::Weights(
@@ -202,6 +206,29 @@ impl Download<'_> {
             }
             there => there,
         }
+    }
+
+    /// What an encoder for texts needs beside its weights, as far as the repository has it: verified and recorded as
+    /// these are.
+    fn beside(&self, repository: &Repository, name: &str, commit: &str) -> Result<()> {
+        for file in text::FILES_BESIDE_WEIGHTS {
+            if repository.snapshot(commit, file).is_file() {
+                continue;
+            }
+            let Some(facts) = self.facts(&self.resolve(name, commit, file)?)? else { continue };
+            let Some(etag) = facts.linked_etag.as_deref().or(facts.etag.as_deref()) else { continue };
+            let (_, sha256, size) = self.blob(repository, name, file, commit, etag, &facts)?;
+            let pin = Pin {
+                repo: name.to_owned(),
+                revision: self.reference.revision().to_owned(),
+                file: file.to_owned(),
+                commit: commit.to_owned(),
+                sha256,
+                size,
+            };
+            pins::add(&self.settings.cache, pin, self.observer)?;
+        }
+        Ok(())
     }
 
     /// A file from a plain address, into PyTorch's folder of checkpoints.

@@ -15,6 +15,7 @@ mod transport;
 
 use std::path::PathBuf;
 
+use crate::backbone::text;
 use crate::error::{Error, Problem, Result};
 use crate::files;
 use crate::progress::Observer;
@@ -158,7 +159,28 @@ impl Hub {
             observer.say(&format!("{} is damaged: fetching it again", found.weights.display()));
             return Ok(None);
         }
-        Ok(Some(Local { weights: found.weights, commit: found.commit, sha256, config: found.config }))
+        let local = Local { weights: found.weights, commit: found.commit, sha256, config: found.config };
+        // Python may have fetched an encoder's weights alone.
+        let alone = local.config.as_deref().is_some_and(text::is_encoder_config)
+            && !text::TOKENIZERS.iter().any(|name| local.weights.with_file_name(name).is_file());
+        Ok((self.settings.offline || !alone).then_some(local))
+    }
+
+    /// Compares the other files of a local copy with what they were when they were pulled, where this program did.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] if one differs.
+    pub fn check_beside(&self, reference: &Reference, local: &Local) -> Result<()> {
+        let (Some(repository), Some(commit)) = (reference.repository(), &local.commit) else { return Ok(()) };
+        let folder = cache::snapshot(&self.settings, repository, commit);
+        for pin in self.pulled()?.iter().filter(|pin| pin.repo == repository && pin.commit == *commit) {
+            let path = folder.join(&pin.file);
+            if path != local.weights && path.is_file() {
+                let checked = Local { weights: path.clone(), sha256: pin.sha256.clone(), ..local.clone() };
+                checked.check(&files::sha256_of_file(&path, |_| Ok(()))?)?;
+            }
+        }
+        Ok(())
     }
 
     fn find(&self, reference: &Reference) -> Option<cache::Found> {

@@ -109,10 +109,6 @@ impl Dense {
     pub fn merge(&mut self) {
         merge(&mut self.weight, &mut self.low_rank);
     }
-
-    pub fn size(&self) -> [usize; 2] {
-        self.weight.dims()
-    }
 }
 
 /// A layer norm.

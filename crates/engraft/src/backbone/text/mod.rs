@@ -7,6 +7,7 @@
 
 mod batch;
 mod config;
+mod frozen;
 
 mod layers;
 mod names;
@@ -19,8 +20,13 @@ mod transformer;
 pub use batch::{Pooling, TokenBatch, pool};
 pub use config::{EncoderActivation, EncoderConfig, Family};
 
+pub use frozen::FrozenEncoder;
 pub use names::EncoderTensors;
 pub use sentence::{DenseLayer, DenseShape, SentenceEncoder, SentenceLayout};
+pub(in crate::backbone) use text_base::{FILES_BESIDE_WEIGHTS, TOKENIZERS, is_encoder_config};
 pub use text_base::{TextBase, TextBody, is_text_base, open_text_base};
 pub use tokenizer::{Encoded, Tokenizer};
 pub use transformer::TextEncoder;
+
+#[cfg(test)]
+mod golden_tests;

@@ -63,7 +63,7 @@ const PARTS: [(&str, &str); 14] = [
 pub type EncoderTensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// The canonical name.
-fn canonical(name: &str) -> String {
+pub(super) fn canonical(name: &str) -> String {
     let mut name = name;
     while let Some(rest) = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)) {
         name = rest;

@@ -7,12 +7,32 @@ use burn::tensor::Device;
 use crate::backbone::hub::{Hub, Reference};
 use crate::backbone::text::config::Family;
 use crate::backbone::text::sentence::SentenceEncoder;
-use crate::backbone::text::tokenizer_files::{file, settings};
+use crate::backbone::text::tokenizer_files::file;
 use crate::error::{Error, Problem, Result, printable};
 use crate::files;
 
 /// Who made the usual sentence encoders: a name without an owner is looked for there.
 const USUAL_OWNER: &str = "sentence-transformers";
+
+/// What a tokenizer may be in.
+pub(in crate::backbone) const TOKENIZERS: [&str; 3] = ["tokenizer.json", "vocab.txt", "vocab.json"];
+
+/// What the hub has beside an encoder's weights and its `config.json`, as far as it is there.
+pub(in crate::backbone) const FILES_BESIDE_WEIGHTS: [&str; 13] = [
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
+    "2_Dense/config.json",
+    "2_Dense/model.safetensors",
+    "2_Dense/pytorch_model.bin",
+    "README.md",
+];
 
 /// A pretrained base for texts.
 #[derive(Debug)]
@@ -106,23 +126,23 @@ fn find(base: &str) -> Result<Option<Found>> {
         return Ok(None);
     }
     let local = hub.require(&reference)?;
+    hub.check_beside(&reference, &local)?;
     let Some(folder) = local.weights.parent().map(Path::to_owned) else { return Ok(None) };
     let commit = local.commit.as_deref().unwrap_or("main");
     Ok(Some(Found { folder, source: format!("{reference} at {commit}"), id: named, pulled: Some(local) }))
 }
 
-/// Whether a folder's `config.json` is that of an encoder; `modules.json` may say that it lies deeper.
+/// Whether a folder is that of an encoder; `modules.json` may say that its `config.json` lies deeper.
 fn is_encoder(folder: &Path) -> bool {
-    let known = |folder: &Path| {
-        let config = settings(folder, "config.json").ok().flatten();
-        config.is_some_and(|config| {
-            config
-                .get("model_type")
-                .and_then(|kind| kind.as_str())
-                .is_some_and(|kind| Family::of_model_type(kind).is_some())
-        })
-    };
-    known(folder) || folder.join("modules.json").is_file()
+    is_encoder_config(&folder.join("config.json")) || folder.join("modules.json").is_file()
+}
+
+/// Whether a `config.json` is that of an encoder for texts.
+pub(in crate::backbone) fn is_encoder_config(path: &Path) -> bool {
+    let said = files::read_limited(path, 1 << 20).ok();
+    let said = said.and_then(|json| serde_json::from_slice::<serde_json::Value>(&json).ok());
+    let kind = said.as_ref().and_then(|said| said.get("model_type")?.as_str());
+    kind.is_some_and(|kind| Family::of_model_type(kind).is_some())
 }
 
 fn sha256_of_weights(folder: &Path) -> Result<String> {
