@@ -361,17 +361,20 @@ pub struct VerifyArgs {
 /// Arguments of `pretrain`.
 #[derive(Debug, Args)]
 pub struct PretrainArgs {
-    /// The labelled pictures.
+    /// The labelled pictures; for a language model plain text: a .txt file, a folder of such, or a table.
     pub data: Option<PathBuf>,
     /// The base's folder, to be made.
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "resume")]
+    pub out: Option<PathBuf>,
     /// How the base learns [default: supervised].
     #[arg(long, value_enum)]
     pub method: Option<MethodArg>,
-    /// The network, as `engraft bases list --architectures` names it [default: small_resnet].
+    /// The network, as `engraft bases list --architectures` names it, or lstm for a language model [default: small_resnet,
+    /// lstm].
     #[arg(long)]
     pub arch: Option<String>,
+    #[command(flatten)]
+    pub language: LanguageModelArgs,
     /// The base's name in its card [default: the folder's name].
     #[arg(long)]
     pub id: Option<String>,
@@ -387,22 +390,22 @@ pub struct PretrainArgs {
     /// Rows and columns of the input [default: the network's usual size].
     #[arg(long, value_name = "PIXELS")]
     pub size: Option<usize>,
-    /// Passes over the pictures [default: 10].
+    /// Passes over the data [default: 10; of a language model 1].
     #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,
-    /// Pictures in a step [default: 128].
+    /// Pictures in a step [default: 128], or windows of a language model [default: 32].
     #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,
     /// adamw or sgd [default: adamw].
     #[arg(long)]
     pub optimiser: Option<String>,
-    /// Peak learning rate [default: 0.003].
+    /// Peak learning rate [default: 0.003; of a language model 0.005].
     #[arg(long)]
     pub lr: Option<f64>,
     /// Share of the steps in which the rate rises [default: 0.1].
     #[arg(long, value_name = "SHARE")]
     pub warmup: Option<f64>,
-    /// Pull of weights towards zero, not on norms and biases [default: 0.02].
+    /// Pull of weights towards zero, not on norms and biases [default: 0.02; of a language model 0.01].
     #[arg(long)]
     pub weight_decay: Option<f64>,
     /// Share of each label given to all classes alike [default: 0.1].
@@ -420,7 +423,8 @@ pub struct PretrainArgs {
     /// Largest random change of size, as a share [default: 0].
     #[arg(long, value_name = "SHARE")]
     pub zoom: Option<f32>,
-    /// Share of the pictures to measure on, where the data has no val/ [default: 0.1].
+    /// Share of the pictures to measure on, where the data has no val/ [default: 0.1]; of a corpus, its end [default:
+    /// 0.02].
     #[arg(long, value_name = "SHARE")]
     pub holdout: Option<f64>,
     /// Write the weights as 16-bit floats.
@@ -443,11 +447,45 @@ pub struct PretrainArgs {
     pub config: Option<PathBuf>,
 }
 
+/// What a language model has beside what every base has.
+#[derive(Debug, Clone, Default, Args)]
+pub struct LanguageModelArgs {
+    /// Language model: the columns of a table that hold texts [default: inferred].
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    pub text: Vec<String>,
+    /// Language model: most words of the vocabulary [default: 10000].
+    #[arg(long, value_name = "WORDS")]
+    pub vocabulary: Option<usize>,
+    /// Language model: numbers of an embedding; the LSTM's state has twice as many [default: 128].
+    #[arg(long, value_name = "N")]
+    pub width: Option<usize>,
+    /// Language model: LSTM layers [default: 2].
+    #[arg(long, value_name = "N")]
+    pub layers: Option<usize>,
+    /// Language model: words that are predicted in a window [default: 64].
+    #[arg(long, value_name = "WORDS")]
+    pub bptt: Option<usize>,
+    /// Language model: factor of all dropouts [default: 0.3].
+    #[arg(long, value_name = "FACTOR")]
+    pub dropout: Option<f64>,
+    /// Language model: word vectors (GloVe, word2vec, fastText) of the same width that embeddings begin at.
+    #[arg(long, value_name = "FILE")]
+    pub vectors: Option<PathBuf>,
+    /// Language model: go on with a training that was stopped, to the same bytes as if it had not been.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "out", "config", "force"])]
+    pub resume: Option<PathBuf>,
+    /// Language model: seconds between two checkpoints [default: 60].
+    #[arg(long, value_name = "SECONDS")]
+    pub checkpoint_every: Option<f64>,
+}
+
 /// Values of `--method`.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum MethodArg {
     /// From labels.
     Supervised,
+    /// From plain text: the next word is to be told.
+    LanguageModel,
 }
 
 /// What to do with bases.

@@ -138,6 +138,15 @@ pub(crate) fn softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     burn_activation::softmax(x, D - 1)
 }
 
+pub(crate) fn cross_entropy(logits: Tensor<2>, classes: &[Option<u32>]) -> Tensor<1> {
+    let (rows, device) = (classes.len(), logits.device());
+    let indices: Vec<i32> = classes.iter().map(|class| class.unwrap_or(0) as i32).collect();
+    let counts: Vec<f32> = classes.iter().map(|class| f32::from(u8::from(class.is_some()))).collect();
+    let indices = Tensor::<1, Int>::from_data(indices.as_slice(), &device).reshape([rows, 1]);
+    let found = burn_activation::log_softmax(logits, 1).gather(1, indices).reshape([rows]);
+    found.neg() * Tensor::<1>::from_data(counts.as_slice(), &device)
+}
+
 /// Scores below this are those of keys that do not count: smaller than any real score, and finite, so that a row of
 /// nothing else stays a number.
 const MASKED: f32 = -1e30;

@@ -3,6 +3,8 @@
 //! [`Operations`] says what there is, `flex` computes it, `autodiff` says what its gradients are made of. Tensors come
 //! here from [`crate::layers`], which has Burn's own operations for every other backend.
 
+use std::sync::Arc;
+
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, ExtensionType, backend_extension};
 
@@ -100,6 +102,9 @@ pub trait Operations: Backend {
 
     /// Softmax over the last axis.
     fn softmax_rows(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Cross-entropy of each row of logits, `[rows]`, and the logarithms of their sums of exponentials.
+    fn cross_entropy_rows(x: FloatTensor<Self>, classes: Arc<Vec<u32>>) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Scaled dot-product attention: output, and the logarithm of each row's sum of exponentials.
     fn attend(
@@ -203,6 +208,14 @@ pub trait Gradients: Operations {
 
     /// Its gradient, from its output.
     fn softmax_rows_backward(y: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Its gradient, from logits and logarithms.
+    fn cross_entropy_rows_backward(
+        x: FloatTensor<Self>,
+        classes: Arc<Vec<u32>>,
+        logarithms: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
 
     /// Gradients to query, key and value; `seen` are these, then output and logarithms.
     fn attend_backward(

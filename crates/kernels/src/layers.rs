@@ -3,6 +3,8 @@
 //! On the CPU (`flex`, f32) they are this crate's kernels; anywhere else they are Burn's own operations, in
 //! [`crate::composed`].
 
+use std::sync::Arc;
+
 use burn::backend::Dispatch;
 use burn::prelude::*;
 use burn::tensor::DType;
@@ -10,6 +12,7 @@ use burn::tensor::DType;
 use crate::activation::Activation;
 use crate::attention::Heads;
 use crate::composed;
+use crate::cross_entropy::IGNORED;
 use crate::extension::{Operations, Optional};
 use crate::geometry::{ConvOptions, Convolution, PoolOptions};
 use crate::pooling::Pool;
@@ -271,6 +274,35 @@ pub fn softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
         return composed::softmax(x);
     }
     Tensor::from_dispatch(Dispatch::softmax_rows(x.into_dispatch()))
+}
+
+/// The cross-entropy of each row of logits with its class, in nats: `ln(sum(e^x)) - x[class]`. A row whose class is `None`
+/// counts nothing: its loss is 0, and no gradient flows to it.
+///
+/// # Shapes
+/// - `logits`: `[N, C]`
+/// - output: `[N]`
+///
+/// # Panics
+/// If there are more or fewer classes than rows, or one is not below `C`.
+///
+/// ```
+/// use burn::prelude::*;
+/// use burn::tensor::Device;
+/// let logits = Tensor::<2>::zeros([2, 4], &Device::flex());
+/// let losses = engraft_kernels::cross_entropy(logits, &[Some(3), None]).into_data().try_to_vec::<f32>().unwrap();
+/// assert!((losses[0] - 4.0f32.ln()).abs() < 1e-6);
+/// assert_eq!(losses[1], 0.0);
+/// ```
+pub fn cross_entropy(logits: Tensor<2>, classes: &[Option<u32>]) -> Tensor<1> {
+    let [rows, columns] = logits.dims();
+    assert_eq!(classes.len(), rows, "a class for each row");
+    assert!(classes.iter().flatten().all(|&class| (class as usize) < columns), "classes are fewer than {columns}");
+    if !here(&logits) {
+        return composed::cross_entropy(logits, classes);
+    }
+    let classes = Arc::new(classes.iter().map(|class| class.unwrap_or(IGNORED)).collect());
+    Tensor::from_dispatch(Dispatch::cross_entropy_rows(logits.into_dispatch(), classes).0)
 }
 
 /// Scaled dot-product attention of `heads` heads that lie beside each other in the last axis (Vaswani et al. 2017):

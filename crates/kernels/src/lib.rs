@@ -23,6 +23,7 @@ mod attention;
 mod compiled;
 mod composed;
 mod convolution;
+mod cross_entropy;
 mod depthwise;
 mod extension;
 mod gemm;
@@ -46,6 +47,6 @@ pub use compiled::{Compiled, Compiler, ConvLayer, Value};
 pub use geometry::{ConvOptions, Geometry, Padding, PoolOptions};
 pub use layers::{
     BatchNormed, Fused, LstmState, LstmWeights, activate, affine, attention, average_pool2d, batch_norm, conv2d,
-    global_average, layer_norm, linear, lstm, max_pool2d, softmax,
+    cross_entropy, global_average, layer_norm, linear, lstm, max_pool2d, softmax,
 };
 pub use transformer::{AffineWeights, Embeddings, Encoder, EncoderBlock, EncoderShape, NormWeights};

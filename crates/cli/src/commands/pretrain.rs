@@ -18,10 +18,17 @@ use crate::exit::Outcome;
 use crate::output::{self, percent};
 use crate::terminal::Terminal;
 
+mod language_model;
+
 /// Runs the command.
 pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    if language_model::is_asked_for(args)? {
+        return language_model::run(args, json, terminal);
+    }
+    language_model::refuse_its_flags(args)?;
+    let out = args.out.as_ref().expect("required by the flags' rules");
     let config = resolve(args)?;
-    Staging::claim(&args.out, args.force)?;
+    Staging::claim(out, args.force)?;
     let reading = Reading { task: Some(Task::SingleLabel), ..Reading::default() };
     let intake = intake(&config.data, &reading, None, terminal)?;
     tell_audit(&intake.audit, terminal);
@@ -36,8 +43,8 @@ pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Resu
             record.epoch, record.seconds
         ));
     })?;
-    save_pretrained(&base, &config, &args.out, args.force, &terminal.log())?;
-    let weights = args.out.join("base.safetensors");
+    save_pretrained(&base, &config, out, args.force, &terminal.log())?;
+    let weights = out.join("base.safetensors");
     if json {
         output::json(&json!({
             "base": weights, "sha256": base.card.sha256, "accuracy": base.evaluation.accuracy, "examples": base.examples,
@@ -79,7 +86,8 @@ fn resolve(args: &PretrainArgs) -> anyhow::Result<Pretrain> {
         return Err(Error::Usage(problem.hint("engraft pretrain pictures/ --out bases/mine")).into());
     }
     if config.id.is_empty() {
-        let name = args.out.file_name().map(PathBuf::from).unwrap_or_else(|| "base".into());
+        let name =
+            args.out.as_ref().and_then(|out| out.file_name()).map(PathBuf::from).unwrap_or_else(|| "base".into());
         config.id = printable(&name);
     }
     Ok(config)

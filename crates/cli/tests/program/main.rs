@@ -9,6 +9,7 @@ mod bad_weights;
 mod bases;
 mod fine_tuning;
 mod interrupted;
+mod language_model;
 mod main_job;
 mod sandbox;
 mod shared_data;

@@ -15,8 +15,24 @@ const THINGS: [&str; 6] = ["apples", "boats", "cats", "dogs", "eggs", "figs"];
 const NUMBERS: [&str; 6] = ["two", "three", "four", "five", "six", "seven"];
 /// A training of seconds for a network of nothing.
 const QUICK: [&str; 18] = [
-    "--folds", "2", "--epochs", "12", "--lr", "0.003", "--rate-factor", "1", "--head-rate", "1", "--dropout", "0",
-    "--max-tokens", "48", "--stride", "8", "--control-budget", "0.001",
+    "--folds",
+    "2",
+    "--epochs",
+    "12",
+    "--lr",
+    "0.003",
+    "--rate-factor",
+    "1",
+    "--head-rate",
+    "1",
+    "--dropout",
+    "0",
+    "--max-tokens",
+    "48",
+    "--stride",
+    "8",
+    "--control-budget",
+    "0.001",
 ];
 
 /// A folder with a tiny encoder of random numbers that knows the words of these tests.
@@ -78,13 +94,8 @@ fn rows(text: &str) -> Vec<Vec<String>> {
 }
 
 fn with_stdin(sandbox: &Sandbox, args: &[&str], text: &str) -> Ran {
-    let mut child = sandbox
-        .command(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        sandbox.command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     child.wait_with_output().unwrap().into()
 }
@@ -106,8 +117,16 @@ fn questions_are_answered_as_they_were_measured() {
         .collect();
     names.sort();
     let expected = [
-        "curves.csv", "log.jsonl", "model.json", "model.safetensors", "predictions.csv", "predictions.json",
-        "report.html", "report.json", "run.toml", "tokenizer.json",
+        "curves.csv",
+        "log.jsonl",
+        "model.json",
+        "model.safetensors",
+        "predictions.csv",
+        "predictions.json",
+        "report.html",
+        "report.json",
+        "run.toml",
+        "tokenizer.json",
     ];
     assert_eq!(names, expected);
 
@@ -133,7 +152,10 @@ fn questions_are_answered_as_they_were_measured() {
     assert_eq!(answered[0], ["id", "question", "answer", "probability", "no_answer", "start", "end", "error"]);
     assert_eq!(evaluated.len(), 11);
     for (evaluated, answered) in evaluated.iter().zip(&answered[1..]) {
-        assert_eq!((&evaluated[0], &evaluated[5], &evaluated[8], &evaluated[9]), (&answered[0], &answered[2], &answered[3], &answered[4]));
+        assert_eq!(
+            (&evaluated[0], &evaluated[5], &evaluated[8], &evaluated[9]),
+            (&answered[0], &answered[2], &answered[3], &answered[4])
+        );
     }
     let by_id: Value = serde_json::from_slice(&fs::read(sandbox.path("run/predictions.json")).unwrap()).unwrap();
     assert_eq!(by_id.as_object().unwrap().len(), 71);
@@ -175,7 +197,11 @@ fn words_are_tagged_as_they_were_measured() {
     fit(&sandbox, "words.conll", "tags", "other", &["--depth", "last", "--threads", "2"]).expect(0, &[]);
     assert_eq!(without_timings(report(&sandbox, "other")), without_timings(found));
     for name in ["model.safetensors", "predictions.csv", "curves.csv"] {
-        assert_eq!(fs::read(sandbox.path("run").join(name)).unwrap(), fs::read(sandbox.path("other").join(name)).unwrap(), "{name}");
+        assert_eq!(
+            fs::read(sandbox.path("run").join(name)).unwrap(),
+            fs::read(sandbox.path("other").join(name)).unwrap(),
+            "{name}"
+        );
     }
 
     let asked = sandbox.run(["predict", "run", "words.conll"]).expect(0, &[]);

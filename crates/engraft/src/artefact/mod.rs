@@ -11,6 +11,7 @@ mod open_spans;
 mod open_target;
 mod report;
 mod save;
+mod save_language_model;
 mod save_spans;
 mod save_target;
 mod span_report;
@@ -27,6 +28,7 @@ pub use open_spans::{Answered, EncoderFile, SpanModel, SpanModelFile, WordReader
 pub use open_target::{RunModel, TargetAnswer, TargetModel, TargetModelFile};
 pub use report::*;
 pub use save::{LogLine, Rendered, peak_memory_mb, save, save_pretrained};
+pub use save_language_model::save_language_model;
 pub use span_report::*;
 pub use target_model::{LabelsHeadFile, NumberHeadFile};
 pub use target_report::*;

@@ -129,7 +129,7 @@ fn unwritable(what: &str, reason: &str) -> Error {
     Error::Usage(Problem::new(format_args!("{what} cannot be written as TOML")).found(reason))
 }
 
-fn log_of(log: &[LogLine]) -> Vec<u8> {
+pub(super) fn log_of(log: &[LogLine]) -> Vec<u8> {
     log.iter()
         .map(|line| serde_json::to_string(line).expect("a log line is plain data") + "\n")
         .collect::<String>()

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use super::config_language_model::LanguageModelPretrain;
 use crate::error::{Error, Problem, Result};
 
 pub use super::span_config::SpanFit;
@@ -343,11 +344,13 @@ impl Default for Pretrain {
 
 /// How a base learns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// From labels.
     #[default]
     Supervised,
+    /// From plain text, whose next word is to be told.
+    LanguageModel,
 }
 
 /// Reads settings from a TOML file; what it does not name keeps its default.

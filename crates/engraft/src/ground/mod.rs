@@ -1,6 +1,7 @@
 //! The ground floor: what every other room stands on.
 
 pub mod config;
+mod config_language_model;
 pub mod error;
 pub mod files;
 pub mod progress;

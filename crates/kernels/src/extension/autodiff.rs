@@ -3,6 +3,8 @@
 //! An optional input that is not there is stood in for by the first one among an operation's parents: their number is
 //! fixed, and nothing is registered for it.
 
+use std::sync::Arc;
+
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -256,6 +258,23 @@ impl<B: Gradients> Backward<B, 1> for Softmax {
 }
 
 #[derive(Debug)]
+struct CrossEntropy;
+
+impl<B: Gradients> Backward<B, 1> for CrossEntropy {
+    /// Logits, classes and logarithms.
+    type State = (FloatTensor<B>, Arc<Vec<u32>>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Grads, _: &mut Checkpointer) {
+        let [input] = ops.parents;
+        let gradient = grads.consume::<B>(&ops.node);
+        if let Some(node) = input {
+            let (x, classes, logarithms) = ops.state;
+            grads.register::<B>(node.id, B::cross_entropy_rows_backward(x, classes, logarithms, gradient));
+        }
+    }
+}
+
+#[derive(Debug)]
 struct Attention;
 
 impl<B: Gradients> Backward<B, 3> for Attention {
@@ -450,6 +469,17 @@ impl<B: Gradients, C: CheckpointStrategy> Operations for Autodiff<B, C> {
             OpsKind::Tracked(prep) => prep.finish(y.clone(), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
+    }
+
+    fn cross_entropy_rows(x: FloatTensor<Self>, classes: Arc<Vec<u32>>) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let nodes = [x.node()];
+        let x = x.into_primitive();
+        let (losses, logarithms) = B::cross_entropy_rows(x.clone(), classes.clone());
+        let output = match CrossEntropy.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x, classes, logarithms.clone()), losses),
+            OpsKind::UnTracked(prep) => prep.finish(losses),
+        };
+        (output, Self::from_inner(logarithms))
     }
 
     fn attend(

@@ -1,5 +1,7 @@
 //! The operations on the `flex` backend: tensors become slices, and slices tensors.
 
+use std::sync::Arc;
+
 use burn::backend::Flex;
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::prelude::Shape as Dimensions;
@@ -8,6 +10,7 @@ use burn::tensor::{Bytes, DType};
 use crate::activation::Activation;
 use crate::attention::{self, Heads};
 use crate::convolution::{self, Prepared, Shape};
+use crate::cross_entropy;
 use crate::extension::{BatchSeen, Gradients, Operations, Optional};
 use crate::gemm::{Epilogue, Panels, matrix_product, transposed_product};
 use crate::geometry::{Convolution, Geometry};
@@ -217,6 +220,13 @@ impl Operations for Flex {
         tensor(y, &dims(&x.0))
     }
 
+    fn cross_entropy_rows(x: FlexTensor, classes: Arc<Vec<u32>>) -> (FlexTensor, FlexTensor) {
+        let x = Input::new(x);
+        let found = cross_entropy::forward(x.values(), rows_and_columns(&x.0).1, &classes);
+        let part = |which: usize| tensor(found.iter().map(|row| row[which]).collect(), &[found.len()]);
+        (part(0), part(1))
+    }
+
     fn attend(
         query: FlexTensor,
         key: FlexTensor,
@@ -374,6 +384,19 @@ impl Gradients for Flex {
         let mut gx = vec![0.0; y.values().len()];
         softmax::backward(y.values(), gradient.values(), rows_and_columns(&y.0).1, &mut gx);
         tensor(gx, &dims(&y.0))
+    }
+
+    fn cross_entropy_rows_backward(
+        x: FlexTensor,
+        classes: Arc<Vec<u32>>,
+        logarithms: FlexTensor,
+        gradient: FlexTensor,
+    ) -> FlexTensor {
+        let [x, logarithms, gradient] = [x, logarithms, gradient].map(Input::new);
+        let mut gx = vec![0.0; x.values().len()];
+        let columns = rows_and_columns(&x.0).1;
+        cross_entropy::backward(x.values(), columns, &classes, logarithms.values(), gradient.values(), &mut gx);
+        tensor(gx, &dims(&x.0))
     }
 
     fn attend_backward(

@@ -153,6 +153,8 @@ proptest! {
             composed::layer_norm(x.clone(), gamma.clone(), beta.clone(), 1e-3)
         );
         agree!(2; x: 2 = [rows, columns]; softmax(x.clone()), composed::softmax(x.clone()));
+        let classes: Vec<Option<u32>> = (0..rows).map(|row| (row % 4 != 3).then_some((row % columns) as u32)).collect();
+        agree!(1; x: 2 = [rows, columns]; cross_entropy(x.clone(), &classes), composed::cross_entropy(x.clone(), &classes));
         agree!(2; x: 2 = [rows, columns];
             activate(x.clone() * 2.0, function),
             composed::activate(x.clone() * 2.0, function)

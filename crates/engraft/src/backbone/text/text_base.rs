@@ -8,6 +8,7 @@ use crate::backbone::hub::{Hub, Reference};
 use crate::backbone::text::config::Family;
 use crate::backbone::text::sentence::SentenceEncoder;
 use crate::backbone::text::tokenizer_files::file;
+use crate::backbone::text::vectors::WordVectors;
 use crate::error::{Error, Problem, Result, printable};
 use crate::files;
 
@@ -59,6 +60,8 @@ pub struct TextBase {
 pub enum TextBody {
     /// An encoder of the BERT family.
     Encoder(Box<SentenceEncoder>),
+    /// A vector for each word.
+    Words(Box<WordVectors>),
 }
 
 /// Whether a base is one for texts. Looks at names and at a `config.json` only.
@@ -72,6 +75,20 @@ pub fn is_text_base(base: &str) -> bool {
 /// # Errors
 /// [`Error::Weights`]: for what is not there, not known, damaged, or does not fit.
 pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
+    let path = Path::new(base);
+    if path.is_file() && path.file_name().is_none_or(|name| name != "model.safetensors" && name != "pytorch_model.bin")
+    {
+        let vectors = WordVectors::open(path)?;
+        return Ok(TextBase {
+            id: path.file_stem().map_or_else(|| base.to_owned(), |name| name.to_string_lossy().into_owned()),
+            architecture: "word vectors".into(),
+            licence: String::new(),
+            source: String::new(),
+            sha256: files::sha256_of_file(path, |_| Ok(()))?,
+            remarks: vectors.remarks().to_vec(),
+            body: TextBody::Words(Box::new(vectors)),
+        });
+    }
     let Some(found) = find(base)? else {
         return Err(Error::Weights(
             Problem::new("the base cannot be opened")

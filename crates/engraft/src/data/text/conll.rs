@@ -236,11 +236,23 @@ fn read_part(root: &Path, part: &Part, raws: &mut Vec<Raw>, documents: &mut usiz
             }
             let problem = Problem::new("a line has no tag").found(format!("`{}`", line.trim_end()));
             let expected = "a word and its tag (O, B-PER, I-PER, ..), apart by a tab or spaces";
-            return Err(Error::Data(problem.expected(expected).at(format!("{}, {}, line {}", root.display(), part.name, number + 1))));
+            return Err(Error::Data(problem.expected(expected).at(format!(
+                "{}, {}, line {}",
+                root.display(),
+                part.name,
+                number + 1
+            ))));
         }
         if fresh {
             let name = format!("{} line {}", part.name, number + 1);
-            raws.push(Raw { name, lines: Vec::new(), words: Vec::new(), tags: Vec::new(), document, split: part.split });
+            raws.push(Raw {
+                name,
+                lines: Vec::new(),
+                words: Vec::new(),
+                tags: Vec::new(),
+                document,
+                split: part.split,
+            });
             fresh = false;
         }
         let raw = raws.last_mut().expect("a sentence has begun");
@@ -327,7 +339,12 @@ pub fn audit_tagged(set: &TaggedSet, mut findings: Vec<Finding>) -> Audit {
         }
     }
     for (pairs, kind, severity, words) in [
-        (leaks, FindingKind::Leak, Severity::Error, "sentences stand in two splits, and were left out of the one that matters less"),
+        (
+            leaks,
+            FindingKind::Leak,
+            Severity::Error,
+            "sentences stand in two splits, and were left out of the one that matters less",
+        ),
         (conflicts, FindingKind::LabelConflict, Severity::Warning, "pairs of equal sentences are tagged differently"),
     ] {
         if !pairs.is_empty() {
@@ -383,7 +400,11 @@ mod tests {
 
     #[test]
     fn every_scheme_means_the_same_spans() {
-        let expected = [Span { kind: 1, start: 0, end: 2 }, Span { kind: 1, start: 2, end: 3 }, Span { kind: 0, start: 4, end: 5 }];
+        let expected = [
+            Span { kind: 1, start: 0, end: 2 },
+            Span { kind: 1, start: 2, end: 3 },
+            Span { kind: 0, start: 4, end: 5 },
+        ];
         for (tags, scheme) in [
             ("B-PER I-PER B-PER O B-LOC", Scheme::Bio),
             ("I-PER I-PER B-PER O I-LOC", Scheme::Iob1),
@@ -412,7 +433,11 @@ mod tests {
         let (set, _) = read(text).unwrap();
         let seen: Vec<_> = set.sentences.iter().map(|s| (s.words.join("|"), s.document)).collect();
         assert_eq!(seen, [("New York|#".into(), 0), ("x".into(), 0), ("y".into(), 1)]);
-        assert_eq!(words_of_lines(text), [vec!["New York", "#"], vec!["x"], vec!["y"]].map(|w| w.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>()));
+        assert_eq!(
+            words_of_lines(text),
+            [vec!["New York", "#"], vec!["x"], vec!["y"]]
+                .map(|w| w.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>())
+        );
     }
 
     #[test]

@@ -18,10 +18,10 @@ use crate::backbone::{Mode, Pass, identity};
 use crate::data::text::squad::QuestionSet;
 use crate::error::{Error, Problem, Result};
 use crate::inductive::spans::headed::dropped;
-use crate::inductive::spans::tagging::word_places;
 use crate::inductive::spans::questions::{
     CANDIDATES, Candidate, NEVER, SpanAnswer, best_positions, best_spans, position_loss, weighed,
 };
+use crate::inductive::spans::tagging::word_places;
 use crate::progress::Observer;
 use crate::rng::rng;
 use crate::train::{Curve, EpochRecord, Rules, Score, Settings, ShardLoss, Task, train};
@@ -188,12 +188,16 @@ fn backwards(x: Tensor<3>, lengths: &[usize]) -> Tensor<3> {
 impl BothWays {
     fn new(inputs: usize, hidden: usize, name: &str, seed: u64, device: &Device) -> Self {
         let spread = 1.0 / (hidden as f64).sqrt();
-        let matrix = |rows: usize, part: &str| matrix([rows, 4 * hidden], spread, &format!("{name}.{part}"), seed, device);
+        let matrix =
+            |rows: usize, part: &str| matrix([rows, 4 * hidden], spread, &format!("{name}.{part}"), seed, device);
         let ways = ["forwards", "backwards"];
         Self {
             input: ways.iter().map(|way| matrix(inputs, &format!("{way}.input"))).collect(),
             recurrent: ways.iter().map(|way| matrix(hidden, &format!("{way}.recurrent"))).collect(),
-            bias: ways.iter().map(|way| vector(4 * hidden, spread, &format!("{name}.{way}.bias"), seed, device)).collect(),
+            bias: ways
+                .iter()
+                .map(|way| vector(4 * hidden, spread, &format!("{name}.{way}.bias"), seed, device))
+                .collect(),
         }
     }
 
@@ -240,7 +244,9 @@ impl ReaderNetwork {
         let (all, spread) = (2 * hidden * layers, |inputs: usize| 1.0 / (inputs as f64).sqrt());
         let row = |first: usize, name: &str| -> Vec<BothWays> {
             let inputs = |layer: usize| if layer == 0 { first } else { 2 * hidden };
-            (0..layers).map(|layer| BothWays::new(inputs(layer), hidden, &format!("{name}.{layer}"), seed, device)).collect()
+            (0..layers)
+                .map(|layer| BothWays::new(inputs(layer), hidden, &format!("{name}.{layer}"), seed, device))
+                .collect()
         };
         Self {
             align_weight: matrix([columns, columns], spread(columns), "align.weight", seed, device),
@@ -272,7 +278,11 @@ impl ReaderNetwork {
         // The question as each word of the paragraph sees it (section 3.2, aligned question embedding).
         let align = |x: Tensor<3>| {
             let bias = Some(held(self.align_bias.val(), learns));
-            linear(x, held(self.align_weight.val(), learns), Fused { bias, activation: Activation::Relu, ..Fused::default() })
+            linear(
+                x,
+                held(self.align_weight.val(), learns),
+                Fused { bias, activation: Activation::Relu, ..Fused::default() },
+            )
         };
         let scores = align(paragraph.clone()).matmul(align(question.clone()).swap_dims(1, 2));
         let weights = softmax(scores + mask.clone().reshape([n, 1, asked]), 2);
@@ -326,7 +336,9 @@ impl ReaderNetwork {
     /// Adds its tensors to those of a file.
     pub fn export(&self, prefix: &str, weights: &mut Weights) {
         for (name, shape, values) in self.named() {
-            weights.tensors.insert(format!("{prefix}{name}"), WeightTensor { shape, values, precision: Precision::F32 });
+            weights
+                .tensors
+                .insert(format!("{prefix}{name}"), WeightTensor { shape, values, precision: Precision::F32 });
         }
     }
 
@@ -562,7 +574,8 @@ mod tests {
     #[test]
     fn backwards_is_its_own_reverse() {
         let device = Device::flex();
-        let x = Tensor::<3>::from_data(TensorData::new((0..12).map(|v| v as f32).collect::<Vec<_>>(), [2, 3, 2]), &device);
+        let x =
+            Tensor::<3>::from_data(TensorData::new((0..12).map(|v| v as f32).collect::<Vec<_>>(), [2, 3, 2]), &device);
         let turned = backwards(x.clone(), &[3, 2]);
         let rows = turned.clone().into_data().try_to_vec::<f32>().unwrap();
         assert_eq!(rows, [4.0, 5.0, 2.0, 3.0, 0.0, 1.0, 8.0, 9.0, 6.0, 7.0, 10.0, 11.0]);

@@ -124,15 +124,15 @@ pub fn fit_questions(
     let start = Instant::now();
     let SpanIntake { set, audit } = &intake;
     refuse_findings(config, audit)?;
-    let usable = |split: Split| -> Vec<usize> {
-        set.of(split).into_iter().filter(|at| !audit.excluded.contains(at)).collect()
-    };
+    let usable =
+        |split: Split| -> Vec<usize> { set.of(split).into_iter().filter(|at| !audit.excluded.contains(at)).collect() };
     let train = usable(Split::Train);
     let has: Vec<usize> = train.iter().map(|&at| usize::from(!set.questions[at].answers.is_empty())).collect();
     let groups: Vec<usize> = train.iter().map(|&at| audit.groups[at]).collect();
     let folds = folds_of(config, &has, &groups, "paragraphs")?;
     if !has.contains(&1) {
-        let problem = Problem::new("there is no question with an answer to learn from").found(format!("{} questions", train.len()));
+        let problem = Problem::new("there is no question with an answer to learn from")
+            .found(format!("{} questions", train.len()));
         return Err(Error::Data(problem.at(&config.data)));
     }
     let facts = facts_of(&base);
@@ -172,9 +172,8 @@ pub fn fit_tags(
     let start = Instant::now();
     let SpanIntake { set, audit } = &intake;
     refuse_findings(config, audit)?;
-    let usable = |split: Split| -> Vec<usize> {
-        set.of(split).into_iter().filter(|at| !audit.excluded.contains(at)).collect()
-    };
+    let usable =
+        |split: Split| -> Vec<usize> { set.of(split).into_iter().filter(|at| !audit.excluded.contains(at)).collect() };
     let train = usable(Split::Train);
     // The rarest type of a sentence is what has to be spread.
     let mut counts = vec![0_usize; set.types.len()];
@@ -225,7 +224,8 @@ fn folds_of(config: &SpanFit, labels: &[usize], groups: &[usize], what: &str) ->
     different.sort_unstable();
     different.dedup();
     if different.len() < config.folds {
-        let problem = Problem::new("there is too little to hold anything out").expected(format!("{} {what} or more", config.folds));
+        let problem = Problem::new("there is too little to hold anything out")
+            .expected(format!("{} {what} or more", config.folds));
         let problem = problem.found(different.len()).at(&config.data);
         return Err(Error::Data(problem.hint("give more data, or fewer --folds")));
     }

@@ -13,7 +13,8 @@ const THINGS: [&str; 6] = ["apples", "boats", "cats", "dogs", "eggs", "figs"];
 const NUMBERS: [&str; 6] = ["two", "three", "four", "five", "six", "seven"];
 
 fn vocabulary() -> Vec<&'static str> {
-    let rest = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "has", "how", "many", "and", "is", "here", ".", "?", "no"];
+    let rest =
+        ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "has", "how", "many", "and", "is", "here", ".", "?", "no"];
     rest.into_iter().chain(NAMES).chain(THINGS).chain(NUMBERS).collect()
 }
 
@@ -80,7 +81,16 @@ fn config(folder: &tempfile::TempDir, name: &str, bytes: &[u8], task: &str) -> S
     let data = folder.path().join(name);
     std::fs::write(&data, bytes).unwrap();
     let tune = Tune { epochs: 12, lr: 3e-3, dropout: 0.0, rate_factor: 1.0, head_rate: 1.0, ..SpanFit::default().tune };
-    SpanFit { data, task: task.into(), folds: 2, max_tokens: 48, stride: 8, control_budget: 0.001, tune, ..SpanFit::default() }
+    SpanFit {
+        data,
+        task: task.into(),
+        folds: 2,
+        max_tokens: 48,
+        stride: 8,
+        control_budget: 0.001,
+        tune,
+        ..SpanFit::default()
+    }
 }
 
 #[test]
@@ -169,7 +179,8 @@ fn an_encoder_learns_to_tag() {
         let out_of_fold = fitted.driven.out_of_fold.as_ref().unwrap();
         assert!(out_of_fold.evaluation.span_f1.mean > 0.9, "{depth}: {:?}", out_of_fold.evaluation);
         let words = ["Eve", "has", "two", "dogs"].map(str::to_owned);
-        let spans: Vec<_> = fitted.driven.reader.spans(&words).unwrap().iter().map(|s| (s.kind, s.start, s.end)).collect();
+        let spans: Vec<_> =
+            fitted.driven.reader.spans(&words).unwrap().iter().map(|s| (s.kind, s.start, s.end)).collect();
         assert_eq!(spans, [(1, 0, 1), (0, 2, 4)]);
     }
 }
@@ -221,8 +232,8 @@ fn what_is_frozen_stays_to_the_bit_and_is_run_once() {
         let (encoder, head, curve) = trained(kept.as_deref());
         let (before, after) = (base.encoder.tensors(), encoder.tensors());
         for (name, (_, values)) in &before {
-            let learns = name.contains("layer.1.") && depth == "block1"
-                || name.contains("encoder.layer.") && depth == "block0";
+            let learns =
+                name.contains("layer.1.") && depth == "block1" || name.contains("encoder.layer.") && depth == "block0";
             assert_eq!(after[name].1 != *values, learns, "{name} at {depth}");
         }
         let (_, other_head, other_curve) = trained(None);
@@ -253,8 +264,8 @@ fn only_the_factors_learn_where_they_are_asked_for() {
 fn what_cannot_be_learnt_from_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let told = |config: &SpanFit, body: TextBody, part: &str| {
-        let error =
-            fit_questions(config, SpanIntake::questions(config).unwrap(), base(body), &Silent, &mut |_, _| {}).unwrap_err();
+        let error = fit_questions(config, SpanIntake::questions(config).unwrap(), base(body), &Silent, &mut |_, _| {})
+            .unwrap_err();
         assert!(error.to_string().contains(part), "{error}");
     };
     let encoder = || TextBody::Encoder(Box::new(encoder()));

@@ -1,0 +1,3 @@
+//! Labelled texts: what a pretrained network of texts learns of them.
+
+pub mod ulmfit;

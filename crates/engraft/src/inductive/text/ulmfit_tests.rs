@@ -1,0 +1,152 @@
+use super::*;
+use crate::backbone::text::{LstmConfig, Vocabulary};
+use crate::progress::Silent;
+
+const SIZES: LstmConfig = LstmConfig { vocabulary: 0, width: 16, hidden: 24, layers: 2 };
+
+/// Short reviews, of which one word in each tells the class, and a model that knows none of these words.
+fn reviews(count: usize) -> (Vec<Text>, Vec<usize>) {
+    let tells = [["awful", "dull", "boring"], ["lovely", "bright", "moving"]];
+    let things = ["film", "plot", "cast", "music", "ending"];
+    let text = |i: usize| {
+        let (class, thing, other) = (i % 2, things[i * 7 % 5], things[i * 3 % 5]);
+        let second = if i % 3 == 0 { format!(" and the {other} was there") } else { String::new() };
+        Text { first: format!("The {thing} was {}{second}.", tells[class][i / 2 % 3]), second: None }
+    };
+    ((0..count).map(text).collect(), (0..count).map(|i| i % 2).collect())
+}
+
+fn base() -> LanguageModel {
+    let words = ["the", "was", ".", "and", "film", "plot"].map(str::to_owned);
+    LanguageModel::random(SIZES, Vocabulary::new(words), None, 5, &Device::flex()).unwrap()
+}
+
+fn settings() -> UlmfitSettings {
+    UlmfitSettings {
+        language_epochs: 3,
+        bptt: 12,
+        epochs: 10,
+        batch_size: 16,
+        lr: 2e-2,
+        language_lr: 2e-2,
+        dropout: 0.2,
+        ..UlmfitSettings::default()
+    }
+}
+
+fn tuned(settings: &UlmfitSettings) -> (TunedLstm, Vec<Text>, Vec<usize>) {
+    let (texts, labels) = reviews(90);
+    let train: Vec<usize> = (0..60).collect();
+    let all: Vec<&Text> = texts.iter().collect();
+    let tuned = tune_lstm(&base(), &all, &labels, 2, &train, settings, &Silent).unwrap();
+    (tuned, texts, labels)
+}
+
+#[test]
+fn reviews_are_told_apart() {
+    let (tuned, texts, labels) = tuned(&settings());
+    let held_out: Vec<&Text> = texts[60..].iter().collect();
+    let logits = tuned.logits(&held_out);
+    let right = logits.chunks(2).zip(&labels[60..]).filter(|(row, label)| argmax(row) == **label).count();
+    assert!(right >= 27, "{right} of 30");
+    assert_eq!(tuned.curves.each_ref().map(|curve| curve.epochs.len()), [3, 10]);
+    assert!(tuned.model.vocabulary.number("lovely").is_some());
+    // Alone, a text gets the bits that it gets among others.
+    assert_eq!(tuned.logits(&held_out[3..4]), logits[6..8]);
+}
+
+#[test]
+fn parts_come_back_to_the_bit_and_damage_is_refused() {
+    let settings = UlmfitSettings { epochs: 1, language_epochs: 0, ..settings() };
+    let (tuned, texts, _) = tuned(&settings);
+    let texts: Vec<&Text> = texts.iter().collect();
+    let parts = tuned.to_parts();
+    let again = TunedLstm::from_parts(&parts).unwrap();
+    let bits = |tuned: &TunedLstm| tuned.logits(&texts).iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&again), bits(&tuned));
+    assert!(again.to_parts() == parts);
+    assert!(tuned.logits(&[]).is_empty());
+    // Nothing but the head learnt: the language model is the base's.
+    assert_eq!(parts.model.weights, base().to_parts().weights);
+    let head = |change: &dyn Fn(&mut Weights)| {
+        let mut head = engraft_weights::read(&parts.head).unwrap();
+        change(&mut head);
+        TunedLstm::from_parts(&TunedLstmParts { head: engraft_weights::write(&head), ..parts.clone() })
+    };
+    assert!(head(&|_| ()).is_ok());
+    assert!(head(&|head| drop(head.tensors.remove("head.shift"))).is_err());
+    assert!(head(&|head| drop(head.metadata.remove("classes"))).is_err());
+    assert!(head(&|head| drop(head.metadata.insert("classes".into(), "3".into()))).is_err());
+    assert!(head(&|head| head.tensors.get_mut("head.scale").unwrap().values[0] = f32::NAN).is_err());
+}
+
+#[test]
+fn the_same_command_gives_the_same_bytes_on_any_threads() {
+    let settings = UlmfitSettings { epochs: 2, language_epochs: 1, ..settings() };
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| tuned(&settings).0.to_parts())
+    };
+    assert!(run(1) == run(2));
+}
+
+#[test]
+fn kept_states_change_nothing_but_the_time() {
+    let (texts, labels) = reviews(20);
+    let (settings, model) = (settings(), base());
+    let texts: Vec<&Text> = texts.iter().collect();
+    let (encoded, _) = model.encode(&texts, 100);
+    let encoded: Vec<&[u32]> = encoded.iter().map(Vec::as_slice).collect();
+    let device = Device::flex().autodiff();
+    let mut task = Classify {
+        encoded: &encoded,
+        labels,
+        settings: &settings,
+        dropouts: Dropouts::NONE,
+        stages: 3,
+        base: model.network.clone(),
+        kept: None,
+        device: device.clone(),
+    };
+    let head = LstmHead::random(&model.embed(&texts, 100), 2, 1, &device);
+    let classifier = LstmClassifier { network: model.to_device(&device).network, head };
+    for epoch in 0..4 {
+        let pass = Pass::default();
+        let value = |task: &Classify<'_>| {
+            task.loss(&classifier, &[3, 1, 8, 0], epoch, &pass).unwrap().loss.into_scalar::<f32>()
+        };
+        task.kept = None;
+        let without = value(&task);
+        task.begin(epoch).unwrap();
+        assert_eq!(task.kept.is_some(), epoch < 3);
+        assert_eq!(value(&task), without, "epoch {epoch}");
+    }
+}
+
+#[test]
+fn stages_thaw_from_the_last_to_the_first() {
+    let row = |epochs: u64| (0..epochs).map(|epoch| first_learning(4, epoch, epochs)).collect::<Vec<_>>();
+    assert_eq!(row(6), [4, 3, 2, 1, 0, 0]);
+    assert_eq!(row(5), [4, 3, 2, 1, 0]);
+    assert_eq!(row(3), [4, 2, 0]);
+    assert_eq!(row(2), [4, 0]);
+}
+
+#[test]
+fn one_epoch_trains_the_head_alone() {
+    assert_eq!(first_learning(4, 0, 1), 4);
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused() {
+    let (texts, labels) = reviews(4);
+    let texts: Vec<&Text> = texts.iter().collect();
+    let refused = |settings: UlmfitSettings, train: &[usize]| {
+        matches!(tune_lstm(&base(), &texts, &labels, 2, train, &settings, &Silent), Err(Error::Usage(_)))
+    };
+    assert!(refused(UlmfitSettings { limit: 0, ..settings() }, &[0, 1]));
+    assert!(refused(UlmfitSettings { batch_size: 0, ..settings() }, &[0, 1]));
+    assert!(refused(UlmfitSettings { bptt: 0, ..settings() }, &[0, 1]));
+    assert!(refused(UlmfitSettings { epochs: 0, language_epochs: 0, ..settings() }, &[0, 1]));
+    assert!(refused(settings(), &[]));
+}
