@@ -186,11 +186,19 @@ pub fn open_tagged(path: &Path) -> Result<(TaggedSet, Vec<Finding>)> {
 /// The words of plain tagged or untagged lines, for answering: the first column of each line, sentences apart by empty
 /// lines.
 pub fn words_of_lines(text: &str) -> Vec<Vec<String>> {
-    let mut sentences = vec![Vec::new()];
+    let mut sentences: Vec<Vec<String>> = vec![Vec::new()];
     for line in text.lines() {
-        match columns(line).first().filter(|word| **word != "-DOCSTART-") {
-            Some(word) => sentences.last_mut().expect("there is one").push((*word).to_owned()),
-            None => sentences.push(Vec::new()),
+        let columns = columns(line);
+        let words = sentences.last_mut().expect("there is one");
+        match columns.first() {
+            None | Some(&"-DOCSTART-") => sentences.push(Vec::new()),
+            // A remark before a sentence.
+            Some(word)
+                if words.is_empty()
+                    && word.starts_with('#')
+                    && columns.len() > 1
+                    && !is_tag(columns[columns.len() - 1]) => {}
+            Some(word) => words.push((*word).to_owned()),
         }
     }
     sentences.retain(|words| !words.is_empty());

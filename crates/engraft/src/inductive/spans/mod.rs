@@ -137,16 +137,14 @@ pub fn fit_questions(
     }
     let facts = facts_of(&base);
     let vectors;
-    let (learner, encoder) = match &base.body {
-        TextBody::Encoder(encoder) => {
-            let learner = QuestionLearner::by_encoder(set, &train, config, encoder, observer)?;
-            (learner, Some((encoder.config.clone(), encoder.layout.clone())))
-        }
-        TextBody::Words(words) => {
-            vectors = Arc::new((**words).clone());
-            (QuestionLearner::by_words(set, config, &vectors)?, None)
-        }
-        _ => return Err(wrong_base(&base, "the folder of an encoder, or a file of word vectors")),
+    let (learner, encoder) = if let TextBody::Encoder(encoder) = &base.body {
+        let learner = QuestionLearner::by_encoder(set, &train, config, encoder, observer)?;
+        (learner, Some((encoder.config.clone(), encoder.layout.clone())))
+    } else if let TextBody::Words(words) = &base.body {
+        vectors = Arc::new((**words).clone());
+        (QuestionLearner::by_words(set, config, &vectors)?, None)
+    } else {
+        return Err(wrong_base(&base, "the folder of an encoder, or a file of word vectors"));
     };
     let plan = learner.described();
     let held_out = [Split::Val, Split::Test].map(|split| (split, usable(split))).to_vec();
@@ -238,10 +236,12 @@ fn facts_of(base: &TextBase) -> SpanBase {
         sha256: base.sha256.clone(),
         architecture: base.architecture.clone(),
         licence: base.licence.clone(),
-        width: match &base.body {
-            TextBody::Encoder(encoder) => encoder.config.width,
-            TextBody::Words(words) => words.columns(),
-            _ => 0,
+        width: if let TextBody::Encoder(encoder) = &base.body {
+            encoder.config.width
+        } else if let TextBody::Words(words) = &base.body {
+            words.columns()
+        } else {
+            0
         },
     }
 }
