@@ -54,11 +54,16 @@ pub enum Command {
 /// Arguments of `fit`.
 #[derive(Debug, Args)]
 pub struct FitArgs {
-    /// A folder with one folder of pictures per class (or train/, val/, test/ of such), or a CSV with path,label.
+    /// A folder with one folder of pictures or .txt files per class (or train/, val/, test/ of such), a CSV with path,label,
+    /// or a table of texts: .csv, .tsv, .jsonl or .parquet.
     pub data: Option<PathBuf>,
     #[command(flatten)]
     pub reading: ReadingArgs,
-    /// The pretrained base: an embedded one, a weights file, or one that was pulled [default: glyphs].
+    /// How word vectors become one vector of a text: mean, idf or sif [default: the best in cross-validation].
+    #[arg(long, value_name = "HOW")]
+    pub pooling: Option<String>,
+    /// The pretrained base: an embedded one, a weights file, one that was pulled; of texts a folder with an encoder or a
+    /// language model, or a file of word vectors [default: glyphs; all-MiniLM-L6-v2 for texts].
     #[arg(long, value_name = "BASE")]
     pub base: Option<String>,
     #[command(flatten)]
@@ -66,8 +71,8 @@ pub struct FitArgs {
     /// The run's folder, to be made.
     #[arg(long, value_name = "RUN", required_unless_present_any = ["resume", "find_lr"])]
     pub out: Option<PathBuf>,
-    /// How much of the base is retrained: head, last, half, all, the stage that training begins at, or auto, as deep as
-    /// gains stand out of the noise [default: auto].
+    /// How much of the base is retrained: head, last, half, all, the stage that training begins at, of texts contrastive,
+    /// or auto, as deep as gains stand out of the noise [default: auto].
     #[arg(long, value_name = "DEPTH")]
     pub depth: Option<String>,
     /// Retrain this stage alone.
@@ -138,11 +143,15 @@ pub struct ReadingArgs {
     /// has them; tags for spans of words, from CoNLL files.
     #[arg(long, value_name = "TASK")]
     pub task: Option<String>,
+    /// The column of a table that holds the texts, or two with a comma between them for pairs [default: found by what
+    /// stands in them].
+    #[arg(long, value_name = "COLUMN[,COLUMN]")]
+    pub text: Option<String>,
     /// The column of a table that names the files [default: path].
     #[arg(long, value_name = "NAME")]
     pub path_column: Option<String>,
-    /// The column of a table that holds the labels [default: label].
-    #[arg(long, value_name = "NAME")]
+    /// The column of a table that holds the labels [default: label; of texts found by what stands in them].
+    #[arg(long, visible_alias = "label", value_name = "NAME")]
     pub label_column: Option<String>,
 }
 
@@ -151,6 +160,7 @@ impl ReadingArgs {
     pub fn lay_over(&self, config: &mut engraft::config::Fit) {
         for (setting, said) in [
             (&mut config.task, &self.task),
+            (&mut config.text, &self.text),
             (&mut config.path_column, &self.path_column),
             (&mut config.label_column, &self.label_column),
         ] {
@@ -251,11 +261,16 @@ impl BaseArgs {
 /// Arguments of `embed`.
 #[derive(Debug, Args)]
 pub struct EmbedArgs {
-    /// A picture, a folder of pictures, or a .txt or .csv list of paths.
+    /// A picture, a folder of pictures, or a .txt or .csv list of paths; or a table of texts, a folder of .txt files, or (with
+    /// a base of texts) a .txt file with a text on each line.
     pub data: PathBuf,
-    /// The pretrained base: an embedded one, a weights file, or one that was pulled.
-    #[arg(long, value_name = "BASE", default_value = "glyphs")]
-    pub base: String,
+    /// The column of a table that holds the texts, or two with a comma between them [default: found by what stands in them].
+    #[arg(long, value_name = "COLUMN[,COLUMN]")]
+    pub text: Option<String>,
+    /// The pretrained base: an embedded one, a weights file, one that was pulled, or a base of texts [default: glyphs;
+    /// all-MiniLM-L6-v2 for texts].
+    #[arg(long, value_name = "BASE")]
+    pub base: Option<String>,
     #[command(flatten)]
     pub about: BaseArgs,
     /// The file of features: .npy, .parquet or .jsonl. Beside it comes an index, FILE.index.csv.
@@ -298,9 +313,17 @@ pub enum DeviceArg {
 /// Arguments of `predict`.
 #[derive(Debug, Args)]
 pub struct PredictArgs {
-    /// The run's folder (not with --base), then pictures, folders of pictures, or `-` for a list of paths on stdin.
+    /// The run's folder (not with --base), then pictures, folders of pictures, or `-` for a list of paths on stdin; of a run
+    /// of texts tables, folders of .txt files, .txt files with a text on each line, or `-` for such lines on stdin.
     #[arg(required = true, value_name = "RUN INPUTS")]
     pub inputs: Vec<PathBuf>,
+    /// Of a run of texts: the column of a table that holds the texts, or two with a comma between them [default: as in
+    /// training, else found by what stands in them].
+    #[arg(long, value_name = "COLUMN[,COLUMN]")]
+    pub text: Option<String>,
+    /// Of a run of texts: name the words that spoke for each answer.
+    #[arg(long)]
+    pub explain: bool,
     /// Of a run that answers questions: the text that they are about.
     #[arg(long, value_name = "FILE")]
     pub context: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 use engraft::config::Fit;
 use engraft::data::{Reading, Severity};
+use engraft::inductive::text::{TextIntake, is_about_texts, text_reading};
 
 use crate::args::AuditArgs;
 use crate::exit::Outcome;
@@ -12,12 +13,17 @@ use crate::terminal::Terminal;
 pub fn run(args: &AuditArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let mut config = Fit::default();
     args.reading.lay_over(&mut config);
-    let intake = super::intake(&args.data, &Reading::of(&config)?, None, terminal)?;
-    if json {
-        output::json(&intake.audit)?;
+    config.data.clone_from(&args.data);
+    let audit = if is_about_texts(&config) {
+        TextIntake::read(&args.data, &text_reading(&config)?, terminal)?.audit
     } else {
-        output::text(&intake.audit.render())?;
+        super::intake(&args.data, &Reading::of(&config)?, None, terminal)?.audit
+    };
+    if json {
+        output::json(&audit)?;
+    } else {
+        output::text(&audit.render())?;
     }
-    let bad = intake.audit.worst().is_some_and(|worst| worst >= Severity::Warning);
+    let bad = audit.worst().is_some_and(|worst| worst >= Severity::Warning);
     Ok(if args.strict && bad { Outcome::BadData } else { Outcome::Done })
 }

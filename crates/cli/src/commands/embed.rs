@@ -11,7 +11,7 @@ use engraft::progress::Observer;
 use serde_json::json;
 
 use crate::args::EmbedArgs;
-use crate::commands::{cache_of, refuse_existing};
+use crate::commands::{cache_of, embed_texts, refuse_existing};
 use crate::exit::Outcome;
 use crate::output;
 use crate::terminal::Terminal;
@@ -24,10 +24,13 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     let format = Format::of(&args.out)?;
     let index = index_of(&args.out);
     refuse_existing([&args.out, &index], args.force)?;
+    if embed_texts::is_meant(args) {
+        return embed_texts::run(args, format, &index, json, terminal);
+    }
     let mut pictures = pictures(&args.data)?;
     pictures.sort();
     let device = Device::flex();
-    let base = open(&args.about.of(&args.base), &device)?;
+    let base = open(&args.about.of(args.base.as_deref().unwrap_or("glyphs")), &device)?;
     for remark in &base.remarks {
         terminal.say(remark);
     }

@@ -7,15 +7,16 @@ use engraft::artefact::{Rendered, Report, save};
 use engraft::config::{self, Device, Fit};
 use engraft::data::{Reading, Task};
 use engraft::error::{Error, Problem};
-use engraft::evaluate::Estimate;
+use engraft::evaluate::{Estimate, Paired};
 use engraft::files::{self, Staging};
-use engraft::inductive::tuning::Journal;
+use engraft::inductive::text::is_about_texts;
+use engraft::inductive::tuning::{Difference, Journal, Measured};
 use engraft::inductive::{Means, News, find_rate, fit};
 use engraft::progress::Observer;
-use engraft::train::{RateFinding, tensorboard};
+use engraft::train::{Curve, RateFinding, tensorboard};
 
 use crate::args::{DeviceArg, FitArgs};
-use crate::commands::{cache_of, fit_spans, fit_target, intake, tell_audit};
+use crate::commands::{cache_of, fit_spans, fit_target, fit_texts, intake, tell_audit};
 use crate::exit::Outcome;
 use crate::output::{self, percent};
 use crate::terminal::Terminal;
@@ -51,6 +52,9 @@ pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
 fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let start = Instant::now();
     let Begun { config, out, force, journal } = begun;
+    if is_about_texts(config) {
+        return fit_texts::run(begun, args, json, terminal);
+    }
     let cache = cache_of(&args.cache);
     let intake = intake(&config.data, &Reading::of(config)?, cache.as_ref(), terminal)?;
     tell_audit(&intake.audit, terminal);
@@ -69,7 +73,7 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
     save(&rendered, out, *force, &terminal.log())?;
     journal.close()?;
     if let Some(folder) = &args.tensorboard {
-        save_tensorboard(&fitted, folder, terminal)?;
+        save_tensorboard(fitted.tuning_curves(), folder, terminal)?;
     }
     if json {
         output::json(&rendered.report)?;
@@ -141,33 +145,42 @@ fn tell(news: News<'_>, terminal: &Terminal) {
         News::Probe(evaluation) => {
             terminal.say(&format!("linear probe, out-of-fold accuracy: {}", interval(&evaluation.accuracy)));
         }
-        News::Depth(measured, gain) => terminal.say(&format!(
-            "{}: {} over {} seed{}, {:+.1} points ({:+.1} to {:+.1}) against the probe",
-            measured.depth,
-            percent(measured.accuracy()),
-            measured.seeds,
-            if measured.seeds == 1 { "" } else { "s" },
-            100.0 * gain.mean,
-            100.0 * gain.low,
-            100.0 * gain.high
-        )),
-        News::Chosen(chosen) => {
-            terminal.say(&format!("depth: {}", chosen.reason));
-            chosen.left_out.iter().for_each(|note| terminal.say(note));
-        }
+        News::Depth(measured, gain) => tell_depth(measured, gain, terminal),
+        News::Chosen(chosen) => tell_choice(&chosen.reason, &chosen.left_out, terminal),
     }
 }
 
+/// A depth that was measured.
+pub fn tell_depth(measured: &Measured, gain: &Difference, terminal: &Terminal) {
+    terminal.say(&format!(
+        "{}: {} over {} seed{}, {:+.1} points ({:+.1} to {:+.1}) against the probe",
+        measured.depth,
+        percent(measured.accuracy()),
+        measured.seeds,
+        if measured.seeds == 1 { "" } else { "s" },
+        100.0 * gain.mean,
+        100.0 * gain.low,
+        100.0 * gain.high
+    ));
+}
+
+/// The depth that was chosen, and what was left out.
+pub fn tell_choice(reason: &str, left_out: &[String], terminal: &Terminal) {
+    terminal.say(&format!("depth: {reason}"));
+    left_out.iter().for_each(|note| terminal.say(note));
+}
+
 /// Event files for TensorBoard, a folder for each curve.
-fn save_tensorboard(
-    fitted: &engraft::inductive::Fitted,
+pub fn save_tensorboard<'a>(
+    curves: impl Iterator<Item = (&'a str, &'a Curve)>,
     folder: &std::path::Path,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
-    if fitted.tuning_curves().next().is_none() {
+    let mut curves = curves.peekable();
+    if curves.peek().is_none() {
         terminal.say("no event files: a head that is solved has no learning curve");
     }
-    for (name, curve) in fitted.tuning_curves() {
+    for (name, curve) in curves {
         let (file, bytes) = (tensorboard::event_file_name(0.0), tensorboard::event_file(curve, 0.0));
         files::write_atomic(&folder.join(name).join(file), &bytes)?;
     }
@@ -177,6 +190,10 @@ fn save_tensorboard(
 /// Shows how the loss answers to a rate that grows.
 fn find_lr(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let config = resolve(args)?;
+    if is_about_texts(&config) {
+        let problem = Problem::new("a rate is searched for pictures only, so far").found("texts").at("--find-lr");
+        return Err(Error::Usage(problem.hint("a rate that fails is lowered by itself; --lr says another")).into());
+    }
     let cache = cache_of(&args.cache);
     let intake = intake(&config.data, &Reading::of(&config)?, cache.as_ref(), terminal)?;
     let means = Means { cache: cache.as_ref(), journal: &Journal::none(), observer: terminal };
@@ -214,6 +231,19 @@ fn resolve(args: &FitArgs) -> anyhow::Result<Fit> {
         Some(path) => config::read::<Fit>(path)?,
         None => Fit::default(),
     };
+    // What is usual depends on what the data is, which a flag or the file may tell.
+    let texts = Fit {
+        data: args.data.clone().unwrap_or_else(|| config.data.clone()),
+        text: args.reading.text.clone().or_else(|| config.text.clone()),
+        path_column: args.reading.path_column.clone().or_else(|| config.path_column.clone()),
+        ..Fit::default()
+    };
+    if is_about_texts(&texts) {
+        config = match &args.config {
+            Some(path) => config::read_over(path, &Fit::for_texts())?,
+            None => Fit::for_texts(),
+        };
+    }
     fn set<T>(field: &mut T, flag: Option<T>) {
         if let Some(value) = flag {
             *field = value;
@@ -248,6 +278,9 @@ fn resolve(args: &FitArgs) -> anyhow::Result<Fit> {
         config.image_size = args.about.image_size;
     }
     args.reading.lay_over(&mut config);
+    if args.pooling.is_some() {
+        config.pooling.clone_from(&args.pooling);
+    }
     // A task that there is not is told before anything is read or made.
     Reading::of(&config)?;
     config.max_error = args.max_error.or(config.max_error);
@@ -269,16 +302,20 @@ fn resolve(args: &FitArgs) -> anyhow::Result<Fit> {
 
 /// The flags that give this configuration again.
 pub fn command_line(config: &Fit, out: &std::path::Path) -> String {
-    let default = Fit::default();
+    let default = if is_about_texts(config) { Fit::for_texts() } else { Fit::default() };
     let mut line = format!("engraft fit {} --base {} --out {}", quoted(&config.data), config.base, quoted(out));
     let mut flag = |differs: bool, text: String| {
         if differs {
             line.push_str(&format!(" {text}"));
         }
     };
-    for (name, value) in
-        [("task", &config.task), ("path-column", &config.path_column), ("label-column", &config.label_column)]
-    {
+    for (name, value) in [
+        ("text", &config.text),
+        ("pooling", &config.pooling),
+        ("task", &config.task),
+        ("path-column", &config.path_column),
+        ("label-column", &config.label_column),
+    ] {
         if let Some(value) = value {
             flag(true, format!("--{name} {}", quoted(std::path::Path::new(value))));
         }
@@ -317,7 +354,7 @@ pub fn command_line(config: &Fit, out: &std::path::Path) -> String {
     }
     flag(config.budget != default.budget, format!("--budget {}", config.budget));
     flag(config.seeds != default.seeds, format!("--seeds {}", config.seeds));
-    for text in flags_of(&config.tune) {
+    for text in flags_of(&config.tune, &default.tune) {
         flag(true, text);
     }
     flag(config.exact, "--exact".into());
@@ -337,33 +374,45 @@ pub fn interval(estimate: &Estimate) -> String {
     format!("{} ({:.1} to {})", percent(estimate.mean), 100.0 * estimate.low, percent(estimate.high))
 }
 
-fn summary(report: &Report, out: &std::path::Path) -> String {
+/// "difference        +1.0 points (-0.9 to +2.9)"
+fn against(name: &str, paired: &Paired) -> String {
+    let [difference, low, high] = [paired.difference, paired.low, paired.high].map(|share| 100.0 * share);
+    let better = if paired.high < 0.0 { ": words counted do better" } else { "" };
+    let better = if name == "difference" { "" } else { better };
+    format!("{name:<17} {difference:+.1} points ({low:+.1} to {high:+.1}){better}")
+}
+
+/// What a fit to one class came to, for the terminal.
+pub fn summary(report: &Report, out: &std::path::Path) -> String {
     let mut lines = Vec::new();
+    let unit = if report.text.is_some() { "texts" } else { "pictures" };
     for held in &report.held_out {
         let estimate = &held.evaluation.accuracy;
-        lines.push(format!("accuracy on {:<5} {} on {} pictures", held.split, interval(estimate), estimate.n));
+        lines.push(format!("accuracy on {:<5} {} on {} {unit}", held.split, interval(estimate), estimate.n));
     }
     let accuracy = &report.accuracy;
-    lines.push(format!("out-of-fold       {} on {} pictures", interval(accuracy), accuracy.n));
+    lines.push(format!("out-of-fold       {} on {} {unit}", interval(accuracy), accuracy.n));
     if report.choice.tried.len() > 1 {
         lines.push(format!("linear probe      {}", interval(&report.controls.probe.accuracy)));
     }
     lines.push(format!("depth             {}", report.choice.depth));
+    if let Some(tf_idf) = &report.controls.tf_idf {
+        lines.push(format!("words counted     {} (TF-IDF)", interval(&tf_idf.accuracy)));
+        lines.push(against("against these", &tf_idf.paired));
+        for (split, paired) in &tf_idf.held_out {
+            lines.push(against(&format!("  on {split}"), paired));
+        }
+    }
     if let Some(scratch) = &report.controls.scratch {
         let paired = &scratch.paired;
         lines.push(format!("from scratch      {} ({})", interval(&scratch.accuracy), scratch.how));
-        lines.push(format!(
-            "difference        {:+.1} points ({:+.1} to {:+.1})",
-            100.0 * paired.difference,
-            100.0 * paired.low,
-            100.0 * paired.high
-        ));
+        lines.push(against("difference", paired));
     }
     lines.push(format!("verdict           {}", report.verdict));
     let unsure = &report.unsure;
     lines.push(match unsure.threshold {
         Some(threshold) => format!(
-            "unsure below      p = {threshold:.3}: answers {} of pictures at {} errors",
+            "unsure below      p = {threshold:.3}: answers {} of {unit} at {} errors",
             percent(unsure.answered),
             percent(unsure.error)
         ),

@@ -108,6 +108,8 @@ fn refuse(args: &FitArgs) -> Result<()> {
         ("--balanced", args.balanced),
         ("--max-error", args.max_error.is_some()),
         ("--interval-level", args.interval_level.is_some()),
+        ("--text", args.reading.text.is_some()),
+        ("--pooling", args.pooling.is_some()),
         ("--path-column", args.reading.path_column.is_some()),
         ("--label-column", args.reading.label_column.is_some()),
         ("--card", about.card.is_some()),
@@ -197,7 +199,7 @@ fn command_line(config: &SpanFit, out: &Path) -> String {
     flag(config.seed != usual.seed, format!("--seed {}", config.seed));
     flag(config.control_budget != usual.control_budget, format!("--control-budget {}", config.control_budget));
     SpanArgs::flags_of(config, &usual).into_iter().for_each(|text| flag(true, text));
-    flags_of(&config.tune).into_iter().for_each(|text| flag(true, text));
+    flags_of(&config.tune, &engraft::config::Tune::default()).into_iter().for_each(|text| flag(true, text));
     flag(config.strict, "--strict".into());
     line
 }

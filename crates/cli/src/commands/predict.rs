@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
-use engraft::artefact::{Model, RunModel, TargetAnswer, TargetModel, is_span_run};
+use engraft::artefact::{Model, RunModel, TargetAnswer, TargetModel, TextModel, is_span_run};
 use engraft::backbone::Device;
 use engraft::error::{Error, Problem, Result, from_printable, printable};
 use engraft::inductive::{Answer, OwnClasses};
@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::args::{Format, PredictArgs};
 use crate::commands::predict_spans;
 use crate::commands::predict_target::TargetColumns;
+use crate::commands::predict_texts;
 use crate::exit::Outcome;
 use crate::terminal::Terminal;
 
@@ -31,7 +32,16 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
         let problem = Problem::new("--context is for runs that answer questions, and this one does not").at(context);
         return Err(Error::Usage(problem.expected("no --context")).into());
     }
-    let (model, given) = Answerer::open(args, terminal)?;
+    let (model, given) = match Answerer::open(args, terminal)? {
+        (Answerer::Texts(model), given) => return predict_texts::run(&model, given, args, terminal),
+        other => other,
+    };
+    for (flag, given) in [("--text", args.text.is_some()), ("--explain", args.explain)] {
+        if given {
+            let problem = Problem::new(format_args!("{flag} is for runs of texts, and this one answers pictures"));
+            return Err(Error::Usage(problem.expected(format_args!("no {flag}"))).into());
+        }
+    }
     let mut failed = 0usize;
     let mut writer = Answers::new(args, &model)?;
     let mut batch: Vec<Input> = Vec::with_capacity(BATCH);
@@ -55,6 +65,7 @@ enum Answerer {
     Run(Box<Model>),
     Target(Box<TargetModel>),
     Base(Box<OwnClasses>),
+    Texts(Box<TextModel>),
 }
 
 impl Answerer {
@@ -73,6 +84,7 @@ impl Answerer {
             Some((run, inputs)) if !inputs.is_empty() => Ok(match RunModel::open(run, &device)? {
                 RunModel::Classes(model) => (Answerer::Run(model), inputs),
                 RunModel::Targets(model) => (Answerer::Target(model), inputs),
+                RunModel::Texts(model) => (Answerer::Texts(model), inputs),
             }),
             _ => {
                 let problem = Problem::new("nothing to answer").expected("RUN and pictures, or --base and pictures");
@@ -86,6 +98,7 @@ impl Answerer {
             Answerer::Run(model) => &model.file.classes,
             Answerer::Target(model) => &model.file.classes,
             Answerer::Base(own) => own.classes(),
+            Answerer::Texts(model) => &model.file.classes,
         }
     }
 
@@ -94,6 +107,7 @@ impl Answerer {
             Answerer::Run(model) => model.predict(path).map(Answered::Class),
             Answerer::Target(model) => model.predict(path).map(Answered::Target),
             Answerer::Base(own) => own.answer(path).map(Answered::Class),
+            Answerer::Texts(_) => unreachable!("texts are answered by `predict_texts`"),
         }
     }
 }

@@ -27,6 +27,13 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
         let problem = Problem::new("nothing to answer").expected("RUN, then questions or texts");
         return Err(Error::Usage(problem.hint("engraft predict RUN --context page.txt \"Who wrote it?\"")).into());
     };
+    for (flag, given) in [("--text", args.text.is_some()), ("--explain", args.explain)] {
+        if given {
+            let problem =
+                Problem::new(format_args!("{flag} is for runs that give texts a class, and this one does not"));
+            return Err(Error::Usage(problem.expected(format_args!("no {flag}"))).into());
+        }
+    }
     let model = SpanModel::open(run, &Device::flex())?;
     let mut rows = Rows { out: io::BufWriter::new(io::stdout()), format: args.format, failed: 0 };
     if model.answers_questions() {

@@ -2,11 +2,12 @@
 
 use crate::artefact::report::*;
 use crate::artefact::save::peak_memory_mb;
+use crate::data::Split;
 use crate::error::printable;
-use crate::evaluate::{Estimate, Evaluation, ImbalanceEvaluation, Predictions, evaluate_imbalance, wilson};
-use crate::head::AnswerRule;
+use crate::evaluate::{Estimate, Evaluation, ImbalanceEvaluation, LabelError, Predictions, evaluate_imbalance, wilson};
+use crate::head::{AnswerRule, CrossValidation};
 use crate::inductive::tuning::{Difference, Measured};
-use crate::inductive::{Fitted, HeldOut};
+use crate::inductive::{Answer, Fitted, HeldOut};
 
 /// Wrong answers and suspected labels that a report lists.
 const LISTED: usize = 100;
@@ -42,7 +43,8 @@ pub fn build_report(fitted: &Fitted) -> Report {
         },
         choice: choice(fitted),
         held_out: fitted.held_out.iter().map(|held| held_out(held, &fitted.predictor.rule)).collect(),
-        controls: Controls { scratch, probe: ProbeReport { accuracy: fitted.probe.accuracy.clone() } },
+        controls: Controls { scratch, probe: ProbeReport { accuracy: fitted.probe.accuracy.clone() }, tf_idf: None },
+        text: None,
         verdict,
         unsure: unsure(&fitted.predictor.rule),
         unlike: (&fitted.predictor.novelty).into(),
@@ -78,31 +80,37 @@ fn imbalance(fitted: &Fitted) -> Option<ImbalanceEvaluation> {
 fn choice(fitted: &Fitted) -> Choice {
     let Fitted { chosen, validation, .. } = fitted;
     let taken = &chosen.tried[chosen.chosen];
-    let strengths = validation.tried.iter().map(|tried| TriedStrength {
-        c: tried.c,
-        log_loss: tried.log_loss,
-        accuracy: tried.accuracy,
-    });
     Choice {
         depth: taken.depth.clone(),
         cut: taken.cut.clone(),
         reason: chosen.reason.clone(),
-        tried: chosen.tried.iter().map(|measured| tried_cut(measured, &chosen.tried[0])).collect(),
+        tried: (chosen.tried.iter().enumerate())
+            .map(|(at, measured)| {
+                let gain = Difference::of(&measured.correct, &chosen.tried[0].correct);
+                tried_cut(measured, (at > 0).then_some(gain))
+            })
+            .collect(),
         left_out: chosen.left_out.clone(),
-        strengths: strengths.collect(),
+        strengths: strengths(validation),
         c: validation.chosen_c,
         temperature: fitted.predictor.temperature,
     }
 }
 
-fn tried_cut(measured: &Measured, probe: &Measured) -> TriedCut {
-    let gain = Difference::of(&measured.correct, &probe.correct);
+/// The strengths that cross-validation tried.
+pub(super) fn strengths(validation: &CrossValidation) -> Vec<TriedStrength> {
+    let tried = validation.tried.iter();
+    tried.map(|tried| TriedStrength { c: tried.c, log_loss: tried.log_loss, accuracy: tried.accuracy }).collect()
+}
+
+/// A depth that was tried, with its gain over the probe.
+pub(super) fn tried_cut(measured: &Measured, against_probe: Option<Difference>) -> TriedCut {
     let (mean, n) = (measured.accuracy(), measured.correct.len());
-    // Seeds are no new pictures: the interval is that of the pictures.
+    // Seeds are no new examples: the interval is that of the examples.
     let (low, high) = wilson((mean * n as f64).round() as usize, n);
     let how = match measured.seeds {
         1 => "out-of-fold; Wilson interval, 95 %".to_owned(),
-        seeds => format!("out-of-fold, mean of {seeds} seeds; Wilson interval over pictures, 95 %"),
+        seeds => format!("out-of-fold, mean of {seeds} seeds; Wilson interval over examples, 95 %"),
     };
     TriedCut {
         depth: measured.depth.clone(),
@@ -110,7 +118,7 @@ fn tried_cut(measured: &Measured, probe: &Measured) -> TriedCut {
         plan: measured.plan.clone(),
         seeds: measured.seeds,
         accuracy: Estimate { mean, low, high, n, how },
-        against_probe: (measured.depth != probe.depth).then_some(gain),
+        against_probe,
         multiply_adds: measured.cost,
         remarks: measured.remarks.clone(),
         seconds: measured.seconds,
@@ -121,47 +129,77 @@ fn fold_count(fitted: &Fitted) -> usize {
     fitted.folds.iter().max().map_or(0, |last| last + 1)
 }
 
-fn unsure(rule: &AnswerRule) -> UnsureReport {
+pub(super) fn unsure(rule: &AnswerRule) -> UnsureReport {
     UnsureReport { max_error: rule.max_error, threshold: rule.threshold, answered: rule.answered, error: rule.error }
 }
 
 fn held_out(held: &HeldOut, rule: &AnswerRule) -> HeldOutReport {
+    held_out_of(held.split, &held.answers, &held.labels, &held.evaluation, rule)
+}
+
+/// What is told of a held-out split.
+pub(super) fn held_out_of(
+    split: Split,
+    answers: &[Answer],
+    labels: &[usize],
+    evaluation: &Evaluation,
+    rule: &AnswerRule,
+) -> HeldOutReport {
     // The diagonal of the confusion counts right answers, but not which were answered: that is counted anew.
-    let n = held.answers.len().max(1) as f64;
-    let answered = held.answers.iter().filter(|answer| !answer.unsure).count();
-    let share = |count: usize| count as f64 / n;
+    let share = |count: usize| count as f64 / answers.len().max(1) as f64;
+    let answered = || answers.iter().zip(labels).filter(|(answer, _)| !answer.unsure);
+    let wrong = answered().filter(|(answer, label)| answer.class != **label).count();
     HeldOutReport {
-        split: held.split.name().into(),
-        evaluation: held.evaluation.clone(),
+        split: split.name().into(),
+        evaluation: evaluation.clone(),
         unsure: UnsureReport {
-            answered: share(answered),
-            error: held.wrong_among_answered() as f64 / answered.max(1) as f64,
+            answered: share(answered().count()),
+            error: wrong as f64 / answered().count().max(1) as f64,
             ..unsure(rule)
         },
-        unlike: share(held.answers.iter().filter(|answer| answer.unlike).count()),
+        unlike: share(answers.iter().filter(|answer| answer.unlike).count()),
     }
 }
 
 fn label_errors(fitted: &Fitted) -> Vec<LabelErrorReport> {
     let dataset = &fitted.intake.dataset;
-    let listed = fitted.label_errors.iter().take(LISTED);
+    let name = |at: usize| dataset.examples[fitted.train[at]].name.clone();
+    label_errors_of(&fitted.label_errors, &dataset.classes, &name)
+}
+
+/// The likeliest of the labels that are probably wrong; `name` tells an example's.
+pub(super) fn label_errors_of(
+    errors: &[LabelError],
+    classes: &[String],
+    name: &dyn Fn(usize) -> String,
+) -> Vec<LabelErrorReport> {
+    let listed = errors.iter().take(LISTED);
     listed
         .map(|error| LabelErrorReport {
-            file: dataset.examples[fitted.train[error.index]].name.clone(),
-            given: dataset.classes[error.given].clone(),
-            suggested: dataset.classes[error.suggested].clone(),
+            file: name(error.index),
+            given: classes[error.given].clone(),
+            suggested: classes[error.suggested].clone(),
             given_probability: error.given_probability,
             suggested_probability: error.suggested_probability,
         })
         .collect()
 }
 
-/// Wrong out-of-fold answers, the most confident first.
 fn mistakes(fitted: &Fitted) -> Vec<Mistake> {
     let dataset = &fitted.intake.dataset;
-    let classes = dataset.classes.len();
     let labels = fitted.intake.labels(&fitted.train);
-    let Ok(predictions) = Predictions::new(&fitted.out_of_fold, &labels, classes) else { return Vec::new() };
+    let name = |at: usize| dataset.examples[fitted.train[at]].name.clone();
+    mistakes_of(&fitted.out_of_fold, &labels, &dataset.classes, &name)
+}
+
+/// Wrong out-of-fold answers, the most confident first; `name` tells an example's.
+pub(super) fn mistakes_of(
+    out_of_fold: &[f32],
+    labels: &[usize],
+    classes: &[String],
+    name: &dyn Fn(usize) -> String,
+) -> Vec<Mistake> {
+    let Ok(predictions) = Predictions::new(out_of_fold, labels, classes.len()) else { return Vec::new() };
     let mut wrong: Vec<(usize, usize, f32)> = predictions
         .rows()
         .enumerate()
@@ -173,9 +211,9 @@ fn mistakes(fitted: &Fitted) -> Vec<Mistake> {
         .into_iter()
         .take(LISTED)
         .map(|(i, answer, probability)| Mistake {
-            file: dataset.examples[fitted.train[i]].name.clone(),
-            label: dataset.classes[labels[i]].clone(),
-            answer: dataset.classes[answer].clone(),
+            file: name(i),
+            label: classes[labels[i]].clone(),
+            answer: classes[answer].clone(),
             probability,
         })
         .collect()

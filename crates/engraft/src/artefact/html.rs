@@ -25,6 +25,7 @@ mod targets;
 mod targets_tests;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -68,17 +69,28 @@ pub struct Picture {
 /// from the report is told as missing; equal arguments give equal pages.
 pub fn render(report: &Report, curves: &[Curve], pictures: &[Picture], reproduce: &str) -> String {
     let title = data_name(&report.data.path);
-    let sections: [(&str, &str, Markup); 9] = [
+    let mut sections: Vec<(&str, &str, Markup)> = vec![
         ("numbers", "Headline numbers", numbers::section(report)),
         ("confusion", "What is taken for what", classes::confusion_section(report)),
         ("classes", "Class by class", classes::table_section(report)),
         ("calibration", "Can its probabilities be trusted?", learning::calibration_section(report)),
         ("learning", "How it learned", learning::section(report, curves)),
-        ("mistakes", "Mistakes and suspicious labels", gallery::section(report, pictures)),
+        (
+            "mistakes",
+            "Mistakes and suspicious labels",
+            match &report.text {
+                Some(texts) => texts::mistakes_section(report, texts),
+                None => gallery::section(report, pictures),
+            },
+        ),
         ("audit", "What the audit found in the data", audit::section(report)),
         ("choices", "Choices made, and why", provenance::choices_section(report)),
         ("reproduce", "How to get this again", provenance::reproduce_section(report, reproduce)),
     ];
+    if let Some(texts) = &report.text {
+        let mistakes = sections.iter().position(|(id, _, _)| *id == "mistakes").unwrap_or(sections.len());
+        sections.insert(mistakes + 1, ("texts", "Lengths, and words it does not know", texts::section(texts)));
+    }
     page(&report.version, &title, answer::header(report, &title), &sections)
 }
 
@@ -125,13 +137,12 @@ fn data_name(path: &str) -> String {
 
 /// What one example is called.
 fn examples(report: &Report, how_many: usize) -> &'static str {
-    let pictures = report.task.contains("image");
-    match (pictures, how_many) {
-        (true, 1) => "picture",
-        (true, _) => "pictures",
-        (false, 1) => "example",
-        (false, _) => "examples",
-    }
+    let (one, several) = match report.task.as_str() {
+        task if task.contains("image") => ("picture", "pictures"),
+        task if task.contains("text") => ("text", "texts"),
+        _ => ("example", "examples"),
+    };
+    if how_many == 1 { one } else { several }
 }
 
 /// The held-out split that the answer is taken from: `test` before any other. None, and the answer is out-of-fold.

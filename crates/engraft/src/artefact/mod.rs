@@ -4,6 +4,7 @@
 
 mod build;
 mod build_target;
+mod build_texts;
 mod html;
 mod import;
 mod model;
@@ -17,10 +18,12 @@ mod save_target;
 mod span_report;
 mod target_model;
 mod target_report;
+mod text_model;
 mod verify;
 
 pub use build::build_report;
 pub use build_target::build_target_report;
+pub use build_texts::build_texts_report;
 pub use html::{Curve, Picture, render, render_spans, render_target};
 pub use import::{Imported, import};
 pub use model::{Model, ModelFile};
@@ -32,4 +35,5 @@ pub use save_language_model::save_language_model;
 pub use span_report::*;
 pub use target_model::{LabelsHeadFile, NumberHeadFile};
 pub use target_report::*;
+pub use text_model::{BodyFile, TextModel, TextModelFile};
 pub use verify::{Verification, verify};

@@ -7,6 +7,7 @@ use engraft_weights::{Precision, Tensor, Weights};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::artefact::build::unsure;
 use crate::artefact::report::{SCHEMA, UnsureReport};
 use crate::backbone::{Architecture, Base, BaseSpec, Body, Card};
 use crate::config::Fit;
@@ -74,17 +75,9 @@ pub(super) const ONNX_FILE: &str = "base.onnx";
 
 /// Writes a fitted model to bytes; equal models give equal bytes.
 pub(super) fn to_bytes(fitted: &Fitted) -> ModelBytes {
-    let Predictor { head, temperature, rule, novelty } = &fitted.predictor;
+    let Predictor { temperature, rule, novelty, .. } = &fitted.predictor;
     let (mut weights, onnx) = base_tensors(&fitted.base);
-    let f32s = |values: &[f64]| values.iter().map(|value| *value as f32).collect();
-    let tensor = |shape: Vec<usize>, values: Vec<f32>| Tensor { shape, values, precision: Precision::F32 };
-    weights.tensors.insert("head.weight".into(), tensor(vec![head.classes, head.columns], f32s(&head.weights)));
-    weights.tensors.insert("head.bias".into(), tensor(vec![head.classes], f32s(&head.intercepts)));
-    let references = &novelty.references;
-    weights.tensors.insert(
-        "novelty.references".into(),
-        tensor(vec![references.rows, references.columns], references.values.clone()),
-    );
+    predictor_into(&fitted.predictor, &mut weights);
     let safetensors = engraft_weights::write(&weights);
     let file = ModelFile {
         schema: SCHEMA,
@@ -95,12 +88,7 @@ pub(super) fn to_bytes(fitted: &Fitted) -> ModelBytes {
         base_sha256: fitted.base.sha256.clone(),
         cut: fitted.base.stages().last().cloned().unwrap_or_default(),
         temperature: *temperature,
-        unsure: UnsureReport {
-            max_error: rule.max_error,
-            threshold: rule.threshold,
-            answered: rule.answered,
-            error: rule.error,
-        },
+        unsure: unsure(rule),
         unlike_threshold: novelty.threshold,
         unlike_k: novelty.k,
         data_fingerprint: fitted.intake.fingerprint(),
@@ -128,34 +116,15 @@ impl Model {
         check_schema(run, file.schema)?;
         let path = run.join(SAFETENSORS);
         let mut weights = read_weights(run, &file.model_sha256)?;
-        let mut take = |name: &str| {
-            weights.tensors.remove(name).ok_or_else(|| damaged(&path, &format!("a tensor `{name}`"), "none"))
-        };
-        let (head, bias, references) = (take("head.weight")?, take("head.bias")?, take("novelty.references")?);
-        let ([classes, columns], [rows, width]) = (axes(&head, &path)?, axes(&references, &path)?);
-        if classes != file.classes.len() || bias.shape != [classes] || width != columns || rows == 0 {
-            let found = format!("head {:?}, bias {:?}, references {:?}", head.shape, bias.shape, references.shape);
-            return Err(damaged(&path, &format!("a head of {} classes", file.classes.len()), &found));
-        }
-        let widen = |values: Vec<f32>| values.into_iter().map(f64::from).collect();
-        let head = LogisticRegression { classes, columns, weights: widen(head.values), intercepts: widen(bias.values) };
-        head.check()?;
-        let references = Features::new(rows, columns, references.values)?;
-        references.check()?;
+        let unlike = (file.unlike_threshold, file.unlike_k);
+        let predictor = predictor_from(&mut weights, run, file.classes.len(), &file.unsure, file.temperature, unlike)?;
+        let columns = predictor.head.columns;
         let extractor =
             extractor_of(run, &file.card, &file.base_sha256, &file.cut, file.config.exact, weights, device)?;
         if extractor.columns() != columns {
             let expected = format!("{} features after `{}`", extractor.columns(), file.cut);
             return Err(damaged(&path, &expected, &format!("a head for {columns}")));
         }
-        let UnsureReport { max_error, threshold, answered, error } = file.unsure.clone();
-        let predictor = Predictor {
-            head,
-            // Both were f32 when they were written: through f32 they come back to the bit from any decimal text.
-            temperature: f64::from(file.temperature as f32),
-            rule: AnswerRule { max_error, threshold: threshold.map(|t| f64::from(t as f32)), answered, error },
-            novelty: Novelty { references, k: file.unlike_k, threshold: file.unlike_threshold },
-        };
         Ok(Self { file, predictor, extractor })
     }
 
@@ -164,6 +133,53 @@ impl Model {
         let bytes = self.extractor.reader().read(path)?;
         self.extractor.row(&bytes).map(|row| self.predictor.answer(&row))
     }
+}
+
+/// Puts a predictor's numbers among a run's tensors.
+pub(super) fn predictor_into(predictor: &Predictor, weights: &mut Weights) {
+    let Predictor { head, novelty, .. } = predictor;
+    let f32s = |values: &[f64]| values.iter().map(|value| *value as f32).collect();
+    let tensor = |shape: Vec<usize>, values: Vec<f32>| Tensor { shape, values, precision: Precision::F32 };
+    weights.tensors.insert("head.weight".into(), tensor(vec![head.classes, head.columns], f32s(&head.weights)));
+    weights.tensors.insert("head.bias".into(), tensor(vec![head.classes], f32s(&head.intercepts)));
+    let references = &novelty.references;
+    weights.tensors.insert(
+        "novelty.references".into(),
+        tensor(vec![references.rows, references.columns], references.values.clone()),
+    );
+}
+
+/// Takes a predictor's numbers from a run's tensors; `unlike` are the threshold and which neighbour counts.
+pub(super) fn predictor_from(
+    weights: &mut Weights,
+    run: &Path,
+    classes: usize,
+    unsure: &UnsureReport,
+    temperature: f64,
+    unlike: (f32, usize),
+) -> Result<Predictor> {
+    let path = run.join(SAFETENSORS);
+    let mut take =
+        |name: &str| weights.tensors.remove(name).ok_or_else(|| damaged(&path, &format!("a tensor `{name}`"), "none"));
+    let (head, bias, references) = (take("head.weight")?, take("head.bias")?, take("novelty.references")?);
+    let ([outputs, columns], [rows, width]) = (axes(&head, &path)?, axes(&references, &path)?);
+    if outputs != classes || bias.shape != [outputs] || width != columns || rows == 0 {
+        let found = format!("head {:?}, bias {:?}, references {:?}", head.shape, bias.shape, references.shape);
+        return Err(damaged(&path, &format!("a head of {classes} classes"), &found));
+    }
+    let widen = |values: Vec<f32>| values.into_iter().map(f64::from).collect();
+    let head = LogisticRegression { classes, columns, weights: widen(head.values), intercepts: widen(bias.values) };
+    head.check()?;
+    let references = Features::new(rows, columns, references.values)?;
+    references.check()?;
+    let UnsureReport { max_error, threshold, answered, error } = unsure.clone();
+    Ok(Predictor {
+        head,
+        // Both were f32 when they were written: through f32 they come back to the bit from any decimal text.
+        temperature: f64::from(temperature as f32),
+        rule: AnswerRule { max_error, threshold: threshold.map(|t| f64::from(t as f32)), answered, error },
+        novelty: Novelty { references, k: unlike.1, threshold: unlike.0 },
+    })
 }
 
 /// The base's tensors, as a run keeps them; and its bytes, where it is an ONNX model.

@@ -10,6 +10,7 @@ use crate::artefact::model::{
 };
 use crate::artefact::report::SCHEMA;
 use crate::artefact::target_model::{LabelsHeadFile, NumberHeadFile};
+use crate::artefact::text_model::TextModel;
 use crate::backbone::Card;
 use crate::config::Fit;
 use crate::data::Task;
@@ -155,18 +156,23 @@ pub enum RunModel {
     Classes(Box<Model>),
     /// Numbers or sets of labels.
     Targets(Box<TargetModel>),
+    /// One class for each text.
+    Texts(Box<TextModel>),
 }
 
 impl RunModel {
     /// Opens the model of a run's folder, whatever it predicts, checking every hash and shape.
     pub fn open(run: &Path, device: &Device) -> Result<Self> {
-        /// What tells the two apart.
+        /// What tells them apart.
         #[derive(Deserialize)]
         struct Kind {
             task: String,
         }
         let json = read_json(run)?;
         let kind = serde_json::from_slice::<Kind>(&json).map(|kind| kind.task).unwrap_or_default();
+        if kind == "text-classification" {
+            return Ok(Self::Texts(Box::new(TextModel::open(run, device)?)));
+        }
         match kind.parse::<Task>() {
             Ok(Task::MultiLabel | Task::Regression) => {
                 Ok(Self::Targets(Box::new(TargetModel::of_json(run, &json, device)?)))

@@ -6,8 +6,10 @@ use crate::backbone::Base;
 use crate::config::Fit;
 use crate::data::audit::Audit;
 use crate::evaluate::{CalibrationBin, ClassMetrics, Estimate, Evaluation, Forecast, ImbalanceEvaluation, Paired};
+use crate::features::Coverage;
 use crate::head::Novelty;
 use crate::inductive::Seconds;
+use crate::inductive::text::{LengthBin, WordWeight};
 use crate::inductive::tuning::Difference;
 
 /// The version of the shapes. It changes when a field goes or changes its meaning, not when one is added.
@@ -67,6 +69,9 @@ pub struct Report {
     /// What more labels would bring, for several numbers of them; empty where it was not looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forecasts: Vec<Forecast>,
+    /// What is told of texts alone; absent for pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextReport>,
     /// Seed of everything that was drawn.
     pub seed: u64,
     /// The settings.
@@ -189,6 +194,9 @@ pub struct Controls {
     pub scratch: Option<ScratchReport>,
     /// The linear probe on frozen features.
     pub probe: ProbeReport,
+    /// Words counted, and a linear classifier on the counts; absent for pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tf_idf: Option<TfIdfReport>,
 }
 
 /// The from-scratch control.
@@ -204,6 +212,53 @@ pub struct ScratchReport {
     pub how: String,
     /// The transfer's accuracy minus its, on the same examples.
     pub paired: Paired,
+}
+
+/// The control of words counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TfIdfReport {
+    /// Out-of-fold accuracy.
+    pub accuracy: Estimate,
+    /// Out-of-fold macro-F1.
+    pub macro_f1: Estimate,
+    /// Out-of-fold log-loss.
+    pub log_loss: Estimate,
+    /// How it was made, in words.
+    pub how: String,
+    /// The transfer's accuracy minus its, on the same texts.
+    pub paired: Paired,
+    /// The same on every held-out split, by name.
+    pub held_out: Vec<(String, Paired)>,
+}
+
+/// What is told of texts alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TextReport {
+    /// What was found out about the file: its form, encoding, columns.
+    pub source: Vec<String>,
+    /// What of the training texts the base does not see.
+    pub coverage: Coverage,
+    /// Words that the base does not know whole, with how many times they stand in the training texts.
+    pub unknown_words: Vec<(String, usize)>,
+    /// Right out-of-fold answers by the number of words.
+    pub lengths: Vec<LengthBin>,
+    /// The texts of mistakes and suspected labels.
+    pub shown: Vec<ShownText>,
+}
+
+/// A text that a report shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShownText {
+    /// The example, as mistakes name it.
+    pub file: String,
+    /// Its beginning.
+    pub text: String,
+    /// The beginning of the second text of a pair.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<String>,
+    /// What words gave to the answer (of a mistake) or to the class suggested (of a label); empty where it was not asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<WordWeight>,
 }
 
 /// The linear probe.

@@ -16,6 +16,7 @@ use crate::data::{Reading, Task};
 use crate::error::{Error, Problem, Result};
 use crate::files;
 use crate::inductive::spans::{SpanIntake, fit_questions, fit_tags};
+use crate::inductive::text::{TextIntake, fit_texts, is_about_texts, text_reading};
 use crate::inductive::tuning::Journal;
 use crate::inductive::{Intake, Means, fit, fit_target};
 use crate::progress::Observer;
@@ -43,6 +44,14 @@ pub fn verify(run: &Path, data: Option<&Path>, observer: &dyn Observer) -> Resul
     let recorded = config.data.clone();
     if let Some(data) = data {
         config.data = data.to_owned();
+    }
+    if is_about_texts(&config) {
+        let base = open_text_base(&config.base, &Device::flex())?;
+        let intake = TextIntake::read(&config.data, &text_reading(&config)?, observer)?;
+        let means = Means { cache: None, journal: &Journal::none(), observer };
+        let mut fitted = fit_texts(&config, base, intake, means, 0.0, &mut |_| {})?;
+        fitted.config.data = recorded;
+        return compare_run(run, &Rendered::of_texts(&fitted, "")?);
     }
     let limits = Limits::default();
     let intake = Intake::read_as(&config.data, &Reading::of(&config)?, &limits, &NoStore, observer)?;

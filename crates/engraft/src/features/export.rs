@@ -46,27 +46,65 @@ impl Format {
     }
 }
 
+/// Some of the rows that are written, and their names.
+pub type Part = (Features, Vec<String>);
+
 /// Writes features to `path`, complete or not at all. `names` are the rows' pictures.
 pub fn write_features(path: &Path, format: Format, features: &Features, names: &[String]) -> Result<()> {
+    let size = [features.rows, features.columns];
+    let parts = (0..features.rows).step_by(GROUP).map(|begin| {
+        let rows: Vec<usize> = (begin..(begin + GROUP).min(features.rows)).collect();
+        let names = names[begin..begin + rows.len()].to_vec();
+        Ok((features.select(&rows), names))
+    });
+    write_parts(path, format, size, parts)
+}
+
+/// Writes `[rows, columns]` features that come part by part to `path`, complete or not at all: more than memory holds.
+///
+/// # Errors
+/// What a part fails with; a file that cannot be written; parts that are not `rows` rows together.
+pub fn write_parts(
+    path: &Path,
+    format: Format,
+    [rows, columns]: [usize; 2],
+    parts: impl Iterator<Item = Result<Part>>,
+) -> Result<()> {
     let mut file = Aside::create(path)?;
-    let written = match format {
-        Format::Npy => npy(&mut file, features),
-        Format::Parquet => parquet(&mut file, features, names),
-        Format::JsonLines => json_lines(&mut file, features, names),
-    };
-    written.map_err(|source| Error::write(path, &source))?;
+    let failed = |source: std::io::Error| Error::write(path, &source);
+    let mut counted = 0;
+    let parts = parts.inspect(|part| counted += part.as_ref().map_or(0, |(features, _)| features.rows));
+    match format {
+        Format::Npy => npy(&mut file, [rows, columns], parts, &failed),
+        Format::Parquet => parquet(&mut file, parts, &failed),
+        Format::JsonLines => json_lines(&mut file, parts, &failed),
+    }?;
+    if counted != rows {
+        let problem = Problem::new("the rows changed while they were written").expected(rows).found(counted);
+        return Err(Error::Data(problem.at(path)));
+    }
     file.commit()
 }
 
-fn npy(file: &mut Aside, features: &Features) -> std::io::Result<()> {
-    let shape = [features.rows as u64, features.columns as u64];
-    let mut writer = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(file).begin_nd()?;
-    writer.extend(&features.values)?;
-    writer.finish()
+type Failed<'a> = &'a dyn Fn(std::io::Error) -> Error;
+
+fn npy(
+    file: &mut Aside,
+    size: [usize; 2],
+    parts: impl Iterator<Item = Result<Part>>,
+    failed: Failed<'_>,
+) -> Result<()> {
+    let shape = size.map(|length| length as u64);
+    let mut writer = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(file).begin_nd().map_err(failed)?;
+    for part in parts {
+        let (features, _) = part?;
+        writer.extend(features.values).map_err(failed)?;
+    }
+    writer.finish().map_err(failed)
 }
 
-fn parquet(file: &mut Aside, features: &Features, names: &[String]) -> std::io::Result<()> {
-    let other = |source: parquet::errors::ParquetError| std::io::Error::other(source.to_string());
+fn parquet(file: &mut Aside, parts: impl Iterator<Item = Result<Part>>, failed: Failed<'_>) -> Result<()> {
+    let other = |source: parquet::errors::ParquetError| failed(std::io::Error::other(source.to_string()));
     let schema = "message features {
         required int64 row;
         required binary path (UTF8);
@@ -77,12 +115,14 @@ fn parquet(file: &mut Aside, features: &Features, names: &[String]) -> std::io::
         WriterProperties::builder().set_compression(Compression::SNAPPY).set_dictionary_enabled(false).build(),
     );
     let mut writer = SerializedFileWriter::new(file, schema, properties).map_err(other)?;
-    for begin in (0..features.rows).step_by(GROUP) {
-        let rows = begin..(begin + GROUP).min(features.rows);
+    let mut before = 0;
+    for part in parts {
+        let (features, names) = part?;
         let mut group = writer.next_row_group().map_err(other)?;
-        let numbers: Vec<i64> = rows.clone().map(|row| row as i64).collect();
-        let paths: Vec<ByteArray> = names[rows.clone()].iter().map(|name| name.as_str().into()).collect();
-        let values = &features.values[rows.start * features.columns..rows.end * features.columns];
+        let numbers: Vec<i64> = (before..before + features.rows).map(|row| row as i64).collect();
+        before += features.rows;
+        let paths: Vec<ByteArray> = names.iter().map(|name| name.as_str().into()).collect();
+        let values = &features.values;
         // The first element of every row begins a new list.
         let repetition: Vec<i16> = (0..values.len()).map(|i| i16::from(i % features.columns != 0)).collect();
         let definition = vec![1i16; values.len()];
@@ -102,11 +142,16 @@ fn parquet(file: &mut Aside, features: &Features, names: &[String]) -> std::io::
     writer.close().map(drop).map_err(other)
 }
 
-fn json_lines(file: &mut Aside, features: &Features, names: &[String]) -> std::io::Result<()> {
+fn json_lines(file: &mut Aside, parts: impl Iterator<Item = Result<Part>>, failed: Failed<'_>) -> Result<()> {
     let mut out = std::io::BufWriter::new(file);
-    for (row, name) in names.iter().enumerate() {
-        let line = serde_json::json!({ "row": row, "path": name, "features": features.row(row) });
-        writeln!(out, "{line}")?;
+    let mut row = 0;
+    for part in parts {
+        let (features, names) = part?;
+        for (at, name) in names.iter().enumerate() {
+            let line = serde_json::json!({ "row": row, "path": name, "features": features.row(at) });
+            writeln!(out, "{line}").map_err(failed)?;
+            row += 1;
+        }
     }
-    out.flush()
+    out.flush().map_err(failed)
 }

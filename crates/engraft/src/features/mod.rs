@@ -5,14 +5,18 @@
 
 mod cache;
 mod embed;
+mod embed_texts;
 mod export;
 mod extract;
 mod inspections;
 mod matrix;
+mod texts;
 
 pub use cache::{Cache, CacheSummary, SpaceSummary};
 pub use embed::{Embedding, embed};
-pub use export::{Format, write_features};
+pub use embed_texts::{EmbeddedTexts, embed_texts};
+pub use export::{Format, Part, write_features, write_parts};
 pub use extract::{Extractor, PictureReader, extract, extract_keyed};
 pub use inspections::Inspections;
 pub use matrix::Features;
+pub use texts::{Coverage, TextExtractor};

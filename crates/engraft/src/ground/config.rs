@@ -17,8 +17,15 @@ pub use super::span_config::SpanFit;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Fit {
-    /// The labelled pictures: a folder, or a CSV with `path,label`.
+    /// The labelled pictures or texts: a folder, or a table.
     pub data: PathBuf,
+    /// The column of a table that holds texts, or two with a comma between them; found where it is not told. Data with it
+    /// is texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// How word vectors become one vector of a text: `mean`, `idf` or `sif`; the best is chosen where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<String>,
     /// What is predicted: `single-label`, `multi-label` or `regression`; inferred from the labels where it is not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
@@ -42,7 +49,8 @@ pub struct Fit {
     /// Rows and columns of the input, where they are to be others than the card's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_size: Option<usize>,
-    /// How much of the base is retrained: `head`, `last`, `half`, `all`, the stage that training begins at, or `auto`.
+    /// How much of the base is retrained: `head`, `last`, `half`, `all`, the stage that training begins at, or `auto`; of
+    /// texts also `contrastive`.
     pub depth: String,
     /// Retrains this stage alone.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,6 +99,8 @@ impl Default for Fit {
     fn default() -> Self {
         Self {
             data: PathBuf::new(),
+            text: None,
+            pooling: None,
             task: None,
             path_column: None,
             label_column: None,
@@ -211,6 +221,16 @@ pub struct Tune {
     pub views: usize,
     /// What is changed in views: `none`, `small`, `light`, `rand-augment`, or `auto`: `light` for photos, else `small`.
     pub augment: String,
+    /// Pairs of texts in a contrastive fine-tuning; 0 for twenty of one class and twenty of two for each text, 2,048 at
+    /// most.
+    pub pairs: usize,
+}
+
+impl Tune {
+    /// What is usual for texts: fewer passes and a smaller rate than for pictures (Devlin et al. 2019, appendix A.3).
+    pub fn for_texts() -> Self {
+        Self { epochs: 4, batch_size: 16, lr: 5e-5, schedule: "slanted-triangular".into(), ..Self::default() }
+    }
 }
 
 impl Default for Tune {
@@ -244,6 +264,7 @@ impl Default for Tune {
             lora_alpha: 16.0,
             views: 4,
             augment: "auto".into(),
+            pairs: 0,
         }
     }
 }
@@ -353,8 +374,20 @@ pub enum Method {
     LanguageModel,
 }
 
+impl Fit {
+    /// What is usual for texts.
+    pub fn for_texts() -> Self {
+        Self { base: "all-MiniLM-L6-v2".into(), tune: Tune::for_texts(), control_budget: 2.0, ..Self::default() }
+    }
+}
+
 /// Reads settings from a TOML file; what it does not name keeps its default.
-pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+pub fn read<T: DeserializeOwned + Serialize + Default>(path: &Path) -> Result<T> {
+    read_over(path, &T::default())
+}
+
+/// Reads settings from a TOML file; what it does not name stays as it is in `usual`.
+pub fn read_over<T: DeserializeOwned + Serialize>(path: &Path, usual: &T) -> Result<T> {
     let bytes = crate::files::read_limited(path, 1 << 20)
         .map_err(|source| Error::Usage(Problem::new("the configuration file cannot be read").found(source).at(path)))?;
     let fail = |reason: String| {
@@ -362,7 +395,22 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
         Error::Usage(problem.hint("its names are those of the flags, as `max-error = 0.05`"))
     };
     let text = String::from_utf8(bytes).map_err(|source| fail(source.to_string()))?;
-    toml::from_str(&text).map_err(|source| fail(source.to_string()))
+    let told: toml::Table = toml::from_str(&text).map_err(|source| fail(source.to_string()))?;
+    let mut all = toml::Table::try_from(usual).map_err(|source| fail(source.to_string()))?;
+    lay_over(&mut all, told);
+    all.try_into().map_err(|source: toml::de::Error| fail(source.to_string()))
+}
+
+/// Puts the values of one table in place of another's, tables in tables too.
+fn lay_over(all: &mut toml::Table, told: toml::Table) {
+    for (name, value) in told {
+        match (all.get_mut(&name), value) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(told)) => lay_over(inner, told),
+            (_, value) => {
+                all.insert(name, value);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

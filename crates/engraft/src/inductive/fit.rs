@@ -32,7 +32,7 @@ use rayon::prelude::*;
 /// Strength of the probe that a search for a rate starts from.
 const RATE_STRENGTH: f64 = 1e-3;
 /// Share of the training data that counts as like itself.
-const LIKE: f64 = 0.99;
+pub(super) const LIKE: f64 = 0.99;
 
 /// Wall seconds of each part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
@@ -306,7 +306,7 @@ impl Basis {
         let train = intake.usable(Split::Train);
         let labels = intake.labels(&train);
         let groups: Vec<usize> = train.iter().map(|&index| intake.audit.groups[index]).collect();
-        let fold_count = fold_count(config.folds, &labels, classes, observer);
+        let fold_count = fold_count(config.folds, &labels, classes, "pictures", observer);
         let folds = stratified_folds(&labels, &groups, fold_count, config.seed);
         let extractor = Extractor::to_features(&base, &Device::flex())?;
         let features = extract(&extractor, &intake.pictures(&train), cache, observer)?;
@@ -519,11 +519,11 @@ pub(super) fn check(config: &Fit) -> Result<()> {
 }
 
 /// As many folds as asked for, but no more than the smallest class has examples.
-fn fold_count(asked: usize, labels: &[usize], classes: usize, observer: &dyn Observer) -> usize {
+pub(super) fn fold_count(asked: usize, labels: &[usize], classes: usize, unit: &str, observer: &dyn Observer) -> usize {
     let smallest = (0..classes).map(|class| labels.iter().filter(|label| **label == class).count()).min().unwrap_or(0);
     let count = asked.min(smallest).max(2);
     if count < asked {
-        observer.say(&format!("{count} folds instead of {asked}: the smallest class has {smallest} training pictures"));
+        observer.say(&format!("{count} folds instead of {asked}: the smallest class has {smallest} training {unit}"));
     }
     count
 }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::format::{count, name, percent, percent_range, points, points_range, probability};
 use super::{classes_counted, examples, headline};
-use crate::artefact::report::{Report, UnsureReport};
+use crate::artefact::report::{Report, TfIdfReport, UnsureReport};
 use crate::evaluate::Paired;
 
 /// Title, the answer in a sentence, and the two judgements that qualify it.
@@ -22,6 +22,7 @@ pub fn header(report: &Report, title: &str) -> Markup {
             @if headline(report).is_some() { p.beside { (beside(report)) } }
             div.judgements {
                 (verdict(report))
+                @if let Some(tf_idf) = &report.controls.tf_idf { (against_words(report, tf_idf)) }
                 div.judgement {
                     p.badge { span.sign aria-hidden="true" { "?" } "When it is not sure" }
                     p { (unsure(report)) }
@@ -77,6 +78,11 @@ fn verdict(report: &Report) -> Markup {
 
 fn verdict_words(report: &Report, paired: Option<&Paired>) -> Markup {
     let Some(paired) = paired else {
+        if report.text.is_some() {
+            return html! {
+                "No small network was trained from scratch beside it; what the labels give without any base is told by words counted."
+            };
+        }
         return html! {
             "Whether the base helped is not known: the control that trains the same network from scratch was not run."
         };
@@ -84,19 +90,45 @@ fn verdict_words(report: &Report, paired: Option<&Paired>) -> Markup {
     let difference = html! {
         strong { (points(paired.difference)) " points" } " (" (points_range(paired.low, paired.high)) ")"
     };
+    let it = if report.text.is_some() { "a small network of its kind" } else { "the same network" };
     let same = html! { " Both answered the same " (count(paired.n)) " " (examples(report, paired.n)) "." };
     match report.verdict.as_str() {
         "positive transfer" => html! {
-            "Transfer helped: " (difference) " over the same network trained from scratch." (same)
+            "Transfer helped: " (difference) " over " (it) " trained from scratch." (same)
         },
         "negative transfer" => html! {
-            "Transfer hurt: " (difference) " against the same network trained from scratch, which did better." (same)
+            "Transfer hurt: " (difference) " against " (it) " trained from scratch, which did better." (same)
         },
         "no measurable transfer" => html! {
             "Transfer made no measurable difference: " (difference)
-            " against the same network trained from scratch, and the interval holds zero." (same)
+            " against " (it) " trained from scratch, and the interval holds zero." (same)
         },
-        other => html! { (other) ": " (difference) " against the same network trained from scratch." (same) },
+        other => html! { (other) ": " (difference) " against " (it) " trained from scratch." (same) },
+    }
+}
+
+/// Whether the base was worth more than words counted, in a box: on the held-out split of the headline, where there is one.
+fn against_words(report: &Report, tf_idf: &TfIdfReport) -> Markup {
+    let split = headline(report).map(|held| held.split.as_str());
+    let held = split.and_then(|split| tf_idf.held_out.iter().find(|(name, _)| name == split));
+    let paired = held.map_or(&tf_idf.paired, |(_, paired)| paired);
+    let difference =
+        html! { strong { (points(paired.difference)) " points" } " (" (points_range(paired.low, paired.high)) ")" };
+    let (class, sign, badge) = match paired {
+        paired if paired.low > 0.0 => ("good", "▲", "Better than words counted"),
+        paired if paired.high < 0.0 => ("bad", "▼", "Words counted do better"),
+        _ => ("open", "≈", "No better than words counted"),
+    };
+    html! {
+        div.judgement.(class) {
+            p.badge { span.sign aria-hidden="true" { (sign) } (badge) }
+            p {
+                (difference) " against a linear classifier on TF-IDF, which needs no base and answers in microseconds, on the same "
+                (count(paired.n)) " " (examples(report, paired.n)) "."
+                @if paired.high < 0.0 { " Use that one." }
+                @else if paired.low <= 0.0 { " If the simpler one will do, use it." }
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::format::{Unit, count, decimal, percent, percent_range, tidy};
-use super::scroll;
+use super::{examples, scroll};
 use crate::artefact::report::Report;
 use crate::evaluate::{Estimate, wilson};
 
@@ -152,7 +152,7 @@ fn controls(report: &Report) -> Markup {
     }
     if let Some(scratch) = &report.controls.scratch {
         rows.push(Row {
-            name: "Same network from scratch",
+            name: if report.text.is_some() { "Small network from scratch" } else { "Same network from scratch" },
             explanation: scratch.how.clone(),
             accuracy: &scratch.accuracy,
             macro_f1: Some(scratch.macro_f1.mean),
@@ -160,10 +160,20 @@ fn controls(report: &Report) -> Markup {
             ours: false,
         });
     }
+    if let Some(tf_idf) = &report.controls.tf_idf {
+        rows.push(Row {
+            name: "Words counted",
+            explanation: tf_idf.how.clone(),
+            accuracy: &tf_idf.accuracy,
+            macro_f1: Some(tf_idf.macro_f1.mean),
+            log_loss: Some(tf_idf.log_loss.mean),
+            ours: false,
+        });
+    }
     if let Some(majority) = &majority {
         rows.push(Row {
             name: "Always the commonest class",
-            explanation: "needs no picture at all".into(),
+            explanation: format!("needs no {} at all", examples(report, 1)),
             accuracy: majority,
             macro_f1: None,
             log_loss: None,

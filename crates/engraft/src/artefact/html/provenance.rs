@@ -104,7 +104,7 @@ fn tried(choice: &Choice) -> Markup {
                     thead { tr {
                         th scope="col" { "Depth" } th.number scope="col" { "Accuracy" }
                         th.number scope="col" { "95\u{202f}% interval" }
-                        th.number scope="col" { "Points over the probe, on the same pictures" }
+                        th.number scope="col" { "Points over the probe, on the same examples" }
                         th.number scope="col" { "Seeds" } th.number scope="col" { "Time" } th scope="col" { "What learns" }
                     } }
                     tbody { @for cut in &choice.tried {
@@ -152,12 +152,12 @@ pub fn reproduce_section(report: &Report, reproduce: &str) -> Markup {
             dt { "Data fingerprint" } dd { code.hash { (report.data.fingerprint) } }
             dt { "Base SHA-256" } dd { code.hash { (report.base.sha256) } }
         }
-        (costs(&report.seconds, report.images_per_second, report.peak_memory_mb))
+        (costs(&report.seconds, report.images_per_second, examples(report, 2), report.peak_memory_mb))
     }
 }
 
 /// What a run cost: seconds of each part, pictures a second through the base, megabytes.
-pub fn costs(seconds: &SecondsReport, images_per_second: f64, peak_memory_mb: f64) -> Markup {
+pub fn costs(seconds: &SecondsReport, per_second: f64, unit: &str, peak_memory_mb: f64) -> Markup {
     let parts = [
         ("Reading and auditing", seconds.audit),
         ("Running the base", seconds.features),
@@ -171,7 +171,7 @@ pub fn costs(seconds: &SecondsReport, images_per_second: f64, peak_memory_mb: f6
                 tbody {
                     @for (part, took) in parts { tr { th scope="row" { (part) } td.number { (duration(took)) } } }
                     tr.total { th scope="row" { "In all" } td.number { (duration(seconds.total)) } }
-                    tr { th scope="row" { "Speed through the base" } td.number { (decimal(images_per_second, 0)) " pictures/s" } }
+                    tr { th scope="row" { "Speed through the base" } td.number { (decimal(per_second, 0)) " " (unit) "/s" } }
                     tr { th scope="row" { "Largest memory" } td.number { (decimal(peak_memory_mb, 0)) " MB" } }
                 }
             }

@@ -255,7 +255,12 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
             c: 10f64.powf(-0.5),
             temperature: 1.083,
         },
-        controls: Controls { scratch: Some(scratch(&ours)), probe: ProbeReport { accuracy: ours.accuracy.clone() } },
+        controls: Controls {
+            scratch: Some(scratch(&ours)),
+            probe: ProbeReport { accuracy: ours.accuracy.clone() },
+            tf_idf: None,
+        },
+        text: None,
         verdict: "positive transfer".into(),
         unsure,
         unlike: UnlikeReport { threshold: 0.4312, k: 5, references: train },

@@ -165,6 +165,6 @@ fn reproduce_section(report: &TargetReport, reproduce: &str) -> Markup {
             dt { "Data fingerprint" } dd { code.hash { (report.data.fingerprint) } }
             dt { "Base SHA-256" } dd { code.hash { (report.base.sha256) } }
         }
-        (costs(&report.seconds, report.images_per_second, report.peak_memory_mb))
+        (costs(&report.seconds, report.images_per_second, "pictures", report.peak_memory_mb))
     }
 }

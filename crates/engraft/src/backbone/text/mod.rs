@@ -6,6 +6,7 @@
 //! [`Mode`]: crate::backbone::Mode
 
 mod batch;
+mod body;
 mod config;
 mod frozen;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod golden_tests;
 mod language_model;
 mod layers;
 mod lstm;
+mod lstm_encoder;
 mod names;
 mod sentence;
 mod text_base;
@@ -29,6 +31,7 @@ pub use config::{EncoderActivation, EncoderConfig, Family};
 pub use frozen::FrozenEncoder;
 pub use language_model::{LanguageCard, LanguageModel, LanguageModelParts, frozen_states, padded, states_to};
 pub use lstm::{Dropouts, LstmConfig, LstmNetwork, concat_pool, concat_pool_values};
+pub use lstm_encoder::{HiddenLayer, LstmEncoder};
 pub use names::EncoderTensors;
 pub use sentence::{DenseLayer, DenseShape, SentenceEncoder, SentenceLayout};
 pub(in crate::backbone) use text_base::{FILES_BESIDE_WEIGHTS, TOKENIZERS, is_encoder_config};

@@ -6,6 +6,8 @@ use burn::tensor::Device;
 
 use crate::backbone::hub::{Hub, Reference};
 use crate::backbone::text::config::Family;
+use crate::backbone::text::language_model::LanguageModel;
+use crate::backbone::text::lstm_encoder::LstmEncoder;
 use crate::backbone::text::sentence::SentenceEncoder;
 use crate::backbone::text::tokenizer_files::file;
 use crate::backbone::text::vectors::WordVectors;
@@ -36,7 +38,7 @@ pub(in crate::backbone) const FILES_BESIDE_WEIGHTS: [&str; 13] = [
 ];
 
 /// A pretrained base for texts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TextBase {
     /// Its name.
     pub id: String,
@@ -55,44 +57,40 @@ pub struct TextBase {
 }
 
 /// What runs in a base for texts.
-#[derive(Debug)]
-#[non_exhaustive]
+#[derive(Debug, Clone)]
 pub enum TextBody {
     /// An encoder of the BERT family.
     Encoder(Box<SentenceEncoder>),
-    /// A vector for each word.
+    /// Vectors of words.
     Words(Box<WordVectors>),
+    /// A language model.
+    Lstm(Box<LstmEncoder>),
 }
 
 /// Whether a base is one for texts. Looks at names and at a `config.json` only.
 pub fn is_text_base(base: &str) -> bool {
-    find(base).is_ok_and(|found| found.is_some_and(|found| is_encoder(&found.folder)))
+    is_vectors(Path::new(base))
+        || LanguageModel::is_at(Path::new(base))
+        || find(base).is_ok_and(|found| found.is_some_and(|found| is_encoder(&found.folder)))
 }
 
-/// Opens a base for texts: a folder as sentence-transformers or Transformers saves it, a weights file in one, or a
+/// Opens a base for texts: a file of word vectors, the folder of a language model, a folder as sentence-transformers or Transformers saves it, a weights file in one, or a
 /// repository of the hub that was pulled (`sentence-transformers/all-MiniLM-L6-v2`, or without the owner).
 ///
 /// # Errors
 /// [`Error::Weights`]: for what is not there, not known, damaged, or does not fit.
 pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
     let path = Path::new(base);
-    if path.is_file() && path.file_name().is_none_or(|name| name != "model.safetensors" && name != "pytorch_model.bin")
-    {
-        let vectors = WordVectors::open(path)?;
-        return Ok(TextBase {
-            id: path.file_stem().map_or_else(|| base.to_owned(), |name| name.to_string_lossy().into_owned()),
-            architecture: "word vectors".into(),
-            licence: String::new(),
-            source: String::new(),
-            sha256: files::sha256_of_file(path, |_| Ok(()))?,
-            remarks: vectors.remarks().to_vec(),
-            body: TextBody::Words(Box::new(vectors)),
-        });
+    if is_vectors(path) {
+        return open_vectors(path);
+    }
+    if LanguageModel::is_at(path) {
+        return open_language_model(path, device);
     }
     let Some(found) = find(base)? else {
         return Err(Error::Weights(
             Problem::new("the base cannot be opened")
-                .expected("a folder with config.json, a tokenizer and weights, or a base that was pulled")
+                .expected("a folder with config.json, a tokenizer and weights, a file of word vectors, or a base that was pulled")
                 .found("no such file")
                 .at(base)
                 .hint(format_args!("`engraft bases pull {USUAL_OWNER}/all-MiniLM-L6-v2` fetches a small one")),
@@ -113,6 +111,47 @@ pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
         sha256,
         remarks,
         body: TextBody::Encoder(Box::new(encoder)),
+    })
+}
+
+/// Whether a file's name says that it holds word vectors.
+fn is_vectors(path: &Path) -> bool {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+    let is_weights = || path.file_name().is_some_and(|name| name == "pytorch_model.bin");
+    path.is_file()
+        && ending.is_some_and(|ending| ["txt", "vec", "bin", "glove", "w2v"].contains(&ending.as_str()))
+        && !is_weights()
+}
+
+fn open_vectors(path: &Path) -> Result<TextBase> {
+    let vectors = WordVectors::open(path)?;
+    let name = path.file_stem().map(|name| printable(Path::new(name)));
+    Ok(TextBase {
+        id: name.unwrap_or_else(|| printable(path)),
+        architecture: format!("{} word vectors of {}", vectors.len(), vectors.columns()),
+        licence: "not stated".into(),
+        source: printable(path),
+        sha256: files::sha256_of_file(path, |_| Ok(()))?,
+        remarks: vectors.remarks().to_vec(),
+        body: TextBody::Words(Box::new(vectors)),
+    })
+}
+
+fn open_language_model(folder: &Path, device: &Device) -> Result<TextBase> {
+    let model = LanguageModel::open(folder, device)?;
+    let card = &model.card;
+    let or = |said: &str, otherwise: &str| if said.is_empty() { otherwise.to_owned() } else { said.to_owned() };
+    Ok(TextBase {
+        id: card.id.clone(),
+        architecture: format!(
+            "LSTM language model of {} layers, width {}, {} words",
+            card.sizes.layers, card.sizes.width, card.sizes.vocabulary
+        ),
+        licence: or(&card.licence, "not stated"),
+        source: or(&card.source, &printable(folder)),
+        sha256: files::sha256_of_file(&folder.join("model.safetensors"), |_| Ok(()))?,
+        remarks: Vec::new(),
+        body: TextBody::Lstm(Box::new(LstmEncoder::new(model))),
     })
 }
 

@@ -79,7 +79,7 @@ impl TextEncoder {
     ///
     /// # Panics
     /// If one is missing or has another shape: [`super::names::recognise`] comes before.
-    pub(super) fn of_tensors(config: &EncoderConfig, tensors: EncoderTensors, device: &Device) -> Self {
+    pub fn of_tensors(config: &EncoderConfig, tensors: EncoderTensors, device: &Device) -> Self {
         let mut source = Source { tensors, device };
         let embeddings = Embeddings {
             tokens: source.take("embeddings.word_embeddings.weight"),

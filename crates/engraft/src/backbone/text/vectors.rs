@@ -7,7 +7,7 @@ use std::sync::Arc;
 use engraft_weights::{Precision, Tensor, Weights};
 
 use crate::backbone::text::vector_files;
-use crate::data::text::words::spans;
+use crate::data::text::spans;
 use crate::error::{Error, Problem, Result};
 
 /// Name of the tensor in a run's folder.

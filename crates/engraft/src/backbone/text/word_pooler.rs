@@ -13,8 +13,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::text::vectors::WordVectors;
-use crate::data::text::Text;
-use crate::data::text::words::spans;
+use crate::data::text::{Text, spans};
 
 /// The paper's `a`: words more frequent than it weigh less than half.
 const SMOOTHING: f64 = 1e-3;

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::backbone::text::{Encoded, FrozenEncoder, TextEncoder, TokenBatch};
 use crate::backbone::{Adaptation, Drops, Mode, Pass, Statistics, identity};
 use crate::error::Result;
-use crate::inductive::tuning::{Plan, Staged};
+use crate::inductive::tuning::Plan;
 use crate::progress::Observer;
 use crate::rng::rng;
 use crate::train::{Curve, EpochRecord, Rule, Rules, Score, Settings, ShardLoss, Task, axes_of, train};
@@ -24,16 +24,6 @@ const HEAD: [&str; 2] = ["span_head.weight", "span_head.bias"];
 const KEPT: usize = 256 << 20;
 /// Texts that are validated together.
 const BATCH: usize = 16;
-
-impl Staged for TextEncoder {
-    fn names(&self) -> Vec<String> {
-        self.stages()
-    }
-
-    fn axes(&self, stage: usize) -> std::collections::BTreeMap<u64, usize> {
-        self.stage_axes(stage)
-    }
-}
 
 /// An encoder and a linear head.
 #[derive(Module, Debug)]

@@ -12,12 +12,13 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::text::{
-    Dropouts, LanguageModel, LanguageModelParts, LstmNetwork, WordCounts, concat_pool, concat_pool_values,
+    Dropouts, HiddenLayer, LanguageModel, LanguageModelParts, LstmNetwork, WordCounts, concat_pool, concat_pool_values,
     frozen_states, padded, states_to,
 };
 use crate::backbone::{Drops, Mode, Pass, identity};
 use crate::data::text::Text;
 use crate::error::{Error, Problem, Result};
+use crate::head::LogisticRegression;
 use crate::inductive::language_model::Windows;
 use crate::progress::Observer;
 use crate::rng::{permutation, rng};
@@ -187,6 +188,24 @@ impl LstmHead {
         let x = drop_units(linear(x, self.hidden.val(), fused), hidden, drops, "hidden");
         let fused = Fused { bias: Some(self.output_bias.val()), residual: None, activation: Activation::None };
         linear(x, self.output.val(), fused)
+    }
+
+    /// What gives features, and the linear classifier on these.
+    pub fn split(&self) -> (HiddenLayer, LogisticRegression) {
+        let values = |name: &str| self.tensors()[name].values.clone();
+        let hidden = HiddenLayer {
+            scale: values("head.scale"),
+            shift: values("head.shift"),
+            weight: values("head.hidden.weight"),
+            bias: values("head.hidden.bias"),
+        };
+        let (columns, intercepts) = (hidden.bias.len(), values("head.output.bias"));
+        let classes = intercepts.len();
+        let output = values("head.output.weight");
+        let turned = (0..classes).flat_map(|class| (0..columns).map(move |column| (class, column)));
+        let weights = turned.map(|(class, column)| f64::from(output[column * classes + class])).collect();
+        let intercepts = intercepts.into_iter().map(f64::from).collect();
+        (hidden, LogisticRegression { classes, columns, weights, intercepts })
     }
 
     fn axes(&self) -> [(u64, usize); 6] {

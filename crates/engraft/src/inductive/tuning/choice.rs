@@ -235,8 +235,8 @@ pub struct Chosen {
     pub left_out: Vec<String>,
 }
 
-/// Why a depth was chosen, in words.
-fn reason(tried: &[Measured], chosen: usize) -> String {
+/// Why a depth was chosen, in words; all were measured on the same examples.
+pub(in crate::inductive) fn reason(tried: &[Measured], chosen: usize) -> String {
     if tried.len() == 1 {
         return "no deeper depth was within the budget: the linear probe stands".into();
     }
@@ -249,7 +249,7 @@ fn reason(tried: &[Measured], chosen: usize) -> String {
         0 => "the linear probe, with every stage frozen, is kept".to_owned(),
         _ => {
             let gain = Difference::of(&tried[chosen].correct, &tried[0].correct);
-            format!("`{taken}` is {} against the linear probe on the same pictures", points(&gain))
+            format!("`{taken}` is {} against the linear probe on the same examples", points(&gain))
         }
     };
     if best != chosen {
@@ -261,7 +261,7 @@ fn reason(tried: &[Measured], chosen: usize) -> String {
             100.0 * gain.standard_error
         ));
     } else if chosen == 0 {
-        text.push_str(": nothing deeper answered more pictures rightly");
+        text.push_str(": nothing deeper answered more examples rightly");
     }
     text
 }

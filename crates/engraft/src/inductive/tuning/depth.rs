@@ -100,10 +100,13 @@ pub fn choose(measured: &[Measured]) -> usize {
 
 /// What one fold's training gave.
 #[derive(Debug, Serialize, Deserialize)]
-struct FoldOutcome {
-    logits: Vec<f32>,
-    curve: Curve,
-    remarks: Vec<String>,
+pub struct FoldOutcome {
+    /// Logits of the examples that were held out, `[held, classes]`.
+    pub logits: Vec<f32>,
+    /// Its learning curve.
+    pub curve: Curve,
+    /// Failures and what was done about them.
+    pub remarks: Vec<String>,
 }
 
 /// The folds and seeds that every depth is measured on.
@@ -124,61 +127,95 @@ pub fn measure(
     cut: String,
     settings: &TuneSettings,
     protocol: Protocol<'_>,
-    (journal, identity): (&Journal, &str),
+    journal: (&Journal, &str),
     observer: &dyn Observer,
 ) -> Result<Measured> {
-    let start = std::time::Instant::now();
-    let (n, classes) = (target.labels.len(), target.classes);
-    let mut correct = vec![0.0; n];
-    let (mut curves, mut remarks) = (Vec::new(), Vec::new());
-    let (mut out_of_fold, mut common) = (vec![0.0f32; n * classes], 1.0);
     let trained: usize = (0..protocol.count).map(|fold| protocol.folds.iter().filter(|f| **f != fold).count()).sum();
     let work = settings.train.epochs * (trained * protocol.seeds) as u64;
     observer.begin(&format!("fine-tuning: {depth}"), work, "images");
-    for seed in 0..protocol.seeds {
+    let truth = (target.labels, target.classes);
+    let measured = measure_folds(depth, truth, protocol, protocol.count, settings.train.seed, journal, &mut |fold| {
+        let train = Settings { seed: fold.seed, ..settings.train.clone() };
+        let settings = TuneSettings { train, ..settings.clone() };
+        run_fold(target, &settings, fold.training, fold.held, (journal.0, fold.identity), observer, fold.curve)
+    })?;
+    observer.end();
+    Ok(Measured { cut, plan: target.plan.describe(), ..measured.0 })
+}
+
+/// One training of a depth that is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Fold<'a> {
+    /// What to train on, ascending.
+    pub training: &'a [usize],
+    /// What to answer, ascending.
+    pub held: &'a [usize],
+    /// Seed of everything that is drawn.
+    pub seed: u64,
+    /// What the training is kept under, in the journal.
+    pub identity: &'a str,
+    /// Name of its curve.
+    pub curve: &'a str,
+}
+
+/// Has `run` train once for each seed and each of the first `run_folds` folds, and compares its answers with the labels; which examples
+/// were answered stands beside the result, whose rows they are. `seed` is that of the first training.
+pub fn measure_folds(
+    depth: &str,
+    (labels, classes): (&[usize], usize),
+    protocol: Protocol<'_>,
+    run_folds: usize,
+    seed: u64,
+    (journal, identity): (&Journal, &str),
+    run: &mut dyn FnMut(Fold<'_>) -> Result<FoldOutcome>,
+) -> Result<(Measured, Vec<usize>)> {
+    let start = std::time::Instant::now();
+    let n = labels.len();
+    let rows: Vec<usize> = (0..n).filter(|&at| protocol.folds[at] < run_folds).collect();
+    let mut correct = vec![0.0; n];
+    let (mut curves, mut remarks) = (Vec::new(), Vec::new());
+    let (mut out_of_fold, mut common) = (vec![0.0f32; n * classes], 1.0);
+    for round in 0..protocol.seeds {
         let mut parts: Vec<(Vec<usize>, Vec<f32>)> = Vec::new();
-        for fold in 0..protocol.count {
+        for fold in 0..run_folds {
             let (held, training): (Vec<usize>, Vec<usize>) = (0..n).partition(|&at| protocol.folds[at] == fold);
-            let seed_of = settings.train.seed.wrapping_add((seed * protocol.count + fold) as u64);
-            let train = Settings { seed: seed_of, ..settings.train.clone() };
-            let settings = TuneSettings { train, ..settings.clone() };
-            let name = format!("{depth}/seed{seed}/fold{fold}");
+            let seed = seed.wrapping_add((round * protocol.count + fold) as u64);
+            let name = format!("{depth}/seed{round}/fold{fold}");
             let (identity, curve) = (format!("{identity}/{name}"), format!("tune/{name}"));
             let outcome = match journal.finished(&identity) {
                 Some(outcome) => outcome,
                 None => {
-                    let outcome =
-                        run_fold(target, &settings, &training, &held, (journal, &identity), observer, &curve)?;
+                    let fold = Fold { training: &training, held: &held, seed, identity: &identity, curve: &curve };
+                    let outcome = run(fold)?;
                     journal.finish(&identity, &outcome)?;
                     outcome
                 }
             };
-            for (row, &picture) in outcome.logits.chunks_exact(classes).zip(&held) {
-                correct[picture] += f64::from(u8::from(argmax(row) == target.labels[picture]));
+            for (row, &example) in outcome.logits.chunks_exact(classes).zip(&held) {
+                correct[example] += f64::from(u8::from(argmax(row) == labels[example]));
             }
             curves.push((curve, outcome.curve));
             remarks.extend(outcome.remarks.into_iter().map(|remark| format!("{name}: {remark}")));
             parts.push((held, outcome.logits));
         }
-        if seed == 0 {
-            (out_of_fold, common) = calibrated(&parts, target.labels, classes)?;
+        if round == 0 {
+            (out_of_fold, common) = calibrated(&parts, labels, classes)?;
         }
     }
-    observer.end();
-    correct.iter_mut().for_each(|count| *count /= protocol.seeds as f64);
-    Ok(Measured {
+    let measured = Measured {
         depth: depth.to_owned(),
-        cut,
-        plan: target.plan.describe(),
+        cut: String::new(),
+        plan: String::new(),
         seeds: protocol.seeds,
-        correct,
-        out_of_fold,
+        correct: rows.iter().map(|&at| correct[at] / protocol.seeds as f64).collect(),
+        out_of_fold: rows.iter().flat_map(|&at| out_of_fold[at * classes..][..classes].iter().copied()).collect(),
         temperature: common,
         cost: 0.0,
         seconds: start.elapsed().as_secs_f64(),
         curves,
         remarks,
-    })
+    };
+    Ok((measured, rows))
 }
 
 fn run_fold(
@@ -234,7 +271,8 @@ fn calibrated(parts: &[(Vec<usize>, Vec<f32>)], labels: &[usize], classes: usize
     };
     let mut probabilities = vec![0.0f32; labels.len() * classes];
     for (fold, (held, logits)) in parts.iter().enumerate() {
-        let temperature = of_all_but(Some(fold))?;
+        // One fold alone has no others to take a temperature from.
+        let temperature = if parts.len() > 1 { of_all_but(Some(fold))? } else { 1.0 };
         for (row, &picture) in logits.chunks_exact(classes).zip(held) {
             let row: Vec<f64> = row.iter().map(|z| f64::from(*z)).collect();
             let out = &mut probabilities[picture * classes..][..classes];

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::text::TextEncoder;
 use crate::backbone::{Network, StageCost, Statistics};
 use crate::error::{Error, Problem, Result};
 use crate::train::{Rule, Rules, axes_of};
@@ -24,6 +25,16 @@ impl Staged for Network {
 
     fn axes(&self, stage: usize) -> BTreeMap<u64, usize> {
         axes_of(self.stage(stage))
+    }
+}
+
+impl Staged for TextEncoder {
+    fn names(&self) -> Vec<String> {
+        self.stages()
+    }
+
+    fn axes(&self, stage: usize) -> BTreeMap<u64, usize> {
+        self.stage_axes(stage)
     }
 }
 

@@ -1,20 +1,19 @@
 //! One fine-tuning as a task for the training loop: activations at the cut through the stages that learn, to a loss.
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::prelude::*;
 use burn::tensor::{Device, TensorData};
-use rand::RngExt;
 
-use crate::backbone::{Activation, Drops, Mode, Network, Pass, Statistics, identity};
+use crate::backbone::{Activation, Mode, Network, Pass, Statistics};
 use crate::error::Result;
 use crate::features::Features;
 use crate::head::LogisticRegression;
 use crate::inductive::tuning::activations::Activations;
 use crate::inductive::tuning::frozen::FrozenPart;
+use crate::inductive::tuning::linear_head::{LinearHead, dropped};
 use crate::inductive::tuning::mixing::Mixed;
 use crate::inductive::tuning::plan::Plan;
 use crate::progress::Observer;
-use crate::rng::rng;
 use crate::train::{Rules, Score, ShardLoss, Task, argmax, count_correct, cross_entropy};
 
 /// A network and a linear head on its features.
@@ -22,35 +21,19 @@ use crate::train::{Rules, Score, ShardLoss, Task, argmax, count_correct, cross_e
 pub struct Tuned {
     /// The stages; those before the cut are not run.
     pub network: Network,
-    weight: Param<Tensor<2>>,
-    bias: Param<Tensor<1>>,
+    /// The head.
+    pub head: LinearHead,
 }
-
-const HEAD: [&str; 2] = ["head.weight", "head.bias"];
 
 impl Tuned {
     /// A network with a head that was solved, or one that is made up.
     pub fn new(network: Network, head: &LogisticRegression, device: &Device) -> Self {
-        let (classes, columns) = (head.classes, head.columns);
-        let turned = (0..columns).flat_map(|c| (0..classes).map(move |class| head.weights[class * columns + c] as f32));
-        let weight = Tensor::<2>::from_data(TensorData::new(turned.collect::<Vec<f32>>(), [columns, classes]), device);
-        let bias: Vec<f32> = head.intercepts.iter().map(|b| *b as f32).collect();
-        let bias = Tensor::<1>::from_data(TensorData::new(bias, [classes]), device);
-        let [weight_id, bias_id] = HEAD.map(identity);
-        Self {
-            network,
-            weight: Param::initialized(weight_id, weight.require_grad()),
-            bias: Param::initialized(bias_id, bias.require_grad()),
-        }
+        Self { network, head: LinearHead::new(head, device) }
     }
 
     /// The head as numbers.
     pub fn head(&self) -> LogisticRegression {
-        let [columns, classes] = self.weight.dims();
-        let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<f64>>();
-        let weights = self.weight.val().transpose().into_data().try_to_vec::<f32>().expect("weights are f32");
-        let bias = self.bias.val().into_data().try_to_vec::<f32>().expect("biases are f32");
-        LogisticRegression { classes, columns, weights: wide(weights), intercepts: wide(bias) }
+        self.head.numbers()
     }
 }
 
@@ -116,35 +99,13 @@ impl<'a> TuneTask<'a> {
         model.network.forward_each(x, self.activations().cut()..self.plan.stages.len(), mode).vector()
     }
 
-    /// Zeroes a share of the features, and scales the others up for it. What is drawn depends on the picture's place in
-    /// the step alone.
-    fn dropped(&self, features: Tensor<2>, drops: &Drops) -> Tensor<2> {
-        let share = self.regularisers.dropout;
-        if share == 0.0 {
-            return features;
-        }
-        let [n, columns] = features.dims();
-        let keep = 1.0 - share;
-        let factors: Vec<f32> = (drops.first..drops.first + n)
-            .flat_map(|place| {
-                let mut stream = rng(drops.seed, &format!("dropout/{place}"), drops.step);
-                (0..columns).map(move |_| if stream.random::<f64>() < keep { (1.0 / keep) as f32 } else { 0.0 })
-            })
-            .collect();
-        features * Tensor::from_data(TensorData::new(factors, [n, columns]), &self.device)
-    }
-
     /// The target distribution of each example: weighted, smoothed, mixed. `[n, classes]`
     fn targets(&self, shard: &[usize], mixed: &Mixed) -> Vec<f32> {
-        let classes = self.classes();
-        let smoothing = self.regularisers.label_smoothing as f32;
+        let (classes, smoothing) = (self.classes(), self.regularisers.label_smoothing);
         let mut targets = vec![0.0; shard.len() * classes];
         let mut give = |row: usize, example: usize, share: f32| {
             let label = self.labels[self.train[example]];
-            let share = share * self.class_weights[label];
-            let row = &mut targets[row * classes..][..classes];
-            row.iter_mut().for_each(|target| *target += share * smoothing / classes as f32);
-            row[label] += share * (1.0 - smoothing);
+            give(&mut targets[row * classes..][..classes], label, share * self.class_weights[label], smoothing);
         };
         for (row, &example) in shard.iter().enumerate() {
             let share = mixed.share();
@@ -155,6 +116,13 @@ impl<'a> TuneTask<'a> {
         }
         targets
     }
+}
+
+/// Gives a share of an example's target distribution to its label, smoothed over all classes.
+pub(in crate::inductive) fn give(row: &mut [f32], label: usize, share: f32, smoothing: f64) {
+    let (smoothing, classes) = (smoothing as f32, row.len() as f32);
+    row.iter_mut().for_each(|target| *target += share * smoothing / classes);
+    row[label] += share * (1.0 - smoothing);
 }
 
 impl Task for TuneTask<'_> {
@@ -181,9 +149,7 @@ impl Task for TuneTask<'_> {
             Some(only) => only.clone(),
             None => self.plan.rules(&model.network, epoch, self.epochs),
         };
-        let [weight, bias] = HEAD.map(|name| identity(name).val());
-        rules.0.insert(weight, self.plan.head.rule(2));
-        rules.0.insert(bias, self.plan.head.rule(1));
+        rules.0.extend(LinearHead::rules(&self.plan.head));
         rules
     }
 
@@ -204,8 +170,7 @@ impl Task for TuneTask<'_> {
             let reference = Tensor::<2>::from_data(TensorData::new(reference, features.dims()), &self.device);
             (features.clone() - reference).square().mean()
         });
-        let features = self.dropped(features, &drops);
-        let logits = features.matmul(model.weight.val()) + model.bias.val().unsqueeze::<2>();
+        let logits = model.head.logits(dropped(features, self.regularisers.dropout, &drops));
         let labels: Vec<usize> = pictures.iter().map(|&picture| self.labels[picture]).collect();
         let correct = count_correct(&logits, &labels);
         let mut loss = cross_entropy(logits, self.targets(shard, &mixed));
@@ -232,13 +197,13 @@ impl Task for TuneTask<'_> {
 }
 
 /// Logits `[rows, classes]` of features.
-pub(super) fn logits_of(head: &LogisticRegression, features: &Features) -> Vec<f32> {
+pub(in crate::inductive) fn logits_of(head: &LogisticRegression, features: &Features) -> Vec<f32> {
     let rows = features.values.chunks_exact(features.columns);
     rows.flat_map(|row| head.logits(row)).map(|z| z as f32).collect()
 }
 
 /// Cross-entropy and accuracy of logits `[n, classes]`.
-pub(super) fn score(logits: &[f32], labels: &[usize], classes: usize) -> Score {
+pub(in crate::inductive) fn score(logits: &[f32], labels: &[usize], classes: usize) -> Score {
     let (mut loss, mut correct) = (0.0, 0);
     for (row, &label) in logits.chunks_exact(classes).zip(labels) {
         let most = row.iter().fold(f64::NEG_INFINITY, |most, z| most.max(f64::from(*z)));

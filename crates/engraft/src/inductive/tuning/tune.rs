@@ -101,22 +101,41 @@ pub fn tune(
     observer: &dyn Observer,
     name: &str,
 ) -> Result<FineTuned> {
-    let mut each = |_: &EpochRecord, curve: &Curve| {
+    let mut each = telling(name, observer);
+    let (tuned, remarks) = retrying(settings, observer, &mut |settings, attempt| {
+        attempt_at(target, settings, training, validation, journal, attempt, observer, &mut each)
+    })?;
+    Ok(FineTuned { remarks, ..tuned })
+}
+
+/// Tells the observer of a curve that grows.
+pub(in crate::inductive) fn telling<'a>(
+    name: &'a str,
+    observer: &'a dyn Observer,
+) -> impl FnMut(&EpochRecord, &Curve) + 'a {
+    move |_, curve| {
         let points: Vec<CurvePoint> = curve.epochs.iter().map(CurvePoint::from).collect();
         observer.curve(name, &points);
-    };
+    }
+}
+
+/// Tries a training, and again at lower rates while it fails. A failure of the last try is the last remark.
+pub(in crate::inductive) fn retrying<T>(
+    settings: &TuneSettings,
+    observer: &dyn Observer,
+    attempt_at: &mut dyn FnMut(&TuneSettings, usize) -> Result<(T, Option<String>)>,
+) -> Result<(T, Vec<String>)> {
     let mut remarks = Vec::new();
     for attempt in 0..ATTEMPTS {
         let lr = settings.train.lr * LOWER.powi(attempt as i32);
         let settings = TuneSettings { train: Settings { lr, ..settings.train.clone() }, ..settings.clone() };
-        let result = attempt_at(target, &settings, training, validation, journal, attempt, observer, &mut each);
-        let failure = match result {
+        let failure = match attempt_at(&settings, attempt) {
             Ok((tuned, Some(failure))) if attempt + 1 == ATTEMPTS => {
                 remarks.push(failure);
-                return Ok(FineTuned { remarks, ..tuned });
+                return Ok((tuned, remarks));
             }
             Ok((_, Some(failure))) => failure,
-            Ok((tuned, None)) => return Ok(FineTuned { remarks, ..tuned }),
+            Ok((tuned, None)) => return Ok((tuned, remarks)),
             Err(Error::Training(problem)) if attempt + 1 < ATTEMPTS => problem.to_string().replace("\n  ", "; "),
             Err(error) => return Err(error),
         };
@@ -241,7 +260,7 @@ fn start_head(
 }
 
 /// A head of small normal numbers, each output from a stream of its own.
-fn random_head(classes: usize, columns: usize, seed: u64) -> LogisticRegression {
+pub(in crate::inductive) fn random_head(classes: usize, columns: usize, seed: u64) -> LogisticRegression {
     use rand_distr::{Distribution, StandardNormal};
     let mut stream = crate::rng::rng(seed, "init/head", 0);
     let mut draw = || {
@@ -253,7 +272,12 @@ fn random_head(classes: usize, columns: usize, seed: u64) -> LogisticRegression 
 }
 
 /// The weight of an example of each class: 1 for all, or such that every class counts as much as any other.
-fn class_weights(labels: &[usize], training: &[usize], classes: usize, balanced: bool) -> Vec<f32> {
+pub(in crate::inductive) fn class_weights(
+    labels: &[usize],
+    training: &[usize],
+    classes: usize,
+    balanced: bool,
+) -> Vec<f32> {
     let mut counts = vec![0usize; classes];
     training.iter().for_each(|&picture| counts[labels[picture]] += 1);
     let weight = |count: usize| training.len() as f32 / (classes * count.max(1)) as f32;
@@ -291,23 +315,33 @@ fn failure_of(
     curve: &Curve,
     input: [usize; 2],
 ) -> Result<Option<String>> {
-    let looked_at = &training[..training.len().min(LOOKED_AT)];
+    let looked_at = looked_at(training);
     let logits = logits_of(&model.head(), &activations.features(&model.network, looked_at, input)?);
     let truth: Vec<usize> = looked_at.iter().map(|&picture| labels[picture]).collect();
-    let classes = logits.len() / looked_at.len();
+    Ok(failure_in(&logits, &truth, curve))
+}
+
+/// How many training examples' answers tell whether a network has collapsed.
+pub(in crate::inductive) fn looked_at(training: &[usize]) -> &[usize] {
+    &training[..training.len().min(LOOKED_AT)]
+}
+
+/// What went wrong in a training, by its logits for examples that it was trained on, and its curve.
+pub(in crate::inductive) fn failure_in(logits: &[f32], truth: &[usize], curve: &Curve) -> Option<String> {
+    let classes = logits.len() / truth.len().max(1);
     if !logits.iter().all(|z| z.is_finite()) {
-        return Ok(Some("the answers are not numbers".into()));
+        return Some("the answers are not numbers".into());
     }
     let answers: Vec<usize> = logits.chunks_exact(classes).map(argmax).collect();
     let several = truth.iter().any(|label| *label != truth[0]);
-    let now = score(&logits, &truth, classes);
+    let now = score(logits, truth, classes);
     if several && answers.iter().all(|answer| *answer == answers[0]) {
-        return Ok(Some("the network collapsed: it gives one answer to all of its training pictures".into()));
+        return Some("the network collapsed: it gives one answer to all of its training examples".into());
     }
     let chance = (classes as f64).ln();
     let first = curve.epochs.first().map_or(f64::INFINITY, |epoch| epoch.train.loss);
     let last = curve.epochs.last().map_or(0.0, |epoch| epoch.train.loss);
     let grew = last > 1.5 * first && last > chance;
-    Ok((grew || now.loss > 2.0 * chance)
-        .then(|| format!("the training diverged: its loss went from {first:.2} to {last:.2}, chance is {chance:.2}")))
+    (grew || now.loss > 2.0 * chance)
+        .then(|| format!("the training diverged: its loss went from {first:.2} to {last:.2}, chance is {chance:.2}"))
 }

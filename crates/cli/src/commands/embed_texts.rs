@@ -1,0 +1,88 @@
+//! `engraft embed` on texts.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use engraft::backbone::Device;
+use engraft::backbone::text::{TextBody, WordPooling, is_text_base, open_text_base};
+use engraft::data::text::{Text, TextReading, TextRow, is_text, stream_texts};
+use engraft::error::{Error, Problem, Result, printable};
+use engraft::features::{Format, TextExtractor, embed_texts};
+use engraft::files;
+use engraft::progress::Observer;
+use serde_json::json;
+
+use crate::args::EmbedArgs;
+use crate::exit::Outcome;
+use crate::output;
+use crate::terminal::Terminal;
+
+/// Whether the data is texts: a column is named, the data looks like texts, or the base is one of texts.
+pub fn is_meant(args: &EmbedArgs) -> bool {
+    args.text.is_some() || is_text(&args.data) || args.base.as_deref().is_some_and(is_text_base)
+}
+
+/// Runs the command.
+pub fn run(args: &EmbedArgs, format: Format, index: &Path, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    if let Some(cut) = &args.cut {
+        let problem = Problem::new("texts are embedded by the whole base").expected("no --cut").found(cut);
+        return Err(Error::Usage(problem).into());
+    }
+    let base = open_text_base(args.base.as_deref().unwrap_or("all-MiniLM-L6-v2"), &Device::flex())?;
+    base.remarks.iter().for_each(|remark| terminal.say(remark));
+    let pooler = match &base.body {
+        TextBody::Words(vectors) => Some(vectors.pooler(&[], WordPooling::Mean)),
+        _ => None,
+    };
+    let base = Arc::new(base);
+    let extractor =
+        TextExtractor::new(&base).with_pooler(pooler, args.text.as_deref().is_some_and(|text| text.contains(',')));
+    let embedded = embed_texts(&extractor, rows(args)?, &args.out, format, args.strict, terminal)?;
+    // The index last: where it is, the features are complete.
+    files::write_atomic(index, &embedded.index)?;
+    if embedded.resumed > 0 {
+        terminal.say(&format!("{} rows were computed before the command was stopped", embedded.resumed));
+    }
+    for name in embedded.empty.iter().take(10) {
+        terminal.say(&format!("left out {name}: it is empty"));
+    }
+    let columns = extractor.columns();
+    if json {
+        output::json(&json!({
+            "command": "embed",
+            "base": { "id": base.id, "sha256": base.sha256 },
+            "rows": embedded.rows,
+            "columns": columns,
+            "features": printable(&args.out),
+            "index": printable(index),
+            "left_out": embedded.empty,
+        }))?;
+    } else {
+        output::text(&format!(
+            "{} rows of {columns} features of {}: {}\nwhich row is which text: {}\n",
+            embedded.rows,
+            base.id,
+            args.out.display(),
+            index.display()
+        ))?;
+    }
+    Ok(if embedded.empty.is_empty() { Outcome::Done } else { Outcome::BadData })
+}
+
+/// The texts, one after the other.
+fn rows(args: &EmbedArgs) -> Result<Box<dyn Iterator<Item = Result<TextRow>> + Send>> {
+    let data = &args.data;
+    let is_lines = data.is_file() && data.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
+    if is_lines && args.text.is_none() {
+        let file = std::fs::File::open(data).map_err(|source| Error::read(data, &source))?;
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(file)).enumerate();
+        return Ok(Box::new(lines.map(|(at, line)| {
+            let name = format!("line {}", at + 1);
+            let text =
+                line.map_err(|source| Error::Data(Problem::new("the line cannot be read").found(source).at(&name)))?;
+            Ok(TextRow { name, text: Text::single(text) })
+        })));
+    }
+    let text = args.text.as_deref().map(|text| text.split(',').map(str::to_owned).collect()).unwrap_or_default();
+    stream_texts(data, &TextReading { text, label: None })
+}

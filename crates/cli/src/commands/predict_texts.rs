@@ -1,0 +1,268 @@
+//! `engraft predict` with a run of texts: tables, folders of text files, lines.
+
+use std::io::{self, BufRead, Write};
+use std::path::{Path, PathBuf};
+
+use engraft::artefact::TextModel;
+use engraft::data::text::{Text, TextReading, TextRow, stream_texts};
+use engraft::error::{Error, Problem, Result};
+use engraft::inductive::Answer;
+use engraft::progress::Observer;
+use serde_json::json;
+
+use crate::args::{Format, PredictArgs};
+use crate::exit::Outcome;
+use crate::terminal::Terminal;
+
+/// Classes that are printed where the number is not told.
+const TOP: usize = 3;
+/// Texts that are answered between two writes.
+const BATCH: usize = 64;
+/// Characters of a text that a CSV shows.
+const SHOWN: usize = 80;
+/// Words that are named with `--explain`.
+const WORDS: usize = 5;
+/// Longest line of a text file or of stdin, in bytes.
+const LINE: usize = 16 << 20;
+
+/// A text to answer, or why it cannot be read.
+type Input = (String, Result<Text>);
+
+/// Runs the command.
+pub fn run(model: &TextModel, inputs: &[PathBuf], args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let mut answers = Answers { out: io::BufWriter::new(io::stdout()), model, args, top: top_of(args, model) };
+    answers.header()?;
+    let mut failed = 0;
+    let mut batch: Vec<Input> = Vec::with_capacity(BATCH);
+    for input in inputs {
+        for text in texts_of(input, args, model) {
+            batch.push(text);
+            if batch.len() == BATCH {
+                failed += answers.write(&mut batch, terminal)?;
+            }
+        }
+    }
+    failed += answers.write(&mut batch, terminal)?;
+    if failed > 0 {
+        terminal.say(&format!("{failed} of the texts could not be answered: see the column `error`"));
+        return Ok(Outcome::BadData);
+    }
+    Ok(Outcome::Done)
+}
+
+fn top_of(args: &PredictArgs, model: &TextModel) -> usize {
+    args.top.unwrap_or(TOP).clamp(1, model.file.classes.len())
+}
+
+/// The texts of a table, of a folder of text files, or of lines.
+fn texts_of(input: &Path, args: &PredictArgs, model: &TextModel) -> Box<dyn Iterator<Item = Input>> {
+    let whole = |error: Error| -> Box<dyn Iterator<Item = Input>> {
+        Box::new(std::iter::once((input.display().to_string(), Err(error))))
+    };
+    if input.as_os_str() == "-" {
+        return Box::new(lines(io::stdin().lock()));
+    }
+    let is_lines = input.is_file() && input.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
+    if is_lines {
+        return match std::fs::File::open(input).map_err(|source| Error::read(input, &source)) {
+            Ok(file) => Box::new(lines(io::BufReader::new(file))),
+            Err(error) => whole(error),
+        };
+    }
+    let columns = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
+    let asked = args.text.as_deref().map(columns);
+    // As in training, where the table has these columns; else they are found anew.
+    let trained = TextReading { text: model.file.text_columns.clone(), label: None };
+    let reading = asked.map_or(trained, |text| TextReading { text, label: None });
+    match stream_texts(input, &reading) {
+        Ok(rows) => Box::new(rows.map(|row| match row {
+            Ok(TextRow { name, text }) => (name, Ok(text)),
+            Err(error) => (String::new(), Err(error)),
+        })),
+        Err(error) => whole(error),
+    }
+}
+
+/// Every line that is not empty, by its number. Bytes that are no UTF-8 are an error of their line.
+fn lines(mut reader: impl BufRead + 'static) -> impl Iterator<Item = Input> {
+    let mut number = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let mut bytes = Vec::new();
+            let read = io::Read::take(&mut reader, LINE as u64 + 1).read_until(b'\n', &mut bytes);
+            number += 1;
+            let name = format!("line {number}");
+            match read {
+                Ok(0) => return None,
+                Err(source) => {
+                    return Some((name, Err(Error::Io(Problem::new("the line cannot be read").found(source)))));
+                }
+                Ok(_) if bytes.len() > LINE => {
+                    // What is left of it belongs to no other line.
+                    let _ = skip_line(&mut reader);
+                    let problem = Problem::new("the line is too long").expected(format!("at most {LINE} bytes"));
+                    return Some((name, Err(Error::Data(problem))));
+                }
+                Ok(_) => {}
+            }
+            match String::from_utf8(bytes) {
+                Ok(line) if line.trim().is_empty() => continue,
+                Ok(line) => return Some((name, Ok(Text::single(line.trim_end_matches(['\n', '\r']))))),
+                Err(source) => {
+                    let problem = Problem::new("the line is no UTF-8").found(source.utf8_error());
+                    return Some((
+                        name,
+                        Err(Error::Data(problem.hint("convert it, as with `iconv -f latin1 -t utf8`"))),
+                    ));
+                }
+            }
+        }
+    })
+}
+
+fn skip_line(reader: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let buffer = reader.fill_buf()?;
+        let (used, done) = match buffer.iter().position(|byte| *byte == b'\n') {
+            Some(end) => (end + 1, true),
+            None => (buffer.len(), buffer.is_empty()),
+        };
+        reader.consume(used);
+        if done {
+            return Ok(());
+        }
+    }
+}
+
+struct Answers<'a> {
+    out: io::BufWriter<io::Stdout>,
+    model: &'a TextModel,
+    args: &'a PredictArgs,
+    top: usize,
+}
+
+impl Answers<'_> {
+    fn header(&mut self) -> anyhow::Result<()> {
+        if self.args.format != Format::Csv {
+            return Ok(());
+        }
+        let fixed =
+            ["name", "text", "answer", "label", "probability", "unlike", "distance", "error"].map(str::to_owned);
+        let tops = (2..=self.top).flat_map(|rank| [format!("label_{rank}"), format!("probability_{rank}")]);
+        let words = self.args.explain.then(|| "words".to_owned());
+        self.row(fixed.into_iter().chain(tops).chain(words))
+    }
+
+    fn row(&mut self, fields: impl Iterator<Item = String>) -> anyhow::Result<()> {
+        let mut line = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
+        line.write_record(fields)?;
+        self.out.write_all(&line.into_inner()?)?;
+        Ok(())
+    }
+
+    /// Answers a batch and writes it in order; how many failed.
+    fn write(&mut self, batch: &mut Vec<Input>, terminal: &Terminal) -> anyhow::Result<usize> {
+        terminal.check()?;
+        let texts: Vec<&Text> = batch.iter().filter_map(|(_, text)| text.as_ref().ok()).collect();
+        let mut answers = self.model.predict(&texts)?.into_iter();
+        let mut failed = 0;
+        for (name, text) in batch.iter() {
+            let answer = match text {
+                Ok(text) => answers.next().expect("an answer for each text").map(|answer| (text, answer)),
+                Err(error) => Err(Error::Data(Problem::new(error))),
+            };
+            match answer {
+                Ok((text, answer)) => self.answer(name, text, &answer)?,
+                Err(error) => {
+                    failed += 1;
+                    self.failure(name, &error)?;
+                }
+            }
+        }
+        batch.clear();
+        self.out.flush()?;
+        Ok(failed)
+    }
+
+    /// `answer` is the label, or "unsure"; `label` is the most probable class either way.
+    fn answer(&mut self, name: &str, text: &Text, answer: &Answer) -> anyhow::Result<()> {
+        let classes = &self.model.file.classes;
+        let label = classes[answer.class].clone();
+        let said = if answer.unsure { "unsure".to_owned() } else { label.clone() };
+        let top: Vec<(String, f32)> = (answer.ranking().into_iter().take(self.top))
+            .map(|class| (classes[class].clone(), answer.probabilities[class]))
+            .collect();
+        let words = self.words(text, answer)?;
+        match self.args.format {
+            Format::Csv => {
+                let fixed = [
+                    name.to_owned(),
+                    beginning(text),
+                    said,
+                    label,
+                    answer.probability().to_string(),
+                    answer.unlike.to_string(),
+                    answer.distance.map_or_else(String::new, |distance| distance.to_string()),
+                    String::new(),
+                ];
+                let rest = top.into_iter().skip(1).flat_map(|(label, p)| [label, p.to_string()]);
+                let words = words.map(|words| {
+                    words.iter().map(|(word, weight)| format!("{word} {weight:+.3}")).collect::<Vec<_>>().join("; ")
+                });
+                self.row(fixed.into_iter().chain(rest.collect::<Vec<_>>()).chain(words))
+            }
+            Format::Jsonl => {
+                let top: Vec<_> = top.iter().map(|(label, p)| json!({ "label": label, "probability": p })).collect();
+                let mut line = json!({
+                    "name": name,
+                    "text": text.parts().collect::<Vec<_>>(),
+                    "answer": said,
+                    "label": label,
+                    "probability": answer.probability(),
+                    "unsure": answer.unsure,
+                    "unlike": answer.unlike,
+                    "distance": answer.distance,
+                    "top": top,
+                });
+                if let Some(words) = words {
+                    line["words"] =
+                        words.iter().map(|(word, weight)| json!({ "word": word, "weight": weight })).collect();
+                }
+                Ok(writeln!(self.out, "{line}")?)
+            }
+        }
+    }
+
+    /// The words that gave most to an answer, where they are asked for.
+    fn words(&self, text: &Text, answer: &Answer) -> anyhow::Result<Option<Vec<(String, f32)>>> {
+        if !self.args.explain {
+            return Ok(None);
+        }
+        let mut words = self.model.explain(text, answer.class)?;
+        words.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.at.cmp(&b.at)));
+        Ok(Some(words.into_iter().take(WORDS).map(|word| (word.word, word.weight)).collect()))
+    }
+
+    fn failure(&mut self, name: &str, error: &Error) -> anyhow::Result<()> {
+        let reason = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        match self.args.format {
+            Format::Csv => {
+                let empty = || String::new();
+                let fixed = [name.to_owned(), empty(), "error".into(), empty(), empty(), empty(), empty(), reason];
+                let rest = 2 * (self.top - 1) + usize::from(self.args.explain);
+                self.row(fixed.into_iter().chain(std::iter::repeat_with(empty).take(rest)))
+            }
+            Format::Jsonl => Ok(writeln!(self.out, "{}", json!({ "name": name, "answer": "error", "error": reason }))?),
+        }
+    }
+}
+
+/// The first characters of a text, on one line.
+fn beginning(text: &Text) -> String {
+    let whole = text.parts().collect::<Vec<_>>().join(" | ");
+    let line: String = whole.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}

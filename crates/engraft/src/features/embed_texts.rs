@@ -1,0 +1,117 @@
+//! Features of more texts than memory holds: part by part, each kept beside the output until all are there, so that a
+//! stopped run goes on where it was.
+
+use std::path::{Path, PathBuf};
+
+use crate::data::text::{Text, TextRow};
+use crate::error::{Error, Problem, Result};
+use crate::features::export::{Format, write_parts};
+use crate::features::{Cache, Features, TextExtractor};
+use crate::files;
+use crate::progress::Observer;
+
+/// Texts of a part.
+const PART: usize = 4096;
+/// What parts are kept under.
+const KIND: &str = "parts";
+
+/// What an embedding of texts came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmbeddedTexts {
+    /// Rows written.
+    pub rows: usize,
+    /// Texts that are empty, by name: they have no row.
+    pub empty: Vec<String>,
+    /// Rows that a stopped run had computed.
+    pub resumed: usize,
+    /// Name and SHA-256 of each row's text, as CSV with the columns `row,path,sha256`.
+    pub index: Vec<u8>,
+}
+
+/// Computes the rows of texts in their order and writes them to `out`, complete or not at all. An empty text has no row, or
+/// with `strict` is an error.
+///
+/// # Errors
+/// Texts that cannot be read, a base that gives numbers that are none, an output that cannot be written, interruption: in
+/// every case the finished parts stay in `OUT.unfinished`.
+pub fn embed_texts(
+    extractor: &TextExtractor,
+    rows: impl Iterator<Item = Result<TextRow>>,
+    out: &Path,
+    format: Format,
+    strict: bool,
+    observer: &dyn Observer,
+) -> Result<EmbeddedTexts> {
+    let folder = unfinished(out);
+    let kept = Cache::new(folder.clone(), u64::MAX);
+    let mut index = csv::Writer::from_writer(Vec::new());
+    let bad_index = |source: csv::Error| Error::Io(Problem::new("the index cannot be written").found(source));
+    index.write_record(["row", "path", "sha256"]).map_err(bad_index)?;
+    let mut embedded = EmbeddedTexts { rows: 0, empty: Vec::new(), resumed: 0, index: Vec::new() };
+    let mut parts: Vec<(String, Vec<String>)> = Vec::new();
+    let mut rows = rows.peekable();
+    observer.begin("features", 0, "texts");
+    while rows.peek().is_some() {
+        observer.check()?;
+        let part: Vec<TextRow> = rows.by_ref().take(PART).collect::<Result<_>>()?;
+        let seen = part.len() as u64;
+        let (part, empty): (Vec<TextRow>, Vec<TextRow>) =
+            part.into_iter().partition(|row| row.text.parts().any(|text| !text.trim().is_empty()));
+        if let Some(first) = empty.first().filter(|_| strict) {
+            let problem = Problem::new("a text is empty, and --strict makes that fatal").found(&first.name);
+            return Err(Error::Data(problem.hint("leave out --strict: it then has no row, and is named")));
+        }
+        embedded.empty.extend(empty.into_iter().map(|row| row.name));
+        if part.is_empty() {
+            continue;
+        }
+        let texts: Vec<&Text> = part.iter().map(|row| &row.text).collect();
+        let digests: Vec<String> = texts.iter().map(|text| text.digest()).collect();
+        let key = files::sha256_hex(format!("{}/{}", extractor.identity(), digests.join(",")).as_bytes());
+        match kept.get(KIND, &key) {
+            Some(_) => embedded.resumed += part.len(),
+            None => {
+                let features = extractor.extract(&texts, &digests, None, &crate::progress::Silent)?;
+                kept.put(KIND, &key, bytes_of(&features).as_slice())?;
+                files::fault("part-embedded");
+            }
+        }
+        for (row, digest) in part.iter().zip(&digests) {
+            let number = embedded.rows.to_string();
+            index.write_record([number.as_str(), &row.name, digest]).map_err(bad_index)?;
+            embedded.rows += 1;
+        }
+        parts.push((key, part.into_iter().map(|row| row.name).collect()));
+        observer.advance(seen);
+    }
+    observer.end();
+    if embedded.rows == 0 {
+        return Err(Error::Data(
+            Problem::new("there is no text that could be used").expected("at least one that is not empty"),
+        ));
+    }
+    let columns = extractor.columns();
+    let again = parts.into_iter().map(|(key, names)| {
+        let bytes = kept.get(KIND, &key).ok_or_else(|| {
+            Error::Io(Problem::new("a finished part is gone or damaged").at(&folder).hint("run the command again"))
+        })?;
+        let values = bytes.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().expect("four bytes")));
+        Ok((Features::new(names.len(), columns, values.collect())?, names))
+    });
+    write_parts(out, format, [embedded.rows, columns], again)?;
+    embedded.index =
+        index.into_inner().map_err(|source| Error::Io(Problem::new("the index cannot be written").found(source)))?;
+    files::remove_folder(&folder)?;
+    Ok(embedded)
+}
+
+/// Where finished parts are until the output is written.
+fn unfinished(out: &Path) -> PathBuf {
+    let mut name = out.file_name().unwrap_or_default().to_owned();
+    name.push(".unfinished");
+    out.with_file_name(name)
+}
+
+fn bytes_of(features: &Features) -> Vec<u8> {
+    features.values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}

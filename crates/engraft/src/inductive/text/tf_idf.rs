@@ -1,0 +1,217 @@
+//! The control that no text classifier may leave out: words counted, and a linear classifier on the counts, learnt from
+//! the same labels and from nothing else.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use rayon::prelude::*;
+
+use crate::data::text::{Text, words};
+use crate::error::Result;
+use crate::evaluate::{Evaluation, Paired, evaluate, paired_difference};
+use crate::head::{SparseClassifier, SparseRows, fit_sparse, softmax};
+use crate::progress::{Observer, Silent};
+use crate::train::argmax;
+
+/// Most words and pairs of words that are counted: those that most texts have.
+const MOST_TERMS: usize = 100_000;
+/// Strengths that are tried: scikit-learn's `C`.
+const STRENGTHS: [f64; 3] = [1.0, 10.0, 100.0];
+
+/// Which words and pairs of words are counted, and how much each counts: `(1 + ln tf) idf`, with
+/// `idf = ln((1 + n) / (1 + df)) + 1`, and rows of length one (Salton and Buckley 1988; scikit-learn's `TfidfVectorizer` with
+/// `sublinear_tf` and `ngram_range=(1, 2)`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct TfIdf {
+    columns: HashMap<String, u32>,
+    idf: Vec<f32>,
+}
+
+impl TfIdf {
+    /// Of the texts that are learnt from.
+    pub fn of(texts: &[&Text]) -> Self {
+        let terms: Vec<BTreeSet<String>> = texts.par_iter().map(|text| terms(text).into_keys().collect()).collect();
+        let mut frequency: BTreeMap<&str, usize> = BTreeMap::new();
+        for term in terms.iter().flatten() {
+            *frequency.entry(term).or_default() += 1;
+        }
+        let mut kept: Vec<(&str, usize)> = frequency.into_iter().collect();
+        // Stable: of equally frequent terms the first by their bytes.
+        kept.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        kept.truncate(MOST_TERMS);
+        let n = texts.len() as f64;
+        Self {
+            idf: kept.iter().map(|(_, count)| (((1.0 + n) / (1.0 + *count as f64)).ln() + 1.0) as f32).collect(),
+            columns: kept.into_iter().enumerate().map(|(at, (term, _))| (term.to_owned(), at as u32)).collect(),
+        }
+    }
+
+    /// Number of terms.
+    pub fn columns(&self) -> usize {
+        self.idf.len()
+    }
+
+    /// The row of a text: columns ascending, and their values.
+    pub fn row(&self, text: &Text) -> Vec<(u32, f32)> {
+        let mut row: Vec<(u32, f32)> = terms(text)
+            .into_iter()
+            .filter_map(|(term, count)| {
+                let column = *self.columns.get(&term)?;
+                Some((column, (1.0 + (count as f32).ln()) * self.idf[column as usize]))
+            })
+            .collect();
+        row.sort_unstable_by_key(|(column, _)| *column);
+        let length = row.iter().map(|(_, value)| value * value).sum::<f32>().sqrt();
+        row.iter_mut().for_each(|(_, value)| *value /= length.max(f32::MIN_POSITIVE));
+        row
+    }
+
+    /// The rows of texts.
+    pub fn rows(&self, texts: &[&Text]) -> SparseRows {
+        let rows: Vec<Vec<(u32, f32)>> = texts.par_iter().map(|text| self.row(text)).collect();
+        SparseRows::new(self.columns(), rows)
+    }
+}
+
+/// Words and pairs of neighbours, with how often each stands there. Those of a second text are told apart.
+fn terms(text: &Text) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    let parts = [(Some(text.first.as_str()), ""), (text.second.as_deref(), "\u{1f}")];
+    for (part, mark) in parts {
+        let Some(part) = part else { continue };
+        let known: Vec<String> = words(part).map(|(_, word)| format!("{mark}{word}")).collect();
+        for pair in known.windows(2) {
+            *counts.entry(format!("{} {}", pair[0], pair[1])).or_default() += 1;
+        }
+        for word in known {
+            *counts.entry(word).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// What words counted give on the same folds and splits.
+#[derive(Debug, Clone)]
+pub struct TfIdfControl {
+    /// Words and pairs of words in all of the training texts.
+    pub terms: usize,
+    /// The strength with the most right out-of-fold answers: chosen in the control's favour.
+    pub c: f64,
+    /// Out-of-fold numbers.
+    pub evaluation: Evaluation,
+    /// Whether the out-of-fold answer to each training text was right.
+    pub correct: Vec<bool>,
+    /// The chosen classifier, fitted to all training texts.
+    model: (TfIdf, SparseClassifier),
+}
+
+impl TfIdfControl {
+    /// Measures it on the folds of the training texts.
+    pub fn run(
+        texts: &[&Text],
+        labels: &[usize],
+        folds: &[usize],
+        classes: usize,
+        seed: u64,
+        observer: &dyn Observer,
+    ) -> Result<Self> {
+        let count = folds.iter().max().map_or(0, |last| last + 1);
+        observer.begin("control: TF-IDF", (count * STRENGTHS.len()) as u64, "fits");
+        // One after the other: each fit is parallel inside.
+        let mut probabilities = vec![vec![0.0f32; labels.len() * classes]; STRENGTHS.len()];
+        for fold in 0..count {
+            let (held, training): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(|&at| folds[at] == fold);
+            let of = |which: &[usize]| which.iter().map(|&at| texts[at]).collect::<Vec<_>>();
+            let tf_idf = TfIdf::of(&of(&training));
+            let rows = tf_idf.rows(&of(&training));
+            let truth: Vec<usize> = training.iter().map(|&at| labels[at]).collect();
+            for (c, out) in STRENGTHS.into_iter().zip(&mut probabilities) {
+                observer.check()?;
+                let model = fit_sparse(&rows, &truth, classes, c, &Silent)?;
+                for &at in &held {
+                    let row = softmax(&model.logits(&tf_idf.row(texts[at])), 1.0);
+                    out[at * classes..][..classes].iter_mut().zip(row).for_each(|(out, p)| *out = p as f32);
+                }
+                observer.advance(1);
+            }
+        }
+        observer.end();
+        let right = |probabilities: &[f32]| -> Vec<bool> {
+            probabilities.chunks_exact(classes).zip(labels).map(|(row, &label)| argmax(row) == label).collect()
+        };
+        let count_of = |at: usize| right(&probabilities[at]).into_iter().filter(|right| *right).count();
+        let best = (0..STRENGTHS.len()).fold(0, |best, at| if count_of(at) > count_of(best) { at } else { best });
+        let how = format!("{count}-fold out-of-fold");
+        let tf_idf = TfIdf::of(texts);
+        let model = fit_sparse(&tf_idf.rows(texts), labels, classes, STRENGTHS[best], observer)?;
+        Ok(Self {
+            terms: tf_idf.columns(),
+            c: STRENGTHS[best],
+            evaluation: evaluate(&probabilities[best], labels, classes, seed, &how)?,
+            correct: right(&probabilities[best]),
+            model: (tf_idf, model),
+        })
+    }
+
+    /// Whether its answers to other texts are right.
+    pub fn answers_right(&self, texts: &[&Text], labels: &[usize]) -> Vec<bool> {
+        let (tf_idf, model) = &self.model;
+        let answers = texts.par_iter().zip(labels).map(|(text, &label)| {
+            let logits: Vec<f32> = model.logits(&tf_idf.row(text)).into_iter().map(|z| z as f32).collect();
+            argmax(&logits) == label
+        });
+        answers.collect()
+    }
+
+    /// Our answers against its own, on the training texts `rows`: `ours` for each of these.
+    pub fn against(&self, ours: &[bool], rows: &[usize]) -> Result<Paired> {
+        let its: Vec<bool> = rows.iter().map(|&at| self.correct[at]).collect();
+        paired_difference(ours, &its)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(first: &str) -> Text {
+        Text { first: first.into(), second: None }
+    }
+
+    /// scikit-learn 1.9: `TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))` on the same three texts.
+    #[test]
+    fn rows_are_those_of_the_reference() {
+        let texts = [text("good good film"), text("bad film"), text("good soup")];
+        let all: Vec<&Text> = texts.iter().collect();
+        let tf_idf = TfIdf::of(&all);
+        assert_eq!(tf_idf.columns(), 8);
+        let row = tf_idf.row(&texts[0]);
+        let value = |term: &str| {
+            let column = tf_idf.columns[term];
+            row.iter().find(|(at, _)| *at == column).map_or(0.0, |(_, value)| *value)
+        };
+        for (term, expected) in REFERENCE {
+            assert!((value(term) - expected).abs() < 1e-6, "{term}: {} {expected}", value(term));
+        }
+        assert_eq!(tf_idf.row(&text("nothing known here")), []);
+    }
+    const REFERENCE: [(&str, f32); 4] =
+        [("good", 0.625_610_15), ("film", 0.369_495_43), ("good good", 0.485_842_1), ("good film", 0.485_842_1)];
+
+    #[test]
+    fn words_of_the_second_text_are_others() {
+        let pair = Text { first: "soup".into(), second: Some("Soup".into()) };
+        assert_eq!(terms(&pair).len(), 2);
+    }
+
+    #[test]
+    fn what_words_tell_is_learnt() {
+        let texts: Vec<Text> =
+            (0..60).map(|at| text(&format!("{} thing {}", ["fine", "poor", "odd"][at % 3], at / 9))).collect();
+        let all: Vec<&Text> = texts.iter().collect();
+        let labels: Vec<usize> = (0..60).map(|at| at % 3).collect();
+        let folds: Vec<usize> = (0..60).map(|at| at / 3 % 4).collect();
+        let control = TfIdfControl::run(&all, &labels, &folds, 3, 0, &Silent).unwrap();
+        assert!(control.evaluation.accuracy.mean > 0.95, "{:?}", control.evaluation.accuracy);
+        assert!(control.answers_right(&all, &labels).iter().all(|right| *right));
+    }
+}
