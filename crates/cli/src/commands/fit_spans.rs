@@ -199,7 +199,7 @@ fn command_line(config: &SpanFit, out: &Path) -> String {
     flag(config.seed != usual.seed, format!("--seed {}", config.seed));
     flag(config.control_budget != usual.control_budget, format!("--control-budget {}", config.control_budget));
     SpanArgs::flags_of(config, &usual).into_iter().for_each(|text| flag(true, text));
-    flags_of(&config.tune, &engraft::config::Tune::default()).into_iter().for_each(|text| flag(true, text));
+    flags_of(&config.tune, &usual.tune).into_iter().for_each(|text| flag(true, text));
     flag(config.strict, "--strict".into());
     line
 }
