@@ -40,10 +40,11 @@ pub fn is_asked_for(args: &PretrainArgs) -> anyhow::Result<bool> {
 
 /// Refuses flags of a language model where none is trained.
 pub fn refuse_its_flags(args: &PretrainArgs) -> anyhow::Result<()> {
-    let LanguageModelArgs { vocabulary, width, layers, bptt, dropout, vectors, resume, checkpoint_every } =
+    let LanguageModelArgs { text, vocabulary, width, layers, bptt, dropout, vectors, resume, checkpoint_every } =
         &args.language;
     refuse(
         &[
+            ("--text", !text.is_empty()),
             ("--vocabulary", vocabulary.is_some()),
             ("--width", width.is_some()),
             ("--layers", layers.is_some()),
@@ -91,9 +92,7 @@ pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Resu
     // What is trained on what: a checkpoint of another corpus is none of ours.
     let identity = format!("{}\n{}", toml::to_string(&config)?, size_of(&config.data));
     let mut checkpoints = journal.checkpoints(&identity, 0);
-    let corpus = || -> engraft::error::Result<engraft::data::text::Pieces> {
-        Ok(Box::new(read_corpus(&config.data, &[])?.map(|document| document.map(|document| document.text))))
-    };
+    let corpus = || read_corpus(&config.data, &config.text);
     let trained = pretrain_language_model(&config, &corpus, checkpoints.as_mut(), terminal, |record| {
         let held_out = record.validation.map_or_else(String::new, |score| {
             format!("; held out: perplexity {:.1}, next word {}", score.loss.exp(), percent(score.accuracy))
@@ -191,9 +190,12 @@ fn resolve(args: &PretrainArgs, out: &Path) -> anyhow::Result<LanguageModelPretr
     set!(args; holdout, seed);
     set!(args.language; vocabulary, width, layers, bptt, dropout);
     config.vectors = args.language.vectors.clone().or(config.vectors);
+    if !args.language.text.is_empty() {
+        config.text.clone_from(&args.language.text);
+    }
     config.method = Method::LanguageModel;
     if config.data == PathBuf::new() {
-        let problem = Problem::new("no text to learn from").expected("DATA, a .txt file or a folder of such");
+        let problem = Problem::new("no text to learn from").expected("DATA: a .txt file, a folder of such, or a table");
         let hint = "engraft pretrain --method language-model books/ --out bases/mine";
         return Err(Error::Usage(problem.hint(hint)).into());
     }

@@ -99,9 +99,9 @@ impl TaggedSet {
 pub fn tags_of(spans: &[Span], words: usize) -> Vec<usize> {
     let mut tags = vec![0; words];
     for span in spans {
-        for at in span.start..span.end.min(words) {
-            tags[at] = if at == span.start { 1 + 2 * span.kind } else { 2 + 2 * span.kind };
-        }
+        let end = span.end.min(words);
+        tags[span.start..end].fill(2 + 2 * span.kind);
+        tags[span.start] = 1 + 2 * span.kind;
     }
     tags
 }
