@@ -23,13 +23,7 @@ pub fn is_meant(args: &EmbedArgs) -> bool {
 }
 
 /// Runs the command.
-pub fn run(
-    args: &EmbedArgs,
-    format: Format,
-    index: &Path,
-    json: bool,
-    terminal: &Terminal,
-) -> anyhow::Result<Outcome> {
+pub fn run(args: &EmbedArgs, format: Format, index: &Path, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     if let Some(cut) = &args.cut {
         let problem = Problem::new("texts are embedded by the whole base").expected("no --cut").found(cut);
         return Err(Error::Usage(problem).into());
@@ -41,7 +35,8 @@ pub fn run(
         _ => None,
     };
     let base = Arc::new(base);
-    let extractor = TextExtractor::new(&base).with_pooler(pooler, args.text.as_deref().is_some_and(|text| text.contains(',')));
+    let extractor =
+        TextExtractor::new(&base).with_pooler(pooler, args.text.as_deref().is_some_and(|text| text.contains(',')));
     let embedded = embed_texts(&extractor, rows(args)?, &args.out, format, args.strict, terminal)?;
     // The index last: where it is, the features are complete.
     files::write_atomic(index, &embedded.index)?;
@@ -83,7 +78,8 @@ fn rows(args: &EmbedArgs) -> Result<Box<dyn Iterator<Item = Result<TextRow>> + S
         let lines = std::io::BufRead::lines(std::io::BufReader::new(file)).enumerate();
         return Ok(Box::new(lines.map(|(at, line)| {
             let name = format!("line {}", at + 1);
-            let text = line.map_err(|source| Error::Data(Problem::new("the line cannot be read").found(source).at(&name)))?;
+            let text =
+                line.map_err(|source| Error::Data(Problem::new("the line cannot be read").found(source).at(&name)))?;
             Ok(TextRow { name, text: Text::single(text) })
         })));
     }

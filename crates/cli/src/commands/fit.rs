@@ -28,7 +28,8 @@ pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
         return fit_spans::run(args, json, terminal);
     }
     if let Some(flag) = args.spans.given() {
-        let problem = Problem::new(format_args!("--{flag} has no effect here")).expected("it with --task qa or --task tags");
+        let problem =
+            Problem::new(format_args!("--{flag} has no effect here")).expected("it with --task qa or --task tags");
         return Err(Error::Usage(problem).into());
     }
     if args.find_lr {

@@ -108,6 +108,8 @@ fn refuse(args: &FitArgs) -> Result<()> {
         ("--balanced", args.balanced),
         ("--max-error", args.max_error.is_some()),
         ("--interval-level", args.interval_level.is_some()),
+        ("--text", args.reading.text.is_some()),
+        ("--pooling", args.pooling.is_some()),
         ("--path-column", args.reading.path_column.is_some()),
         ("--label-column", args.reading.label_column.is_some()),
         ("--card", about.card.is_some()),
@@ -165,7 +167,8 @@ fn resolve(args: &FitArgs, observer: &dyn Observer) -> Result<(SpanFit, TextBase
 
 /// Settings with those of a file over them.
 fn laid_over(settings: &SpanFit, file: toml::Table, path: &Path) -> Result<SpanFit> {
-    let fail = |found: String| Error::Usage(Problem::new("the configuration file makes no sense").found(found).at(path));
+    let fail =
+        |found: String| Error::Usage(Problem::new("the configuration file makes no sense").found(found).at(path));
     let mut whole = toml::Table::try_from(settings).map_err(|source| fail(source.to_string()))?;
     for (name, value) in file {
         match (whole.get_mut(&name), value) {
@@ -196,7 +199,7 @@ fn command_line(config: &SpanFit, out: &Path) -> String {
     flag(config.seed != usual.seed, format!("--seed {}", config.seed));
     flag(config.control_budget != usual.control_budget, format!("--control-budget {}", config.control_budget));
     SpanArgs::flags_of(config, &usual).into_iter().for_each(|text| flag(true, text));
-    flags_of(&config.tune, &engraft::config::Tune::default()).into_iter().for_each(|text| flag(true, text));
+    flags_of(&config.tune, &usual.tune).into_iter().for_each(|text| flag(true, text));
     flag(config.strict, "--strict".into());
     line
 }
@@ -210,14 +213,19 @@ pub fn summary(report: &SpanReport) -> String {
         lines.extend(held.answers.as_ref().map(|a| format!("{place:<17} {} on {} {unit}", answers_line(a), a.f1.n)));
         lines.extend(held.spans.as_ref().map(|s| format!("{place:<17} {} on {} {unit}", spans_line(s), s.span_f1.n)));
     }
-    lines.extend(report.answers.as_ref().map(|a| format!("out-of-fold       {} on {} {unit}", answers_line(a), a.f1.n)));
-    lines.extend(report.spans.as_ref().map(|s| format!("out-of-fold       {} on {} {unit}", spans_line(s), s.span_f1.n)));
+    lines
+        .extend(report.answers.as_ref().map(|a| format!("out-of-fold       {} on {} {unit}", answers_line(a), a.f1.n)));
+    lines.extend(
+        report.spans.as_ref().map(|s| format!("out-of-fold       {} on {} {unit}", spans_line(s), s.span_f1.n)),
+    );
     lines.push(format!("depth             {}", report.choice.depth));
     let controls = &report.controls;
-    let named = [("from scratch", &controls.scratch), ("linear probe", &controls.probe), ("no network", &controls.baseline)];
+    let named =
+        [("from scratch", &controls.scratch), ("linear probe", &controls.probe), ("no network", &controls.baseline)];
     for (name, control) in named {
         if let Some(control) = control {
-            let [difference, low, high] = [control.paired.difference, control.paired.low, control.paired.high].map(|x| 100.0 * x);
+            let [difference, low, high] =
+                [control.paired.difference, control.paired.low, control.paired.high].map(|x| 100.0 * x);
             lines.push(format!(
                 "{name:<17} F1 {} on {}: the transfer is {difference:+.1} points better ({low:+.1} to {high:+.1})",
                 interval(&control.f1),

@@ -27,6 +27,13 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
         let problem = Problem::new("nothing to answer").expected("RUN, then questions or texts");
         return Err(Error::Usage(problem.hint("engraft predict RUN --context page.txt \"Who wrote it?\"")).into());
     };
+    for (flag, given) in [("--text", args.text.is_some()), ("--explain", args.explain)] {
+        if given {
+            let problem =
+                Problem::new(format_args!("{flag} is for runs that give texts a class, and this one does not"));
+            return Err(Error::Usage(problem.expected(format_args!("no {flag}"))).into());
+        }
+    }
     let model = SpanModel::open(run, &Device::flex())?;
     let mut rows = Rows { out: io::BufWriter::new(io::stdout()), format: args.format, failed: 0 };
     if model.answers_questions() {
@@ -109,7 +116,9 @@ fn questions(
         if input.as_os_str() == "-" {
             match &context {
                 Some(context) => {
-                    for line in io::stdin().lock().lines().map_while(io::Result::ok).filter(|line| !line.trim().is_empty()) {
+                    for line in
+                        io::stdin().lock().lines().map_while(io::Result::ok).filter(|line| !line.trim().is_empty())
+                    {
                         answer(model, "", &line, context, args, rows, terminal)?;
                     }
                 }
@@ -124,7 +133,9 @@ fn questions(
             if !input.exists() {
                 let problem = Problem::new("there is no such file of questions").found(&name);
                 let hint = "a question in words needs a text: --context page.txt";
-                return Err(Error::Usage(problem.expected(".json or .jsonl with question and context").hint(hint)).into());
+                return Err(
+                    Error::Usage(problem.expected(".json or .jsonl with question and context").hint(hint)).into()
+                );
             }
             let read = read_text(input).and_then(|text| questions_to_answer(&name, &text));
             asked(model, &name, read, args, rows, terminal)?;
@@ -233,9 +244,9 @@ fn tags(model: &SpanModel, input: &Path, rows: &mut Rows, terminal: &Terminal) -
         for (number, words) in words_of_lines(&text).into_iter().enumerate() {
             terminal.check()?;
             let spans = model.tags(&words)?;
-            let found = spans.into_iter().map(|span| {
-                (span.start, span.end, span.kind, words[span.start..span.end].join(" "), span.probability)
-            });
+            let found = spans
+                .into_iter()
+                .map(|span| (span.start, span.end, span.kind, words[span.start..span.end].join(" "), span.probability));
             spans_of(model, &name, number + 1, &words.join(" "), found.collect(), rows)?;
         }
         return Ok(());

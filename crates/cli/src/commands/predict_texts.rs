@@ -94,7 +94,9 @@ fn lines(mut reader: impl BufRead + 'static) -> impl Iterator<Item = Input> {
             let name = format!("line {number}");
             match read {
                 Ok(0) => return None,
-                Err(source) => return Some((name, Err(Error::Io(Problem::new("the line cannot be read").found(source))))),
+                Err(source) => {
+                    return Some((name, Err(Error::Io(Problem::new("the line cannot be read").found(source)))));
+                }
                 Ok(_) if bytes.len() > LINE => {
                     // What is left of it belongs to no other line.
                     let _ = skip_line(&mut reader);
@@ -108,7 +110,10 @@ fn lines(mut reader: impl BufRead + 'static) -> impl Iterator<Item = Input> {
                 Ok(line) => return Some((name, Ok(Text::single(line.trim_end_matches(['\n', '\r']))))),
                 Err(source) => {
                     let problem = Problem::new("the line is no UTF-8").found(source.utf8_error());
-                    return Some((name, Err(Error::Data(problem.hint("convert it, as with `iconv -f latin1 -t utf8`")))));
+                    return Some((
+                        name,
+                        Err(Error::Data(problem.hint("convert it, as with `iconv -f latin1 -t utf8`"))),
+                    ));
                 }
             }
         }
@@ -141,7 +146,8 @@ impl Answers<'_> {
         if self.args.format != Format::Csv {
             return Ok(());
         }
-        let fixed = ["name", "text", "answer", "label", "probability", "unlike", "distance", "error"].map(str::to_owned);
+        let fixed =
+            ["name", "text", "answer", "label", "probability", "unlike", "distance", "error"].map(str::to_owned);
         let tops = (2..=self.top).flat_map(|rank| [format!("label_{rank}"), format!("probability_{rank}")]);
         let words = self.args.explain.then(|| "words".to_owned());
         self.row(fixed.into_iter().chain(tops).chain(words))
@@ -219,7 +225,8 @@ impl Answers<'_> {
                     "top": top,
                 });
                 if let Some(words) = words {
-                    line["words"] = words.iter().map(|(word, weight)| json!({ "word": word, "weight": weight })).collect();
+                    line["words"] =
+                        words.iter().map(|(word, weight)| json!({ "word": word, "weight": weight })).collect();
                 }
                 Ok(writeln!(self.out, "{line}")?)
             }
@@ -245,9 +252,7 @@ impl Answers<'_> {
                 let rest = 2 * (self.top - 1) + usize::from(self.args.explain);
                 self.row(fixed.into_iter().chain(std::iter::repeat_with(empty).take(rest)))
             }
-            Format::Jsonl => {
-                Ok(writeln!(self.out, "{}", json!({ "name": name, "answer": "error", "error": reason }))?)
-            }
+            Format::Jsonl => Ok(writeln!(self.out, "{}", json!({ "name": name, "answer": "error", "error": reason }))?),
         }
     }
 }

@@ -13,4 +13,5 @@ mod language_model;
 mod main_job;
 mod sandbox;
 mod shared_data;
+mod spans;
 mod tasks;

@@ -4,9 +4,7 @@ use crate::artefact::report::*;
 use crate::artefact::save::peak_memory_mb;
 use crate::data::Split;
 use crate::error::printable;
-use crate::evaluate::{
-    Estimate, Evaluation, ImbalanceEvaluation, LabelError, Predictions, evaluate_imbalance, wilson,
-};
+use crate::evaluate::{Estimate, Evaluation, ImbalanceEvaluation, LabelError, Predictions, evaluate_imbalance, wilson};
 use crate::head::{AnswerRule, CrossValidation};
 use crate::inductive::tuning::{Difference, Measured};
 use crate::inductive::{Answer, Fitted, HeldOut};
@@ -45,11 +43,7 @@ pub fn build_report(fitted: &Fitted) -> Report {
         },
         choice: choice(fitted),
         held_out: fitted.held_out.iter().map(|held| held_out(held, &fitted.predictor.rule)).collect(),
-        controls: Controls {
-            scratch,
-            probe: ProbeReport { accuracy: fitted.probe.accuracy.clone() },
-            tf_idf: None,
-        },
+        controls: Controls { scratch, probe: ProbeReport { accuracy: fitted.probe.accuracy.clone() }, tf_idf: None },
         text: None,
         verdict,
         unsure: unsure(&fitted.predictor.rule),

@@ -75,10 +75,14 @@ pub fn render(report: &Report, curves: &[Curve], pictures: &[Picture], reproduce
         ("classes", "Class by class", classes::table_section(report)),
         ("calibration", "Can its probabilities be trusted?", learning::calibration_section(report)),
         ("learning", "How it learned", learning::section(report, curves)),
-        ("mistakes", "Mistakes and suspicious labels", match &report.text {
-            Some(texts) => texts::mistakes_section(report, texts),
-            None => gallery::section(report, pictures),
-        }),
+        (
+            "mistakes",
+            "Mistakes and suspicious labels",
+            match &report.text {
+                Some(texts) => texts::mistakes_section(report, texts),
+                None => gallery::section(report, pictures),
+            },
+        ),
         ("audit", "What the audit found in the data", audit::section(report)),
         ("choices", "Choices made, and why", provenance::choices_section(report)),
         ("reproduce", "How to get this again", provenance::reproduce_section(report, reproduce)),

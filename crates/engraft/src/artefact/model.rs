@@ -117,8 +117,7 @@ impl Model {
         let path = run.join(SAFETENSORS);
         let mut weights = read_weights(run, &file.model_sha256)?;
         let unlike = (file.unlike_threshold, file.unlike_k);
-        let predictor =
-            predictor_from(&mut weights, run, file.classes.len(), &file.unsure, file.temperature, unlike)?;
+        let predictor = predictor_from(&mut weights, run, file.classes.len(), &file.unsure, file.temperature, unlike)?;
         let columns = predictor.head.columns;
         let extractor =
             extractor_of(run, &file.card, &file.base_sha256, &file.cut, file.config.exact, weights, device)?;
@@ -160,9 +159,8 @@ pub(super) fn predictor_from(
     unlike: (f32, usize),
 ) -> Result<Predictor> {
     let path = run.join(SAFETENSORS);
-    let mut take = |name: &str| {
-        weights.tensors.remove(name).ok_or_else(|| damaged(&path, &format!("a tensor `{name}`"), "none"))
-    };
+    let mut take =
+        |name: &str| weights.tensors.remove(name).ok_or_else(|| damaged(&path, &format!("a tensor `{name}`"), "none"));
     let (head, bias, references) = (take("head.weight")?, take("head.bias")?, take("novelty.references")?);
     let ([outputs, columns], [rows, width]) = (axes(&head, &path)?, axes(&references, &path)?);
     if outputs != classes || bias.shape != [outputs] || width != columns || rows == 0 {

@@ -99,8 +99,7 @@ pub(super) fn question_bytes(fitted: &FittedQuestions) -> Files {
     match (&reader.reader, &fitted.encoder) {
         (AnyReader::Encoder(reader), Some((config, layout))) => {
             file.cutting = reader.cutting;
-            let (encoder, tokenizer) =
-                encoder_parts(&reader.reader, &reader.tokenizer, config, layout, &mut weights);
+            let (encoder, tokenizer) = encoder_parts(&reader.reader, &reader.tokenizer, config, layout, &mut weights);
             file.encoder = Some(encoder);
             files.push((TOKENIZER, tokenizer));
         }
@@ -289,7 +288,8 @@ impl SpanModel {
     pub fn tags_of_text(&self, text: &str) -> Result<Vec<FoundSpan>> {
         let places = word_places(text);
         let words: Vec<String> = places.iter().map(|place| text[place.clone()].to_owned()).collect();
-        let in_bytes = |span: FoundSpan| FoundSpan { start: places[span.start].start, end: places[span.end - 1].end, ..span };
+        let in_bytes =
+            |span: FoundSpan| FoundSpan { start: places[span.start].start, end: places[span.end - 1].end, ..span };
         Ok(self.tags(&words)?.into_iter().map(in_bytes).collect())
     }
 }
@@ -336,7 +336,11 @@ fn open_words(
     let read = |at: usize| read_hashed(run, VECTORS[at], &file.vectors_sha256[at], engraft_weights::FILE_LIMIT);
     let vectors = WordVectors::from_parts(&read(0)?, &read(1)?)?;
     let sizes = file.sizes;
-    if vectors.columns() != sizes.columns || sizes.hidden == 0 || sizes.layers == 0 || sizes.hidden.max(sizes.layers) > 1 << 14 {
+    if vectors.columns() != sizes.columns
+        || sizes.hidden == 0
+        || sizes.layers == 0
+        || sizes.hidden.max(sizes.layers) > 1 << 14
+    {
         let expected = format!("vectors of {} numbers", sizes.columns);
         return Err(damaged(&run.join(VECTORS[0]), &expected, &format!("{} and {sizes:?}", vectors.columns())));
     }

@@ -37,7 +37,8 @@ impl Rendered<SpanReport> {
         config: &crate::config::SpanFit,
         command_line: &str,
     ) -> Result<Self> {
-        let shown = |(name, curve): &(String, crate::train::Curve)| Curve { name: name.clone(), epochs: curve.epochs.clone() };
+        let shown =
+            |(name, curve): &(String, crate::train::Curve)| Curve { name: name.clone(), epochs: curve.epochs.clone() };
         let curves: Vec<Curve> = driven.curves.iter().map(shown).collect();
         let html = render_spans(&report, &curves, command_line);
         files.extend([

@@ -311,8 +311,7 @@ fn frame<S, R, M>(
 }
 
 fn answer_mistakes(set: &QuestionSet, measured: &MeasuredAnswers) -> Vec<AnswerMistake> {
-    let mut wrong: Vec<usize> =
-        (0..measured.questions.len()).filter(|&row| measured.scores[row].em == 0.0).collect();
+    let mut wrong: Vec<usize> = (0..measured.questions.len()).filter(|&row| measured.scores[row].em == 0.0).collect();
     // What is wholly wrong before what is half right, then the surest.
     wrong.sort_by(|&a, &b| {
         let (left, right) = (measured.scores[a].f1, measured.scores[b].f1);

@@ -9,7 +9,9 @@ use engraft_weights::{Precision, Tensor, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::artefact::build::unsure;
-use crate::artefact::model::{check_schema, damaged, parse_json, predictor_from, predictor_into, read_json, read_weights};
+use crate::artefact::model::{
+    check_schema, damaged, parse_json, predictor_from, predictor_into, read_json, read_weights,
+};
 use crate::artefact::report::{SCHEMA, UnsureReport};
 use crate::backbone::text::{
     EncoderConfig, HiddenLayer, LanguageCard, LanguageModel, LanguageModelParts, LstmEncoder, SentenceEncoder,
@@ -230,8 +232,14 @@ impl TextModel {
         let file: TextModelFile = parse_json(run, &read_json(run)?)?;
         check_schema(run, file.schema)?;
         let mut weights = read_weights(run, &file.model_sha256)?;
-        let predictor =
-            predictor_from(&mut weights, run, file.classes.len(), &file.unsure, file.temperature, (file.unlike_threshold, file.unlike_k))?;
+        let predictor = predictor_from(
+            &mut weights,
+            run,
+            file.classes.len(),
+            &file.unsure,
+            file.temperature,
+            (file.unlike_threshold, file.unlike_k),
+        )?;
         let words_of = |name: &str| -> Result<Vec<u8>> {
             let path = run.join(name);
             let bytes = files::read_limited(&path, WORDS_LIMIT)
@@ -253,7 +261,10 @@ impl TextModel {
             BodyFile::Words { pooler, metadata } => {
                 pooled = Some(pooler.clone());
                 base.metadata.clone_from(metadata);
-                TextBody::Words(Box::new(WordVectors::from_parts(&engraft_weights::write(&base), &words_of(VOCABULARY)?)?))
+                TextBody::Words(Box::new(WordVectors::from_parts(
+                    &engraft_weights::write(&base),
+                    &words_of(VOCABULARY)?,
+                )?))
             }
             BodyFile::LanguageModel { card, limit } => {
                 let path = run.join("model.safetensors");

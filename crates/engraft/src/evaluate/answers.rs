@@ -76,7 +76,7 @@ impl AnswerScore {
                 golds.push(Vec::new());
             }
         }
-        let em = golds.iter().any(|gold| *gold == answer);
+        let em = golds.contains(&answer);
         let f1 = golds.iter().map(|gold| overlap(gold, &answer, version)).fold(0.0, f64::max);
         Self { em: f64::from(u8::from(em)), f1 }
     }

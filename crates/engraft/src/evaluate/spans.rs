@@ -115,14 +115,16 @@ pub struct TaggedPair {
 
 impl TaggedPair {
     /// Of spans of a sentence of so many words, in tags of `B-`, `I-` and `O`.
+    ///
+    /// # Panics
+    /// If a span is empty, or leaves the sentence.
     pub fn of(truth: Vec<Span>, answer: Vec<Span>, words: usize) -> Self {
         // A word's tag: its type, and whether it begins.
         let tags = |spans: &[Span]| -> Vec<Option<(usize, bool)>> {
             let mut tags = vec![None; words];
             for span in spans {
-                for at in span.start..span.end.min(words) {
-                    tags[at] = Some((span.kind, at == span.start));
-                }
+                tags[span.start..span.end].fill(Some((span.kind, false)));
+                tags[span.start] = Some((span.kind, true));
             }
             tags
         };
@@ -316,7 +318,7 @@ mod tests {
         let right = TaggedPair::of(truth.clone(), truth.clone(), 4);
         let wrong = TaggedPair::of(truth, vec![Span { kind: 0, start: 0, end: 1 }], 4);
         assert_eq!((right.words_right, wrong.words_right), (4, 3));
-        let evaluation = evaluate_spans(&[right.clone()], &[0], &["X".into()], "", 0);
+        let evaluation = evaluate_spans(std::slice::from_ref(&right), &[0], &["X".into()], "", 0);
         assert_eq!((evaluation.span_f1.mean, evaluation.word_accuracy.mean), (1.0, 1.0));
         let paired = paired_span_f1(&[right.clone(), right.clone()], &[right, wrong], &[0, 1], 1, 0).unwrap();
         assert_eq!(paired.difference, 0.5);

@@ -86,7 +86,9 @@ pub fn embed_texts(
     }
     observer.end();
     if embedded.rows == 0 {
-        return Err(Error::Data(Problem::new("there is no text that could be used").expected("at least one that is not empty")));
+        return Err(Error::Data(
+            Problem::new("there is no text that could be used").expected("at least one that is not empty"),
+        ));
     }
     let columns = extractor.columns();
     let again = parts.into_iter().map(|(key, names)| {
@@ -97,9 +99,8 @@ pub fn embed_texts(
         Ok((Features::new(names.len(), columns, values.collect())?, names))
     });
     write_parts(out, format, [embedded.rows, columns], again)?;
-    embedded.index = index.into_inner().map_err(|source| {
-        Error::Io(Problem::new("the index cannot be written").found(source))
-    })?;
+    embedded.index =
+        index.into_inner().map_err(|source| Error::Io(Problem::new("the index cannot be written").found(source)))?;
     files::remove_folder(&folder)?;
     Ok(embedded)
 }

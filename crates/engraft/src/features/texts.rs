@@ -110,9 +110,7 @@ impl TextExtractor {
         if rows.iter().flatten().all(|value| value.is_finite()) {
             return Ok(rows);
         }
-        Err(Error::Weights(
-            Problem::new("the base gave features that are not finite").hint("the weights are damaged"),
-        ))
+        Err(Error::Weights(Problem::new("the base gave features that are not finite").hint("the weights are damaged")))
     }
 
     /// The features of texts given with the SHA-256 of each. Rows in the cache are not computed; equal texts are

@@ -44,7 +44,8 @@ impl Default for SpanFit {
     fn default() -> Self {
         // Epochs and batches as Devlin et al. 2019, appendix A.3; rates for small encoders, which take larger ones.
         let usual = Tune::default();
-        let tune = Tune { epochs: 4, batch_size: 16, lr: 1e-4, rate_factor: 1.1, head_rate: 5.0, dropout: 0.1, ..usual };
+        let tune =
+            Tune { epochs: 4, batch_size: 16, lr: 1e-4, rate_factor: 1.1, head_rate: 5.0, dropout: 0.1, ..usual };
         Self {
             data: PathBuf::new(),
             task: "qa".into(),

@@ -519,13 +519,7 @@ pub(super) fn check(config: &Fit) -> Result<()> {
 }
 
 /// As many folds as asked for, but no more than the smallest class has examples.
-pub(super) fn fold_count(
-    asked: usize,
-    labels: &[usize],
-    classes: usize,
-    unit: &str,
-    observer: &dyn Observer,
-) -> usize {
+pub(super) fn fold_count(asked: usize, labels: &[usize], classes: usize, unit: &str, observer: &dyn Observer) -> usize {
     let smallest = (0..classes).map(|class| labels.iter().filter(|label| **label == class).count()).min().unwrap_or(0);
     let count = asked.min(smallest).max(2);
     if count < asked {

@@ -11,16 +11,16 @@ mod language_model;
 mod own_classes;
 mod predictor;
 mod pretrain;
+pub mod spans;
 mod target_heads;
 pub mod text;
-pub mod spans;
 pub mod tuning;
 
 pub use control::{Control, ControlPlan};
 pub use fit::{Fitted, HeldOut, Means, News, Seconds, find_rate, fit};
 pub use fit_targets::{FittedTarget, HeldOutTarget, TargetNews, TargetOutcome, fit_target};
 pub use intake::Intake;
-pub use language_model::{Corpus, Documents, PretrainedLanguageModel, measure_language_model, pretrain_language_model};
+pub use language_model::{PretrainedLanguageModel, measure_language_model, pretrain_language_model};
 pub use own_classes::OwnClasses;
 pub use predictor::{Answer, Predictor};
 pub use pretrain::{Pretrained, pretrain};

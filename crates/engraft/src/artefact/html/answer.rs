@@ -112,7 +112,8 @@ fn against_words(report: &Report, tf_idf: &TfIdfReport) -> Markup {
     let split = headline(report).map(|held| held.split.as_str());
     let held = split.and_then(|split| tf_idf.held_out.iter().find(|(name, _)| name == split));
     let paired = held.map_or(&tf_idf.paired, |(_, paired)| paired);
-    let difference = html! { strong { (points(paired.difference)) " points" } " (" (points_range(paired.low, paired.high)) ")" };
+    let difference =
+        html! { strong { (points(paired.difference)) " points" } " (" (points_range(paired.low, paired.high)) ")" };
     let (class, sign, badge) = match paired {
         paired if paired.low > 0.0 => ("good", "▲", "Better than words counted"),
         paired if paired.high < 0.0 => ("bad", "▼", "Words counted do better"),

@@ -2,7 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::format::{Unit, count, decimal, duration, name, percent, percent_range, plural, points, points_range, probability, tidy};
+use super::format::{
+    Unit, count, decimal, duration, name, percent, percent_range, plural, points, points_range, probability, tidy,
+};
 use super::numbers::{Measure, Source, cards};
 use super::provenance::{base, sentence, with_code};
 use super::{Curve, audit, curves, data_name, folded, page, scroll};
@@ -17,7 +19,11 @@ const SHOWN: usize = 40;
 const AROUND: usize = 160;
 
 const ANSWERS: [Measure; 2] = [
-    Measure { name: "F1", meaning: "words that the answer shares with a right one; higher is better", unit: Unit::Share },
+    Measure {
+        name: "F1",
+        meaning: "words that the answer shares with a right one; higher is better",
+        unit: Unit::Share,
+    },
     Measure { name: "Exact match", meaning: "share of answers that are right to the letter", unit: Unit::Share },
 ];
 const SPANS: [Measure; 5] = [
@@ -139,7 +145,8 @@ fn numbers(report: &SpanReport) -> Markup {
 /// Questions with and without an answer, where there are both.
 fn parts(report: &SpanReport) -> Markup {
     let own = report.answers.iter().map(|answers| ("out-of-fold".to_owned(), answers));
-    let held = report.held_out.iter().filter_map(|held| Some((format!("held-out {}", held.split), held.answers.as_ref()?)));
+    let held =
+        report.held_out.iter().filter_map(|held| Some((format!("held-out {}", held.split), held.answers.as_ref()?)));
     let rows: Vec<_> = own.chain(held).filter(|(_, answers)| answers.no_answer.is_some()).collect();
     html! {
         @for (place, answers) in &rows {
@@ -196,7 +203,8 @@ fn controls(report: &SpanReport) -> Markup {
 
 fn types(report: &SpanReport) -> Markup {
     let own = report.spans.iter().map(|spans| ("Out-of-fold".to_owned(), spans));
-    let held = report.held_out.iter().filter_map(|held| Some((format!("Held-out {}", held.split), held.spans.as_ref()?)));
+    let held =
+        report.held_out.iter().filter_map(|held| Some((format!("Held-out {}", held.split), held.spans.as_ref()?)));
     html! { @for (place, spans) in own.chain(held) { h3 { (place) } (type_table(&spans.per_type)) } }
 }
 

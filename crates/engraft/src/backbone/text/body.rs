@@ -42,9 +42,9 @@ impl TextBase {
 impl SentenceEncoder {
     /// Whether a word is one token.
     pub fn knows(&self, word: &str) -> bool {
-        self.tokenizer.encode_words(&[word], 8).is_ok_and(|encoded| {
-            encoded.unknown == 0 && encoded.word.iter().filter(|word| word.is_some()).count() == 1
-        })
+        self.tokenizer
+            .encode_words(&[word], 8)
+            .is_ok_and(|encoded| encoded.unknown == 0 && encoded.word.iter().filter(|word| word.is_some()).count() == 1)
     }
 
     /// Pooled states `[N, D]` through what stands behind the pooling, with their graph.

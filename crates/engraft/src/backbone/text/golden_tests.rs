@@ -461,7 +461,7 @@ fn minilm(device: &Device) -> Option<(TextBase, MiniLm)> {
 }
 
 fn encoder_of(base: TextBase) -> SentenceEncoder {
-    let TextBody::Encoder(encoder) = base.body;
+    let TextBody::Encoder(encoder) = base.body else { panic!("an encoder was opened") };
     *encoder
 }
 

@@ -99,9 +99,9 @@ impl TaggedSet {
 pub fn tags_of(spans: &[Span], words: usize) -> Vec<usize> {
     let mut tags = vec![0; words];
     for span in spans {
-        for at in span.start..span.end.min(words) {
-            tags[at] = if at == span.start { 1 + 2 * span.kind } else { 2 + 2 * span.kind };
-        }
+        let end = span.end.min(words);
+        tags[span.start..end].fill(2 + 2 * span.kind);
+        tags[span.start] = 1 + 2 * span.kind;
     }
     tags
 }
@@ -186,11 +186,19 @@ pub fn open_tagged(path: &Path) -> Result<(TaggedSet, Vec<Finding>)> {
 /// The words of plain tagged or untagged lines, for answering: the first column of each line, sentences apart by empty
 /// lines.
 pub fn words_of_lines(text: &str) -> Vec<Vec<String>> {
-    let mut sentences = vec![Vec::new()];
+    let mut sentences: Vec<Vec<String>> = vec![Vec::new()];
     for line in text.lines() {
-        match columns(line).first().filter(|word| **word != "-DOCSTART-") {
-            Some(word) => sentences.last_mut().expect("there is one").push((*word).to_owned()),
-            None => sentences.push(Vec::new()),
+        let columns = columns(line);
+        let words = sentences.last_mut().expect("there is one");
+        match columns.first() {
+            None | Some(&"-DOCSTART-") => sentences.push(Vec::new()),
+            // A remark before a sentence.
+            Some(word)
+                if words.is_empty()
+                    && word.starts_with('#')
+                    && columns.len() > 1
+                    && !is_tag(columns[columns.len() - 1]) => {}
+            Some(word) => words.push((*word).to_owned()),
         }
     }
     sentences.retain(|words| !words.is_empty());
@@ -236,11 +244,23 @@ fn read_part(root: &Path, part: &Part, raws: &mut Vec<Raw>, documents: &mut usiz
             }
             let problem = Problem::new("a line has no tag").found(format!("`{}`", line.trim_end()));
             let expected = "a word and its tag (O, B-PER, I-PER, ..), apart by a tab or spaces";
-            return Err(Error::Data(problem.expected(expected).at(format!("{}, {}, line {}", root.display(), part.name, number + 1))));
+            return Err(Error::Data(problem.expected(expected).at(format!(
+                "{}, {}, line {}",
+                root.display(),
+                part.name,
+                number + 1
+            ))));
         }
         if fresh {
             let name = format!("{} line {}", part.name, number + 1);
-            raws.push(Raw { name, lines: Vec::new(), words: Vec::new(), tags: Vec::new(), document, split: part.split });
+            raws.push(Raw {
+                name,
+                lines: Vec::new(),
+                words: Vec::new(),
+                tags: Vec::new(),
+                document,
+                split: part.split,
+            });
             fresh = false;
         }
         let raw = raws.last_mut().expect("a sentence has begun");
@@ -327,7 +347,12 @@ pub fn audit_tagged(set: &TaggedSet, mut findings: Vec<Finding>) -> Audit {
         }
     }
     for (pairs, kind, severity, words) in [
-        (leaks, FindingKind::Leak, Severity::Error, "sentences stand in two splits, and were left out of the one that matters less"),
+        (
+            leaks,
+            FindingKind::Leak,
+            Severity::Error,
+            "sentences stand in two splits, and were left out of the one that matters less",
+        ),
         (conflicts, FindingKind::LabelConflict, Severity::Warning, "pairs of equal sentences are tagged differently"),
     ] {
         if !pairs.is_empty() {
@@ -383,7 +408,11 @@ mod tests {
 
     #[test]
     fn every_scheme_means_the_same_spans() {
-        let expected = [Span { kind: 1, start: 0, end: 2 }, Span { kind: 1, start: 2, end: 3 }, Span { kind: 0, start: 4, end: 5 }];
+        let expected = [
+            Span { kind: 1, start: 0, end: 2 },
+            Span { kind: 1, start: 2, end: 3 },
+            Span { kind: 0, start: 4, end: 5 },
+        ];
         for (tags, scheme) in [
             ("B-PER I-PER B-PER O B-LOC", Scheme::Bio),
             ("I-PER I-PER B-PER O I-LOC", Scheme::Iob1),
@@ -412,7 +441,11 @@ mod tests {
         let (set, _) = read(text).unwrap();
         let seen: Vec<_> = set.sentences.iter().map(|s| (s.words.join("|"), s.document)).collect();
         assert_eq!(seen, [("New York|#".into(), 0), ("x".into(), 0), ("y".into(), 1)]);
-        assert_eq!(words_of_lines(text), [vec!["New York", "#"], vec!["x"], vec!["y"]].map(|w| w.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>()));
+        assert_eq!(
+            words_of_lines(text),
+            [vec!["New York", "#"], vec!["x"], vec!["y"]]
+                .map(|w| w.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>())
+        );
     }
 
     #[test]

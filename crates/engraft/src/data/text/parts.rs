@@ -84,7 +84,8 @@ fn has_ending(file: &Path, endings: &[&str]) -> bool {
     let name = file_name(file).to_ascii_lowercase();
     // CoNLL's own files end in the split: eng.train, eng.testa.
     ending.is_some_and(|ending| endings.contains(&ending.as_str()))
-        || (endings.contains(&"conll") && ["train", "testa", "testb", "dev", "test"].iter().any(|e| name.ends_with(&format!(".{e}"))))
+        || (endings.contains(&"conll")
+            && ["train", "testa", "testb", "dev", "test"].iter().any(|e| name.ends_with(&format!(".{e}"))))
 }
 
 /// The split that a part of a name says.

@@ -232,12 +232,42 @@ impl Reading {
             });
         }
         let words: [(&'static str, FindingKind, Severity, &str); 6] = [
-            (NOWHERE, FindingKind::AnswerNotFound, Severity::Error, "answers stand nowhere in their paragraph and were left out"),
-            (CONTRADICTS, FindingKind::LabelConflict, Severity::Warning, "questions are marked as impossible and have answers: taken as impossible"),
-            (MOVED, FindingKind::AnswerMoved, Severity::Warning, "answers do not stand where the file says; the nearest place where they do was taken"),
-            (EMPTY, FindingKind::MissingValue, Severity::Warning, "questions have no text, no paragraph or no answer, and were left out"),
-            (REPEATED, FindingKind::DuplicateRow, Severity::Warning, "questions stand in the file more than once; the first was taken"),
-            (RENAMED, FindingKind::DuplicateRow, Severity::Warning, "names belong to several questions; the later ones were given others"),
+            (
+                NOWHERE,
+                FindingKind::AnswerNotFound,
+                Severity::Error,
+                "answers stand nowhere in their paragraph and were left out",
+            ),
+            (
+                CONTRADICTS,
+                FindingKind::LabelConflict,
+                Severity::Warning,
+                "questions are marked as impossible and have answers: taken as impossible",
+            ),
+            (
+                MOVED,
+                FindingKind::AnswerMoved,
+                Severity::Warning,
+                "answers do not stand where the file says; the nearest place where they do was taken",
+            ),
+            (
+                EMPTY,
+                FindingKind::MissingValue,
+                Severity::Warning,
+                "questions have no text, no paragraph or no answer, and were left out",
+            ),
+            (
+                REPEATED,
+                FindingKind::DuplicateRow,
+                Severity::Warning,
+                "questions stand in the file more than once; the first was taken",
+            ),
+            (
+                RENAMED,
+                FindingKind::DuplicateRow,
+                Severity::Warning,
+                "names belong to several questions; the later ones were given others",
+            ),
         ];
         for (what, kind, severity, message) in words {
             if let Some(ids) = self.told.remove(what) {
@@ -269,8 +299,7 @@ fn each_raw(root: &Path, part: &Part, each: &mut dyn FnMut(Raw<'_>, &str)) -> Re
         }
         return Ok(());
     }
-    let document: Value =
-        serde_json::from_str(&part.text).map_err(|source| wrong(source.to_string(), "whole JSON"))?;
+    let document: Value = serde_json::from_str(&part.text).map_err(|source| wrong(source.to_string(), "whole JSON"))?;
     if let Value::Array(rows) = &document {
         for (at, row) in rows.iter().enumerate() {
             let place = format!("[{at}]");
@@ -290,7 +319,8 @@ fn each_raw(root: &Path, part: &Part, each: &mut dyn FnMut(Raw<'_>, &str)) -> Re
             let context = context.ok_or_else(|| wrong(format!("{place} has no `context`"), "a text"))?;
             for (q, qa) in list(paragraph, "qas", &place)?.iter().enumerate() {
                 let place = format!("{place}.qas[{q}]");
-                let raw = question_of(qa, context).map_err(|(what, expected)| wrong(format!("{place}, {what}"), expected))?;
+                let raw =
+                    question_of(qa, context).map_err(|(what, expected)| wrong(format!("{place}, {what}"), expected))?;
                 each(raw, &place);
             }
         }
@@ -401,7 +431,8 @@ pub fn audit_questions(set: &QuestionSet, mut findings: Vec<Finding>) -> Audit {
                 asked.insert(key, at);
             }
             Some(&first) => {
-                let texts = |at: usize| set.golds(at).iter().map(|gold| normalise_answer(gold)).collect::<BTreeSet<_>>();
+                let texts =
+                    |at: usize| set.golds(at).iter().map(|gold| normalise_answer(gold)).collect::<BTreeSet<_>>();
                 let pair = [set.questions[first].id.clone(), question.id.clone()];
                 if texts(first) == texts(at) { twice.extend(pair) } else { conflicts.extend(pair) }
             }
@@ -409,7 +440,12 @@ pub fn audit_questions(set: &QuestionSet, mut findings: Vec<Finding>) -> Audit {
     }
     for (pairs, kind, severity, words) in [
         (twice, FindingKind::ExactDuplicate, Severity::Info, "pairs of questions ask the same of the same paragraph"),
-        (conflicts, FindingKind::LabelConflict, Severity::Warning, "pairs of questions ask the same and have different answers"),
+        (
+            conflicts,
+            FindingKind::LabelConflict,
+            Severity::Warning,
+            "pairs of questions ask the same and have different answers",
+        ),
     ] {
         if !pairs.is_empty() {
             findings.push(Finding::new(kind, severity, format!("{} {words}", pairs.len() / 2), pairs));
@@ -420,7 +456,8 @@ pub fn audit_questions(set: &QuestionSet, mut findings: Vec<Finding>) -> Audit {
         let message = format!("{impossible} of {} questions have no answer in their paragraph", set.questions.len());
         findings.push(Finding::new(FindingKind::Unanswerable, Severity::Info, message, Vec::new()));
     }
-    let train = (0..set.questions.len()).filter(|at| set.questions[*at].split == Split::Train && !excluded.contains(at));
+    let train =
+        (0..set.questions.len()).filter(|at| set.questions[*at].split == Split::Train && !excluded.contains(at));
     let train = train.count();
     if train < FEW {
         let message = format!("only {train} questions to train on: every number here is vague");

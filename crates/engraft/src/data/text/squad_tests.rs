@@ -10,7 +10,8 @@ fn read(name: &str, text: &str) -> Result<(QuestionSet, Vec<Finding>)> {
 
 fn squad(qas: Value) -> String {
     let context = "Žofie met Ada in Rome. In Rome Ada wrote a programme.";
-    json!({ "version": "x", "data": [{ "title": "t", "paragraphs": [{ "context": context, "qas": qas }] }] }).to_string()
+    json!({ "version": "x", "data": [{ "title": "t", "paragraphs": [{ "context": context, "qas": qas }] }] })
+        .to_string()
 }
 
 fn kinds(findings: &[Finding]) -> Vec<FindingKind> {
@@ -101,7 +102,8 @@ fn unanswered_is_not_unanswerable() {
 #[test]
 fn a_paragraph_in_two_splits_counts_for_the_one_that_matters_most() {
     let temp = tempfile::tempdir().unwrap();
-    let qas = |id: &str| squad(json!([{ "id": id, "question": "Who?", "answers": [{ "text": "Ada", "answer_start": 10 }] }]));
+    let qas =
+        |id: &str| squad(json!([{ "id": id, "question": "Who?", "answers": [{ "text": "Ada", "answer_start": 10 }] }]));
     std::fs::write(temp.path().join("train.json"), qas("a")).unwrap();
     std::fs::write(temp.path().join("test.json"), qas("b")).unwrap();
     let (set, findings) = open_questions(temp.path()).unwrap();

@@ -160,9 +160,8 @@ impl Drive<'_> {
             };
             let (rest, measured) = (part(false), part(true));
             let curve_name = format!("{name}/fold{fold}");
-            let (reader, curve) = timed(&mut seconds[0], || {
-                learner.train(Variant::Transfer, &rest, &measured, &curve_name, observer)
-            })?;
+            let (reader, curve) =
+                timed(&mut seconds[0], || learner.train(Variant::Transfer, &rest, &measured, &curve_name, observer))?;
             curves.push((curve_name, curve));
             let how = format!("fold {fold}, answered by a copy that was trained without it");
             parts.push(timed(&mut seconds[1], || learner.measure(&reader, &measured, &how, observer))?);
@@ -183,7 +182,8 @@ impl Drive<'_> {
             each(split.name(), &measured);
             measured_splits.push((*split, measured));
         }
-        let of_test = held_out.iter().position(|(split, _)| *split == Split::Test).or((!held_out.is_empty()).then_some(0));
+        let of_test =
+            held_out.iter().position(|(split, _)| *split == Split::Test).or((!held_out.is_empty()).then_some(0));
         let (ground, training, examples, on_ground) = match of_test {
             Some(at) => {
                 let ground = format!("held-out {}", held_out[at].0.name());
@@ -207,16 +207,25 @@ impl Drive<'_> {
             let (reader, curve) =
                 timed(&mut seconds[0], || learner.train(variant, &training, &examples, name, observer))?;
             curves.push((name.to_owned(), curve));
-            let measured = timed(&mut seconds[1], || {
-                learner.measure(&reader, &examples, &format!("{ground}, {how}"), observer)
-            })?;
+            let measured =
+                timed(&mut seconds[1], || learner.measure(&reader, &examples, &format!("{ground}, {how}"), observer))?;
             let paired = learner.gain(&on_ground, &measured)?;
             controls.push(SpanControl { name, how, measured, paired });
         }
         let (how, measured) = learner.baseline(&training, &examples);
         let paired = learner.gain(&on_ground, &measured)?;
         controls.push(SpanControl { name: "baseline", how, measured, paired });
-        Ok(Driven { reader, folds, out_of_fold, held_out: measured_splits, ground, on_ground, controls, curves, seconds })
+        Ok(Driven {
+            reader,
+            folds,
+            out_of_fold,
+            held_out: measured_splits,
+            ground,
+            on_ground,
+            controls,
+            curves,
+            seconds,
+        })
     }
 }
 

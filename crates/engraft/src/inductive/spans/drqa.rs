@@ -18,10 +18,10 @@ use crate::backbone::{Mode, Pass, identity};
 use crate::data::text::squad::QuestionSet;
 use crate::error::{Error, Problem, Result};
 use crate::inductive::spans::headed::dropped;
-use crate::inductive::spans::tagging::word_places;
 use crate::inductive::spans::questions::{
     CANDIDATES, Candidate, NEVER, SpanAnswer, best_positions, best_spans, position_loss, weighed,
 };
+use crate::inductive::spans::tagging::word_places;
 use crate::progress::Observer;
 use crate::rng::rng;
 use crate::train::{Curve, EpochRecord, Rules, Score, Settings, ShardLoss, Task, train};
@@ -188,12 +188,16 @@ fn backwards(x: Tensor<3>, lengths: &[usize]) -> Tensor<3> {
 impl BothWays {
     fn new(inputs: usize, hidden: usize, name: &str, seed: u64, device: &Device) -> Self {
         let spread = 1.0 / (hidden as f64).sqrt();
-        let matrix = |rows: usize, part: &str| matrix([rows, 4 * hidden], spread, &format!("{name}.{part}"), seed, device);
+        let matrix =
+            |rows: usize, part: &str| matrix([rows, 4 * hidden], spread, &format!("{name}.{part}"), seed, device);
         let ways = ["forwards", "backwards"];
         Self {
             input: ways.iter().map(|way| matrix(inputs, &format!("{way}.input"))).collect(),
             recurrent: ways.iter().map(|way| matrix(hidden, &format!("{way}.recurrent"))).collect(),
-            bias: ways.iter().map(|way| vector(4 * hidden, spread, &format!("{name}.{way}.bias"), seed, device)).collect(),
+            bias: ways
+                .iter()
+                .map(|way| vector(4 * hidden, spread, &format!("{name}.{way}.bias"), seed, device))
+                .collect(),
         }
     }
 
@@ -225,12 +229,12 @@ fn drawn(count: usize, spread: f64, name: &str, seed: u64) -> Vec<f32> {
 
 fn matrix(shape: [usize; 2], spread: f64, name: &str, seed: u64, device: &Device) -> Param<Tensor<2>> {
     let data = TensorData::new(drawn(shape[0] * shape[1], spread, name, seed), shape);
-    Param::initialized(identity(name), Tensor::from_data(data, device).require_grad())
+    Param::initialized(identity(name), Tensor::from_data(data, device))
 }
 
 fn vector(length: usize, spread: f64, name: &str, seed: u64, device: &Device) -> Param<Tensor<1>> {
     let data = TensorData::new(drawn(length, spread, name, seed), [length]);
-    Param::initialized(identity(name), Tensor::from_data(data, device).require_grad())
+    Param::initialized(identity(name), Tensor::from_data(data, device))
 }
 
 impl ReaderNetwork {
@@ -240,7 +244,9 @@ impl ReaderNetwork {
         let (all, spread) = (2 * hidden * layers, |inputs: usize| 1.0 / (inputs as f64).sqrt());
         let row = |first: usize, name: &str| -> Vec<BothWays> {
             let inputs = |layer: usize| if layer == 0 { first } else { 2 * hidden };
-            (0..layers).map(|layer| BothWays::new(inputs(layer), hidden, &format!("{name}.{layer}"), seed, device)).collect()
+            (0..layers)
+                .map(|layer| BothWays::new(inputs(layer), hidden, &format!("{name}.{layer}"), seed, device))
+                .collect()
         };
         Self {
             align_weight: matrix([columns, columns], spread(columns), "align.weight", seed, device),
@@ -272,7 +278,11 @@ impl ReaderNetwork {
         // The question as each word of the paragraph sees it (section 3.2, aligned question embedding).
         let align = |x: Tensor<3>| {
             let bias = Some(held(self.align_bias.val(), learns));
-            linear(x, held(self.align_weight.val(), learns), Fused { bias, activation: Activation::Relu, ..Fused::default() })
+            linear(
+                x,
+                held(self.align_weight.val(), learns),
+                Fused { bias, activation: Activation::Relu, ..Fused::default() },
+            )
         };
         let scores = align(paragraph.clone()).matmul(align(question.clone()).swap_dims(1, 2));
         let weights = softmax(scores + mask.clone().reshape([n, 1, asked]), 2);
@@ -326,7 +336,9 @@ impl ReaderNetwork {
     /// Adds its tensors to those of a file.
     pub fn export(&self, prefix: &str, weights: &mut Weights) {
         for (name, shape, values) in self.named() {
-            weights.tensors.insert(format!("{prefix}{name}"), WeightTensor { shape, values, precision: Precision::F32 });
+            weights
+                .tensors
+                .insert(format!("{prefix}{name}"), WeightTensor { shape, values, precision: Precision::F32 });
         }
     }
 
@@ -378,7 +390,7 @@ pub fn train_reader(
     let training: Vec<(String, Pair)> = training.iter().filter_map(pair).collect();
     let validation: Vec<Pair> = validation.iter().filter_map(pair).map(|(_, pair)| pair).collect();
     let device = Device::flex().autodiff();
-    let model = ReaderNetwork::random(sizes, settings.seed, &Device::flex()).train();
+    let model = ReaderNetwork::random(sizes, settings.seed, &Device::flex()).unfreeze().train();
     observer.begin(name, settings.epochs * training.len() as u64, "questions");
     let mut each = |_: &EpochRecord, curve: &Curve| {
         let points: Vec<_> = curve.epochs.iter().map(Into::into).collect();
@@ -482,3 +494,7 @@ impl WordReader {
         weighed(spans.into_iter().map(candidate).collect(), None)
     }
 }
+
+#[cfg(test)]
+#[path = "drqa_tests.rs"]
+mod tests;

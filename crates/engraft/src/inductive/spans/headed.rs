@@ -77,11 +77,7 @@ impl Headed {
         let weight = Tensor::<2>::from_data(TensorData::new(head.weight.clone(), [width, outputs]), device);
         let bias = Tensor::<1>::from_data(TensorData::new(head.bias.clone(), [outputs]), device);
         let [weight_id, bias_id] = HEAD.map(identity);
-        Self {
-            encoder,
-            weight: Param::initialized(weight_id, weight.require_grad()),
-            bias: Param::initialized(bias_id, bias.require_grad()),
-        }
+        Self { encoder, weight: Param::initialized(weight_id, weight), bias: Param::initialized(bias_id, bias) }
     }
 
     /// The head's numbers.
@@ -170,7 +166,7 @@ pub fn train_headed(
         only = Some(Rules(new.map(|id| (id, rule)).collect()));
     }
     let head = TokenHead::random(base.width(), outputs, settings.seed);
-    let model = Headed::new(encoder, &head, &Device::flex()).train();
+    let model = Headed::new(encoder, &head, &Device::flex()).unfreeze().train();
     let mut task = TokenTask {
         data,
         frozen: FrozenEncoder::new(base),

@@ -326,7 +326,9 @@ impl Learner for QuestionLearner<'_> {
         let lexical = LexicalReader::of(contexts.into_iter().map(|at| self.set.contexts[at].as_str()));
         let answer = |&at: &usize| {
             let context = self.set.context(at);
-            lexical.answer(&self.set.questions[at].text, context).map_or_else(String::new, |range| context[range].to_owned())
+            lexical
+                .answer(&self.set.questions[at].text, context)
+                .map_or_else(String::new, |range| context[range].to_owned())
         };
         let how = "the words that were not asked about, in the sentence that shares most with the question";
         let texts = examples.iter().map(answer).collect();

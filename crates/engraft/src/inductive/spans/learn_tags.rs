@@ -135,13 +135,7 @@ impl Learner for TagLearner<'_> {
         Ok((Tagger { reader: TokenReader::new(encoder, head), tokenizer, limit: self.limit }, curve))
     }
 
-    fn measure(
-        &self,
-        reader: &Tagger,
-        examples: &[usize],
-        how: &str,
-        observer: &dyn Observer,
-    ) -> Result<MeasuredTags> {
+    fn measure(&self, reader: &Tagger, examples: &[usize], how: &str, observer: &dyn Observer) -> Result<MeasuredTags> {
         let mut answers = Vec::with_capacity(examples.len());
         observer.begin("tagging", examples.len() as u64, "sentences");
         for &at in examples {

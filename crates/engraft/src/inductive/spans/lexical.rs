@@ -28,7 +28,8 @@ impl LexicalReader {
         let mut reader = Self::default();
         for context in contexts {
             reader.documents += 1;
-            let once: BTreeSet<String> = words(context).into_iter().map(|range| context[range].to_lowercase()).collect();
+            let once: BTreeSet<String> =
+                words(context).into_iter().map(|range| context[range].to_lowercase()).collect();
             once.into_iter().for_each(|word| *reader.counts.entry(word).or_default() += 1);
         }
         reader
@@ -44,8 +45,7 @@ impl LexicalReader {
 
     /// The answer, in bytes of the paragraph; none where it has no words.
     pub fn answer(&self, question: &str, context: &str) -> Option<Range<usize>> {
-        let asked: BTreeSet<String> =
-            words(question).into_iter().map(|range| question[range].to_lowercase()).collect();
+        let asked: BTreeSet<String> = words(question).into_iter().map(|range| question[range].to_lowercase()).collect();
         let overlap = |sentence: &str| -> f64 {
             let once: BTreeSet<String> =
                 words(sentence).into_iter().map(|range| sentence[range].to_lowercase()).collect();
@@ -70,7 +70,8 @@ impl LexicalReader {
         };
         let mut top: Option<(f64, Range<usize>)> = None;
         for run in runs(&lower, |word| asked.contains(word)) {
-            let score = run.clone().map(|word| self.weight(&lower[word]).min(3.0) * nearness(word)).sum::<f64>() / run.len() as f64;
+            let score = run.clone().map(|word| self.weight(&lower[word]).min(3.0) * nearness(word)).sum::<f64>()
+                / run.len() as f64;
             if top.as_ref().is_none_or(|(most, _)| score > *most) {
                 top = Some((score, run));
             }

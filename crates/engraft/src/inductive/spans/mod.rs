@@ -124,29 +124,27 @@ pub fn fit_questions(
     let start = Instant::now();
     let SpanIntake { set, audit } = &intake;
     refuse_findings(config, audit)?;
-    let usable = |split: Split| -> Vec<usize> {
-        set.of(split).into_iter().filter(|at| !audit.excluded.contains(at)).collect()
-    };
+    let usable =
+        |split: Split| -> Vec<usize> { set.of(split).into_iter().filter(|at| !audit.excluded.contains(at)).collect() };
     let train = usable(Split::Train);
     let has: Vec<usize> = train.iter().map(|&at| usize::from(!set.questions[at].answers.is_empty())).collect();
     let groups: Vec<usize> = train.iter().map(|&at| audit.groups[at]).collect();
     let folds = folds_of(config, &has, &groups, "paragraphs")?;
     if !has.contains(&1) {
-        let problem = Problem::new("there is no question with an answer to learn from").found(format!("{} questions", train.len()));
+        let problem = Problem::new("there is no question with an answer to learn from")
+            .found(format!("{} questions", train.len()));
         return Err(Error::Data(problem.at(&config.data)));
     }
     let facts = facts_of(&base);
     let vectors;
-    let (learner, encoder) = match &base.body {
-        TextBody::Encoder(encoder) => {
-            let learner = QuestionLearner::by_encoder(set, &train, config, encoder, observer)?;
-            (learner, Some((encoder.config.clone(), encoder.layout.clone())))
-        }
-        TextBody::Words(words) => {
-            vectors = Arc::new((**words).clone());
-            (QuestionLearner::by_words(set, config, &vectors)?, None)
-        }
-        _ => return Err(wrong_base(&base, "the folder of an encoder, or a file of word vectors")),
+    let (learner, encoder) = if let TextBody::Encoder(encoder) = &base.body {
+        let learner = QuestionLearner::by_encoder(set, &train, config, encoder, observer)?;
+        (learner, Some((encoder.config.clone(), encoder.layout.clone())))
+    } else if let TextBody::Words(words) = &base.body {
+        vectors = Arc::new((**words).clone());
+        (QuestionLearner::by_words(set, config, &vectors)?, None)
+    } else {
+        return Err(wrong_base(&base, "the folder of an encoder, or a file of word vectors"));
     };
     let plan = learner.described();
     let held_out = [Split::Val, Split::Test].map(|split| (split, usable(split))).to_vec();
@@ -172,9 +170,8 @@ pub fn fit_tags(
     let start = Instant::now();
     let SpanIntake { set, audit } = &intake;
     refuse_findings(config, audit)?;
-    let usable = |split: Split| -> Vec<usize> {
-        set.of(split).into_iter().filter(|at| !audit.excluded.contains(at)).collect()
-    };
+    let usable =
+        |split: Split| -> Vec<usize> { set.of(split).into_iter().filter(|at| !audit.excluded.contains(at)).collect() };
     let train = usable(Split::Train);
     // The rarest type of a sentence is what has to be spread.
     let mut counts = vec![0_usize; set.types.len()];
@@ -225,7 +222,8 @@ fn folds_of(config: &SpanFit, labels: &[usize], groups: &[usize], what: &str) ->
     different.sort_unstable();
     different.dedup();
     if different.len() < config.folds {
-        let problem = Problem::new("there is too little to hold anything out").expected(format!("{} {what} or more", config.folds));
+        let problem = Problem::new("there is too little to hold anything out")
+            .expected(format!("{} {what} or more", config.folds));
         let problem = problem.found(different.len()).at(&config.data);
         return Err(Error::Data(problem.hint("give more data, or fewer --folds")));
     }
@@ -238,10 +236,12 @@ fn facts_of(base: &TextBase) -> SpanBase {
         sha256: base.sha256.clone(),
         architecture: base.architecture.clone(),
         licence: base.licence.clone(),
-        width: match &base.body {
-            TextBody::Encoder(encoder) => encoder.config.width,
-            TextBody::Words(words) => words.columns(),
-            _ => 0,
+        width: if let TextBody::Encoder(encoder) = &base.body {
+            encoder.config.width
+        } else if let TextBody::Words(words) = &base.body {
+            words.columns()
+        } else {
+            0
         },
     }
 }
@@ -256,3 +256,7 @@ fn seconds_of([training, evaluation]: &[f64; 2], start: Instant) -> Seconds {
     let features = (total - training - evaluation).max(0.0);
     Seconds { audit: 0.0, features, training: *training, evaluation: *evaluation, total }
 }
+
+#[cfg(test)]
+#[path = "spans_tests.rs"]
+mod tests;

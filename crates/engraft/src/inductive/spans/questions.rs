@@ -95,9 +95,8 @@ pub fn best_spans(
             (from..=furthest).map(move |to| (from, to, starts[from] + ends[to]))
         })
         .collect();
-    let order = |a: &(usize, usize, f32), b: &(usize, usize, f32)| {
-        b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)).then(a.1.cmp(&b.1))
-    };
+    let order =
+        |a: &(usize, usize, f32), b: &(usize, usize, f32)| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)).then(a.1.cmp(&b.1));
     if spans.len() > wanted {
         spans.select_nth_unstable_by(wanted, order);
         spans.truncate(wanted);

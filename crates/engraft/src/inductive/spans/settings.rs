@@ -48,7 +48,9 @@ impl SpanSettings {
         if !(config.control_budget.is_finite() && config.control_budget >= 0.0) {
             return Err(wrong("control-budget", "0 or a positive number".into(), config.control_budget));
         }
-        for (name, value) in [("rate-factor", tune.rate_factor), ("head-rate", tune.head_rate), ("lora-alpha", tune.lora_alpha)] {
+        for (name, value) in
+            [("rate-factor", tune.rate_factor), ("head-rate", tune.head_rate), ("lora-alpha", tune.lora_alpha)]
+        {
             if !(value.is_finite() && value > 0.0) {
                 return Err(wrong(name, "a positive number".into(), value));
             }

@@ -24,18 +24,12 @@ pub struct Piece {
     pub sentence: usize,
     /// Its first word.
     pub first: usize,
-    /// How many words it has.
-    pub words: usize,
     /// The token of each word's first sub-word; none where the tokenizer makes nothing of a word.
     pub tokens: Vec<Option<usize>>,
 }
 
 /// The tokens of sentences, cut into halves until each fits into `limit` tokens.
-pub fn pieces_of(
-    tokenizer: &Tokenizer,
-    sentences: &[&[String]],
-    limit: usize,
-) -> Result<(Vec<Piece>, Vec<Encoded>)> {
+pub fn pieces_of(tokenizer: &Tokenizer, sentences: &[&[String]], limit: usize) -> Result<(Vec<Piece>, Vec<Encoded>)> {
     let (mut pieces, mut texts) = (Vec::new(), Vec::new());
     for (sentence, words) in sentences.iter().enumerate() {
         let mut left = vec![(0, words.len())];
@@ -54,7 +48,7 @@ pub fn pieces_of(
                     place.get_or_insert(token);
                 }
             }
-            pieces.push(Piece { sentence, first, words: part.len(), tokens });
+            pieces.push(Piece { sentence, first, tokens });
             texts.push(encoded);
         }
     }
@@ -105,7 +99,9 @@ impl TokenTargets for TagTargets {
         }
         let values = logits.clone().into_data().try_to_vec::<f32>().expect("logits are f32");
         let right = |(row, example): (usize, &usize)| {
-            self.tags[*example].iter().all(|&(token, tag)| argmax(&values[(row * steps + token) * outputs..][..outputs]) == tag)
+            self.tags[*example]
+                .iter()
+                .all(|&(token, tag)| argmax(&values[(row * steps + token) * outputs..][..outputs]) == tag)
         };
         let correct = examples.iter().enumerate().filter(|pair| right(*pair)).count();
         let targets = Tensor::<2>::from_data(TensorData::new(targets, [n * steps, outputs]), &logits.device());
@@ -127,9 +123,8 @@ pub fn most_probable(log_probabilities: &[f64], tags: usize) -> Vec<usize> {
     }
     // An I- (even, not 0) follows its B- (one less) or itself.
     let follows = |tag: usize, before: usize| tag == 0 || tag % 2 == 1 || before == tag || before + 1 == tag;
-    let mut best: Vec<f64> = (0..tags)
-        .map(|tag| if tag > 0 && tag % 2 == 0 { f64::NEG_INFINITY } else { log_probabilities[tag] })
-        .collect();
+    let mut best: Vec<f64> =
+        (0..tags).map(|tag| if tag > 0 && tag % 2 == 0 { f64::NEG_INFINITY } else { log_probabilities[tag] }).collect();
     let mut from: Vec<Vec<usize>> = Vec::with_capacity(words);
     for row in log_probabilities.chunks_exact(tags).skip(1) {
         let (mut now, mut came) = (vec![f64::NEG_INFINITY; tags], vec![0; tags]);
@@ -250,9 +245,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn allowed(path: &[usize]) -> bool {
-        path.iter().enumerate().all(|(at, &tag)| {
-            tag == 0 || tag % 2 == 1 || (at > 0 && (path[at - 1] == tag || path[at - 1] + 1 == tag))
-        })
+        path.iter()
+            .enumerate()
+            .all(|(at, &tag)| tag == 0 || tag % 2 == 1 || (at > 0 && (path[at - 1] == tag || path[at - 1] + 1 == tag)))
     }
 
     #[test]

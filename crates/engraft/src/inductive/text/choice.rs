@@ -155,9 +155,7 @@ impl TextGround<'_> {
                 let tail: u64 = costs[planned.plan.cut()..].iter().map(|cost| cost.multiply_adds).sum();
                 (tail as f64, epochs * texts as f64)
             }
-            (TextBody::Lstm(model), _) => {
-                (model.multiply_adds(self.tokens) as f64, epochs * 2.0 * texts as f64)
-            }
+            (TextBody::Lstm(model), _) => (model.multiply_adds(self.tokens) as f64, epochs * 2.0 * texts as f64),
             _ => (0.0, 0.0),
         };
         tail * seen * STEP_COST / 1e12
@@ -247,9 +245,10 @@ impl TextGround<'_> {
         measured.cost = self.cost(depth, run_folds, seeds);
         (measured.cut, measured.plan) = match depth {
             TextDepth::Contrastive(plan) => (String::new(), format!("pairs, then a solved head: {}", plan.describe())),
-            TextDepth::LanguageModel => {
-                (String::new(), "the language model on the target's texts, then the classifier, unfrozen gradually".into())
-            }
+            TextDepth::LanguageModel => (
+                String::new(),
+                "the language model on the target's texts, then the classifier, unfrozen gradually".into(),
+            ),
             TextDepth::Cut(Planned { depth, plan }) => {
                 let cut = depth.cut.checked_sub(1).map(|stage| plan.stages[stage].name.clone()).unwrap_or_default();
                 (cut, plan.describe())
@@ -305,9 +304,8 @@ impl TextGround<'_> {
         }
         sort_by_depth(&mut tried, &mut depths);
         // Compared on the texts that all of them answered.
-        let common: Vec<usize> = (0..self.labels.len())
-            .filter(|at| tried.iter().all(|(_, rows)| rows.binary_search(at).is_ok()))
-            .collect();
+        let common: Vec<usize> =
+            (0..self.labels.len()).filter(|at| tried.iter().all(|(_, rows)| rows.binary_search(at).is_ok())).collect();
         let compared: Vec<Measured> = tried.iter().map(|(measured, rows)| on(measured, rows, &common)).collect();
         let chosen = choose(&compared);
         let mut reason = reason(&compared, chosen);

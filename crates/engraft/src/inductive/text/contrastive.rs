@@ -166,11 +166,9 @@ impl Task for PairTask<'_> {
     /// The mean of `(cos(u, v) - y)²`, `y` one where the texts share a class and zero where they do not.
     fn loss(&self, model: &PairedEncoder, shard: &[usize], epoch: u64, pass: &Pass) -> Result<ShardLoss> {
         let TextTarget { plan, states, sentence, .. } = self.target;
-        let pairs: Vec<Pair> =
-            shard.iter().map(|&number| pair(&self.of_class, self.seed, epoch, number)).collect();
+        let pairs: Vec<Pair> = shard.iter().map(|&number| pair(&self.of_class, self.seed, epoch, number)).collect();
         let n = pairs.len();
-        let which: Vec<usize> =
-            pairs.iter().map(|pair| pair.one).chain(pairs.iter().map(|pair| pair.other)).collect();
+        let which: Vec<usize> = pairs.iter().map(|pair| pair.one).chain(pairs.iter().map(|pair| pair.other)).collect();
         let mode = |stage| if learns(plan, stage) { Mode::Train(pass) } else { Mode::Frozen };
         let features = unit(states.features(&model.encoder, sentence, &which, mode, &self.device));
         let (one, other) = (features.clone().narrow(0, 0, n), features.narrow(0, n, n));

@@ -487,14 +487,14 @@ fn identity(config: &Fit, base: &TextBase, intake: &TextIntake) -> String {
 /// The one's right answers against the other's, on the examples that both answered; nothing where there is none.
 fn paired_on_common(ours: (&[usize], &[bool]), its: (&[usize], &[bool])) -> Result<Option<Paired>> {
     let of = |(rows, right): (&[usize], &[bool]), at: usize| rows.binary_search(&at).ok().map(|place| right[place]);
-    let both: (Vec<bool>, Vec<bool>) =
-        ours.0.iter().filter_map(|&at| Some((of(ours, at)?, of(its, at)?))).unzip();
+    let both: (Vec<bool>, Vec<bool>) = ours.0.iter().filter_map(|&at| Some((of(ours, at)?, of(its, at)?))).unzip();
     if both.0.is_empty() { Ok(None) } else { paired_difference(&both.0, &both.1).map(Some) }
 }
 
 /// Right answers by the number of words, in parts of about as many texts each.
 fn by_length(texts: &[&Text], correct: &[bool]) -> Vec<LengthBin> {
-    let length = |text: &Text| spans(&text.first).count() + text.second.as_deref().map_or(0, |second| spans(second).count());
+    let length =
+        |text: &Text| spans(&text.first).count() + text.second.as_deref().map_or(0, |second| spans(second).count());
     let mut sorted: Vec<(usize, bool)> = texts.iter().map(|text| length(text)).zip(correct.iter().copied()).collect();
     sorted.sort_unstable();
     let mut bins: Vec<LengthBin> = Vec::new();
@@ -516,8 +516,7 @@ fn unknown_words(base: &TextBase, texts: &[&Text]) -> Vec<(String, usize)> {
             }
         }
     }
-    let mut unknown: Vec<(String, usize)> =
-        counts.into_iter().filter(|(word, _)| !base.knows(word)).collect();
+    let mut unknown: Vec<(String, usize)> = counts.into_iter().filter(|(word, _)| !base.knows(word)).collect();
     unknown.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     unknown.truncate(NAMED);
     unknown

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::backbone::Device;
 use crate::backbone::Statistics;
 use crate::backbone::text::{EncoderConfig, SentenceEncoder, SentenceLayout, TextBase, TextBody, TextEncoder};
-use crate::backbone::Device;
 use crate::data::text::Text;
 use crate::error::Result;
 use crate::evaluate::{Evaluation, evaluate};
@@ -12,9 +12,7 @@ use crate::features::Features;
 use crate::head::softmax;
 use crate::inductive::text::states::TextStates;
 use crate::inductive::text::tune::{TextTarget, costs_of, tune_texts};
-use crate::inductive::tuning::{
-    Journal, Learners, Plan, Regularisers, STEP_COST, Spread, Start, TuneSettings,
-};
+use crate::inductive::tuning::{Journal, Learners, Plan, Regularisers, STEP_COST, Spread, Start, TuneSettings};
 use crate::progress::Observer;
 use crate::train::{Curve, Optimiser, Schedule, Settings, argmax};
 
@@ -61,8 +59,7 @@ impl ScratchTexts {
         let layout = SentenceLayout { limit: sentence.layout.limit.min(TOKENS), ..sentence.layout.clone() };
         let device = Device::flex();
         let encoder = TextEncoder::random(&config, seed, &device);
-        let small =
-            SentenceEncoder { encoder, config: config.clone(), layout, ..(**sentence).clone() };
+        let small = SentenceEncoder { encoder, config: config.clone(), layout, ..(**sentence).clone() };
         let small = Arc::new(TextBase { body: TextBody::Encoder(Box::new(small)), ..base.clone() });
         let TextBody::Encoder(sentence) = &small.body else { unreachable!("it was just made") };
 
@@ -163,8 +160,11 @@ impl ScratchTexts {
 
 /// At most so many of the texts, drawn without a look at their labels.
 fn thinned(training: &[usize], most: usize, seed: u64) -> Vec<usize> {
-    let mut chosen: Vec<usize> =
-        crate::rng::permutation(training.len(), seed, "scratch-texts", 0).into_iter().take(most).map(|at| training[at]).collect();
+    let mut chosen: Vec<usize> = crate::rng::permutation(training.len(), seed, "scratch-texts", 0)
+        .into_iter()
+        .take(most)
+        .map(|at| training[at])
+        .collect();
     chosen.sort_unstable();
     chosen
 }

@@ -119,8 +119,7 @@ impl TfIdfControl {
         // One after the other: each fit is parallel inside.
         let mut probabilities = vec![vec![0.0f32; labels.len() * classes]; STRENGTHS.len()];
         for fold in 0..count {
-            let (held, training): (Vec<usize>, Vec<usize>) =
-                (0..labels.len()).partition(|&at| folds[at] == fold);
+            let (held, training): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(|&at| folds[at] == fold);
             let of = |which: &[usize]| which.iter().map(|&at| texts[at]).collect::<Vec<_>>();
             let tf_idf = TfIdf::of(&of(&training));
             let rows = tf_idf.rows(&of(&training));
@@ -206,9 +205,8 @@ mod tests {
 
     #[test]
     fn what_words_tell_is_learnt() {
-        let texts: Vec<Text> = (0..60)
-            .map(|at| text(&format!("{} thing {}", ["fine", "poor", "odd"][at % 3], at / 9)))
-            .collect();
+        let texts: Vec<Text> =
+            (0..60).map(|at| text(&format!("{} thing {}", ["fine", "poor", "odd"][at % 3], at / 9))).collect();
         let all: Vec<&Text> = texts.iter().collect();
         let labels: Vec<usize> = (0..60).map(|at| at % 3).collect();
         let folds: Vec<usize> = (0..60).map(|at| at / 3 % 4).collect();

@@ -185,8 +185,7 @@ pub fn measure_folds(
             let outcome = match journal.finished(&identity) {
                 Some(outcome) => outcome,
                 None => {
-                    let fold =
-                        Fold { training: &training, held: &held, seed, identity: &identity, curve: &curve };
+                    let fold = Fold { training: &training, held: &held, seed, identity: &identity, curve: &curve };
                     let outcome = run(fold)?;
                     journal.finish(&identity, &outcome)?;
                     outcome

@@ -236,9 +236,10 @@ pub fn cut_of(name: &str, network: &impl Staged, costs: &[StageCost]) -> Result<
         return Ok(DepthCut { label: name.into(), cut: known.cut });
     }
     let names = network.names();
-    let stage = names.iter().position(|known| known == name).ok_or_else(|| {
-        Error::Usage(Problem::new("no such stage").expected(names.join(", ")).found(name))
-    })?;
+    let stage = names
+        .iter()
+        .position(|known| known == name)
+        .ok_or_else(|| Error::Usage(Problem::new("no such stage").expected(names.join(", ")).found(name)))?;
     if costs[stage..].iter().all(|cost| cost.parameters == 0) {
         let problem = Problem::new("there is nothing to train from this stage on").found(name);
         return Err(Error::Usage(problem.expected("a stage with parameters, or one before it")));

@@ -272,7 +272,12 @@ pub(in crate::inductive) fn random_head(classes: usize, columns: usize, seed: u6
 }
 
 /// The weight of an example of each class: 1 for all, or such that every class counts as much as any other.
-pub(in crate::inductive) fn class_weights(labels: &[usize], training: &[usize], classes: usize, balanced: bool) -> Vec<f32> {
+pub(in crate::inductive) fn class_weights(
+    labels: &[usize],
+    training: &[usize],
+    classes: usize,
+    balanced: bool,
+) -> Vec<f32> {
     let mut counts = vec![0usize; classes];
     training.iter().for_each(|&picture| counts[labels[picture]] += 1);
     let weight = |count: usize| training.len() as f32 / (classes * count.max(1)) as f32;
