@@ -20,7 +20,7 @@ pub use control::{Control, ControlPlan};
 pub use fit::{Fitted, HeldOut, Means, News, Seconds, find_rate, fit};
 pub use fit_targets::{FittedTarget, HeldOutTarget, TargetNews, TargetOutcome, fit_target};
 pub use intake::Intake;
-pub use language_model::{PretrainedLanguageModel, measure_language_model, pretrain_language_model};
+pub use language_model::{Documents, PretrainedLanguageModel, measure_language_model, pretrain_language_model};
 pub use own_classes::OwnClasses;
 pub use predictor::{Answer, Predictor};
 pub use pretrain::{Pretrained, pretrain};

@@ -183,3 +183,83 @@ fn embeddings_are_sums_of_rows_normalised() {
         }
     }
 }
+
+#[test]
+#[ignore]
+fn profile() {
+    use std::time::Instant;
+    let (d, f, heads) = (384, 1536, 12);
+    let mk = |n: usize, s: f32| numbers(n, s, 0.05);
+    let mats: Vec<(Vec<f32>, Vec<f32>)> = (0..6)
+        .map(|i| {
+            let (a, b) = [(d, d), (d, d), (d, d), (d, d), (d, f), (f, d)][i];
+            (mk(a * b, 12.98 + i as f32), mk(b, 3.1))
+        })
+        .collect();
+    let (g, b) = (vec![1.0; d], vec![0.0; d]);
+    let l = |i: usize| AffineWeights { weight: &mats[i].0, bias: &mats[i].1 };
+    let n = NormWeights { gamma: &g, beta: &b };
+    let block = EncoderBlock {
+        query: l(0),
+        key: l(1),
+        value: l(2),
+        output: l(3),
+        attention_norm: n,
+        widen: l(4),
+        narrow: l(5),
+        norm: n,
+    };
+    let shape = EncoderShape { width: d, heads, activation: Activation::Gelu, epsilon: 1e-12, distances: None };
+    let enc = Encoder::new(shape.clone(), &vec![block; 6]);
+    for (count, len) in [(32, 27), (32, 64), (1, 27), (1, 256)] {
+        let texts: Vec<Vec<f32>> = (0..count).map(|i| numbers(len * d, 1.3 + i as f32, 1.0)).collect();
+        let s = slices(&texts);
+        for threads in [1, 2] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let mut best = f64::MAX;
+                for _ in 0..12 {
+                    let t = Instant::now();
+                    std::hint::black_box(enc.run(&s, 0..6));
+                    best = best.min(t.elapsed().as_secs_f64());
+                }
+                let macs = count as f64 * len as f64 * 6.0 * (4.0 * (d * d) as f64 + 2.0 * (d * f) as f64);
+                println!("{count} x {len}, {threads} threads: {:.2} ms, {:.1} GMAC/s", best * 1e3, macs / best / 1e9);
+            });
+        }
+    }
+    // parts, of 108 tokens (4 texts of 27)
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| {
+        let time = |name: &str, work: &mut dyn FnMut()| {
+            let mut best = f64::MAX;
+            for _ in 0..40 {
+                let t = Instant::now();
+                work();
+                best = best.min(t.elapsed().as_secs_f64());
+            }
+            println!("{name}: {:.1} us", best * 1e6);
+        };
+        let tokens = 81;
+        let blk = &enc.blocks[0];
+        let x = numbers(tokens * d, 1.7, 1.0);
+        let mut large = vec![0.0; tokens * f];
+        let mut small = vec![0.0; tokens * d];
+        time("qkv", &mut || blk.projections.run(&x, &mut large[..tokens * 3 * d], None, Activation::None, false));
+        let proj = large[..tokens * 3 * d].to_vec();
+        time("attention", &mut || {
+            for t in 0..tokens / 27 {
+                attend(&shape, &proj[t * 27 * 3 * d..][..27 * 3 * d], &mut small[t * 27 * d..][..27 * d], false);
+            }
+        });
+        time("output", &mut || blk.output.run(&x, &mut small, Some(&x), Activation::None, false));
+        time("norm", &mut || blk.norm.run(&x, &mut small, 1e-12));
+        time("widen", &mut || blk.widen.run(&x, &mut large, None, Activation::None, false));
+        time("widen gelu", &mut || blk.widen.run(&x, &mut large, None, Activation::Gelu, false));
+        time("narrow", &mut || blk.narrow.run(&large, &mut small, Some(&x), Activation::None, false));
+        time("block", &mut || {
+            let mut y = x.clone();
+            blk.run(&shape, &mut y, &[27; 3], false);
+        });
+    });
+}

@@ -26,7 +26,7 @@ const USUAL_EVERY: f64 = 60.0;
 /// Whether flags, or the configuration file, ask for a language model.
 pub fn is_asked_for(args: &PretrainArgs) -> anyhow::Result<bool> {
     /// What of a configuration file says which settings it has.
-    #[derive(Default, Deserialize)]
+    #[derive(Default, serde::Serialize, Deserialize)]
     #[serde(default)]
     struct Which {
         method: Method,

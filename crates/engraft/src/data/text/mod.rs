@@ -41,9 +41,6 @@ pub use open::{open_texts, open_texts_within};
 pub use stream::{TextRow, stream_texts};
 pub use words::{spans, words};
 
-/// The pieces of a corpus in order, or what went wrong.
-pub type Pieces = Box<dyn Iterator<Item = crate::error::Result<String>> + Send>;
-
 /// One text, or a pair of texts that belong together (a premise and a hypothesis, a question and an answer).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -88,8 +88,7 @@ fn a_csv_is_read_with_quotes_lines_and_splits() {
 fn every_delimiter_is_found() {
     for delimiter in [",", ";", "\t", "|"] {
         let other = if delimiter == ";" { "," } else { ";" };
-        let text =
-            format!("text{delimiter}label\n\"one{delimiter} two\"{delimiter}a\nthree{other} four{delimiter}b\n");
+        let text = format!("text{delimiter}label\n\"one{delimiter} two\"{delimiter}a\nthree{other} four{delimiter}b\n");
         let (dataset, _) = read("t.csv", &text);
         assert_eq!(dataset.examples[0].text.first, format!("one{delimiter} two"));
         assert_eq!(dataset.classes, ["a", "b"]);
