@@ -20,6 +20,10 @@ class OutOfTime(Exception):
     """A cell took longer than it may."""
 
 
+class Failed(Exception):
+    """A cell's program said no; its message says why."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One measurement."""
@@ -84,7 +88,7 @@ def journal(path):
     if not path.is_file():
         return []
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in filter(None, path.read_text(encoding="utf-8").split("\n")):
         try:
             lines.append(json.loads(line))
         except json.JSONDecodeError:
@@ -108,6 +112,9 @@ def run_all(options, asked, measure):
         if line["status"] == "ok" or not options.again
     }
     options.results.parent.mkdir(parents=True, exist_ok=True)
+    if options.results.is_file() and not options.results.read_bytes().endswith(b"\n"):
+        with open(options.results, "a") as file:
+            file.write("\n")  # Or the next line would be lost with the torn one.
     signal.signal(signal.SIGALRM, on_alarm)
     for at, cell in enumerate(asked, 1):
         table = digest(cell.path)
@@ -121,7 +128,7 @@ def run_all(options, asked, measure):
         except OutOfTime:
             line |= {"status": "out of time", "limit": options.limit}
         except Exception as problem:  # One cell that fails must not end the others.
-            traceback.print_exc()
+            print(problem, file=sys.stderr) if isinstance(problem, Failed) else traceback.print_exc()
             line |= {"status": "failed", "problem": str(problem)[-2000:]}
         finally:
             signal.alarm(0)

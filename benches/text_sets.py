@@ -1,8 +1,9 @@
 """The labelled texts of a folder of test data, and tables of them to learn from: text, label, split.
 
 A text that occurs twice is kept once, one with two labels not at all, an empty one neither, so that no text is learnt from and
-measured on. Where a split is given its test part stays whole but for empty texts, and what is in it is not learnt from. Elsewhere a fifth of
-every class is the test part. What is drawn is drawn by hashes of the texts, so that it hangs on no order of files and no generator.
+measured on. Where a split is given its test part stays whole but for empty texts, and what is in it is not learnt from.
+Elsewhere a fifth of every class is the test part. What is drawn is drawn by hashes of the texts, so that it hangs on no order of
+files and no generator.
 """
 
 import csv

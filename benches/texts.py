@@ -22,7 +22,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import text_sets
-from text_cells import OutOfTime, add_options, cells, journal, rows, run_all
+from text_cells import Failed, OutOfTime, add_options, cells, journal, rows, run_all
 from text_sets import SIZES, SOURCES
 
 HERE = Path(__file__).resolve().parent
@@ -66,7 +66,7 @@ def fit(options, cell, folder):
             raise
         err.seek(0)
         if status != 0:
-            raise RuntimeError(f"{shlex.join(line)} ended with {status}: {err.read()[-1500:]}")
+            raise Failed(f"{shlex.join(line)} ended with {status}: {err.read()[-1500:]}")
     report = json.loads((folder / "run/report.json").read_text())
     held = next(held for held in report["held_out"] if held["split"] == "test")
     return {
@@ -113,7 +113,8 @@ def table_of(size, found, usual):
     """Every method at one size; the best mean is bold."""
     here = {name: found[name, size] for name in SOURCES if (name, size) in found}
     seen = {method for methods in here.values() for method in methods}
-    order = [*sorted(seen - set(PEERS)), *(peer for peer in PEERS if peer in seen)]
+    usual_order = [*(f"engraft {depth}" for depth in DEPTHS), *PEERS]
+    order = [*sorted(seen - set(usual_order)), *(method for method in usual_order if method in seen)]
     lines = [f"| set | n | {' | '.join(order)} |", "|---|---:" + "|---:" * len(order) + "|"]
     for name, methods in here.items():
         best = max(statistics.mean(accuracies(seeds)) for seeds in methods.values())
