@@ -15,3 +15,4 @@ mod sandbox;
 mod shared_data;
 mod spans;
 mod tasks;
+mod texts;

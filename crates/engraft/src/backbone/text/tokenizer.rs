@@ -122,7 +122,7 @@ impl Tokenizer {
     /// [`Error::Data`] where the limit leaves no room beside the special tokens.
     pub fn encode(&self, text: &Text, limit: usize) -> Result<Encoded> {
         let first = self.raw(text.first.as_str().into())?;
-        let second = text.second.as_deref().map(|second| self.raw(second.into())).transpose()?;
+        let second = text.second.as_deref().map(|second| self.raw_second(second)).transpose()?;
         self.shortened(first, second, limit)
     }
 
@@ -154,7 +154,7 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Data`] where the question leaves no room for more than `stride` tokens of the context.
     pub fn windows(&self, question: &str, context: &str, limit: usize, stride: usize) -> Result<Vec<Encoded>> {
-        let (question, mut context) = (self.raw(question.into())?, self.raw(context.into())?);
+        let (question, mut context) = (self.raw(question.into())?, self.raw_second(context)?);
         let taken = question.len() + self.added(true);
         let room = limit.saturating_sub(taken);
         if room <= stride && context.len() > room {
@@ -174,6 +174,13 @@ impl Tokenizer {
     /// Tokens without the special ones.
     fn raw(&self, input: InputSequence<'_>) -> Result<Encoding> {
         self.inner.encode(EncodeInput::Single(input), false).map_err(|source| not_encoded(&source))
+    }
+
+    /// Tokens of the second text of a pair: BERT's processor leaves segments as they are, and only marks the end.
+    fn raw_second(&self, text: &str) -> Result<Encoding> {
+        let mut encoding = self.raw(text.into())?;
+        encoding.set_type_ids(vec![1; encoding.len()]);
+        Ok(encoding)
     }
 
     /// Special tokens that are added.

@@ -1,0 +1,204 @@
+//! Texts: fit, predict, report, verify, embed and audit on tables and lines; what is refused; stops.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::sandbox::{Ran, Sandbox, without_timings};
+
+/// What may stand in a review, and whether it praises.
+const WORDS: [(&str, bool); 12] = [
+    ("delicious", true),
+    ("lovely", true),
+    ("perfect", true),
+    ("tender", true),
+    ("friendly", true),
+    ("crisp", true),
+    ("cold", false),
+    ("rude", false),
+    ("stale", false),
+    ("bland", false),
+    ("dirty", false),
+    ("burnt", false),
+];
+const THINGS: [&str; 8] = ["soup", "bread", "waiter", "table", "pasta", "coffee", "fish", "dessert"];
+
+/// A review by its number: every sentence differs from every other.
+fn review(number: usize) -> (String, &'static str) {
+    let (word, praises) = WORDS[number % WORDS.len()];
+    let thing = THINGS[(number / WORDS.len()) % THINGS.len()];
+    let other = THINGS[(number / 7 + 3) % THINGS.len()];
+    let text = format!("the {thing} was {word}, and the {other} number {number} came after {} minutes", 3 + number % 17);
+    (text, if praises { "good" } else { "bad" })
+}
+
+/// Reviews as a table, some of them a test split, and word vectors in which praise points one way.
+fn reviews(sandbox: &Sandbox, count: usize) {
+    let mut table = "id,review,stars,split\n".to_owned();
+    for number in 0..count {
+        let (text, stars) = review(number);
+        let split = if number % 4 == 3 { "test" } else { "train" };
+        table += &format!("{number},\"{text}\",{stars},{split}\n");
+    }
+    fs::write(sandbox.path("reviews.csv"), table).unwrap();
+    let mut vectors = String::new();
+    let others = THINGS.into_iter().chain(["the", "was", "and", "came", "after", "minutes", "number"]);
+    for (at, word) in WORDS.iter().map(|(word, _)| *word).chain(others).enumerate() {
+        let praise = WORDS.iter().find(|(known, _)| *known == word).map_or(0.0, |(_, good)| if *good { 1.0 } else { -1.0 });
+        let rest: Vec<String> = (0..5).map(|axis| format!("{:.4}", ((at * 7 + axis * 13) as f64 * 0.7).sin())).collect();
+        vectors += &format!("{word} {praise:.4} {}\n", rest.join(" "));
+    }
+    fs::write(sandbox.path("words.txt"), vectors).unwrap();
+}
+
+fn fit(sandbox: &Sandbox, out: &str, more: &[&str]) -> Ran {
+    let args = ["fit", "reviews.csv", "--text", "review", "--label", "stars", "--base", "words.txt", "--out", out];
+    sandbox.run(args.into_iter().chain(more.iter().copied()))
+}
+
+fn report(sandbox: &Sandbox, run: &str) -> Value {
+    serde_json::from_slice(&fs::read(sandbox.path(run).join("report.json")).unwrap()).unwrap()
+}
+
+/// What the binary gives for some input.
+fn with_input(sandbox: &Sandbox, args: &[&str], input: &[u8]) -> Ran {
+    let mut child = sandbox
+        .command(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap().into()
+}
+
+#[test]
+fn word_vectors_answer_lines_and_tables_and_the_run_is_done_again() {
+    let sandbox = Sandbox::new();
+    reviews(&sandbox, 160);
+    let told = fit(&sandbox, "run", &[]).expect(0, &["linear probe", "words counted", "word vectors pooled by"]);
+    for part in ["accuracy on test", "words counted", "against these", "verdict"] {
+        assert!(told.stdout.contains(part), "{}", told.stdout);
+    }
+    let first = report(&sandbox, "run");
+    assert_eq!((first["task"].as_str(), first["choice"]["depth"].as_str()), (Some("text-classification"), Some("head")));
+    assert!(first["held_out"][0]["accuracy"]["mean"].as_f64().unwrap() > 0.9, "{first}");
+    assert!(first["controls"]["tf_idf"]["accuracy"]["mean"].as_f64().unwrap() > 0.8);
+    assert!(first["text"]["coverage"]["tokens"].as_u64().unwrap() > 1000);
+    let unknown: Vec<&str> =
+        first["text"]["unknown_words"].as_array().unwrap().iter().filter_map(|pair| pair[0].as_str()).collect();
+    assert!(unknown.iter().all(|word| !THINGS.contains(word)), "{unknown:?}");
+    let html = fs::read_to_string(sandbox.path("run/report.html")).unwrap();
+    assert!(html.contains("On texts like these") && html.contains("Words it does not know"));
+
+    let lines = b"the soup was delicious\n\nthe bread was stale and cold\n\xff\xfe broken\n";
+    let answered = with_input(&sandbox, &["predict", "run", "-"], lines).expect(3, &["could not be answered"]);
+    let rows: Vec<&str> = answered.stdout.lines().collect();
+    assert_eq!(rows.len(), 4, "{}", answered.stdout);
+    assert!(rows[1].starts_with("line 1,the soup was delicious,") && rows[1].contains(",good,"), "{}", rows[1]);
+    assert!(rows[2].contains(",bad,") && rows[3].contains("UTF-8"), "{}", answered.stdout);
+
+    // A table is answered by the column that was learnt from; answers are those of the evaluation.
+    let table = sandbox.run(["predict", "run", "reviews.csv", "--format", "jsonl", "--explain"]).expect(0, &[]);
+    let predictions = fs::read_to_string(sandbox.path("run/predictions.csv")).unwrap();
+    for line in table.stdout.lines().filter(|line| !line.is_empty()) {
+        let answer: Value = serde_json::from_str(line).unwrap();
+        let name = answer["name"].as_str().unwrap();
+        let held = predictions.lines().find(|row| row.starts_with(&format!("{name},test,")));
+        if let Some(held) = held {
+            let fields: Vec<&str> = held.split(',').collect();
+            assert_eq!(fields[5].parse::<f64>().unwrap(), answer["probability"].as_f64().unwrap(), "{name}");
+        }
+        assert!(answer["words"].as_array().is_some_and(|words| !words.is_empty()));
+    }
+    sandbox.run(["verify", "run"]).expect(0, &[]);
+    sandbox.run(["report", "run"]).expect(0, &[]);
+    fit(&sandbox, "again", &["--threads", "1", "--no-cache"]).expect(0, &[]);
+    assert_eq!(without_timings(first), without_timings(report(&sandbox, "again")));
+    for file in ["model.safetensors", "predictions.csv", "vocab.txt"] {
+        assert_eq!(fs::read(sandbox.path("run").join(file)).unwrap(), fs::read(sandbox.path("again").join(file)).unwrap());
+    }
+}
+
+#[test]
+fn damage_to_a_run_is_seen() {
+    let sandbox = Sandbox::new();
+    reviews(&sandbox, 80);
+    fit(&sandbox, "run", &["--pooling", "mean"]).expect(0, &[]);
+    let path = sandbox.path("run/vocab.txt");
+    let mut words = fs::read(&path).unwrap();
+    words[3] ^= 1;
+    fs::write(&path, words).unwrap();
+    with_input(&sandbox, &["predict", "run", "-"], b"soup\n").expect(4, &["vocab.txt", "damaged"]);
+}
+
+#[test]
+fn what_makes_no_sense_for_texts_is_refused() {
+    let sandbox = Sandbox::new();
+    reviews(&sandbox, 60);
+    fit(&sandbox, "run", &["--mixup", "0.2", "--image-size", "64"]).expect(2, &["--mixup", "--image-size", "pictures"]);
+    fit(&sandbox, "run", &["--depth", "last"]).expect(2, &["word vectors have no stages"]);
+    fit(&sandbox, "run", &["--task", "regression"]).expect(2, &["texts are learnt by class so far"]);
+    fit(&sandbox, "run", &["--pooling", "max"]).expect(2, &["mean, idf or sif"]);
+    fit(&sandbox, "run", &["--find-lr"]).expect(2, &["--find-lr"]);
+    let args = ["fit", "reviews.csv", "--text", "review", "--label", "stars", "--out", "run", "--base", "nowhere/at-all"];
+    sandbox.run(args).expect(4, &["nowhere/at-all", "bases pull"]);
+    let args = ["fit", "reviews.csv", "--text", "stars", "--label", "review", "--base", "words.txt", "--out", "run"];
+    sandbox.run(args).expect(3, &["free text"]);
+    let args = ["fit", "reviews.csv", "--text", "opinion", "--label", "stars", "--base", "words.txt", "--out", "run"];
+    sandbox.run(args).expect(3, &["opinion"]);
+    fs::write(sandbox.path("ragged.csv"), "text,label\na good one,x\na bad one\n").unwrap();
+    sandbox.run(["fit", "ragged.csv", "--base", "words.txt", "--out", "run"]).expect(3, &["ragged.csv"]);
+    assert!(!sandbox.path("run").exists());
+}
+
+#[test]
+fn embeddings_of_a_table_go_on_after_a_stop() {
+    let sandbox = Sandbox::new();
+    reviews(&sandbox, 60);
+    let mut lines = String::new();
+    for number in 0..9000 {
+        lines += &format!("{{\"body\": \"{} {}\"}}\n", review(number).0, number / 3);
+    }
+    lines += "{\"body\": \"\"}\n";
+    fs::write(sandbox.path("corpus.jsonl"), lines).unwrap();
+    let args = |out: &'static str| ["embed", "corpus.jsonl", "--text", "body", "--base", "words.txt", "-o", out];
+    sandbox.run(args("whole.npy")).expect(3, &["it is empty"]);
+    if cfg!(debug_assertions) {
+        let killed = sandbox.command(args("parts.npy")).env("ENGRAFT_FAULT", "part-embedded:2").output().unwrap();
+        assert!(!killed.status.success());
+        assert!(!sandbox.path("parts.npy").exists() && sandbox.path("parts.npy.unfinished").exists());
+        sandbox.run(args("parts.npy")).expect(3, &["before the command was stopped"]);
+        assert_eq!(fs::read(sandbox.path("whole.npy")).unwrap(), fs::read(sandbox.path("parts.npy")).unwrap());
+        assert!(!sandbox.path("parts.npy.unfinished").exists());
+    }
+    sandbox.run(args("rows.parquet")).expect(3, &[]);
+    sandbox.run(args("rows.jsonl")).expect(3, &[]);
+    let index = fs::read_to_string(sandbox.path("whole.npy.index.csv")).unwrap();
+    assert_eq!(index.lines().count(), 9001);
+    let strict = args("strict.npy").into_iter().chain(["--strict"]);
+    sandbox.run(strict).expect(3, &["empty"]);
+    assert!(!sandbox.path("strict.npy").exists());
+}
+
+#[test]
+fn an_audit_of_texts_names_what_is_wrong() {
+    let sandbox = Sandbox::new();
+    let mut table = "text,label\n".to_owned();
+    for number in 0..40 {
+        let (text, label) = review(number);
+        table += &format!("\"{text}\",{label}\n");
+    }
+    table += "\"the soup was cold and the cafÃ© was far\",bad\n\"!!! ☺☺☺\",good\n,good\n";
+    table += &format!("\"{}\",bad\n", review(0).0);
+    fs::write(sandbox.path("texts.csv"), table).unwrap();
+    let audit = sandbox.run(["audit", "texts.csv", "--json"]).expect(0, &[]).json();
+    let kinds: Vec<&str> =
+        audit["findings"].as_array().unwrap().iter().filter_map(|finding| finding["kind"].as_str()).collect();
+    for kind in ["label-conflict", "mojibake"] {
+        assert!(kinds.contains(&kind), "{kinds:?}");
+    }
+}
