@@ -48,7 +48,7 @@ fn a_corpus_becomes_a_base() {
     let found = sandbox.run(train(&["--lr", "0.02", "--dropout", "0.1", "--vocabulary", "50", "--out", "mine"]));
     let found = found.expect(0, &["epoch   2: perplexity", "held out: perplexity"]).json();
     let perplexity = found["perplexity"].as_f64().unwrap();
-    assert!(perplexity > 1.0 && perplexity < 3.0, "{found}");
+    assert!(perplexity > 1.0 && perplexity < 15.0, "{found}");
     assert!(found["words"].as_u64().unwrap() < 60 && found["tokens_per_second"].as_f64().unwrap() > 0.0);
     for name in FILES.iter().chain(&["curves.csv", "report.json", "run.toml", "log.jsonl"]) {
         assert!(sandbox.path("mine").join(name).is_file(), "{name}");

@@ -122,9 +122,9 @@ impl LanguageModel {
 
     fn beginning_at(self, vectors: &WordVectors, device: &Device) -> Self {
         let square = vectors.values().iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>();
-        // Random embeddings are uniform within 0.1 of zero: their deviation is 0.1 / sqrt(3).
-        let scale = (0.1 / 3.0f64.sqrt() / (square / vectors.values().len() as f64).sqrt().max(1e-12)) as f32;
         let width = vectors.columns();
+        // Random embeddings have the deviation 1 / sqrt(width).
+        let scale = (1.0 / (square / vectors.len() as f64).sqrt().max(1e-12)) as f32;
         let words: Vec<String> = self.vocabulary.words().map(str::to_owned).collect();
         self.changed(device, |name, values| {
             if name == "encoder.weight" {

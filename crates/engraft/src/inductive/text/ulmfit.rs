@@ -32,7 +32,7 @@ const HEAD_DROPOUT: [f64; 2] = [0.4, 0.1];
 const KEPT: usize = 1 << 30;
 /// Most words that the target adds to the vocabulary.
 const NEW_WORDS: usize = 20_000;
-/// Most logits of a language model's shard apart, texts of a classifier that run together.
+/// Texts of a classifier that run together.
 const SHARD: usize = 16;
 
 /// How to fine-tune.
@@ -161,7 +161,7 @@ impl LstmHead {
             }
         }
         let deviations =
-            || mean.iter().zip(&square).map(|(mean, square)| (square - mean * mean).max(0.0).sqrt().max(1e-3));
+            || mean.iter().zip(&square).map(|(mean, square)| (square - mean * mean).max(0.0).sqrt().max(1e-4));
         Self::of(columns, classes, device, |name, shape| {
             Some(match name {
                 "head.scale" => deviations().map(|deviation| (1.0 / deviation) as f32).collect(),
