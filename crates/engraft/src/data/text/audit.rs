@@ -24,6 +24,8 @@ const LANGUAGE_SAMPLE: usize = 2000;
 const LETTERS: usize = 20;
 /// The least share of a language that is told, of the texts whose language is sure.
 const LANGUAGE_SHARE: f64 = 0.05;
+/// Fewer texts than this are no second language: a name, a quotation.
+const LANGUAGE_TEXTS: usize = 3;
 
 /// Audits labelled texts, given what reading them found.
 ///
@@ -143,7 +145,7 @@ fn languages(work: &mut Work, texts: &[&Text], usable: &[usize]) {
     let share = |count: usize| count as f64 / told.len() as f64;
     let mut spoken: Vec<(usize, &str)> = counts
         .into_iter()
-        .filter(|&(_, count)| share(count) > LANGUAGE_SHARE)
+        .filter(|&(_, count)| share(count) > LANGUAGE_SHARE && count >= LANGUAGE_TEXTS)
         .map(|(language, count)| (count, language))
         .collect();
     spoken.sort_by_key(|&(count, language)| (std::cmp::Reverse(count), language));
@@ -166,3 +168,7 @@ fn languages(work: &mut Work, texts: &[&Text], usable: &[usize]) {
     );
     work.tell(FindingKind::MixedLanguages, Severity::Warning, &what, names);
 }
+
+#[cfg(test)]
+#[path = "audit_tests.rs"]
+mod tests;

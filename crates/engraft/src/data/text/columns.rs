@@ -96,7 +96,7 @@ struct Look {
     distinct: usize,
     /// Words in a value, on average.
     words: f64,
-    /// Whether all are numbers.
+    /// Whether all are numbers, or there are none.
     numbers: bool,
 }
 
@@ -225,12 +225,7 @@ fn infer_label(table: &Table, looks: &[Look], free: &[usize], remarks: &mut Vec<
 
 fn infer_text(table: &Table, looks: &[Look], free: &[usize], remarks: &mut Vec<String>) -> Result<usize> {
     let names = table.columns();
-    let mut texts: Vec<usize> =
-        free.iter().copied().filter(|&column| looks[column].words > 0.0 && !looks[column].numbers).collect();
-    if texts.is_empty() {
-        // Nothing but numbers, emoji or nothing: a column that is there all the same may be named, or be the only one.
-        texts = free.iter().copied().filter(|_| free.len() == 1).collect();
-    }
+    let mut texts: Vec<usize> = free.iter().copied().filter(|&column| !looks[column].numbers).collect();
     let by_words = |&a: &usize, &b: &usize| looks[b].words.total_cmp(&looks[a].words).then(a.cmp(&b));
     texts.sort_by(by_words);
     let Some(&column) = texts.first() else {

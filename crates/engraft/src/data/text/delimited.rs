@@ -145,7 +145,8 @@ fn delimiter(head: &[u8], ending: Option<&str>) -> u8 {
 /// Whether quotes in a table with tabs are no quotes: every line has as many tabs as the first, and a field begins with a
 /// quote that it does not end with.
 fn quotes_are_text(head: &[u8]) -> bool {
-    let mut lines: Vec<&[u8]> = head.split(|&byte| byte == b'\n').map(|line| line.trim_ascii_end()).collect();
+    let mut lines: Vec<&[u8]> =
+        head.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).collect();
     if lines.len() > 1 {
         lines.pop();
     }

@@ -51,7 +51,7 @@ impl Detected {
             let lines: Vec<String> = self.lines.iter().map(u64::to_string).collect();
             let more = if self.faults as usize > lines.len() { " and others" } else { "" };
             said.push(format!(
-                "bytes that are no {} at {} places (lines {}{more}) became U+FFFD",
+                "bytes that are no {} became U+FFFD, places: {} (lines {}{more})",
                 self.name(),
                 self.faults,
                 lines.join(", ")
@@ -125,7 +125,7 @@ fn detect<R: Read>(open: impl Fn() -> io::Result<R>) -> std::result::Result<Dete
     }
     // A table with a few stray control characters is still a table; a program or picture has them everywhere.
     let zeros = counts.zeros[0] + counts.zeros[1];
-    if 50 * (counts.controls + zeros) > counts.bytes {
+    if 50 * (counts.controls + zeros) > counts.bytes + 400 {
         let found = format!("{} control characters among {} bytes", counts.controls + zeros, counts.bytes);
         return Err(Refused::NoText(Problem::new("this is no text").expected("a text file").found(found)));
     }
@@ -164,7 +164,7 @@ impl Counts {
     fn wide(&self) -> Option<&'static Encoding> {
         let [even, odd] = self.zeros;
         let all = even + odd;
-        if !self.bytes.is_multiple_of(2) || 50 * all < self.bytes {
+        if !self.bytes.is_multiple_of(2) || all < 2 || 10 * all < self.bytes {
             return None;
         }
         match (20 * odd >= 19 * all, 20 * even >= 19 * all) {
@@ -350,7 +350,7 @@ mod tests {
     fn broken_utf8_is_said_with_its_lines() {
         let detected = found(b"\xc3\xa9\n\xc3\xa9\xc3\xa9 x\xff\n\xc3\xa9\n\xc3");
         assert_eq!((detected.name(), detected.faults, detected.lines.as_slice()), ("UTF-8", 2, [2, 4].as_slice()));
-        assert_eq!(detected.remark().unwrap(), "bytes that are no UTF-8 at 2 places (lines 2, 4) became U+FFFD");
+        assert_eq!(detected.remark().unwrap(), "bytes that are no UTF-8 became U+FFFD, places: 2 (lines 2, 4)");
         // Faults in UTF-16, too: half a pair.
         let mut bytes = utf16("\u{feff}ab\n", u16::to_le_bytes);
         bytes.extend([0x00, 0xd8, b'c', 0]);

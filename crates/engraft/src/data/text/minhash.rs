@@ -1,9 +1,9 @@
 //! Texts that are nearly the same: found by MinHash with banding, confirmed by the exact Jaccard similarity.
 //!
 //! Broder, "On the resemblance and containment of documents" (1997): for a random order of all shingles, two sets have the
-//! same smallest shingle with a probability that equals their Jaccard similarity J. Of [`HASHES`] such minima, [`ROWS`] in
-//! a row are one band (Indyk and Motwani, 1998); texts that agree in any of the [`BANDS`] bands are compared. A pair of
-//! J = 0.8 is missed with a probability of (1 - 0.8^5)^20 = 0.0004.
+//! same smallest shingle with a probability that equals their Jaccard similarity J. Of 100 such minima, five in a row are
+//! one band (Indyk and Motwani, 1998); texts that agree in any of the 20 bands are compared. A pair of J = 0.8 is missed
+//! with a probability of (1 - 0.8^5)^20 = 0.0004.
 //!
 //! Shingles are runs of five words; of short texts, runs of five characters (one word changed in a tweet changes half of
 //! its runs of words). Texts of middle length have both kinds, so that no pair falls between the two.

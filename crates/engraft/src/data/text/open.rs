@@ -35,7 +35,11 @@ pub fn open_texts_within(path: &Path, reading: &TextReading, limits: &Limits) ->
     }
     let named: Vec<&str> = reading.text.iter().chain(&reading.label).map(String::as_str).collect();
     let table = Table::open(path, &named, limits)?;
-    let columns = choose(&table, &table.sample()?, reading, true)?;
+    let sample = table.sample()?;
+    if sample.is_empty() {
+        return Err(Error::Data(Problem::new("the table has no rows").expected("one row per text").at(path)));
+    }
+    let columns = choose(&table, &sample, reading, true)?;
     let rows = Rows::read(&table, &columns, limits)?;
     rows.dataset(&table, columns)
 }
@@ -93,7 +97,7 @@ impl Rows {
             }
             rows.names.push(name);
             rows.texts.push(text);
-            rows.labels.push(class.unwrap_or(label));
+            rows.labels.push(class.unwrap_or_else(|| label.replace('\0', "")));
             rows.splits.push(split);
         }
         Ok(rows)
@@ -102,12 +106,8 @@ impl Rows {
     fn dataset(self, table: &Table, columns: Columns) -> Result<(TextDataset, Vec<Finding>)> {
         let path = table.path();
         if self.labels.is_empty() {
-            let problem = match self.unlabelled.len() {
-                0 => Problem::new("the table has no rows").expected("one row per text"),
-                without => Problem::new("no row has a label")
-                    .expected("a label in most rows")
-                    .found(format!("{without} rows without one")),
-            };
+            let found = format!("{} rows without one", self.unlabelled.len());
+            let problem = Problem::new("no row has a label").expected("a label in most rows").found(found);
             return Err(Error::Data(problem.at(path)));
         }
         let remark = single_label(&self.labels, table)?;

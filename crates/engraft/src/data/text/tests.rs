@@ -1,1 +1,385 @@
+use super::*;
+use crate::data::{Finding, FindingKind};
+use crate::error::Result;
+use proptest::prelude::*;
 
+#[path = "parquet_tests.rs"]
+mod parquet;
+#[path = "stream_tests.rs"]
+mod stream;
+
+fn small() -> Limits {
+    Limits { record: 1000, total: 1 << 20, page: 4096, chunk: 8192 }
+}
+
+/// Reads bytes as a file of a name.
+fn open(name: &str, bytes: &[u8], reading: &TextReading) -> Result<(TextDataset, Vec<Finding>)> {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    open_texts_within(&path, reading, &small())
+}
+
+fn read(name: &str, text: &str) -> (TextDataset, Vec<Finding>) {
+    open(name, text.as_bytes(), &TextReading::default()).unwrap()
+}
+
+fn refusal(name: &str, bytes: &[u8], reading: &TextReading) -> String {
+    open(name, bytes, reading).unwrap_err().to_string()
+}
+
+fn asked(text: &[&str], label: Option<&str>) -> TextReading {
+    TextReading { text: text.iter().map(|&name| name.to_owned()).collect(), label: label.map(str::to_owned) }
+}
+
+/// (name, text, class, split) of every example.
+fn rows(dataset: &TextDataset) -> Vec<(&str, &str, &str, Split)> {
+    let row = |example: &'_ TextExample| dataset.classes[example.label].clone();
+    let classes: Vec<&str> = dataset
+        .examples
+        .iter()
+        .map(|example| dataset.classes.iter().find(|class| **class == row(example)).unwrap().as_str())
+        .collect();
+    dataset
+        .examples
+        .iter()
+        .zip(classes)
+        .map(|(example, class)| (example.name.as_str(), example.text.first.as_str(), class, example.split))
+        .collect()
+}
+
+fn remarks(dataset: &TextDataset) -> String {
+    dataset.source.remarks.join("\n")
+}
+
+fn found(findings: &[Finding], kind: FindingKind) -> &Finding {
+    findings.iter().find(|finding| finding.kind == kind).unwrap_or_else(|| panic!("no {kind:?} in {findings:#?}"))
+}
+
+const REVIEWS: &str = "id,review,stars,split\n1,\"Good, really good\nfood\",5,\n2,\"Never \"\"again\"\" here\",1,train\n\
+                       3,we waited for an hour,1,Valid\n4,lovely place to be,5,test\n";
+
+#[test]
+fn a_csv_is_read_with_quotes_lines_and_splits() {
+    let (dataset, findings) = read("t.csv", REVIEWS);
+    assert_eq!(
+        rows(&dataset),
+        [
+            ("row 1", "Good, really good\nfood", "5", Split::Train),
+            ("row 2", "Never \"again\" here", "1", Split::Train),
+            ("row 3", "we waited for an hour", "1", Split::Val),
+            ("row 4", "lovely place to be", "5", Split::Test),
+        ]
+    );
+    assert_eq!(findings, []);
+    assert_eq!(dataset.source.text_columns, ["review"]);
+    assert_eq!(dataset.source.label_column.as_deref(), Some("stars"));
+    assert_eq!((dataset.source.format, dataset.source.encoding.as_deref()), (TextFormat::Csv, Some("UTF-8")));
+    assert!(remarks(&dataset).contains("the labels are read from the column `stars`, by its name"));
+    assert!(
+        remarks(&dataset).contains("the text is read from the column `review`: 4.0 words"),
+        "{}",
+        remarks(&dataset)
+    );
+    assert_eq!(dataset.of(Split::Train), [0, 1]);
+}
+
+#[test]
+fn every_delimiter_is_found() {
+    for delimiter in [",", ";", "\t", "|"] {
+        let other = if delimiter == ";" { "," } else { ";" };
+        let text = format!("text{delimiter}label\n\"one{delimiter} two\"{delimiter}a\nthree{other} four{delimiter}b\n");
+        let (dataset, _) = read("t.csv", &text);
+        assert_eq!(dataset.examples[0].text.first, format!("one{delimiter} two"));
+        assert_eq!(dataset.classes, ["a", "b"]);
+    }
+    let (dataset, _) = read("t.tsv", "label\ttext\na\t1, 2; 3\nb\tx\n");
+    assert_eq!((dataset.examples[0].text.first.as_str(), dataset.source.format), ("1, 2; 3", TextFormat::Tsv));
+}
+
+#[test]
+fn quotes_that_come_in_no_pairs_are_text_where_tabs_separate() {
+    let (dataset, _) = read("t.tsv", "text\tlabel\n\"I never said that\tneg\nshe said \"fine\"\tpos\n\tpos\n");
+    assert_eq!(dataset.examples[0].text.first, "\"I never said that");
+    assert!(remarks(&dataset).contains("quotes are read as part of the text"));
+    let (dataset, _) = read("t.tsv", "text\tlabel\n\"a\tb\"\tneg\nx\tpos\n");
+    assert_eq!(dataset.examples[0].text.first, "a\tb");
+}
+
+#[test]
+fn a_table_without_a_header_is_said_and_its_columns_are_numbered() {
+    let text = "Wow... Loved this place.\t1\nCrust is not good.\t0\nNot tasty at all.\t0\n";
+    for name in ["t.txt", "t.tsv"] {
+        let (dataset, _) = read(name, text);
+        assert_eq!(rows(&dataset)[0], ("row 1", "Wow... Loved this place.", "1", Split::Train));
+        assert!(remarks(&dataset).contains("the columns are called 1 to 2"), "{}", remarks(&dataset));
+    }
+    // A value that comes back below itself.
+    let (dataset, _) = read("t.csv", "ham,see you\nspam,win now\nham,on my way\nham,all right\n");
+    assert_eq!(dataset.classes, ["ham", "spam"]);
+    // Columns that only count are a header, as are names that are asked for.
+    assert_eq!(read("t.csv", "0,1\nsome words here,x\nother words here,y\n").0.examples.len(), 2);
+    let dataset = open("t.csv", b"x,y\na,x\nb,x\nc,y\n", &asked(&["x"], Some("y"))).unwrap().0;
+    assert_eq!(dataset.classes, ["x", "y"]);
+}
+
+#[test]
+fn json_lines_are_read_and_nested_values_refused_where_asked_for() {
+    let text = "{\"meta\": {\"a\": [1]}, \"text\": \"caf\\u00e9\\nau lait\", \"label\": 1}\n\n\
+                {\"label\": 0, \"text\": \"no thanks to that\", \"split\": null, \"other\": [2]}\n";
+    let (dataset, _) = read("t.jsonl", text);
+    assert_eq!(
+        rows(&dataset),
+        [("row 1", "café\nau lait", "1", Split::Train), ("row 2", "no thanks to that", "0", Split::Train)]
+    );
+    let reading = asked(&["meta"], None);
+    let problem = refusal("t.jsonl", text.as_bytes(), &reading);
+    assert!(problem.contains("the value of `meta` is nested") && problem.contains("line 1"), "{problem}");
+    for (text, words) in [
+        ("{\"text\": \"a\", \"text\": \"b\", \"label\": \"x\"}\n", "the key `text` twice"),
+        ("[{\"text\": \"a\"}]", "without the brackets"),
+        ("{\n\"text\": \"a\"}", "write every object on one line"),
+        ("{\"text\": \"a\", \"label\": 1} x\n", "line 1"),
+        ("{\"text\": \"a\", \"label\": 1}\nnot json\n", "line 2"),
+        ("\"text\"\n", "no JSON object"),
+        ("{}\n", "no columns"),
+        (&format!("{{\"text\": {}1{}}}\n", "[".repeat(400), "]".repeat(400)), "recursion"),
+    ] {
+        let problem = refusal("t.jsonl", text.as_bytes(), &TextReading::default());
+        assert!(problem.contains(words), "{problem}");
+    }
+}
+
+#[test]
+fn pairs_are_two_columns() {
+    let text = "premise,hypothesis,label\nit rains,it is wet,yes\nthe sun shines,it is night,no\n";
+    let dataset = open("t.csv", text.as_bytes(), &asked(&["premise", "Hypothesis"], None)).unwrap().0;
+    assert_eq!(dataset.examples[1].text, Text { first: "the sun shines".into(), second: Some("it is night".into()) });
+    assert!(remarks(&read("t.csv", text).0).contains("looks like text too and is not read"));
+    for reading in
+        [asked(&["premise", "premise"], None), asked(&["a", "b", "c"], None), asked(&["label"], Some("label"))]
+    {
+        open("t.csv", text.as_bytes(), &reading).unwrap_err();
+    }
+}
+
+#[test]
+fn rows_of_other_lengths_are_refused_with_their_line() {
+    let problem = refusal("t.csv", b"text,label\na b,x\n\"c\nd\",y\nhello, world,x\n", &TextReading::default());
+    for words in ["line 5", "expected: 2 fields", "found: 3 fields", "double quotes"] {
+        assert!(problem.contains(words), "{problem}");
+    }
+    let problem = refusal("t.csv", b"text,label,n\na b,x,1\nc d\n", &TextReading::default());
+    assert!(problem.contains("found: 1 field\n") && problem.contains("line 3"), "{problem}");
+}
+
+#[test]
+fn a_record_over_the_limit_is_refused_before_it_is_read_whole() {
+    let long = "x".repeat(300_000);
+    for (name, text) in [
+        ("t.csv", format!("text,label\na,x\n\"{long}\",y\n")),
+        ("t.csv", format!("text,label\na,x\n\"never closed {long}\n{long}")),
+        ("t.csv", long.clone()),
+        ("t.jsonl", format!("{{\"text\": \"a\", \"label\": 1}}\n{{\"text\": \"{long}\", \"label\": 2}}\n")),
+    ] {
+        let problem = refusal(name, text.as_bytes(), &TextReading::default());
+        assert!(problem.contains("a record is too long") && problem.contains("at most 1000 bytes"), "{problem}");
+    }
+    let limits = Limits { total: 20, ..small() };
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("t.csv");
+    std::fs::write(&path, REVIEWS).unwrap();
+    let problem = open_texts_within(&path, &TextReading::default(), &limits).unwrap_err().to_string();
+    assert!(problem.contains("more text than is read at once"), "{problem}");
+}
+
+#[test]
+fn broken_utf8_and_zeros_are_told_with_their_rows() {
+    let mut text = "text,label\nà é ç,x\nschön \u{fc},y\n".as_bytes().to_vec();
+    text.extend(b"bad \xff byte,x\nze\0ro,y\n");
+    let (dataset, findings) = open("t.csv", &text, &TextReading::default()).unwrap();
+    assert_eq!(dataset.examples[2].text.first, "bad \u{fffd} byte");
+    assert_eq!(dataset.examples[3].text.first, "zero");
+    let files: Vec<_> = findings.iter().map(|finding| (finding.kind, finding.files.join(" "))).collect();
+    assert_eq!(
+        files,
+        [(FindingKind::BrokenEncoding, "row 3".to_owned()), (FindingKind::BrokenEncoding, "row 4".to_owned())]
+    );
+    assert!(remarks(&dataset).contains("no UTF-8 became U+FFFD, places: 1 (lines 4)"), "{}", remarks(&dataset));
+    // Latin-1 is no broken UTF-8.
+    let (dataset, findings) = open("t.csv", b"text,label\ncaf\xe9,x\ngar\xe7on,y\n", &TextReading::default()).unwrap();
+    assert_eq!((dataset.examples[0].text.first.as_str(), findings.len()), ("café", 0));
+    assert_eq!(dataset.source.encoding.as_deref(), Some("windows-1252"));
+}
+
+#[test]
+fn labels_that_are_no_classes_are_refused() {
+    let table = |label: &dyn Fn(usize) -> String| {
+        (0..40).fold("text,label\n".to_owned(), |text, i| text + &format!("some words number {i},{}\n", label(i)))
+    };
+    for (text, words) in [
+        (table(&|i| format!("free text {i}")), "the labels look like free text"),
+        (table(&|i| format!("{}.5", i * 3)), "numbers that are no classes"),
+        (table(&|i| if i % 2 == 0 { "a|b".into() } else { "a".into() }), "the labels are sets of several"),
+        (table(&|_| "same".into()), "fewer than two classes"),
+        (table(&|_| String::new()), "no row has a label"),
+    ] {
+        let problem = refusal("t.csv", text.as_bytes(), &TextReading::default());
+        assert!(problem.contains(words) && !problem.contains("--label-column"), "{problem}");
+    }
+    let (dataset, findings) = read("t.csv", "text,label\na b,x\nc d,NA\ne f,y\ng h,\n");
+    assert_eq!(dataset.examples.iter().map(|example| example.name.as_str()).collect::<Vec<_>>(), ["row 1", "row 3"]);
+    assert_eq!(found(&findings, FindingKind::MissingValue).files, ["row 2", "row 4"]);
+}
+
+#[test]
+fn tables_that_are_none_are_refused_in_plain_words() {
+    for (name, bytes, words) in [
+        ("t.csv", b"".as_slice(), "the table is empty"),
+        ("t.csv", b"\n\n", "the table is empty"),
+        ("t.csv", b"text,label\n", "no rows"),
+        ("t.csv", b"PK\x03\x04zip", "export it as CSV"),
+        ("t.csv", b"text,text,label\na b c,d,x\ne,f,y\n", "there 2 times"),
+        ("t.csv", b"text,label,split\na b,x,dev\n", "an unknown split"),
+        ("t.csv", b"text,label,split\na b,x,test\nc,y,val\n", "no training data"),
+        ("t.csv", b"a,b\n1.5,2.5\n3.5,4.25\n", "no column looks like"),
+        ("t.xlsx", b"a", ".xlsx"),
+        ("t.parquet", b"PAR1 and no more PAR1", "Parquet file cannot be read"),
+        ("t.jsonl", b"\n", "no columns"),
+    ] {
+        let problem = refusal(name, bytes, &TextReading::default());
+        assert!(problem.contains(words), "{name}: {problem}");
+    }
+    let problem = refusal("t.csv", REVIEWS.as_bytes(), &asked(&["comment"], None));
+    assert!(problem.contains("no column `comment`") && problem.contains("`review`"), "{problem}");
+    assert!(open_texts(Path::new("/nowhere/at/all.csv"), &TextReading::default()).is_err());
+}
+
+fn tree(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+    let temp = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        let path = temp.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    temp
+}
+
+#[test]
+fn a_folder_of_classes_is_read_with_its_splits() {
+    let temp = tree(&[
+        ("train/neg/1.txt", b"bad \n"),
+        ("train/pos/2", "\u{feff}good".as_bytes()),
+        ("train/pos/3.txt", b"caf\xe9"),
+        ("train/pos/4.png", b"\x89PNG\r\n\x1a\n\0\0\0\0\0\0\0\x01\x02\x03"),
+        ("test/neg/5.txt", b""),
+    ]);
+    let (dataset, findings) = open_texts_within(temp.path(), &TextReading::default(), &small()).unwrap();
+    assert_eq!(
+        rows(&dataset),
+        [
+            ("test/neg/5.txt", "", "neg", Split::Test),
+            ("train/neg/1.txt", "bad", "neg", Split::Train),
+            ("train/pos/2", "good", "pos", Split::Train),
+            ("train/pos/3.txt", "café", "pos", Split::Train),
+        ]
+    );
+    assert_eq!(found(&findings, FindingKind::NotText).files, ["train/pos/4.png"]);
+    assert!(remarks(&dataset).contains("no UTF-8 and were read as UTF-16 or windows-1252 (Latin-1): 1"));
+    assert!(open_texts(temp.path(), &asked(&["text"], None)).is_err());
+    let problem = open_texts(tree(&[("a.txt", b"x")]).path(), &TextReading::default()).unwrap_err().to_string();
+    assert!(problem.contains("no labelled texts") && problem.contains("CLASS/text.txt"), "{problem}");
+}
+
+#[test]
+fn texts_are_told_from_pictures() {
+    let temp = tree(&[
+        ("texts/a/1.txt", b"some words"),
+        ("texts/b/2", b"other words"),
+        ("pictures/a/1.jpg", b"\xff\xd8\xff"),
+        ("pictures/a/notes.txt", b"words"),
+        ("pictures.csv", b"Path,label\na.jpg,x\n"),
+        ("texts.csv", b"text,label\na,x\n"),
+        ("texts.jsonl", b"{}"),
+        ("one.jpg", b"\xff\xd8\xff"),
+        ("empty/x", b""),
+    ]);
+    let is_text = |name: &str| is_text(&temp.path().join(name));
+    assert!(is_text("texts") && is_text("texts.csv") && is_text("texts.jsonl"));
+    assert!(
+        !is_text("pictures") && !is_text("pictures.csv") && !is_text("one.jpg") && !is_text("empty") && !is_text("no")
+    );
+}
+
+#[test]
+fn the_fingerprint_depends_on_every_part() {
+    let (dataset, _) = read("t.csv", REVIEWS);
+    let change = |change: &dyn Fn(&mut TextDataset)| {
+        let mut other = dataset.clone();
+        change(&mut other);
+        other.fingerprint()
+    };
+    let same = change(&|_| {});
+    assert_eq!(same, dataset.fingerprint());
+    assert_ne!(same, change(&|dataset| dataset.examples[0].text.first.push('!')));
+    assert_ne!(same, change(&|dataset| dataset.examples[0].text.second = Some(String::new())));
+    assert_ne!(same, change(&|dataset| dataset.examples[0].split = Split::Val));
+    assert_ne!(same, change(&|dataset| dataset.examples[0].label = 0));
+    assert_eq!(dataset.digests().len(), 4);
+}
+
+/// Three thousand sentences, where the folder of test data is there. One line of them lacks its tab and label.
+#[test]
+fn real_sentences_are_read_and_audited() {
+    let Some(data) = std::env::var_os("ENGRAFT_DATA") else {
+        eprintln!("skipped: a folder of test data is not given ($ENGRAFT_DATA)");
+        return;
+    };
+    let packed = Path::new(&data).join("text/sentiment_labelled_sentences.tar.gz");
+    let temp = tempfile::tempdir().unwrap();
+    let unpacked = std::process::Command::new("tar").arg("-xzf").arg(&packed).arg("-C").arg(temp.path()).status();
+    assert!(unpacked.unwrap().success());
+    let yelp = temp.path().join("yelp_labelled.txt");
+    let problem = open_texts(&yelp, &TextReading::default()).unwrap_err().to_string();
+    assert!(problem.contains("line 945") && problem.contains("found: 1 field"), "{problem}");
+    let mended = std::fs::read_to_string(&yelp).unwrap().replace("Not good    0\n", "");
+    std::fs::write(&yelp, mended).unwrap();
+    for name in ["yelp", "amazon_cells", "imdb"] {
+        let path = temp.path().join(format!("{name}_labelled.txt"));
+        let (dataset, findings) = open_texts(&path, &TextReading::default()).unwrap();
+        assert_eq!((dataset.examples.len(), dataset.classes.join(" ")), (1000, "0 1".to_owned()));
+        assert_eq!(remarks(&dataset).contains("quotes are read as part of the text"), name == "imdb");
+        let audit = audit_texts(&dataset, findings);
+        assert!(audit.excluded.len() <= 2, "{}", audit.render());
+        assert!(audit.findings.iter().any(|finding| finding.kind == FindingKind::ExactDuplicate), "{}", audit.render());
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(
+        bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        head in proptest::sample::select(vec!["", "text,label\n", "{\"text\": \"", "PAR1", "a;b\n", "\"", "x\ty\n"]),
+        ending in proptest::sample::select(vec!["csv", "tsv", "txt", "jsonl", "parquet"]),
+    ) {
+        let bytes = [head.as_bytes(), &bytes].concat();
+        let name = format!("t.{ending}");
+        if let Ok((dataset, findings)) = open(&name, &bytes, &TextReading::default()) {
+            let audit = audit_texts(&dataset, findings);
+            prop_assert_eq!(audit.examples, dataset.examples.len());
+        }
+    }
+
+    #[test]
+    fn what_is_written_as_csv_comes_back(texts in proptest::collection::vec("\\PC{1,30}", 2..12)) {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(["text", "label"]).unwrap();
+        for (index, text) in texts.iter().enumerate() {
+            writer.write_record([text.as_str(), if index % 2 == 0 { "a" } else { "b" }]).unwrap();
+        }
+        let bytes = writer.into_inner().unwrap();
+        let (dataset, _) = open("t.csv", &bytes, &asked(&["text"], Some("label"))).unwrap();
+        let read: Vec<&str> = dataset.examples.iter().map(|example| example.text.first.as_str()).collect();
+        prop_assert_eq!(read, texts.iter().map(|text| text.trim()).collect::<Vec<_>>());
+    }
+}
