@@ -92,7 +92,7 @@ pub fn audit(dataset: &Dataset, inspections: &[Inspection], layout_findings: Vec
     work.finish()
 }
 
-const PICTURES: Wording = Wording { things: "pictures", one: "file", alike: "look the same" };
+const PICTURES: Wording = Wording { things: "pictures", one: "file", copies: "exact copies", alike: "look the same" };
 
 /// Leaves out files that are no whole picture.
 fn bad_files(work: &mut Work, inspections: &[Inspection]) {

@@ -22,6 +22,8 @@ pub(in crate::data) struct Wording {
     pub(in crate::data) things: &'static str,
     /// What has copies.
     pub(in crate::data) one: &'static str,
+    /// What its copies are.
+    pub(in crate::data) copies: &'static str,
     /// What two do that are nearly equal.
     pub(in crate::data) alike: &'static str,
 }
@@ -136,7 +138,8 @@ impl<'a> Work<'a> {
             }
         }
         let files = self.names(&copies);
-        self.tell(FindingKind::ExactDuplicate, Severity::Info, "exact copies, kept together in one fold", files);
+        let what = format!("{}, kept together in one fold", self.wording.copies);
+        self.tell(FindingKind::ExactDuplicate, Severity::Info, &what, files);
         let files = self.names(&conflicts);
         self.tell(
             FindingKind::LabelConflict,

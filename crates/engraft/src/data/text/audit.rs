@@ -14,7 +14,12 @@ use crate::data::dataset::{Dataset, Example, Targets};
 use crate::files::sha256_hex;
 use crate::rng::permutation;
 
-const TEXTS: Wording = Wording { things: "texts", one: "text", alike: "read nearly the same" };
+const TEXTS: Wording = Wording {
+    things: "texts",
+    one: "text",
+    copies: "copies (but for white space and case)",
+    alike: "read nearly the same",
+};
 
 /// More words than this, and most encoders (512 word pieces) read only the beginning.
 const LONG: usize = 380;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::{Finding, FindingKind, Severity};
+use crate::data::{Finding, FindingKind};
 use crate::error::Result;
 use proptest::prelude::*;
 
@@ -330,9 +330,10 @@ fn the_fingerprint_depends_on_every_part() {
 
 /// Three thousand sentences, where the folder of test data is there. One line of them lacks its tab and label.
 #[test]
+#[allow(clippy::print_stderr, reason = "a skipped test says so")]
 fn real_sentences_are_read_and_audited() {
     let Some(data) = std::env::var_os("ENGRAFT_DATA") else {
-        eprintln!("skipped: a folder of test data is not given ($ENGRAFT_DATA)");
+        eprintln!("skipped: no folder of test data (set ENGRAFT_DATA)");
         return;
     };
     let packed = Path::new(&data).join("text/sentiment_labelled_sentences.tar.gz");
