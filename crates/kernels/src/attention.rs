@@ -237,7 +237,7 @@ impl WithSimd for Probabilities<'_> {
             let row = S::as_mut_simd_f32s(row).0;
             let (level, mut sums) = (simd.splat_f32s(*log_sum), simd.splat_f32s(0.0));
             for score in row.iter_mut() {
-                *score = exp_of_vector::<S>(simd.sub_f32s(*score, level));
+                *score = exp_of_vector(simd, simd.sub_f32s(*score, level));
                 sums = simd.add_f32s(sums, *score);
             }
             let sum = simd.reduce_sum_f32s(sums);
@@ -402,7 +402,7 @@ impl WithSimd for Slopes<'_, '_> {
             let (scores, slopes) = (S::as_mut_simd_f32s(scores).0, S::as_mut_simd_f32s(slopes).0);
             for ((score, slope), &mask) in scores.iter_mut().zip(slopes).zip(mask) {
                 let masked = simd.mul_add_e_f32s(*score, scale, mask);
-                *score = exp_of_vector::<S>(simd.sub_f32s(masked, level));
+                *score = exp_of_vector(simd, simd.sub_f32s(masked, level));
                 let along = simd.mul_f32s(*score, simd.sub_f32s(*slope, mean));
                 *slope = simd.mul_f32s(along, scale);
             }

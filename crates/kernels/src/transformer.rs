@@ -193,7 +193,7 @@ impl Block {
             let projected = &mut large[..tokens * 3 * width];
             self.projections.run(x, projected, None, Activation::None, wide);
             let mut first = 0;
-            for &length in lengths {
+            for &length in lengths.iter().filter(|length| **length > 0) {
                 let text = &projected[first * 3 * width..][..length * 3 * width];
                 attend(shape, text, &mut mixed[first * width..][..length * width], wide);
                 first += length;
@@ -314,7 +314,7 @@ impl WithSimd for Probabilities<'_> {
             }
             let (level, mut sums) = (simd.splat_f32s(simd.reduce_max_f32s(largest)), simd.splat_f32s(0.0));
             for score in vectors.iter_mut() {
-                *score = exp_of_vector::<S>(simd.sub_f32s(*score, level));
+                *score = exp_of_vector(simd, simd.sub_f32s(*score, level));
                 sums = simd.add_f32s(sums, *score);
             }
             let part = simd.splat_f32s(1.0 / simd.reduce_sum_f32s(sums));

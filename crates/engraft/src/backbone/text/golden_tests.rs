@@ -308,6 +308,9 @@ fn what_does_not_fit_is_refused() {
     assert_eq!((opened.layout.pooling, remarks.len()), (Pooling::Cls, 0));
     assert!(is_text_base(folder.path().to_str().unwrap()));
     assert!(!is_text_base("no/such-base-anywhere"));
+    assert!(is_text_base("sentence-transformers/not-pulled"));
+    let message = open_text_base("sentence-transformers/not-pulled", &device).unwrap_err().to_string();
+    assert!(message.contains("engraft bases pull hf://sentence-transformers/not-pulled"), "{message}");
 }
 
 #[test]

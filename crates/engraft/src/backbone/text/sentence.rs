@@ -11,12 +11,17 @@ use serde_json::{Map, Value};
 
 use crate::backbone::text::batch::Pooling;
 use crate::backbone::text::config::EncoderConfig;
+use crate::backbone::text::frozen::FrozenEncoder;
 use crate::backbone::text::names;
 use crate::backbone::text::tokenizer::{Encoded, Tokenizer};
 use crate::backbone::text::tokenizer_files::{file, settings};
 use crate::backbone::text::transformer::TextEncoder;
 use crate::data::text::Text;
 use crate::error::{Error, Problem, Result};
+use crate::files;
+
+/// Texts that are embedded together.
+const BATCH: usize = 32;
 
 /// What a run's folder calls the tensors of a dense layer.
 const DENSE: &str = "dense";
@@ -81,6 +86,11 @@ impl SentenceEncoder {
     /// [`Error::Weights`]: for what is missing or damaged, for a pooling or a module that is not known, for a tokenizer and
     /// weights that do not fit each other.
     pub fn open(folder: &Path, device: &Device) -> Result<(Self, Vec<String>)> {
+        Self::open_hashed(folder, device).map(|(encoder, remarks, _)| (encoder, remarks))
+    }
+
+    /// The same with the SHA-256 of the weights file as it was read.
+    pub(super) fn open_hashed(folder: &Path, device: &Device) -> Result<(Self, Vec<String>, String)> {
         let mut remarks = Vec::new();
         let modules = Modules::read(folder, &mut remarks)?;
         let inner = &modules.transformer;
@@ -89,7 +99,7 @@ impl SentenceEncoder {
             Error::Weights(problem.at(inner).hint("name the folder of a model as Transformers saves it"))
         })?;
         let config = EncoderConfig::parse(&config, &inner.join("config.json"))?;
-        let (weights, place) = read_weights(inner)?;
+        let (weights, place, sha256) = read_weights(inner)?;
         let (tensors, beyond) = names::recognise(&config, weights, &place)?;
         if !beyond.is_empty() {
             let shown = beyond[..beyond.len().min(3)].join(", ");
@@ -112,7 +122,7 @@ impl SentenceEncoder {
         };
         check(&config, &layout, &tokenizer, inner)?;
         let encoder = TextEncoder::of_tensors(&config, tensors, device);
-        Ok((Self { encoder, tokenizer, config, layout, dense: modules.dense }, remarks))
+        Ok((Self { encoder, tokenizer, config, layout, dense: modules.dense }, remarks, sha256))
     }
 
     /// The same from what a run keeps of it: [`EncoderConfig`], [`SentenceLayout`], `tokenizer.json`, and the tensors that
@@ -168,6 +178,26 @@ impl SentenceEncoder {
     /// As [`Tokenizer::encode`].
     pub fn encode(&self, texts: &[&Text]) -> Result<Vec<Encoded>> {
         texts.par_iter().map(|text| self.tokenizer.encode(text, self.layout.limit)).collect()
+    }
+
+    /// The vectors of texts, in their order: tokens, the frozen encoder, pooling and what follows. Texts of about the same
+    /// length are run together; a text's vector does not depend on the others.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn embed(&self, frozen: &FrozenEncoder, texts: &[&Text]) -> Result<Vec<Vec<f32>>> {
+        let encoded = self.encode(texts)?;
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by_key(|&text| std::cmp::Reverse(encoded[text].ids.len()));
+        let mut vectors = vec![Vec::new(); texts.len()];
+        let stages = self.config.layers + 1;
+        for batch in order.chunks(BATCH) {
+            let tokens: Vec<&Encoded> = batch.iter().map(|&text| &encoded[text]).collect();
+            for (&text, states) in batch.iter().zip(frozen.states(&tokens, stages)) {
+                vectors[text] = self.finish(&states);
+            }
+        }
+        Ok(vectors)
     }
 
     /// The vector of a text from the states of its tokens, `[tokens, D]`: pooled, through the layers behind, normalised.
@@ -245,8 +275,8 @@ fn check(config: &EncoderConfig, layout: &SentenceLayout, tokenizer: &Tokenizer,
     Ok(())
 }
 
-/// The weights of a folder and their file.
-fn read_weights(folder: &Path) -> Result<(Weights, PathBuf)> {
+/// The weights of a folder, their file, and its SHA-256.
+fn read_weights(folder: &Path) -> Result<(Weights, PathBuf, String)> {
     for name in ["model.safetensors", "pytorch_model.bin"] {
         if let Some(bytes) = file(folder, name, engraft_weights::FILE_LIMIT)? {
             let place = folder.join(name);
@@ -255,7 +285,7 @@ fn read_weights(folder: &Path) -> Result<(Weights, PathBuf)> {
                     Problem::new("the weights cannot be read").found(source).at(&place).hint("fetch the file again"),
                 )
             })?;
-            return Ok((weights, place));
+            return Ok((weights, place, files::sha256_hex(&bytes)));
         }
     }
     let problem = Problem::new("the encoder has no weights").expected("model.safetensors or pytorch_model.bin");
@@ -371,7 +401,7 @@ fn dense(folder: &Path) -> Result<DenseLayer> {
             ));
         }
     };
-    let (mut weights, place) = read_weights(folder)?;
+    let (mut weights, place, _) = read_weights(folder)?;
     let [weight, bias] = ["linear.weight", "linear.bias"].map(|name| weights.tensors.remove(name));
     DenseLayer::checked(DenseShape { inputs: inputs as usize, outputs: outputs as usize, tanh }, weight, bias, &place)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
-use crate::backbone::hub::{Hub, Reference};
+use crate::backbone::hub::{Hub, Local, Reference};
 use crate::backbone::text::config::Family;
 use crate::backbone::text::sentence::SentenceEncoder;
 use crate::backbone::text::tokenizer_files::file;
@@ -61,9 +61,10 @@ pub enum TextBody {
     Encoder(Box<SentenceEncoder>),
 }
 
-/// Whether a base is one for texts. Looks at names and at a `config.json` only.
+/// Whether a base is one for texts: by a `config.json` where it is here, else by its name. Nothing large is read.
 pub fn is_text_base(base: &str) -> bool {
-    find(base).is_ok_and(|found| found.is_some_and(|found| is_encoder(&found.folder)))
+    let usual = base.strip_prefix("hf://").unwrap_or(base).starts_with(&format!("{USUAL_OWNER}/"));
+    usual || find(base).is_ok_and(|found| found.is_some_and(|found| is_encoder(&found.folder)))
 }
 
 /// Opens a base for texts: a folder as sentence-transformers or Transformers saves it, a weights file in one, or a
@@ -73,16 +74,19 @@ pub fn is_text_base(base: &str) -> bool {
 /// [`Error::Weights`]: for what is not there, not known, damaged, or does not fit.
 pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
     let Some(found) = find(base)? else {
+        let name = match Reference::parse(&full_name(base)) {
+            Ok(reference) => reference.to_string(),
+            Err(_) => format!("{USUAL_OWNER}/all-MiniLM-L6-v2"),
+        };
         return Err(Error::Weights(
             Problem::new("the base cannot be opened")
                 .expected("a folder with config.json, a tokenizer and weights, or a base that was pulled")
-                .found("no such file")
+                .found("neither")
                 .at(base)
-                .hint(format_args!("`engraft bases pull {USUAL_OWNER}/all-MiniLM-L6-v2` fetches a small one")),
+                .hint(format_args!("`engraft bases pull {name}` fetches it, if the hub has it")),
         ));
     };
-    let (encoder, remarks) = SentenceEncoder::open(&found.folder, device)?;
-    let sha256 = sha256_of_weights(&found.folder)?;
+    let (encoder, remarks, sha256) = SentenceEncoder::open_hashed(&found.folder, device)?;
     if let Some(local) = &found.pulled {
         local.check(&sha256)?;
     }
@@ -99,12 +103,17 @@ pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
     })
 }
 
+/// The name with its owner.
+fn full_name(base: &str) -> String {
+    if base.contains('/') { base.to_owned() } else { format!("{USUAL_OWNER}/{base}") }
+}
+
 /// A folder that may hold a base.
 struct Found {
     folder: PathBuf,
     id: String,
     source: String,
-    pulled: Option<crate::backbone::hub::Local>,
+    pulled: Option<Local>,
 }
 
 fn find(base: &str) -> Result<Option<Found>> {
@@ -115,7 +124,7 @@ fn find(base: &str) -> Result<Option<Found>> {
         let id = id.unwrap_or_else(|| base.to_owned());
         return Ok(Some(Found { folder: folder.to_owned(), id, source: printable(path), pulled: None }));
     }
-    let named = if base.contains('/') { base.to_owned() } else { format!("{USUAL_OWNER}/{base}") };
+    let named = full_name(base);
     let reference = match Reference::parse(&named) {
         Ok(reference) => reference,
         Err(error) if base.starts_with("hf://") => return Err(error),
@@ -143,16 +152,6 @@ pub(in crate::backbone) fn is_encoder_config(path: &Path) -> bool {
     let said = said.and_then(|json| serde_json::from_slice::<serde_json::Value>(&json).ok());
     let kind = said.as_ref().and_then(|said| said.get("model_type")?.as_str());
     kind.is_some_and(|kind| Family::of_model_type(kind).is_some())
-}
-
-fn sha256_of_weights(folder: &Path) -> Result<String> {
-    let places = [folder.to_owned(), folder.join("0_Transformer")];
-    let files =
-        places.iter().flat_map(|folder| ["model.safetensors", "pytorch_model.bin"].map(|name| folder.join(name)));
-    match files.into_iter().find(|path| path.is_file()) {
-        Some(path) => files::sha256_of_file(&path, |_| Ok(())),
-        None => Err(Error::Weights(Problem::new("the encoder has no weights").at(folder))),
-    }
 }
 
 /// What the front matter of a model card says.
