@@ -112,7 +112,7 @@ pub struct FitArgs {
     /// In regression, how often prediction intervals are to hold the truth [default: 0.9].
     #[arg(long, value_name = "SHARE")]
     pub interval_level: Option<f64>,
-    /// What the from-scratch control may cost, in 10^12 multiply-adds; 0 leaves it out [default: 0.5].
+    /// What the from-scratch control may cost, in 10^12 multiply-adds; 0 leaves it out [default: 0.5; 1 for texts].
     #[arg(long, value_name = "BUDGET")]
     pub control_budget: Option<f64>,
     /// Treat errors and warnings of the audit as fatal.

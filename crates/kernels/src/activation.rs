@@ -1,11 +1,12 @@
 //! Pointwise functions: after a convolution or a matrix product, and by themselves.
 //!
 //! They are written as plain arithmetic on one number, without branches, so that a loop over them becomes vector code
-//! in whatever instruction set the caller was dispatched to.
+//! in whatever instruction set the caller was dispatched to; and, where they stand at the end of products, once more on
+//! vectors, with the same bits.
 
 use pulp::Simd;
 
-use crate::vector::arch;
+use crate::vector::{arch, from_bits, select, to_bits};
 
 /// The pointwise function after a convolution, a linear layer or a norm.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,18 +43,13 @@ impl Activation {
     pub(crate) fn of_vector<S: Simd>(self, simd: S, x: S::f32s) -> S::f32s {
         let zero = simd.splat_f32s(0.0);
         // A comparison with NaN is false: NaN stays NaN, which `max` and `min` would not promise.
-        let above = |x| simd.select_f32s(simd.less_than_f32s(x, zero), zero, x);
         match self {
             Activation::None => x,
-            Activation::Relu => above(x),
-            Activation::Relu6 => {
-                let six = simd.splat_f32s(6.0);
-                let x = above(x);
-                simd.select_f32s(simd.greater_than_f32s(x, six), six, x)
-            }
+            Activation::Relu => select(simd, simd.less_than_f32s(x, zero), zero, x),
+            Activation::Relu6 => clamp_vector(simd, x, 0.0, 6.0),
             Activation::Leaky(slope) => {
                 let scaled = simd.mul_f32s(x, simd.splat_f32s(slope));
-                simd.select_f32s(simd.less_than_f32s(x, zero), scaled, x)
+                select(simd, simd.less_than_f32s(x, zero), scaled, x)
             }
             Activation::Silu => silu_of_vector(simd, x),
             Activation::Gelu => gelu_of_vector(simd, x),
@@ -193,8 +189,8 @@ impl Activation {
 #[inline(always)]
 fn clamp_vector<S: Simd>(simd: S, x: S::f32s, least: f32, most: f32) -> S::f32s {
     let (least, most) = (simd.splat_f32s(least), simd.splat_f32s(most));
-    let x = simd.select_f32s(simd.less_than_f32s(x, least), least, x);
-    simd.select_f32s(simd.greater_than_f32s(x, most), most, x)
+    let x = select(simd, simd.less_than_f32s(x, least), least, x);
+    select(simd, simd.greater_than_f32s(x, most), most, x)
 }
 
 /// `((c[0] x + c[1]) x + c[2]) ...`, rounded after each product as for one number.
@@ -217,36 +213,46 @@ fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     value
 }
 
-/// e to each number of a vector: the bits of [`exp`]. Left to itself the compiler takes three times as long.
+#[inline(always)]
+fn times<S: Simd>(simd: S, x: S::f32s, factor: f32) -> S::f32s {
+    simd.mul_f32s(x, simd.splat_f32s(factor))
+}
+
+#[inline(always)]
+fn negated<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    from_bits::<S>(simd.xor_u32s(to_bits::<S>(x), simd.splat_u32s(SIGN)))
+}
+
+/// e to each number of a vector: the bits of [`exp`], written out, since the compiler does not make the same of it.
 #[inline(always)]
 pub(crate) fn exp_of_vector<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let times = |x, factor: f32| simd.mul_f32s(x, simd.splat_f32s(factor));
     let x = clamp_vector(simd, x, -87.0, 89.0);
-    let shifted = simd.add_f32s(times(x, std::f32::consts::LOG2_E), simd.splat_f32s(MAGIC));
+    let shifted = simd.add_f32s(times(simd, x, std::f32::consts::LOG2_E), simd.splat_f32s(MAGIC));
     let n = simd.sub_f32s(shifted, simd.splat_f32s(MAGIC));
-    let r = simd.add_f32s(simd.sub_f32s(x, times(n, LN_2[0])), times(n, LN_2[1]));
+    let r = simd.add_f32s(simd.sub_f32s(x, times(simd, n, LN_2[0])), times(simd, n, LN_2[1]));
     let p = polynomial_of_vector(simd, r, EXP);
     let p = simd.add_f32s(simd.add_f32s(simd.mul_f32s(simd.mul_f32s(p, r), r), r), simd.splat_f32s(1.0));
-    let exponent = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
-    let half_power = simd.transmute_f32s_u32s(simd.add_u32s(exponent, simd.splat_u32s(HALF)));
+    let exponent = simd.wrapping_dyn_shl_u32s(to_bits::<S>(shifted), simd.splat_u32s(23));
+    let half_power = from_bits::<S>(simd.add_u32s(exponent, simd.splat_u32s(HALF)));
     simd.mul_f32s(simd.add_f32s(p, p), half_power)
 }
 
 #[inline(always)]
 fn sigmoid_of_vector<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let one = simd.splat_f32s(1.0);
-    simd.div_f32s(one, simd.add_f32s(one, exp_of_vector(simd, simd.neg_f32s(x))))
+    simd.div_f32s(one, simd.add_f32s(one, exp_of_vector(simd, negated(simd, x))))
 }
 
 #[inline(always)]
 fn erf_of_vector<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let z = simd.abs_f32s(x);
+    let sign = simd.and_u32s(to_bits::<S>(x), simd.splat_u32s(SIGN));
+    let z = from_bits::<S>(simd.xor_u32s(to_bits::<S>(x), sign));
     let missing = polynomial_of_vector(simd, z, ERF_FAR);
     let far = simd.sub_f32s(simd.splat_f32s(1.0), exp_of_vector(simd, simd.mul_f32s(missing, z)));
     let near = polynomial_of_vector(simd, simd.mul_f32s(z, z), ERF_NEAR);
     let near = simd.add_f32s(simd.mul_f32s(near, z), z);
-    let value = simd.select_f32s(simd.less_than_f32s(z, simd.splat_f32s(ERF_FAR_FROM)), near, far);
-    simd.select_f32s(simd.less_than_f32s(x, simd.splat_f32s(0.0)), simd.neg_f32s(value), value)
+    let value = select(simd, simd.less_than_f32s(z, simd.splat_f32s(ERF_FAR_FROM)), near, far);
+    from_bits::<S>(simd.or_u32s(to_bits::<S>(value), sign))
 }
 
 #[inline(always)]
@@ -256,18 +262,19 @@ fn silu_of_vector<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 
 #[inline(always)]
 fn gelu_of_vector<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let times = |x, factor: f32| simd.mul_f32s(x, simd.splat_f32s(factor));
-    let erf = erf_of_vector(simd, times(x, std::f32::consts::FRAC_1_SQRT_2));
-    simd.mul_f32s(times(x, 0.5), simd.add_f32s(simd.splat_f32s(1.0), erf))
+    let erf = erf_of_vector(simd, times(simd, x, std::f32::consts::FRAC_1_SQRT_2));
+    simd.mul_f32s(times(simd, x, 0.5), simd.add_f32s(simd.splat_f32s(1.0), erf))
 }
 
 #[inline(always)]
 fn gelu_tanh_of_vector<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let times = |x, factor: f32| simd.mul_f32s(x, simd.splat_f32s(factor));
-    let cube = simd.mul_f32s(times(x, TANH_CUBE), x);
-    let u = simd.mul_f32s(times(x, TANH_SLOPE), simd.add_f32s(simd.splat_f32s(1.0), cube));
+    let cube = simd.mul_f32s(times(simd, x, TANH_CUBE), x);
+    let u = simd.mul_f32s(times(simd, x, TANH_SLOPE), simd.add_f32s(simd.splat_f32s(1.0), cube));
     simd.mul_f32s(x, sigmoid_of_vector(simd, u))
 }
+
+/// The bit of the sign.
+const SIGN: u32 = 0x8000_0000;
 
 /// 1.5 * 2^23: adding it rounds to the nearest whole number.
 const MAGIC: f32 = 12_582_912.0;
@@ -334,7 +341,7 @@ pub(crate) fn erf(x: f32) -> f32 {
     let far = 1.0 - exp(polynomial(z, ERF_FAR) * z);
     let near = polynomial(z * z, ERF_NEAR) * z + z;
     let value = if z < ERF_FAR_FROM { near } else { far };
-    if x < 0.0 { -value } else { value }
+    value.copysign(x)
 }
 
 #[inline(always)]

@@ -4,6 +4,8 @@
 
 use pulp::Simd;
 
+use crate::vector::select;
+
 /// Vectors taken side by side: one addition need not wait for another.
 const STRANDS: usize = 4;
 
@@ -80,7 +82,7 @@ pub(crate) fn maximum<S: Simd>(simd: S, row: &[f32]) -> f32 {
 /// The larger of each two numbers, `a` where `b` is NaN.
 #[inline(always)]
 pub(crate) fn larger<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
-    simd.select_f32s(simd.greater_than_f32s(b, a), b, a)
+    select(simd, simd.greater_than_f32s(b, a), b, a)
 }
 
 #[cfg(test)]

@@ -41,6 +41,25 @@ pub(crate) fn store<S: Simd>(simd: S, to: &mut [f32], value: S::f32s) {
     }
 }
 
+/// Where the mask is set `a`, elsewhere `b`. pulp's own is a call to a function that knows nothing of the instruction set,
+/// unless the compiler thinks otherwise; this one is always part of its caller. The same goes for what follows.
+#[inline(always)]
+pub(crate) fn select<S: Simd>(simd: S, mask: S::m32s, a: S::f32s, b: S::f32s) -> S::f32s {
+    bytemuck::cast(simd.select_u32s(mask, to_bits::<S>(a), to_bits::<S>(b)))
+}
+
+/// The bits of each number.
+#[inline(always)]
+pub(crate) fn to_bits<S: Simd>(x: S::f32s) -> S::u32s {
+    bytemuck::cast(x)
+}
+
+/// The numbers of some bits.
+#[inline(always)]
+pub(crate) fn from_bits<S: Simd>(bits: S::u32s) -> S::f32s {
+    bytemuck::cast(bits)
+}
+
 /// Lanes of a vector on this machine.
 pub(crate) fn lanes() -> usize {
     struct Lanes;

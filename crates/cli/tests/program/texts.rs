@@ -30,7 +30,8 @@ fn review(number: usize) -> (String, &'static str) {
     let (word, praises) = WORDS[number % WORDS.len()];
     let thing = THINGS[(number / WORDS.len()) % THINGS.len()];
     let other = THINGS[(number / 7 + 3) % THINGS.len()];
-    let text = format!("the {thing} was {word}, and the {other} number {number} came after {} minutes", 3 + number % 17);
+    let text =
+        format!("the {thing} was {word}, and the {other} number {number} came after {} minutes", 3 + number % 17);
     (text, if praises { "good" } else { "bad" })
 }
 
@@ -46,8 +47,10 @@ fn reviews(sandbox: &Sandbox, count: usize) {
     let mut vectors = String::new();
     let others = THINGS.into_iter().chain(["the", "was", "and", "came", "after", "minutes", "number"]);
     for (at, word) in WORDS.iter().map(|(word, _)| *word).chain(others).enumerate() {
-        let praise = WORDS.iter().find(|(known, _)| *known == word).map_or(0.0, |(_, good)| if *good { 1.0 } else { -1.0 });
-        let rest: Vec<String> = (0..5).map(|axis| format!("{:.4}", ((at * 7 + axis * 13) as f64 * 0.7).sin())).collect();
+        let praise =
+            WORDS.iter().find(|(known, _)| *known == word).map_or(0.0, |(_, good)| if *good { 1.0 } else { -1.0 });
+        let rest: Vec<String> =
+            (0..5).map(|axis| format!("{:.4}", ((at * 7 + axis * 13) as f64 * 0.7).sin())).collect();
         vectors += &format!("{word} {praise:.4} {}\n", rest.join(" "));
     }
     fs::write(sandbox.path("words.txt"), vectors).unwrap();
@@ -64,13 +67,8 @@ fn report(sandbox: &Sandbox, run: &str) -> Value {
 
 /// What the binary gives for some input.
 fn with_input(sandbox: &Sandbox, args: &[&str], input: &[u8]) -> Ran {
-    let mut child = sandbox
-        .command(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        sandbox.command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
     child.wait_with_output().unwrap().into()
 }
@@ -84,7 +82,10 @@ fn word_vectors_answer_lines_and_tables_and_the_run_is_done_again() {
         assert!(told.stdout.contains(part), "{}", told.stdout);
     }
     let first = report(&sandbox, "run");
-    assert_eq!((first["task"].as_str(), first["choice"]["depth"].as_str()), (Some("text-classification"), Some("head")));
+    assert_eq!(
+        (first["task"].as_str(), first["choice"]["depth"].as_str()),
+        (Some("text-classification"), Some("head"))
+    );
     assert!(first["held_out"][0]["accuracy"]["mean"].as_f64().unwrap() > 0.9, "{first}");
     assert!(first["controls"]["tf_idf"]["accuracy"]["mean"].as_f64().unwrap() > 0.8);
     assert!(first["text"]["coverage"]["tokens"].as_u64().unwrap() > 1000);
@@ -110,7 +111,8 @@ fn word_vectors_answer_lines_and_tables_and_the_run_is_done_again() {
         let held = predictions.lines().find(|row| row.starts_with(&format!("{name},test,")));
         if let Some(held) = held {
             let fields: Vec<&str> = held.split(',').collect();
-            assert_eq!(fields[5].parse::<f64>().unwrap(), answer["probability"].as_f64().unwrap(), "{name}");
+            // Both are f32, one written with as many digits as it takes, the other widened first.
+            assert_eq!(fields[5].parse::<f32>().unwrap(), answer["probability"].as_f64().unwrap() as f32, "{name}");
         }
         assert!(answer["words"].as_array().is_some_and(|words| !words.is_empty()));
     }
@@ -119,7 +121,10 @@ fn word_vectors_answer_lines_and_tables_and_the_run_is_done_again() {
     fit(&sandbox, "again", &["--threads", "1", "--no-cache"]).expect(0, &[]);
     assert_eq!(without_timings(first), without_timings(report(&sandbox, "again")));
     for file in ["model.safetensors", "predictions.csv", "vocab.txt"] {
-        assert_eq!(fs::read(sandbox.path("run").join(file)).unwrap(), fs::read(sandbox.path("again").join(file)).unwrap());
+        assert_eq!(
+            fs::read(sandbox.path("run").join(file)).unwrap(),
+            fs::read(sandbox.path("again").join(file)).unwrap()
+        );
     }
 }
 
@@ -144,7 +149,8 @@ fn what_makes_no_sense_for_texts_is_refused() {
     fit(&sandbox, "run", &["--task", "regression"]).expect(2, &["texts are learnt by class so far"]);
     fit(&sandbox, "run", &["--pooling", "max"]).expect(2, &["mean, idf or sif"]);
     fit(&sandbox, "run", &["--find-lr"]).expect(2, &["--find-lr"]);
-    let args = ["fit", "reviews.csv", "--text", "review", "--label", "stars", "--out", "run", "--base", "nowhere/at-all"];
+    let args =
+        ["fit", "reviews.csv", "--text", "review", "--label", "stars", "--out", "run", "--base", "nowhere/at-all"];
     sandbox.run(args).expect(4, &["nowhere/at-all", "bases pull"]);
     let args = ["fit", "reviews.csv", "--text", "stars", "--label", "review", "--base", "words.txt", "--out", "run"];
     sandbox.run(args).expect(3, &["free text"]);

@@ -377,7 +377,7 @@ pub enum Method {
 impl Fit {
     /// What is usual for texts.
     pub fn for_texts() -> Self {
-        Self { base: "all-MiniLM-L6-v2".into(), tune: Tune::for_texts(), control_budget: 2.0, ..Self::default() }
+        Self { base: "all-MiniLM-L6-v2".into(), tune: Tune::for_texts(), control_budget: 1.0, ..Self::default() }
     }
 }
 

@@ -77,7 +77,8 @@ pub fn is_text_base(base: &str) -> bool {
 }
 
 /// Opens a base for texts: a file of word vectors, the folder of a language model, a folder as sentence-transformers or
-/// Transformers saves it, a weights file in one, or a repository of the hub that was pulled (`sentence-transformers/all-MiniLM-L6-v2`, or without the owner).
+/// Transformers saves it, a weights file in one, or a repository of the hub that was pulled
+/// (`sentence-transformers/all-MiniLM-L6-v2`, or without the owner).
 ///
 /// # Errors
 /// [`Error::Weights`]: for what is not there, not known, damaged, or does not fit.

@@ -236,12 +236,21 @@ impl TextGround<'_> {
         let label = depth.label();
         let truth = (self.labels, self.classes);
         let seed = self.settings.train.seed;
+        let trained = self.labels.len() * (self.protocol.count - 1) / self.protocol.count * run_folds * seeds;
+        let (work, unit) = match depth {
+            TextDepth::Contrastive(_) => {
+                let pairs = pairs_for(self.labels.len() * (self.protocol.count - 1) / self.protocol.count, self.pairs);
+                (pairs * run_folds * seeds, "pairs")
+            }
+            _ => (self.settings.train.epochs as usize * trained, "texts"),
+        };
+        self.observer.begin(&format!("fine-tuning: {label}"), work as u64, unit);
         let (mut measured, rows) = measure_folds(label, truth, protocol, run_folds, seed, self.journal, &mut |fold| {
-            self.observer.say(&format!("training {}", fold.curve.trim_start_matches("tune/")));
             let grown = self.train(depth, fold, true)?;
             let held: Vec<&Text> = fold.held.iter().map(|&at| self.texts[at]).collect();
             Ok(FoldOutcome { logits: grown.logits(&held)?, curve: grown.curve, remarks: grown.remarks })
         })?;
+        self.observer.end();
         measured.cost = self.cost(depth, run_folds, seeds);
         (measured.cut, measured.plan) = match depth {
             TextDepth::Contrastive(plan) => (String::new(), format!("pairs, then a solved head: {}", plan.describe())),

@@ -124,7 +124,7 @@ impl ScratchTexts {
         let mut answers = vec![Vec::new(); texts.len()];
         let mut curves = Vec::new();
         let mut used = 0;
-        observer.begin("control: from scratch", run as u64, "folds");
+        observer.begin("control: from scratch", epochs * (train.min(most) * run) as u64, "texts");
         for fold in 0..run {
             let (held, training): (Vec<usize>, Vec<usize>) = (0..texts.len()).partition(|&at| folds[at] == fold);
             let training = thinned(&training, most, seed);
@@ -137,7 +137,6 @@ impl ScratchTexts {
                 answers[at] = row.to_vec();
             }
             curves.push(grown.curve);
-            observer.advance(1);
         }
         observer.end();
         let truth: Vec<usize> = rows.iter().map(|&at| labels[at]).collect();
@@ -150,8 +149,8 @@ impl ScratchTexts {
             .collect();
         let part = if used < train { format!(" of {used} texts each") } else { String::new() };
         let how = format!(
-            "{} of {} blocks with random weights, {epochs} epochs{part}, {run} of {count} folds, AdamW at {RATE:.0e}",
-            base.architecture, config.layers
+            "{} blocks of {} with random weights, {epochs} epochs{part}, {run} of {count} folds, AdamW at {RATE:.0e}",
+            config.layers, base.architecture
         );
         let evaluation = evaluate(&probabilities, &truth, classes, seed, &format!("{run} of {count} folds"))?;
         Ok(Some(Self { how, rows, correct, evaluation, curves }))
