@@ -355,7 +355,7 @@ fn gelu(x: f32) -> f32 {
 }
 
 /// 2 sqrt(2 / pi): a half of 1 + tanh(u) is the sigmoid of 2 u.
-const TANH_SLOPE: f32 = 1.595_769_1;
+const TANH_SLOPE: f32 = 2.0 * 0.797_884_6;
 const TANH_CUBE: f32 = 0.044_715;
 
 #[inline(always)]

@@ -19,7 +19,9 @@ use crate::terminal::Terminal;
 
 /// Whether the data is texts: a column is named, the data looks like texts, or the base is one of texts.
 pub fn is_meant(args: &EmbedArgs) -> bool {
-    args.text.is_some() || is_text(&args.data) || args.base.as_deref().is_some_and(is_text_base)
+    // A .txt file is a list of paths, unless the base is one of texts.
+    let is_list = args.data.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
+    args.text.is_some() || args.base.as_deref().is_some_and(is_text_base) || !is_list && is_text(&args.data)
 }
 
 /// Runs the command.

@@ -22,9 +22,11 @@ pub fn run(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> an
     let Begun { config, out, force, journal } = begun;
     let reading = text_reading(config)?;
     let cache = cache_of(&args.cache);
-    // The base first: it is opened in no time, and its absence is the commonest surprise.
-    let base = open_text_base(&config.base, &Device::flex())?;
+    if config.text.is_none() {
+        terminal.say("the data is read as texts; --text names their column, --path-column a column of pictures");
+    }
     let intake = TextIntake::read(&config.data, &reading, terminal)?;
+    let base = open_text_base(&config.base, &Device::flex())?;
     tell_audit(&intake.audit, terminal);
     let audit_seconds = start.elapsed().as_secs_f64();
     let means = Means { cache: cache.as_ref(), journal, observer: terminal };

@@ -174,7 +174,8 @@ impl EncoderConfig {
         if sizes.iter().any(|size| *size as u64 > MOST) || layers > MOST_LAYERS || self.width as u64 > MOST_WIDTH {
             return refuse("the encoder's sizes are absurd", "those of a network".into(), format!("{self:?}"));
         }
-        if !(0.0..1.0).contains(&self.dropout) || !(self.epsilon > 0.0 && self.epsilon < 1.0) {
+        let epsilon_fits = self.epsilon > 0.0 && self.epsilon < 1.0;
+        if !(0.0..1.0).contains(&self.dropout) || !epsilon_fits {
             let found = format!("dropout {}, epsilon {}", self.dropout, self.epsilon);
             return refuse("the encoder's settings make no sense", "shares below 1".into(), found);
         }

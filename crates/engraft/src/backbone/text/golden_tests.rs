@@ -41,6 +41,7 @@ fn fixture() -> Fixture {
 }
 
 /// The numbers of a name, as the script draws them.
+#[expect(clippy::approx_constant, reason = "as the script writes it")]
 fn numbers(name: &str, count: usize) -> Vec<f64> {
     let digest = Sha256::digest(name.as_bytes());
     let part =
@@ -143,7 +144,8 @@ fn check_gradients(encoder: &TextEncoder, gradients: &Gradients, expected: &BTre
         let along: f64 = wide.iter().zip(&direction).map(|(a, b)| a * b).sum();
         let found = [length, wide[..5].iter().sum(), along];
         // What is zero in exact numbers (the gradient of a key's bias) is noise in both.
-        let scale = expected[0].max(1e-2);
+        let is_zero = ["self.key.bias", "k_lin.bias", "attn.k.bias"].iter().any(|key| name.ends_with(key));
+        let scale = if is_zero { 1.0 } else { expected[0].max(1e-3) };
         for (found, expected) in found.iter().zip(expected) {
             assert!((found - expected).abs() <= bound * scale, "{name}: {found}, not {expected} ({:?})", expected);
         }

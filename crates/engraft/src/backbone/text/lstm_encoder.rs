@@ -18,7 +18,19 @@ pub struct LstmEncoder {
     pub limit: usize,
 }
 
-/// `relu(W (scale x + shift) + b)`
+/// Keeps a row of equal numbers from being divided by nothing.
+pub const NORM_EPSILON: f64 = 1e-5;
+
+/// A row with mean 0 and deviation 1 (Ba, Kiros and Hinton 2016), in a fixed order of sums.
+pub fn normed(row: &[f32]) -> Vec<f32> {
+    let n = row.len().max(1) as f64;
+    let mean = row.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
+    let variance = row.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n;
+    let factor = 1.0 / (variance + NORM_EPSILON).sqrt();
+    row.iter().map(|x| ((f64::from(*x) - mean) * factor) as f32).collect()
+}
+
+/// `relu(W (scale norm(x) + shift) + b)`
 #[derive(Debug, Clone, PartialEq)]
 pub struct HiddenLayer {
     /// `[in]`
@@ -35,6 +47,7 @@ impl HiddenLayer {
     /// A row of features, in a fixed order of sums.
     pub fn apply(&self, row: &[f32]) -> Vec<f32> {
         let mut sums = self.bias.clone();
+        let row = normed(row);
         let inputs = row.iter().zip(&self.scale).zip(&self.shift).map(|((x, scale), shift)| x * scale + shift);
         for (x, weights) in inputs.zip(self.weight.chunks_exact(self.bias.len())) {
             sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += x * weight);

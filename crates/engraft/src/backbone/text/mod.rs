@@ -31,7 +31,7 @@ pub use config::{EncoderActivation, EncoderConfig, Family};
 pub use frozen::FrozenEncoder;
 pub use language_model::{LanguageCard, LanguageModel, LanguageModelParts, frozen_states, padded, states_to};
 pub use lstm::{Dropouts, LstmConfig, LstmNetwork, concat_pool, concat_pool_values};
-pub use lstm_encoder::{HiddenLayer, LstmEncoder};
+pub use lstm_encoder::{HiddenLayer, LstmEncoder, NORM_EPSILON, normed};
 pub use names::EncoderTensors;
 pub use sentence::{DenseLayer, DenseShape, SentenceEncoder, SentenceLayout};
 pub(in crate::backbone) use text_base::{FILES_BESIDE_WEIGHTS, TOKENIZERS, is_encoder_config};

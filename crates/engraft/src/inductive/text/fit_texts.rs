@@ -1,6 +1,7 @@
 //! The main job for texts: from labelled texts and a base to a classifier, its numbers and its controls.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -543,8 +544,8 @@ fn explanations(
     let mut explained = BTreeMap::new();
     for (place, class) in asked {
         let at = rows[place];
-        if !explained.contains_key(&at) {
-            explained.insert(at, explain(extractor, predictor, texts[at], class)?);
+        if let Entry::Vacant(entry) = explained.entry(at) {
+            entry.insert(explain(extractor, predictor, texts[at], class)?);
         }
     }
     Ok(explained)

@@ -190,12 +190,12 @@ mod tests {
             row.iter().find(|(at, _)| *at == column).map_or(0.0, |(_, value)| *value)
         };
         for (term, expected) in REFERENCE {
-            assert!((value(term) - expected).abs() < 1e-6, "{term}: {} {expected}", value(term));
+            assert!((value(term) - expected).abs() < 2e-6, "{term}: {} {expected}", value(term));
         }
         assert_eq!(tf_idf.row(&text("nothing known here")), []);
     }
     const REFERENCE: [(&str, f32); 4] =
-        [("good", 0.625_610_15), ("film", 0.369_495_43), ("good good", 0.485_842_1), ("good film", 0.485_842_1)];
+        [("good", 0.625_610), ("film", 0.369_495), ("good good", 0.485_842), ("good film", 0.485_842)];
 
     #[test]
     fn words_of_the_second_text_are_others() {

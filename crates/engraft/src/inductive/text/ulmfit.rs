@@ -12,8 +12,8 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::text::{
-    Dropouts, HiddenLayer, LanguageModel, LanguageModelParts, LstmNetwork, WordCounts, concat_pool, concat_pool_values,
-    frozen_states, padded, states_to,
+    Dropouts, HiddenLayer, LanguageModel, LanguageModelParts, LstmNetwork, NORM_EPSILON, WordCounts, concat_pool,
+    concat_pool_values, frozen_states, normed, padded, states_to,
 };
 use crate::backbone::{Drops, Mode, Pass, identity};
 use crate::data::text::Text;
@@ -28,6 +28,8 @@ use crate::train::{Curve, Optimiser, Rule, Rules, Schedule, Score, Settings, Sha
 const HEAD_UNITS: usize = 50;
 /// What is dropped of the pooled states and of the hidden layer, before the factor.
 const HEAD_DROPOUT: [f64; 2] = [0.4, 0.1];
+/// Smaller deviations of a number over the training texts are not scaled up to one: most of them would be noise.
+const LEAST_DEVIATION: f64 = 0.1;
 /// Most bytes of states that are kept at the cut.
 const KEPT: usize = 1 << 30;
 /// Most words that the target adds to the vocabulary.
@@ -77,7 +79,7 @@ impl Default for UlmfitSettings {
             bptt: 64,
             min_count: 2,
             epochs: 8,
-            lr: 1e-2,
+            lr: 5e-3,
             batch_size: 32,
             rate_factor: 2.6,
             warmup: 0.1,
@@ -110,8 +112,9 @@ impl UlmfitSettings {
 
 /// The head: pooled states, brought to a common scale, through a hidden layer to classes.
 ///
-/// The scale is that of a batch norm with the training texts' statistics, folded: it begins at mean 0 and deviation 1 of
-/// what the language model gives, and learns.
+/// A text's pooled states are brought to mean 0 and deviation 1 first (layer norm, in place of the paper's batch norm: no
+/// text depends on its batch, and what follows stays in range while the stages below learn). Then a scale and a shift,
+/// which begin such that every number has mean 0 and about deviation 1 over the training texts, and learn.
 #[derive(Module, Debug)]
 pub struct LstmHead {
     scale: Param<Tensor<1>>,
@@ -151,17 +154,19 @@ impl LstmHead {
 
     /// A head on rows of this mean and deviation, whose layers are random (He et al. 2015).
     fn random(rows: &[Vec<f32>], classes: usize, seed: u64, device: &Device) -> Self {
+        let rows: Vec<Vec<f32>> = rows.iter().map(|row| normed(row)).collect();
         let columns = rows[0].len();
         let count = rows.len() as f64;
         let (mut mean, mut square) = (vec![0.0f64; columns], vec![0.0f64; columns]);
-        for row in rows {
+        for row in &rows {
             for ((mean, square), x) in mean.iter_mut().zip(&mut square).zip(row) {
                 *mean += f64::from(*x) / count;
                 *square += f64::from(*x) * f64::from(*x) / count;
             }
         }
-        let deviations =
-            || mean.iter().zip(&square).map(|(mean, square)| (square - mean * mean).max(0.0).sqrt().max(1e-4));
+        let deviations = || {
+            mean.iter().zip(&square).map(|(mean, square)| (square - mean * mean).max(0.0).sqrt().max(LEAST_DEVIATION))
+        };
         Self::of(columns, classes, device, |name, shape| {
             Some(match name {
                 "head.scale" => deviations().map(|deviation| (1.0 / deviation) as f32).collect(),
@@ -182,7 +187,9 @@ impl LstmHead {
     /// `[N, columns]` to logits `[N, classes]`.
     fn forward(&self, x: Tensor<2>, drops: Option<&Drops>, factor: f64) -> Tensor<2> {
         let [pooled, hidden] = HEAD_DROPOUT.map(|share| (share * factor).min(0.95));
-        let x = x * self.scale.val().unsqueeze() + self.shift.val().unsqueeze();
+        let centred = x.clone() - x.mean_dim(1);
+        let deviation = centred.clone().square().mean_dim(1).add_scalar(NORM_EPSILON).sqrt();
+        let x = centred / deviation * self.scale.val().unsqueeze() + self.shift.val().unsqueeze();
         let x = drop_units(x, pooled, drops, "pooled");
         let fused = Fused { bias: Some(self.hidden_bias.val()), residual: None, activation: Activation::Relu };
         let x = drop_units(linear(x, self.hidden.val(), fused), hidden, drops, "hidden");

@@ -119,11 +119,14 @@ pub(in crate::inductive) fn telling<'a>(
     }
 }
 
+/// What a training gave, and what went wrong in it, if anything did.
+pub(in crate::inductive) type Attempt<T> = (T, Option<String>);
+
 /// Tries a training, and again at lower rates while it fails. A failure of the last try is the last remark.
 pub(in crate::inductive) fn retrying<T>(
     settings: &TuneSettings,
     observer: &dyn Observer,
-    attempt_at: &mut dyn FnMut(&TuneSettings, usize) -> Result<(T, Option<String>)>,
+    attempt_at: &mut dyn FnMut(&TuneSettings, usize) -> Result<Attempt<T>>,
 ) -> Result<(T, Vec<String>)> {
     let mut remarks = Vec::new();
     for attempt in 0..ATTEMPTS {
