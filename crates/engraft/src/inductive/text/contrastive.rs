@@ -191,8 +191,9 @@ fn learns(plan: &Plan, stage: usize) -> bool {
 
 /// Rows of length one.
 fn unit(rows: Tensor<2>) -> Tensor<2> {
+    let columns = rows.dims()[1];
     let length = rows.clone().square().sum_dim(1).add_scalar(1e-12).sqrt();
-    rows / length
+    rows / length.repeat_dim(1, columns)
 }
 
 #[cfg(test)]
