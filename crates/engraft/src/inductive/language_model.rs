@@ -318,7 +318,7 @@ fn count_right(logits: &Tensor<2>, next: &[Option<u32>]) -> usize {
     rows.filter(|(row, next)| next.is_some_and(|next| argmax(row) == next as usize)).count()
 }
 
-/// Cross-entropy and accuracy of the next word, with the state carried from the beginning of each of [`STREAMS`] parts of
+/// Cross-entropy and accuracy of the next word, with the state carried from the beginning of each of as many parts of
 /// the text to its end. At most `STREAMS - 1` words at the end are left out.
 pub fn measure_language_model(
     network: &LstmNetwork,

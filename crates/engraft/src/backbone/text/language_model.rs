@@ -28,7 +28,7 @@ const BATCH: usize = 32;
 /// Where a language model comes from, and its sizes: `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LanguageCard {
-    /// [`ARCHITECTURE`].
+    /// `awd_lstm`.
     pub architecture: String,
     /// Its sizes.
     pub sizes: LstmConfig,

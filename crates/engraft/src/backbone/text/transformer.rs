@@ -78,7 +78,7 @@ impl TextEncoder {
     /// An encoder of these tensors.
     ///
     /// # Panics
-    /// If one is missing or has another shape: [`super::names::recognise`] comes before.
+    /// If one is missing or has another shape: what reads files looks first.
     pub fn of_tensors(config: &EncoderConfig, tensors: EncoderTensors, device: &Device) -> Self {
         let mut source = Source { tensors, device };
         let embeddings = Embeddings {
