@@ -37,11 +37,16 @@ impl Standardiser {
                 *rest += from_mean;
             }
         }
-        let scale = (squares.iter().zip(&rest).zip(&mean))
-            .map(|((square, rest), mean)| {
-                let variance = (square - rest * rest / n) / n;
+        let variances: Vec<f64> =
+            squares.iter().zip(&rest).map(|(square, rest)| (square - rest * rest / n) / n).collect();
+        // Dead units of a network give noise far below the rounding of its other features: scaled up, a head would get
+        // weights of 1e30 on them.
+        let largest = variances.iter().fold(0.0f64, |largest, variance| largest.max(*variance));
+        let dead = largest * (2.0 * f64::from(f32::EPSILON)).powi(2);
+        let scale = (variances.iter().zip(&mean))
+            .map(|(&variance, mean)| {
                 let rounding = n * f64::EPSILON * variance + (n * mean * f64::EPSILON).powi(2);
-                if variance <= rounding { 1.0 } else { variance.sqrt() }
+                if variance <= rounding || variance < dead { 1.0 } else { variance.sqrt() }
             })
             .collect();
         Self { mean, scale }
@@ -59,6 +64,12 @@ mod tests {
         assert_eq!(standardiser.mean[0], 3.0);
         assert!((standardiser.scale[0] - (14.0f64 / 3.0).sqrt()).abs() < 1e-15);
         assert_eq!(standardiser.scale[1], 1.0);
+    }
+
+    #[test]
+    fn a_dead_column_beside_living_ones_keeps_its_scale() {
+        let features = Features::new(3, 2, vec![1.0, 1e-33, 2.0, 3e-33, 6.0, 2e-33]).unwrap();
+        assert_eq!(Standardiser::fit(&features, &[0, 1, 2]).scale[1], 1.0);
     }
 
     #[test]
