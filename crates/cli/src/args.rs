@@ -72,7 +72,7 @@ pub struct FitArgs {
     #[arg(long, value_name = "RUN", required_unless_present_any = ["resume", "find_lr"])]
     pub out: Option<PathBuf>,
     /// How much of the base is retrained: head, last, half, all, the stage that training begins at, of texts contrastive,
-    /// or auto, as deep as gains stand out of the noise [default: auto; head for texts].
+    /// or auto, as deep as gains stand out of the noise [default: auto].
     #[arg(long, value_name = "DEPTH")]
     pub depth: Option<String>,
     /// Retrain this stage alone.

@@ -46,7 +46,7 @@ pub struct TuneArgs {
     /// Stops after N epochs without a better validation loss; 0 never does [default: 0].
     #[arg(long, value_name = "N")]
     pub patience: Option<u64>,
-    /// Each stage learns at the rate of the one after it, divided by F [default: 2.6].
+    /// Each stage learns at the rate of the one after it, divided by F [default: 2.6; 1.2 for texts].
     #[arg(long, value_name = "F")]
     pub rate_factor: Option<f64>,
     /// The head's rate, in rates of the last stage [default: 10].

@@ -229,7 +229,8 @@ pub struct Tune {
 impl Tune {
     /// What is usual for texts: fewer passes and a smaller rate than for pictures (Devlin et al. 2019, appendix A.3).
     pub fn for_texts() -> Self {
-        Self { epochs: 4, batch_size: 16, lr: 5e-5, schedule: "slanted-triangular".into(), ..Self::default() }
+        let schedule = "slanted-triangular".into();
+        Self { epochs: 4, batch_size: 16, lr: 5e-5, rate_factor: 1.2, schedule, ..Self::default() }
     }
 }
 

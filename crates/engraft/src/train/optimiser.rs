@@ -162,14 +162,27 @@ impl Step {
 
     fn adamw(&self, values: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32], anchors: &[f32]) {
         let moments = first.iter_mut().zip(second);
+        if anchors.is_empty() {
+            // The usual case, as above.
+            for ((value, gradient), (first, second)) in values.iter_mut().zip(gradient).zip(moments) {
+                *value -= self.lr * (self.decay * *value);
+                *value -= self.way(*gradient, first, second);
+            }
+            return;
+        }
         for (at, ((value, gradient), (first, second))) in values.iter_mut().zip(gradient).zip(moments).enumerate() {
             *value -= self.lr * self.pull(*value, anchors, at);
-            *first = BETAS[0] * *first + (1.0 - BETAS[0]) * gradient;
-            *second = BETAS[1] * *second + (1.0 - BETAS[1]) * gradient * gradient;
-            let mean = *first * self.correct[0];
-            let deviation = (*second * self.correct[1]).sqrt();
-            *value -= self.lr * mean / (deviation + EPSILON);
+            *value -= self.way(*gradient, first, second);
         }
+    }
+
+    /// Moves AdamW's moments by a gradient, and says how far they then move a number.
+    #[inline(always)]
+    fn way(&self, gradient: f32, first: &mut f32, second: &mut f32) -> f32 {
+        *first = BETAS[0] * *first + (1.0 - BETAS[0]) * gradient;
+        *second = BETAS[1] * *second + (1.0 - BETAS[1]) * gradient * gradient;
+        let mean = *first * self.correct[0];
+        self.lr * mean / ((*second * self.correct[1]).sqrt() + EPSILON)
     }
 }
 

@@ -48,8 +48,9 @@ pub fn section(curves: &[Curve]) -> Markup {
         }
         @if !groups.is_empty() {
             p.caption {
-                "The curves below: “training” is measured while training, on augmented pictures and before each step, and "
-                "may so look worse than “held out”, which is measured after each epoch on pictures that were not trained on."
+                "The curves below: “training” is measured while training, before each step and on what training sees "
+                "(augmented, with dropout), and may so look worse than “held out”, which is measured after each epoch on "
+                "examples that were not trained on."
             }
         }
         @for group in open { (group_part(group)) }
@@ -83,7 +84,7 @@ fn group_part(group: &Group) -> Markup {
 fn heading(group: &str) -> Markup {
     html! {
         @match group.split_once('/') {
-            None if group == "scratch" => { "The control: the same network from scratch" }
+            None if group == "scratch" => { "The control: from scratch" }
             None if group == "final" => { "This classifier, trained on everything" }
             Some(("tune", cut)) => { "Fine-tuned from " (name(cut)) }
             _ => (name(group)),
@@ -135,7 +136,7 @@ pub fn forecast_part(forecasts: &[Forecast]) -> Markup {
                 p.caption {
                     "Carried on from what smaller parts of the training data gave, by the law error = "
                     (decimal(law.floor, 3)) " + " (decimal(law.scale, 2)) " · n" sup { "−" (decimal(law.exponent, 2)) }
-                    ". It holds for more labels of the same kind, not for other pictures."
+                    ". It holds for more labels of the same kind, not for other kinds of examples."
                     @if let Some(far) = rows.iter().find(|row| row.is_far()) {
                         " With " (count(far.now.saturating_add(far.more))) " in all it goes far beyond the "
                         (count(far.largest)) " that were measured: a guess."

@@ -60,10 +60,8 @@ impl SentenceEncoder {
         match self.layout.normalise {
             false => dense,
             true => {
-                let columns = dense.dims()[1];
                 let length = dense.clone().square().sum_dim(1).add_scalar(1e-24).sqrt();
-                // Written out: a broadcast divisor gave the head a wrong gradient.
-                dense / length.repeat_dim(1, columns)
+                dense / length
             }
         }
     }

@@ -191,8 +191,8 @@ impl TextEncoder {
             return x;
         }
         let [_, tokens, _] = x.dims();
-        // All blocks share the table, and it keeps the base's numbers: its gradient is not that of the reference yet.
-        let bias = self.relative.as_ref().map(|table| self.bias_of(used(table, Mode::Frozen), tokens));
+        // All blocks share the table, which learns where the first of them does, whichever of them these are.
+        let bias = self.relative.as_ref().map(|table| self.bias_of(used(table, mode(0)), tokens));
         let mask = mask.zeros_like().mask_fill(mask.clone().equal_elem(0.0), f32::NEG_INFINITY);
         let shared = Shared { mask, bias, config: &self.config };
         range.fold(x, |x, index| self.blocks[index].forward(x, &shared, mode(index)))
@@ -241,6 +241,9 @@ impl TextEncoder {
             Some(block) => {
                 if let Some(block) = self.blocks.get(block) {
                     block.visit(&mut shapes);
+                }
+                if let Some(table) = self.relative.as_ref().filter(|_| block == 0) {
+                    table.visit(&mut shapes);
                 }
             }
         }

@@ -114,8 +114,9 @@ impl TextGround<'_> {
         }
         let sentence = self.sentence()?;
         if name == "contrastive" {
-            let all = DepthCut { label: name.into(), cut: 0 };
-            return Ok(TextDepth::Contrastive(self.planned(all)?.plan));
+            // Few texts have few of the words: the table of all of them stays, which is half of a small encoder.
+            let blocks = DepthCut { label: name.into(), cut: 1 };
+            return Ok(TextDepth::Contrastive(self.planned(blocks)?.plan));
         }
         let depth = cut_of(name, &sentence.encoder, &costs_of(sentence, self.tokens))?;
         Ok(TextDepth::Cut(self.planned(depth)?))
@@ -146,14 +147,11 @@ impl TextGround<'_> {
     fn cost_of(&self, depth: &TextDepth, texts: usize) -> f64 {
         let epochs = self.settings.train.epochs as f64;
         let (tail, seen) = match (&self.base.body, depth) {
-            (TextBody::Encoder(sentence), TextDepth::Contrastive(_)) => {
-                let all: u64 = costs_of(sentence, self.tokens).iter().map(|cost| cost.multiply_adds).sum();
-                (all as f64, 2.0 * pairs_for(texts, self.pairs) as f64)
-            }
-            (TextBody::Encoder(sentence), TextDepth::Cut(planned)) => {
+            (TextBody::Encoder(sentence), TextDepth::Contrastive(plan) | TextDepth::Cut(Planned { plan, .. })) => {
                 let costs = costs_of(sentence, self.tokens);
-                let tail: u64 = costs[planned.plan.cut()..].iter().map(|cost| cost.multiply_adds).sum();
-                (tail as f64, epochs * texts as f64)
+                let tail: u64 = costs[plan.cut()..].iter().map(|cost| cost.multiply_adds).sum();
+                let pairs = matches!(depth, TextDepth::Contrastive(_)).then(|| pairs_for(texts, self.pairs));
+                (tail as f64, pairs.map_or(epochs * texts as f64, |pairs| 2.0 * pairs as f64))
             }
             (TextBody::Lstm(model), _) => (model.multiply_adds(self.tokens) as f64, epochs * 2.0 * texts as f64),
             _ => (0.0, 0.0),

@@ -63,18 +63,9 @@ pub(super) fn pairs_for(texts: usize, asked: usize) -> usize {
     if asked > 0 { asked } else { (2 * PER_TEXT * texts).min(MOST) }
 }
 
-/// How the loop is set for pairs: one pass over them, in steps of as many texts as otherwise.
+/// How the loop is set for pairs: one pass over them, in steps of as many pairs as otherwise texts.
 pub(super) fn settings_for(settings: &TuneSettings) -> TuneSettings {
-    let train = &settings.train;
-    let half = |size: usize| (size / 2).max(2);
-    let train = Settings {
-        epochs: 1,
-        batch_size: half(train.batch_size),
-        shard_size: half(train.shard_size),
-        patience: None,
-        average: 0,
-        ..train.clone()
-    };
+    let train = Settings { epochs: 1, patience: None, average: 0, ..settings.train.clone() };
     TuneSettings { train, ..settings.clone() }
 }
 
@@ -191,9 +182,8 @@ fn learns(plan: &Plan, stage: usize) -> bool {
 
 /// Rows of length one.
 fn unit(rows: Tensor<2>) -> Tensor<2> {
-    let columns = rows.dims()[1];
     let length = rows.clone().square().sum_dim(1).add_scalar(1e-12).sqrt();
-    rows / length.repeat_dim(1, columns)
+    rows / length
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::text::{
-    Dropouts, HiddenLayer, LanguageModel, LanguageModelParts, LstmNetwork, NORM_EPSILON, WordCounts, concat_pool,
+    Dropouts, HiddenLayer, LanguageModel, LanguageModelParts, LstmConfig, LstmNetwork, NORM_EPSILON, WordCounts, concat_pool,
     concat_pool_values, frozen_states, normed, padded, states_to,
 };
 use crate::backbone::{Drops, Mode, Pass, identity};
@@ -29,7 +29,9 @@ const HEAD_UNITS: usize = 50;
 /// What is dropped of the pooled states and of the hidden layer, before the factor.
 const HEAD_DROPOUT: [f64; 2] = [0.4, 0.1];
 /// Smaller deviations of a number over the training texts are not scaled up to one: most of them would be noise.
-const LEAST_DEVIATION: f64 = 0.1;
+const LEAST_DEVIATION: f64 = 0.3;
+/// Units of a layer for which fastai's shares of dropout were found: AWD-LSTM's.
+const USUAL_UNITS: f64 = 1150.0;
 /// Most bytes of states that are kept at the cut.
 const KEPT: usize = 1 << 30;
 /// Most words that the target adds to the vocabulary.
@@ -59,7 +61,8 @@ pub struct UlmfitSettings {
     pub rate_factor: f64,
     /// Share of the steps in which the rate rises: the slanted triangle's way up.
     pub warmup: f64,
-    /// Factor of all dropouts.
+    /// Factor of all dropouts. A network with fewer units than AWD-LSTM's 1,150 has fewer to lose: its factor is as much
+    /// smaller as the root of their number.
     pub dropout: f64,
     /// Pull of weights towards zero.
     pub weight_decay: f64,
@@ -93,6 +96,12 @@ impl Default for UlmfitSettings {
 }
 
 impl UlmfitSettings {
+    /// The factor of all dropouts for a network.
+    fn dropout_of(&self, config: LstmConfig) -> f64 {
+        let units = (0..config.layers).map(|layer| config.sizes(layer)[1]).max().unwrap_or(config.width);
+        self.dropout * (units as f64 / USUAL_UNITS).sqrt().min(1.0)
+    }
+
     fn training(&self, epochs: u64, lr: f64, batch_size: usize, shard_size: usize) -> Settings {
         Settings {
             epochs,
@@ -379,11 +388,13 @@ pub fn tune_lstm(
     let rows: Vec<Vec<f32>> =
         frozen_states(&frozen, &encoded).iter().map(|states| concat_pool_values(states, width)).collect();
     let head = LstmHead::random(&rows, classes, settings.seed, &device);
+    let dropout = settings.dropout_of(frozen.config());
     let mut task = Classify {
         encoded: &encoded,
         labels: train_part.iter().map(|&text| labels[text]).collect(),
         settings,
-        dropouts: Dropouts::CLASSIFIER.scaled(settings.dropout),
+        dropouts: Dropouts::CLASSIFIER.scaled(dropout),
+        dropout,
         stages: frozen.config().layers + 1,
         base: frozen,
         kept: None,
@@ -423,7 +434,7 @@ fn tune_language(
         return Ok((model.to_device(&Device::flex()), Curve::default()));
     }
     let mut task = Windows::new(&ids, &[], bptt, &model.network, observer)?;
-    task.dropouts = Dropouts::LANGUAGE_MODEL.scaled(settings.dropout);
+    task.dropouts = Dropouts::LANGUAGE_MODEL.scaled(settings.dropout_of(model.network.config()));
     task.rate_factor = settings.rate_factor;
     task.seed = settings.seed;
     let shard = task.shard_size(&model.network, settings.batch_size);
@@ -448,6 +459,8 @@ struct Classify<'a> {
     labels: Vec<usize>,
     settings: &'a UlmfitSettings,
     dropouts: Dropouts,
+    /// Their factor, for the head's.
+    dropout: f64,
     /// Stages with parameters: the embedding and the layers.
     stages: usize,
     /// The language model as it was before: frozen stages are its own.
@@ -531,7 +544,7 @@ impl Task for Classify<'_> {
                 model.network.layers(x, 0..layers, &mut states, |layer| mode(layer + 1), &self.dropouts)
             }
         };
-        let logits = model.head.forward(concat_pool(x, &lengths), pass.drops(), self.settings.dropout);
+        let logits = model.head.forward(concat_pool(x, &lengths), pass.drops(), self.dropout);
         let classes = logits.dims()[1];
         let values: Vec<f32> = logits.clone().into_data().try_into_vec().expect("logits are f32");
         let right = values.chunks_exact(classes).zip(shard).filter(|(row, text)| argmax(row) == self.labels[**text]);
