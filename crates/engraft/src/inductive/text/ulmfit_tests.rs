@@ -64,7 +64,8 @@ fn tuned(settings: &UlmfitSettings) -> (TunedLstm, Vec<Text>, Vec<usize>) {
 
 #[test]
 fn reviews_are_told_apart() {
-    let (tuned, texts, labels) = tuned(&settings());
+    // So narrow a network learns nothing in so few steps where units are dropped.
+    let (tuned, texts, labels) = tuned(&UlmfitSettings { dropout: 0.0, ..settings() });
     let held_out: Vec<&Text> = texts[60..].iter().collect();
     let logits = tuned.logits(&held_out);
     let right = logits.chunks(2).zip(&labels[60..]).filter(|(row, label)| argmax(row) == **label).count();
