@@ -27,7 +27,14 @@ from text_sets import SIZES, SOURCES
 
 HERE = Path(__file__).resolve().parent
 # Which sizes a depth is worth running at: contrastive training is for few examples, the others for more.
-DEPTHS = {"head": SIZES, "contrastive": ("8", "64"), "last": ("64", "all"), "all": ("64", "all")}
+DEPTHS = {
+    "head": SIZES,
+    "contrastive": ("8", "64"),
+    "last": ("64", "all"),
+    "all": ("64", "all"),
+    "auto": SIZES,
+    "scratch": SIZES,
+}
 PEERS = ("tfidf", "probe", "setfit", "finetune", "finetune_long")
 # The same work on both sides.
 PAIRS = {
@@ -53,7 +60,11 @@ def splits(options):
 def fit(options, cell, folder):
     """The held-out accuracy of one `engraft fit`."""
     line = [options.engraft, "fit", cell.path, "--text", "text", "--label", "label", "--base", options.base]
-    line += ["--depth", cell.method.split()[-1], "--control-budget", "0", "--seed", cell.seed, "--threads", options.threads]
+    depth = cell.method.split()[-1]
+    # The control from scratch is part of a fit: it answers the training part out of fold, and no test part.
+    scratch = depth == "scratch"
+    line += ["--depth", "head" if scratch else depth, "--seed", cell.seed, "--threads", options.threads]
+    line += [] if scratch else ["--control-budget", "0"]
     line += ["--out", folder / "run", "--force", "--cache", folder / "cache", "--quiet", *shlex.split(options.options)]
     line = [str(word) for word in line]
     with open(folder / "stderr", "w+") as err:
@@ -68,10 +79,13 @@ def fit(options, cell, folder):
         if status != 0:
             raise Failed(f"{shlex.join(line)} ended with {status}: {err.read()[-1500:]}")
     report = json.loads((folder / "run/report.json").read_text())
-    held = next(held for held in report["held_out"] if held["split"] == "test")
+    if scratch:
+        accuracy = report["controls"]["scratch"]["accuracy"]
+    else:
+        accuracy = next(held for held in report["held_out"] if held["split"] == "test")["accuracy"]
     return {
-        "accuracy": held["accuracy"]["mean"],
-        "test": held["accuracy"].get("n", len(rows(cell.path)["test"][0])),
+        "accuracy": accuracy["mean"],
+        "test": accuracy.get("n", len(rows(cell.path)["test"][0])),
         "train": report["data"]["train"],
         "depth": report["choice"]["depth"],
         "base": report["base"]["id"],

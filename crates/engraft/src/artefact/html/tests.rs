@@ -220,8 +220,7 @@ fn curves_stand_in_groups_with_what_they_say() {
     assert_nested(&page);
     assert!(!page.contains("<script"));
     let text = words(&page);
-    for heading in ["Fine-tuned from layer4", "This classifier, trained on everything", "The control: from scratch"]
-    {
+    for heading in ["Fine-tuned from layer4", "This classifier, trained on everything", "The control: from scratch"] {
         assert_eq!(text.matches(heading).count(), 1, "{heading}: {text}");
     }
     assert_eq!(page.matches("Learning curve: loss over epochs").count(), 4);

@@ -143,20 +143,75 @@ impl Norm {
 /// Zeroes a share of the numbers in training, and scales the others up for it (Srivastava et al. 2014). `[N, T, D]`.
 ///
 /// What is drawn depends on the example's place in the step, on `place` (where in the encoder) and on the token's place
-/// in the text: not on the shard, and not on the padding.
-pub(super) fn dropout(x: Tensor<3>, share: f64, place: &str, mode: Mode<'_>) -> Tensor<3> {
+/// in the text: not on the shard, and not on the padding. `packing` says how the texts lie in `x`, where it is packed.
+pub(super) fn dropout(x: Tensor<3>, share: f64, place: &str, packing: Option<&Packing>, mode: Mode<'_>) -> Tensor<3> {
     let Mode::Train(pass) = mode else { return x };
     let Some(drops) = pass.drops().filter(|_| share > 0.0) else { return x };
     let [n, tokens, width] = x.dims();
     let keep = ((1.0 - share) * f64::from(u32::MAX)) as u32;
     let factor = (1.0 / (1.0 - share)) as f32;
     let mut factors = vec![0.0f32; n * tokens * width];
-    if !factors.is_empty() {
-        factors.par_chunks_mut(tokens * width).enumerate().for_each(|(index, factors)| {
-            let mut stream = rng(drops.seed, &format!("dropout/{place}/{}", drops.first + index), drops.step);
-            factors.iter_mut().for_each(|to| *to = if stream.next_u32() < keep { factor } else { 0.0 });
-        });
+    let lengths = packing.map_or_else(|| vec![tokens; n], |packing| packing.lengths.clone());
+    let mut texts = Vec::with_capacity(lengths.len());
+    let mut rest = factors.as_mut_slice();
+    for length in lengths {
+        let (text, others) = rest.split_at_mut(length * width);
+        texts.push(text);
+        rest = others;
     }
+    texts.into_par_iter().enumerate().for_each(|(index, factors)| {
+        let mut stream = rng(drops.seed, &format!("dropout/{place}/{}", drops.first + index), drops.step);
+        factors.iter_mut().for_each(|to| *to = if stream.next_u32() < keep { factor } else { 0.0 });
+    });
     let device = x.device();
     x * Tensor::from_data(TensorData::new(factors, [n, tokens, width]), &device)
+}
+
+/// How texts of different lengths lie one after the other without the padding between them: what looks at one token at
+/// a time runs so, on as many rows as there are tokens.
+pub(super) struct Packing {
+    /// Tokens of each text.
+    lengths: Vec<usize>,
+    /// Where each token lies in the padded rows.
+    tokens: Tensor<1, Int>,
+    /// The token of each padded row; any, where it is padding.
+    rows: Tensor<1, Int>,
+    longest: usize,
+}
+
+impl Packing {
+    /// The packing of a batch whose mask is `[N, T]`, 1 for a token and 0 for the padding after a text's end. None where
+    /// there is little padding, or something before an end is masked.
+    pub fn of(mask: &Tensor<2>) -> Option<Self> {
+        let ([n, longest], device) = (mask.dims(), mask.device());
+        let values: Vec<f32> = mask.clone().into_data().try_into_vec().expect("masks are f32");
+        let texts = || values.chunks_exact(longest.max(1));
+        let lengths: Vec<usize> = texts().map(|text| text.iter().filter(|&&value| value > 0.0).count()).collect();
+        let total: usize = lengths.iter().sum();
+        let at_ends = texts().zip(&lengths).all(|(text, &length)| text[..length].iter().all(|&value| value > 0.0));
+        if !at_ends || total == 0 || total * 10 > n * longest * 9 {
+            return None;
+        }
+        let (mut tokens, mut rows) = (Vec::with_capacity(total), Vec::with_capacity(n * longest));
+        for (text, &length) in lengths.iter().enumerate() {
+            let first = tokens.len();
+            tokens.extend((0..length).map(|at| (text * longest + at) as i32));
+            rows.extend((0..longest).map(|at| if at < length { (first + at) as i32 } else { 0 }));
+        }
+        let indices = |values: Vec<i32>| Tensor::<1, Int>::from_data(values.as_slice(), &device);
+        Some(Self { lengths, tokens: indices(tokens), rows: indices(rows), longest })
+    }
+
+    /// `[N, T, D]` to `[1, tokens, D]`.
+    pub fn pack(&self, x: Tensor<3>) -> Tensor<3> {
+        let [n, longest, width] = x.dims();
+        x.reshape([n * longest, width]).select(0, self.tokens.clone()).unsqueeze()
+    }
+
+    /// The reverse. What stands in the padding is a token's, and is for nobody to look at.
+    pub fn unpack(&self, x: Tensor<3>) -> Tensor<3> {
+        let [_, tokens, width] = x.dims();
+        let rows = x.reshape([tokens, width]).select(0, self.rows.clone());
+        rows.reshape([self.lengths.len(), self.longest, width])
+    }
 }

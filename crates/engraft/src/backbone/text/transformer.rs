@@ -18,7 +18,7 @@ use crate::backbone::low_rank::Adaptation;
 use crate::backbone::stage::{Mode, StageCost};
 use crate::backbone::text::batch::TokenBatch;
 use crate::backbone::text::config::{EncoderConfig, Family};
-use crate::backbone::text::layers::{Dense, Norm, Source, dropout, used};
+use crate::backbone::text::layers::{Dense, Norm, Packing, Source, dropout, used};
 use crate::backbone::text::names::{EncoderTensors, expected};
 use crate::rng::rng;
 
@@ -71,7 +71,25 @@ struct Shared<'a> {
     mask: Tensor<2>,
     /// MPNet's bias of the scores, `[1, heads, T, T]`.
     bias: Option<Tensor<4>>,
+    /// How the texts lie between the attentions, where they are packed.
+    packing: Option<Packing>,
     config: &'a EncoderConfig,
+}
+
+impl Shared<'_> {
+    fn packed(&self, x: Tensor<3>) -> Tensor<3> {
+        match &self.packing {
+            Some(packing) => packing.pack(x),
+            None => x,
+        }
+    }
+
+    fn unpacked(&self, x: Tensor<3>) -> Tensor<3> {
+        match &self.packing {
+            Some(packing) => packing.unpack(x),
+            None => x,
+        }
+    }
 }
 
 impl TextEncoder {
@@ -172,7 +190,7 @@ impl TextEncoder {
             let rows = batch.segments.clone().clamp(0, table.dims()[0] as i64 - 1);
             x = x + embedding(used(table, mode), rows);
         }
-        dropout(layer.norm.forward(x, mode), self.config.dropout, "embeddings", mode)
+        dropout(layer.norm.forward(x, mode), self.config.dropout, "embeddings", None, mode)
     }
 
     /// Some blocks, each in the mode of its position among the blocks: `[N, T, D]` to the same. `mask` is
@@ -193,9 +211,12 @@ impl TextEncoder {
         let [_, tokens, _] = x.dims();
         // All blocks share the table, which learns where the first of them does, whichever of them these are.
         let bias = self.relative.as_ref().map(|table| self.bias_of(used(table, mode(0)), tokens));
+        let packing = Packing::of(mask);
         let mask = mask.zeros_like().mask_fill(mask.clone().equal_elem(0.0), f32::NEG_INFINITY);
-        let shared = Shared { mask, bias, config: &self.config };
-        range.fold(x, |x, index| self.blocks[index].forward(x, &shared, mode(index)))
+        let shared = Shared { mask, bias, packing, config: &self.config };
+        let x = shared.packed(x);
+        let x = range.fold(x, |x, index| self.blocks[index].forward(x, &shared, mode(index)));
+        shared.unpacked(x)
     }
 
     /// MPNet's bias of the scores for texts of `tokens` tokens, `[1, heads, T, T]`.
@@ -310,15 +331,16 @@ impl Block {
 
     fn forward(&self, x: Tensor<3>, shared: &Shared<'_>, mode: Mode<'_>) -> Tensor<3> {
         let config = shared.config;
-        let project = |layer: &Dense| layer.forward(x.clone(), None, Activation::None, mode);
+        let project = |layer: &Dense| shared.unpacked(layer.forward(x.clone(), None, Activation::None, mode));
         let (query, key, value) = (project(&self.query), project(&self.key), project(&self.value));
         let mixed = match &shared.bias {
             None => attention(query, key, value, Some(shared.mask.clone()), config.heads),
             Some(bias) => biased_attention([query, key, value], &shared.mask, bias, config.heads),
         };
-        let x = self.attention_norm.forward(self.added(&self.output, mixed, x, "attention", config, mode), mode);
+        let mixed = shared.packed(mixed);
+        let x = self.attention_norm.forward(self.added(&self.output, mixed, x, "attention", shared, mode), mode);
         let between = self.widen.forward(x.clone(), None, config.activation.pointwise(), mode);
-        self.norm.forward(self.added(&self.narrow, between, x, "output", config, mode), mode)
+        self.norm.forward(self.added(&self.narrow, between, x, "output", shared, mode), mode)
     }
 
     /// `x + dropout(layer(y))`
@@ -328,15 +350,16 @@ impl Block {
         y: Tensor<3>,
         x: Tensor<3>,
         place: &str,
-        config: &EncoderConfig,
+        shared: &Shared<'_>,
         mode: Mode<'_>,
     ) -> Tensor<3> {
-        let drops = matches!(mode, Mode::Train(pass) if pass.drops().is_some()) && config.dropout > 0.0;
+        let share = shared.config.dropout;
+        let drops = matches!(mode, Mode::Train(pass) if pass.drops().is_some()) && share > 0.0;
         if !drops {
             return layer.forward(y, Some(x), Activation::None, mode);
         }
         let y = layer.forward(y, None, Activation::None, mode);
-        dropout(y, config.dropout, &format!("{}.{place}", self.name), mode) + x
+        dropout(y, share, &format!("{}.{place}", self.name), shared.packing.as_ref(), mode) + x
     }
 
     fn layers_mut(&mut self) -> [&mut Dense; 6] {

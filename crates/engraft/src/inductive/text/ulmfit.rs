@@ -12,8 +12,8 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::text::{
-    Dropouts, HiddenLayer, LanguageModel, LanguageModelParts, LstmConfig, LstmNetwork, NORM_EPSILON, WordCounts, concat_pool,
-    concat_pool_values, frozen_states, normed, padded, states_to,
+    Dropouts, HiddenLayer, LanguageModel, LanguageModelParts, LstmConfig, LstmNetwork, NORM_EPSILON, WordCounts,
+    concat_pool, concat_pool_values, frozen_states, normed, padded, states_to,
 };
 use crate::backbone::{Drops, Mode, Pass, identity};
 use crate::data::text::Text;
