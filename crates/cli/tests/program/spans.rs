@@ -138,8 +138,8 @@ fn questions_are_answered_as_they_were_measured() {
             assert!(low <= mean && mean <= high && mean > 0.8, "{measure}: {}", measured[measure]);
         }
     }
-    // Questions 42, 49 and 56 are 6, 13 and 20 once more: of questions that stand twice one is left out.
-    assert_eq!(report["f1"]["n"], 57);
+    // Questions 27 and 34 are asked again as 63 and 70, which are measured on: they are not learnt from.
+    assert_eq!(report["f1"]["n"], 58);
     assert_eq!(report["held_out"][0]["f1"]["n"], 11);
     assert_eq!(report["controls"]["ground"], "held-out test");
     assert!(report["controls"]["baseline"]["paired"]["difference"].is_number());
@@ -160,7 +160,7 @@ fn questions_are_answered_as_they_were_measured() {
         );
     }
     let by_id: Value = serde_json::from_slice(&fs::read(sandbox.path("run/predictions.json")).unwrap()).unwrap();
-    assert_eq!(by_id.as_object().unwrap().len(), 57 + 11);
+    assert_eq!(by_id.as_object().unwrap().len(), 58 + 11);
     assert_eq!(by_id[&evaluated[0][0]], Value::String(evaluated[0][5].clone()));
 
     fs::write(sandbox.path("page.txt"), "Eve has six cats and is here .\n").unwrap();
