@@ -18,6 +18,9 @@ impl Standardiser {
     ///
     /// Two passes in f64. As in scikit-learn's `StandardScaler` a column counts as constant, and keeps its scale,
     /// when its variance is within rounding of zero: `var <= n eps var + (n mean eps)²`.
+    ///
+    /// Rows that all have length 1, as sentence embeddings have, are on one scale already: their columns share it, the
+    /// root of their mean variance. Of a few rows a column's own deviation is mostly noise.
     pub fn fit(features: &Features, rows: &[usize]) -> Self {
         let n = rows.len().max(1) as f64;
         let mut mean = vec![0.0; features.columns];
@@ -43,6 +46,11 @@ impl Standardiser {
         // weights of 1e30 on them.
         let largest = variances.iter().fold(0.0f64, |largest, variance| largest.max(*variance));
         let dead = largest * (2.0 * f64::from(f32::EPSILON)).powi(2);
+        if rows.iter().all(|&row| is_unit(features.row(row))) {
+            let shared = variances.iter().sum::<f64>() / variances.len().max(1) as f64;
+            let scale = if shared > n * f64::EPSILON { shared.sqrt() } else { 1.0 };
+            return Self { scale: vec![scale; mean.len()], mean };
+        }
         let scale = (variances.iter().zip(&mean))
             .map(|(&variance, mean)| {
                 let rounding = n * f64::EPSILON * variance + (n * mean * f64::EPSILON).powi(2);
@@ -53,9 +61,29 @@ impl Standardiser {
     }
 }
 
+/// Whether a row has length 1, as far as its numbers can say.
+fn is_unit(row: &[f32]) -> bool {
+    let square: f64 = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+    row.len() > 1 && (square - 1.0).abs() < 1e-4
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_of_unit_rows_share_a_scale() {
+        let features = Features::new(3, 2, vec![0.6, 0.8, 1.0, 0.0, 0.8, -0.6]).unwrap();
+        let standardiser = Standardiser::fit(&features, &[0, 1, 2]);
+        let variance = |column: usize| {
+            let values = (0..3).map(|row| f64::from(features.row(row)[column]) - standardiser.mean[column]);
+            values.map(|x| x * x).sum::<f64>() / 3.0
+        };
+        let shared = ((variance(0) + variance(1)) / 2.0).sqrt();
+        assert!((standardiser.scale[0] - shared).abs() < 1e-7 && standardiser.scale[0] == standardiser.scale[1]);
+        // Of equal rows nothing is left to scale.
+        assert_eq!(Standardiser::fit(&features, &[1, 1]).scale, [1.0, 1.0]);
+    }
 
     #[test]
     fn a_constant_column_keeps_its_scale() {
