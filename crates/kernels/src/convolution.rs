@@ -429,7 +429,7 @@ fn gather_weight(shape: &Shape, view: &View<'_>, gradient: &[f32], group: usize)
     let (pieces, length) = (view.pieces(), view.length);
     let blocks = length.div_ceil(ROWS);
     let pixels = gradient.len() / shape.outputs;
-    // Vec<f32> `b` is block `b % blocks` of piece `b / blocks`.
+    // Block `b` of the result is block `b % blocks` of piece `b / blocks`.
     let begin = |block: usize| block / blocks * length + (block % blocks * ROWS).min(length);
     let split = Split::new(pixels, pieces * blocks, pieces * length * each);
     split.sum(

@@ -15,11 +15,14 @@ use rayon::prelude::*;
 use crate::activation::Activation;
 use crate::vector::{arch, lanes, load, store};
 
-/// Rows of a block: with two vectors each they fill the sixteen registers of AVX2.
+/// Rows of a block: with two vectors each they fill the sixteen registers of AVX2. AVX-512 takes two blocks at a time.
 pub(crate) const ROWS: usize = 6;
 
 /// In [`Rows::offsets`]: this piece is zeros.
 pub(crate) const PADDING: usize = usize::MAX;
+
+/// Lanes of AVX-512, which has registers for twice as many rows.
+const WIDE_LANES: usize = 16;
 
 /// Most rows of a task: their pieces stay in the cache while all panels pass.
 const TASK_ROWS: usize = 96;
@@ -221,7 +224,14 @@ fn panel_product<S: Simd, const V: usize>(
     epilogue: &Epilogue<'_>,
 ) {
     let count = rows.outputs.len();
-    for begin in (0..count).step_by(ROWS) {
+    let mut done = 0;
+    if S::F32_LANES == WIDE_LANES {
+        while count - done >= 2 * ROWS {
+            block::<S, { 2 * ROWS }, V>(simd, rows, panel, Place { begin: done, first, take }, y, epilogue);
+            done += 2 * ROWS;
+        }
+    }
+    for begin in (done..count).step_by(ROWS) {
         let at = Place { begin, first, take };
         match count - begin {
             1 => block::<S, 1, V>(simd, rows, panel, at, y, epilogue),
@@ -532,7 +542,9 @@ pub(crate) fn transposed_product(a: &[f32], b: &[f32], m: usize, n: usize) -> Ve
     })
 }
 
-/// How a sum over many rows into a matrix is cut into tasks: by shape alone, so that the order of additions is one.
+/// How a sum over many rows into a matrix is cut into tasks: the rows into parts by shape alone, so that the order of
+/// additions is one; the result into groups, of which there are as few as keep the threads busy: each packs the right
+/// operand anew.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Split {
     rows: usize,
@@ -550,8 +562,11 @@ pub(crate) struct SplitTask {
     pub blocks: Range<usize>,
 }
 
-/// Tasks that a sum is cut into, at least, if it is large enough.
-const SPLIT_TASKS: usize = 16;
+/// Most parts of the rows.
+const SPLIT_PARTS: usize = 16;
+
+/// Tasks for each thread, at least, if there is enough to do: one that is held up leaves some to the others.
+const SPLIT_SHARES: usize = 2;
 
 /// Numbers that the parts of a sum may hold together.
 const SPLIT_NUMBERS: usize = 1 << 21;
@@ -559,38 +574,36 @@ const SPLIT_NUMBERS: usize = 1 << 21;
 impl Split {
     /// For `rows` rows into a result of `blocks` blocks and `size` numbers.
     pub(crate) fn new(rows: usize, blocks: usize, size: usize) -> Self {
-        let most = (SPLIT_NUMBERS / size.max(1)).clamp(1, SPLIT_TASKS);
+        let most = (SPLIT_NUMBERS / size.max(1)).clamp(1, SPLIT_PARTS);
         let parts = rows.div_ceil(4 * PACKED_ROWS).clamp(1, most);
-        let groups = SPLIT_TASKS.div_ceil(parts).clamp(1, blocks.max(1));
+        let groups = (SPLIT_SHARES * rayon::current_num_threads()).div_ceil(parts).clamp(1, blocks.max(1));
         Self { rows, parts, blocks, groups }
     }
 
     /// Runs `task(part, its numbers)` for every part, all zero at first, and adds them up. `numbers` says which range
-    /// of the result some blocks are; neighbouring blocks have neighbouring ranges.
+    /// of the result some blocks are; neighbouring blocks have neighbouring ranges, and the first begins at 0.
     pub(crate) fn sum(
         &self,
         numbers: impl Fn(&Range<usize>) -> Range<usize> + Sync,
         task: impl Fn(&SplitTask, &mut [f32]) + Sync,
     ) -> Vec<f32> {
         let cut = |total: usize, count: usize, index: usize| total * index / count..total * (index + 1) / count;
-        let parts: Vec<(Range<usize>, Vec<f32>)> = (0..self.parts * self.groups)
-            .into_par_iter()
-            .map(|index| {
-                let part = SplitTask {
-                    rows: cut(self.rows, self.parts, index / self.groups),
-                    blocks: cut(self.blocks, self.groups, index % self.groups),
-                };
-                let range = numbers(&part.blocks);
-                let mut sums = vec![0.0; range.len()];
-                task(&part, &mut sums);
-                (range, sums)
-            })
-            .collect();
-        let mut total = vec![0.0; numbers(&(0..self.blocks)).end];
-        for (range, sums) in parts {
-            for (t, s) in total[range].iter_mut().zip(sums.iter()) {
-                *t += s;
+        let size = numbers(&(0..self.blocks)).end;
+        let mut sums: Vec<Vec<f32>> = (0..self.parts).map(|_| vec![0.0; size]).collect();
+        let mut tasks = Vec::with_capacity(self.parts * self.groups);
+        for (part, sums) in sums.iter_mut().enumerate() {
+            let mut rest = sums.as_mut_slice();
+            for group in 0..self.groups {
+                let blocks = cut(self.blocks, self.groups, group);
+                let own = rest.split_off_mut(..numbers(&blocks).len()).expect("as long as its blocks");
+                tasks.push((SplitTask { rows: cut(self.rows, self.parts, part), blocks }, own));
             }
+        }
+        tasks.into_par_iter().for_each(|(part, sums)| task(&part, sums));
+        let mut parts = sums.into_iter();
+        let mut total = parts.next().expect("a part at least");
+        for part in parts {
+            total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
         }
         total
     }

@@ -16,8 +16,9 @@ use crate::layer_norm::{self, LayerNorm};
 use crate::vector::arch;
 use crate::{row, scratch};
 
-/// Tokens that go through a block together, about: what lies between its layers stays in the second cache.
-const TOGETHER: usize = 96;
+/// Most tokens that go through a block together, unless one text alone is longer. Each time the weights come from a far
+/// cache: the more tokens they meet, the less that costs, as long as what lies between two layers stays near.
+const TOGETHER: usize = 288;
 
 /// Shares that texts are cut into for each thread, so that one who is held up can leave some to the others.
 const SHARES: usize = 2;
@@ -388,8 +389,11 @@ impl Encoder {
         let mut rest = states;
         let mut lengths = lengths;
         while !lengths.is_empty() {
+            // Parts of about one size: a small rest would cost what a large one does.
+            let total: usize = lengths.iter().sum();
+            let most = if wide { total } else { total.div_ceil(total.div_ceil(TOGETHER).max(1)) };
             let (mut count, mut tokens) = (0, 0);
-            while count < lengths.len() && (wide || count == 0 || tokens + lengths[count] <= TOGETHER) {
+            while count < lengths.len() && (count == 0 || tokens + lengths[count] <= most) {
                 tokens += lengths[count];
                 count += 1;
             }

@@ -42,15 +42,15 @@ impl Standardiser {
         }
         let variances: Vec<f64> =
             squares.iter().zip(&rest).map(|(square, rest)| (square - rest * rest / n) / n).collect();
-        // Dead units of a network give noise far below the rounding of its other features: scaled up, a head would get
-        // weights of 1e30 on them.
-        let largest = variances.iter().fold(0.0f64, |largest, variance| largest.max(*variance));
-        let dead = largest * (2.0 * f64::from(f32::EPSILON)).powi(2);
         if rows.iter().all(|&row| is_unit(features.row(row))) {
             let shared = variances.iter().sum::<f64>() / variances.len().max(1) as f64;
             let scale = if shared > n * f64::EPSILON { shared.sqrt() } else { 1.0 };
             return Self { scale: vec![scale; mean.len()], mean };
         }
+        // Dead units of a network give noise far below the rounding of its other features: scaled up, a head would get
+        // weights of 1e30 on them.
+        let largest = variances.iter().fold(0.0f64, |largest, variance| largest.max(*variance));
+        let dead = largest * (2.0 * f64::from(f32::EPSILON)).powi(2);
         let scale = (variances.iter().zip(&mean))
             .map(|(&variance, mean)| {
                 let rounding = n * f64::EPSILON * variance + (n * mean * f64::EPSILON).powi(2);

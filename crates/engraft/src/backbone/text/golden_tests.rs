@@ -99,7 +99,7 @@ fn states(encoder: &TextEncoder, batch: &TokenBatch, mode: Mode<'_>) -> Vec<Tens
     let mut all = vec![encoder.embed(batch, mode)];
     for block in 0..encoder.config().layers {
         let last = all.last().unwrap().clone();
-        all.push(encoder.blocks(last, &batch.mask, block..block + 1, |_| mode));
+        all.push(encoder.blocks(last, batch, block..block + 1, |_| mode));
     }
     all
 }
@@ -349,7 +349,7 @@ fn a_frozen_stage_gets_no_gradient_and_its_adaptation_alone_learns() {
     let pass = Pass::default();
     let x = encoder.embed(&batch, Mode::Frozen);
     let mode = |block| if block == 1 { Mode::Train(&pass) } else { Mode::Frozen };
-    let x = encoder.blocks(x, &batch.mask, 0..2, mode);
+    let x = encoder.blocks(x, &batch, 0..2, mode);
     let gradients = gradients_of(&encoder, &x.square().sum().backward());
     assert!(factors.iter().all(|id| gradients.contains_key(id)), "the factors learn");
     let learning = encoder.stage_axes(2);

@@ -11,6 +11,7 @@ use crate::backbone::layers::{adapted, frozen, merge, numbers};
 use crate::backbone::low_rank::{Adaptation, LowRank};
 use crate::backbone::parameters::identity;
 use crate::backbone::stage::Mode;
+use crate::backbone::text::batch::TokenBatch;
 use crate::backbone::text::names::EncoderTensors;
 use crate::rng::rng;
 
@@ -180,16 +181,12 @@ pub(super) struct Packing {
 }
 
 impl Packing {
-    /// The packing of a batch whose mask is `[N, T]`, 1 for a token and 0 for the padding after a text's end. None where
-    /// there is little padding, or something before an end is masked.
-    pub fn of(mask: &Tensor<2>) -> Option<Self> {
-        let ([n, longest], device) = (mask.dims(), mask.device());
-        let values: Vec<f32> = mask.clone().into_data().try_into_vec().expect("masks are f32");
-        let texts = || values.chunks_exact(longest.max(1));
-        let lengths: Vec<usize> = texts().map(|text| text.iter().filter(|&&value| value > 0.0).count()).collect();
+    /// The packing of a batch; none where there is little padding.
+    pub fn of(batch: &TokenBatch) -> Option<Self> {
+        let ([n, longest], device) = (batch.dims(), batch.mask.device());
+        let lengths = batch.lengths.clone();
         let total: usize = lengths.iter().sum();
-        let at_ends = texts().zip(&lengths).all(|(text, &length)| text[..length].iter().all(|&value| value > 0.0));
-        if !at_ends || total == 0 || total * 10 > n * longest * 9 {
+        if total == 0 || total * 10 > n * longest * 9 {
             return None;
         }
         let (mut tokens, mut rows) = (Vec::with_capacity(total), Vec::with_capacity(n * longest));

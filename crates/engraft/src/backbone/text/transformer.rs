@@ -193,15 +193,14 @@ impl TextEncoder {
         dropout(layer.norm.forward(x, mode), self.config.dropout, "embeddings", None, mode)
     }
 
-    /// Some blocks, each in the mode of its position among the blocks: `[N, T, D]` to the same. `mask` is
-    /// [`TokenBatch::mask`].
+    /// Some blocks, each in the mode of its position among the blocks: states `[N, T, D]` of a batch to the same.
     ///
     /// # Panics
     /// If the range leaves the row.
     pub fn blocks<'a>(
         &self,
         x: Tensor<3>,
-        mask: &Tensor<2>,
+        batch: &TokenBatch,
         range: Range<usize>,
         mode: impl Fn(usize) -> Mode<'a>,
     ) -> Tensor<3> {
@@ -211,8 +210,8 @@ impl TextEncoder {
         let [_, tokens, _] = x.dims();
         // All blocks share the table, which learns where the first of them does, whichever of them these are.
         let bias = self.relative.as_ref().map(|table| self.bias_of(used(table, mode(0)), tokens));
-        let packing = Packing::of(mask);
-        let mask = mask.zeros_like().mask_fill(mask.clone().equal_elem(0.0), f32::NEG_INFINITY);
+        let packing = Packing::of(batch);
+        let mask = batch.mask.zeros_like().mask_fill(batch.mask.clone().equal_elem(0.0), f32::NEG_INFINITY);
         let shared = Shared { mask, bias, packing, config: &self.config };
         let x = shared.packed(x);
         let x = range.fold(x, |x, index| self.blocks[index].forward(x, &shared, mode(index)));

@@ -255,7 +255,7 @@ impl TokenTask<'_> {
             _ => self.states_at_cut(examples, &device),
         };
         let first = self.cut.max(1) - 1;
-        let x = model.encoder.blocks(x, &batch.mask, first..self.last_stage() - 1, |block| mode(block + 1));
+        let x = model.encoder.blocks(x, &batch, first..self.last_stage() - 1, |block| mode(block + 1));
         let x = match pass.and_then(Pass::drops) {
             Some(drops) => dropped(x, self.data.dropout, drops, &device),
             None => x,

@@ -21,6 +21,10 @@ use crate::train::Settings;
 /// More texts of a class than this, and pairs have nothing to add to labels.
 const FEW_SHOT: usize = 200;
 
+/// Up to so many texts of a class, on average, contrastive pairs are presumed to be best: that is where they gain most
+/// over a head (Tunstall et al. 2022, figure 3), and where the answers tell least.
+const PRESUMED: usize = 64;
+
 /// How a base of texts is retrained.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TextDepth {
@@ -314,8 +318,10 @@ impl TextGround<'_> {
         let common: Vec<usize> =
             (0..self.labels.len()).filter(|at| tried.iter().all(|(_, rows)| rows.binary_search(at).is_ok())).collect();
         let compared: Vec<Measured> = tried.iter().map(|(measured, rows)| on(measured, rows, &common)).collect();
-        let chosen = choose(&compared);
-        let mut reason = reason(&compared, chosen);
+        let few = self.labels.len() <= PRESUMED * self.classes;
+        let presumed = depths.iter().position(|depth| few && matches!(depth, Some(TextDepth::Contrastive(_))));
+        let chosen = choose(&compared, presumed);
+        let mut reason = reason(&compared, chosen, presumed);
         if common.len() < self.labels.len() && compared.len() > 1 {
             reason.push_str(&format!(" (compared on the {} texts that all answered)", common.len()));
         }

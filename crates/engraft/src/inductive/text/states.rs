@@ -75,7 +75,7 @@ impl TextStates {
             0 => encoder.embed(&batch, mode(0)),
             _ => self.padded(which, &encoded, device),
         };
-        let states = encoder.blocks(states, &batch.mask, self.cut.saturating_sub(1)..blocks, |block| mode(block + 1));
+        let states = encoder.blocks(states, &batch, self.cut.saturating_sub(1)..blocks, |block| mode(block + 1));
         layout.finished(pool(states, &batch.mask, layout.layout.pooling))
     }
 

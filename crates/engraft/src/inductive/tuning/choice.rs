@@ -7,7 +7,7 @@ use crate::backbone::Base;
 use crate::error::{Error, Problem, Result};
 use crate::features::{Cache, Features};
 use crate::inductive::tuning::activations::{Activations, Shown, Views};
-use crate::inductive::tuning::depth::{Difference, Measured, Protocol, choose, measure};
+use crate::inductive::tuning::depth::{Difference, Measured, Protocol, best_of, choose, measure};
 use crate::inductive::tuning::journal::Journal;
 use crate::inductive::tuning::plan::{DepthCut, Learners, Plan, Spread, cut_of, usual_cuts};
 use crate::inductive::tuning::tune::{Target, TuneSettings};
@@ -200,7 +200,7 @@ impl Ground<'_> {
                 ));
                 continue;
             }
-            let before = choose(&tried);
+            let before = choose(&tried, None);
             let measured = match self.measure(&planned) {
                 Ok(measured) => measured,
                 Err(Error::Training(problem)) => {
@@ -213,10 +213,10 @@ impl Ground<'_> {
             hear(&measured, &Difference::of(&measured.correct, &tried[0].correct));
             tried.push(measured);
             plans.push(Some(planned));
-            without_gain = if choose(&tried) == before { without_gain + 1 } else { 0 };
+            without_gain = if choose(&tried, None) == before { without_gain + 1 } else { 0 };
         }
-        let chosen = choose(&tried);
-        Ok(Chosen { reason: reason(&tried, chosen), plan: plans.swap_remove(chosen), tried, chosen, left_out })
+        let chosen = choose(&tried, None);
+        Ok(Chosen { reason: reason(&tried, chosen, None), plan: plans.swap_remove(chosen), tried, chosen, left_out })
     }
 }
 
@@ -235,15 +235,14 @@ pub struct Chosen {
     pub left_out: Vec<String>,
 }
 
-/// Why a depth was chosen, in words; all were measured on the same examples.
-pub(in crate::inductive) fn reason(tried: &[Measured], chosen: usize) -> String {
+/// Why a depth was chosen, in words; all were measured on the same examples. `presumed` is what [`choose`] was told.
+pub(in crate::inductive) fn reason(tried: &[Measured], chosen: usize, presumed: Option<usize>) -> String {
     if tried.len() == 1 {
         return "no deeper depth was within the budget: the linear probe stands".into();
     }
     let points =
         |d: &Difference| format!("{:+.1} points ({:+.1} to {:+.1})", 100.0 * d.mean, 100.0 * d.low, 100.0 * d.high);
-    let best =
-        (0..tried.len()).fold(0, |best, at| if tried[at].accuracy() > tried[best].accuracy() { at } else { best });
+    let best = best_of(tried);
     let taken = &tried[chosen].depth;
     let mut text = match chosen {
         0 => "the linear probe, with every stage frozen, is kept".to_owned(),
@@ -254,8 +253,12 @@ pub(in crate::inductive) fn reason(tried: &[Measured], chosen: usize) -> String 
     };
     if best != chosen {
         let gain = Difference::of(&tried[best].correct, &tried[chosen].correct);
+        let rule = match presumed == Some(chosen) {
+            true => "of equals the one that few examples usually gain most from",
+            false => "of equals the shallower",
+        };
         text.push_str(&format!(
-            "; `{}` is {} against it, within one standard error ({:.1}): of equals the shallower",
+            "; `{}` is {} against it, within one standard error ({:.1}): {rule}",
             tried[best].depth,
             points(&gain),
             100.0 * gain.standard_error

@@ -83,19 +83,21 @@ fn mean(values: &[f64]) -> f64 {
 
 /// Which of several depths, the shallowest first: the shallowest whose accuracy is within one standard error of the best
 /// one's, on the same pictures (the one-standard-error rule of Breiman et al. 1984, with paired errors).
-pub fn choose(measured: &[Measured]) -> usize {
-    let best = (0..measured.len()).fold(
-        0,
-        |best, at| {
-            if measured[at].accuracy() > measured[best].accuracy() { at } else { best }
-        },
-    );
-    (0..best)
-        .find(|&at| {
-            let gain = Difference::of(&measured[best].correct, &measured[at].correct);
-            gain.mean <= gain.standard_error
-        })
-        .unwrap_or(best)
+///
+/// Where one is `presumed` to be best, before anything was measured, it is taken if it is within one standard error of the
+/// best: of few examples the answers alone seldom tell depths apart.
+pub fn choose(measured: &[Measured], presumed: Option<usize>) -> usize {
+    let best = best_of(measured);
+    let equal = |at: &usize| {
+        let gain = Difference::of(&measured[best].correct, &measured[*at].correct);
+        gain.mean <= gain.standard_error
+    };
+    presumed.filter(equal).or_else(|| (0..best).find(equal)).unwrap_or(best)
+}
+
+/// The one of most right answers; of equals the first.
+pub(super) fn best_of(measured: &[Measured]) -> usize {
+    (0..measured.len()).fold(0, |best, at| if measured[at].accuracy() > measured[best].accuracy() { at } else { best })
 }
 
 /// What one fold's training gave.
@@ -306,14 +308,26 @@ mod tests {
     fn a_gain_within_one_standard_error_goes_to_the_shallower() {
         let right = |count: usize| (0..100).map(|at| f64::from(u8::from(at < count))).collect::<Vec<f64>>();
         // One picture of a hundred more: mean 0.01, standard error 0.01.
-        assert_eq!(choose(&[measured("head", right(80)), measured("last", right(81))]), 0);
+        assert_eq!(choose(&[measured("head", right(80)), measured("last", right(81))], None), 0);
         // Four more: mean 0.04, standard error 0.0197.
-        assert_eq!(choose(&[measured("head", right(80)), measured("last", right(84))]), 1);
+        assert_eq!(choose(&[measured("head", right(80)), measured("last", right(84))], None), 1);
         // The deepest is best, but the one before is as good within the noise.
         let three = [measured("head", right(80)), measured("last", right(90)), measured("all", right(91))];
-        assert_eq!(choose(&three), 1);
+        assert_eq!(choose(&three, None), 1);
         // A worse one is never chosen.
-        assert_eq!(choose(&[measured("head", right(80)), measured("last", right(60))]), 0);
+        assert_eq!(choose(&[measured("head", right(80)), measured("last", right(60))], None), 0);
+    }
+
+    #[test]
+    fn what_is_presumed_is_taken_unless_another_is_clearly_better() {
+        let right = |count: usize| (0..100).map(|at| f64::from(u8::from(at < count))).collect::<Vec<f64>>();
+        let with = |contrastive| {
+            let depths = [("head", 80), ("all", 81), ("contrastive", contrastive)];
+            depths.map(|(depth, count)| measured(depth, right(count)))
+        };
+        assert_eq!(choose(&with(80), Some(2)), 2);
+        assert_eq!(choose(&with(82), Some(2)), 2);
+        assert_eq!((choose(&with(82), None), choose(&with(70), Some(2))), (1, 0));
     }
 
     #[test]
