@@ -15,7 +15,7 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Print one JSON document on stdout instead of text.
+    /// Print one JSON document on stdout instead of text; of `predict`, one for each answer.
     #[arg(long, global = true)]
     pub json: bool,
     /// Print nothing on stderr but errors.
@@ -84,7 +84,7 @@ pub struct FitArgs {
     /// Seeds that every depth is measured with [default: 2].
     #[arg(long, value_name = "N")]
     pub seeds: Option<usize>,
-    /// Go on with a run that was stopped: to the same bytes as if it had not been.
+    /// Go on with a run that was stopped, to the same bytes as if it had not been; qa and tags begin anew.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "out", "config", "force", "find_lr"])]
     pub resume: Option<PathBuf>,
     /// Show how the loss answers to a rate that grows, and train nothing.
@@ -93,9 +93,9 @@ pub struct FitArgs {
     /// Write the learning curves as TensorBoard event files below this folder too.
     #[arg(long, value_name = "DIR")]
     pub tensorboard: Option<PathBuf>,
-    /// Seconds between two checkpoints of a training.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
-    pub checkpoint_every: f64,
+    /// Seconds between two checkpoints of a training; qa and tags have none [default: 30].
+    #[arg(long, value_name = "SECONDS")]
+    pub checkpoint_every: Option<f64>,
     /// Folds of the cross-validation [default: 5].
     #[arg(long, value_name = "K")]
     pub folds: Option<usize>,
@@ -228,17 +228,26 @@ impl BaseArgs {
         }
     }
 
-    /// Refuses flags that open a base for other pictures, where nothing would come of them.
+    /// Refuses flags that say how a base of pictures is opened, where nothing would come of them.
     ///
     /// # Errors
     /// [`engraft::error::Error::Usage`] where one is given.
-    pub fn refuse_other_pictures(&self, command: &str) -> engraft::error::Result<()> {
-        let given = [("--channels", self.channels), ("--image-size", self.image_size)];
-        match given.into_iter().find(|(_, value)| value.is_some()) {
+    pub fn refuse(&self, command: &str) -> engraft::error::Result<()> {
+        let given = [
+            ("--card", self.card.is_some()),
+            ("--output", self.output.is_some()),
+            ("--channels", self.channels.is_some()),
+            ("--image-size", self.image_size.is_some()),
+            ("--exact", self.exact),
+            ("--input-size, --resize, --mean or the like", !self.input().is_empty()),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
             None => Ok(()),
             Some((flag, _)) => {
                 let problem = engraft::error::Problem::new(format_args!("{flag} has no effect on {command}"));
-                Err(engraft::error::Error::Usage(problem.expected("it with embed, predict --base and bases")))
+                Err(engraft::error::Error::Usage(
+                    problem.expected("it with a base of pictures: embed, predict --base and bases"),
+                ))
             }
         }
     }
@@ -318,7 +327,7 @@ pub struct PredictArgs {
     #[arg(required = true, value_name = "RUN INPUTS")]
     pub inputs: Vec<PathBuf>,
     /// Of a run of texts: the column of a table that holds the texts, or two with a comma between them [default: as in
-    /// training, else found by what stands in them].
+    /// training; of a run that learnt from no table, found by what stands in them].
     #[arg(long, value_name = "COLUMN[,COLUMN]")]
     pub text: Option<String>,
     /// Of a run of texts: name the words that spoke for each answer.
@@ -362,7 +371,8 @@ pub struct ReportArgs {
 /// Arguments of `audit`.
 #[derive(Debug, Args)]
 pub struct AuditArgs {
-    /// A folder with one folder of pictures per class, or a CSV with path,label.
+    /// A folder with one folder of pictures or texts per class, a CSV with path,label, a table of texts, or (with --task)
+    /// questions or tagged words.
     pub data: PathBuf,
     #[command(flatten)]
     pub reading: ReadingArgs,

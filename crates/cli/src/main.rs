@@ -38,7 +38,12 @@ fn run(arguments: Arguments, terminal: &Terminal) -> anyhow::Result<exit::Outcom
     let json = arguments.json;
     match arguments.command {
         Command::Fit(args) => commands::fit::run(&args, json, terminal),
-        Command::Predict(args) => commands::predict::run(&args, terminal),
+        Command::Predict(mut args) => {
+            if json {
+                args.format = args::Format::Jsonl;
+            }
+            commands::predict::run(&args, terminal)
+        }
         Command::Report(args) => commands::report::run(&args, json),
         Command::Embed(args) => commands::embed::run(&args, json, terminal),
         Command::Audit(args) => commands::audit::run(&args, json, terminal),

@@ -147,8 +147,12 @@ impl Observer for Terminal {
     fn begin(&self, task: &str, total: u64, unit: &str) {
         self.note(format!("{task}: {total} {unit}"));
         let bar = self.draws().then(|| {
-            let style = "{prefix:22} {wide_bar} {pos}/{len} {msg}, {per_sec}, {eta} left";
-            let bar = self.drawn.add(ProgressBar::new(total));
+            let style = match total {
+                0 => "{prefix:22} {pos} {msg}, {per_sec}",
+                _ => "{prefix:22} {wide_bar} {pos}/{len} {msg}, {per_sec}, {eta} left",
+            };
+            let bar = if total == 0 { ProgressBar::no_length() } else { ProgressBar::new(total) };
+            let bar = self.drawn.add(bar);
             bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.set_prefix(task.to_owned());
             bar.set_message(unit.to_owned());
@@ -169,8 +173,10 @@ impl Observer for Terminal {
             task.told = Instant::now();
             let rate = task.done as f64 / task.start.elapsed().as_secs_f64();
             let left = (task.total.saturating_sub(task.done)) as f64 / rate.max(1e-9);
-            let text =
-                format!("{}: {}/{} {}, {rate:.1}/s, {left:.0} s left", task.name, task.done, task.total, task.unit);
+            let text = match task.total {
+                0 => format!("{}: {} {}, {rate:.1}/s", task.name, task.done, task.unit),
+                total => format!("{}: {}/{total} {}, {rate:.1}/s, {left:.0} s left", task.name, task.done, task.unit),
+            };
             drop(guard);
             self.line(&text);
         }

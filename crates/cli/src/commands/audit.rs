@@ -1,7 +1,8 @@
 //! `engraft audit`
 
-use engraft::config::Fit;
+use engraft::config::{Fit, SpanFit};
 use engraft::data::{Reading, Severity};
+use engraft::inductive::spans::SpanIntake;
 use engraft::inductive::text::{TextIntake, is_about_texts, text_reading};
 
 use crate::args::AuditArgs;
@@ -14,7 +15,12 @@ pub fn run(args: &AuditArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     let mut config = Fit::default();
     args.reading.lay_over(&mut config);
     config.data.clone_from(&args.data);
-    let audit = if is_about_texts(&config) {
+    let spans = || SpanFit { data: args.data.clone(), ..SpanFit::default() };
+    let audit = if config.task.as_deref() == Some("qa") {
+        SpanIntake::questions(&spans())?.audit
+    } else if config.task.as_deref() == Some("tags") {
+        SpanIntake::tagged(&spans())?.audit
+    } else if is_about_texts(&config) {
         TextIntake::read(&args.data, &text_reading(&config)?, terminal)?.audit
     } else {
         super::intake(&args.data, &Reading::of(&config)?, None, terminal)?.audit

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use engraft::backbone::Device;
 use engraft::backbone::text::{TextBody, WordPooling, is_text_base, open_text_base};
-use engraft::data::text::{Text, TextReading, TextRow, is_text, stream_texts};
+use engraft::data::text::encoding::detect_file;
+use engraft::data::text::{TextReading, TextRow, is_text, stream_texts};
 use engraft::error::{Error, Problem, Result, printable};
 use engraft::features::{Format, TextExtractor, embed_texts};
 use engraft::files;
@@ -30,6 +31,12 @@ pub fn run(args: &EmbedArgs, format: Format, index: &Path, json: bool, terminal:
         let problem = Problem::new("texts are embedded by the whole base").expected("no --cut").found(cut);
         return Err(Error::Usage(problem).into());
     }
+    args.about.refuse("texts")?;
+    if args.cache.no_cache || args.cache.folder.is_some() {
+        let problem =
+            Problem::new("the features of texts are not cached: a stopped command goes on from OUT.unfinished");
+        return Err(Error::Usage(problem.expected("no --cache and no --no-cache")).into());
+    }
     let base = open_text_base(args.base.as_deref().unwrap_or("all-MiniLM-L6-v2"), &Device::flex())?;
     base.remarks.iter().for_each(|remark| terminal.say(remark));
     let pooler = match &base.body {
@@ -39,11 +46,17 @@ pub fn run(args: &EmbedArgs, format: Format, index: &Path, json: bool, terminal:
     let base = Arc::new(base);
     let extractor =
         TextExtractor::new(&base).with_pooler(pooler, args.text.as_deref().is_some_and(|text| text.contains(',')));
-    let embedded = embed_texts(&extractor, rows(args)?, &args.out, format, args.strict, terminal)?;
+    let embedded = embed_texts(&extractor, rows(args, terminal)?, &args.out, format, args.strict, terminal)?;
     // The index last: where it is, the features are complete.
     files::write_atomic(index, &embedded.index)?;
     if embedded.resumed > 0 {
         terminal.say(&format!("{} rows were computed before the command was stopped", embedded.resumed));
+    }
+    if embedded.truncated > 0 {
+        terminal.say(&format!(
+            "{} of {} texts are longer than what the base takes: their ends were not read",
+            embedded.truncated, embedded.rows
+        ));
     }
     for name in embedded.empty.iter().take(10) {
         terminal.say(&format!("left out {name}: it is empty"));
@@ -58,6 +71,7 @@ pub fn run(args: &EmbedArgs, format: Format, index: &Path, json: bool, terminal:
             "features": printable(&args.out),
             "index": printable(index),
             "left_out": embedded.empty,
+            "truncated": embedded.truncated,
         }))?;
     } else {
         output::text(&format!(
@@ -72,18 +86,11 @@ pub fn run(args: &EmbedArgs, format: Format, index: &Path, json: bool, terminal:
 }
 
 /// The texts, one after the other.
-fn rows(args: &EmbedArgs) -> Result<Box<dyn Iterator<Item = Result<TextRow>> + Send>> {
+fn rows(args: &EmbedArgs, terminal: &Terminal) -> Result<Box<dyn Iterator<Item = Result<TextRow>> + Send>> {
     let data = &args.data;
     let is_lines = data.is_file() && data.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
     if is_lines && args.text.is_none() {
-        let file = std::fs::File::open(data).map_err(|source| Error::read(data, &source))?;
-        let lines = std::io::BufRead::lines(std::io::BufReader::new(file)).enumerate();
-        return Ok(Box::new(lines.map(|(at, line)| {
-            let name = format!("line {}", at + 1);
-            let text =
-                line.map_err(|source| Error::Data(Problem::new("the line cannot be read").found(source).at(&name)))?;
-            Ok(TextRow { name, text: Text::single(text) })
-        })));
+        detect_file(data)?.remark().iter().for_each(|remark| terminal.say(remark));
     }
     let text = args.text.as_deref().map(|text| text.split(',').map(str::to_owned).collect()).unwrap_or_default();
     stream_texts(data, &TextReading { text, label: None })

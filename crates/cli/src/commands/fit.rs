@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use engraft::artefact::{Rendered, Report, save};
 use engraft::config::{self, Device, Fit};
+use engraft::data::text::conll::is_tagged;
+use engraft::data::text::squad::is_questions;
 use engraft::data::{Reading, Task};
 use engraft::error::{Error, Problem};
 use engraft::evaluate::{Estimate, Paired};
@@ -49,6 +51,19 @@ pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
     outcome
 }
 
+/// An error about data that another task would read says so.
+pub fn of_another_task(error: Error, config: &Fit) -> Error {
+    let task = match config.task {
+        None if is_questions(&config.data) => "qa",
+        None if is_tagged(&config.data) => "tags",
+        _ => return error,
+    };
+    match error {
+        Error::Data(problem) => Error::Data(problem.hint(format_args!("this looks like data for --task {task}"))),
+        other => other,
+    }
+}
+
 fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let start = Instant::now();
     let Begun { config, out, force, journal } = begun;
@@ -56,7 +71,8 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
         return fit_texts::run(begun, args, json, terminal);
     }
     let cache = cache_of(&args.cache);
-    let intake = intake(&config.data, &Reading::of(config)?, cache.as_ref(), terminal)?;
+    let intake = intake(&config.data, &Reading::of(config)?, cache.as_ref(), terminal)
+        .map_err(|error| of_another_task(error, config))?;
     tell_audit(&intake.audit, terminal);
     let audit_seconds = start.elapsed().as_secs_f64();
     let means = Means { cache: cache.as_ref(), journal, observer: terminal };
@@ -95,15 +111,19 @@ pub struct Begun {
     pub journal: Journal,
 }
 
+/// Seconds between two checkpoints where it is not told.
+const USUAL_EVERY: f64 = 30.0;
+
 /// The settings' file in the folder of what is unfinished.
 const SETTINGS: &str = "run.toml";
 
 fn begin(args: &FitArgs) -> anyhow::Result<Begun> {
-    if !(args.checkpoint_every.is_finite() && args.checkpoint_every >= 0.0) {
+    let every = args.checkpoint_every.unwrap_or(USUAL_EVERY);
+    if !(every.is_finite() && every >= 0.0) {
         let problem = Problem::new("the time between checkpoints makes no sense").expected("0 or more seconds");
-        return Err(Error::Usage(problem.found(args.checkpoint_every).at("--checkpoint-every")).into());
+        return Err(Error::Usage(problem.found(every).at("--checkpoint-every")).into());
     }
-    let every = Duration::from_secs_f64(args.checkpoint_every);
+    let every = Duration::from_secs_f64(every);
     if let Some(out) = &args.resume {
         let unfinished = Journal::beside(out);
         let settings = unfinished.join(SETTINGS);

@@ -101,6 +101,8 @@ fn refuse(args: &FitArgs) -> Result<()> {
     let about = &args.about;
     let given = [
         ("--resume", args.resume.is_some()),
+        ("--checkpoint-every", args.checkpoint_every.is_some()),
+        ("--pairs", args.tune.pairs.is_some()),
         ("--find-lr", args.find_lr),
         ("--only", args.only.is_some()),
         ("--budget", args.budget.is_some()),
@@ -161,8 +163,36 @@ fn resolve(args: &FitArgs, observer: &dyn Observer) -> Result<(SpanFit, TextBase
         let problem = Problem::new("no data to fit to").expected("DATA, as questions.json or tags.conll");
         return Err(Error::Usage(problem.hint("engraft fit questions.json --task qa --base ENCODER --out runs/first")));
     }
+    refuse_of_base(&args.spans, &config.task, on_words)?;
     SpanSettings::of(&config, on_words)?;
+    if let TextBody::Encoder(sentence) = &base.body {
+        let longest = sentence.config.longest();
+        if args.spans.max_tokens.is_some_and(|tokens| tokens > longest) {
+            observer
+                .say(&format!("--max-tokens {}: the base has places for {longest}, and sees these", config.max_tokens));
+        }
+    }
     Ok((config, base))
+}
+
+/// Refuses flags that mean nothing to this task on this base.
+fn refuse_of_base(flags: &SpanArgs, task: &str, on_words: bool) -> Result<()> {
+    let on_encoder = !on_words;
+    let given = [
+        ("--max-answer", flags.max_answer, task == "tags", "where tags are learnt"),
+        ("--stride", flags.stride, task == "tags", "where tags are learnt"),
+        ("--hidden", flags.hidden, on_encoder, "on an encoder"),
+        ("--layers", flags.layers, on_encoder, "on an encoder"),
+        ("--max-tokens", flags.max_tokens, on_words, "on word vectors"),
+        ("--stride", flags.stride, on_words, "on word vectors"),
+    ];
+    match given.into_iter().find(|(_, flag, useless, _)| *useless && flag.is_some()) {
+        None => Ok(()),
+        Some((flag, _, _, place)) => {
+            let problem = Problem::new(format_args!("{flag} has no effect {place}"));
+            Err(Error::Usage(problem.expected("it left out")))
+        }
+    }
 }
 
 /// Settings with those of a file over them.

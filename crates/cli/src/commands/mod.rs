@@ -9,6 +9,7 @@ pub mod fit;
 mod fit_spans;
 mod fit_target;
 mod fit_texts;
+mod lines;
 pub mod predict;
 mod predict_spans;
 mod predict_target;

@@ -1,6 +1,6 @@
 //! `engraft predict`
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use engraft::artefact::{Model, RunModel, TargetAnswer, TargetModel, TextModel, is_span_run};
@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use crate::args::{Format, PredictArgs};
+use crate::commands::lines::lines;
 use crate::commands::predict_spans;
 use crate::commands::predict_target::TargetColumns;
 use crate::commands::predict_texts;
@@ -79,7 +80,7 @@ impl Answerer {
             }
             return Ok((Answerer::Base(Box::new(own)), &args.inputs));
         }
-        args.about.refuse_other_pictures("a run, which has its base in it")?;
+        args.about.refuse("a run, which has its base in it")?;
         match args.inputs.split_first() {
             Some((run, inputs)) if !inputs.is_empty() => Ok(match RunModel::open(run, &device)? {
                 RunModel::Classes(model) => (Answerer::Run(model), inputs),
@@ -128,10 +129,10 @@ enum Input {
 fn inputs(given: &[PathBuf]) -> impl Iterator<Item = Input> {
     given.iter().flat_map(|path| -> Box<dyn Iterator<Item = Input>> {
         if path.as_os_str() == "-" {
-            let lines = io::stdin().lock().lines().map_while(io::Result::ok);
-            return Box::new(
-                lines.filter(|line| !line.trim().is_empty()).flat_map(|line| expand(&from_printable(&line))),
-            );
+            return Box::new(lines(io::stdin().lock()).flat_map(|(number, line)| match line {
+                Ok(line) => expand(&from_printable(&line)),
+                Err(error) => vec![Input::Failed(PathBuf::from(format!("line {number}")), error)],
+            }));
         }
         Box::new(expand(path).into_iter())
     })

@@ -1,6 +1,6 @@
 //! `engraft predict` with a run that answers questions or tags words.
 
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use engraft::artefact::SpanModel;
@@ -8,11 +8,13 @@ use engraft::backbone::Device;
 use engraft::data::text::conll::words_of_lines;
 use engraft::data::text::parts::read_text;
 use engraft::data::text::squad::questions_to_answer;
+use engraft::data::text::{TextReading, stream_texts};
 use engraft::error::{Error, Problem, Result, printable};
 use engraft::progress::Observer;
 use serde_json::{Value, json};
 
 use crate::args::{Format, PredictArgs};
+use crate::commands::lines::lines;
 use crate::exit::Outcome;
 use crate::terminal::Terminal;
 
@@ -20,6 +22,8 @@ use crate::terminal::Terminal;
 const TOP: usize = 3;
 /// Files whose words stand one on a line.
 const WORD_FILES: [&str; 6] = ["conll", "bio", "iob", "iob2", "ner", "tsv"];
+/// Tables of texts.
+const TABLES: [&str; 5] = ["csv", "jsonl", "ndjson", "json", "parquet"];
 
 /// Runs the command on the inputs that follow the run's folder.
 pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
@@ -27,18 +31,21 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
         let problem = Problem::new("nothing to answer").expected("RUN, then questions or texts");
         return Err(Error::Usage(problem.hint("engraft predict RUN --context page.txt \"Who wrote it?\"")).into());
     };
-    for (flag, given) in [("--text", args.text.is_some()), ("--explain", args.explain)] {
+    let model = SpanModel::open(run, &Device::flex())?;
+    let text = args.text.is_some() && model.answers_questions();
+    for (flag, given) in [("--text", text), ("--explain", args.explain)] {
         if given {
             let problem =
                 Problem::new(format_args!("{flag} is for runs that give texts a class, and this one does not"));
             return Err(Error::Usage(problem.expected(format_args!("no {flag}"))).into());
         }
     }
-    let model = SpanModel::open(run, &Device::flex())?;
+    args.about.refuse("a run, which has its base in it")?;
     let mut rows = Rows { out: io::BufWriter::new(io::stdout()), format: args.format, failed: 0 };
     if model.answers_questions() {
+        let context = args.context.as_deref().map(context_of).transpose()?;
         rows.header(&["id", "question", "answer", "probability", "no_answer", "start", "end", "error"])?;
-        questions(&model, inputs, args, &mut rows, terminal)?;
+        questions(&model, inputs, context.as_deref(), args, &mut rows, terminal)?;
     } else {
         if let Some(context) = &args.context {
             let problem = Problem::new("this run tags words, and answers no questions").at(context);
@@ -50,7 +57,7 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
         }
         rows.header(&["input", "line", "start", "end", "type", "text", "probability", "error"])?;
         for input in inputs {
-            tags(&model, input, &mut rows, terminal)?;
+            tags(&model, input, args, &mut rows, terminal)?;
         }
     }
     rows.out.flush()?;
@@ -106,26 +113,32 @@ impl Rows {
 fn questions(
     model: &SpanModel,
     inputs: &[PathBuf],
+    context: Option<&str>,
     args: &PredictArgs,
     rows: &mut Rows,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
-    let context = args.context.as_deref().map(read_text).transpose()?;
     for input in inputs {
         let is_file = context.is_none() || (input.is_file() && has_ending(input, &["json", "jsonl"]));
         if input.as_os_str() == "-" {
-            match &context {
+            match context {
                 Some(context) => {
-                    for line in
-                        io::stdin().lock().lines().map_while(io::Result::ok).filter(|line| !line.trim().is_empty())
-                    {
-                        answer(model, "", &line, context, args, rows, terminal)?;
+                    for (number, line) in lines(io::stdin().lock()) {
+                        match line {
+                            Ok(line) => answer(model, "", &line, context, args, rows, terminal)?,
+                            Err(error) => rows.failure(&format!("line {number}"), &error, 8)?,
+                        }
                     }
                 }
                 None => {
-                    let mut text = String::new();
-                    io::stdin().lock().read_to_string(&mut text)?;
-                    asked(model, "-", questions_to_answer("stdin.jsonl", &text), args, rows, terminal)?;
+                    let mut bytes = Vec::new();
+                    io::stdin().lock().read_to_end(&mut bytes)?;
+                    let read = String::from_utf8(bytes).map_err(|source| {
+                        let problem = Problem::new("the questions are no UTF-8").found(source.utf8_error());
+                        Error::Data(problem.at("-").hint("convert them, as with `iconv -f latin1 -t utf8`"))
+                    });
+                    let read = read.and_then(|text| questions_to_answer("stdin.jsonl", &text));
+                    asked(model, "-", read, args, rows, terminal)?;
                 }
             }
         } else if is_file {
@@ -139,11 +152,21 @@ fn questions(
             }
             let read = read_text(input).and_then(|text| questions_to_answer(&name, &text));
             asked(model, &name, read, args, rows, terminal)?;
-        } else if let Some(context) = &context {
+        } else if let Some(context) = context {
             answer(model, "", &input.to_string_lossy(), context, args, rows, terminal)?;
         }
     }
     Ok(())
+}
+
+/// The text that questions are about.
+fn context_of(path: &Path) -> Result<String> {
+    let text = read_text(path)?;
+    if text.trim().is_empty() {
+        let problem = Problem::new("the text of --context is empty").expected("a text that questions are about");
+        return Err(Error::Data(problem.at(path)));
+    }
+    Ok(text)
 }
 
 fn asked(
@@ -225,18 +248,44 @@ fn answer(
     }
 }
 
-/// Texts, one on a line, or files with a word on each line; places are characters of a text, or words.
-fn tags(model: &SpanModel, input: &Path, rows: &mut Rows, terminal: &Terminal) -> anyhow::Result<()> {
+/// Texts, one on a line or in each row of a table, or files with a word on each line; places are characters of a text, or
+/// words.
+fn tags(
+    model: &SpanModel,
+    input: &Path,
+    args: &PredictArgs,
+    rows: &mut Rows,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
     let name = printable(input);
-    let read = match input.as_os_str() == "-" {
-        true => {
-            let mut text = String::new();
-            io::stdin().lock().read_to_string(&mut text)?;
-            Ok(text)
+    if input.as_os_str() == "-" {
+        for (number, line) in lines(io::stdin().lock()) {
+            match line {
+                Ok(line) => tags_of_text(model, (&name, number), &line, rows, terminal)?,
+                Err(error) => rows.failure(&format!("line {number}"), &error, 8)?,
+            }
         }
-        false => read_text(input),
-    };
-    let text = match read {
+        return Ok(());
+    }
+    if args.text.is_some() || has_ending(input, &TABLES) {
+        let text = args.text.as_deref().map(|text| text.split(',').map(str::to_owned).collect()).unwrap_or_default();
+        let texts = match stream_texts(input, &TextReading { text, label: None }) {
+            Ok(texts) => texts,
+            Err(error) => return rows.failure(&name, &error, 8),
+        };
+        for (at, row) in texts.enumerate() {
+            match row {
+                Ok(row) => {
+                    for part in row.text.parts().filter(|part| !part.trim().is_empty()) {
+                        tags_of_text(model, (&name, at + 1), part, rows, terminal)?;
+                    }
+                }
+                Err(error) => rows.failure(&name, &error, 8)?,
+            }
+        }
+        return Ok(());
+    }
+    let text = match read_text(input) {
         Ok(text) => text,
         Err(error) => return rows.failure(&name, &error, 8),
     };
@@ -247,28 +296,38 @@ fn tags(model: &SpanModel, input: &Path, rows: &mut Rows, terminal: &Terminal) -
             let found = spans
                 .into_iter()
                 .map(|span| (span.start, span.end, span.kind, words[span.start..span.end].join(" "), span.probability));
-            spans_of(model, &name, number + 1, &words.join(" "), found.collect(), rows)?;
+            spans_of(model, (&name, number + 1), &words.join(" "), found.collect(), rows)?;
         }
         return Ok(());
     }
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        terminal.check()?;
-        let found = model.tags_of_text(line)?.into_iter().map(|span| {
-            let start = line[..span.start].chars().count();
-            let inside = &line[span.start..span.end];
-            (start, start + inside.chars().count(), span.kind, inside.to_owned(), span.probability)
-        });
-        spans_of(model, &name, number + 1, line, found.collect(), rows)?;
+        tags_of_text(model, (&name, number + 1), line, rows, terminal)?;
     }
     Ok(())
+}
+
+/// The spans of one text, which stands at a line (or row, or sentence) of an input.
+fn tags_of_text(
+    model: &SpanModel,
+    place: (&str, usize),
+    text: &str,
+    rows: &mut Rows,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    terminal.check()?;
+    let found = model.tags_of_text(text)?.into_iter().map(|span| {
+        let start = text[..span.start].chars().count();
+        let inside = &text[span.start..span.end];
+        (start, start + inside.chars().count(), span.kind, inside.to_owned(), span.probability)
+    });
+    spans_of(model, place, text, found.collect(), rows)
 }
 
 type Found = (usize, usize, usize, String, f32);
 
 fn spans_of(
     model: &SpanModel,
-    input: &str,
-    line: usize,
+    (input, line): (&str, usize),
     text: &str,
     found: Vec<Found>,
     rows: &mut Rows,

@@ -1,9 +1,10 @@
 //! `engraft predict` with a run of texts: tables, folders of text files, lines.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use engraft::artefact::TextModel;
+use engraft::data::text::encoding::detect_file;
 use engraft::data::text::{Text, TextReading, TextRow, stream_texts};
 use engraft::error::{Error, Problem, Result};
 use engraft::inductive::Answer;
@@ -11,6 +12,7 @@ use engraft::progress::Observer;
 use serde_json::json;
 
 use crate::args::{Format, PredictArgs};
+use crate::commands::lines::lines;
 use crate::exit::Outcome;
 use crate::terminal::Terminal;
 
@@ -22,20 +24,19 @@ const BATCH: usize = 64;
 const SHOWN: usize = 80;
 /// Words that are named with `--explain`.
 const WORDS: usize = 5;
-/// Longest line of a text file or of stdin, in bytes.
-const LINE: usize = 16 << 20;
 
 /// A text to answer, or why it cannot be read.
 type Input = (String, Result<Text>);
 
 /// Runs the command.
 pub fn run(model: &TextModel, inputs: &[PathBuf], args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let mut answers = Answers { out: io::BufWriter::new(io::stdout()), model, args, top: top_of(args, model) };
+    let out = io::BufWriter::new(io::stdout());
+    let mut answers = Answers { out, model, args, top: top_of(args, model), truncated: 0 };
     answers.header()?;
     let mut failed = 0;
     let mut batch: Vec<Input> = Vec::with_capacity(BATCH);
     for input in inputs {
-        for text in texts_of(input, args, model) {
+        for text in texts_of(input, args, model, terminal) {
             batch.push(text);
             if batch.len() == BATCH {
                 failed += answers.write(&mut batch, terminal)?;
@@ -43,6 +44,12 @@ pub fn run(model: &TextModel, inputs: &[PathBuf], args: &PredictArgs, terminal: 
         }
     }
     failed += answers.write(&mut batch, terminal)?;
+    if answers.truncated > 0 {
+        terminal.say(&format!(
+            "{} of the texts are longer than what the base takes: their ends were not read",
+            answers.truncated
+        ));
+    }
     if failed > 0 {
         terminal.say(&format!("{failed} of the texts could not be answered: see the column `error`"));
         return Ok(Outcome::BadData);
@@ -55,83 +62,48 @@ fn top_of(args: &PredictArgs, model: &TextModel) -> usize {
 }
 
 /// The texts of a table, of a folder of text files, or of lines.
-fn texts_of(input: &Path, args: &PredictArgs, model: &TextModel) -> Box<dyn Iterator<Item = Input>> {
-    let whole = |error: Error| -> Box<dyn Iterator<Item = Input>> {
-        Box::new(std::iter::once((input.display().to_string(), Err(error))))
-    };
+fn texts_of(
+    input: &Path,
+    args: &PredictArgs,
+    model: &TextModel,
+    terminal: &Terminal,
+) -> Box<dyn Iterator<Item = Input>> {
     if input.as_os_str() == "-" {
-        return Box::new(lines(io::stdin().lock()));
+        let named = |(number, line): (usize, Result<String>)| (format!("line {number}"), line.map(Text::single));
+        return Box::new(lines(io::stdin().lock()).map(named));
     }
-    let is_lines = input.is_file() && input.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
-    if is_lines {
-        return match std::fs::File::open(input).map_err(|source| Error::read(input, &source)) {
-            Ok(file) => Box::new(lines(io::BufReader::new(file))),
-            Err(error) => whole(error),
-        };
-    }
-    let columns = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
-    let asked = args.text.as_deref().map(columns);
-    // As in training, where the table has these columns; else they are found anew.
-    let trained = TextReading { text: model.file.text_columns.clone(), label: None };
-    let reading = asked.map_or(trained, |text| TextReading { text, label: None });
-    match stream_texts(input, &reading) {
+    match stream(input, args, model, terminal) {
         Ok(rows) => Box::new(rows.map(|row| match row {
             Ok(TextRow { name, text }) => (name, Ok(text)),
             Err(error) => (String::new(), Err(error)),
         })),
-        Err(error) => whole(error),
+        Err(error) => Box::new(std::iter::once((input.display().to_string(), Err(error)))),
     }
 }
 
-/// Every line that is not empty, by its number. Bytes that are no UTF-8 are an error of their line.
-fn lines(mut reader: impl BufRead + 'static) -> impl Iterator<Item = Input> {
-    let mut number = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let mut bytes = Vec::new();
-            let read = io::Read::take(&mut reader, LINE as u64 + 1).read_until(b'\n', &mut bytes);
-            number += 1;
-            let name = format!("line {number}");
-            match read {
-                Ok(0) => return None,
-                Err(source) => {
-                    return Some((name, Err(Error::Io(Problem::new("the line cannot be read").found(source)))));
-                }
-                Ok(_) if bytes.len() > LINE => {
-                    // What is left of it belongs to no other line.
-                    let _ = skip_line(&mut reader);
-                    let problem = Problem::new("the line is too long").expected(format!("at most {LINE} bytes"));
-                    return Some((name, Err(Error::Data(problem))));
-                }
-                Ok(_) => {}
-            }
-            match String::from_utf8(bytes) {
-                Ok(line) if line.trim().is_empty() => continue,
-                Ok(line) => return Some((name, Ok(Text::single(line.trim_end_matches(['\n', '\r']))))),
-                Err(source) => {
-                    let problem = Problem::new("the line is no UTF-8").found(source.utf8_error());
-                    return Some((
-                        name,
-                        Err(Error::Data(problem.hint("convert it, as with `iconv -f latin1 -t utf8`"))),
-                    ));
-                }
-            }
+fn stream(
+    input: &Path,
+    args: &PredictArgs,
+    model: &TextModel,
+    terminal: &Terminal,
+) -> Result<Box<dyn Iterator<Item = Result<TextRow>> + Send>> {
+    let asked = args.text.as_deref().map(|text| text.split(',').map(str::to_owned).collect::<Vec<_>>());
+    let is_lines = input.is_file() && input.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
+    if is_lines && asked.is_none() {
+        detect_file(input)?.remark().iter().for_each(|remark| terminal.say(remark));
+        let rows = stream_texts(input, &TextReading::default())?;
+        let is_empty = |row: &Result<TextRow>| row.as_ref().is_ok_and(|row| row.text.first.trim().is_empty());
+        return Ok(Box::new(rows.filter(move |row| !is_empty(row))));
+    }
+    let trained = &model.file.text_columns;
+    let reading = TextReading { text: asked.clone().unwrap_or_else(|| trained.clone()), label: None };
+    stream_texts(input, &reading).map_err(|error| match error {
+        Error::Usage(problem) | Error::Data(problem) if asked.is_none() && !trained.is_empty() => {
+            let hint = format!("the run learnt from `{}`: --text names the column of this table", trained.join(","));
+            Error::Data(problem.hint(hint))
         }
+        other => other,
     })
-}
-
-fn skip_line(reader: &mut impl BufRead) -> io::Result<()> {
-    loop {
-        let buffer = reader.fill_buf()?;
-        let (used, done) = match buffer.iter().position(|byte| *byte == b'\n') {
-            Some(end) => (end + 1, true),
-            None => (buffer.len(), buffer.is_empty()),
-        };
-        reader.consume(used);
-        if done {
-            return Ok(());
-        }
-    }
 }
 
 struct Answers<'a> {
@@ -139,6 +111,8 @@ struct Answers<'a> {
     model: &'a TextModel,
     args: &'a PredictArgs,
     top: usize,
+    /// Texts that the base did not read to their ends.
+    truncated: usize,
 }
 
 impl Answers<'_> {
@@ -164,6 +138,7 @@ impl Answers<'_> {
     fn write(&mut self, batch: &mut Vec<Input>, terminal: &Terminal) -> anyhow::Result<usize> {
         terminal.check()?;
         let texts: Vec<&Text> = batch.iter().filter_map(|(_, text)| text.as_ref().ok()).collect();
+        self.truncated += self.model.coverage(&texts)?.truncated;
         let mut answers = self.model.predict(&texts)?.into_iter();
         let mut failed = 0;
         for (name, text) in batch.iter() {

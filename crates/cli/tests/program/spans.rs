@@ -14,7 +14,7 @@ const NAMES: [&str; 6] = ["ada", "bob", "eve", "kim", "lea", "max"];
 const THINGS: [&str; 6] = ["apples", "boats", "cats", "dogs", "eggs", "figs"];
 const NUMBERS: [&str; 6] = ["two", "three", "four", "five", "six", "seven"];
 /// A training of seconds for a network of nothing.
-const QUICK: [&str; 18] = [
+const QUICK: [&str; 16] = [
     "--folds",
     "2",
     "--epochs",
@@ -29,8 +29,6 @@ const QUICK: [&str; 18] = [
     "0",
     "--max-tokens",
     "48",
-    "--stride",
-    "8",
     "--control-budget",
     "0.001",
 ];
@@ -82,7 +80,8 @@ fn tagged(count: usize) -> String {
 
 fn fit(sandbox: &Sandbox, data: &str, task: &str, out: &str, more: &[&str]) -> Ran {
     let fixed = ["fit", data, "--task", task, "--base", "tiny", "--out", out];
-    sandbox.run(fixed.iter().chain(&QUICK).chain(more))
+    let stride: &[&str] = if task == "qa" { &["--stride", "8"] } else { &[] };
+    sandbox.run(fixed.iter().chain(&QUICK).chain(stride).chain(more))
 }
 
 fn report(sandbox: &Sandbox, run: &str) -> Value {
@@ -93,10 +92,10 @@ fn rows(text: &str) -> Vec<Vec<String>> {
     text.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect()
 }
 
-fn with_stdin(sandbox: &Sandbox, args: &[&str], text: &str) -> Ran {
+fn with_stdin(sandbox: &Sandbox, args: &[&str], text: impl AsRef<[u8]>) -> Ran {
     let mut child =
         sandbox.command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    child.stdin.take().unwrap().write_all(text.as_ref()).unwrap();
     child.wait_with_output().unwrap().into()
 }
 
@@ -168,6 +167,13 @@ fn questions_are_answered_as_they_were_measured() {
     let answer = ran.expect(0, &[]).json();
     assert_eq!((&answer["answer"], &answer["start"], &answer["end"]), (&"six".into(), &8.into(), &11.into()));
     assert_eq!(answer["top"].as_array().unwrap().len(), 3);
+    let broken = b"how many cats has eve ?\n\xff\nhow many cats has eve ?\n";
+    let ran = with_stdin(&sandbox, &["predict", "run", "--context", "page.txt", "-"], broken).expect(3, &["1 of the"]);
+    assert_eq!(rows(&ran.stdout).len(), 4, "{}", ran.stdout);
+    fs::write(sandbox.path("empty.txt"), " \n").unwrap();
+    sandbox.run(["predict", "run", "--context", "empty.txt", "Who?"]).expect(3, &["--context is empty"]);
+    sandbox.run(["predict", "run", "--context", "no.txt", "Who?"]).expect(3, &["no.txt"]);
+    sandbox.run(["predict", "run", "--context", "page.txt", "Who?", "--mean", "0.5"]).expect(2, &["no effect"]);
     let again = with_stdin(&sandbox, &["predict", "run", "--context", "page.txt", "-"], "How many cats has Eve ?\n");
     assert!(again.expect(0, &[]).stdout.contains(",six,"));
 
@@ -223,6 +229,17 @@ fn words_are_tagged_as_they_were_measured() {
     assert_eq!((lines.len(), &lines[1]["line"]), (2, &3.into()));
     sandbox.run(["predict", "run", "--context", "words.conll", "Who?"]).expect(2, &["tags words"]);
     sandbox.run(["predict", "run", "missing.txt"]).expect(3, &["could not be answered"]);
+    // A broken line is an error of its own.
+    let ran = with_stdin(&sandbox, &["predict", "run", "-"], b"kim has\n\xff bad\nbob has\n").expect(3, &["1 of the"]);
+    let found: Vec<String> = rows(&ran.stdout)[1..].iter().map(|row| row[5].clone()).collect();
+    assert_eq!((found[0].as_str(), found.last().map(String::as_str)), ("kim", Some("bob")));
+    assert!(ran.stdout.contains("line 2") && ran.stdout.contains("UTF-8"), "{}", ran.stdout);
+    // Of a table the texts are read, and not its lines.
+    fs::write(sandbox.path("notes.csv"), "id,note\n7,kim has four dogs .\n8,bob is here .\n").unwrap();
+    let ran = sandbox.run(["predict", "run", "notes.csv", "--text", "note"]).expect(0, &[]);
+    let found: Vec<[String; 2]> = rows(&ran.stdout)[1..].iter().map(|row| [row[1].clone(), row[5].clone()]).collect();
+    assert_eq!(found[0], ["1", "kim"].map(str::to_owned));
+    assert!(found.contains(&["2", "bob"].map(str::to_owned)), "{found:?}");
 }
 
 #[test]
@@ -243,12 +260,24 @@ fn what_makes_no_sense_is_refused_and_leaves_nothing() {
         ("q.json", "qa", &["--depth", "nowhere"], 2, "no such stage"),
         ("q.json", "qa", &["--image-size", "64"], 2, "--image-size has no effect"),
         ("q.json", "qa", &["--only", "block1"], 2, "--only has no effect"),
+        ("q.json", "qa", &["--hidden", "8"], 2, "--hidden has no effect"),
+        ("q.json", "qa", &["--pairs", "8"], 2, "--pairs has no effect"),
+        ("untagged.conll", "tags", &["--max-answer", "8"], 2, "--max-answer has no effect"),
     ] {
         fit(&sandbox, data, task, "run", more).expect(code, &[part]);
     }
     let no_split = ["fit", "q.json", "--task", "qa", "--base", "tiny", "--out", "run", "--folds", "0"];
     sandbox.run(no_split).expect(2, &["nothing to measure on"]);
     sandbox.run(["fit", "q.json", "--task", "qa", "--base", "nowhere", "--out", "run"]).expect(4, &["nowhere"]);
+    let audit = sandbox.run(["audit", "q.json", "--task", "qa"]).expect(0, &[]);
+    assert!(audit.stdout.contains("24"), "{}", audit.stdout);
+    fs::write(sandbox.path("words.conll"), tagged(30)).unwrap();
+    let audit = sandbox.run(["audit", "words.conll", "--task", "tags"]).expect(0, &[]);
+    assert!(audit.stdout.contains("PER"), "{}", audit.stdout);
+    let untold = |data: &str| sandbox.run(["fit", data, "--base", "tiny", "--out", "run"]);
+    untold("q.json").expect(3, &["--task qa"]);
+    untold("words.conll").expect(3, &["--task tags"]);
+    sandbox.run(["audit", "words.conll", "--task", "colours"]).expect(2, &["qa or tags"]);
     sandbox.run(["fit", "q.json", "--out", "run", "--stride", "3"]).expect(2, &["--stride has no effect"]);
     let mut names = sandbox.names();
     names.retain(|name| name.contains("run"));

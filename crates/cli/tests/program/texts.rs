@@ -116,6 +116,24 @@ fn word_vectors_answer_lines_and_tables_and_the_run_is_done_again() {
         }
         assert!(answer["words"].as_array().is_some_and(|words| !words.is_empty()));
     }
+    // Lines of a file are read in the encoding that they are written in.
+    let wide: Vec<u8> = "\u{feff}the soup was delicious\nthe bread was stale and cold\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    fs::write(sandbox.path("wide.txt"), wide).unwrap();
+    let ran = sandbox.run(["predict", "run", "wide.txt", "--json"]).expect(0, &["UTF-16"]);
+    let labels: Vec<String> = ran
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["label"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(labels, ["good", "bad"]);
+    fs::write(sandbox.path("other.csv"), "title,comment\nno,the soup was delicious\n").unwrap();
+    let ran = sandbox.run(["predict", "run", "other.csv"]).expect(3, &[]);
+    assert!(ran.stdout.contains("--text names the column"), "{}", ran.stdout);
+    sandbox.run(["predict", "run", "other.csv", "--text", "comment"]).expect(0, &[]);
+    sandbox.run(["predict", "run", "other.csv", "--exact"]).expect(2, &["--exact has no effect"]);
     sandbox.run(["verify", "run"]).expect(0, &[]);
     sandbox.run(["report", "run"]).expect(0, &[]);
     fit(&sandbox, "again", &["--threads", "1", "--no-cache"]).expect(0, &[]);
@@ -132,7 +150,7 @@ fn word_vectors_answer_lines_and_tables_and_the_run_is_done_again() {
 fn damage_to_a_run_is_seen() {
     let sandbox = Sandbox::new();
     reviews(&sandbox, 80);
-    fit(&sandbox, "run", &["--pooling", "mean"]).expect(0, &[]);
+    fit(&sandbox, "run", &["--pooling", "mean", "--lora", "4"]).expect(0, &["no blocks to train", "--lora 4"]);
     let path = sandbox.path("run/vocab.txt");
     let mut words = fs::read(&path).unwrap();
     words[3] ^= 1;
@@ -181,6 +199,7 @@ fn embeddings_of_a_table_go_on_after_a_stop() {
         assert_eq!(fs::read(sandbox.path("whole.npy")).unwrap(), fs::read(sandbox.path("parts.npy")).unwrap());
         assert!(!sandbox.path("parts.npy.unfinished").exists());
     }
+    sandbox.run(args("cached.npy").into_iter().chain(["--no-cache"])).expect(2, &["are not cached"]);
     sandbox.run(args("rows.parquet")).expect(3, &[]);
     sandbox.run(args("rows.jsonl")).expect(3, &[]);
     let index = fs::read_to_string(sandbox.path("whole.npy.index.csv")).unwrap();

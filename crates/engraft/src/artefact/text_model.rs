@@ -20,7 +20,7 @@ use crate::backbone::text::{
 use crate::config::Fit;
 use crate::data::text::{Text, words};
 use crate::error::{Error, Problem, Result};
-use crate::features::TextExtractor;
+use crate::features::{Coverage, TextExtractor};
 use crate::files;
 use crate::inductive::text::{FittedTexts, WordWeight, explain};
 use crate::inductive::{Answer, Predictor};
@@ -315,7 +315,12 @@ impl TextModel {
         Ok(checked.into_iter().map(answer).collect())
     }
 
-    /// What each of the first words of a text gives to the probability of a class.
+    /// What of these texts the base does not see.
+    pub fn coverage(&self, texts: &[&Text]) -> Result<Coverage> {
+        self.extractor.coverage(texts)
+    }
+
+    /// What each word of a text, or each run of neighbouring words of a long one, gives to the probability of a class.
     pub fn explain(&self, text: &Text, class: usize) -> Result<Vec<WordWeight>> {
         explain(&self.extractor, &self.predictor, text, class)
     }

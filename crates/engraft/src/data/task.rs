@@ -60,7 +60,8 @@ impl FromStr for Task {
     fn from_str(text: &str) -> Result<Self> {
         [Self::SingleLabel, Self::MultiLabel, Self::Regression].into_iter().find(|task| task.name() == text).ok_or_else(
             || {
-                let problem = Problem::new("no such task").expected("single-label, multi-label or regression");
+                let problem = Problem::new("no such task")
+                    .expected("single-label, multi-label or regression; qa or tags of texts");
                 Error::Usage(problem.found(text).at("--task"))
             },
         )

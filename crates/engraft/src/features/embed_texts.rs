@@ -10,8 +10,8 @@ use crate::features::{Cache, Features, TextExtractor};
 use crate::files;
 use crate::progress::Observer;
 
-/// Texts of a part.
-const PART: usize = 4096;
+/// Texts of a part: what a command that is killed loses.
+const PART: usize = 512;
 /// What parts are kept under.
 const KIND: &str = "parts";
 
@@ -24,6 +24,8 @@ pub struct EmbeddedTexts {
     pub empty: Vec<String>,
     /// Rows that a stopped run had computed.
     pub resumed: usize,
+    /// Texts that are longer than what the base reads.
+    pub truncated: usize,
     /// Name and SHA-256 of each row's text, as CSV with the columns `row,path,sha256`.
     pub index: Vec<u8>,
 }
@@ -47,31 +49,35 @@ pub fn embed_texts(
     let mut index = csv::Writer::from_writer(Vec::new());
     let bad_index = |source: csv::Error| Error::Io(Problem::new("the index cannot be written").found(source));
     index.write_record(["row", "path", "sha256"]).map_err(bad_index)?;
-    let mut embedded = EmbeddedTexts { rows: 0, empty: Vec::new(), resumed: 0, index: Vec::new() };
+    let mut embedded = EmbeddedTexts { rows: 0, empty: Vec::new(), resumed: 0, truncated: 0, index: Vec::new() };
     let mut parts: Vec<(String, Vec<String>)> = Vec::new();
     let mut rows = rows.peekable();
     observer.begin("features", 0, "texts");
     while rows.peek().is_some() {
         observer.check()?;
         let part: Vec<TextRow> = rows.by_ref().take(PART).collect::<Result<_>>()?;
-        let seen = part.len() as u64;
         let (part, empty): (Vec<TextRow>, Vec<TextRow>) =
             part.into_iter().partition(|row| row.text.parts().any(|text| !text.trim().is_empty()));
         if let Some(first) = empty.first().filter(|_| strict) {
             let problem = Problem::new("a text is empty, and --strict makes that fatal").found(&first.name);
             return Err(Error::Data(problem.hint("leave out --strict: it then has no row, and is named")));
         }
+        observer.advance(empty.len() as u64);
         embedded.empty.extend(empty.into_iter().map(|row| row.name));
         if part.is_empty() {
             continue;
         }
         let texts: Vec<&Text> = part.iter().map(|row| &row.text).collect();
         let digests: Vec<String> = texts.iter().map(|text| text.digest()).collect();
+        embedded.truncated += extractor.coverage(&texts)?.truncated;
         let key = files::sha256_hex(format!("{}/{}", extractor.identity(), digests.join(",")).as_bytes());
         match kept.get(KIND, &key) {
-            Some(_) => embedded.resumed += part.len(),
+            Some(_) => {
+                embedded.resumed += part.len();
+                observer.advance(part.len() as u64);
+            }
             None => {
-                let features = extractor.extract(&texts, &digests, None, &crate::progress::Silent)?;
+                let features = extractor.extract(&texts, &digests, None, &Part(observer))?;
                 kept.put(KIND, &key, bytes_of(&features).as_slice())?;
                 files::fault("part-embedded");
             }
@@ -82,7 +88,6 @@ pub fn embed_texts(
             embedded.rows += 1;
         }
         parts.push((key, part.into_iter().map(|row| row.name).collect()));
-        observer.advance(seen);
     }
     observer.end();
     if embedded.rows == 0 {
@@ -103,6 +108,27 @@ pub fn embed_texts(
         index.into_inner().map_err(|source| Error::Io(Problem::new("the index cannot be written").found(source)))?;
     files::remove_folder(&folder)?;
     Ok(embedded)
+}
+
+/// What one part tells: that it goes on. It hears that it should stop.
+struct Part<'a>(&'a dyn Observer);
+
+impl Observer for Part<'_> {
+    fn begin(&self, _: &str, _: u64, _: &str) {}
+
+    fn advance(&self, units: u64) {
+        self.0.advance(units);
+    }
+
+    fn end(&self) {}
+
+    fn say(&self, line: &str) {
+        self.0.say(line);
+    }
+
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
 }
 
 /// Where finished parts are until the output is written.

@@ -31,7 +31,7 @@ pub enum Error {
     #[error("{0}")]
     Training(Problem),
     /// The user asked to stop (exit code 130).
-    #[error("interrupted: nothing was written")]
+    #[error("interrupted: no file was written")]
     Interrupted,
 }
 

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 
 /// What the library tells while it works. Every method may be called from any thread.
 pub trait Observer: Send + Sync {
-    /// A task of `total` units begins; `unit` is what is counted, in the plural ("images").
+    /// A task of `total` units begins (0 where nobody knows how many); `unit` is what is counted, in the plural ("images").
     fn begin(&self, task: &str, total: u64, unit: &str);
     /// `units` more are done.
     fn advance(&self, units: u64);

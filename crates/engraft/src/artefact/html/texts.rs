@@ -67,20 +67,20 @@ fn item(file: &str, from: &str, to: &str, detail: &str, known: &HashMap<&str, &S
         }
         @match known.get(file) {
             Some(text) => {
-                blockquote { (marked(&text.text, &text.words)) }
-                @if let Some(second) = &text.second { blockquote { (second) } }
+                blockquote { (marked(&text.text, &text.words, false)) }
+                @if let Some(second) = &text.second { blockquote { (marked(second, &text.words, true)) } }
             }
             None => {}
         }
     }
 }
 
-/// A text whose words are marked by what they gave.
-fn marked(text: &str, words: &[WordWeight]) -> Markup {
+/// A text whose words are marked by what they gave; the second of a pair, or the only or first one.
+fn marked(text: &str, words: &[WordWeight], second: bool) -> Markup {
     let strongest = words.iter().map(|word| word.weight.abs()).fold(0.0, f32::max);
     let mut at = 0;
     let mut parts: Vec<Markup> = Vec::new();
-    for word in words {
+    for word in words.iter().filter(|word| word.second == second) {
         let share = word.weight.abs() / strongest.max(f32::MIN_POSITIVE);
         let end = word.at + word.word.len();
         let fits = word.at >= at && text.get(word.at..end) == Some(word.word.as_str());

@@ -16,6 +16,8 @@ use crate::files;
 pub const ENDINGS: [&str; 7] = ["conll", "bio", "iob", "iob2", "tsv", "txt", "ner"];
 /// Fewer training sentences than this, and every measured number is vague.
 const FEW: usize = 50;
+/// Documents of more than a sentence, from which on folds keep documents together.
+const SEVERAL: usize = 10;
 /// Fewer spans of a type to learn from than this, and it is hard to learn.
 const FEW_SPANS: usize = 10;
 
@@ -127,9 +129,9 @@ pub fn tag_name(tag: usize, types: &[String]) -> String {
     }
 }
 
-/// Whether the path looks like tagged words.
+/// Whether the path is named like tagged words: a file, or a folder with such a file.
 pub fn is_tagged(path: &Path) -> bool {
-    is_of_kind(path, &ENDINGS)
+    is_of_kind(path, &["conll", "bio", "iob", "iob2", "ner"])
 }
 
 /// A sentence as a file has it: the lines of its words, the words and the tags.
@@ -322,18 +324,21 @@ fn spans_in(raw: &Raw, scheme: Scheme, types: &[String], broken: &mut Vec<String
 }
 
 /// Looks at tagged sentences as a whole: sentences in two splits or tagged in two ways, types with few spans. Groups are
-/// documents, where the files have several, and equal sentences.
+/// documents, where the files have several of more than a sentence, and equal sentences elsewhere.
 pub fn audit_tagged(set: &TaggedSet, mut findings: Vec<Finding>) -> Audit {
     let mut first: BTreeMap<&[String], usize> = BTreeMap::new();
     let mut groups: Vec<usize> = Vec::with_capacity(set.sentences.len());
     let (mut leaks, mut conflicts, mut excluded) = (Vec::new(), Vec::new(), BTreeSet::new());
-    let documents: BTreeSet<usize> = set.sentences.iter().map(|sentence| sentence.document).collect();
-    let several = documents.len() >= 10;
+    let mut lengths: BTreeMap<usize, usize> = BTreeMap::new();
+    set.sentences.iter().for_each(|sentence| *lengths.entry(sentence.document).or_default() += 1);
+    // A sentence that stands alone is a document of its own, which keeps nothing together.
+    let several = lengths.values().filter(|sentences| **sentences > 1).count() >= SEVERAL;
     let mut of_document: BTreeMap<usize, usize> = BTreeMap::new();
     for (at, sentence) in set.sentences.iter().enumerate() {
         let &mut same = first.entry(&sentence.words).or_insert(at);
         let document = *of_document.entry(sentence.document).or_insert(at);
-        groups.push(if several { document } else { groups.get(same).copied().unwrap_or(at) });
+        let of_its_document = several && lengths[&sentence.document] > 1;
+        groups.push(if of_its_document { document } else { groups.get(same).copied().unwrap_or(at) });
         let other = &set.sentences[same];
         if other.spans != sentence.spans {
             conflicts.extend([other.name.clone(), sentence.name.clone()]);
@@ -469,6 +474,19 @@ mod tests {
         assert!(audit.excluded.iter().all(|&at| set.sentences[at].split == Split::Train) && !audit.excluded.is_empty());
         // Files are read in the order of their names: test first.
         assert_eq!(audit.groups, [0, 0, 0, 3]);
+    }
+
+    #[test]
+    fn sentences_of_no_document_are_grouped_by_what_they_say() {
+        let text: String = (0..30).map(|at| format!("word{} O\nthen B-X\n\n", at % 12)).collect();
+        let (set, findings) = read(&text).unwrap();
+        let audit = audit_tagged(&set, findings);
+        assert!((0..30).all(|at| audit.groups[at] == at % 12), "{:?}", audit.groups);
+        let text: String =
+            (0..24).map(|at| format!("{}same O\n\n", if at % 2 == 0 { "-DOCSTART- O\n\n" } else { "" })).collect();
+        let (set, findings) = read(&text).unwrap();
+        let audit = audit_tagged(&set, findings);
+        assert!((0..24).all(|at| audit.groups[at] == at / 2 * 2), "{:?}", audit.groups);
     }
 
     proptest! {

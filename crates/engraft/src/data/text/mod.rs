@@ -205,8 +205,8 @@ const LOOKED_AT: usize = 1000;
 
 /// Whether what lies at `path` looks like texts rather than pictures.
 ///
-/// A table does unless it has a column named `path`; JSON lines, Parquet and plain text do. A folder does when it holds
-/// no file named like a picture among the first thousand, and one that reads as text.
+/// A table does unless it has a column named `path`; JSON lines, Parquet and plain text do. A folder does when among its
+/// first thousand files some read as texts, and ten times as many as are named like pictures.
 pub fn is_text(path: &Path) -> bool {
     let Ok(metadata) = std::fs::metadata(path) else { return false };
     if !metadata.is_dir() {
@@ -223,14 +223,14 @@ pub fn is_text(path: &Path) -> bool {
         .filter_map(|entry| entry.ok())
         .filter(|entry| entry.file_type().is_file())
         .map(walkdir::DirEntry::into_path);
-    let mut texts = false;
+    let (mut texts, mut pictures) = (0, 0);
     for file in files.take(LOOKED_AT) {
-        if super::ending(&file).is_some_and(|ending| super::ENDINGS.contains(&ending.as_str())) {
-            return false;
+        match super::ending(&file).is_some_and(|ending| super::ENDINGS.contains(&ending.as_str())) {
+            true => pictures += 1,
+            false => texts += usize::from(encoding::looks_like_text(&file)),
         }
-        texts = texts || encoding::looks_like_text(&file);
     }
-    texts
+    texts > 10 * pictures
 }
 
 #[cfg(test)]

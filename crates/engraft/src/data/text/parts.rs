@@ -107,7 +107,7 @@ fn file_name(path: &Path) -> String {
 /// # Errors
 /// [`Error::Data`] where it is neither, with the line of the first wrong byte.
 pub fn read_text(path: &Path) -> Result<String> {
-    let bytes = files::read_limited(path, LIMIT).map_err(|source| Error::read(path, &source))?;
+    let bytes = files::read_limited(path, LIMIT).map_err(|source| crate::data::missing(path, &source))?;
     let (encoding, mark) = Encoding::for_bom(&bytes).unwrap_or((UTF_8, 0));
     if let Some(text) = encoding.decode_without_bom_handling_and_without_replacement(&bytes[mark..]) {
         return Ok(text.into_owned());

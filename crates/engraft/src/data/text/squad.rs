@@ -2,6 +2,7 @@
 //! 2018), and tables of one question a line (`.jsonl`). Everything is checked, and nothing is dropped in silence.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -88,9 +89,18 @@ impl QuestionSet {
     }
 }
 
-/// Whether the path looks like questions.
+/// Whether a file begins like questions about paragraphs.
 pub fn is_questions(path: &Path) -> bool {
-    is_of_kind(path, &ENDINGS)
+    let begins = |name: &str, head: &str| head.contains(&format!("\"{name}\""));
+    let head = || {
+        let mut head = Vec::new();
+        std::fs::File::open(path).and_then(|file| file.take(1 << 16).read_to_end(&mut head)).ok()?;
+        Some(String::from_utf8_lossy(&head).into_owned())
+    };
+    path.is_file()
+        && is_of_kind(path, &ENDINGS)
+        && head()
+            .is_some_and(|head| begins("paragraphs", &head) || begins("question", &head) && begins("context", &head))
 }
 
 /// Reads a file of questions, or a folder with `train.json` and, held out, `dev.json` and `test.json`.

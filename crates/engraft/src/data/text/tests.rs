@@ -305,6 +305,14 @@ fn texts_are_told_from_pictures() {
         ("empty/x", b""),
     ]);
     let is_text = |name: &str| is_text(&temp.path().join(name));
+    std::fs::create_dir(temp.path().join("stray")).unwrap();
+    for at in 0..12 {
+        std::fs::write(temp.path().join(format!("stray/{at}.txt")), "a text").unwrap();
+    }
+    std::fs::write(temp.path().join("stray/a.jpg"), [0xFF, 0xD8]).unwrap();
+    assert!(is_text("stray"), "a single picture among texts");
+    std::fs::write(temp.path().join("stray/b.jpg"), [0xFF, 0xD8]).unwrap();
+    assert!(!is_text("stray"));
     assert!(is_text("texts") && is_text("texts.csv") && is_text("texts.jsonl"));
     assert!(
         !is_text("pictures") && !is_text("pictures.csv") && !is_text("one.jpg") && !is_text("empty") && !is_text("no")

@@ -42,7 +42,8 @@ impl SpanSettings {
         if let Some((name, value, least)) = sizes.into_iter().find(|(_, value, least)| value < least) {
             return Err(wrong(name, format!("at least {least}"), value));
         }
-        if config.stride >= config.max_tokens {
+        // Sentences are cut without a stride, and words are not cut at all.
+        if config.task == "qa" && !on_words && config.stride >= config.max_tokens {
             return Err(wrong("stride", format!("less than --max-tokens {}", config.max_tokens), config.stride));
         }
         if !(config.control_budget.is_finite() && config.control_budget >= 0.0) {
