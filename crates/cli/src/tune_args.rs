@@ -7,7 +7,7 @@ use engraft::config::Tune;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Fine-tuning")]
 pub struct TuneArgs {
-    /// Passes over the examples in a fine-tuning [default: 10; 4 for texts].
+    /// Passes over the examples in a fine-tuning [default: 10; for texts as many as make 200 steps, from 4 to 25].
     #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,
     /// Examples that run together [default: 32; 16 for texts].

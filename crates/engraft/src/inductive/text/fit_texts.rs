@@ -164,12 +164,12 @@ pub fn fit_texts(
     let start = Instant::now();
     check(config)?;
     refuse_for_texts(config)?;
-    let tuning = Tuning::of(config, false)?;
     base.remarks.iter().for_each(|remark| observer.say(remark));
     let base = Arc::new(base);
     intake.require_usable(config.strict)?;
     let classes = intake.dataset.classes.len();
     let train = intake.usable(Split::Train);
+    let tuning = Tuning::of(&with_passes(config, train.len()), false)?;
     let labels = intake.labels(&train);
     let groups: Vec<usize> = train.iter().map(|&index| intake.audit.groups[index]).collect();
     let count = fold_count(config.folds, &labels, classes, "texts", observer);
@@ -442,6 +442,19 @@ fn measured_probe(validation: &CrossValidation, labels: &[usize], seconds: f64) 
     })
 }
 
+/// Steps of a training on few texts, as passes allow.
+const STEPS: usize = 200;
+
+/// The settings with the usual number of passes over so many texts, where they leave it open.
+fn with_passes(config: &Fit, texts: usize) -> Fit {
+    let mut config = config.clone();
+    if config.tune.epochs == 0 {
+        let steps = texts.div_ceil((config.tune.batch_size * config.tune.accumulate).max(1)).max(1);
+        config.tune.epochs = (STEPS.div_ceil(steps) as u64).clamp(4, 25);
+    }
+    config
+}
+
 /// Refuses settings that mean nothing to texts: an option is never accepted and ignored.
 fn refuse_for_texts(config: &Fit) -> Result<()> {
     let usual = Tune::default();
@@ -549,4 +562,18 @@ fn explanations(
         }
     }
     Ok(explained)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_texts_are_passed_over_more_often() {
+        let passes = |texts: usize| with_passes(&Fit::for_texts(), texts).tune.epochs;
+        assert_eq!([0, 16, 128, 320, 800, 9000].map(passes), [25, 25, 25, 10, 4, 4]);
+        let mut asked = Fit::for_texts();
+        asked.tune.epochs = 3;
+        assert_eq!(with_passes(&asked, 16).tune.epochs, 3);
+    }
 }
