@@ -26,7 +26,7 @@ pub struct WordWeight {
     pub weight: f32,
 }
 
-/// What each word of a text, or each run of as many as make [`MOST`] of them, gives to the probability of a class, in the
+/// What each word of a text, or each run of neighbouring words of one of more than 48, gives to the probability of a class, in the
 /// order of the text; of a pair, those of the first text and then those of the second.
 pub fn explain(extractor: &TextExtractor, predictor: &Predictor, text: &Text, class: usize) -> Result<Vec<WordWeight>> {
     let mut found = runs(&text.first, false);
