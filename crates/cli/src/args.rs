@@ -245,9 +245,7 @@ impl BaseArgs {
             None => Ok(()),
             Some((flag, _)) => {
                 let problem = engraft::error::Problem::new(format_args!("{flag} has no effect on {command}"));
-                Err(engraft::error::Error::Usage(
-                    problem.expected("it with a base of pictures: embed, predict --base and bases"),
-                ))
+                Err(engraft::error::Error::Usage(problem.expected("it with a base of pictures")))
             }
         }
     }

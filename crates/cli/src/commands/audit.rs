@@ -16,14 +16,11 @@ pub fn run(args: &AuditArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     args.reading.lay_over(&mut config);
     config.data.clone_from(&args.data);
     let spans = || SpanFit { data: args.data.clone(), ..SpanFit::default() };
-    let audit = if config.task.as_deref() == Some("qa") {
-        SpanIntake::questions(&spans())?.audit
-    } else if config.task.as_deref() == Some("tags") {
-        SpanIntake::tagged(&spans())?.audit
-    } else if is_about_texts(&config) {
-        TextIntake::read(&args.data, &text_reading(&config)?, terminal)?.audit
-    } else {
-        super::intake(&args.data, &Reading::of(&config)?, None, terminal)?.audit
+    let audit = match config.task.as_deref() {
+        Some("qa") => SpanIntake::questions(&spans())?.audit,
+        Some("tags") => SpanIntake::tagged(&spans())?.audit,
+        _ if is_about_texts(&config) => TextIntake::read(&args.data, &text_reading(&config)?, terminal)?.audit,
+        _ => super::intake(&args.data, &Reading::of(&config)?, None, terminal)?.audit,
     };
     if json {
         output::json(&audit)?;

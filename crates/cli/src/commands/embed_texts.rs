@@ -14,6 +14,7 @@ use engraft::progress::Observer;
 use serde_json::json;
 
 use crate::args::EmbedArgs;
+use crate::commands::columns_of;
 use crate::exit::Outcome;
 use crate::output;
 use crate::terminal::Terminal;
@@ -92,6 +93,5 @@ fn rows(args: &EmbedArgs, terminal: &Terminal) -> Result<Box<dyn Iterator<Item =
     if is_lines && args.text.is_none() {
         detect_file(data)?.remark().iter().for_each(|remark| terminal.say(remark));
     }
-    let text = args.text.as_deref().map(|text| text.split(',').map(str::to_owned).collect()).unwrap_or_default();
-    stream_texts(data, &TextReading { text, label: None })
+    stream_texts(data, &TextReading { text: columns_of(args.text.as_deref()), label: None })
 }

@@ -98,7 +98,7 @@ fn save_curves(curves: &[(String, Curve)], folder: &Path) -> Result<()> {
 
 /// Refuses flags that mean nothing here.
 fn refuse(args: &FitArgs) -> Result<()> {
-    let about = &args.about;
+    args.about.refuse("answers and tags")?;
     let given = [
         ("--resume", args.resume.is_some()),
         ("--checkpoint-every", args.checkpoint_every.is_some()),
@@ -114,12 +114,6 @@ fn refuse(args: &FitArgs) -> Result<()> {
         ("--pooling", args.pooling.is_some()),
         ("--path-column", args.reading.path_column.is_some()),
         ("--label-column", args.reading.label_column.is_some()),
-        ("--card", about.card.is_some()),
-        ("--output", about.output.is_some()),
-        ("--channels", about.channels.is_some()),
-        ("--image-size", about.image_size.is_some()),
-        ("--exact", about.exact),
-        ("--input-size and the like", !about.input().is_empty()),
     ];
     match given.into_iter().find(|(_, given)| *given) {
         None => Ok(()),

@@ -78,3 +78,8 @@ pub fn tell_audit(audit: &Audit, observer: &dyn Observer) {
         observer.say(audit.render().trim_end());
     }
 }
+
+/// The columns that `--text` names; none where it is not given.
+fn columns_of(text: Option<&str>) -> Vec<String> {
+    text.map(|text| text.split(',').map(str::to_owned).collect()).unwrap_or_default()
+}

@@ -14,6 +14,7 @@ use engraft::progress::Observer;
 use serde_json::{Value, json};
 
 use crate::args::{Format, PredictArgs};
+use crate::commands::columns_of;
 use crate::commands::lines::lines;
 use crate::exit::Outcome;
 use crate::terminal::Terminal;
@@ -268,8 +269,8 @@ fn tags(
         return Ok(());
     }
     if args.text.is_some() || has_ending(input, &TABLES) {
-        let text = args.text.as_deref().map(|text| text.split(',').map(str::to_owned).collect()).unwrap_or_default();
-        let texts = match stream_texts(input, &TextReading { text, label: None }) {
+        let reading = TextReading { text: columns_of(args.text.as_deref()), label: None };
+        let texts = match stream_texts(input, &reading) {
             Ok(texts) => texts,
             Err(error) => return rows.failure(&name, &error, 8),
         };

@@ -12,6 +12,7 @@ use engraft::progress::Observer;
 use serde_json::json;
 
 use crate::args::{Format, PredictArgs};
+use crate::commands::columns_of;
 use crate::commands::lines::lines;
 use crate::exit::Outcome;
 use crate::terminal::Terminal;
@@ -87,18 +88,19 @@ fn stream(
     model: &TextModel,
     terminal: &Terminal,
 ) -> Result<Box<dyn Iterator<Item = Result<TextRow>> + Send>> {
-    let asked = args.text.as_deref().map(|text| text.split(',').map(str::to_owned).collect::<Vec<_>>());
+    let asked = columns_of(args.text.as_deref());
     let is_lines = input.is_file() && input.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
-    if is_lines && asked.is_none() {
+    if is_lines && asked.is_empty() {
         detect_file(input)?.remark().iter().for_each(|remark| terminal.say(remark));
         let rows = stream_texts(input, &TextReading::default())?;
         let is_empty = |row: &Result<TextRow>| row.as_ref().is_ok_and(|row| row.text.first.trim().is_empty());
         return Ok(Box::new(rows.filter(move |row| !is_empty(row))));
     }
     let trained = &model.file.text_columns;
-    let reading = TextReading { text: asked.clone().unwrap_or_else(|| trained.clone()), label: None };
+    let as_trained = asked.is_empty();
+    let reading = TextReading { text: if as_trained { trained.clone() } else { asked }, label: None };
     stream_texts(input, &reading).map_err(|error| match error {
-        Error::Usage(problem) | Error::Data(problem) if asked.is_none() && !trained.is_empty() => {
+        Error::Usage(problem) | Error::Data(problem) if as_trained && !trained.is_empty() => {
             let hint = format!("the run learnt from `{}`: --text names the column of this table", trained.join(","));
             Error::Data(problem.hint(hint))
         }
@@ -138,7 +140,7 @@ impl Answers<'_> {
     fn write(&mut self, batch: &mut Vec<Input>, terminal: &Terminal) -> anyhow::Result<usize> {
         terminal.check()?;
         let texts: Vec<&Text> = batch.iter().filter_map(|(_, text)| text.as_ref().ok()).collect();
-        self.truncated += self.model.coverage(&texts)?.truncated;
+        self.truncated += self.model.truncated(&texts)?;
         let mut answers = self.model.predict(&texts)?.into_iter();
         let mut failed = 0;
         for (name, text) in batch.iter() {

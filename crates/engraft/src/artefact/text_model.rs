@@ -20,7 +20,7 @@ use crate::backbone::text::{
 use crate::config::Fit;
 use crate::data::text::{Text, words};
 use crate::error::{Error, Problem, Result};
-use crate::features::{Coverage, TextExtractor};
+use crate::features::TextExtractor;
 use crate::files;
 use crate::inductive::text::{FittedTexts, WordWeight, explain};
 use crate::inductive::{Answer, Predictor};
@@ -315,9 +315,9 @@ impl TextModel {
         Ok(checked.into_iter().map(answer).collect())
     }
 
-    /// What of these texts the base does not see.
-    pub fn coverage(&self, texts: &[&Text]) -> Result<Coverage> {
-        self.extractor.coverage(texts)
+    /// How many of these texts are longer than what the base reads.
+    pub fn truncated(&self, texts: &[&Text]) -> Result<usize> {
+        self.extractor.truncated(texts)
     }
 
     /// What each word of a text, or each run of neighbouring words of a long one, gives to the probability of a class.

@@ -69,7 +69,7 @@ pub fn embed_texts(
         }
         let texts: Vec<&Text> = part.iter().map(|row| &row.text).collect();
         let digests: Vec<String> = texts.iter().map(|text| text.digest()).collect();
-        embedded.truncated += extractor.coverage(&texts)?.truncated;
+        embedded.truncated += extractor.truncated(&texts)?;
         let key = files::sha256_hex(format!("{}/{}", extractor.identity(), digests.join(",")).as_bytes());
         match kept.get(KIND, &key) {
             Some(_) => {

@@ -158,6 +158,15 @@ impl TextExtractor {
         Features::new(texts.len(), columns, values)
     }
 
+    /// How many of these texts are longer than what the base reads.
+    pub fn truncated(&self, texts: &[&Text]) -> Result<usize> {
+        match &self.base.body {
+            // All of their words are read: there is nothing to look for.
+            TextBody::Words(_) => Ok(0),
+            _ => Ok(self.coverage(texts)?.truncated),
+        }
+    }
+
     /// What of these texts the base does not see.
     pub fn coverage(&self, texts: &[&Text]) -> Result<Coverage> {
         let mut coverage = Coverage { texts: texts.len(), ..Coverage::default() };

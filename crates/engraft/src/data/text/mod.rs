@@ -223,14 +223,13 @@ pub fn is_text(path: &Path) -> bool {
         .filter_map(|entry| entry.ok())
         .filter(|entry| entry.file_type().is_file())
         .map(walkdir::DirEntry::into_path);
-    let (mut texts, mut pictures) = (0, 0);
-    for file in files.take(LOOKED_AT) {
-        match super::ending(&file).is_some_and(|ending| super::ENDINGS.contains(&ending.as_str())) {
-            true => pictures += 1,
-            false => texts += usize::from(encoding::looks_like_text(&file)),
-        }
-    }
-    texts > 10 * pictures
+    let is_picture =
+        |file: &PathBuf| super::ending(file).is_some_and(|ending| super::ENDINGS.contains(&ending.as_str()));
+    let (pictures, others): (Vec<PathBuf>, Vec<PathBuf>) = files.take(LOOKED_AT).partition(is_picture);
+    // No more files are read than decide it.
+    let wanted = 10 * pictures.len() + 1;
+    others.len() >= wanted
+        && others.iter().filter(|file| encoding::looks_like_text(file)).take(wanted).count() == wanted
 }
 
 #[cfg(test)]
