@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use engraft::error::{Error, Problem};
 
 use crate::span_args::SpanArgs;
 use crate::tune_args::TuneArgs;
@@ -24,6 +26,35 @@ pub struct Arguments {
     /// Threads to use [default: one for each core]. Results do not depend on it.
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+}
+
+/// Flags that mean something beside `--resume`: everything else stands in the settings of what is resumed.
+const BESIDE_RESUME: [&str; 9] =
+    ["resume", "json", "quiet", "threads", "tensorboard", "checkpoint_every", "folder", "no_cache", "limit"];
+
+/// Refuses flags beside `--resume` that would be ignored.
+///
+/// # Errors
+/// [`Error::Usage`] that names the first.
+pub fn refuse_beside_resume(matches: &ArgMatches) -> Result<(), Error> {
+    let Some((command, matches)) = matches.subcommand() else { return Ok(()) };
+    if !matches!(matches.try_contains_id("resume"), Ok(true)) {
+        return Ok(());
+    }
+    let program = Arguments::command();
+    let known = program.find_subcommand(command).into_iter().flat_map(clap::Command::get_arguments);
+    let given = |argument: &clap::Arg| {
+        let name = argument.get_id().as_str();
+        matches.value_source(name) == Some(ValueSource::CommandLine) && !BESIDE_RESUME.contains(&name)
+    };
+    match known.into_iter().find(|argument| given(argument)) {
+        None => Ok(()),
+        Some(argument) => {
+            let flag = argument.get_long().map_or_else(|| argument.get_id().to_string(), |long| format!("--{long}"));
+            let problem = Problem::new("the settings of what is resumed are those that it began with").found(flag);
+            Err(Error::Usage(problem.at("--resume").hint("leave the flag out, or begin anew with --force")))
+        }
+    }
 }
 
 /// The commands.
@@ -231,8 +262,8 @@ impl BaseArgs {
     /// Refuses flags that say how a base of pictures is opened, where nothing would come of them.
     ///
     /// # Errors
-    /// [`engraft::error::Error::Usage`] where one is given.
-    pub fn refuse(&self, command: &str) -> engraft::error::Result<()> {
+    /// [`Error::Usage`] where one is given.
+    pub fn refuse(&self, command: &str) -> Result<(), Error> {
         let given = [
             ("--card", self.card.is_some()),
             ("--output", self.output.is_some()),
@@ -244,8 +275,8 @@ impl BaseArgs {
         match given.into_iter().find(|(_, given)| *given) {
             None => Ok(()),
             Some((flag, _)) => {
-                let problem = engraft::error::Problem::new(format_args!("{flag} has no effect on {command}"));
-                Err(engraft::error::Error::Usage(problem.expected("it with a base of pictures")))
+                let problem = Problem::new(format_args!("{flag} has no effect on {command}"));
+                Err(Error::Usage(problem.expected("it with a base of pictures")))
             }
         }
     }
@@ -364,6 +395,9 @@ pub struct ReportArgs {
     /// Write a copy of the HTML file here.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Replace the file if it is a report that was written before.
+    #[arg(long, requires = "output")]
+    pub force: bool,
 }
 
 /// Arguments of `audit`.

@@ -13,15 +13,18 @@ mod tune_args;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{Arguments, Command};
 use terminal::Terminal;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = Arguments::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let terminal = Terminal::new(arguments.quiet);
-    let outcome = prepare(&arguments).and_then(|()| run(arguments, &terminal));
+    let outcome = prepare(&arguments)
+        .and_then(|()| Ok(args::refuse_beside_resume(&matches)?))
+        .and_then(|()| run(arguments, &terminal));
     terminal.finish();
     exit::report(outcome, &terminal)
 }

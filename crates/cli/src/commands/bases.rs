@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use engraft::artefact::import;
+use engraft::artefact::{claim_import, import};
 use engraft::backbone::hub::{Hub, Reference, registry};
 use engraft::backbone::{Architecture, Base, BaseSpec, BaseSummary, Body, Device, StageCost, embedded, open};
 use engraft::error::{Error, Problem};
@@ -11,7 +11,6 @@ use engraft::progress::Observer;
 use serde_json::json;
 
 use crate::args::{BaseArgs, BasesCommand, ImportArgs};
-use crate::commands::refuse_existing;
 use crate::exit::Outcome;
 use crate::output;
 use crate::terminal::Terminal;
@@ -237,7 +236,9 @@ fn shapes(outputs: &[Vec<usize>]) -> String {
 
 fn import_file(args: &ImportArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let card_path = args.out.with_extension("toml");
-    refuse_existing([&args.out, &card_path], args.force)?;
+    let [card, classes] = [&args.about.card, &args.classes].map(|path| path.clone().unwrap_or_default());
+    let inputs = [("the file", Path::new(&args.file)), ("the card", &card), ("the class names", &classes)];
+    claim_import(&args.out, &card_path, args.force, &inputs)?;
     let architecture = match args.arch.as_deref() {
         None => None,
         Some(name) => Some(Architecture::named(name).ok_or_else(|| {
@@ -270,8 +271,8 @@ fn import_file(args: &ImportArgs, json: bool, terminal: &Terminal) -> anyhow::Re
     }
     let imported = import(&base, args.half)?;
     // The card last: where it is, the weights are complete.
-    files::write_atomic(&args.out, &imported.weights)?;
-    files::write_atomic(&card_path, imported.card_toml.as_bytes())?;
+    files::write_output(&args.out, &imported.weights, args.force)?;
+    files::write_output(&card_path, imported.card_toml.as_bytes(), args.force)?;
     let fit = &base.staged()?.fit;
     if json {
         output::json(&json!({ "card": imported.card, "fit": fit, "weights": args.out, "card_file": card_path }))?;

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use engraft::backbone::{Device, open};
 use engraft::data::image::Limits;
 use engraft::error::{Error, Problem, Result, from_printable, printable};
-use engraft::features::{Extractor, Format, embed, write_features};
+use engraft::features::{Extractor, Format, INDEX_HEADER, claim_features, embed, write_features};
 use engraft::files;
 use engraft::progress::Observer;
 use serde_json::json;
 
 use crate::args::EmbedArgs;
-use crate::commands::{cache_of, embed_texts, refuse_existing};
+use crate::commands::{cache_of, embed_texts};
 use crate::exit::Outcome;
 use crate::output;
 use crate::terminal::Terminal;
@@ -22,8 +22,9 @@ const LIST_LIMIT: u64 = 1 << 30;
 /// Runs the command.
 pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let format = Format::of(&args.out)?;
-    let index = index_of(&args.out);
-    refuse_existing([&args.out, &index], args.force)?;
+    let base = PathBuf::from(args.base.as_deref().unwrap_or_default());
+    let inputs = [("the data", args.data.as_path()), ("the base", &base)];
+    let index = claim_features(&args.out, format, args.force, &inputs)?;
     if embed_texts::is_meant(args) {
         return embed_texts::run(args, format, &index, json, terminal);
     }
@@ -61,8 +62,8 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     let names: Vec<String> =
         embedding.paths.iter().map(|path| printable(path.strip_prefix(root).unwrap_or(path))).collect();
     // The index last: where it is, the features are complete.
-    write_features(&args.out, format, &embedding.features, &names)?;
-    files::write_atomic(&index, &index_csv(&names, &embedding.digests)?)?;
+    write_features(&args.out, format, &embedding.features, &names, args.force)?;
+    files::write_output(&index, &index_csv(&names, &embedding.digests)?, args.force)?;
     let (rows, columns) = (embedding.features.rows, embedding.features.columns);
     if json {
         output::json(&json!({
@@ -85,13 +86,6 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
         ))?;
     }
     Ok(if embedding.failed.is_empty() { Outcome::Done } else { Outcome::BadData })
-}
-
-/// `FILE.index.csv` beside a file.
-fn index_of(out: &Path) -> PathBuf {
-    let mut name = out.as_os_str().to_owned();
-    name.push(".index.csv");
-    name.into()
 }
 
 /// The pictures of a folder, a list, or a single one.
@@ -127,7 +121,7 @@ fn pictures(data: &Path) -> Result<Vec<PathBuf>> {
 
 fn index_csv(names: &[String], digests: &[String]) -> anyhow::Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(["row", "path", "sha256"])?;
+    writer.write_record(INDEX_HEADER)?;
     for (row, (name, digest)) in names.iter().zip(digests).enumerate() {
         writer.write_record([&row.to_string(), name, digest])?;
     }

@@ -47,9 +47,10 @@ pub fn run(args: &EmbedArgs, format: Format, index: &Path, json: bool, terminal:
     let base = Arc::new(base);
     let extractor =
         TextExtractor::new(&base).with_pooler(pooler, args.text.as_deref().is_some_and(|text| text.contains(',')));
-    let embedded = embed_texts(&extractor, rows(args, terminal)?, &args.out, format, args.strict, terminal)?;
+    let embedded =
+        embed_texts(&extractor, rows(args, terminal)?, &args.out, format, args.strict, args.force, terminal)?;
     // The index last: where it is, the features are complete.
-    files::write_atomic(index, &embedded.index)?;
+    files::write_output(index, &embedded.index, args.force)?;
     if embedded.resumed > 0 {
         terminal.say(&format!("{} rows were computed before the command was stopped", embedded.resumed));
     }

@@ -1,6 +1,6 @@
 //! `engraft fit`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use engraft::artefact::{Rendered, Report, save};
@@ -10,7 +10,7 @@ use engraft::data::text::squad::is_questions;
 use engraft::data::{Reading, Task};
 use engraft::error::{Error, Problem};
 use engraft::evaluate::{Estimate, Paired};
-use engraft::files::{self, Staging};
+use engraft::files::{Made, Staging};
 use engraft::inductive::text::is_about_texts;
 use engraft::inductive::tuning::{Difference, Journal, Measured};
 use engraft::inductive::{Means, News, find_rate, fit};
@@ -89,7 +89,7 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
     save(&rendered, out, *force, &terminal.log())?;
     journal.close()?;
     if let Some(folder) = &args.tensorboard {
-        save_tensorboard(fitted.tuning_curves(), folder, terminal)?;
+        save_tensorboard(fitted.tuning_curves(), folder, *force, terminal)?;
     }
     if json {
         output::json(&rendered.report)?;
@@ -114,49 +114,65 @@ pub struct Begun {
 /// Seconds between two checkpoints where it is not told.
 const USUAL_EVERY: f64 = 30.0;
 
-/// The settings' file in the folder of what is unfinished.
-const SETTINGS: &str = "run.toml";
-
 fn begin(args: &FitArgs) -> anyhow::Result<Begun> {
-    let every = args.checkpoint_every.unwrap_or(USUAL_EVERY);
-    if !(every.is_finite() && every >= 0.0) {
-        let problem = Problem::new("the time between checkpoints makes no sense").expected("0 or more seconds");
-        return Err(Error::Usage(problem.found(every).at("--checkpoint-every")).into());
-    }
-    let every = Duration::from_secs_f64(every);
+    let every = checkpoint_interval(args.checkpoint_every.unwrap_or(USUAL_EVERY))?;
     if let Some(out) = &args.resume {
-        let unfinished = Journal::beside(out);
-        let settings = unfinished.join(SETTINGS);
-        if !settings.is_file() {
-            let problem =
-                Problem::new("there is nothing to go on with").expected("what a stopped run left").at(&unfinished);
-            return Err(Error::Usage(problem.hint("give the name that the stopped run had as --out")).into());
-        }
-        Staging::claim(out, false)?;
+        let (journal, settings) = Journal::resume(out, every)?;
         let config = config::read::<Fit>(&settings)?;
-        return Ok(Begun { config, out: out.clone(), force: false, journal: Journal::new(unfinished, every) });
+        let force = claim(&config, out, false, args)?;
+        return Ok(Begun { config, out: out.clone(), force, journal });
     }
     let config = resolve(args)?;
     let out = args.out.clone().expect("required by the flags' rules");
-    Staging::claim(&out, args.force)?;
-    let unfinished = Journal::beside(&out);
-    if unfinished.exists() {
-        if !args.force {
-            let problem = Problem::new("an unfinished run of this name is there").at(&unfinished);
-            let hint = format!("`engraft fit --resume {}` goes on with it; --force begins anew", quoted(&out));
-            return Err(Error::Output(problem.hint(hint)).into());
-        }
-        files::remove_folder(&unfinished)?;
-    }
+    let force = claim(&config, &out, args.force, args)?;
     // A probe alone takes no time worth keeping.
     let journal = match config.depth.as_str() {
         "head" if config.only.is_none() => Journal::none(),
         _ => {
-            files::write_atomic(&unfinished.join(SETTINGS), toml::to_string(&config)?.as_bytes())?;
-            Journal::new(unfinished, every)
+            let resume = format!("engraft fit --resume {}", quoted(&out));
+            Journal::begin(&out, &toml::to_string(&config)?, every, force, &resume)?
         }
     };
-    Ok(Begun { config, out, force: args.force, journal })
+    Ok(Begun { config, out, force, journal })
+}
+
+/// Checks before any work that everything a fit writes may be written.
+fn claim(config: &Fit, out: &Path, force: bool, args: &FitArgs) -> anyhow::Result<bool> {
+    let base = PathBuf::from(&config.base);
+    let cache = cache_of(&args.cache).map(|cache| cache.folder().to_owned()).unwrap_or_default();
+    let card = config.card.clone().unwrap_or_default();
+    let inputs =
+        [("the data", config.data.as_path()), ("the base", &base), ("the base's card", &card), ("the cache", &cache)];
+    claim_outputs(out, args.tensorboard.as_deref(), force, &inputs)?;
+    Ok(force)
+}
+
+/// As [`claim`], of a run's folder and event files, with inputs of any kind.
+pub fn claim_outputs(
+    out: &Path,
+    tensorboard: Option<&Path>,
+    force: bool,
+    inputs: &[(&str, &Path)],
+) -> engraft::error::Result<()> {
+    Staging::claim(out, Made::Run, force, inputs)?;
+    let Some(folder) = tensorboard else { return Ok(()) };
+    let real = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if real(folder).starts_with(real(out)) || real(out).starts_with(real(folder)) {
+        let problem = Problem::new("two outputs lie in one another").expected("event files beside the run's folder");
+        return Err(Error::Usage(problem.found(folder.display()).at("--tensorboard")));
+    }
+    Staging::claim(folder, Made::EventFiles, force, inputs)
+}
+
+/// The time between two checkpoints.
+///
+/// # Errors
+/// [`Error::Usage`] for one that is negative or not a number.
+pub fn checkpoint_interval(seconds: f64) -> engraft::error::Result<Duration> {
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
+        let problem = Problem::new("invalid value for --checkpoint-every").expected("0 or more seconds");
+        Error::Usage(problem.found(seconds).at("--checkpoint-every"))
+    })
 }
 
 /// Results as soon as they are known.
@@ -193,18 +209,22 @@ pub fn tell_choice(reason: &str, left_out: &[String], terminal: &Terminal) {
 /// Event files for TensorBoard, a folder for each curve.
 pub fn save_tensorboard<'a>(
     curves: impl Iterator<Item = (&'a str, &'a Curve)>,
-    folder: &std::path::Path,
+    folder: &Path,
+    force: bool,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
     let mut curves = curves.peekable();
     if curves.peek().is_none() {
         terminal.say("no event files: a head that is solved has no learning curve");
+        return Ok(());
     }
+    let staging = Staging::create(folder, Made::EventFiles, force)?;
     for (name, curve) in curves {
-        let (file, bytes) = (tensorboard::event_file_name(0.0), tensorboard::event_file(curve, 0.0));
-        files::write_atomic(&folder.join(name).join(file), &bytes)?;
+        // A name of several parts, as `scratch/fold0`, is one folder: what is in the folder is known by its layout.
+        let path = Path::new(&name.replace('/', "-")).join(tensorboard::event_file_name(0.0));
+        staging.write(path, &tensorboard::event_file(curve, 0.0))?;
     }
-    Ok(())
+    Ok(staging.commit()?)
 }
 
 /// Shows how the loss answers to a rate that grows.
@@ -321,7 +341,7 @@ fn resolve(args: &FitArgs) -> anyhow::Result<Fit> {
 }
 
 /// The flags that give this configuration again.
-pub fn command_line(config: &Fit, out: &std::path::Path) -> String {
+pub fn command_line(config: &Fit, out: &Path) -> String {
     let default = if is_about_texts(config) { Fit::for_texts() } else { Fit::default() };
     let mut line = format!("engraft fit {} --base {} --out {}", quoted(&config.data), config.base, quoted(out));
     let mut flag = |differs: bool, text: String| {
@@ -337,14 +357,14 @@ pub fn command_line(config: &Fit, out: &std::path::Path) -> String {
         ("label-column", &config.label_column),
     ] {
         if let Some(value) = value {
-            flag(true, format!("--{name} {}", quoted(std::path::Path::new(value))));
+            flag(true, format!("--{name} {}", quoted(Path::new(value))));
         }
     }
     if let Some(card) = &config.card {
         flag(true, format!("--card {}", quoted(card)));
     }
     if let Some(output) = &config.output {
-        flag(true, format!("--output {}", quoted(std::path::Path::new(output))));
+        flag(true, format!("--output {}", quoted(Path::new(output))));
     }
     let input = &config.input;
     let list = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
@@ -383,7 +403,7 @@ pub fn command_line(config: &Fit, out: &std::path::Path) -> String {
 }
 
 /// A path as a shell takes it.
-pub fn quoted(path: &std::path::Path) -> String {
+pub fn quoted(path: &Path) -> String {
     let text = engraft::error::printable(path);
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:@,".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
@@ -403,7 +423,7 @@ fn against(name: &str, paired: &Paired) -> String {
 }
 
 /// What a fit to one class came to, for the terminal.
-pub fn summary(report: &Report, out: &std::path::Path) -> String {
+pub fn summary(report: &Report, out: &Path) -> String {
     let mut lines = Vec::new();
     let unit = if report.text.is_some() { "texts" } else { "pictures" };
     for held in &report.held_out {

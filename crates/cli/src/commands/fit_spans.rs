@@ -9,13 +9,12 @@ use engraft::backbone::text::{TextBase, TextBody, open_text_base};
 use engraft::config::SpanFit;
 use engraft::error::{Error, Problem, Result};
 use engraft::evaluate::{AnswerEvaluation, SpanEvaluation};
-use engraft::files::{self, Staging};
+use engraft::files;
 use engraft::inductive::spans::{SpanIntake, SpanSettings, fit_questions, fit_tags};
 use engraft::progress::Observer;
-use engraft::train::{Curve, tensorboard};
 
 use crate::args::FitArgs;
-use crate::commands::fit::{interval, quoted};
+use crate::commands::fit::{claim_outputs, interval, quoted, save_tensorboard};
 use crate::commands::fit_target::page;
 use crate::commands::tell_audit;
 use crate::exit::Outcome;
@@ -50,8 +49,9 @@ fn file_table(path: &Path) -> Result<toml::Table> {
 pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     refuse(args)?;
     let out = args.out.clone().expect("required by the flags' rules");
-    Staging::claim(&out, args.force)?;
     let (config, base) = resolve(args, terminal)?;
+    let inputs = [("the data", config.data.as_path()), ("the base", Path::new(&config.base))];
+    claim_outputs(&out, args.tensorboard.as_deref(), args.force, &inputs)?;
     let start = Instant::now();
     let (rendered, curves) = if config.task == "qa" {
         let intake = SpanIntake::questions(&config)?;
@@ -77,7 +77,8 @@ pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
     terminal.check()?;
     save(&rendered, &out, args.force, &terminal.log())?;
     if let Some(folder) = &args.tensorboard {
-        save_curves(&curves, folder)?;
+        let curves = curves.iter().map(|(name, curve)| (name.as_str(), curve));
+        save_tensorboard(curves, folder, args.force, terminal)?;
     }
     if json {
         output::json(&rendered.report)?;
@@ -86,14 +87,6 @@ pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
         output::text(&(summary(&rendered.report) + &time + &page(&out.join("report.html"))))?;
     }
     Ok(Outcome::Done)
-}
-
-fn save_curves(curves: &[(String, Curve)], folder: &Path) -> Result<()> {
-    for (name, curve) in curves {
-        let (file, bytes) = (tensorboard::event_file_name(0.0), tensorboard::event_file(curve, 0.0));
-        files::write_atomic(&folder.join(name).join(file), &bytes)?;
-    }
-    Ok(())
 }
 
 /// Refuses flags that mean nothing here.

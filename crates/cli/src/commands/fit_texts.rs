@@ -41,7 +41,7 @@ pub fn run(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> an
     save(&rendered, out, *force, &terminal.log())?;
     journal.close()?;
     if let Some(folder) = &args.tensorboard {
-        save_tensorboard(fitted.tuning_curves(), folder, terminal)?;
+        save_tensorboard(fitted.tuning_curves(), folder, *force, terminal)?;
     }
     if json {
         output::json(&rendered.report)?;

@@ -18,13 +18,13 @@ pub mod pretrain;
 pub mod report;
 pub mod verify;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use engraft::data::audit::Audit;
 use engraft::data::image::Limits;
 use engraft::data::inspect::NoStore;
 use engraft::data::{Reading, Task};
-use engraft::error::{Error, Problem, Result};
+use engraft::error::Result;
 use engraft::features::{Cache, Inspections};
 use engraft::inductive::Intake;
 use engraft::progress::Observer;
@@ -57,17 +57,6 @@ pub fn intake(data: &Path, reading: &Reading, cache: Option<&Cache>, observer: &
         observer.say(&format!("task: {}, since {}; --task says otherwise", inferred.task, inferred.reason));
     }
     Ok(intake)
-}
-
-/// Refuses, without `force`, to replace files that are there.
-pub fn refuse_existing(paths: [&PathBuf; 2], force: bool) -> Result<()> {
-    match paths.into_iter().find(|path| !force && path.symlink_metadata().is_ok()) {
-        Some(path) => {
-            let problem = Problem::new("the output exists already").at(path);
-            Err(Error::Output(problem.hint("choose another --out, or add --force to replace it")))
-        }
-        None => Ok(()),
-    }
 }
 
 /// Says what the audit found, in a line or in full.

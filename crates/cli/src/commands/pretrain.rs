@@ -6,7 +6,7 @@ use engraft::artefact::save_pretrained;
 use engraft::config::{self, Method, Pretrain};
 use engraft::data::{Reading, Task};
 use engraft::error::{Error, Problem, printable};
-use engraft::files::Staging;
+use engraft::files::{Made, Staging};
 use engraft::inductive::pretrain;
 use engraft::progress::Observer;
 use serde_json::json;
@@ -28,7 +28,7 @@ pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Resu
     language_model::refuse_its_flags(args)?;
     let out = args.out.as_ref().expect("required by the flags' rules");
     let config = resolve(args)?;
-    Staging::claim(out, args.force)?;
+    Staging::claim(out, Made::Base, args.force, &[("the data", &config.data)])?;
     let reading = Reading { task: Some(Task::SingleLabel), ..Reading::default() };
     let intake = intake(&config.data, &reading, None, terminal)?;
     tell_audit(&intake.audit, terminal);

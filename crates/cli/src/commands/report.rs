@@ -1,6 +1,6 @@
 //! `engraft report`
 
-use engraft::artefact::{QUESTIONS, Report, SpanReport, TAGS, TargetReport};
+use engraft::artefact::{QUESTIONS, Report, SpanReport, TAGS, TargetReport, is_page};
 use engraft::data::Task;
 use engraft::error::{Error, Problem};
 use engraft::files;
@@ -40,7 +40,10 @@ pub fn run(args: &ReportArgs, json: bool) -> anyhow::Result<Outcome> {
         _ => AnyReport::Classes(Box::new(serde_json::from_slice::<Report>(&bytes).map_err(damaged)?)),
     };
     if let Some(output) = &args.output {
-        files::write_atomic(output, &read("report.html")?)?;
+        files::claim_file(output, args.force, &[("the run", &args.run)], |path| {
+            files::read_limited(path, LIMIT).is_ok_and(|bytes| is_page(&bytes))
+        })?;
+        files::write_output(output, &read("report.html")?, args.force)?;
     }
     if json {
         output::json(&report)?;

@@ -13,11 +13,17 @@ fn an_existing_run_is_left_alone() {
     fs::create_dir(sandbox.path("run")).unwrap();
     fs::write(sandbox.path("run/precious"), b"mine").unwrap();
     let args = ["fit", "--depth", "head", "data", "--control-budget", "0", "--out", "run"];
-    let ran = sandbox.run(args).expect(5, &["exists already", "--force"]);
-    assert!(!ran.stderr.contains("inspecting"), "refused before any work: {}", ran.stderr);
-    assert_eq!(fs::read(sandbox.path("run/precious")).unwrap(), b"mine");
-    sandbox.run(args.iter().chain(&["--force"])).expect(0, &[]);
-    assert!(!sandbox.path("run/precious").exists() && sandbox.path("run/model.json").exists());
+    for force in [&[][..], &["--force"]] {
+        let ran = sandbox.run([&args[..], force].concat()).expect(5, &["exists already", "precious"]);
+        assert!(!ran.stderr.contains("inspecting"), "refused before any work: {}", ran.stderr);
+        assert_eq!(fs::read(sandbox.path("run/precious")).unwrap(), b"mine");
+    }
+    fs::remove_file(sandbox.path("run/precious")).unwrap();
+    sandbox.run([&args[..], &["--force"]].concat()).expect(0, &[]);
+    let first = fs::read(sandbox.path("run/model.json")).unwrap();
+    sandbox.run(args).expect(5, &["exists already", "--force"]);
+    sandbox.run([&args[..], &["--force"]].concat()).expect(0, &[]);
+    assert_eq!(fs::read(sandbox.path("run/model.json")).unwrap(), first);
     assert_eq!(sandbox.names(), ["data", "run"]);
 }
 

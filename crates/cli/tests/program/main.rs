@@ -11,6 +11,7 @@ mod fine_tuning;
 mod interrupted;
 mod language_model;
 mod main_job;
+mod nothing_lost;
 mod sandbox;
 mod shared_data;
 mod spans;

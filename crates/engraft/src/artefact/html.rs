@@ -41,6 +41,16 @@ const STYLE: &str = include_str!("html/style.css");
 /// Nothing may be loaded, whatever stands in the page: a second door behind the escaping.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
+/// What the name of the program that made a page begins with.
+const GENERATOR: &str = "engraft ";
+
+/// Whether a file is a page of this module: what `report` may write over.
+pub fn is_page(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(2048)];
+    let mark = format!("name=\"generator\" content=\"{GENERATOR}");
+    bytes.starts_with(b"<!DOCTYPE html>") && head.windows(mark.len()).any(|part| part == mark.as_bytes())
+}
+
 /// A learning curve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
@@ -104,7 +114,7 @@ fn page(version: &str, title: &str, header: Markup, sections: &[(&str, &str, Mar
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                meta name="generator" content={ "engraft " (version) };
+                meta name="generator" content={ (GENERATOR) (version) };
                 title { "Engraft report: " (title) }
                 style { (PreEscaped(STYLE)) }
             }

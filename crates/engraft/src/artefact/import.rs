@@ -1,10 +1,17 @@
 //! A base of any file as safetensors with canonical names, and its card.
 
+use std::io::Read;
+use std::path::Path;
+
 use engraft_weights::{Precision, Weights};
 
 use crate::backbone::{Base, Card};
 use crate::error::{Error, Problem, Result};
 use crate::files;
+
+/// The largest card, and the longest header of a weights file, that are read to know them again.
+const CARD_LIMIT: u64 = 16 << 20;
+const HEAD: u64 = 64 << 20;
 
 /// A base ready to be written.
 #[derive(Debug)]
@@ -15,6 +22,38 @@ pub struct Imported {
     pub card: Card,
     /// The card as TOML.
     pub card_toml: String,
+}
+
+/// Checks that an import may write its weights and card: nothing is there, or with `force` what an import wrote. None of
+/// `inputs` is ever replaced.
+///
+/// # Errors
+/// As [`files::claim_file`].
+pub fn claim_import(weights: &Path, card: &Path, force: bool, inputs: &[(&str, &Path)]) -> Result<()> {
+    if weights == card {
+        let problem =
+            Problem::new("the weights and their card would be one file").expected("a name that ends in .safetensors");
+        return Err(Error::Usage(problem.at(weights)));
+    }
+    let belongs = |path: &Path| {
+        let text = files::read_limited(path, CARD_LIMIT).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let card = text.and_then(|text| toml::from_str::<Card>(&text).ok());
+        let digest = card.and_then(|card| card.sha256);
+        digest.is_some_and(|digest| files::sha256_of_file(weights, |_| Ok(())).is_ok_and(|found| found == digest))
+    };
+    files::claim_file(weights, force, inputs, is_import)?;
+    files::claim_file(card, force, inputs, belongs)
+}
+
+/// Whether a weights file says of itself that this program wrote it.
+fn is_import(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    let Some((length, rest)) = head.split_first_chunk::<8>().filter(|_| read.is_ok()) else { return false };
+    let header = usize::try_from(u64::from_le_bytes(*length)).ok().and_then(|length| rest.get(..length));
+    let header = header.and_then(|header| serde_json::from_slice::<serde_json::Value>(header).ok());
+    let maker = header.as_ref().and_then(|header| header["__metadata__"]["made_by"].as_str());
+    maker.is_some_and(|maker| maker.starts_with("engraft "))
 }
 
 /// Turns a base into a safetensors file with canonical names, in PyTorch's layout, and a card.

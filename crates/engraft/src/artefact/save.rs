@@ -17,7 +17,7 @@ use crate::config::Pretrain;
 use crate::data::image::{Limits, decode};
 use crate::data::{Dataset, Split};
 use crate::error::{Error, Problem, Result};
-use crate::files::{self, Staging};
+use crate::files::{self, Made, Staging};
 use crate::head::AnswerRule;
 use crate::inductive::text::FittedTexts;
 use crate::inductive::{Answer, Fitted, Pretrained};
@@ -99,7 +99,7 @@ impl<R> Rendered<R> {
 
 /// Writes a run's folder, complete or not at all.
 pub fn save<R>(rendered: &Rendered<R>, out: &Path, replace: bool, log: &[LogLine]) -> Result<()> {
-    let staging = Staging::create(out, replace)?;
+    let staging = Staging::create(out, Made::Run, replace)?;
     for (name, bytes) in &rendered.files {
         staging.write(name, bytes)?;
     }
@@ -110,7 +110,7 @@ pub fn save<R>(rendered: &Rendered<R>, out: &Path, replace: bool, log: &[LogLine
 /// Writes the folder of a base of one's own: weights, card, curve, settings, log.
 pub fn save_pretrained(base: &Pretrained, config: &Pretrain, out: &Path, replace: bool, log: &[LogLine]) -> Result<()> {
     let card = toml::to_string(&base.card).map_err(|source| unwritable("the card", &source.to_string()))?;
-    let staging = Staging::create(out, replace)?;
+    let staging = Staging::create(out, Made::Base, replace)?;
     staging.write("base.safetensors", &base.weights)?;
     staging.write("base.toml", card.as_bytes())?;
     staging.write("curves.csv", curves_csv(&[("pretrain".into(), base.curve.clone())]).as_bytes())?;

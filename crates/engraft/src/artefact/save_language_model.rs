@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::artefact::save::{LogLine, json, log_of, toml_of};
 use crate::config::LanguageModelPretrain;
 use crate::error::Result;
-use crate::files::{Staging, sha256_hex};
+use crate::files::{Made, Staging, sha256_hex};
 use crate::inductive::PretrainedLanguageModel;
 use crate::train::steps_csv;
 
@@ -18,7 +18,7 @@ pub fn save_language_model(
     replace: bool,
     log: &[LogLine],
 ) -> Result<()> {
-    let staging = Staging::create(out, replace)?;
+    let staging = Staging::create(out, Made::Base, replace)?;
     let files = trained.model.to_files();
     for (name, bytes) in &files {
         staging.write(name, bytes)?;

@@ -20,6 +20,8 @@ pub enum Severity {
 pub enum FindingKind {
     /// Hidden files and the litter of operating systems, passed over.
     Skipped,
+    /// Runs, bases and unfinished work of this program among the data, passed over.
+    OwnOutput,
     /// Files that lie outside every class.
     StrayFile,
     /// A class folder without a file.

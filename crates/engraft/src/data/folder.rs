@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use super::dataset::{Dataset, Row, Split};
 use super::finding::{Finding, FindingKind, Severity};
 use crate::error::{Error, Problem, Result, printable};
+use crate::files::Made;
 
 /// Reads a folder of classes. Every file in a class is listed, whatever its name ends in: the audit tells which is no
 /// picture.
@@ -85,6 +86,7 @@ struct Reading<'a> {
 #[derive(Default)]
 struct Notes {
     skipped: Vec<String>,
+    own: Vec<String>,
     stray: Vec<String>,
     empty: Vec<String>,
     unreadable: Vec<String>,
@@ -99,6 +101,7 @@ impl Reading<'_> {
         for entry in WalkDir::new(folder).min_depth(1).max_depth(1).follow_links(true).sort_by_file_name() {
             match entry {
                 Ok(entry) if is_litter(entry.file_name()) => self.notes.skipped.push(relative(self.root, entry.path())),
+                Ok(entry) if is_own_output(&entry) => self.notes.own.push(relative(self.root, entry.path())),
                 Ok(entry) if entry.file_type().is_dir() => folders.push(entry.into_path()),
                 Ok(entry) => self.notes.stray.push(relative(self.root, entry.path())),
                 Err(problem) => self.unreadable(&problem),
@@ -110,7 +113,7 @@ impl Reading<'_> {
     /// Lists every file below one class's folder.
     fn class(&mut self, folder: &Path, split: Split) {
         let class = printable(Path::new(file_name(folder)));
-        let before = self.rows.len();
+        let before = (self.rows.len(), self.notes.own.len());
         let mut walk = WalkDir::new(folder).min_depth(1).follow_links(true).sort_by_file_name().into_iter();
         while let Some(entry) = walk.next() {
             match entry {
@@ -119,6 +122,10 @@ impl Reading<'_> {
                     if entry.file_type().is_dir() {
                         walk.skip_current_dir();
                     }
+                }
+                Ok(entry) if is_own_output(&entry) => {
+                    self.notes.own.push(relative(self.root, entry.path()));
+                    walk.skip_current_dir();
                 }
                 Ok(entry) if entry.file_type().is_dir() => {
                     if entry.path_is_symlink() && self.leads_back(entry.path()) {
@@ -135,7 +142,7 @@ impl Reading<'_> {
                 Err(problem) => self.unreadable(&problem),
             }
         }
-        if self.rows.len() == before {
+        if (self.rows.len(), self.notes.own.len()) == before {
             self.notes.empty.push(relative(self.root, folder));
         }
     }
@@ -205,6 +212,8 @@ impl Notes {
             }
         };
         tell(FindingKind::Skipped, Info, "hidden files, folders and system litter passed over: {}", self.skipped);
+        let own = "runs, bases and unfinished work of engraft among the data, passed over: {}";
+        tell(FindingKind::OwnOutput, Info, own, self.own);
         tell(FindingKind::StrayFile, Warning, "files outside every class, not used: {}", self.stray);
         tell(FindingKind::EmptyClass, Warning, "class folders without a file: {}", self.empty);
         tell(
@@ -236,6 +245,21 @@ pub(super) fn is_litter(name: &OsStr) -> bool {
         || [b"thumbs.db".as_slice(), b"ehthumbs.db", b"desktop.ini", b"__macosx", b"$recycle.bin", b"icon\r"]
             .iter()
             .any(|litter| name.eq_ignore_ascii_case(litter))
+}
+
+/// Whether a folder is a run, a base or unfinished work of this program: never a class.
+fn is_own_output(entry: &DirEntry) -> bool {
+    entry.file_type().is_dir() && Made::of(entry.path()).is_some()
+}
+
+/// All files below a folder, in the order of their paths, but for what is hidden or litter, and for runs, bases and unfinished
+/// work of this program. Links are followed; one that leads back to a folder above is not.
+pub(super) fn files_below(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
+    walk.filter_entry(|entry| entry.depth() == 0 || !is_litter(entry.file_name()) && !is_own_output(entry))
+        .filter_map(|entry| entry.ok())
+        .filter(|entry| entry.file_type().is_file())
+        .map(DirEntry::into_path)
 }
 
 fn file_name(path: &Path) -> &OsStr {
@@ -333,6 +357,24 @@ mod tests {
         assert_eq!(skipped.files, [".git", "__MACOSX", "a/.DS_Store", "a/Thumbs.db"]);
         assert_eq!(finding(&findings, FindingKind::StrayFile).files, ["readme.md"]);
         assert_eq!(finding(&findings, FindingKind::EmptyClass).files, ["c"]);
+    }
+
+    #[test]
+    fn runs_of_this_program_among_the_data_are_no_classes_and_told() {
+        let temp = tree(&["train/cat/1", "train/dog/1", "val/cat/2", "val/cat/run/1.jpg"]);
+        let report = br#"{"schema":1,"version":"0.1.0","task":"image-classification"}"#;
+        for run in ["run", "val/cat/run", "train/dog/old/run"] {
+            for (name, bytes) in [("report.json", report.as_slice()), ("model.json", b"{}"), ("run.toml", b"")] {
+                crate::files::write_atomic(&temp.path().join(run).join(name), bytes).unwrap();
+            }
+        }
+        crate::files::write_atomic(&temp.path().join("run.unfinished/run.toml"), b"").unwrap();
+        let (dataset, findings) = read(temp.path()).unwrap();
+        let names: Vec<_> = dataset.examples.iter().map(|example| example.name.as_str()).collect();
+        assert_eq!(names, ["train/cat/1", "train/dog/1", "val/cat/2"]);
+        let own = finding(&findings, FindingKind::OwnOutput);
+        assert_eq!(own.files, ["run", "run.unfinished", "train/dog/old/run", "val/cat/run"]);
+        assert_eq!(files_below(temp.path()).count(), 3);
     }
 
     #[test]

@@ -135,7 +135,7 @@ fn is_table(path: &Path, metadata: &std::fs::Metadata) -> bool {
 
 /// The pictures to predict: a file is itself, a folder every file below it whose name ends like a picture's, sorted.
 ///
-/// Hidden files and folders are passed over. Links are followed; one that leads back to a folder above is not.
+/// Hidden files and folders are passed over, and so are runs of this program. Links are followed; one that leads back to a folder above is not.
 ///
 /// # Errors
 /// [`Error::Data`] when the path does not exist, or a folder holds no picture.
@@ -144,13 +144,7 @@ pub fn images(path: &Path) -> Result<Vec<PathBuf>> {
     if !metadata.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let mut found: Vec<PathBuf> = walkdir::WalkDir::new(path)
-        .follow_links(true)
-        .into_iter()
-        .filter_entry(|entry| entry.depth() == 0 || !folder::is_litter(entry.file_name()))
-        .filter_map(|entry| entry.ok())
-        .filter(|entry| entry.file_type().is_file())
-        .map(walkdir::DirEntry::into_path)
+    let mut found: Vec<PathBuf> = folder::files_below(path)
         .filter(|file| ending(file).is_some_and(|ending| ENDINGS.contains(&ending.as_str())))
         .collect();
     found.sort();

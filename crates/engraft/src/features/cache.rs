@@ -89,12 +89,19 @@ impl Cache {
         Space { folder: self.folder.join("features").join(&id[..32.min(id.len())]), columns }
     }
 
+    /// Where the cache is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The cache's own files. Whatever else lies in its folders is somebody's, and is neither counted nor removed.
     fn shards(&self) -> Vec<(PathBuf, u64, SystemTime)> {
         let mut folders = entries(&self.folder.join("features"));
+        folders.retain(|folder| is_own(folder));
         folders.extend(KINDS.map(|kind| self.folder.join(kind)));
         let mut all = Vec::new();
-        for file in folders.iter().flat_map(|folder| entries(folder)) {
-            if let Ok(metadata) = fs::metadata(&file) {
+        for file in folders.iter().flat_map(|folder| entries(folder)).filter(|file| is_own(file)) {
+            if let Some(metadata) = fs::symlink_metadata(&file).ok().filter(fs::Metadata::is_file) {
                 let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
                 all.push((file, metadata.len(), used));
             }
@@ -135,6 +142,10 @@ impl Cache {
     }
 
     fn shrink_to(&self, limit: u64) -> Result<u64> {
+        for folder in entries(&self.folder.join("features")).into_iter().chain(KINDS.map(|kind| self.folder.join(kind)))
+        {
+            files::remove_leftovers_in(&folder);
+        }
         let mut shards = self.shards();
         shards.sort_by(|a, b| (a.2, &a.0).cmp(&(b.2, &b.0)));
         let mut left: u64 = shards.iter().map(|(_, bytes, _)| bytes).sum();
@@ -149,6 +160,11 @@ impl Cache {
         }
         Ok(freed)
     }
+}
+
+/// Whether a name is one that the cache gives.
+fn is_own(path: &Path) -> bool {
+    files::is_digest_name(&path.file_name().unwrap_or_default().to_string_lossy())
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
@@ -239,12 +255,27 @@ mod tests {
     fn rows_come_back_to_the_bit() {
         let temp = tempfile::tempdir().unwrap();
         let cache = Cache::new(temp.path().into(), Cache::LIMIT);
-        let space = cache.space("abc", 3);
+        let space = cache.space("0123456789abcdef", 3);
         space.store(&rows(10)).unwrap();
         assert_eq!(space.load(&Silent).unwrap(), rows(10).into_iter().collect());
         assert_eq!(cache.summary().spaces[0].files, 1);
         assert!(cache.clear().unwrap() > 0);
         assert_eq!(cache.summary().bytes, 0);
+    }
+
+    #[test]
+    fn files_of_somebody_else_are_neither_counted_nor_removed() {
+        let temp = tempfile::tempdir().unwrap();
+        let cache = Cache::new(temp.path().into(), 0);
+        cache.space("0123456789abcdef", 3).store(&rows(1)).unwrap();
+        let own = cache.summary().bytes;
+        let photos = ["features/x/1.jpg", "features/0123456789abcdef/1.rows", "controls/1.jpg", "features.jpg"];
+        for name in photos {
+            files::write_atomic(&temp.path().join(name), b"mine").unwrap();
+        }
+        assert_eq!(cache.summary().bytes, own);
+        assert_eq!(cache.trim().unwrap() + cache.clear().unwrap(), own);
+        assert!(photos.iter().all(|name| fs::read(temp.path().join(name)).unwrap() == b"mine"));
     }
 
     #[test]
@@ -275,7 +306,7 @@ mod tests {
             }
         }
         let temp = tempfile::tempdir().unwrap();
-        let space = Cache::new(temp.path().into(), Cache::LIMIT).space("abc", 3);
+        let space = Cache::new(temp.path().into(), Cache::LIMIT).space("0123456789abcdef", 3);
         space.store(&rows(2)).unwrap();
         let file = entries(&space.folder).remove(0);
         let mut bytes = fs::read(&file).unwrap();
@@ -292,7 +323,7 @@ mod tests {
     fn what_was_used_longest_ago_goes_first() {
         let temp = tempfile::tempdir().unwrap();
         let cache = Cache::new(temp.path().into(), 300);
-        let space = cache.space("abc", 3);
+        let space = cache.space("0123456789abcdef", 3);
         for part in rows(6).chunks(2) {
             space.store(part).unwrap();
             std::thread::sleep(std::time::Duration::from_millis(20));

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::data::text::{Text, TextRow};
 use crate::error::{Error, Problem, Result};
-use crate::features::export::{Format, write_parts};
+use crate::features::export::{Format, INDEX_HEADER, write_parts};
 use crate::features::{Cache, Features, TextExtractor};
-use crate::files;
+use crate::files::{self, Lock, Made};
 use crate::progress::Observer;
 
 /// Texts of a part: what a command that is killed loses.
@@ -30,7 +30,8 @@ pub struct EmbeddedTexts {
     pub index: Vec<u8>,
 }
 
-/// Computes the rows of texts in their order and writes them to `out`, complete or not at all. An empty text has no row, or
+/// Computes the rows of texts in their order and writes them to `out`, complete or not at all, with `replace` over a file
+/// that is there. An empty text has no row, or
 /// with `strict` is an error.
 ///
 /// # Errors
@@ -42,13 +43,21 @@ pub fn embed_texts(
     out: &Path,
     format: Format,
     strict: bool,
+    replace: bool,
     observer: &dyn Observer,
 ) -> Result<EmbeddedTexts> {
     let folder = unfinished(out);
+    if folder.symlink_metadata().is_ok() {
+        Made::Unfinished.require(&folder)?;
+    }
+    let Some(_lock) = Lock::try_acquire(&folder.join("lock"))? else {
+        let problem = Problem::new("another process is working on this output").at(&folder);
+        return Err(Error::Output(problem.hint("wait for it to end, or choose another --out")));
+    };
     let kept = Cache::new(folder.clone(), u64::MAX);
     let mut index = csv::Writer::from_writer(Vec::new());
     let bad_index = |source: csv::Error| Error::Io(Problem::new("the index cannot be written").found(source));
-    index.write_record(["row", "path", "sha256"]).map_err(bad_index)?;
+    index.write_record(INDEX_HEADER).map_err(bad_index)?;
     let mut embedded = EmbeddedTexts { rows: 0, empty: Vec::new(), resumed: 0, truncated: 0, index: Vec::new() };
     let mut parts: Vec<(String, Vec<String>)> = Vec::new();
     let mut rows = rows.peekable();
@@ -103,10 +112,10 @@ pub fn embed_texts(
         let values = bytes.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().expect("four bytes")));
         Ok((Features::new(names.len(), columns, values.collect())?, names))
     });
-    write_parts(out, format, [embedded.rows, columns], again)?;
+    write_parts(out, format, [embedded.rows, columns], again, replace)?;
     embedded.index =
         index.into_inner().map_err(|source| Error::Io(Problem::new("the index cannot be written").found(source)))?;
-    files::remove_folder(&folder)?;
+    files::remove_folder(&folder, Made::Unfinished)?;
     Ok(embedded)
 }
 

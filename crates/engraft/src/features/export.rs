@@ -1,7 +1,7 @@
 //! Features as files that other programs read: NumPy, Parquet, JSON lines.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use npyz::WriterBuilder;
@@ -13,7 +13,7 @@ use parquet::schema::parser::parse_message_type;
 
 use crate::error::{Error, Problem, Result};
 use crate::features::Features;
-use crate::files::Aside;
+use crate::files::{self, Aside};
 
 /// Rows of one row group of a Parquet file.
 const GROUP: usize = 4096;
@@ -44,20 +44,49 @@ impl Format {
             )),
         }
     }
+
+    /// What a file of this format begins with.
+    fn magic(self) -> &'static [u8] {
+        match self {
+            Format::Npy => b"\x93NUMPY",
+            Format::Parquet => b"PAR1",
+            Format::JsonLines => b"{\"row\":",
+        }
+    }
+}
+
+/// The header of the index beside features.
+pub const INDEX_HEADER: [&str; 3] = ["row", "path", "sha256"];
+
+/// Checks, before any work, that features may be written to `out` and their index beside it, `OUT.index.csv`, whose path is
+/// given back. With `force` they may replace features and an index that [`write_features`] made.
+///
+/// # Errors
+/// As [`files::claim_file`].
+pub fn claim_features(out: &Path, format: Format, force: bool, inputs: &[(&str, &Path)]) -> Result<PathBuf> {
+    let mut index = out.as_os_str().to_owned();
+    index.push(".index.csv");
+    let index = PathBuf::from(index);
+    let is_index = |path: &Path| files::begins_with(path, INDEX_HEADER.join(",").as_bytes());
+    // Other programs write such files too: the index beside tells ours.
+    files::claim_file(out, force, inputs, |path| is_index(&index) && files::begins_with(path, format.magic()))?;
+    files::claim_file(&index, force, inputs, is_index)?;
+    Ok(index)
 }
 
 /// Some of the rows that are written, and their names.
 pub type Part = (Features, Vec<String>);
 
-/// Writes features to `path`, complete or not at all. `names` are the rows' pictures.
-pub fn write_features(path: &Path, format: Format, features: &Features, names: &[String]) -> Result<()> {
+/// Writes features to `path`, complete or not at all. `names` are the rows' pictures. Without `replace` a file that is there
+/// by then is an error.
+pub fn write_features(path: &Path, format: Format, features: &Features, names: &[String], replace: bool) -> Result<()> {
     let size = [features.rows, features.columns];
     let parts = (0..features.rows).step_by(GROUP).map(|begin| {
         let rows: Vec<usize> = (begin..(begin + GROUP).min(features.rows)).collect();
         let names = names[begin..begin + rows.len()].to_vec();
         Ok((features.select(&rows), names))
     });
-    write_parts(path, format, size, parts)
+    write_parts(path, format, size, parts, replace)
 }
 
 /// Writes `[rows, columns]` features that come part by part to `path`, complete or not at all: more than memory holds.
@@ -69,8 +98,9 @@ pub fn write_parts(
     format: Format,
     [rows, columns]: [usize; 2],
     parts: impl Iterator<Item = Result<Part>>,
+    replace: bool,
 ) -> Result<()> {
-    let mut file = Aside::create(path)?;
+    let mut file = Aside::create(path, replace)?;
     let failed = |source: std::io::Error| Error::write(path, &source);
     let mut counted = 0;
     let parts = parts.inspect(|part| counted += part.as_ref().map_or(0, |(features, _)| features.rows));

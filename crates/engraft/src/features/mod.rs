@@ -15,7 +15,7 @@ mod texts;
 pub use cache::{Cache, CacheSummary, SpaceSummary};
 pub use embed::{Embedding, embed};
 pub use embed_texts::{EmbeddedTexts, embed_texts};
-pub use export::{Format, Part, write_features, write_parts};
+pub use export::{Format, INDEX_HEADER, Part, claim_features, write_features, write_parts};
 pub use extract::{Extractor, PictureReader, extract, extract_keyed};
 pub use inspections::Inspections;
 pub use matrix::Features;

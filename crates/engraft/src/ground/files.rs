@@ -2,16 +2,25 @@
 
 #![expect(clippy::disallowed_methods, reason = "every other module is forbidden to write; this one is where writes go")]
 
-use std::ffi::OsString;
+mod aside;
+mod lock;
+mod made;
+mod staging;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Problem, Result};
+
+pub use aside::remove_leftovers_in;
+use aside::{aside_name, claim_aside, is_aside_name};
+pub use lock::Lock;
+pub use made::{Made, claim_file, is_digest_name, refuse_over_inputs};
+pub use staging::Staging;
 
 /// Lower-case hexadecimal SHA-256.
 pub fn sha256_hex(bytes: &[u8]) -> String {
@@ -45,53 +54,67 @@ pub fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Whether a regular file begins with these bytes.
+pub fn begins_with(path: &Path, expected: &[u8]) -> bool {
+    let mut found = vec![0; expected.len()];
+    path.metadata().is_ok_and(|metadata| metadata.is_file())
+        && File::open(path).is_ok_and(|mut file| file.read_exact(&mut found).is_ok())
+        && found == expected
+}
+
 /// Replaces `path` by `bytes`: written beside it, synced, renamed over it, and the folder synced.
 ///
 /// After a crash the file holds the old bytes or the new ones, never a mixture.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = parent(path);
-    let fail = |source: io::Error| Error::write(path, &source);
-    fs::create_dir_all(&folder).map_err(fail)?;
-    let aside = folder.join(aside_name(path, "partial"));
-    let written =
-        write_synced(&aside, bytes).and_then(|()| fs::rename(&aside, path)).and_then(|()| sync_folder(&folder));
-    written.map_err(|source| {
-        let _ = fs::remove_file(&aside);
-        fail(source)
-    })
+    let mut aside = Aside::create(path, true)?;
+    aside.write_all(bytes).map_err(|source| Error::write(path, &source))?;
+    aside.commit()
+}
+
+/// Writes a file that a user named, as [`write_atomic`]. Without `replace` a file that is there is an error, also if it
+/// appeared a moment ago. [`claim_file`] says what may be replaced.
+///
+/// # Errors
+/// [`Error::Output`].
+pub fn write_output(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
+    let mut aside = Aside::create(path, replace)?;
+    aside.write_all(bytes).map_err(|source| Error::write(path, &source))?;
+    aside.commit()
 }
 
 /// A file that appears complete or not at all, written piece by piece: beside its place, synced and renamed by
-/// [`Aside::commit`]. Dropped before that, it is removed.
+/// [`Aside::commit`]. Dropped before that, it is removed; what a killed process left is removed by the next of its name.
 #[derive(Debug)]
 pub struct Aside {
+    /// Locked while it is written, so that nobody takes it for a left-over.
     file: io::BufWriter<File>,
     aside: PathBuf,
     target: PathBuf,
+    replace: bool,
     done: bool,
 }
 
 impl Aside {
-    /// Begins the file; its folder is made where it is missing.
-    pub fn create(target: &Path) -> Result<Self> {
-        let folder = parent(target);
+    /// Begins the file; its folder is made where it is missing. Without `replace` a file of this name that is there when it
+    /// is complete is an error.
+    pub fn create(target: &Path, replace: bool) -> Result<Self> {
         let fail = |source: io::Error| Error::write(target, &source);
-        fs::create_dir_all(&folder).map_err(fail)?;
-        let aside = folder.join(aside_name(target, "partial"));
-        let file = io::BufWriter::new(File::create(&aside).map_err(fail)?);
-        Ok(Self { file, aside, target: target.to_owned(), done: false })
+        fs::create_dir_all(parent(target)).map_err(fail)?;
+        let (aside, file) =
+            claim_aside(target, |path| File::options().write(true).create_new(true).open(path)).map_err(fail)?;
+        Ok(Self { file: io::BufWriter::new(file), aside, target: target.to_owned(), replace, done: false })
     }
 
     /// Syncs it and puts it in its place.
     pub fn commit(mut self) -> Result<()> {
-        let finished = self
-            .file
-            .flush()
-            .and_then(|()| self.file.get_ref().sync_all())
-            .and_then(|()| fs::rename(&self.aside, &self.target))
-            .and_then(|()| sync_folder(&parent(&self.target)));
-        self.done = finished.is_ok();
-        finished.map_err(|source| Error::write(&self.target, &source))
+        let finished = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+        finished.map_err(|source| Error::write(&self.target, &source))?;
+        match self.replace {
+            true => fs::rename(&self.aside, &self.target).map_err(|source| Error::write(&self.target, &source))?,
+            false => rename_to_new(&self.aside, &self.target)?,
+        }
+        self.done = true;
+        sync_folder(&parent(&self.target)).map_err(|source| Error::write(&self.target, &source))
     }
 }
 
@@ -121,13 +144,20 @@ pub fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a folder and all that it holds, by way of a hidden name, so that nobody takes a half for a whole; one that is
-/// not there is no error.
-pub fn remove_folder(path: &Path) -> Result<()> {
-    let aside = parent(path).join(aside_name(path, "partial"));
+/// Removes a folder of a kind that this program makes, by way of a hidden name, so that nobody takes a half for a whole; one
+/// that is not there is no error.
+///
+/// # Errors
+/// [`Error::Output`] where it holds anything else ([`Made::require`]), and where it cannot be removed.
+pub fn remove_folder(path: &Path, made: Made) -> Result<()> {
+    if fs::symlink_metadata(path).is_err_and(|source| source.kind() == io::ErrorKind::NotFound) {
+        return Ok(());
+    }
+    made.require(path)?;
+    let aside = parent(path).join(aside_name(path));
     match fs::rename(path, &aside).and_then(|()| {
         fault("folder-half-removed");
-        fs::remove_dir_all(&aside)
+        staging::remove_made(&aside, made)
     }) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::write(path, &source)),
         _ => Ok(()),
@@ -249,7 +279,7 @@ pub fn link(target: &Path, path: &Path) -> Result<()> {
     let folder = parent(path);
     let fail = |source: io::Error| Error::write(path, &source);
     fs::create_dir_all(&folder).map_err(fail)?;
-    let aside = folder.join(aside_name(path, "partial"));
+    let aside = folder.join(aside_name(path));
     let made = std::os::unix::fs::symlink(target, &aside)
         .or_else(|_| fs::hard_link(folder.join(target), &aside))
         .and_then(|()| fs::rename(&aside, path));
@@ -264,132 +294,6 @@ pub fn free_bytes(folder: &Path) -> Option<u64> {
     rustix::fs::statvfs(there).ok().map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize))
 }
 
-/// An exclusive lock between processes and threads, held until it is dropped (`flock`, as Python's `filelock`).
-#[derive(Debug)]
-pub struct Lock {
-    _file: Option<File>,
-}
-
-impl Lock {
-    /// Waits for the lock on the file `path`, which is made where missing and is left there. `wait` is called before
-    /// each wait of a few hundredths of a second and may give up. A file system that knows no locks gives none.
-    pub fn acquire(path: &Path, mut wait: impl FnMut() -> Result<()>) -> Result<Self> {
-        let fail = |source: io::Error| Error::write(path, &source);
-        fs::create_dir_all(parent(path)).map_err(fail)?;
-        let file = File::options().append(true).create(true).open(path).map_err(fail)?;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Self { _file: Some(file) }),
-                Err(fs::TryLockError::WouldBlock) => {
-                    wait()?;
-                    std::thread::sleep(Duration::from_millis(30));
-                }
-                Err(fs::TryLockError::Error(source)) if source.kind() == io::ErrorKind::Unsupported => {
-                    return Ok(Self { _file: None });
-                }
-                Err(fs::TryLockError::Error(source)) => return Err(fail(source)),
-            }
-        }
-    }
-}
-
-/// A folder that appears complete or not at all.
-///
-/// It is filled beside its final place (`.NAME.partial-PID`) and renamed by [`Staging::commit`]. Dropped before
-/// that, it is removed. What a killed process left behind is removed by the next [`Staging::claim`] of the same name.
-#[derive(Debug)]
-pub struct Staging {
-    aside: PathBuf,
-    target: PathBuf,
-    replace: bool,
-    done: bool,
-}
-
-impl Staging {
-    /// Checks, before any work, that `target` may be written: its parent is made and is writable, and nothing is
-    /// there (unless `replace`). Nothing is left behind.
-    pub fn claim(target: &Path, replace: bool) -> Result<()> {
-        if target.file_name().is_none() {
-            return Err(Error::Usage(Problem::new("the output folder has no name").found(target.display())));
-        }
-        if !replace && fs::symlink_metadata(target).is_ok() {
-            return Err(Error::Output(
-                Problem::new("the output folder exists already")
-                    .at(target)
-                    .hint("choose another --out, or add --force to replace it"),
-            ));
-        }
-        let staging = Self::create(target, replace)?;
-        staging.write("probe", b"")
-    }
-
-    /// Makes the folder aside.
-    pub fn create(target: &Path, replace: bool) -> Result<Self> {
-        let folder = parent(target);
-        fs::create_dir_all(&folder).map_err(|source| Error::write(&folder, &source))?;
-        remove_leftovers(&folder, target);
-        let aside = folder.join(aside_name(target, "partial"));
-        fs::create_dir(&aside).map_err(|source| Error::write(target, &source))?;
-        Ok(Self { aside, target: target.to_owned(), replace, done: false })
-    }
-
-    /// Writes and syncs one file of the folder.
-    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        write_synced(&self.aside.join(name), bytes).map_err(|source| Error::write(&self.target.join(name), &source))
-    }
-
-    /// Makes the folder appear under its own name. A folder that was there is exchanged in one step where the
-    /// file system can, and removed after.
-    pub fn commit(mut self) -> Result<()> {
-        let fail = |source: io::Error| Error::write(&self.target, &source);
-        let folder = parent(&self.target);
-        sync_folder(&self.aside).map_err(fail)?;
-        let there = fs::symlink_metadata(&self.target).is_ok();
-        if there && !self.replace {
-            return Err(Error::Output(
-                Problem::new("the output folder appeared while we worked")
-                    .at(&self.target)
-                    .hint("choose another --out"),
-            ));
-        }
-        if there {
-            if rustix::fs::renameat_with(
-                rustix::fs::CWD,
-                &self.aside,
-                rustix::fs::CWD,
-                &self.target,
-                rustix::fs::RenameFlags::EXCHANGE,
-            )
-            .is_err()
-            {
-                let old = folder.join(aside_name(&self.target, "old"));
-                fs::rename(&self.target, &old).map_err(fail)?;
-                if let Err(source) = fs::rename(&self.aside, &self.target) {
-                    let _ = fs::rename(&old, &self.target);
-                    return Err(fail(source));
-                }
-                let _ = fs::rename(&old, &self.aside);
-            }
-            sync_folder(&folder).map_err(fail)?;
-            self.done = true;
-            let _ = fs::remove_dir_all(&self.aside);
-        } else {
-            fs::rename(&self.aside, &self.target).map_err(fail)?;
-            self.done = true;
-            sync_folder(&folder).map_err(fail)?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        if !self.done {
-            let _ = fs::remove_dir_all(&self.aside);
-        }
-    }
-}
-
 fn parent(path: &Path) -> PathBuf {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
@@ -397,31 +301,25 @@ fn parent(path: &Path) -> PathBuf {
     }
 }
 
-/// `.NAME.KIND-PID`: hidden, beside the target, and told apart by process.
-fn aside_name(path: &Path, kind: &str) -> OsString {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{kind}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-    name
-}
-
-/// Removes `.NAME.partial-PID-N` folders whose process is gone.
-fn remove_leftovers(folder: &Path, target: &Path) {
-    let mut prefix = OsString::from(".");
-    prefix.push(target.file_name().unwrap_or_default());
-    prefix.push(".partial-");
-    let prefix = prefix.to_string_lossy().into_owned();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(rest) = name.strip_prefix(&prefix) else { continue };
-        let Some(pid) = rest.split('-').next().and_then(|pid| pid.parse::<i32>().ok()) else { continue };
-        let alive = rustix::process::Pid::from_raw(pid)
-            .is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH)));
-        if !alive {
-            let _ = fs::remove_dir_all(entry.path());
+/// Renames to a name that nobody has.
+fn rename_to_new(from: &Path, to: &Path) -> Result<()> {
+    let taken = || {
+        Error::Output(
+            Problem::new("the output appeared while we worked").at(to).hint("choose another name for the output"),
+        )
+    };
+    let place = rustix::fs::CWD;
+    match rustix::fs::renameat_with(place, from, place, to, rustix::fs::RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::EXIST) => Err(taken()),
+        // A file system that knows no such renames: a look before has to do.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
+            if fs::symlink_metadata(to).is_ok() {
+                return Err(taken());
+            }
+            fs::rename(from, to).map_err(|source| Error::write(to, &source))
         }
+        Err(source) => Err(Error::write(to, &source.into())),
     }
 }
 
@@ -438,46 +336,6 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_folder_appears_complete_or_not_at_all() {
-        let temp = tempfile::tempdir().unwrap();
-        let target = temp.path().join("run");
-        let staging = Staging::create(&target, false).unwrap();
-        staging.write("a", b"1").unwrap();
-        assert!(!target.exists());
-        drop(staging);
-        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
-
-        let staging = Staging::create(&target, false).unwrap();
-        staging.write("a", b"1").unwrap();
-        staging.commit().unwrap();
-        assert_eq!(fs::read(target.join("a")).unwrap(), b"1");
-    }
-
-    #[test]
-    fn what_was_there_is_replaced_only_when_asked() {
-        let temp = tempfile::tempdir().unwrap();
-        let target = temp.path().join("run");
-        for (content, replace) in [(b"1", false), (b"2", true)] {
-            let staging = Staging::create(&target, replace).unwrap();
-            staging.write("a", content).unwrap();
-            staging.commit().unwrap();
-        }
-        assert_eq!(fs::read(target.join("a")).unwrap(), b"2");
-        assert!(Staging::claim(&target, false).is_err());
-        Staging::claim(&target, true).unwrap();
-        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1, "nothing is left beside it");
-    }
-
-    #[test]
-    fn leftovers_of_a_dead_process_are_removed() {
-        let temp = tempfile::tempdir().unwrap();
-        let dead = temp.path().join(".run.partial-2147483646-0");
-        fs::create_dir(&dead).unwrap();
-        Staging::claim(&temp.path().join("run"), false).unwrap();
-        assert!(!dead.exists());
-    }
 
     #[test]
     fn a_file_over_the_limit_is_not_read() {
@@ -532,12 +390,14 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_is_held_by_one_at_a_time() {
+    fn an_output_that_appeared_meanwhile_is_not_replaced() {
         let temp = tempfile::tempdir().unwrap();
-        let path = temp.path().join("locks/x.lock");
-        let held = Lock::acquire(&path, || Ok(())).unwrap();
-        assert!(Lock::acquire(&path, || Err(Error::Interrupted)).is_err());
-        drop(held);
-        assert!(Lock::acquire(&path, || Err(Error::Interrupted)).is_ok());
+        let path = temp.path().join("x");
+        write_output(&path, b"1", false).unwrap();
+        assert!(write_output(&path, b"2", false).unwrap_err().to_string().contains("appeared"));
+        assert_eq!(fs::read(&path).unwrap(), b"1");
+        write_output(&path, b"2", true).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"2");
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 }

@@ -21,8 +21,8 @@ use crate::inductive::control::{Control, ControlData, ControlPlan};
 use crate::inductive::fit_targets::refuse_other_task;
 use crate::inductive::forecast::{Probe, forecasts};
 use crate::inductive::tuning::{
-    Chosen, Difference, FineTuned, Ground, Journal, Measured, Plan, Protocol, Shown, Tuning, cut_of, features_of,
-    find_rate as find_rate_of, hold_out, tune,
+    Chosen, Difference, FineTuned, Ground, Inputs, Journal, Measured, Plan, Protocol, Shown, Tuning, cut_of,
+    features_of, find_rate as find_rate_of, hold_out, tune,
 };
 use crate::inductive::{Answer, Intake, Predictor};
 use crate::progress::Observer;
@@ -163,6 +163,7 @@ pub fn fit(
     hear(News::Probe(&probe));
     let measured = measured_probe(&validation, &basis.labels, &probe, training.elapsed().as_secs_f64(), &basis.base)?;
 
+    means.journal.enter(&inputs(config, &basis.base.sha256, &intake)?)?;
     let identity = identity(config, &basis.base, &intake);
     let mut deepened = None;
     let chosen = if (config.depth == "head" && config.only.is_none()) || basis.base.staged().is_err() {
@@ -471,6 +472,22 @@ fn refuse_unknown_depth(config: &Fit, base: &Base) -> Result<()> {
         cut_of(name, &built.network, &costs)?;
     }
     Ok(())
+}
+
+/// What the fit depends on, for going on with it after a stop.
+fn inputs(config: &Fit, base: &str, intake: &Intake) -> Result<Inputs> {
+    let mut inputs = Inputs::new(&settings_text(config)?, base);
+    for (index, (example, digest)) in intake.dataset.examples.iter().zip(&intake.digests).enumerate() {
+        let target = intake.dataset.target_text(index);
+        inputs.example(&example.name, [target.as_ref(), example.split.name(), digest.as_str()]);
+    }
+    Ok(inputs)
+}
+
+/// The settings as `run.toml` has them.
+pub(super) fn settings_text(config: &Fit) -> Result<String> {
+    toml::to_string(config)
+        .map_err(|source| Error::Usage(Problem::new("the settings cannot be written as TOML").found(source)))
 }
 
 /// Everything that decides what a training gives.

@@ -12,7 +12,7 @@ use engraft_weights::{Precision, Tensor, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Problem, Result};
-use crate::files::{self, Staging};
+use crate::files::{self, Made, Staging};
 use crate::progress::Observer;
 use crate::train::optimiser::{Memory, Slot};
 use crate::train::steps::{Snapshot, State};
@@ -74,7 +74,7 @@ impl Checkpoints {
         ciborium::into_writer(&stored, &mut state).map_err(|source| {
             Error::Output(Problem::new("a checkpoint's state cannot be written").found(source).at(&target))
         })?;
-        let staging = Staging::create(&target, true)?;
+        let staging = Staging::create(&target, Made::Checkpoint, true)?;
         staging.write("tensors.safetensors", &tensors)?;
         files::fault("checkpoint-between-files");
         staging.write("state.cbor", &state)?;
@@ -91,7 +91,7 @@ impl Checkpoints {
         files::fault("checkpoint-before-retention");
         let names = self.names();
         for name in names.iter().rev().skip(KEPT) {
-            files::remove_folder(&self.folder.join(name))?;
+            files::remove_folder(&self.folder.join(name), Made::Checkpoint)?;
             files::fault("checkpoint-during-retention");
         }
         self.last = Instant::now();

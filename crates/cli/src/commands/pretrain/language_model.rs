@@ -1,26 +1,25 @@
 //! `engraft pretrain --method language-model`
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use engraft::artefact::save_language_model;
 use engraft::config::{self, LanguageModelPretrain, Method};
-use engraft::data::text::read_corpus;
+use engraft::data::text::{corpus_files, read_corpus};
 use engraft::error::{Error, Problem, printable};
-use engraft::files::{self, Staging};
+use engraft::files::{self, Made, Staging};
 use engraft::inductive::pretrain_language_model;
-use engraft::inductive::tuning::Journal;
+use engraft::inductive::tuning::{Inputs, Journal};
 use engraft::progress::Observer;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::args::{LanguageModelArgs, MethodArg, PretrainArgs};
+use crate::commands::fit::{checkpoint_interval, quoted};
 use crate::exit::Outcome;
 use crate::output::{self, percent};
 use crate::terminal::Terminal;
 
-/// The settings' file in the folder of what is unfinished.
-const SETTINGS: &str = "run.toml";
+/// Seconds between two checkpoints where it is not told.
 const USUAL_EVERY: f64 = 60.0;
 
 /// Whether flags, or the configuration file, ask for a language model.
@@ -89,9 +88,8 @@ fn refuse(flags: &[(&str, bool)], belongs: &str) -> anyhow::Result<()> {
 pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     refuse_flags_of_pictures(args)?;
     let (config, out, journal) = begin(args)?;
-    // What is trained on what: a checkpoint of another corpus is none of ours.
-    let identity = format!("{}\n{}", toml::to_string(&config)?, size_of(&config.data));
-    let mut checkpoints = journal.checkpoints(&identity, 0);
+    journal.enter(&inputs_of(&config, terminal)?)?;
+    let mut checkpoints = journal.checkpoints(&toml::to_string(&config)?, 0);
     let corpus = || read_corpus(&config.data, &config.text);
     let trained = pretrain_language_model(&config, &corpus, checkpoints.as_mut(), terminal, |record| {
         let held_out = record.validation.map_or_else(String::new, |score| {
@@ -134,47 +132,37 @@ pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Resu
     Ok(Outcome::Done)
 }
 
-/// Bytes of the corpus' files.
-fn size_of(path: &Path) -> u64 {
-    let Ok(metadata) = std::fs::metadata(path) else { return 0 };
-    if !metadata.is_dir() {
-        return metadata.len();
+/// What the training depends on: settings, word vectors, and every file of the corpus.
+fn inputs_of(config: &LanguageModelPretrain, observer: &dyn Observer) -> anyhow::Result<Inputs> {
+    let digest = |path: &Path| files::sha256_of_file(path, |_| observer.check());
+    let vectors = config.vectors.as_deref().map(digest).transpose()?.unwrap_or_default();
+    let mut inputs = Inputs::new(&toml::to_string(config)?, &vectors);
+    for file in corpus_files(&config.data)? {
+        let name = printable(file.strip_prefix(&config.data).unwrap_or(&file));
+        inputs.example(&name, [digest(&file)?.as_str()]);
     }
-    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-    entries.map(|entry| size_of(&entry.path())).sum()
+    Ok(inputs)
 }
 
 /// Settings, the folder to be made, and what is kept of an unfinished training.
 fn begin(args: &PretrainArgs) -> anyhow::Result<(LanguageModelPretrain, PathBuf, Journal)> {
-    let every = args.language.checkpoint_every.unwrap_or(USUAL_EVERY);
-    if !(every.is_finite() && every >= 0.0) {
-        let problem = Problem::new("the time between checkpoints makes no sense").expected("0 or more seconds");
-        return Err(Error::Usage(problem.found(every).at("--checkpoint-every")).into());
-    }
-    let every = Duration::from_secs_f64(every);
+    let every = checkpoint_interval(args.language.checkpoint_every.unwrap_or(USUAL_EVERY))?;
+    let claim = |config: &LanguageModelPretrain, out: &Path, force: bool| {
+        let vectors = config.vectors.clone().unwrap_or_default();
+        Staging::claim(out, Made::Base, force, &[("the data", &config.data), ("the word vectors", &vectors)])
+    };
     if let Some(out) = &args.language.resume {
-        let unfinished = Journal::beside(out);
-        let settings = unfinished.join(SETTINGS);
-        if !settings.is_file() {
-            let problem = Problem::new("there is nothing to go on with").expected("what a stopped training left");
-            let problem = problem.at(&unfinished).hint("give the name that the stopped training had as --out");
-            return Err(Error::Usage(problem).into());
-        }
-        Staging::claim(out, false)?;
-        return Ok((config::read(&settings)?, out.clone(), Journal::new(unfinished, every)));
+        let (journal, settings) = Journal::resume(out, every)?;
+        let config = config::read(&settings)?;
+        claim(&config, out, false)?;
+        return Ok((config, out.clone(), journal));
     }
     let out = args.out.clone().expect("required by the flags' rules");
     let config = resolve(args, &out)?;
-    Staging::claim(&out, args.force)?;
-    let unfinished = Journal::beside(&out);
-    if unfinished.exists() && !args.force {
-        let problem = Problem::new("an unfinished training of this name is there").at(&unfinished);
-        let hint = format!("`engraft pretrain --resume {}` goes on with it; --force begins anew", out.display());
-        return Err(Error::Output(problem.hint(hint)).into());
-    }
-    files::remove_folder(&unfinished)?;
-    files::write_atomic(&unfinished.join(SETTINGS), toml::to_string(&config)?.as_bytes())?;
-    Ok((config, out, Journal::new(unfinished, every)))
+    claim(&config, &out, args.force)?;
+    let resume = format!("engraft pretrain --resume {}", quoted(&out));
+    let journal = Journal::begin(&out, &toml::to_string(&config)?, every, args.force, &resume)?;
+    Ok((config, out, journal))
 }
 
 /// Defaults, then the configuration file, then flags.

@@ -43,10 +43,8 @@ pub fn read_corpus(path: &Path, columns: &[String]) -> Result<Box<dyn Iterator<I
             documents
         })));
     }
-    let (files, root) = match metadata.is_dir() {
-        true => (text_files(path)?, path.to_owned()),
-        false => (vec![path.to_owned()], path.parent().unwrap_or(Path::new("")).to_owned()),
-    };
+    let files = corpus_files(path)?;
+    let root = if metadata.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) }.to_owned();
     let mut paragraphs = Paragraphs { files: files.into_iter(), root, current: None, limits: Limits::default() };
     let mut ended = false;
     Ok(Box::new(std::iter::from_fn(move || {
@@ -57,6 +55,14 @@ pub fn read_corpus(path: &Path, columns: &[String]) -> Result<Box<dyn Iterator<I
         ended = !matches!(next, Ok(Some(_)));
         next.transpose()
     })))
+}
+
+/// The files that [`read_corpus`] reads, in that order.
+///
+/// # Errors
+/// [`crate::error::Error::Data`] where a folder holds none.
+pub fn corpus_files(path: &Path) -> Result<Vec<PathBuf>> {
+    if path.is_dir() { text_files(path) } else { Ok(vec![path.to_owned()]) }
 }
 
 struct Paragraphs {

@@ -32,11 +32,10 @@ use sha2::{Digest, Sha256};
 
 use super::audit::Audit;
 use super::dataset::Split;
-use super::folder::is_litter;
 use crate::files;
 
 pub use audit::audit_texts;
-pub use corpus::{Document, read_corpus};
+pub use corpus::{Document, corpus_files, read_corpus};
 pub use open::{open_texts, open_texts_within};
 pub use stream::{TextRow, stream_texts};
 pub use words::{spans, words};
@@ -216,13 +215,7 @@ pub fn is_text(path: &Path) -> bool {
             _ => false,
         };
     }
-    let files = walkdir::WalkDir::new(path)
-        .follow_links(true)
-        .into_iter()
-        .filter_entry(|entry| entry.depth() == 0 || !is_litter(entry.file_name()))
-        .filter_map(|entry| entry.ok())
-        .filter(|entry| entry.file_type().is_file())
-        .map(walkdir::DirEntry::into_path);
+    let files = crate::data::folder::files_below(path);
     let is_picture =
         |file: &PathBuf| super::ending(file).is_some_and(|ending| super::ENDINGS.contains(&ending.as_str()));
     let (pictures, others): (Vec<PathBuf>, Vec<PathBuf>) = files.take(LOOKED_AT).partition(is_picture);

@@ -67,15 +67,9 @@ fn without_zeros(mut text: String) -> String {
     text
 }
 
-/// The `.txt` files of a folder and the folders in it, sorted.
+/// The `.txt` files of a folder and the folders in it, sorted; those of runs of this program are passed over.
 pub(super) fn text_files(path: &Path) -> Result<Vec<std::path::PathBuf>> {
-    let mut found: Vec<_> = walkdir::WalkDir::new(path)
-        .follow_links(true)
-        .into_iter()
-        .filter_entry(|entry| entry.depth() == 0 || !crate::data::folder::is_litter(entry.file_name()))
-        .filter_map(|entry| entry.ok())
-        .filter(|entry| entry.file_type().is_file())
-        .map(walkdir::DirEntry::into_path)
+    let mut found: Vec<_> = crate::data::folder::files_below(path)
         .filter(|file| crate::data::ending(file).as_deref() == Some("txt"))
         .collect();
     found.sort();

@@ -18,7 +18,7 @@ use crate::evaluate::{
 };
 use crate::features::{Coverage, Features, TextExtractor};
 use crate::head::{AnswerRule, ClassWeights, CrossValidation, Novelty, Options, cross_validate, fit as fit_head};
-use crate::inductive::fit::{LIKE, Means, Seconds, check, fold_count};
+use crate::inductive::fit::{LIKE, Means, Seconds, check, fold_count, settings_text};
 use crate::inductive::forecast::{Probe, forecasts};
 use crate::inductive::text::choice::{TextChosen, TextGround, gain, whole};
 use crate::inductive::text::explain::{WordWeight, explain};
@@ -26,7 +26,7 @@ use crate::inductive::text::intake::TextIntake;
 use crate::inductive::text::scratch::ScratchTexts;
 use crate::inductive::text::tf_idf::TfIdfControl;
 use crate::inductive::text::tune::GrownBase;
-use crate::inductive::tuning::{Difference, Measured, Protocol, Tuning};
+use crate::inductive::tuning::{Difference, Inputs, Measured, Protocol, Tuning};
 use crate::inductive::{Answer, Predictor};
 use crate::train::Curve;
 
@@ -198,6 +198,12 @@ pub fn fit_texts(
     let tf_idf = TfIdfControl::run(&texts, &labels, &folds, classes, config.seed, observer)?;
     hear(TextNews::TfIdf(&tf_idf.evaluation));
     let measured = measured_probe(&validation, &labels, training.elapsed().as_secs_f64())?;
+    let mut inputs = Inputs::new(&settings_text(config)?, &base.sha256);
+    for (example, digest) in intake.dataset.examples.iter().zip(&intake.digests) {
+        let class = &intake.dataset.classes[example.label];
+        inputs.example(&example.name, [class.as_str(), example.split.name(), digest.as_str()]);
+    }
+    journal.enter(&inputs)?;
     let identity = identity(config, &base, &intake);
     let ground = TextGround {
         base: &base,

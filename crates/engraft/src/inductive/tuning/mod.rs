@@ -4,6 +4,7 @@ mod activations;
 mod choice;
 mod depth;
 mod frozen;
+mod inputs;
 mod journal;
 mod linear_head;
 mod mixing;
@@ -19,6 +20,7 @@ pub use depth::{
     Difference, Fold, FoldOutcome, Measured, Protocol, choose, features_of, hold_out, measure, measure_folds,
 };
 pub use frozen::FrozenPart;
+pub use inputs::Inputs;
 pub use journal::Journal;
 pub use linear_head::{LinearHead, dropped};
 pub use plan::{DepthCut, Learners, Learning, Plan, Spread, StagePlan, Staged, cut_of, usual_cuts};
