@@ -70,7 +70,7 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
     if is_about_texts(config) {
         return fit_texts::run(begun, args, json, terminal);
     }
-    let cache = cache_of(&args.cache);
+    let cache = cache_of(&args.cache, terminal);
     let intake = intake(&config.data, &Reading::of(config)?, cache.as_ref(), terminal)
         .map_err(|error| of_another_task(error, config))?;
     tell_audit(&intake.audit, terminal);
@@ -214,7 +214,7 @@ fn find_lr(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
         let problem = Problem::new("a rate is searched for pictures only, so far").found("texts").at("--find-lr");
         return Err(Error::Usage(problem.hint("a rate that fails is lowered by itself; --lr says another")).into());
     }
-    let cache = cache_of(&args.cache);
+    let cache = cache_of(&args.cache, terminal);
     let intake = intake(&config.data, &Reading::of(&config)?, cache.as_ref(), terminal)?;
     let means = Means { cache: cache.as_ref(), journal: &Journal::none(), observer: terminal };
     let finding = find_rate(&config, &intake, means)?;

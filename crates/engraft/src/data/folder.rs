@@ -85,6 +85,7 @@ struct Reading<'a> {
 #[derive(Default)]
 struct Notes {
     skipped: Vec<String>,
+    special: Vec<String>,
     stray: Vec<String>,
     empty: Vec<String>,
     unreadable: Vec<String>,
@@ -100,6 +101,7 @@ impl Reading<'_> {
             match entry {
                 Ok(entry) if is_litter(entry.file_name()) => self.notes.skipped.push(relative(self.root, entry.path())),
                 Ok(entry) if entry.file_type().is_dir() => folders.push(entry.into_path()),
+                Ok(entry) if !entry.file_type().is_file() => self.notes.special.push(relative(self.root, entry.path())),
                 Ok(entry) => self.notes.stray.push(relative(self.root, entry.path())),
                 Err(problem) => self.unreadable(&problem),
             }
@@ -126,6 +128,7 @@ impl Reading<'_> {
                         walk.skip_current_dir();
                     }
                 }
+                Ok(entry) if !entry.file_type().is_file() => self.notes.special.push(relative(self.root, entry.path())),
                 Ok(entry) => self.rows.push(Row {
                     name: relative(self.root, entry.path()),
                     path: entry.into_path(),
@@ -205,6 +208,12 @@ impl Notes {
             }
         };
         tell(FindingKind::Skipped, Info, "hidden files, folders and system litter passed over: {}", self.skipped);
+        tell(
+            FindingKind::Skipped,
+            Warning,
+            "named pipes, sockets and devices, which are no files and were passed over: {}",
+            self.special,
+        );
         tell(FindingKind::StrayFile, Warning, "files outside every class, not used: {}", self.stray);
         tell(FindingKind::EmptyClass, Warning, "class folders without a file: {}", self.empty);
         tell(
@@ -227,6 +236,23 @@ impl Notes {
         );
         findings
     }
+}
+
+/// Everything below a folder whose name has one of these endings, sorted, but folders and litter. What cannot be read is
+/// listed like the rest, so that reading it says why; a link that leads back to a folder above is not.
+pub(super) fn files_below(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
+    let entries = WalkDir::new(folder).follow_links(true).into_iter();
+    let mut found: Vec<PathBuf> = entries
+        .filter_entry(|entry| entry.depth() == 0 || !is_litter(entry.file_name()))
+        .filter_map(|entry| match entry {
+            Ok(entry) => (!entry.file_type().is_dir()).then(|| entry.into_path()),
+            Err(problem) if problem.loop_ancestor().is_some() => None,
+            Err(problem) => problem.path().filter(|path| !is_litter(file_name(path))).map(Path::to_owned),
+        })
+        .filter(|file| super::ending(file).is_some_and(|ending| endings.contains(&ending.as_str())))
+        .collect();
+    found.sort();
+    found
 }
 
 /// Hidden (a leading dot) or the known litter of an operating system.
@@ -333,6 +359,19 @@ mod tests {
         assert_eq!(skipped.files, [".git", "__MACOSX", "a/.DS_Store", "a/Thumbs.db"]);
         assert_eq!(finding(&findings, FindingKind::StrayFile).files, ["readme.md"]);
         assert_eq!(finding(&findings, FindingKind::EmptyClass).files, ["c"]);
+    }
+
+    #[test]
+    fn named_pipes_and_sockets_are_passed_over_and_told() {
+        let temp = tree(&["a/1", "b/1"]);
+        let _listener = std::os::unix::net::UnixListener::bind(temp.path().join("a/socket")).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(temp.path().join("b/pipe")).arg(temp.path().join("p")).status();
+        assert!(made.is_ok_and(|status| status.success()), "mkfifo is on every Unix");
+        let (dataset, findings) = read(temp.path()).unwrap();
+        assert_eq!(dataset.examples.len(), 2);
+        let skipped = finding(&findings, FindingKind::Skipped);
+        assert_eq!((skipped.severity, skipped.files.len()), (Severity::Warning, 3), "{skipped:?}");
+        assert_eq!(files_below(temp.path(), &["1"]).len(), 0);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::data::text::{Text, TextRow};
 use crate::error::{Error, Problem, Result};
 use crate::features::export::{Format, write_parts};
-use crate::features::{Cache, Features, TextExtractor};
+use crate::features::{Features, Store, TextExtractor};
 use crate::files;
 use crate::progress::Observer;
 
@@ -45,7 +45,7 @@ pub fn embed_texts(
     observer: &dyn Observer,
 ) -> Result<EmbeddedTexts> {
     let folder = unfinished(out);
-    let kept = Cache::new(folder.clone(), u64::MAX);
+    let kept = Store::new(folder.clone());
     let mut index = csv::Writer::from_writer(Vec::new());
     let bad_index = |source: csv::Error| Error::Io(Problem::new("the index cannot be written").found(source));
     index.write_record(["row", "path", "sha256"]).map_err(bad_index)?;

@@ -11,6 +11,7 @@ use std::path::Path;
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 use crate::error::{Error, Problem, Result};
+use crate::files::open_regular;
 
 /// Lines with faults that are remembered.
 const SHOWN: usize = 8;
@@ -66,7 +67,7 @@ impl Detected {
 /// # Errors
 /// [`Error::Data`] where it is no text, or cannot be read.
 pub fn detect_file(path: &Path) -> Result<Detected> {
-    detect(|| std::fs::File::open(path)).map_err(|refused| refused.at(path))
+    detect(|| open_regular(path)).map_err(|refused| refused.at(path))
 }
 
 /// As [`detect_file`], of bytes.
@@ -79,7 +80,7 @@ pub fn detect_bytes(bytes: &[u8], path: &Path) -> Result<Detected> {
 
 /// Whether a file's first bytes read as text.
 pub(super) fn looks_like_text(path: &Path) -> bool {
-    let head = std::fs::File::open(path).and_then(|file| {
+    let head = open_regular(path).and_then(|file| {
         let mut head = Vec::new();
         file.take(PIECE as u64).read_to_end(&mut head).map(|_| head)
     });

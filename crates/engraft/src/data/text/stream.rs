@@ -69,16 +69,7 @@ fn without_zeros(mut text: String) -> String {
 
 /// The `.txt` files of a folder and the folders in it, sorted.
 pub(super) fn text_files(path: &Path) -> Result<Vec<std::path::PathBuf>> {
-    let mut found: Vec<_> = walkdir::WalkDir::new(path)
-        .follow_links(true)
-        .into_iter()
-        .filter_entry(|entry| entry.depth() == 0 || !crate::data::folder::is_litter(entry.file_name()))
-        .filter_map(|entry| entry.ok())
-        .filter(|entry| entry.file_type().is_file())
-        .map(walkdir::DirEntry::into_path)
-        .filter(|file| crate::data::ending(file).as_deref() == Some("txt"))
-        .collect();
-    found.sort();
+    let found = crate::data::folder::files_below(path, &["txt"]);
     if found.is_empty() {
         let problem = Problem::new("the folder holds no texts").expected("files named .txt");
         return Err(Error::Data(problem.at(path)));

@@ -10,6 +10,7 @@ use super::json_lines::JsonLines;
 use super::parquet_rows::ParquetRows;
 use super::{Limits, TextFormat};
 use crate::error::{Error, Problem, Result};
+use crate::files::{kind_of, open_regular};
 
 /// Records that are looked at to find out about columns.
 pub(super) const SAMPLE: usize = 1000;
@@ -52,7 +53,7 @@ impl Table {
     pub fn open(path: &Path, named: &[&str], limits: &Limits) -> Result<Self> {
         let metadata = std::fs::metadata(path).map_err(|source| crate::data::missing(path, &source))?;
         if !metadata.is_file() {
-            return Err(Error::Data(Problem::new("this is no table").expected(KINDS).found("no file").at(path)));
+            return Err(Error::Data(Problem::new("this is no table").expected(KINDS).found(kind_of(&metadata)).at(path)));
         }
         if metadata.len() == 0 {
             return Err(Error::Data(Problem::new("the table is empty").expected(KINDS).at(path)));
@@ -160,7 +161,7 @@ pub(super) fn at(path: &Path, line: u64) -> String {
 
 /// A file as UTF-8.
 pub(super) fn decoded(path: &Path, encoding: &super::encoding::Detected) -> Result<Decoding<BufReader<File>>> {
-    let file = File::open(path).map_err(|source| crate::data::missing(path, &source))?;
+    let file = open_regular(path).map_err(|source| crate::data::missing(path, &source))?;
     Ok(Decoding::new(BufReader::new(file), encoding.encoding))
 }
 
