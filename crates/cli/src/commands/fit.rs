@@ -20,6 +20,7 @@ use engraft::train::{Curve, RateFinding, tensorboard};
 use crate::args::{DeviceArg, FitArgs};
 use crate::commands::{cache_of, fit_spans, fit_target, fit_texts, intake, tell_audit};
 use crate::exit::Outcome;
+use crate::interruption;
 use crate::output::{self, percent};
 use crate::terminal::Terminal;
 use crate::tune_args::flags_of;
@@ -38,6 +39,8 @@ pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
         return find_lr(args, json, terminal);
     }
     let begun = begin(args)?;
+    let run = begun.out.clone();
+    interruption::on_hard_end(move || Journal::beside(&run).join(SETTINGS).exists().then(|| resume_hint(&run)));
     let outcome = work(&begun, args, json, terminal);
     let Err(error) = &outcome else { return outcome };
     if begun.journal.close_if_empty().unwrap_or(true) {
@@ -45,10 +48,14 @@ pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
         match error.downcast_ref::<Error>() {
             // Going on would only fail again.
             Some(Error::Training(_)) => terminal.say(&format!("the last good state is kept in {}", left.display())),
-            _ => terminal.say(&format!("`engraft fit --resume {}` goes on from here", quoted(&begun.out))),
+            _ => terminal.say(&resume_hint(&begun.out)),
         }
     }
     outcome
+}
+
+fn resume_hint(out: &std::path::Path) -> String {
+    format!("`engraft fit --resume {}` goes on from here", quoted(out))
 }
 
 /// An error about data that another task would read says so.

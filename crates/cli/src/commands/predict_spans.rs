@@ -274,7 +274,7 @@ fn tags(
     }
     if args.text.is_some() || has_ending(input, &TABLES) {
         let reading = TextReading { text: columns_of(args.text.as_deref()), label: None };
-        let texts = match stream_texts(input, &reading) {
+        let texts = match stream_texts(input, &reading, terminal) {
             Ok(texts) => texts,
             Err(error) => return rows.failure(&name, &error, 8),
         };

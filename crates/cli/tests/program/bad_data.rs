@@ -84,7 +84,10 @@ fn bad_files_are_named_and_left_out() {
     // The link that leads nowhere is told, but is no example that could be left out.
     assert_eq!(ran.json()["excluded"].as_array().unwrap().len(), bad.len() - 1, "{}", ran.stdout);
     assert!(ran.stdout.contains("too-large"), "the bomb is refused for its size: {}", ran.stdout);
-    sandbox.run(["audit", "data", "--strict"]).expect(3, &[]);
+    let ran = sandbox.run(["audit", "data"]).expect(0, &["exit code at 0", "--strict"]);
+    assert!(ran.stdout.contains("warning: ") && !ran.stdout.contains("error"), "findings are no errors: {}", ran.stdout);
+    let ran = sandbox.run(["audit", "data", "--strict"]).expect(3, &[]);
+    assert!(!ran.stderr.contains("exit code at 0"), "{}", ran.stderr);
     sandbox.run(FIT.iter().chain(&["--strict"])).expect(3, &["--strict", "bomb.png"]);
 
     let ran = sandbox.run(FIT.iter().chain(&["--json"])).expect(0, &["bomb.png"]);

@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::args::{LanguageModelArgs, MethodArg, PretrainArgs};
 use crate::exit::Outcome;
+use crate::interruption;
 use crate::output::{self, percent};
 use crate::terminal::Terminal;
 
@@ -89,10 +90,12 @@ fn refuse(flags: &[(&str, bool)], belongs: &str) -> anyhow::Result<()> {
 pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     refuse_flags_of_pictures(args)?;
     let (config, out, journal) = begin(args)?;
+    let run = out.clone();
+    interruption::on_hard_end(move || goes_on(&run).then(|| resume_hint(&run)));
     // What is trained on what: a checkpoint of another corpus is none of ours.
     let identity = format!("{}\n{}", toml::to_string(&config)?, size_of(&config.data));
     let mut checkpoints = journal.checkpoints(&identity, 0);
-    let corpus = || read_corpus(&config.data, &config.text);
+    let corpus = || read_corpus(&config.data, &config.text, terminal);
     let trained = pretrain_language_model(&config, &corpus, checkpoints.as_mut(), terminal, |record| {
         let held_out = record.validation.map_or_else(String::new, |score| {
             format!("; held out: perplexity {:.1}, next word {}", score.loss.exp(), percent(score.accuracy))
@@ -107,7 +110,7 @@ pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Resu
     let trained = match trained {
         Err(error) => {
             if journal.close_if_empty()? {
-                terminal.say(&format!("what is done is kept: go on by `engraft pretrain --resume {}`", out.display()));
+                terminal.say(&resume_hint(&out));
             }
             return Err(error.into());
         }
@@ -132,6 +135,15 @@ pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Resu
         ))?;
     }
     Ok(Outcome::Done)
+}
+
+/// Whether something of a training is there to go on from.
+fn goes_on(out: &Path) -> bool {
+    Journal::beside(out).join(SETTINGS).exists()
+}
+
+fn resume_hint(out: &Path) -> String {
+    format!("what is done is kept: go on by `engraft pretrain --resume {}`", out.display())
 }
 
 /// Bytes of the corpus' files.

@@ -15,6 +15,7 @@ use super::{Limits, table, words};
 use crate::data::task;
 use crate::error::{Error, Problem, Result};
 use crate::files::open_regular;
+use crate::progress::Observer;
 
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 /// The delimiter of a table of one column: the "unit separator", which stands in no text.
@@ -38,8 +39,8 @@ pub(super) struct Delimited {
 }
 
 impl Delimited {
-    pub(super) fn open(path: &Path, named: &[&str], limits: &Limits) -> Result<Self> {
-        let encoding = detect_file(path)?;
+    pub(super) fn open(path: &Path, named: &[&str], limits: &Limits, observer: &dyn Observer) -> Result<Self> {
+        let encoding = detect_file(path, observer)?;
         let mut head = Vec::new();
         let read = decoded(path, &encoding)?.take(HEAD).read_to_end(&mut head);
         read.map_err(|source| crate::data::missing(path, &source))?;

@@ -11,6 +11,7 @@ use super::parquet_rows::ParquetRows;
 use super::{Limits, TextFormat};
 use crate::error::{Error, Problem, Result};
 use crate::files::{kind_of, open_regular};
+use crate::progress::Observer;
 
 /// Records that are looked at to find out about columns.
 pub(super) const SAMPLE: usize = 1000;
@@ -49,8 +50,9 @@ impl Table {
     /// there, if it has a header.
     ///
     /// # Errors
-    /// [`Error::Data`] where it is no table that is read, or has no columns.
-    pub fn open(path: &Path, named: &[&str], limits: &Limits) -> Result<Self> {
+    /// [`Error::Data`] where it is no table that is read, or has no columns; [`Error::Interrupted`] once the observer says so,
+    /// since the whole file is looked through for its encoding.
+    pub fn open(path: &Path, named: &[&str], limits: &Limits, observer: &dyn Observer) -> Result<Self> {
         let metadata = std::fs::metadata(path).map_err(|source| crate::data::missing(path, &source))?;
         if !metadata.is_file() {
             return Err(Error::Data(Problem::new("this is no table").expected(KINDS).found(kind_of(&metadata)).at(path)));
@@ -59,8 +61,8 @@ impl Table {
             return Err(Error::Data(Problem::new("the table is empty").expected(KINDS).at(path)));
         }
         let kind = match crate::data::ending(path).as_deref() {
-            Some("csv" | "tsv" | "tab" | "txt") => Kind::Delimited(Delimited::open(path, named, limits)?),
-            Some("jsonl" | "ndjson" | "json") => Kind::JsonLines(JsonLines::open(path, limits)?),
+            Some("csv" | "tsv" | "tab" | "txt") => Kind::Delimited(Delimited::open(path, named, limits, observer)?),
+            Some("jsonl" | "ndjson" | "json") => Kind::JsonLines(JsonLines::open(path, limits, observer)?),
             Some("parquet") => Kind::Parquet(ParquetRows::open(path, limits)?),
             other => {
                 let found = other.map_or("a name without an ending".to_owned(), |ending| format!(".{ending}"));

@@ -44,7 +44,7 @@ impl TextIntake {
     /// # Errors
     /// [`Error::Data`] where the file or folder holds no labelled texts.
     pub fn read(path: &Path, reading: &TextReading, observer: &dyn Observer) -> Result<Self> {
-        let (dataset, findings) = open_texts(path, reading)?;
+        let (dataset, findings) = open_texts(path, reading, observer)?;
         for remark in &dataset.source.remarks {
             observer.say(remark);
         }
