@@ -11,7 +11,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use engraft::error::Error;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
@@ -81,7 +80,8 @@ fn end() {
     let words = thread::Builder::new().spawn(move || {
         let parting = parting_words().as_ref().and_then(|parting| parting());
         let mut err = std::io::stderr().lock();
-        for line in parting.into_iter().chain([format!("error: {}", Error::Interrupted)]) {
+        // Whether a file was just written is not known here.
+        for line in parting.into_iter().chain(["error: interrupted".to_owned()]) {
             // Nobody is left to tell if stderr is gone.
             let _ = writeln!(err, "{line}");
         }

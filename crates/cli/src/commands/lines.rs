@@ -263,9 +263,9 @@ mod tests {
 
     #[test]
     fn a_pause_is_told_once_and_half_a_line_waits_for_its_end() {
-        let pieces = [Some(b"one\ntwo\nth".as_slice()), None, None, Some(b"ree\n"), Some(b"four\n"), None, Some(b"five")];
-        let expected =
-            [line(1, "one"), line(2, "two"), None, line(3, "three"), line(4, "four"), None, line(5, "five")];
+        let pieces =
+            [Some(b"one\ntwo\nth".as_slice()), None, None, Some(b"ree\n"), Some(b"four\n"), None, Some(b"five")];
+        let expected = [line(1, "one"), line(2, "two"), None, line(3, "three"), line(4, "four"), None, line(5, "five")];
         assert_eq!(found(Pieces::new(&pieces)), expected);
         assert_eq!(found(Pieces::new(&[None, Some(b"one\n")])), [None, line(1, "one")]);
         assert_eq!(found(Pieces::new(&[])), []);

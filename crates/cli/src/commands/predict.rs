@@ -44,8 +44,7 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
         }
     }
     let mut writer = Answers::new(args, &model)?;
-    let failed =
-        in_batches(inputs(given, terminal), BATCH, |batch| answer(&model, batch, &mut writer, terminal))?;
+    let failed = in_batches(inputs(given, terminal), BATCH, |batch| answer(&model, batch, &mut writer, terminal))?;
     if failed > 0 {
         terminal.say(&format!("{failed} of the inputs could not be answered: see the column `error`"));
         return Ok(Outcome::BadData);

@@ -268,9 +268,8 @@ fn tags(
 ) -> anyhow::Result<()> {
     let name = printable(input);
     if input.as_os_str() == "-" {
-        return rows.each_line(terminal, |rows, number, line| {
-            tags_of_text(model, (&name, number), &line, rows, terminal)
-        });
+        return rows
+            .each_line(terminal, |rows, number, line| tags_of_text(model, (&name, number), &line, rows, terminal));
     }
     if args.text.is_some() || has_ending(input, &TABLES) {
         let reading = TextReading { text: columns_of(args.text.as_deref()), label: None };

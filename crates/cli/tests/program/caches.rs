@@ -47,7 +47,8 @@ fn what_cannot_be_written_is_told_once_with_the_right_flags() {
         fs::create_dir(sandbox.path(format!("no-{kind}"))).unwrap();
         fs::write(sandbox.path(format!("no-{kind}")).join(kind), b"mine").unwrap();
     }
-    let places = ["file", "file/below", "dangling", "circle", "/proc/none", "/dev/full", "no-features", "no-inspections"];
+    let places =
+        ["file", "file/below", "dangling", "circle", "/proc/none", "/dev/full", "no-features", "no-inspections"];
     for place in places.into_iter().chain(["no-controls"]) {
         let run = format!("run-{}", place.replace('/', "-"));
         let ran = fit(&sandbox, &run, &["--cache", place]).expect(0, &[WARNING, "--cache DIR", "--no-cache"]);
@@ -122,7 +123,10 @@ fn damage_in_any_file_is_computed_again() {
         fit(&sandbox, "run", &["--force"]).expect(0, &[]);
         let cached = files(&sandbox.path("cache"));
         for kind in ["features", "inspections", "controls"] {
-            assert!(cached.iter().any(|file| file.starts_with(sandbox.path("cache").join(kind))), "no {kind}: {cached:?}");
+            assert!(
+                cached.iter().any(|file| file.starts_with(sandbox.path("cache").join(kind))),
+                "no {kind}: {cached:?}"
+            );
         }
         cached.iter().for_each(|file| damage(file));
         sandbox.run(["embed", "data", "-o", "x.npy", "--force"]).expect(0, &["damaged or unreadable"]);

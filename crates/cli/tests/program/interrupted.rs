@@ -79,7 +79,9 @@ fn kill_leaves_a_run_complete_or_absent() {
 #[test]
 fn a_huge_table_is_left_within_a_second() {
     let sandbox = Sandbox::new();
-    for (name, head) in [("huge.csv", "text,label\ngood,a\n"), ("huge.jsonl", "{\"text\": 1}\n"), ("huge.txt", "words\n")] {
+    for (name, head) in
+        [("huge.csv", "text,label\ngood,a\n"), ("huge.jsonl", "{\"text\": 1}\n"), ("huge.txt", "words\n")]
+    {
         fs::write(sandbox.path(name), head).unwrap();
         File::options().append(true).open(sandbox.path(name)).unwrap().set_len(200 << 30).unwrap();
     }

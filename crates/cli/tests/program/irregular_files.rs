@@ -33,7 +33,11 @@ fn in_a_folder_of_data_they_are_passed_over_and_told() {
     let _listener = UnixListener::bind(data.join("1/socket.png")).unwrap();
     std::os::unix::fs::symlink("/dev/zero", data.join("1/zero.png")).unwrap();
     let ran = run(&sandbox, &["audit", "data"]).expect(0, &["--strict"]);
-    assert!(ran.stdout.contains("named pipes, sockets and devices") && ran.stdout.contains("0/pipe.png"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("named pipes, sockets and devices") && ran.stdout.contains("0/pipe.png"),
+        "{}",
+        ran.stdout
+    );
     assert!(ran.stdout.contains("passed over: 4"), "{}", ran.stdout);
     run(&sandbox, &[&["fit", "data"], &FIT[..], &["run"]].concat()).expect(0, &["1/zero.png"]);
     let ran = run(&sandbox, &["predict", "run", "data"]).expect(3, &["3 of the inputs"]);
@@ -45,7 +49,9 @@ fn in_a_folder_of_data_they_are_passed_over_and_told() {
 fn as_arguments_they_are_refused_by_their_kind() {
     let sandbox = Sandbox::new();
     sandbox.flat_digits("data", 2, 6);
-    for name in ["pipe", "pipe.csv", "pipe.jsonl", "pipe.parquet", "pipe.txt", "pipe.conll", "pipe.safetensors", "pipe.toml"] {
+    for name in
+        ["pipe", "pipe.csv", "pipe.jsonl", "pipe.parquet", "pipe.txt", "pipe.conll", "pipe.safetensors", "pipe.toml"]
+    {
         make_pipe(&sandbox.path(name));
     }
     fs::write(sandbox.path("texts.csv"), "text,label\none,a\ntwo,b\n").unwrap();

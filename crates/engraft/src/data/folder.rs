@@ -365,7 +365,8 @@ mod tests {
     fn named_pipes_and_sockets_are_passed_over_and_told() {
         let temp = tree(&["a/1", "b/1"]);
         let _listener = std::os::unix::net::UnixListener::bind(temp.path().join("a/socket")).unwrap();
-        let made = std::process::Command::new("mkfifo").arg(temp.path().join("b/pipe")).arg(temp.path().join("p")).status();
+        let made =
+            std::process::Command::new("mkfifo").arg(temp.path().join("b/pipe")).arg(temp.path().join("p")).status();
         assert!(made.is_ok_and(|status| status.success()), "mkfifo is on every Unix");
         let (dataset, findings) = read(temp.path()).unwrap();
         assert_eq!(dataset.examples.len(), 2);

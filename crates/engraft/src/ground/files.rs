@@ -43,7 +43,9 @@ pub fn kind_of(metadata: &fs::Metadata) -> &'static str {
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let is_regular = |metadata: &fs::Metadata| match metadata.is_file() {
         true => Ok(()),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("not a regular file but {}", kind_of(metadata)))),
+        false => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, format!("not a regular file but {}", kind_of(metadata))))
+        }
     };
     is_regular(&fs::metadata(path)?)?;
     // Something else may lie there by now: it is opened without waiting, and looked at again.

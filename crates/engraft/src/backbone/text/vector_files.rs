@@ -3,7 +3,6 @@
 //! Text is read in pieces that end at lines, parsed on all threads, and put together in order. A file is bytes from
 //! anywhere: what it promises is compared with its size before memory is taken.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;

@@ -52,7 +52,8 @@ pub fn read_corpus<'a>(
         true => (text_files(path)?, path.to_owned()),
         false => (vec![path.to_owned()], path.parent().unwrap_or(Path::new("")).to_owned()),
     };
-    let mut paragraphs = Paragraphs { files: files.into_iter(), root, current: None, limits: Limits::default(), observer };
+    let mut paragraphs =
+        Paragraphs { files: files.into_iter(), root, current: None, limits: Limits::default(), observer };
     let mut ended = false;
     Ok(Box::new(std::iter::from_fn(move || {
         if ended {

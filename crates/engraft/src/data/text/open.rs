@@ -22,11 +22,7 @@ use crate::progress::Observer;
 /// such column, rows of different lengths, a record over the limit, an unknown split, labels that are free text, numbers or
 /// sets, fewer than two classes, no training data. [`Error::Usage`] where the columns that were asked for make no sense.
 /// [`Error::Interrupted`] once the observer says so.
-pub fn open_texts(
-    path: &Path,
-    reading: &TextReading,
-    observer: &dyn Observer,
-) -> Result<(TextDataset, Vec<Finding>)> {
+pub fn open_texts(path: &Path, reading: &TextReading, observer: &dyn Observer) -> Result<(TextDataset, Vec<Finding>)> {
     open_texts_within(path, reading, &Limits::default(), observer)
 }
 

@@ -55,7 +55,9 @@ impl Table {
     pub fn open(path: &Path, named: &[&str], limits: &Limits, observer: &dyn Observer) -> Result<Self> {
         let metadata = std::fs::metadata(path).map_err(|source| crate::data::missing(path, &source))?;
         if !metadata.is_file() {
-            return Err(Error::Data(Problem::new("this is no table").expected(KINDS).found(kind_of(&metadata)).at(path)));
+            return Err(Error::Data(
+                Problem::new("this is no table").expected(KINDS).found(kind_of(&metadata)).at(path),
+            ));
         }
         if metadata.len() == 0 {
             return Err(Error::Data(Problem::new("the table is empty").expected(KINDS).at(path)));

@@ -288,7 +288,8 @@ fn a_folder_of_classes_is_read_with_its_splits() {
     assert_eq!(found(&findings, FindingKind::NotText).files, ["train/pos/4.png"]);
     assert!(remarks(&dataset).contains("no UTF-8 and were read as UTF-16 or windows-1252 (Latin-1): 1"));
     assert!(open_texts(temp.path(), &asked(&["text"], None), &Silent).is_err());
-    let problem = open_texts(tree(&[("a.txt", b"x")]).path(), &TextReading::default(), &Silent).unwrap_err().to_string();
+    let problem =
+        open_texts(tree(&[("a.txt", b"x")]).path(), &TextReading::default(), &Silent).unwrap_err().to_string();
     assert!(problem.contains("no labelled texts") && problem.contains("CLASS/text.txt"), "{problem}");
 }
 

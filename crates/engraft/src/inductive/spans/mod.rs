@@ -18,11 +18,11 @@ use std::time::Instant;
 
 use crate::backbone::text::{EncoderConfig, SentenceLayout, TextBase, TextBody};
 use crate::config::SpanFit;
+use crate::data::Split;
 use crate::data::audit::Audit;
 use crate::data::split::stratified_folds;
 use crate::data::text::conll::{TaggedSet, audit_tagged, open_tagged};
 use crate::data::text::squad::{QuestionSet, audit_questions, open_questions};
-use crate::data::Split;
 use crate::error::{Error, Problem, Result};
 use crate::inductive::Seconds;
 use crate::progress::Observer;
