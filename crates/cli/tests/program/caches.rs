@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::sandbox::{Ran, Sandbox, make_pipe};
 
-const FIT: [&str; 7] = ["fit", "data", "--depth", "head", "--control-budget", "0.02", "--out"];
+const FIT: [&str; 7] = ["fit", "data", "--depth", "head", "--control-budget", "0.002", "--out"];
 const WARNING: &str = "warning: nothing more is cached";
 
 fn fit(sandbox: &Sandbox, run: &str, more: &[&str]) -> Ran {

@@ -166,10 +166,26 @@ pub fn signal(child: &Child, name: &str) {
 
 /// The signal of Ctrl-C; where these tests run in the background of a script, which ignores it, the one like it.
 pub fn ctrl_c() -> &'static str {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let ignored = signals_of("self", "SigIgn:").unwrap_or(0);
     if ignored & 2 == 0 { "-INT" } else { "-TERM" }
+}
+
+/// Waits until the binary has begun to listen for signals.
+#[track_caller]
+pub fn listens(child: &Child) {
+    const TERM: u64 = 1 << 14;
+    for _ in 0..2000 {
+        if signals_of(&child.id().to_string(), "SigCgt:").is_none_or(|caught| caught & TERM != 0) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it does not listen");
+}
+
+fn signals_of(process: &str, field: &str) -> Option<u64> {
+    let status = fs::read_to_string(Path::new("/proc").join(process).join("status")).ok()?;
+    u64::from_str_radix(status.lines().find_map(|line| line.strip_prefix(field))?.trim(), 16).ok()
 }
 
 /// Waits for the end, which must come within a second of now; a busy machine is given some more.

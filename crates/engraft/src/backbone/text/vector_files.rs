@@ -26,7 +26,8 @@ const HEAD: usize = LINE * 2;
 
 /// Reads a file of any of the forms.
 pub(super) fn read(path: &Path) -> Result<WordVectors> {
-    let file = open_regular(path).map_err(|source| Error::read(path, &source))?;
+    let file = open_regular(path)
+        .map_err(|source| Error::Weights(Problem::new("the word vectors cannot be read").found(source).at(path)))?;
     let metadata = file.metadata().map_err(|source| Error::read(path, &source))?;
     let mut reader = BufReader::with_capacity(HEAD.min(metadata.len() as usize).max(1), file);
     let head = reader.fill_buf().map_err(|source| Error::read(path, &source))?;
