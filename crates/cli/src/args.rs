@@ -146,7 +146,7 @@ pub struct FitArgs {
     /// What the from-scratch control may cost, in 10^12 multiply-adds; 0 leaves it out [default: 0.5; 1 for texts].
     #[arg(long, value_name = "BUDGET")]
     pub control_budget: Option<f64>,
-    /// Treat errors and warnings of the audit as fatal.
+    /// Treat serious findings and warnings of the audit as fatal.
     #[arg(long)]
     pub strict: bool,
     /// Where to compute [default: cpu].
@@ -408,7 +408,7 @@ pub struct AuditArgs {
     pub data: PathBuf,
     #[command(flatten)]
     pub reading: ReadingArgs,
-    /// Exit with 3 if there is any error or warning.
+    /// Exit with 3 if any finding is serious or a warning; without it findings leave the exit code at 0.
     #[arg(long)]
     pub strict: bool,
 }
@@ -501,7 +501,7 @@ pub struct PretrainArgs {
     /// Seed of everything that is drawn [default: 0].
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Treat errors and warnings of the audit as fatal.
+    /// Treat serious findings and warnings of the audit as fatal.
     #[arg(long)]
     pub strict: bool,
     /// Replace the folder if it exists.

@@ -6,6 +6,9 @@ use engraft::error::Error;
 
 use crate::terminal::Terminal;
 
+/// The code of what was interrupted.
+pub const INTERRUPTED: u8 = 130;
+
 /// How a command that did not fail ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -38,7 +41,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
         Some(Error::Data(_)) => 3,
         Some(Error::Weights(_)) => 4,
         Some(Error::Output(_)) => 5,
-        Some(Error::Interrupted) => 130,
+        Some(Error::Interrupted) => INTERRUPTED,
         Some(Error::Io(_) | Error::Training(_)) | None => 1,
     }
 }

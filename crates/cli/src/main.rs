@@ -6,6 +6,7 @@ mod args;
 mod chart;
 mod commands;
 mod exit;
+mod interruption;
 mod output;
 mod span_args;
 mod terminal;
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
 fn prepare(arguments: &Arguments) -> anyhow::Result<()> {
     let threads = arguments.threads.map_or(0, usize::from);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-    terminal::listen_for_interruption()?;
+    interruption::listen()?;
     Ok(())
 }
 

@@ -1,9 +1,8 @@
-//! Everything that goes to stderr: progress, remarks, errors; and the user's wish to stop.
+//! Everything that goes to stderr: progress, remarks, errors.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use engraft::artefact::LogLine;
@@ -11,19 +10,8 @@ use engraft::progress::{CurvePoint, Observer};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::chart;
+use crate::interruption;
 use crate::output::percent;
-
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-/// Asks running work to stop at the first Ctrl-C; the second one ends the process at once.
-pub fn listen_for_interruption() -> anyhow::Result<()> {
-    ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-    })?;
-    Ok(())
-}
 
 /// How often plain progress lines are printed where stderr is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -239,7 +227,7 @@ impl Observer for Terminal {
     }
 
     fn interrupted(&self) -> bool {
-        INTERRUPTED.load(Ordering::Relaxed)
+        interruption::is_asked()
     }
 }
 

@@ -4,6 +4,7 @@ use engraft::config::{Fit, SpanFit};
 use engraft::data::{Reading, Severity};
 use engraft::inductive::spans::SpanIntake;
 use engraft::inductive::text::{TextIntake, is_about_texts, text_reading};
+use engraft::progress::Observer;
 
 use crate::args::AuditArgs;
 use crate::exit::Outcome;
@@ -28,5 +29,8 @@ pub fn run(args: &AuditArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
         output::text(&audit.render())?;
     }
     let bad = audit.worst().is_some_and(|worst| worst >= Severity::Warning);
+    if bad && !args.strict {
+        terminal.say("findings leave the exit code at 0; with --strict it is 3");
+    }
     Ok(if args.strict && bad { Outcome::BadData } else { Outcome::Done })
 }

@@ -2,6 +2,7 @@
 
 use engraft::error::{Error, Problem};
 use engraft::features::Cache;
+use engraft::progress::Silent;
 use serde_json::json;
 
 use crate::args::{CacheArgs, CacheCommand};
@@ -18,7 +19,7 @@ pub fn run(command: &CacheCommand, json: bool) -> anyhow::Result<Outcome> {
 }
 
 fn existing(args: &CacheArgs) -> Result<Cache, Error> {
-    cache_of(args).ok_or_else(|| {
+    cache_of(args, &Silent).ok_or_else(|| {
         Error::Usage(
             Problem::new("there is no cache").hint("set ENGRAFT_CACHE, or give --cache DIR without --no-cache"),
         )

@@ -46,7 +46,7 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
         }
     };
     let extractor = Extractor::new(&base, cut, Limits::default(), &device)?;
-    let cache = cache_of(&args.cache);
+    let cache = cache_of(&args.cache, terminal);
     let embedding = embed(&extractor, &pictures, cache.as_ref(), terminal)?;
     for (path, error) in &embedding.failed {
         terminal.say(&format!("left out {}: {error}", printable(path)));

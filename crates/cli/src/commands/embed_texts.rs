@@ -92,7 +92,7 @@ fn rows(args: &EmbedArgs, terminal: &Terminal) -> Result<Box<dyn Iterator<Item =
     let data = &args.data;
     let is_lines = data.is_file() && data.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
     if is_lines && args.text.is_none() {
-        detect_file(data)?.remark().iter().for_each(|remark| terminal.say(remark));
+        detect_file(data, terminal)?.remark().iter().for_each(|remark| terminal.say(remark));
     }
-    stream_texts(data, &TextReading { text: columns_of(args.text.as_deref()), label: None })
+    stream_texts(data, &TextReading { text: columns_of(args.text.as_deref()), label: None }, terminal)
 }

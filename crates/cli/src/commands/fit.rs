@@ -20,6 +20,7 @@ use engraft::train::{Curve, RateFinding, tensorboard};
 use crate::args::{DeviceArg, FitArgs};
 use crate::commands::{cache_of, fit_spans, fit_target, fit_texts, intake, tell_audit};
 use crate::exit::Outcome;
+use crate::interruption;
 use crate::output::{self, percent};
 use crate::terminal::Terminal;
 use crate::tune_args::flags_of;
@@ -38,17 +39,25 @@ pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
         return find_lr(args, json, terminal);
     }
     let begun = begin(args)?;
+    let run = begun.out.clone();
+    interruption::on_hard_end(move || Journal::is_beside(&run).then(|| resume_hint(&run)));
     let outcome = work(&begun, args, json, terminal);
     let Err(error) = &outcome else { return outcome };
     if begun.journal.close_if_empty().unwrap_or(true) {
         let left = Journal::beside(&begun.out);
         match error.downcast_ref::<Error>() {
             // Going on would only fail again.
-            Some(Error::Training(_)) => terminal.say(&format!("the last good state is kept in {}", left.display())),
-            _ => terminal.say(&format!("`engraft fit --resume {}` goes on from here", quoted(&begun.out))),
+            Some(Error::Training(_) | Error::Data(_)) => {
+                terminal.say(&format!("what was finished is kept in {}", left.display()));
+            }
+            _ => terminal.say(&resume_hint(&begun.out)),
         }
     }
     outcome
+}
+
+fn resume_hint(out: &Path) -> String {
+    format!("`engraft fit --resume {}` goes on from here", quoted(out))
 }
 
 /// An error about data that another task would read says so.
@@ -70,7 +79,7 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
     if is_about_texts(config) {
         return fit_texts::run(begun, args, json, terminal);
     }
-    let cache = cache_of(&args.cache);
+    let cache = cache_of(&args.cache, terminal);
     let intake = intake(&config.data, &Reading::of(config)?, cache.as_ref(), terminal)
         .map_err(|error| of_another_task(error, config))?;
     tell_audit(&intake.audit, terminal);
@@ -234,7 +243,7 @@ fn find_lr(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
         let problem = Problem::new("a rate is searched for pictures only, so far").found("texts").at("--find-lr");
         return Err(Error::Usage(problem.hint("a rate that fails is lowered by itself; --lr says another")).into());
     }
-    let cache = cache_of(&args.cache);
+    let cache = cache_of(&args.cache, terminal);
     let intake = intake(&config.data, &Reading::of(&config)?, cache.as_ref(), terminal)?;
     let means = Means { cache: cache.as_ref(), journal: &Journal::none(), observer: terminal };
     let finding = find_rate(&config, &intake, means)?;

@@ -25,7 +25,7 @@ pub fn run(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> an
     let start = Instant::now();
     let Begun { config, out, force, journal } = begun;
     let reading = text_reading(config)?;
-    let cache = cache_of(&args.cache);
+    let cache = cache_of(&args.cache, terminal);
     if config.text.is_none() {
         terminal.say("the data is read as texts; --text names their column, --path-column a column of pictures");
     }

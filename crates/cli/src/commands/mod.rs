@@ -31,13 +31,20 @@ use engraft::progress::Observer;
 
 use crate::args::CacheArgs;
 
-/// The cache that the flags mean; none with `--no-cache`, or where there is no home.
-pub fn cache_of(args: &CacheArgs) -> Option<Cache> {
+/// The cache that the flags mean; none with `--no-cache`, or, which is said, where nothing tells a folder.
+pub fn cache_of(args: &CacheArgs, observer: &dyn Observer) -> Option<Cache> {
     if args.no_cache {
         return None;
     }
-    let folder = args.folder.clone().or_else(Cache::default_folder)?;
-    Some(Cache::new(folder, args.limit << 20))
+    let Some(folder) = args.folder.clone().or_else(Cache::default_folder) else {
+        observer.say(
+            "warning: nothing is cached, since neither HOME nor ENGRAFT_CACHE is set\n  \
+             hint: --cache DIR names a folder, --no-cache says that none is wanted",
+        );
+        return None;
+    };
+    let advice = "--cache DIR puts the cache elsewhere, --no-cache leaves it out";
+    Some(Cache::new(folder, args.limit.saturating_mul(1 << 20)).with_advice(advice))
 }
 
 /// Reads a data set, remembering in the cache what was seen, and says what it was taken for where that was inferred.
@@ -48,7 +55,7 @@ pub fn intake(data: &Path, reading: &Reading, cache: Option<&Cache>, observer: &
         Some(cache) => {
             let store = Inspections::open(cache, data);
             let intake = Intake::read_as(data, reading, &limits, &store, observer)?;
-            store.save()?;
+            store.save(observer);
             intake
         }
     };

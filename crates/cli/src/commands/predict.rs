@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use crate::args::{Format, PredictArgs};
-use crate::commands::lines::lines;
+use crate::commands::lines::{in_batches, lines_of_stdin};
 use crate::commands::predict_spans;
 use crate::commands::predict_target::TargetColumns;
 use crate::commands::predict_texts;
@@ -43,17 +43,8 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
             return Err(Error::Usage(problem.expected(format_args!("no {flag}"))).into());
         }
     }
-    let mut failed = 0usize;
     let mut writer = Answers::new(args, &model)?;
-    let mut batch: Vec<Input> = Vec::with_capacity(BATCH);
-    for input in inputs(given) {
-        batch.push(input);
-        if batch.len() == BATCH {
-            failed += answer(&model, &mut batch, &mut writer, terminal)?;
-        }
-    }
-    failed += answer(&model, &mut batch, &mut writer, terminal)?;
-    writer.out.flush()?;
+    let failed = in_batches(inputs(given, terminal), BATCH, |batch| answer(&model, batch, &mut writer, terminal))?;
     if failed > 0 {
         terminal.say(&format!("{failed} of the inputs could not be answered: see the column `error`"));
         return Ok(Outcome::BadData);
@@ -125,16 +116,22 @@ enum Input {
     Failed(PathBuf, Error),
 }
 
-/// Files, the pictures of folders, and the lines of stdin for `-`.
-fn inputs(given: &[PathBuf]) -> impl Iterator<Item = Input> {
-    given.iter().flat_map(|path| -> Box<dyn Iterator<Item = Input>> {
-        if path.as_os_str() == "-" {
-            return Box::new(lines(io::stdin().lock()).flat_map(|(number, line)| match line {
-                Ok(line) => expand(&from_printable(&line)),
-                Err(error) => vec![Input::Failed(PathBuf::from(format!("line {number}")), error)],
-            }));
+/// Files, the pictures of folders, and the lines of stdin for `-`; nothing where stdin pauses.
+fn inputs<'a>(given: &'a [PathBuf], terminal: &'a Terminal) -> impl Iterator<Item = Option<Input>> + 'a {
+    given.iter().flat_map(move |path| -> Box<dyn Iterator<Item = Option<Input>> + 'a> {
+        if path.as_os_str() != "-" {
+            return Box::new(expand(path).into_iter().map(Some));
         }
-        Box::new(expand(path).into_iter())
+        match lines_of_stdin(terminal) {
+            Ok(lines) => Box::new(lines.flat_map(|line| match line {
+                None => vec![None],
+                Some((_, Ok(line))) => expand(&from_printable(&line)).into_iter().map(Some).collect(),
+                Some((number, Err(error))) => {
+                    vec![Some(Input::Failed(PathBuf::from(format!("line {number}")), error))]
+                }
+            })),
+            Err(error) => Box::new(std::iter::once(Some(Input::Failed(path.clone(), error)))),
+        }
     })
 }
 
@@ -152,6 +149,7 @@ fn answer(
     writer: &mut Answers,
     terminal: &Terminal,
 ) -> anyhow::Result<usize> {
+    terminal.check()?;
     let answers: Vec<(PathBuf, Result<Answered>)> = batch
         .par_drain(..)
         .map(|input| match input {

@@ -1,13 +1,13 @@
 //! `engraft predict` with a run that answers questions or tags words.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use engraft::artefact::SpanModel;
 use engraft::backbone::Device;
 use engraft::data::text::conll::words_of_lines;
 use engraft::data::text::parts::read_text;
-use engraft::data::text::squad::questions_to_answer;
+use engraft::data::text::squad::{question_of_line, questions_to_answer};
 use engraft::data::text::{TextReading, stream_texts};
 use engraft::error::{Error, Problem, Result, printable};
 use engraft::progress::Observer;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::args::{Format, PredictArgs};
 use crate::commands::columns_of;
-use crate::commands::lines::lines;
+use crate::commands::lines::lines_of_stdin;
 use crate::exit::Outcome;
 use crate::terminal::Terminal;
 
@@ -91,6 +91,25 @@ impl Rows {
         Ok(())
     }
 
+    /// Hands over every line of stdin with its number, and sends off what was answered where they pause.
+    fn each_line(
+        &mut self,
+        terminal: &Terminal,
+        mut each: impl FnMut(&mut Self, usize, String) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        for line in lines_of_stdin(terminal)? {
+            match line {
+                Some((number, Ok(line))) => each(self, number, line)?,
+                Some((number, Err(error))) => self.failure(&format!("line {number}"), &error, 8)?,
+                None => {
+                    terminal.check()?;
+                    self.out.flush()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn object(&mut self, object: &Value) -> anyhow::Result<()> {
         Ok(writeln!(self.out, "{object}")?)
     }
@@ -122,26 +141,15 @@ fn questions(
     for input in inputs {
         let is_file = context.is_none() || (input.is_file() && has_ending(input, &["json", "jsonl"]));
         if input.as_os_str() == "-" {
-            match context {
-                Some(context) => {
-                    for (number, line) in lines(io::stdin().lock()) {
-                        match line {
-                            Ok(line) => answer(model, "", &line, context, args, rows, terminal)?,
-                            Err(error) => rows.failure(&format!("line {number}"), &error, 8)?,
-                        }
-                    }
-                }
+            rows.each_line(terminal, |rows, number, line| match context {
+                Some(context) => answer(model, "", &line, context, args, rows, terminal),
+                // A line is an object with a question and its paragraph; without an `id` its number is one.
                 None => {
-                    let mut bytes = Vec::new();
-                    io::stdin().lock().read_to_end(&mut bytes)?;
-                    let read = String::from_utf8(bytes).map_err(|source| {
-                        let problem = Problem::new("the questions are no UTF-8").found(source.utf8_error());
-                        Error::Data(problem.at("-").hint("convert them, as with `iconv -f latin1 -t utf8`"))
-                    });
-                    let read = read.and_then(|text| questions_to_answer("stdin.jsonl", &text));
-                    asked(model, "-", read, args, rows, terminal)?;
+                    let name = format!("line {number}");
+                    let read = question_of_line(&name, &line).map(|question| vec![question]);
+                    asked(model, &name, read, args, rows, terminal)
                 }
-            }
+            })?;
         } else if is_file {
             let name = printable(input);
             if !input.exists() {
@@ -260,17 +268,12 @@ fn tags(
 ) -> anyhow::Result<()> {
     let name = printable(input);
     if input.as_os_str() == "-" {
-        for (number, line) in lines(io::stdin().lock()) {
-            match line {
-                Ok(line) => tags_of_text(model, (&name, number), &line, rows, terminal)?,
-                Err(error) => rows.failure(&format!("line {number}"), &error, 8)?,
-            }
-        }
-        return Ok(());
+        return rows
+            .each_line(terminal, |rows, number, line| tags_of_text(model, (&name, number), &line, rows, terminal));
     }
     if args.text.is_some() || has_ending(input, &TABLES) {
         let reading = TextReading { text: columns_of(args.text.as_deref()), label: None };
-        let texts = match stream_texts(input, &reading) {
+        let texts = match stream_texts(input, &reading, terminal) {
             Ok(texts) => texts,
             Err(error) => return rows.failure(&name, &error, 8),
         };

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::args::{Format, PredictArgs};
 use crate::commands::columns_of;
-use crate::commands::lines::lines;
+use crate::commands::lines::{in_batches, lines_of_stdin};
 use crate::exit::Outcome;
 use crate::terminal::Terminal;
 
@@ -34,17 +34,8 @@ pub fn run(model: &TextModel, inputs: &[PathBuf], args: &PredictArgs, terminal: 
     let out = io::BufWriter::new(io::stdout());
     let mut answers = Answers { out, model, args, top: top_of(args, model), truncated: 0 };
     answers.header()?;
-    let mut failed = 0;
-    let mut batch: Vec<Input> = Vec::with_capacity(BATCH);
-    for input in inputs {
-        for text in texts_of(input, args, model, terminal) {
-            batch.push(text);
-            if batch.len() == BATCH {
-                failed += answers.write(&mut batch, terminal)?;
-            }
-        }
-    }
-    failed += answers.write(&mut batch, terminal)?;
+    let texts = inputs.iter().flat_map(|input| texts_of(input, args, model, terminal));
+    let failed = in_batches(texts, BATCH, |batch| answers.write(batch, terminal))?;
     if answers.truncated > 0 {
         terminal.say(&format!(
             "{} of the texts are longer than what the base takes: their ends were not read",
@@ -62,23 +53,29 @@ fn top_of(args: &PredictArgs, model: &TextModel) -> usize {
     args.top.unwrap_or(TOP).clamp(1, model.file.classes.len())
 }
 
-/// The texts of a table, of a folder of text files, or of lines.
-fn texts_of(
+/// The texts of a table, of a folder of text files, or of lines; nothing where stdin pauses.
+fn texts_of<'a>(
     input: &Path,
     args: &PredictArgs,
     model: &TextModel,
-    terminal: &Terminal,
-) -> Box<dyn Iterator<Item = Input>> {
+    terminal: &'a Terminal,
+) -> Box<dyn Iterator<Item = Option<Input>> + 'a> {
+    let refused = |error| Box::new(std::iter::once(Some((input.display().to_string(), Err(error)))));
     if input.as_os_str() == "-" {
         let named = |(number, line): (usize, Result<String>)| (format!("line {number}"), line.map(Text::single));
-        return Box::new(lines(io::stdin().lock()).map(named));
+        return match lines_of_stdin(terminal) {
+            Ok(lines) => Box::new(lines.map(move |line| line.map(named))),
+            Err(error) => refused(error),
+        };
     }
     match stream(input, args, model, terminal) {
-        Ok(rows) => Box::new(rows.map(|row| match row {
-            Ok(TextRow { name, text }) => (name, Ok(text)),
-            Err(error) => (String::new(), Err(error)),
+        Ok(rows) => Box::new(rows.map(|row| {
+            Some(match row {
+                Ok(TextRow { name, text }) => (name, Ok(text)),
+                Err(error) => (String::new(), Err(error)),
+            })
         })),
-        Err(error) => Box::new(std::iter::once((input.display().to_string(), Err(error)))),
+        Err(error) => refused(error),
     }
 }
 
@@ -91,15 +88,15 @@ fn stream(
     let asked = columns_of(args.text.as_deref());
     let is_lines = input.is_file() && input.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
     if is_lines && asked.is_empty() {
-        detect_file(input)?.remark().iter().for_each(|remark| terminal.say(remark));
-        let rows = stream_texts(input, &TextReading::default())?;
+        detect_file(input, terminal)?.remark().iter().for_each(|remark| terminal.say(remark));
+        let rows = stream_texts(input, &TextReading::default(), terminal)?;
         let is_empty = |row: &Result<TextRow>| row.as_ref().is_ok_and(|row| row.text.first.trim().is_empty());
         return Ok(Box::new(rows.filter(move |row| !is_empty(row))));
     }
     let trained = &model.file.text_columns;
     let as_trained = asked.is_empty();
     let reading = TextReading { text: if as_trained { trained.clone() } else { asked }, label: None };
-    stream_texts(input, &reading).map_err(|error| match error {
+    stream_texts(input, &reading, terminal).map_err(|error| match error {
         Error::Usage(problem) | Error::Data(problem) if as_trained && !trained.is_empty() => {
             let hint = format!("the run learnt from `{}`: --text names the column of this table", trained.join(","));
             Error::Data(problem.hint(hint))
@@ -139,6 +136,11 @@ impl Answers<'_> {
     /// Answers a batch and writes it in order; how many failed.
     fn write(&mut self, batch: &mut Vec<Input>, terminal: &Terminal) -> anyhow::Result<usize> {
         terminal.check()?;
+        if batch.is_empty() {
+            // The header, or answers before it, may not be out yet.
+            self.out.flush()?;
+            return Ok(0);
+        }
         let texts: Vec<&Text> = batch.iter().filter_map(|(_, text)| text.as_ref().ok()).collect();
         self.truncated += self.model.truncated(&texts)?;
         let mut answers = self.model.predict(&texts)?.into_iter();
@@ -156,7 +158,6 @@ impl Answers<'_> {
                 }
             }
         }
-        batch.clear();
         self.out.flush()?;
         Ok(failed)
     }

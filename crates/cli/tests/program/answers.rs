@@ -71,6 +71,26 @@ fn a_list_on_stdin_and_json_lines() {
 }
 
 #[test]
+fn one_line_is_answered_while_the_input_stays_open() {
+    let sandbox = fitted();
+    let mut dialogue = sandbox.dialogue(["predict", "run", "-"]);
+    assert!(dialogue.hear().starts_with("path,"), "the header comes before any question");
+    for name in ["nowhere.png", "bad.png", "nowhere.png"] {
+        assert!(dialogue.ask(name).starts_with(&format!("{name},error,")));
+    }
+    // Half a line is no question, and what comes at once is answered at once.
+    dialogue.say("bad.p");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    dialogue.say("ng\nother.png\n\nthird.png\n");
+    for name in ["bad.png", "other.png", "third.png"] {
+        assert!(dialogue.hear().starts_with(name));
+    }
+    assert!(dialogue.ask("digits/test/1").starts_with("digits/test/1/"));
+    let ran = dialogue.end().expect(3, &["6 of the inputs"]);
+    assert_eq!(ran.stdout.lines().count(), 5, "the others of the folder: {}", ran.stdout);
+}
+
+#[test]
 fn a_picture_like_nothing_seen_is_told() {
     let sandbox = fitted();
     let noise = image::RgbImage::from_fn(64, 64, |x, y| {

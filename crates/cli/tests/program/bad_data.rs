@@ -84,7 +84,14 @@ fn bad_files_are_named_and_left_out() {
     // The link that leads nowhere is told, but is no example that could be left out.
     assert_eq!(ran.json()["excluded"].as_array().unwrap().len(), bad.len() - 1, "{}", ran.stdout);
     assert!(ran.stdout.contains("too-large"), "the bomb is refused for its size: {}", ran.stdout);
-    sandbox.run(["audit", "data", "--strict"]).expect(3, &[]);
+    let ran = sandbox.run(["audit", "data"]).expect(0, &["exit code at 0", "--strict"]);
+    assert!(
+        ran.stdout.contains("warning: ") && !ran.stdout.contains("error"),
+        "findings are no errors: {}",
+        ran.stdout
+    );
+    let ran = sandbox.run(["audit", "data", "--strict"]).expect(3, &[]);
+    assert!(!ran.stderr.contains("exit code at 0"), "{}", ran.stderr);
     sandbox.run(FIT.iter().chain(&["--strict"])).expect(3, &["--strict", "bomb.png"]);
 
     let ran = sandbox.run(FIT.iter().chain(&["--json"])).expect(0, &["bomb.png"]);
@@ -93,6 +100,20 @@ fn bad_files_are_named_and_left_out() {
     let predictions = fs::read_to_string(sandbox.path("run/predictions.csv")).unwrap();
     assert!(predictions.contains("2/caf\\xE9.png"), "{predictions}");
     assert!(bad.iter().all(|name| !predictions.contains(name)));
+}
+
+#[test]
+fn a_serious_finding_is_a_finding_and_strict_decides_the_exit_code() {
+    let sandbox = Sandbox::new();
+    let data = sandbox.flat_digits("data", 2, 8);
+    let one = fs::read_dir(data.join("0")).unwrap().next().unwrap().unwrap().path();
+    fs::copy(one, data.join("1/the_same.png")).unwrap();
+    let ran = sandbox.run(["audit", "data"]).expect(0, &["exit code at 0"]);
+    assert!(ran.stdout.contains("serious: ") && !ran.stdout.contains("error"), "{}", ran.stdout);
+    let ran = sandbox.run(["audit", "data", "--json"]).expect(0, &[]);
+    assert_eq!(ran.json()["findings"][0]["severity"], "serious");
+    sandbox.run(["audit", "data", "--strict"]).expect(3, &[]);
+    sandbox.run(FIT.iter().chain(&["--strict"])).expect(3, &["serious findings", "--strict"]);
 }
 
 #[test]

@@ -60,14 +60,15 @@ fn a_full_disk_leaves_nothing_half_written() {
 }
 
 #[test]
-fn a_full_cache_is_said() {
+fn a_full_cache_is_told_and_gone_without() {
     let sandbox = Sandbox::new();
     sandbox.flat_digits("data", 2, 20);
     let small = sandbox.path("small");
     let Some(_mount) = Mount::new(&small, "size=8k") else { return };
     let args = ["fit", "--depth", "head", "data", "--control-budget", "0", "--out", "run", "--cache", "small"];
-    sandbox.run(args).expect(5, &["no space left"]);
-    assert!(!sandbox.path("run").exists());
+    let ran = sandbox.run(args).expect(0, &["warning: nothing more is cached", "no space left", "--no-cache"]);
+    assert_eq!(ran.stderr.matches("warning: ").count(), 1, "{}", ran.stderr);
+    assert!(sandbox.path("run/model.json").exists());
 }
 
 #[test]

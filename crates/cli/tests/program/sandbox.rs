@@ -2,8 +2,11 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -65,6 +68,13 @@ impl Sandbox {
         self.command(args).output().unwrap().into()
     }
 
+    /// The binary as a co-process: it is asked line by line.
+    pub fn dialogue<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Dialogue {
+        let mut command = self.command(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Dialogue::new(command.spawn().unwrap())
+    }
+
     /// A small data set of real digits: `train/` with `train` pictures of each of `classes`, and `test/`.
     pub fn digits(&self, name: &str, classes: usize, train: usize, test: usize) -> PathBuf {
         let root = self.path(name);
@@ -97,6 +107,105 @@ impl Sandbox {
         names.sort();
         names
     }
+}
+
+/// A running binary that answers lines as they come.
+pub struct Dialogue {
+    pub child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Dialogue {
+    pub fn new(mut child: Child) -> Self {
+        let (send, lines) = channel();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { input: child.stdin.take(), child, lines }
+    }
+
+    /// The next line of its output, while its input stays open.
+    #[track_caller]
+    pub fn hear(&mut self) -> String {
+        self.lines.recv_timeout(Duration::from_secs(60)).expect("an answer while the input pauses")
+    }
+
+    /// Writes a line, and gives the line that is answered.
+    #[track_caller]
+    pub fn ask(&mut self, line: &str) -> String {
+        self.say(&format!("{line}\n"));
+        self.hear()
+    }
+
+    pub fn say(&mut self, text: &str) {
+        let input = self.input.as_mut().unwrap();
+        input.write_all(text.as_bytes()).unwrap();
+        input.flush().unwrap();
+    }
+
+    /// Closes its input; the exit code, the lines that still came, and what it said.
+    pub fn end(mut self) -> Ran {
+        drop(self.input.take());
+        let code = self.child.wait().unwrap().code();
+        let mut stderr = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        Ran { code, stdout: self.lines.iter().map(|line| line + "\n").collect(), stderr }
+    }
+}
+
+/// Sends a signal (`-TERM`).
+pub fn signal(child: &Child, name: &str) {
+    Command::new("kill").arg(name).arg(child.id().to_string()).status().unwrap();
+}
+
+/// The signal of Ctrl-C; where these tests run in the background of a script, which ignores it, the one like it.
+pub fn ctrl_c() -> &'static str {
+    let ignored = signals_of("self", "SigIgn:").unwrap_or(0);
+    if ignored & 2 == 0 { "-INT" } else { "-TERM" }
+}
+
+/// Waits until the binary has begun to listen for signals.
+#[track_caller]
+pub fn listens(child: &Child) {
+    const TERM: u64 = 1 << 14;
+    for _ in 0..2000 {
+        if signals_of(&child.id().to_string(), "SigCgt:").is_none_or(|caught| caught & TERM != 0) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it does not listen");
+}
+
+fn signals_of(process: &str, field: &str) -> Option<u64> {
+    let status = fs::read_to_string(Path::new("/proc").join(process).join("status")).ok()?;
+    u64::from_str_radix(status.lines().find_map(|line| line.strip_prefix(field))?.trim(), 16).ok()
+}
+
+/// Waits for the end, which must come within a second of now; a busy machine is given some more.
+#[track_caller]
+pub fn ends_within_a_second(child: &mut Child) -> Option<i32> {
+    let asked = Instant::now();
+    while asked.elapsed() < Duration::from_secs(20) {
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(asked.elapsed() < Duration::from_secs(2), "after {:?}", asked.elapsed());
+            return status.code();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = child.kill();
+    panic!("it does not end");
+}
+
+/// Runs `mkfifo`.
+pub fn make_pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
 fn copy_some(from: &Path, to: &Path, count: usize) {

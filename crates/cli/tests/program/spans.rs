@@ -176,6 +176,19 @@ fn questions_are_answered_as_they_were_measured() {
     sandbox.run(["predict", "run", "--context", "page.txt", "Who?", "--mean", "0.5"]).expect(2, &["no effect"]);
     let again = with_stdin(&sandbox, &["predict", "run", "--context", "page.txt", "-"], "How many cats has Eve ?\n");
     assert!(again.expect(0, &[]).stdout.contains(",six,"));
+    let mut dialogue = sandbox.dialogue(["predict", "run", "--context", "page.txt", "-", "--format", "jsonl"]);
+    for _ in 0..2 {
+        assert!(dialogue.ask("How many cats has Eve ?").contains("six"));
+    }
+    dialogue.end().expect(0, &[]);
+    // Questions with their paragraphs, a line each; one that is none is an error of its own.
+    let mut dialogue = sandbox.dialogue(["predict", "run", "-", "--format", "jsonl"]);
+    let question = json!({ "question": "how many cats has eve ?", "context": "eve has six cats and is here ." });
+    let answered: Value = serde_json::from_str(&dialogue.ask(&question.to_string())).unwrap();
+    assert_eq!((&answered["id"], &answered["answer"]), (&"line 1".into(), &"six".into()));
+    assert!(dialogue.ask("{ no question").contains("one JSON object a line"));
+    assert!(dialogue.ask(&question.to_string()).contains("line 3"));
+    dialogue.end().expect(3, &["1 of the inputs"]);
 
     let ran = sandbox.run(["report", "run", "-o", "copy.html"]).expect(0, &[]);
     assert!(ran.stdout.contains("exact match") && ran.stdout.contains("copy.html"), "{}", ran.stdout);
@@ -227,6 +240,11 @@ fn words_are_tagged_as_they_were_measured() {
     let spans: Vec<&Value> = lines[0]["spans"].as_array().unwrap().iter().map(|span| &span["text"]).collect();
     assert_eq!(spans, ["Kim", "four dogs"]);
     assert_eq!((lines.len(), &lines[1]["line"]), (2, &3.into()));
+    let mut dialogue = sandbox.dialogue(["predict", "run", "-", "--format", "jsonl"]);
+    for text in ["kim has four dogs .", "no one"] {
+        assert!(dialogue.ask(text).contains(text));
+    }
+    dialogue.end().expect(0, &[]);
     sandbox.run(["predict", "run", "--context", "words.conll", "Who?"]).expect(2, &["tags words"]);
     sandbox.run(["predict", "run", "missing.txt"]).expect(3, &["could not be answered"]);
     // A broken line is an error of its own.

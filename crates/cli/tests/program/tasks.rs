@@ -118,6 +118,12 @@ fn numbers_are_predicted_with_intervals_that_hold() {
     assert_eq!(sandbox.run(["report", "run", "--json"]).expect(0, &[]).json(), report);
     let ran = sandbox.run(["verify", "run"]).expect(0, &[]);
     assert!(ran.stdout.contains("reproduced"), "{}", ran.stdout);
+
+    let mut dialogue = sandbox.dialogue(["predict", "run", "-", "--format", "jsonl"]);
+    for name in ["nowhere.png", "other.png"] {
+        assert!(dialogue.ask(name).contains(name), "one line in, one line out");
+    }
+    dialogue.end().expect(3, &[]);
 }
 
 #[test]

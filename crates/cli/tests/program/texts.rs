@@ -102,6 +102,14 @@ fn word_vectors_answer_lines_and_tables_and_the_run_is_done_again() {
     assert!(rows[1].starts_with("line 1,the soup was delicious,") && rows[1].contains(",good,"), "{}", rows[1]);
     assert!(rows[2].contains(",bad,") && rows[3].contains("UTF-8"), "{}", answered.stdout);
 
+    let mut dialogue = sandbox.dialogue(["predict", "run", "-"]);
+    assert!(dialogue.hear().starts_with("name,"), "the header");
+    for (text, answer) in [("the soup was delicious", ",good,"), ("the bread was stale and cold", ",bad,")] {
+        let answered = dialogue.ask(text);
+        assert!(answered.contains(text) && answered.contains(answer), "{answered}");
+    }
+    dialogue.end().expect(0, &[]);
+
     // A table is answered by the column that was learnt from; answers are those of the evaluation.
     let table = sandbox.run(["predict", "run", "reviews.csv", "--format", "jsonl", "--explain"]).expect(0, &[]);
     let predictions = fs::read_to_string(sandbox.path("run/predictions.csv")).unwrap();

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,7 @@ use super::dataset::{Dataset, Split, Targets};
 pub use super::finding::{Finding, FindingKind, Severity};
 use super::inspect::{BadKind, Inspection, Outcome};
 use super::near::{Look, search};
+use crate::error::{Error, Problem, Result};
 use work::{FEW, LEAST};
 pub(super) use work::{Wording, Work};
 
@@ -125,6 +127,24 @@ impl Audit {
         self.findings.iter().map(|finding| finding.severity).max()
     }
 
+    /// Refuses, where it is `strict`, data with any finding worse than information.
+    ///
+    /// # Errors
+    /// [`Error::Data`] with all findings.
+    pub fn accept(&self, strict: bool, place: &Path) -> Result<()> {
+        let found = match self.worst() {
+            Some(Severity::Serious) => "serious findings",
+            Some(Severity::Warning) => "warnings",
+            Some(Severity::Info) | None => return Ok(()),
+        };
+        if !strict {
+            return Ok(());
+        }
+        let problem = Problem::new(format_args!("the audit has {found}, and --strict makes them fatal"));
+        let problem = problem.found(self.render().trim_end().replace('\n', "\n    ")).at(place);
+        Err(Error::Data(problem.hint("mend the data, or leave out --strict")))
+    }
+
     /// Plain text for a terminal: counts, then the findings, the worst first, with at most ten files each.
     pub fn render(&self) -> String {
         let mut text = format!("{} examples", self.examples);
@@ -151,7 +171,7 @@ impl Audit {
             let severity = match finding.severity {
                 Severity::Info => "info",
                 Severity::Warning => "warning",
-                Severity::Error => "error",
+                Severity::Serious => "serious",
             };
             let _ = writeln!(text, "{severity}: {}", plain(&finding.message));
             let size = if finding.kind.in_pairs() { 2 } else { 1 };

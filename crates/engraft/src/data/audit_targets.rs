@@ -58,16 +58,16 @@ impl Work<'_> {
             let (name, without) = (plain(&count.class), total - count.train.min(total));
             if !listed(label) {
                 let message = format!("the label {name} has held-out pictures only: it cannot be learnt");
-                about(FindingKind::NoTraining, Severity::Error, message);
+                about(FindingKind::NoTraining, Severity::Serious, message);
             } else if count.train < LEAST {
                 let message = format!(
                     "the label {name} has too few usable training pictures: {} (at least {LEAST})",
                     count.train
                 );
-                about(FindingKind::SmallClass, Severity::Error, message);
+                about(FindingKind::SmallClass, Severity::Serious, message);
             } else if without < LEAST {
                 let message = format!("too few training pictures lack the label {name}: {without} (at least {LEAST})");
-                about(FindingKind::SmallClass, Severity::Error, message);
+                about(FindingKind::SmallClass, Severity::Serious, message);
             } else if count.train < FEW {
                 let message =
                     format!("the label {name} has few training pictures: {} (better {FEW} or more)", count.train);
@@ -111,7 +111,7 @@ impl Work<'_> {
             if sorted[0] == sorted[last] {
                 let message =
                     format!("all usable training pictures have the same number, {}: nothing can be learnt", sorted[0]);
-                self.findings.push(Finding::new(FindingKind::NoTraining, Severity::Error, message, Vec::new()));
+                self.findings.push(Finding::new(FindingKind::NoTraining, Severity::Serious, message, Vec::new()));
             }
         }
         self.few_in_all();
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(
             told(&audit),
             [
-                (FindingKind::LabelConflict, Severity::Error, "0060 0061".into()),
+                (FindingKind::LabelConflict, Severity::Serious, "0060 0061".into()),
                 (FindingKind::ExactDuplicate, Severity::Info, "0062 0063".into()),
             ]
         );
@@ -198,8 +198,8 @@ mod tests {
         let counts: Vec<_> = audit.classes.iter().map(|count| (count.train, count.excluded)).collect();
         assert_eq!(counts, [(60, 1), (30, 2), (1, 0)]);
         let told = told(&audit);
-        assert_eq!(told[0], (FindingKind::LabelConflict, Severity::Error, "0062 0063".into()));
-        assert_eq!((told[1].0, told[1].1), (FindingKind::SmallClass, Severity::Error), "{:?}", audit.findings);
+        assert_eq!(told[0], (FindingKind::LabelConflict, Severity::Serious, "0062 0063".into()));
+        assert_eq!((told[1].0, told[1].1), (FindingKind::SmallClass, Severity::Serious), "{:?}", audit.findings);
         assert!(
             audit.findings[2].message.contains("few training pictures lack the label a: 2"),
             "{:?}",

@@ -119,16 +119,16 @@ fn a_chain_of_near_duplicates_is_one_group() {
 #[test]
 fn one_file_under_two_labels_is_left_out_altogether() {
     let audit = with(vec![(Train, "a", image(1, 0)), (Train, "b", image(1, 0)), (Train, "a", image(1, 0))]);
-    assert_eq!(files(&audit, FindingKind::LabelConflict, Severity::Error), ["0060", "0061", "0062", "0061"]);
+    assert_eq!(files(&audit, FindingKind::LabelConflict, Severity::Serious), ["0060", "0061", "0062", "0061"]);
     assert_eq!(audit.excluded, (60..63).collect());
     assert_eq!(audit.groups[60..], [60, 60, 60]);
-    assert_eq!(audit.worst(), Some(Severity::Error));
+    assert_eq!(audit.worst(), Some(Severity::Serious));
 }
 
 #[test]
 fn look_alikes_under_two_labels_are_an_error_but_kept() {
     let audit = with(vec![(Train, "a", image(1, 0)), (Train, "a", image(1, 1)), (Train, "b", image(1, 2))]);
-    let named = files(&audit, FindingKind::LabelConflict, Severity::Error);
+    let named = files(&audit, FindingKind::LabelConflict, Severity::Serious);
     assert_eq!(named, ["0060", "0062", "0061", "0062"]);
     assert_eq!(files(&audit, FindingKind::NearDuplicate, Severity::Info), ["0060", "0061"]);
     assert!(audit.excluded.is_empty());
@@ -169,7 +169,7 @@ fn small_classes_and_imbalance_are_told() {
     rows.extend((0..9).map(|kind| (Train, "e", image(10 + kind, 0))));
     let audit = run(&rows);
     let told: Vec<_> = audit.findings.iter().map(|finding| (finding.severity, finding.message.as_str())).collect();
-    assert_eq!(told[0].0, Severity::Error);
+    assert_eq!(told[0].0, Severity::Serious);
     assert!(told[0].1.starts_with("the class c has too few usable training pictures: 1"), "{told:?}");
     assert!(told[1].1.starts_with("the class d has held-out pictures only"), "{told:?}");
     assert!(told[2].1.starts_with("the class e has few training pictures: 9"), "{told:?}");

@@ -143,7 +143,7 @@ impl<'a> Work<'a> {
         let files = self.names(&conflicts);
         self.tell(
             FindingKind::LabelConflict,
-            Severity::Error,
+            Severity::Serious,
             &format!("the same {} under different labels, every copy left out", self.wording.one),
             files,
         );
@@ -208,7 +208,7 @@ impl<'a> Work<'a> {
         self.tell(FindingKind::NearDuplicate, Severity::Info, &what, files);
         let files = self.names(&conflicts.into_iter().collect::<Vec<_>>());
         let what = format!("{things} that {alike} under different labels, kept: look which label is right");
-        self.tell(FindingKind::LabelConflict, Severity::Error, &what, files);
+        self.tell(FindingKind::LabelConflict, Severity::Serious, &what, files);
     }
 
     /// Leaves out what is also in a split that matters more. Groups are taken whole: one that is alike only
@@ -278,13 +278,13 @@ impl<'a> Work<'a> {
             let class = plain(&count.class);
             if !listed.contains(&label) {
                 let message = format!("the class {class} has held-out {things} only: it cannot be learnt");
-                about(FindingKind::NoTraining, Severity::Error, message);
+                about(FindingKind::NoTraining, Severity::Serious, message);
             } else if count.train < LEAST {
                 let message = format!(
                     "the class {class} has too few usable training {things}: {} (at least {LEAST})",
                     count.train
                 );
-                about(FindingKind::SmallClass, Severity::Error, message);
+                about(FindingKind::SmallClass, Severity::Serious, message);
             } else if count.train < FEW {
                 let message =
                     format!("the class {class} has few training {things}: {} (better {FEW} or more)", count.train);

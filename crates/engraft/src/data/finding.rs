@@ -11,7 +11,8 @@ pub enum Severity {
     /// Something is off; the results still mean what they say.
     Warning,
     /// The data contradicts itself or is too poor: look before you trust a result.
-    Error,
+    #[serde(alias = "error")]
+    Serious,
 }
 
 /// What a finding is about. Its name in JSON is kebab-case (`label-conflict`) and stable.

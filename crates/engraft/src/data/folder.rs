@@ -87,6 +87,7 @@ struct Reading<'a> {
 struct Notes {
     skipped: Vec<String>,
     own: Vec<String>,
+    special: Vec<String>,
     stray: Vec<String>,
     empty: Vec<String>,
     unreadable: Vec<String>,
@@ -103,6 +104,7 @@ impl Reading<'_> {
                 Ok(entry) if is_litter(entry.file_name()) => self.notes.skipped.push(relative(self.root, entry.path())),
                 Ok(entry) if is_own_output(&entry) => self.notes.own.push(relative(self.root, entry.path())),
                 Ok(entry) if entry.file_type().is_dir() => folders.push(entry.into_path()),
+                Ok(entry) if !entry.file_type().is_file() => self.notes.special.push(relative(self.root, entry.path())),
                 Ok(entry) => self.notes.stray.push(relative(self.root, entry.path())),
                 Err(problem) => self.unreadable(&problem),
             }
@@ -133,6 +135,7 @@ impl Reading<'_> {
                         walk.skip_current_dir();
                     }
                 }
+                Ok(entry) if !entry.file_type().is_file() => self.notes.special.push(relative(self.root, entry.path())),
                 Ok(entry) => self.rows.push(Row {
                     name: relative(self.root, entry.path()),
                     path: entry.into_path(),
@@ -214,6 +217,12 @@ impl Notes {
         tell(FindingKind::Skipped, Info, "hidden files, folders and system litter passed over: {}", self.skipped);
         let own = "runs, bases and unfinished work of engraft among the data, passed over: {}";
         tell(FindingKind::OwnOutput, Info, own, self.own);
+        tell(
+            FindingKind::Skipped,
+            Warning,
+            "named pipes, sockets and devices, which are no files and were passed over: {}",
+            self.special,
+        );
         tell(FindingKind::StrayFile, Warning, "files outside every class, not used: {}", self.stray);
         tell(FindingKind::EmptyClass, Warning, "class folders without a file: {}", self.empty);
         tell(
@@ -238,6 +247,21 @@ impl Notes {
     }
 }
 
+/// Everything below a folder whose name has one of these endings, sorted, but folders and litter. What cannot be read is
+/// listed like the rest, so that reading it says why; a link that leads back to a folder above is not.
+pub(super) fn files_below(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = walk_below(folder)
+        .filter_map(|entry| match entry {
+            Ok(entry) => (!entry.file_type().is_dir()).then(|| entry.into_path()),
+            Err(problem) if problem.loop_ancestor().is_some() => None,
+            Err(problem) => problem.path().filter(|path| !is_litter(file_name(path))).map(Path::to_owned),
+        })
+        .filter(|file| super::ending(file).is_some_and(|ending| endings.contains(&ending.as_str())))
+        .collect();
+    found.sort();
+    found
+}
+
 /// Hidden (a leading dot) or the known litter of an operating system.
 pub(super) fn is_litter(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
@@ -252,14 +276,11 @@ fn is_own_output(entry: &DirEntry) -> bool {
     entry.file_type().is_dir() && Made::of(entry.path()).is_some()
 }
 
-/// All files below a folder, in the order of their paths, but for what is hidden or litter, and for runs, bases and unfinished
-/// work of this program. Links are followed; one that leads back to a folder above is not.
-pub(super) fn files_below(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
+/// Everything below a folder but what is hidden or litter, and runs, bases and unfinished work of this program. Links are
+/// followed.
+pub(super) fn walk_below(folder: &Path) -> impl Iterator<Item = walkdir::Result<DirEntry>> {
+    let walk = WalkDir::new(folder).follow_links(true).into_iter();
     walk.filter_entry(|entry| entry.depth() == 0 || !is_litter(entry.file_name()) && !is_own_output(entry))
-        .filter_map(|entry| entry.ok())
-        .filter(|entry| entry.file_type().is_file())
-        .map(DirEntry::into_path)
 }
 
 fn file_name(path: &Path) -> &OsStr {
@@ -374,7 +395,21 @@ mod tests {
         assert_eq!(names, ["train/cat/1", "train/dog/1", "val/cat/2"]);
         let own = finding(&findings, FindingKind::OwnOutput);
         assert_eq!(own.files, ["run", "run.unfinished", "train/dog/old/run", "val/cat/run"]);
-        assert_eq!(files_below(temp.path()).count(), 3);
+        assert_eq!(files_below(temp.path(), &["jpg"]).len(), 0);
+    }
+
+    #[test]
+    fn named_pipes_and_sockets_are_passed_over_and_told() {
+        let temp = tree(&["a/1", "b/1"]);
+        let _listener = std::os::unix::net::UnixListener::bind(temp.path().join("a/socket")).unwrap();
+        let made =
+            std::process::Command::new("mkfifo").arg(temp.path().join("b/pipe")).arg(temp.path().join("p")).status();
+        assert!(made.is_ok_and(|status| status.success()), "mkfifo is on every Unix");
+        let (dataset, findings) = read(temp.path()).unwrap();
+        assert_eq!(dataset.examples.len(), 2);
+        let skipped = finding(&findings, FindingKind::Skipped);
+        assert_eq!((skipped.severity, skipped.files.len()), (Severity::Warning, 3), "{skipped:?}");
+        assert_eq!(files_below(temp.path(), &["1"]).len(), 0);
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub fn open(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
     Err(Error::Data(
         Problem::new("this is no data set")
             .expected("a folder with one folder of pictures per class, or a .csv with the columns path,label")
-            .found(if metadata.is_file() { "a file that is no .csv" } else { "neither a file nor a folder" })
+            .found(if metadata.is_file() { "a file that is no .csv" } else { crate::files::kind_of(&metadata) })
             .at(path),
     ))
 }
@@ -135,7 +135,9 @@ fn is_table(path: &Path, metadata: &std::fs::Metadata) -> bool {
 
 /// The pictures to predict: a file is itself, a folder every file below it whose name ends like a picture's, sorted.
 ///
-/// Hidden files and folders are passed over, and so are runs of this program. Links are followed; one that leads back to a folder above is not.
+/// Hidden files and folders are passed over, and so are runs of this program. Links are followed; one that leads back to a
+/// folder above is not. What is named like a picture and cannot be read as a file (a link to nothing, a named pipe) is
+/// listed too: reading it says why.
 ///
 /// # Errors
 /// [`Error::Data`] when the path does not exist, or a folder holds no picture.
@@ -144,10 +146,7 @@ pub fn images(path: &Path) -> Result<Vec<PathBuf>> {
     if !metadata.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let mut found: Vec<PathBuf> = folder::files_below(path)
-        .filter(|file| ending(file).is_some_and(|ending| ENDINGS.contains(&ending.as_str())))
-        .collect();
-    found.sort();
+    let found = folder::files_below(path, &ENDINGS);
     if found.is_empty() {
         return Err(Error::Data(
             Problem::new("the folder holds no pictures")
@@ -186,6 +185,10 @@ mod tests {
         let names: Vec<_> =
             found.iter().map(|path| path.strip_prefix(temp.path()).unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["a.png", "b.JPG", "sub/c.tiff"]);
+        std::os::unix::fs::symlink("nowhere", temp.path().join("lost.png")).unwrap();
+        std::os::unix::fs::symlink("nowhere", temp.path().join(".lost.png")).unwrap();
+        let listed = images(temp.path()).unwrap();
+        assert!(listed.len() == 4 && listed[2].ends_with("lost.png"), "{listed:?}");
         assert_eq!(images(&temp.path().join("notes.txt")).unwrap().len(), 1);
     }
 

@@ -158,7 +158,7 @@ fn settle(rows: BTreeMap<String, Vec<(u64, Row)>>) -> (Vec<Row>, Vec<Finding>) {
             contradicting.len(),
             lines.join(", ")
         );
-        findings.push(Finding::new(FindingKind::DuplicateRow, Severity::Error, message, contradicting));
+        findings.push(Finding::new(FindingKind::DuplicateRow, Severity::Serious, message, contradicting));
     }
     (kept, findings)
 }
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(findings[0].files, ["a"]);
         assert_eq!(
             (findings[1].severity, findings[1].files.as_slice()),
-            (Severity::Error, ["b".to_owned()].as_slice())
+            (Severity::Serious, ["b".to_owned()].as_slice())
         );
         assert!(findings[1].message.contains("lines 4 and 5"), "{}", findings[1].message);
     }

@@ -3,16 +3,22 @@
 //! `CACHE/features/SPACE/CHECKSUM.rows`, one file for each shard of rows: a magic word, the number of columns and rows,
 //! the SHA-256 of each picture, the rows as f32, and the SHA-256 of all that. A file that does not hold what its
 //! checksum says is dropped and its rows are computed again.
+//!
+//! A cache only saves time, so that nothing about it fails the work: what cannot be read is computed, and after the first
+//! write that fails the observer is told once and nothing more is written.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::features::Store;
 use crate::files;
 use crate::progress::Observer;
 
@@ -21,11 +27,17 @@ const MAGIC: &[u8; 8] = b"ENGRROW1";
 /// What is kept beside the rows, by [`Cache::put`].
 const KINDS: [&str; 2] = ["inspections", "controls"];
 
-/// A folder of cached rows with a limit on its size.
+/// Most rows of a file. Those that are written have fewer; a file that is longer is none of ours and is not read.
+const ROWS: u64 = 1024;
+
+/// A folder of cached rows with a limit on its size. Clones share what they know of its state.
 #[derive(Debug, Clone)]
 pub struct Cache {
     folder: PathBuf,
     limit: u64,
+    advice: Option<&'static str>,
+    /// Whether a write has failed.
+    failed: Arc<AtomicBool>,
 }
 
 /// What a cache holds.
@@ -58,7 +70,13 @@ impl Cache {
 
     /// A cache in `folder` of at most `limit` bytes.
     pub fn new(folder: PathBuf, limit: u64) -> Self {
-        Self { folder, limit }
+        Self { folder, limit, advice: None, failed: Arc::default() }
+    }
+
+    /// With what a user can do where the cache cannot be written: the hint of the warning.
+    #[must_use]
+    pub fn with_advice(self, advice: &'static str) -> Self {
+        Self { advice: Some(advice), ..self }
     }
 
     /// Where the user's caches live: `$ENGRAFT_CACHE`, `$XDG_CACHE_HOME/engraft`, `~/.cache/engraft`.
@@ -71,22 +89,33 @@ impl Cache {
 
     /// What was kept under `kind/key`, if it is whole.
     pub fn get(&self, kind: &str, key: &str) -> Option<Vec<u8>> {
-        let file = self.folder.join(kind).join(key);
-        let bytes = files::read_limited(&file, Self::LIMIT).ok()?;
-        let (checksum, rest) = bytes.split_first_chunk::<64>()?;
-        let body = rest.strip_prefix(b"\n")?;
-        files::touch(&file);
-        (files::sha256_hex(body).as_bytes() == checksum).then(|| body.to_vec())
+        Store::new(self.folder.clone()).get(kind, key)
     }
 
-    /// Keeps `body` under `kind/key`: a line with its SHA-256, then itself.
-    pub fn put(&self, kind: &str, key: &str, body: &[u8]) -> Result<()> {
-        let text = [files::sha256_hex(body).as_bytes(), b"\n", body].concat();
-        files::write_atomic(&self.folder.join(kind).join(key), &text)
+    /// Keeps `body` under `kind/key`, if the cache can be written.
+    pub fn put(&self, kind: &str, key: &str, body: &[u8], observer: &dyn Observer) {
+        self.attempt(observer, || Store::new(self.folder.clone()).put(kind, key, body));
+    }
+
+    /// Writes, unless a write has failed before. A failure is told, and is no more than that.
+    fn attempt(&self, observer: &dyn Observer, write: impl FnOnce() -> Result<()>) {
+        if self.failed.load(Ordering::Relaxed) {
+            return;
+        }
+        let Err(error) = write() else { return };
+        if self.failed.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let error = match (error, self.advice) {
+            (Error::Output(problem), Some(advice)) => Error::Output(problem.hint(advice)),
+            (error, _) => error,
+        };
+        observer.say(&format!("warning: nothing more is cached, and the work goes on without: {error}"));
     }
 
     pub(crate) fn space(&self, id: &str, columns: usize) -> Space {
-        Space { folder: self.folder.join("features").join(&id[..32.min(id.len())]), columns }
+        let folder = self.folder.join("features").join(&id[..32.min(id.len())]);
+        Space { folder, columns, cache: self.clone() }
     }
 
     /// Where the cache is.
@@ -132,13 +161,19 @@ impl Cache {
     }
 
     /// Removes everything; the bytes freed.
+    ///
+    /// # Errors
+    /// [`Error::Output`] where something cannot be removed; what can be is.
     pub fn clear(&self) -> Result<u64> {
-        self.shrink_to(0)
+        self.shrink_to(0).map_err(|error| match error {
+            Error::Output(problem) => Error::Output(problem.hint("change the permissions of the cache's folder")),
+            other => other,
+        })
     }
 
-    /// Drops what was used longest ago until the limit holds; the bytes freed.
-    pub fn trim(&self) -> Result<u64> {
-        self.shrink_to(self.limit)
+    /// Drops what was used longest ago until the limit holds, where the cache can be written.
+    pub fn trim(&self, observer: &dyn Observer) {
+        self.attempt(observer, || self.shrink_to(self.limit).map(|_| ()));
     }
 
     fn shrink_to(&self, limit: u64) -> Result<u64> {
@@ -149,16 +184,21 @@ impl Cache {
         let mut shards = self.shards();
         shards.sort_by(|a, b| (a.2, &a.0).cmp(&(b.2, &b.0)));
         let mut left: u64 = shards.iter().map(|(_, bytes, _)| bytes).sum();
-        let mut freed = 0;
+        let (mut freed, mut outcome) = (0, Ok(()));
         for (file, bytes, _) in shards {
-            if left <= limit {
+            // Without a limit what takes no room goes too.
+            if left <= limit && limit > 0 {
                 break;
             }
-            files::remove_file(&file)?;
-            left -= bytes;
-            freed += bytes;
+            match files::remove_file(&file) {
+                Ok(()) => {
+                    left -= bytes;
+                    freed += bytes;
+                }
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
         }
-        Ok(freed)
+        outcome.map(|()| freed)
     }
 }
 
@@ -177,35 +217,57 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 pub(crate) struct Space {
     folder: PathBuf,
     columns: usize,
+    cache: Cache,
 }
 
 impl Space {
     /// Every row that is there and whole, by the SHA-256 of its picture.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] alone.
     pub(crate) fn load(&self, observer: &dyn Observer) -> Result<HashMap<String, Vec<f32>>> {
         let mut rows = HashMap::new();
+        let mut damaged = Vec::new();
+        let longest = 64 + ROWS * (32 + 4 * self.columns as u64);
         for file in entries(&self.folder) {
+            observer.check()?;
             if file.extension().is_none_or(|ending| ending != "rows") {
                 continue;
             }
-            match fs::read(&file).ok().and_then(|bytes| parse(&bytes, self.columns)) {
-                Some(shard) => {
-                    files::touch(&file);
-                    rows.extend(shard);
-                }
-                None => {
-                    observer.say(&format!("a damaged cache file is dropped and computed again: {}", file.display()));
-                    files::remove_file(&file)?;
-                }
+            match files::read_limited(&file, longest) {
+                Ok(bytes) => match parse(&bytes, self.columns) {
+                    Some(shard) => {
+                        files::touch(&file);
+                        rows.extend(shard);
+                    }
+                    None => damaged.push(file),
+                },
+                // Another process has dropped it.
+                Err(source) if source.kind() == std::io::ErrorKind::NotFound && !file.is_symlink() => {}
+                Err(_) => damaged.push(file),
+            }
+        }
+        if let Some(first) = damaged.first() {
+            let what = match damaged.len() {
+                1 => "a damaged or unreadable cache file is".to_owned(),
+                count => format!("{count} damaged or unreadable cache files are"),
+            };
+            observer.say(&format!("warning: {what} dropped and computed again: {}", first.display()));
+            for file in &damaged {
+                // One that stays is passed over again the next time.
+                let _ = files::remove_file(file);
             }
         }
         Ok(rows)
     }
 
-    /// Writes a shard of rows.
-    pub(crate) fn store(&self, rows: &[(String, Vec<f32>)]) -> Result<()> {
-        let bytes = serialise(rows, self.columns);
-        let name = files::hex(&bytes[bytes.len() - 32..][..16]);
-        files::write_atomic(&self.folder.join(format!("{name}.rows")), &bytes)
+    /// Writes a shard of rows, if the cache can be written.
+    pub(crate) fn store(&self, rows: &[(String, Vec<f32>)], observer: &dyn Observer) {
+        self.cache.attempt(observer, || {
+            let bytes = serialise(rows, self.columns);
+            let name = files::hex(&bytes[bytes.len() - 32..][..16]);
+            files::write_atomic(&self.folder.join(format!("{name}.rows")), &bytes)
+        });
     }
 }
 
@@ -247,6 +309,21 @@ mod tests {
     use super::*;
     use crate::progress::Silent;
 
+    /// Remembers what it is told.
+    #[derive(Default)]
+    struct Listen(std::sync::Mutex<Vec<String>>);
+    impl Observer for Listen {
+        fn begin(&self, _: &str, _: u64, _: &str) {}
+        fn advance(&self, _: u64) {}
+        fn end(&self) {}
+        fn say(&self, line: &str) {
+            self.0.lock().unwrap().push(line.into());
+        }
+        fn interrupted(&self) -> bool {
+            false
+        }
+    }
+
     fn rows(count: usize) -> Vec<(String, Vec<f32>)> {
         (0..count).map(|i| (files::sha256_hex(&[i as u8]), vec![i as f32, -0.5, f32::MIN_POSITIVE])).collect()
     }
@@ -256,7 +333,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let cache = Cache::new(temp.path().into(), Cache::LIMIT);
         let space = cache.space("0123456789abcdef", 3);
-        space.store(&rows(10)).unwrap();
+        space.store(&rows(10), &Silent);
         assert_eq!(space.load(&Silent).unwrap(), rows(10).into_iter().collect());
         assert_eq!(cache.summary().spaces[0].files, 1);
         assert!(cache.clear().unwrap() > 0);
@@ -293,30 +370,53 @@ mod tests {
 
     #[test]
     fn a_damaged_file_is_dropped_and_said() {
-        struct Listen(std::sync::Mutex<Vec<String>>);
-        impl Observer for Listen {
-            fn begin(&self, _: &str, _: u64, _: &str) {}
-            fn advance(&self, _: u64) {}
-            fn end(&self) {}
-            fn say(&self, line: &str) {
-                self.0.lock().unwrap().push(line.into());
-            }
-            fn interrupted(&self) -> bool {
-                false
-            }
-        }
         let temp = tempfile::tempdir().unwrap();
         let space = Cache::new(temp.path().into(), Cache::LIMIT).space("0123456789abcdef", 3);
-        space.store(&rows(2)).unwrap();
+        space.store(&rows(2), &Silent);
         let file = entries(&space.folder).remove(0);
         let mut bytes = fs::read(&file).unwrap();
         bytes[40] ^= 4;
         files::remove_file(&file).unwrap();
         files::write_atomic(&file, &bytes).unwrap();
-        let listen = Listen(std::sync::Mutex::default());
+        let listen = Listen::default();
         assert!(space.load(&listen).unwrap().is_empty());
         assert!(listen.0.lock().unwrap()[0].contains("damaged"));
         assert!(!file.exists());
+    }
+
+    #[test]
+    fn what_cannot_be_a_file_of_rows_is_passed_over() {
+        let temp = tempfile::tempdir().unwrap();
+        let cache = Cache::new(temp.path().into(), Cache::LIMIT);
+        let space = cache.space("abc", 3);
+        space.store(&rows(2), &Silent);
+        fs::create_dir(space.folder.join("folder.rows")).unwrap();
+        files::link(Path::new("nowhere"), &space.folder.join("link.rows")).unwrap();
+        files::write_atomic(&space.folder.join("short.rows"), b"").unwrap();
+        files::write_atomic(&space.folder.join("long.rows"), &vec![0; 64 + ROWS as usize * 44 + 1]).unwrap();
+        let listen = Listen::default();
+        assert_eq!(space.load(&listen).unwrap().len(), 2);
+        let told = listen.0.into_inner().unwrap();
+        assert!(told.len() == 1 && told[0].contains("4 damaged"), "{told:?}");
+        cache.trim(&Silent);
+        cache.clear().unwrap();
+        assert_eq!(entries(&space.folder).len(), 1, "a folder is left alone");
+    }
+
+    #[test]
+    fn a_cache_that_cannot_be_written_is_told_once() {
+        let temp = tempfile::tempdir().unwrap();
+        files::write_atomic(&temp.path().join("cache"), b"a file in its place").unwrap();
+        let cache = Cache::new(temp.path().join("cache"), Cache::LIMIT).with_advice("leave it out");
+        let listen = Listen::default();
+        for _ in 0..3 {
+            cache.space("abc", 3).store(&rows(2), &listen);
+            cache.clone().put("controls", "key", b"body", &listen);
+            cache.trim(&listen);
+            assert!(cache.space("abc", 3).load(&listen).unwrap().is_empty());
+        }
+        let told = listen.0.into_inner().unwrap();
+        assert!(told.len() == 1 && told[0].contains("warning") && told[0].contains("leave it out"), "{told:?}");
     }
 
     #[test]
@@ -325,10 +425,11 @@ mod tests {
         let cache = Cache::new(temp.path().into(), 300);
         let space = cache.space("0123456789abcdef", 3);
         for part in rows(6).chunks(2) {
-            space.store(part).unwrap();
+            space.store(part, &Silent);
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
-        assert!(cache.trim().unwrap() > 0);
+        assert!(cache.summary().bytes > 300);
+        cache.trim(&Silent);
         assert!(cache.summary().bytes <= 300);
         assert!(space.load(&Silent).unwrap().contains_key(&rows(6)[5].0), "the newest stays");
     }

@@ -30,7 +30,7 @@ pub struct Embedding {
 /// Computes the rows of `pictures`, or takes them from the cache.
 ///
 /// # Errors
-/// Interruption, weights that give no finite numbers, a cache that cannot be written. A picture that cannot be read
+/// Interruption, and weights that give no finite numbers. A picture that cannot be read
 /// or decoded is no error here: it stands in [`Embedding::failed`].
 pub fn embed(
     extractor: &Extractor,
@@ -81,13 +81,13 @@ pub fn embed(
         }
         let rows: Vec<(String, Vec<f32>)> = rows.into_iter().collect();
         if let Some(space) = &space {
-            space.store(&rows)?;
+            space.store(&rows, observer);
         }
         known.extend(rows);
     }
     observer.end();
     if let Some(cache) = cache {
-        cache.trim()?;
+        cache.trim(observer);
     }
     let columns = extractor.columns();
     let values = digests.iter().flat_map(|digest| known[digest].iter().copied()).collect();

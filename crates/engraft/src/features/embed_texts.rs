@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::data::text::{Text, TextRow};
 use crate::error::{Error, Problem, Result};
 use crate::features::export::{Format, INDEX_HEADER, write_parts};
-use crate::features::{Cache, Features, TextExtractor};
+use crate::features::{Features, Store, TextExtractor};
 use crate::files::{self, Lock, Made};
 use crate::progress::Observer;
 
@@ -54,7 +54,7 @@ pub fn embed_texts(
         let problem = Problem::new("another process is working on this output").at(&folder);
         return Err(Error::Output(problem.hint("wait for it to end, or choose another --out")));
     };
-    let kept = Cache::new(folder.clone(), u64::MAX);
+    let kept = Store::new(folder.clone());
     let mut index = csv::Writer::from_writer(Vec::new());
     let bad_index = |source: csv::Error| Error::Io(Problem::new("the index cannot be written").found(source));
     index.write_record(INDEX_HEADER).map_err(bad_index)?;

@@ -188,14 +188,14 @@ pub fn extract_keyed(
                 observer.advance(batch.len() as u64);
             }
             if let Some(space) = &space {
-                space.store(&rows)?;
+                space.store(&rows, observer);
             }
             known.extend(rows);
         }
         observer.end();
     }
     if let Some(cache) = cache {
-        cache.trim()?;
+        cache.trim(observer);
     }
     let mut values = Vec::with_capacity(keys.len() * columns);
     for key in keys {

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use crate::data::inspect::{Inspection, InspectionStore, VERSION};
-use crate::error::Result;
 use crate::features::Cache;
 use crate::files;
+use crate::progress::Observer;
 
 const KIND: &str = "inspections";
 
@@ -33,16 +33,17 @@ impl<'a> Inspections<'a> {
         Self { cache, key, known, new: Mutex::default() }
     }
 
-    /// Writes what is new, if anything is.
-    pub fn save(self) -> Result<()> {
+    /// Keeps what is new, if anything is and the cache can be written.
+    pub fn save(self, observer: &dyn Observer) {
         let new = self.new.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         if new.is_empty() {
-            return Ok(());
+            return;
         }
         let mut all = self.known;
         all.extend(new.into_iter().map(|seen| (seen.sha256.clone(), seen)));
         let entries: Vec<&Inspection> = all.values().collect();
-        self.cache.put(KIND, &self.key, &serde_json::to_vec(&entries).expect("inspections are plain data"))
+        let body = serde_json::to_vec(&entries).expect("inspections are plain data");
+        self.cache.put(KIND, &self.key, &body, observer);
     }
 }
 
@@ -71,7 +72,7 @@ mod tests {
         assert_eq!(store.get(&seen.sha256), None);
         store.put(&seen);
         let file = temp.path().join(KIND).join(&store.key);
-        store.save().unwrap();
+        store.save(&crate::progress::Silent);
         assert_eq!(Inspections::open(&cache, Path::new("somewhere")).get(&seen.sha256), Some(seen.clone()));
         assert_eq!(Inspections::open(&cache, Path::new("elsewhere")).get(&seen.sha256), None);
         let mut bytes = std::fs::read(&file).unwrap();

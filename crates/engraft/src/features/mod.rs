@@ -10,6 +10,7 @@ mod export;
 mod extract;
 mod inspections;
 mod matrix;
+mod store;
 mod texts;
 
 pub use cache::{Cache, CacheSummary, SpaceSummary};
@@ -19,4 +20,5 @@ pub use export::{Format, INDEX_HEADER, Part, claim_features, write_features, wri
 pub use extract::{Extractor, PictureReader, extract, extract_keyed};
 pub use inspections::Inspections;
 pub use matrix::Features;
+pub use store::Store;
 pub use texts::{Coverage, TextExtractor};

@@ -145,14 +145,14 @@ impl TextExtractor {
                     observer.advance(batch.len() as u64);
                 }
                 if let Some(space) = &space {
-                    space.store(&rows)?;
+                    space.store(&rows, observer);
                 }
                 known.extend(rows);
             }
             observer.end();
         }
         if let Some(cache) = cache.filter(|_| space.is_some()) {
-            cache.trim()?;
+            cache.trim(observer);
         }
         let values = digests.iter().flat_map(|digest| known[digest].iter().copied()).collect();
         Features::new(texts.len(), columns, values)

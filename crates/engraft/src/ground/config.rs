@@ -75,7 +75,7 @@ pub struct Fit {
     /// How often the prediction interval of a number is to hold the truth: [`Fit::INTERVAL_LEVEL`] where it is not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval_level: Option<f64>,
-    /// Makes findings of the audit that are errors or warnings fatal.
+    /// Makes findings of the audit that are serious or warnings fatal.
     pub strict: bool,
     /// What the from-scratch control may cost, in units of 10^12 multiply-adds; 0 leaves it out.
     pub control_budget: f64,
@@ -330,7 +330,7 @@ pub struct Pretrain {
     pub exact: bool,
     /// Seed of everything that is drawn.
     pub seed: u64,
-    /// Makes findings of the audit that are errors or warnings fatal.
+    /// Makes findings of the audit that are serious or warnings fatal.
     pub strict: bool,
 }
 

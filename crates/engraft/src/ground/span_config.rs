@@ -22,7 +22,7 @@ pub struct SpanFit {
     pub folds: usize,
     /// Seed of everything that is drawn.
     pub seed: u64,
-    /// Makes findings of the audit that are errors or warnings fatal.
+    /// Makes findings of the audit that are serious or warnings fatal.
     pub strict: bool,
     /// What the controls may cost, in units of 10^12 multiply-adds; 0 leaves them out.
     pub control_budget: f64,

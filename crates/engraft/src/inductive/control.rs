@@ -189,12 +189,14 @@ impl Control {
     ) -> Result<Self> {
         let key = identity(base, &plan, data);
         let kept = cache.and_then(|cache| cache.get(KIND, &key)).and_then(|body| serde_json::from_slice(&body).ok());
+        let kept = kept.filter(|kept: &Trained| kept.fits(&plan, data));
         let Trained { lr, folds: results } = match kept {
             Some(results) => results,
             None => {
                 let results = Self::train(base, &plan, data, observer)?;
                 if let Some(cache) = cache {
-                    cache.put(KIND, &key, &serde_json::to_vec(&results).expect("fold results are plain data"))?;
+                    let body = serde_json::to_vec(&results).expect("fold results are plain data");
+                    cache.put(KIND, &key, &body, observer);
                 }
                 results
             }
@@ -226,6 +228,18 @@ struct Trained {
     /// Bits of the rate that was best.
     lr: u64,
     folds: Vec<FoldResult>,
+}
+
+impl Trained {
+    /// Whether this can be what such a control gave: a cache may hand out anything.
+    fn fits(&self, plan: &ControlPlan, data: &ControlData<'_>) -> bool {
+        let of_fold = |(fold, result): (usize, &FoldResult)| {
+            result.measured.iter().all(|&example| data.folds.get(example) == Some(&fold))
+                && result.probabilities.len() == result.measured.len() * data.classes
+                && result.probabilities().all(f32::is_finite)
+        };
+        self.folds.len() == plan.folds && self.folds.iter().enumerate().all(of_fold)
+    }
 }
 
 /// Kept in bits, so that what comes from the cache is what went in.

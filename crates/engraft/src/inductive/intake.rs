@@ -8,7 +8,7 @@ use crate::data::audit::{Audit, audit};
 use crate::data::image::Limits;
 use crate::data::inspect::{Inspection, InspectionStore, inspect_all};
 use crate::data::unite::unite_copies;
-use crate::data::{Dataset, Inferred, Reading, Severity, Split, Targets, Task, open_as};
+use crate::data::{Dataset, Inferred, Reading, Split, Targets, Task, open_as};
 use crate::error::{Error, Problem, Result};
 use crate::files;
 use crate::progress::Observer;
@@ -61,15 +61,7 @@ impl Intake {
     /// Refuses data that nothing can be learnt from, and with `strict` data with any finding worse than information.
     pub fn require_usable(&self, strict: bool) -> Result<()> {
         let place = &self.dataset.root;
-        if strict && let Some(worst) = self.audit.worst().filter(|worst| *worst >= Severity::Warning) {
-            let kind = if worst == Severity::Error { "errors" } else { "warnings" };
-            return Err(Error::Data(
-                Problem::new(format_args!("the audit found {kind}, and --strict makes them fatal"))
-                    .found(self.audit.render().trim_end().replace('\n', "\n    "))
-                    .at(place)
-                    .hint("mend the data, or leave out --strict"),
-            ));
-        }
+        self.audit.accept(strict, place)?;
         let train = self.usable(Split::Train);
         let mut counts = vec![0usize; self.dataset.classes.len()];
         match &self.dataset.targets {

@@ -31,9 +31,9 @@ const STREAMS: usize = 16;
 const SHARD_LOGITS: usize = 1 << 25;
 
 /// Opens a corpus: its documents in order, each read when it is asked for.
-pub type Corpus<'a> = dyn Fn() -> Result<Documents> + 'a;
+pub type Corpus<'a> = dyn Fn() -> Result<Documents<'a>> + 'a;
 /// Documents, or what went wrong.
-pub type Documents = Box<dyn Iterator<Item = Result<Document>> + Send>;
+pub type Documents<'a> = Box<dyn Iterator<Item = Result<Document>> + Send + 'a>;
 
 /// A language model that was trained, ready to be written.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::args::{LanguageModelArgs, MethodArg, PretrainArgs};
 use crate::commands::fit::{checkpoint_interval, quoted};
 use crate::exit::Outcome;
+use crate::interruption;
 use crate::output::{self, percent};
 use crate::terminal::Terminal;
 
@@ -88,9 +89,11 @@ fn refuse(flags: &[(&str, bool)], belongs: &str) -> anyhow::Result<()> {
 pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     refuse_flags_of_pictures(args)?;
     let (config, out, journal) = begin(args)?;
+    let run = out.clone();
+    interruption::on_hard_end(move || Journal::is_beside(&run).then(|| resume_hint(&run)));
     journal.enter(&inputs_of(&config, terminal)?)?;
     let mut checkpoints = journal.checkpoints(&toml::to_string(&config)?, 0);
-    let corpus = || read_corpus(&config.data, &config.text);
+    let corpus = || read_corpus(&config.data, &config.text, terminal);
     let trained = pretrain_language_model(&config, &corpus, checkpoints.as_mut(), terminal, |record| {
         let held_out = record.validation.map_or_else(String::new, |score| {
             format!("; held out: perplexity {:.1}, next word {}", score.loss.exp(), percent(score.accuracy))
@@ -105,7 +108,7 @@ pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Resu
     let trained = match trained {
         Err(error) => {
             if journal.close_if_empty()? {
-                terminal.say(&format!("what is done is kept: go on by `engraft pretrain --resume {}`", out.display()));
+                terminal.say(&resume_hint(&out));
             }
             return Err(error.into());
         }
@@ -130,6 +133,10 @@ pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Resu
         ))?;
     }
     Ok(Outcome::Done)
+}
+
+fn resume_hint(out: &Path) -> String {
+    format!("what is done is kept: go on by `engraft pretrain --resume {}`", quoted(out))
 }
 
 /// What the training depends on: settings, word vectors, and every file of the corpus.

@@ -33,7 +33,7 @@ pub fn of(audit: &Audit, one: &str) -> Markup {
 /// The severity as sign and word; the colour only repeats it.
 fn finding_item(finding: &Finding) -> Markup {
     let (class, sign, word) = match finding.severity {
-        Severity::Error => ("bad", "✕", "Error"),
+        Severity::Serious => ("bad", "✕", "Serious"),
         Severity::Warning => ("warn", "▲", "Warning"),
         Severity::Info => ("info", "i", "Note"),
     };

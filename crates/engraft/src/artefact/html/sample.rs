@@ -140,7 +140,7 @@ fn audit(names: &[String], examples: usize) -> Audit {
         findings: vec![
             Finding::new(
                 FindingKind::LabelConflict,
-                Severity::Error,
+                Severity::Serious,
                 "the same picture under two labels, all copies left out: 2",
                 files(4),
             ),

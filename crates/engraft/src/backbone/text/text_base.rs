@@ -126,7 +126,9 @@ pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
 fn is_vectors(path: &Path) -> bool {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
     let is_weights = || path.file_name().is_some_and(|name| name == "pytorch_model.bin");
-    path.is_file()
+    // What is there and no file is refused where it is read.
+    path.exists()
+        && !path.is_dir()
         && ending.is_some_and(|ending| ["txt", "vec", "bin", "glove", "w2v"].contains(&ending.as_str()))
         && !is_weights()
 }

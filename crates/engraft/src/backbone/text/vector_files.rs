@@ -3,7 +3,6 @@
 //! Text is read in pieces that end at lines, parsed on all threads, and put together in order. A file is bytes from
 //! anywhere: what it promises is compared with its size before memory is taken.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::backbone::text::vectors::{WordVectors, shown};
 use crate::error::{Error, Problem, Result};
+use crate::files::open_regular;
 
 /// Most columns of a row.
 const COLUMNS: usize = 1 << 16;
@@ -26,12 +26,9 @@ const HEAD: usize = LINE * 2;
 
 /// Reads a file of any of the forms.
 pub(super) fn read(path: &Path) -> Result<WordVectors> {
-    let file = File::open(path).map_err(|source| Error::read(path, &source))?;
+    let file = open_regular(path)
+        .map_err(|source| Error::Weights(Problem::new("the word vectors cannot be read").found(source).at(path)))?;
     let metadata = file.metadata().map_err(|source| Error::read(path, &source))?;
-    if !metadata.is_file() {
-        let problem = Problem::new("these are no word vectors").expected("a file").found("no file");
-        return Err(Error::Weights(problem.at(path)));
-    }
     let mut reader = BufReader::with_capacity(HEAD.min(metadata.len() as usize).max(1), file);
     let head = reader.fill_buf().map_err(|source| Error::read(path, &source))?;
     refuse_other(head, path)?;

@@ -82,8 +82,8 @@ fn one_text_under_two_labels_is_left_out_and_near_ones_are_told() {
     assert_eq!(
         told(&audit),
         [
-            (FindingKind::LabelConflict, Severity::Error, "row 61 row 62".into()),
-            (FindingKind::LabelConflict, Severity::Error, "row 63 row 64".into()),
+            (FindingKind::LabelConflict, Severity::Serious, "row 61 row 62".into()),
+            (FindingKind::LabelConflict, Severity::Serious, "row 63 row 64".into()),
         ]
     );
     assert_eq!(audit.excluded, [60, 61].into());

@@ -355,7 +355,7 @@ pub fn audit_tagged(set: &TaggedSet, mut findings: Vec<Finding>) -> Audit {
         (
             leaks,
             FindingKind::Leak,
-            Severity::Error,
+            Severity::Serious,
             "sentences stand in two splits, and were left out of the one that matters less",
         ),
         (conflicts, FindingKind::LabelConflict, Severity::Warning, "pairs of equal sentences are tagged differently"),
@@ -380,7 +380,7 @@ pub fn audit_tagged(set: &TaggedSet, mut findings: Vec<Finding>) -> Audit {
     let classes: Vec<ClassCount> = set.types.iter().enumerate().map(count).collect();
     for class in classes.iter().filter(|class| class.train < FEW_SPANS) {
         let (kind, severity) = match class.train {
-            0 => (FindingKind::NoTraining, Severity::Error),
+            0 => (FindingKind::NoTraining, Severity::Serious),
             _ => (FindingKind::SmallClass, Severity::Warning),
         };
         let message = format!("{} spans of the type {} to train on", class.train, class.class);

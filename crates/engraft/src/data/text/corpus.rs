@@ -7,6 +7,7 @@ use super::json_lines::Lines;
 use super::stream::text_files;
 use super::{Limits, TextReading, stream_texts};
 use crate::error::Result;
+use crate::progress::Observer;
 
 /// Bytes after which a paragraph ends with its line: a text without blank lines is read in pieces of this size.
 const PARAGRAPH: usize = 64 << 10;
@@ -26,11 +27,15 @@ pub struct Document {
 ///
 /// # Errors
 /// [`crate::error::Error::Data`] as [`stream_texts`]; after an error among the documents nothing comes any more.
-pub fn read_corpus(path: &Path, columns: &[String]) -> Result<Box<dyn Iterator<Item = Result<Document>> + Send>> {
+pub fn read_corpus<'a>(
+    path: &Path,
+    columns: &[String],
+    observer: &'a dyn Observer,
+) -> Result<Box<dyn Iterator<Item = Result<Document>> + Send + 'a>> {
     let metadata = std::fs::metadata(path).map_err(|source| crate::data::missing(path, &source))?;
     let is_plain = crate::data::ending(path).as_deref() == Some("txt") && columns.is_empty();
     if !metadata.is_dir() && !is_plain {
-        let rows = stream_texts(path, &TextReading { text: columns.to_vec(), label: None })?;
+        let rows = stream_texts(path, &TextReading { text: columns.to_vec(), label: None }, observer)?;
         return Ok(Box::new(rows.flat_map(|row| {
             let documents: Vec<Result<Document>> = match row {
                 Ok(row) => {
@@ -45,7 +50,8 @@ pub fn read_corpus(path: &Path, columns: &[String]) -> Result<Box<dyn Iterator<I
     }
     let files = corpus_files(path)?;
     let root = if metadata.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) }.to_owned();
-    let mut paragraphs = Paragraphs { files: files.into_iter(), root, current: None, limits: Limits::default() };
+    let mut paragraphs =
+        Paragraphs { files: files.into_iter(), root, current: None, limits: Limits::default(), observer };
     let mut ended = false;
     Ok(Box::new(std::iter::from_fn(move || {
         if ended {
@@ -65,14 +71,15 @@ pub fn corpus_files(path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_dir() { text_files(path) } else { Ok(vec![path.to_owned()]) }
 }
 
-struct Paragraphs {
+struct Paragraphs<'a> {
     files: std::vec::IntoIter<PathBuf>,
     root: PathBuf,
     current: Option<(String, Lines)>,
     limits: Limits,
+    observer: &'a dyn Observer,
 }
 
-impl Paragraphs {
+impl Paragraphs<'_> {
     fn next(&mut self) -> Result<Option<Document>> {
         loop {
             if let Some((name, lines)) = &mut self.current {
@@ -83,7 +90,7 @@ impl Paragraphs {
             }
             let Some(file) = self.files.next() else { return Ok(None) };
             let name = crate::error::printable(file.strip_prefix(&self.root).unwrap_or(&file));
-            self.current = Some((name, Lines::open(&file, &detect_file(&file)?, &self.limits)?));
+            self.current = Some((name, Lines::open(&file, &detect_file(&file, self.observer)?, &self.limits)?));
         }
     }
 }

@@ -14,6 +14,8 @@ use super::table::{Record, Records, at, decoded, too_long};
 use super::{Limits, table, words};
 use crate::data::task;
 use crate::error::{Error, Problem, Result};
+use crate::files::open_regular;
+use crate::progress::Observer;
 
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 /// The delimiter of a table of one column: the "unit separator", which stands in no text.
@@ -37,8 +39,8 @@ pub(super) struct Delimited {
 }
 
 impl Delimited {
-    pub(super) fn open(path: &Path, named: &[&str], limits: &Limits) -> Result<Self> {
-        let encoding = detect_file(path)?;
+    pub(super) fn open(path: &Path, named: &[&str], limits: &Limits, observer: &dyn Observer) -> Result<Self> {
+        let encoding = detect_file(path, observer)?;
         let mut head = Vec::new();
         let read = decoded(path, &encoding)?.take(HEAD).read_to_end(&mut head);
         read.map_err(|source| crate::data::missing(path, &source))?;
@@ -101,7 +103,7 @@ impl Delimited {
 /// Whether a table has a column `path`: it names files (pictures) and holds no texts.
 pub(super) fn names_files(path: &Path) -> bool {
     let mut head = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    let read = open_regular(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head);
     let Some(first) = records_of(head, delimiter(head, None), true).into_iter().next() else { return false };
     read.is_ok() && first.iter().any(|field| field.trim_ascii().eq_ignore_ascii_case(b"path"))

@@ -11,6 +11,8 @@ use std::path::Path;
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 use crate::error::{Error, Problem, Result};
+use crate::files::open_regular;
+use crate::progress::{Observer, Silent};
 
 /// Lines with faults that are remembered.
 const SHOWN: usize = 8;
@@ -61,12 +63,12 @@ impl Detected {
     }
 }
 
-/// Finds out how a file is written. It is read once, and once more where it is UTF-16.
+/// Finds out how a file is written. It is read once, and once more where it is UTF-16; the observer may end that.
 ///
 /// # Errors
-/// [`Error::Data`] where it is no text, or cannot be read.
-pub fn detect_file(path: &Path) -> Result<Detected> {
-    detect(|| std::fs::File::open(path)).map_err(|refused| refused.at(path))
+/// [`Error::Data`] where it is no text, or cannot be read; [`Error::Interrupted`].
+pub fn detect_file(path: &Path, observer: &dyn Observer) -> Result<Detected> {
+    detect(|| open_regular(path), observer).map_err(|refused| refused.at(path))
 }
 
 /// As [`detect_file`], of bytes.
@@ -74,21 +76,22 @@ pub fn detect_file(path: &Path) -> Result<Detected> {
 /// # Errors
 /// As there.
 pub fn detect_bytes(bytes: &[u8], path: &Path) -> Result<Detected> {
-    detect(|| Ok(bytes)).map_err(|refused| refused.at(path))
+    detect(|| Ok(bytes), &Silent).map_err(|refused| refused.at(path))
 }
 
 /// Whether a file's first bytes read as text.
 pub(super) fn looks_like_text(path: &Path) -> bool {
-    let head = std::fs::File::open(path).and_then(|file| {
+    let head = open_regular(path).and_then(|file| {
         let mut head = Vec::new();
         file.take(PIECE as u64).read_to_end(&mut head).map(|_| head)
     });
-    head.is_ok_and(|head| !head.is_empty() && detect(|| Ok(head.as_slice())).is_ok())
+    head.is_ok_and(|head| !head.is_empty() && detect(|| Ok(head.as_slice()), &Silent).is_ok())
 }
 
 enum Refused {
     Io(io::Error),
     NoText(Problem),
+    Interrupted,
 }
 
 impl Refused {
@@ -96,6 +99,7 @@ impl Refused {
         match self {
             Refused::Io(source) => crate::data::missing(path, &source),
             Refused::NoText(problem) => Error::Data(problem.at(path)),
+            Refused::Interrupted => Error::Interrupted,
         }
     }
 }
@@ -106,19 +110,22 @@ impl From<io::Error> for Refused {
     }
 }
 
-fn detect<R: Read>(open: impl Fn() -> io::Result<R>) -> std::result::Result<Detected, Refused> {
+fn detect<R: Read>(
+    open: impl Fn() -> io::Result<R>,
+    observer: &dyn Observer,
+) -> std::result::Result<Detected, Refused> {
     let mut counting = Counting { inner: open()?, head: Vec::new(), counts: Counts::default() };
-    let utf8 = survey(UTF_8, &mut counting)?;
+    let utf8 = survey(UTF_8, &mut counting, observer)?;
     let (head, counts) = (counting.head, counting.counts);
     if let Some(problem) = known_otherwise(&head) {
         return Err(Refused::NoText(problem));
     }
     if let Some((encoding, _)) = Encoding::for_bom(&head) {
-        let survey = if encoding == UTF_8 { utf8 } else { survey(encoding, &mut open()?)? };
+        let survey = if encoding == UTF_8 { utf8 } else { survey(encoding, &mut open()?, observer)? };
         return Ok(Detected { encoding, marked: true, faults: survey.faults, lines: survey.lines });
     }
     if let Some(encoding) = counts.wide() {
-        let survey = survey(encoding, &mut open()?)?;
+        let survey = survey(encoding, &mut open()?, observer)?;
         if survey.faults == 0 {
             return Ok(Detected { encoding, marked: false, faults: 0, lines: Vec::new() });
         }
@@ -207,11 +214,16 @@ struct Survey {
     wide: u64,
 }
 
-fn survey(encoding: &'static Encoding, reader: &mut impl Read) -> io::Result<Survey> {
+fn survey(
+    encoding: &'static Encoding,
+    reader: &mut impl Read,
+    observer: &dyn Observer,
+) -> std::result::Result<Survey, Refused> {
     let mut decoder = encoding.new_decoder_with_bom_removal();
     let (mut raw, mut out) = (vec![0; PIECE], vec![0; 2 * PIECE]);
     let (mut found, mut line) = (Survey::default(), 1);
     loop {
+        observer.check().map_err(|_| Refused::Interrupted)?;
         let read = read_some(reader, &mut raw)?;
         let mut at = 0;
         loop {

@@ -11,6 +11,7 @@ use crate::data::folder::{Content, read_of};
 use crate::data::{Finding, FindingKind, Severity};
 use crate::error::{Error, Problem, Result};
 use crate::files::read_limited;
+use crate::progress::Observer;
 
 const TEXTS: Content = Content {
     noun: "texts",
@@ -24,7 +25,12 @@ struct Page {
     faults: u64,
 }
 
-pub(super) fn read(path: &Path, reading: &TextReading, limits: &Limits) -> Result<(TextDataset, Vec<Finding>)> {
+pub(super) fn read(
+    path: &Path,
+    reading: &TextReading,
+    limits: &Limits,
+    observer: &dyn Observer,
+) -> Result<(TextDataset, Vec<Finding>)> {
     if let Some(column) = reading.text.first().or(reading.label.as_ref()) {
         let problem = Problem::new("a folder has no columns").expected("a table where a column is named").found(column);
         return Err(Error::Usage(problem.at(path)));
@@ -39,7 +45,14 @@ pub(super) fn read(path: &Path, reading: &TextReading, limits: &Limits) -> Resul
     if total > limits.total {
         return Err(Error::Data(super::open::too_much(limits).at(path)));
     }
-    let pages: Vec<Result<Page>> = dataset.examples.par_iter().map(|example| page(&example.path, limits)).collect();
+    let pages: Vec<Result<Page>> = dataset
+        .examples
+        .par_iter()
+        .map(|example| {
+            observer.check()?;
+            Ok(page(&example.path, limits))
+        })
+        .collect::<Result<_>>()?;
     let (mut examples, mut refused, mut others) = (Vec::new(), Vec::new(), 0);
     let mut strays = Strays::default();
     for (example, page) in dataset.examples.into_iter().zip(pages) {

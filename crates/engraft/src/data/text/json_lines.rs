@@ -13,6 +13,7 @@ use super::Limits;
 use super::encoding::{Decoding, Detected, detect_file};
 use super::table::{KINDS, Record, Records, SAMPLE, at, decoded, too_long};
 use crate::error::{Error, Problem, Result};
+use crate::progress::Observer;
 
 /// What was found out about a file of JSON lines.
 #[derive(Debug)]
@@ -23,8 +24,8 @@ pub(super) struct JsonLines {
 }
 
 impl JsonLines {
-    pub(super) fn open(path: &Path, limits: &Limits) -> Result<Self> {
-        let encoding = detect_file(path)?;
+    pub(super) fn open(path: &Path, limits: &Limits, observer: &dyn Observer) -> Result<Self> {
+        let encoding = detect_file(path, observer)?;
         let mut lines = Lines::open(path, &encoding, limits)?;
         let mut columns: Vec<String> = Vec::new();
         for _ in 0..SAMPLE {

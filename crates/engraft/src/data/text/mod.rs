@@ -215,7 +215,8 @@ pub fn is_text(path: &Path) -> bool {
             _ => false,
         };
     }
-    let files = crate::data::folder::files_below(path);
+    let entries = crate::data::folder::walk_below(path).filter_map(|entry| entry.ok());
+    let files = entries.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path);
     let is_picture =
         |file: &PathBuf| super::ending(file).is_some_and(|ending| super::ENDINGS.contains(&ending.as_str()));
     let (pictures, others): (Vec<PathBuf>, Vec<PathBuf>) = files.take(LOOKED_AT).partition(is_picture);

@@ -8,6 +8,7 @@ use super::{Limits, Text, TextDataset, TextExample, TextReading, TextSource};
 use crate::data::task::{Task, infer};
 use crate::data::{Finding, FindingKind, Severity, Split};
 use crate::error::{Error, Problem, Result};
+use crate::progress::Observer;
 
 /// Reads labelled texts: a table (`.csv`, `.tsv`, `.jsonl`, `.parquet`) with a column of texts and one of labels, or a
 /// folder of text files with one folder per class.
@@ -20,27 +21,33 @@ use crate::error::{Error, Problem, Result};
 /// [`Error::Data`], with the line where there is one, when the data cannot be read as above: no such file, no text, no
 /// such column, rows of different lengths, a record over the limit, an unknown split, labels that are free text, numbers or
 /// sets, fewer than two classes, no training data. [`Error::Usage`] where the columns that were asked for make no sense.
-pub fn open_texts(path: &Path, reading: &TextReading) -> Result<(TextDataset, Vec<Finding>)> {
-    open_texts_within(path, reading, &Limits::default())
+/// [`Error::Interrupted`] once the observer says so.
+pub fn open_texts(path: &Path, reading: &TextReading, observer: &dyn Observer) -> Result<(TextDataset, Vec<Finding>)> {
+    open_texts_within(path, reading, &Limits::default(), observer)
 }
 
 /// As [`open_texts`], within other limits.
 ///
 /// # Errors
 /// As there.
-pub fn open_texts_within(path: &Path, reading: &TextReading, limits: &Limits) -> Result<(TextDataset, Vec<Finding>)> {
+pub fn open_texts_within(
+    path: &Path,
+    reading: &TextReading,
+    limits: &Limits,
+    observer: &dyn Observer,
+) -> Result<(TextDataset, Vec<Finding>)> {
     let metadata = std::fs::metadata(path).map_err(|source| crate::data::missing(path, &source))?;
     if metadata.is_dir() {
-        return super::folder::read(path, reading, limits);
+        return super::folder::read(path, reading, limits, observer);
     }
     let named: Vec<&str> = reading.text.iter().chain(&reading.label).map(String::as_str).collect();
-    let table = Table::open(path, &named, limits)?;
+    let table = Table::open(path, &named, limits, observer)?;
     let sample = table.sample()?;
     if sample.is_empty() {
         return Err(Error::Data(Problem::new("the table has no rows").expected("one row per text").at(path)));
     }
     let columns = choose(&table, &sample, reading, true)?;
-    let rows = Rows::read(&table, &columns, limits)?;
+    let rows = Rows::read(&table, &columns, limits, observer)?;
     rows.dataset(&table, columns)
 }
 
@@ -63,7 +70,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn read(table: &Table, columns: &Columns, limits: &Limits) -> Result<Self> {
+    fn read(table: &Table, columns: &Columns, limits: &Limits, observer: &dyn Observer) -> Result<Self> {
         let wanted: Vec<usize> = columns.text.iter().chain(&columns.label).chain(&columns.split).copied().collect();
         let (texts, has_label) = (columns.text.len(), usize::from(columns.label.is_some()));
         let class_names = columns.label.and_then(|label| table.class_names(label));
@@ -71,6 +78,7 @@ impl Rows {
         let mut rows = Self::default();
         let mut total = 0;
         for record in table.records(&wanted)? {
+            observer.check()?;
             let Record { row, line, fields } = record?;
             let name = format!("row {row}");
             let split = match fields.get(texts + has_label).and_then(Option::as_deref).unwrap_or_default() {

@@ -24,6 +24,7 @@ use parquet::schema::types::ColumnDescPtr;
 use super::Limits;
 use super::table::{KINDS, Record, Records, too_long};
 use crate::error::{Error, Problem, Result};
+use crate::files::open_regular;
 
 /// Rows that are decoded at once.
 const BATCH: usize = 64;
@@ -41,7 +42,7 @@ pub(super) struct ParquetRows {
 
 impl ParquetRows {
     pub(super) fn open(path: &Path, _limits: &Limits) -> Result<Self> {
-        let file = File::open(path).map_err(|source| crate::data::missing(path, &source))?;
+        let file = open_regular(path).map_err(|source| crate::data::missing(path, &source))?;
         let metadata = caught(path, || ParquetMetaDataReader::new().parse_and_finish(&file))?;
         let (mut columns, mut leaves) = (Vec::new(), Vec::new());
         for (leaf, column) in metadata.file_metadata().schema_descr().columns().iter().enumerate() {
@@ -77,7 +78,7 @@ impl ParquetRows {
                 }
             }
         }
-        let file = File::open(path).map_err(|source| crate::data::missing(path, &source))?;
+        let file = open_regular(path).map_err(|source| crate::data::missing(path, &source))?;
         let mut rows = Rows {
             file: Arc::new(Guarded { file, page: limits.page }),
             path: path.to_owned(),

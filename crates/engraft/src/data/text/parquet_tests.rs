@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::{asked, open, refusal, rows, small};
+use crate::progress::Silent;
 
 /// A Parquet file of texts (some missing), classes as numbers, and lists that nobody asks for.
 fn parquet(texts: &[Option<&str>], labels: &[i64], properties: WriterProperties) -> Vec<u8> {
@@ -97,7 +98,7 @@ fn a_bomb_is_refused_by_its_declared_sizes() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("t.parquet");
         std::fs::write(&path, &bytes).unwrap();
-        open_texts_within(&path, &TextReading::default(), &limits).unwrap_err().to_string()
+        open_texts_within(&path, &TextReading::default(), &limits, &Silent).unwrap_err().to_string()
     };
     assert!(within(small()).contains("a column chunk is too large"));
     assert!(within(Limits { chunk: 1 << 30, ..small() }).contains("a page is too large"));

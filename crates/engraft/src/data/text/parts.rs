@@ -36,7 +36,8 @@ pub fn read_parts(path: &Path, endings: &[&str]) -> Result<(Vec<Part>, Vec<Findi
     let mut found: Vec<PathBuf> = std::fs::read_dir(path)
         .map_err(|source| Error::read(path, &source))?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|file| file.is_file() && !file_name(file).starts_with('.'))
+        // A named pipe or a link to nothing is listed: reading it says why, or it is told as passed over.
+        .filter(|file| !file.is_dir() && !file_name(file).starts_with('.'))
         .collect();
     found.sort();
     let (wanted, passed): (Vec<PathBuf>, Vec<PathBuf>) = found.into_iter().partition(|file| has_ending(file, endings));

@@ -94,7 +94,7 @@ pub fn is_questions(path: &Path) -> bool {
     let begins = |name: &str, head: &str| head.contains(&format!("\"{name}\""));
     let head = || {
         let mut head = Vec::new();
-        std::fs::File::open(path).and_then(|file| file.take(1 << 16).read_to_end(&mut head)).ok()?;
+        files::open_regular(path).and_then(|file| file.take(1 << 16).read_to_end(&mut head)).ok()?;
         Some(String::from_utf8_lossy(&head).into_owned())
     };
     path.is_file()
@@ -132,6 +132,17 @@ pub fn questions_to_answer(name: &str, text: &str) -> Result<Vec<(String, String
         asked.push((id, raw.question.to_owned(), raw.context.to_owned()));
     })?;
     Ok(asked)
+}
+
+/// The question of one line of JSON with `question` and `context`: its `id`, or `name` where it has none, the question and
+/// the paragraph.
+///
+/// # Errors
+/// [`Error::Data`] where the line is no such object.
+pub fn question_of_line(name: &str, line: &str) -> Result<(String, String, String)> {
+    let row = json_of(line).map_err(|fault| unreadable(Path::new(name), fault))?;
+    let raw = row_of(&row).map_err(|fault| unreadable(Path::new(name), fault))?;
+    Ok((raw.id.unwrap_or_else(|| name.to_owned()), raw.question.to_owned(), raw.context.to_owned()))
 }
 
 /// A question as a file has it.
@@ -245,7 +256,7 @@ impl Reading {
             (
                 NOWHERE,
                 FindingKind::AnswerNotFound,
-                Severity::Error,
+                Severity::Serious,
                 "answers stand nowhere in their paragraph and were left out",
             ),
             (
@@ -295,15 +306,11 @@ impl Reading {
 
 /// Hands over every question of a file, with its place.
 fn each_raw(root: &Path, part: &Part, each: &mut dyn FnMut(Raw<'_>, &str)) -> Result<()> {
-    let wrong = |place: String, expected: &str| {
-        let place = format!("{}: {place}", part.name);
-        Error::Data(Problem::new("the questions cannot be read").expected(expected).found(place).at(root))
-    };
+    let wrong = |place: String, expected: &'static str| unreadable(root, (format!("{}: {place}", part.name), expected));
     if part.name.to_ascii_lowercase().ends_with(".jsonl") {
         for (line, text) in part.text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
             let place = format!("line {}", line + 1);
-            let row: Value = serde_json::from_str(text)
-                .map_err(|source| wrong(format!("{place}, {source}"), "one JSON object a line"))?;
+            let row = json_of(text).map_err(|(what, expected)| wrong(format!("{place}, {what}"), expected))?;
             let raw = row_of(&row).map_err(|(what, expected)| wrong(format!("{place}, {what}"), expected))?;
             each(raw, &place);
         }
@@ -338,7 +345,16 @@ fn each_raw(root: &Path, part: &Part, each: &mut dyn FnMut(Raw<'_>, &str)) -> Re
     Ok(())
 }
 
+/// What was found, and what was expected.
 type Fault = (String, &'static str);
+
+fn unreadable(place: &Path, (found, expected): Fault) -> Error {
+    Error::Data(Problem::new("the questions cannot be read").expected(expected).found(found).at(place))
+}
+
+fn json_of(line: &str) -> std::result::Result<Value, Fault> {
+    serde_json::from_str(line).map_err(|source| (source.to_string(), "one JSON object a line"))
+}
 
 fn text_of<'a>(value: &'a Value, name: &str) -> std::result::Result<&'a str, Fault> {
     value.get(name).and_then(Value::as_str).ok_or_else(|| (format!("no `{name}`"), "a text"))
@@ -430,7 +446,7 @@ pub fn audit_questions(set: &QuestionSet, mut findings: Vec<Finding>) -> Audit {
             "{} questions are about paragraphs of a held-out split too, and were left out of the split that matters less",
             leaks.len()
         );
-        findings.push(Finding::new(FindingKind::StraddledContext, Severity::Error, message, leaks));
+        findings.push(Finding::new(FindingKind::StraddledContext, Severity::Serious, message, leaks));
     }
     let mut asked: BTreeMap<(usize, String), usize> = BTreeMap::new();
     let (mut twice, mut conflicts) = (Vec::new(), Vec::new());

@@ -9,6 +9,7 @@ use super::table::Table;
 use super::{Limits, Text, TextReading};
 use crate::error::{Error, Problem, Result};
 use crate::files::read_limited;
+use crate::progress::Observer;
 
 /// A text and what it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +25,12 @@ pub struct TextRow {
 /// [`super::open_texts`]; labels are not looked at. What cannot be decoded becomes U+FFFD, zeros are taken out.
 ///
 /// # Errors
-/// [`Error::Data`] as [`super::open_texts`]; after an error among the texts nothing comes any more.
-pub fn stream_texts(path: &Path, reading: &TextReading) -> Result<Box<dyn Iterator<Item = Result<TextRow>> + Send>> {
+/// [`Error::Data`] as [`super::open_texts`], and [`Error::Interrupted`] while the file is opened; after an error among the texts nothing comes any more.
+pub fn stream_texts(
+    path: &Path,
+    reading: &TextReading,
+    observer: &dyn Observer,
+) -> Result<Box<dyn Iterator<Item = Result<TextRow>> + Send>> {
     let limits = Limits::default();
     let metadata = std::fs::metadata(path).map_err(|source| crate::data::missing(path, &source))?;
     if metadata.is_dir() {
@@ -36,7 +41,7 @@ pub fn stream_texts(path: &Path, reading: &TextReading) -> Result<Box<dyn Iterat
         })));
     }
     if crate::data::ending(path).as_deref() == Some("txt") && reading.text.is_empty() {
-        let mut lines = Lines::open(path, &detect_file(path)?, &limits)?;
+        let mut lines = Lines::open(path, &detect_file(path, observer)?, &limits)?;
         let mut ended = false;
         return Ok(Box::new(std::iter::from_fn(move || {
             if ended {
@@ -49,7 +54,7 @@ pub fn stream_texts(path: &Path, reading: &TextReading) -> Result<Box<dyn Iterat
         })));
     }
     let named: Vec<&str> = reading.text.iter().map(String::as_str).collect();
-    let table = Table::open(path, &named, &limits)?;
+    let table = Table::open(path, &named, &limits, observer)?;
     let columns = choose(&table, &table.sample()?, reading, false)?;
     let is_pair = columns.text.len() == 2;
     let records = table.records(&columns.text)?;
@@ -69,10 +74,7 @@ fn without_zeros(mut text: String) -> String {
 
 /// The `.txt` files of a folder and the folders in it, sorted; those of runs of this program are passed over.
 pub(super) fn text_files(path: &Path) -> Result<Vec<std::path::PathBuf>> {
-    let mut found: Vec<_> = crate::data::folder::files_below(path)
-        .filter(|file| crate::data::ending(file).as_deref() == Some("txt"))
-        .collect();
-    found.sort();
+    let found = crate::data::folder::files_below(path, &["txt"]);
     if found.is_empty() {
         let problem = Problem::new("the folder holds no texts").expected("files named .txt");
         return Err(Error::Data(problem.at(path)));

@@ -1,8 +1,9 @@
 use super::super::*;
 use super::{asked, tree};
+use crate::progress::Silent;
 
 fn streamed(path: &Path, reading: &TextReading) -> Vec<(String, Text)> {
-    stream_texts(path, reading).unwrap().map(|row| row.unwrap()).map(|row| (row.name, row.text)).collect()
+    stream_texts(path, reading, &Silent).unwrap().map(|row| row.unwrap()).map(|row| (row.name, row.text)).collect()
 }
 
 #[test]
@@ -22,19 +23,19 @@ fn tables_lines_and_files_are_streamed() {
     assert_eq!(pair[1].1, Text { first: "two".into(), second: Some(String::new()) });
     assert_eq!(streamed(&path("t.txt"), &none), [single("line 1", "first line"), single("line 3", "third line")]);
     assert_eq!(streamed(&path("folder"), &none), [single("a/a.TXT", "first"), single("b.txt", "second")]);
-    assert!(stream_texts(&temp.path().join("none"), &none).is_err());
+    assert!(stream_texts(&temp.path().join("none"), &none, &Silent).is_err());
 }
 
 #[test]
 fn an_error_is_the_last_of_a_stream() {
     let temp = tree(&[("t.csv", b"text,n\na b,1\nc d,2\ne, f,3\ng h,4\n")]);
     // The error lies in what is looked at to infer columns; asked for by name, as elsewhere, it is found just so.
-    let error = stream_texts(&temp.path().join("t.csv"), &asked(&["text"], None)).map(|_| ()).unwrap_err();
+    let error = stream_texts(&temp.path().join("t.csv"), &asked(&["text"], None), &Silent).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("line 4"), "{error}");
     let mut text = "text,n\n".to_owned();
     (0..1200).for_each(|row| text += &format!("some words,{row}\n"));
     std::fs::write(temp.path().join("t.csv"), text + "a, b,1\nc,2\n").unwrap();
-    let mut rows = stream_texts(&temp.path().join("t.csv"), &asked(&["text"], None)).unwrap();
+    let mut rows = stream_texts(&temp.path().join("t.csv"), &asked(&["text"], None), &Silent).unwrap();
     assert_eq!(rows.by_ref().take_while(|row| row.is_ok()).count(), 1200);
     assert!(rows.next().is_none());
 }
@@ -49,7 +50,7 @@ fn a_corpus_is_paragraphs_or_rows() {
     ]);
     let read = |name: &str, columns: &[&str]| -> Vec<(String, String)> {
         let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
-        let documents = read_corpus(&temp.path().join(name), &columns).unwrap();
+        let documents = read_corpus(&temp.path().join(name), &columns, &Silent).unwrap();
         documents.map(|document| document.unwrap()).map(|document| (document.name, document.text)).collect()
     };
     let pair = |name: &str, text: &str| (name.to_owned(), text.to_owned());

@@ -10,6 +10,8 @@ use super::json_lines::JsonLines;
 use super::parquet_rows::ParquetRows;
 use super::{Limits, TextFormat};
 use crate::error::{Error, Problem, Result};
+use crate::files::{kind_of, open_regular};
+use crate::progress::Observer;
 
 /// Records that are looked at to find out about columns.
 pub(super) const SAMPLE: usize = 1000;
@@ -48,18 +50,21 @@ impl Table {
     /// there, if it has a header.
     ///
     /// # Errors
-    /// [`Error::Data`] where it is no table that is read, or has no columns.
-    pub fn open(path: &Path, named: &[&str], limits: &Limits) -> Result<Self> {
+    /// [`Error::Data`] where it is no table that is read, or has no columns; [`Error::Interrupted`] once the observer says so,
+    /// since the whole file is looked through for its encoding.
+    pub fn open(path: &Path, named: &[&str], limits: &Limits, observer: &dyn Observer) -> Result<Self> {
         let metadata = std::fs::metadata(path).map_err(|source| crate::data::missing(path, &source))?;
         if !metadata.is_file() {
-            return Err(Error::Data(Problem::new("this is no table").expected(KINDS).found("no file").at(path)));
+            return Err(Error::Data(
+                Problem::new("this is no table").expected(KINDS).found(kind_of(&metadata)).at(path),
+            ));
         }
         if metadata.len() == 0 {
             return Err(Error::Data(Problem::new("the table is empty").expected(KINDS).at(path)));
         }
         let kind = match crate::data::ending(path).as_deref() {
-            Some("csv" | "tsv" | "tab" | "txt") => Kind::Delimited(Delimited::open(path, named, limits)?),
-            Some("jsonl" | "ndjson" | "json") => Kind::JsonLines(JsonLines::open(path, limits)?),
+            Some("csv" | "tsv" | "tab" | "txt") => Kind::Delimited(Delimited::open(path, named, limits, observer)?),
+            Some("jsonl" | "ndjson" | "json") => Kind::JsonLines(JsonLines::open(path, limits, observer)?),
             Some("parquet") => Kind::Parquet(ParquetRows::open(path, limits)?),
             other => {
                 let found = other.map_or("a name without an ending".to_owned(), |ending| format!(".{ending}"));
@@ -160,7 +165,7 @@ pub(super) fn at(path: &Path, line: u64) -> String {
 
 /// A file as UTF-8.
 pub(super) fn decoded(path: &Path, encoding: &super::encoding::Detected) -> Result<Decoding<BufReader<File>>> {
-    let file = File::open(path).map_err(|source| crate::data::missing(path, &source))?;
+    let file = open_regular(path).map_err(|source| crate::data::missing(path, &source))?;
     Ok(Decoding::new(BufReader::new(file), encoding.encoding))
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::data::{Finding, FindingKind};
 use crate::error::Result;
+use crate::progress::Silent;
 use proptest::prelude::*;
 
 #[path = "parquet_tests.rs"]
@@ -17,7 +18,7 @@ fn open(name: &str, bytes: &[u8], reading: &TextReading) -> Result<(TextDataset,
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join(name);
     std::fs::write(&path, bytes).unwrap();
-    open_texts_within(&path, reading, &small())
+    open_texts_within(&path, reading, &small(), &Silent)
 }
 
 fn read(name: &str, text: &str) -> (TextDataset, Vec<Finding>) {
@@ -189,7 +190,7 @@ fn a_record_over_the_limit_is_refused_before_it_is_read_whole() {
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("t.csv");
     std::fs::write(&path, REVIEWS).unwrap();
-    let problem = open_texts_within(&path, &TextReading::default(), &limits).unwrap_err().to_string();
+    let problem = open_texts_within(&path, &TextReading::default(), &limits, &Silent).unwrap_err().to_string();
     assert!(problem.contains("more text than is read at once"), "{problem}");
 }
 
@@ -252,7 +253,7 @@ fn tables_that_are_none_are_refused_in_plain_words() {
     }
     let problem = refusal("t.csv", REVIEWS.as_bytes(), &asked(&["comment"], None));
     assert!(problem.contains("no column `comment`") && problem.contains("`review`"), "{problem}");
-    assert!(open_texts(Path::new("/nowhere/at/all.csv"), &TextReading::default()).is_err());
+    assert!(open_texts(Path::new("/nowhere/at/all.csv"), &TextReading::default(), &Silent).is_err());
 }
 
 fn tree(files: &[(&str, &[u8])]) -> tempfile::TempDir {
@@ -274,7 +275,7 @@ fn a_folder_of_classes_is_read_with_its_splits() {
         ("train/pos/4.png", b"\x89PNG\r\n\x1a\n\0\0\0\0\0\0\0\x01\x02\x03"),
         ("test/neg/5.txt", b""),
     ]);
-    let (dataset, findings) = open_texts_within(temp.path(), &TextReading::default(), &small()).unwrap();
+    let (dataset, findings) = open_texts_within(temp.path(), &TextReading::default(), &small(), &Silent).unwrap();
     assert_eq!(
         rows(&dataset),
         [
@@ -286,8 +287,9 @@ fn a_folder_of_classes_is_read_with_its_splits() {
     );
     assert_eq!(found(&findings, FindingKind::NotText).files, ["train/pos/4.png"]);
     assert!(remarks(&dataset).contains("no UTF-8 and were read as UTF-16 or windows-1252 (Latin-1): 1"));
-    assert!(open_texts(temp.path(), &asked(&["text"], None)).is_err());
-    let problem = open_texts(tree(&[("a.txt", b"x")]).path(), &TextReading::default()).unwrap_err().to_string();
+    assert!(open_texts(temp.path(), &asked(&["text"], None), &Silent).is_err());
+    let problem =
+        open_texts(tree(&[("a.txt", b"x")]).path(), &TextReading::default(), &Silent).unwrap_err().to_string();
     assert!(problem.contains("no labelled texts") && problem.contains("CLASS/text.txt"), "{problem}");
 }
 
@@ -349,13 +351,13 @@ fn real_sentences_are_read_and_audited() {
     let unpacked = std::process::Command::new("tar").arg("-xzf").arg(&packed).arg("-C").arg(temp.path()).status();
     assert!(unpacked.unwrap().success());
     let yelp = temp.path().join("yelp_labelled.txt");
-    let problem = open_texts(&yelp, &TextReading::default()).unwrap_err().to_string();
+    let problem = open_texts(&yelp, &TextReading::default(), &Silent).unwrap_err().to_string();
     assert!(problem.contains("line 945") && problem.contains("found: 1 field"), "{problem}");
     let mended = std::fs::read_to_string(&yelp).unwrap().replace("Not good    0\n", "");
     std::fs::write(&yelp, mended).unwrap();
     for name in ["yelp", "amazon_cells", "imdb"] {
         let path = temp.path().join(format!("{name}_labelled.txt"));
-        let (dataset, findings) = open_texts(&path, &TextReading::default()).unwrap();
+        let (dataset, findings) = open_texts(&path, &TextReading::default(), &Silent).unwrap();
         assert_eq!((dataset.examples.len(), dataset.classes.join(" ")), (1000, "0 1".to_owned()));
         assert_eq!(remarks(&dataset).contains("quotes are read as part of the text"), name == "imdb");
         let audit = audit_texts(&dataset, findings);

@@ -18,11 +18,11 @@ use std::time::Instant;
 
 use crate::backbone::text::{EncoderConfig, SentenceLayout, TextBase, TextBody};
 use crate::config::SpanFit;
+use crate::data::Split;
 use crate::data::audit::Audit;
 use crate::data::split::stratified_folds;
 use crate::data::text::conll::{TaggedSet, audit_tagged, open_tagged};
 use crate::data::text::squad::{QuestionSet, audit_questions, open_questions};
-use crate::data::{Severity, Split};
 use crate::error::{Error, Problem, Result};
 use crate::inductive::Seconds;
 use crate::progress::Observer;
@@ -123,7 +123,7 @@ pub fn fit_questions(
 ) -> Result<FittedQuestions> {
     let start = Instant::now();
     let SpanIntake { set, audit } = &intake;
-    refuse_findings(config, audit)?;
+    audit.accept(config.strict, &config.data)?;
     let usable =
         |split: Split| -> Vec<usize> { set.of(split).into_iter().filter(|at| !audit.excluded.contains(at)).collect() };
     let train = usable(Split::Train);
@@ -169,7 +169,7 @@ pub fn fit_tags(
 ) -> Result<FittedTags> {
     let start = Instant::now();
     let SpanIntake { set, audit } = &intake;
-    refuse_findings(config, audit)?;
+    audit.accept(config.strict, &config.data)?;
     let usable =
         |split: Split| -> Vec<usize> { set.of(split).into_iter().filter(|at| !audit.excluded.contains(at)).collect() };
     let train = usable(Split::Train);
@@ -201,16 +201,6 @@ pub fn fit_tags(
     let encoder = Some((encoder.config.clone(), encoder.layout.clone()));
     let seconds = seconds_of(&driven.seconds, start);
     Ok(FittedSpans { config: config.clone(), intake, base: facts, encoder, train, driven, plan, seconds })
-}
-
-fn refuse_findings(config: &SpanFit, audit: &Audit) -> Result<()> {
-    match audit.findings.iter().find(|finding| config.strict && finding.severity > Severity::Info) {
-        None => Ok(()),
-        Some(finding) => {
-            let problem = Problem::new("the audit found something, and --strict is on").found(&finding.message);
-            Err(Error::Data(problem.at(&config.data)))
-        }
-    }
 }
 
 /// The fold of each training example; groups are never cut.

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::config::Fit;
 use crate::data::audit::Audit;
 use crate::data::text::{Text, TextDataset, TextReading, audit_texts, is_text, open_texts};
-use crate::data::{Severity, Split, Task};
+use crate::data::{Split, Task};
 use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 
@@ -44,7 +44,7 @@ impl TextIntake {
     /// # Errors
     /// [`Error::Data`] where the file or folder holds no labelled texts.
     pub fn read(path: &Path, reading: &TextReading, observer: &dyn Observer) -> Result<Self> {
-        let (dataset, findings) = open_texts(path, reading)?;
+        let (dataset, findings) = open_texts(path, reading, observer)?;
         for remark in &dataset.source.remarks {
             observer.say(remark);
         }
@@ -57,15 +57,7 @@ impl TextIntake {
     /// Refuses texts that nothing can be learnt from, and with `strict` texts with any finding worse than information.
     pub fn require_usable(&self, strict: bool) -> Result<()> {
         let place = &self.dataset.root;
-        if strict && let Some(worst) = self.audit.worst().filter(|worst| *worst >= Severity::Warning) {
-            let kind = if worst == Severity::Error { "errors" } else { "warnings" };
-            return Err(Error::Data(
-                Problem::new(format_args!("the audit found {kind}, and --strict makes them fatal"))
-                    .found(self.audit.render().trim_end().replace('\n', "\n    "))
-                    .at(place)
-                    .hint("mend the data, or leave out --strict"),
-            ));
-        }
+        self.audit.accept(strict, place)?;
         let mut counts = vec![0usize; self.dataset.classes.len()];
         self.labels(&self.usable(Split::Train)).into_iter().for_each(|label| counts[label] += 1);
         let few: Vec<String> = (self.dataset.classes.iter().zip(&counts))

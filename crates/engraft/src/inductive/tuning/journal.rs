@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::inputs::Inputs;
 use crate::error::{Error, Problem, Result};
-use crate::features::Cache;
+use crate::features::Store;
 use crate::files::{self, Lock, Made};
 use crate::train::Checkpoints;
 
@@ -123,18 +123,23 @@ impl Journal {
         run.with_file_name(name)
     }
 
+    /// Whether unfinished work on `run` is there to be resumed.
+    pub fn is_beside(run: &Path) -> bool {
+        Self::beside(run).join(SETTINGS).is_file()
+    }
+
     /// The outcome of a training that was finished before, if it is there and whole.
     pub fn finished<T: DeserializeOwned>(&self, identity: &str) -> Option<T> {
-        let bytes = self.cache()?.get(UNITS, &file_name(identity))?;
+        let bytes = self.store()?.get(UNITS, &file_name(identity))?;
         ciborium::from_reader(bytes.as_slice()).ok()
     }
 
     /// Keeps the outcome of a training, and drops its checkpoints.
     pub fn finish<T: Serialize>(&self, identity: &str, outcome: &T) -> Result<()> {
-        let (Some(cache), Some(kept)) = (self.cache(), &self.0) else { return Ok(()) };
+        let (Some(store), Some(kept)) = (self.store(), &self.0) else { return Ok(()) };
         let mut bytes = Vec::new();
         ciborium::into_writer(outcome, &mut bytes).expect("an outcome is plain data");
-        cache.put(UNITS, &file_name(identity), &bytes)?;
+        store.put(UNITS, &file_name(identity), &bytes)?;
         files::fault("journal-finished");
         let checkpoints = kept.folder.join(file_name(identity));
         files::remove_folder(&checkpoints, Made::Checkpoints)
@@ -166,8 +171,8 @@ impl Journal {
         }
     }
 
-    fn cache(&self) -> Option<Cache> {
-        self.0.as_ref().map(|kept| Cache::new(kept.folder.clone(), u64::MAX))
+    fn store(&self) -> Option<Store> {
+        self.0.as_ref().map(|kept| Store::new(kept.folder.clone()))
     }
 }
 
