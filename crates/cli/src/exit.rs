@@ -6,6 +6,9 @@ use engraft::error::Error;
 
 use crate::terminal::Terminal;
 
+/// The code of a failure that is neither the user's, the data's nor the disk's.
+pub const FAILED: u8 = 1;
+
 /// How a command that did not fail ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {

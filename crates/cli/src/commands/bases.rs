@@ -129,7 +129,7 @@ fn pull(id: &str, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     } else {
         output::text(&format!(
             "{}\nsha256 {}\nuse it with --base {}\n",
-            local.weights.display(),
+            shown(&local.weights),
             local.sha256,
             reference
         ))?;
@@ -282,8 +282,8 @@ fn import_file(args: &ImportArgs, json: bool, terminal: &Terminal) -> anyhow::Re
             fit.dialect,
             fit.ignored.len(),
             fit.filled.len(),
-            args.out.display(),
-            card_path.display()
+            shown(&args.out),
+            shown(&card_path)
         ))?;
     }
     Ok(Outcome::Done)

@@ -1,5 +1,6 @@
 //! `engraft fit`
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use engraft::config::{self, Device, Fit};
 use engraft::data::text::conll::is_tagged;
 use engraft::data::text::squad::is_questions;
 use engraft::data::{Reading, Task};
-use engraft::error::{Error, Problem};
+use engraft::error::{Error, Problem, printable, shown, steers};
 use engraft::evaluate::{Estimate, Paired};
 use engraft::files::{self, Staging};
 use engraft::inductive::text::is_about_texts;
@@ -44,7 +45,7 @@ pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
         let left = Journal::beside(&begun.out);
         match error.downcast_ref::<Error>() {
             // Going on would only fail again.
-            Some(Error::Training(_)) => terminal.say(&format!("the last good state is kept in {}", left.display())),
+            Some(Error::Training(_)) => terminal.say(&format!("the last good state is kept in {}", shown(&left))),
             _ => terminal.say(&format!("`engraft fit --resume {}` goes on from here", quoted(&begun.out))),
         }
     }
@@ -384,7 +385,14 @@ pub fn command_line(config: &Fit, out: &std::path::Path) -> String {
 
 /// A path as a shell takes it.
 pub fn quoted(path: &std::path::Path) -> String {
-    let text = engraft::error::printable(path);
+    let bytes = path.as_os_str().as_bytes();
+    if path.to_str().is_none_or(|text| text.contains(steers)) {
+        // As bash and others take it: bytes that would not survive the terminal by their numbers.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@, ".contains(&byte);
+        let each = |&byte: &u8| if plain(byte) { char::from(byte).to_string() } else { format!("\\x{byte:02x}") };
+        return format!("$'{}'", bytes.iter().map(each).collect::<String>());
+    }
+    let text = printable(path);
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:@,".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
@@ -448,6 +456,6 @@ pub fn summary(report: &Report, out: &std::path::Path) -> String {
         lines.push(format!("as many again     {forecast}"));
     }
     lines.push(format!("time              {:.1} s", report.seconds.total));
-    lines.push(format!("report            {}", out.join("report.html").display()));
+    lines.push(format!("report            {}", shown(out.join("report.html"))));
     lines.join("\n") + "\n"
 }

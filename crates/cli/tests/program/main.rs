@@ -11,6 +11,8 @@ mod fine_tuning;
 mod interrupted;
 mod language_model;
 mod main_job;
+mod memory;
+mod names;
 mod sandbox;
 mod shared_data;
 mod spans;

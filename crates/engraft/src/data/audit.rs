@@ -12,6 +12,7 @@ use super::dataset::{Dataset, Split, Targets};
 pub use super::finding::{Finding, FindingKind, Severity};
 use super::inspect::{BadKind, Inspection, Outcome};
 use super::near::{Look, search};
+use crate::error::printable_text as plain;
 use work::{FEW, LEAST};
 pub(super) use work::{Wording, Work};
 
@@ -78,6 +79,7 @@ pub fn audit(dataset: &Dataset, inspections: &[Inspection], layout_findings: Vec
     };
     let mut work = Work::new(dataset, &PICTURES, inspections.iter().map(digest).collect(), layout_findings);
     bad_files(&mut work, inspections);
+    bad_profiles(&mut work, inspections);
     work.bad_values();
     let contents = work.contents();
     work.exact(&contents);
@@ -112,6 +114,17 @@ fn bad_files(work: &mut Work, inspections: &[Inspection]) {
         };
         work.leave_out(kind, what, &indices);
     }
+}
+
+/// Names pictures whose colour profile is ignored.
+fn bad_profiles(work: &mut Work, inspections: &[Inspection]) {
+    let ignored = inspections.iter().enumerate().filter_map(|(index, inspection)| match &inspection.outcome {
+        Outcome::Image { profile: Some(_), .. } => Some(work.name(index)),
+        _ => None,
+    });
+    let files = ignored.collect();
+    let what = "pictures whose colour profile is damaged or does not fit, taken as sRGB";
+    work.tell(FindingKind::ColourProfile, Severity::Info, what, files);
 }
 
 impl Audit {
@@ -158,7 +171,7 @@ impl Audit {
             let entries = finding.files.chunks(size);
             let more = entries.len().saturating_sub(SHOWN);
             for entry in entries.take(SHOWN) {
-                let names: Vec<String> = entry.iter().map(|name| plain(name)).collect();
+                let names: Vec<String> = entry.iter().map(|name| plain(name).into_owned()).collect();
                 let _ = writeln!(text, "  {}", names.join("  =  "));
             }
             if more > 0 {
@@ -167,18 +180,6 @@ impl Audit {
         }
         text
     }
-}
-
-/// Text without characters that could steer a terminal: a file's name may hold any.
-fn plain(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if c.is_control() {
-            out.extend(c.escape_default())
-        } else {
-            out.push(c)
-        }
-        out
-    })
 }
 
 #[cfg(test)]

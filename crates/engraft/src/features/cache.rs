@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::error::Result;
+use crate::error::{Result, printable, shown};
 use crate::files;
 use crate::progress::Observer;
 
@@ -121,7 +121,7 @@ impl Cache {
             }
         }
         spaces.sort_by(|a, b| a.id.cmp(&b.id));
-        CacheSummary { folder: self.folder.display().to_string(), limit: self.limit, bytes: total, spaces }
+        CacheSummary { folder: printable(&self.folder), limit: self.limit, bytes: total, spaces }
     }
 
     /// Removes everything; the bytes freed.
@@ -177,7 +177,7 @@ impl Space {
                     rows.extend(shard);
                 }
                 None => {
-                    observer.say(&format!("a damaged cache file is dropped and computed again: {}", file.display()));
+                    observer.say(&format!("a damaged cache file is dropped and computed again: {}", shown(&file)));
                     files::remove_file(&file)?;
                 }
             }

@@ -5,13 +5,13 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, printable};
 
 /// Lower-case hexadecimal SHA-256.
 pub fn sha256_hex(bytes: &[u8]) -> String {
@@ -23,20 +23,53 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// What lies somewhere, in words: "a file", "a folder", "a named pipe", "a socket" or "a device".
+pub fn kind_of(metadata: &fs::Metadata) -> &'static str {
+    let kind = metadata.file_type();
+    match () {
+        () if kind.is_file() => "a file",
+        () if kind.is_dir() => "a folder",
+        () if kind.is_fifo() => "a named pipe",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    }
+}
+
+/// Opens a regular file to be read, and nothing else: opening a named pipe would wait until somebody writes to it, and a
+/// device may never end.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`] that says what lies there, where that is no regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let is_regular = |metadata: &fs::Metadata| match metadata.is_file() {
+        true => Ok(()),
+        false => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, format!("not a regular file but {}", kind_of(metadata))))
+        }
+    };
+    is_regular(&fs::metadata(path)?)?;
+    // Something else may lie there by now: it is opened without waiting, and looked at again.
+    let no_wait = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let file = File::options().read(true).custom_flags(no_wait.bits() as i32).open(path)?;
+    is_regular(&file.metadata()?)?;
+    Ok(file)
+}
+
 /// Reads a whole file, refusing one of more than `limit` bytes before it is read.
 pub fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+    let file = open_regular(path)?;
     let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
     if metadata.len() > limit {
         return Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
             format!("{} bytes, over the limit of {limit}", metadata.len()),
         ));
     }
-    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(metadata.len() as usize).map_err(|_| {
+        let asked = format!("not enough memory: {} bytes were asked for", metadata.len());
+        io::Error::new(io::ErrorKind::OutOfMemory, asked)
+    })?;
     // The file may grow between the two looks: the limit holds for what is read.
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
@@ -156,7 +189,7 @@ pub fn touch(path: &Path) {
 
 /// Lower-case hexadecimal SHA-256 of a file, read in pieces. `each` hears the length of every piece and may end it.
 pub fn sha256_of_file(path: &Path, mut each: impl FnMut(usize) -> Result<()>) -> Result<String> {
-    let mut file = File::open(path).map_err(|source| Error::read(path, &source))?;
+    let mut file = open_regular(path).map_err(|source| Error::read(path, &source))?;
     let mut hasher = Sha256::new();
     read_pieces(&mut file, path, |piece| {
         hasher.update(piece);
@@ -310,7 +343,7 @@ impl Staging {
     /// there (unless `replace`). Nothing is left behind.
     pub fn claim(target: &Path, replace: bool) -> Result<()> {
         if target.file_name().is_none() {
-            return Err(Error::Usage(Problem::new("the output folder has no name").found(target.display())));
+            return Err(Error::Usage(Problem::new("the output folder has no name").found(printable(target))));
         }
         if !replace && fs::symlink_metadata(target).is_ok() {
             return Err(Error::Output(
@@ -486,6 +519,30 @@ mod tests {
         write_atomic(&path, &[0; 100]).unwrap();
         assert_eq!(read_limited(&path, 100).unwrap().len(), 100);
         assert_eq!(read_limited(&path, 99).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_by_its_kind_and_without_waiting() {
+        let temp = tempfile::tempdir().unwrap();
+        let (pipe, link_to_pipe) = (temp.path().join("pipe"), temp.path().join("link"));
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.is_ok_and(|status| status.success()), "mkfifo is on every Unix");
+        link(Path::new("pipe"), &link_to_pipe).unwrap();
+        let socket = temp.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for (path, kind) in [
+            (pipe.as_path(), "a named pipe"),
+            (&link_to_pipe, "a named pipe"),
+            (&socket, "a socket"),
+            (Path::new("/dev/zero"), "a device"),
+            (temp.path(), "a folder"),
+        ] {
+            let error = read_limited(path, 100).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{}", path.display());
+            assert!(error.to_string().ends_with(kind), "{error}");
+            assert!(sha256_of_file(path, |_| Ok(())).is_err());
+        }
+        assert_eq!(open_regular(&temp.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Intake {
             let kind = if worst == Severity::Error { "errors" } else { "warnings" };
             return Err(Error::Data(
                 Problem::new(format_args!("the audit found {kind}, and --strict makes them fatal"))
-                    .found(self.audit.render().trim_end().replace('\n', "\n    "))
+                    .found_lines(self.audit.render())
                     .at(place)
                     .hint("mend the data, or leave out --strict"),
             ));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use engraft::artefact::save_language_model;
 use engraft::config::{self, LanguageModelPretrain, Method};
 use engraft::data::text::read_corpus;
-use engraft::error::{Error, Problem, printable};
+use engraft::error::{Error, Problem, printable, shown};
 use engraft::files::{self, Staging};
 use engraft::inductive::pretrain_language_model;
 use engraft::inductive::tuning::Journal;
@@ -107,7 +107,7 @@ pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Resu
     let trained = match trained {
         Err(error) => {
             if journal.close_if_empty()? {
-                terminal.say(&format!("what is done is kept: go on by `engraft pretrain --resume {}`", out.display()));
+                terminal.say(&format!("what is done is kept: go on by `engraft pretrain --resume {}`", shown(&out)));
             }
             return Err(error.into());
         }
@@ -128,7 +128,7 @@ pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Resu
             "perplexity  {perplexity}\ntokens      {} ({:.0} a second)\nbase        {}\n",
             trained.tokens,
             trained.tokens_per_second,
-            out.display()
+            shown(&out)
         ))?;
     }
     Ok(Outcome::Done)
@@ -169,7 +169,7 @@ fn begin(args: &PretrainArgs) -> anyhow::Result<(LanguageModelPretrain, PathBuf,
     let unfinished = Journal::beside(&out);
     if unfinished.exists() && !args.force {
         let problem = Problem::new("an unfinished training of this name is there").at(&unfinished);
-        let hint = format!("`engraft pretrain --resume {}` goes on with it; --force begins anew", out.display());
+        let hint = format!("`engraft pretrain --resume {}` goes on with it; --force begins anew", shown(&out));
         return Err(Error::Output(problem.hint(hint)).into());
     }
     files::remove_folder(&unfinished)?;

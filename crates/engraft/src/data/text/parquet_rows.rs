@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +23,7 @@ use parquet::schema::types::ColumnDescPtr;
 use super::Limits;
 use super::table::{KINDS, Record, Records, too_long};
 use crate::error::{Error, Problem, Result};
+use crate::guard::guarded;
 
 /// Rows that are decoded at once.
 const BATCH: usize = 64;
@@ -130,14 +130,14 @@ fn broken(path: &Path, found: impl std::fmt::Display) -> Error {
 }
 
 fn caught<T>(path: &Path, work: impl FnOnce() -> ParquetResult<T>) -> Result<T> {
-    match catch_unwind(AssertUnwindSafe(work)) {
+    match guarded("its decoder", work) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(ParquetError::External(source))) if source.is::<Refused>() => {
             let Refused(problem) = *source.downcast().unwrap_or_else(|_| Box::new(Refused(Problem::new("refused"))));
             Err(Error::Data(problem.at(path)))
         }
         Ok(Err(source)) => Err(broken(path, source)),
-        Err(_) => Err(broken(path, "its decoder gave up")),
+        Err(panic) => Err(broken(path, panic)),
     }
 }
 
