@@ -5,7 +5,7 @@ use std::path::Path;
 use engraft::artefact::import;
 use engraft::backbone::hub::{Hub, Reference, registry};
 use engraft::backbone::{Architecture, Base, BaseSpec, BaseSummary, Body, Device, StageCost, embedded, open};
-use engraft::error::{Error, Problem};
+use engraft::error::{Error, Problem, shown};
 use engraft::files;
 use engraft::progress::Observer;
 use serde_json::json;

@@ -11,6 +11,9 @@ use sha2::{Digest, Sha256};
 use crate::files;
 use crate::guard::guarded;
 
+/// Room for readers that call themselves for what lies in what they read: HDF5's types may, 8,000 deep.
+const STACK: usize = 64 << 20;
+
 /// An open weight file (see [`WeightFile`]).
 #[derive(Debug)]
 pub struct Opened<'a>(WeightFile<'a>);
@@ -52,8 +55,15 @@ pub fn format(source: &Source<'_>) -> Option<Format> {
 /// # Errors
 /// As [`WeightFile::open`].
 pub fn open<'a>(source: impl Into<Source<'a>>) -> Result<Opened<'a>, Error> {
+    let source = source.into();
     #[expect(clippy::disallowed_methods, reason = "everybody else is to use this function")]
-    caught(|| WeightFile::open(source)).map(Opened)
+    let work = || caught(|| WeightFile::open(source));
+    let opened = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+        let thread = thread.map_err(|_| Error::Memory { bytes: STACK as u64 })?;
+        thread.join().unwrap_or_else(|_| Err(Error::Reader { reason: "its thread ended".into() }))
+    });
+    opened.map(Opened)
 }
 
 /// Reads a file whole.

@@ -21,6 +21,7 @@ use parquet::file::reader::{ChunkReader, Length, SerializedPageReader};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::Limits;
+use super::parquet_depth;
 use super::table::{KINDS, Record, Records, too_long};
 use crate::error::{Error, Problem, Result};
 use crate::guard::guarded;
@@ -42,6 +43,7 @@ pub(super) struct ParquetRows {
 impl ParquetRows {
     pub(super) fn open(path: &Path, _limits: &Limits) -> Result<Self> {
         let file = File::open(path).map_err(|source| crate::data::missing(path, &source))?;
+        parquet_depth::check(&file).map_err(|found| broken(path, found))?;
         let metadata = caught(path, || ParquetMetaDataReader::new().parse_and_finish(&file))?;
         let (mut columns, mut leaves) = (Vec::new(), Vec::new());
         for (leaf, column) in metadata.file_metadata().schema_descr().columns().iter().enumerate() {
