@@ -8,6 +8,8 @@ use crate::terminal::Terminal;
 
 /// The code of what was interrupted.
 pub const INTERRUPTED: u8 = 130;
+/// The code of a failure that is neither the user's, the data's nor the disk's.
+pub const FAILED: u8 = 1;
 
 /// How a command that did not fail ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,26 +12,69 @@ mod span_args;
 mod terminal;
 mod tune_args;
 
+use std::io::Write;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 
 use clap::{CommandFactory, FromArgMatches};
+use engraft::error::Problem;
+use engraft::guard::guarded;
 
 use args::{Arguments, Command};
 use terminal::Terminal;
 
 fn main() -> ExitCode {
-    let matches = Arguments::command().get_matches();
-    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let parsed = Arguments::command().try_get_matches();
+    let parsed = parsed.and_then(|matches| Ok((Arguments::from_arg_matches(&matches)?, matches)));
+    let (arguments, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return wrong_usage(&error),
+    };
     let terminal = Terminal::new(arguments.quiet);
-    let outcome = prepare(&arguments)
-        .and_then(|()| Ok(args::refuse_beside_resume(&matches)?))
-        .and_then(|()| run(arguments, &terminal));
+    let outcome = guarded("engraft", || {
+        prepare(&arguments)?;
+        args::refuse_beside_resume(&matches)?;
+        run(arguments, &terminal)
+    });
     terminal.finish();
-    exit::report(outcome, &terminal)
+    exit::report(outcome.unwrap_or_else(|panic| Err(bug(&panic).into())), &terminal)
 }
 
-/// Threads and interruption, before anything else.
+/// Prints what is wrong with the arguments, or the help that they ask for. They may hold any character.
+fn wrong_usage(error: &clap::Error) -> ExitCode {
+    let plain = error.render().to_string();
+    let escaped = output::lines_for_reader(&plain);
+    let code = u8::try_from(error.exit_code()).unwrap_or(2);
+    if plain != escaped {
+        let _ = std::io::stderr().lock().write_all(escaped.as_bytes());
+    } else {
+        // Nobody is left to tell if this fails.
+        let _ = error.print();
+    }
+    ExitCode::from(code)
+}
+
+/// The error for a panic of our own.
+fn bug(panic: &engraft::guard::Panicked) -> engraft::error::Error {
+    let problem = Problem::new("the program came to a state that it should not come to").found(&panic.text);
+    let problem = problem.hint("this is a fault of the program: please report it with the command that led here");
+    engraft::error::Error::Io(match &panic.place {
+        Some(place) => problem.at(place),
+        None => problem,
+    })
+}
+
+/// Memory that is not to be had and a stack that overflows end a process of Rust by SIGABRT, once what happened is on
+/// stderr ("memory allocation of N bytes failed"): the exit code is then that of a failure.
+fn fail_instead_of_aborting() -> std::io::Result<()> {
+    static ALWAYS: AtomicBool = AtomicBool::new(true);
+    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGABRT, exit::FAILED.into(), &ALWAYS)?;
+    Ok(())
+}
+
+/// Threads, signals and interruption, before anything else.
 fn prepare(arguments: &Arguments) -> anyhow::Result<()> {
+    fail_instead_of_aborting()?;
     let threads = arguments.threads.map_or(0, usize::from);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     interruption::listen()?;

@@ -6,12 +6,13 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use engraft::artefact::LogLine;
+use engraft::error::printable_text;
 use engraft::progress::{CurvePoint, Observer};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::chart;
 use crate::interruption;
-use crate::output::percent;
+use crate::output::{lines_for_reader, percent};
 
 /// How often plain progress lines are printed where stderr is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -90,18 +91,24 @@ impl Terminal {
     /// Prints an error, with its causes.
     pub fn error(&self, error: &anyhow::Error) {
         let (on, off) = if self.colour { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-        let mut text = format!("{on}error{off}: {error}");
+        let mut text = lines_for_reader(&error.to_string());
         for cause in error.chain().skip(1) {
-            text.push_str(&format!("\n  because: {cause}"));
+            text.push_str(&format!("\n  because: {}", printable_text(&cause.to_string())));
         }
-        self.line(&text);
+        self.coloured(&format!("{on}error{off}: {text}"));
     }
 
     fn note(&self, event: String) {
         lock(&self.log).push(LogLine { seconds: self.start.elapsed().as_secs_f64(), event });
     }
 
+    /// Lines for a reader: what steers a terminal is escaped.
     fn line(&self, text: &str) {
+        self.coloured(&lines_for_reader(text));
+    }
+
+    /// The same for what is escaped already, and may have colours.
+    fn coloured(&self, text: &str) {
         self.drawn.suspend(|| {
             // Nobody is left to tell if stderr is gone.
             let _ = writeln!(std::io::stderr().lock(), "{text}");
@@ -126,7 +133,7 @@ impl Terminal {
         let width = width.saturating_sub(1).min(CHART_WIDTH);
         let height = height.saturating_sub(LINES_BESIDE).min(CHART_HEIGHT);
         let lines = chart::render(points, width, height, self.colour);
-        let name: String = name.chars().filter(|c| !c.is_control()).take(width).collect();
+        let name: String = printable_text(name).chars().take(width).collect();
         (!lines.is_empty()).then(|| format!("{name}\n{}", lines.join("\n")))
     }
 }
@@ -142,8 +149,8 @@ impl Observer for Terminal {
             let bar = if total == 0 { ProgressBar::no_length() } else { ProgressBar::new(total) };
             let bar = self.drawn.add(bar);
             bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar.set_prefix(task.to_owned());
-            bar.set_message(unit.to_owned());
+            bar.set_prefix(printable_text(task).into_owned());
+            bar.set_message(printable_text(unit).into_owned());
             bar
         });
         let now = Instant::now();

@@ -1,22 +1,27 @@
-//! Zip archives in memory: entries are looked up by exact name and never become paths.
+//! Zip archives: entries are looked up by exact name, read where they lie, and never become paths.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::{Cursor, Read};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use flate2::Crc;
 use flate2::bufread::DeflateDecoder;
 use zip::{CompressionMethod, ZipArchive};
 
 use crate::Error;
+use crate::source::Source;
+
+/// Bytes that are read ahead in a directory or a packed entry.
+const AHEAD: usize = 32 << 10;
 
 /// One entry, checked against the file.
-#[derive(Debug)]
-struct Entry<'a> {
-    stored: &'a [u8],
+#[derive(Debug, Clone)]
+pub(crate) struct Entry<'a> {
+    name: String,
+    stored: Source<'a>,
     deflated: bool,
     /// Bytes when unpacked.
-    size: usize,
+    pub(crate) size: u64,
     /// 0 where the writer made none, as `torch.save` does on request.
     crc: u32,
 }
@@ -26,7 +31,7 @@ struct Entry<'a> {
 pub(crate) struct Archive<'a> {
     entries: BTreeMap<String, Entry<'a>>,
     /// Bytes of the whole archive.
-    pub(crate) length: usize,
+    pub(crate) length: u64,
 }
 
 fn damaged(reason: impl Into<String>) -> Error {
@@ -35,9 +40,10 @@ fn damaged(reason: impl Into<String>) -> Error {
 
 impl<'a> Archive<'a> {
     /// Reads the directory of an archive and checks every entry of it; unpacks nothing.
-    pub(crate) fn open(bytes: &'a [u8]) -> Result<Self, Error> {
-        let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(|error| damaged(error.to_string()))?;
-        let listed = directory_length(bytes, zip.central_directory_start());
+    pub(crate) fn open(source: Source<'a>) -> Result<Self, Error> {
+        let reader = BufReader::with_capacity(AHEAD, source.clone().reader());
+        let mut zip = ZipArchive::new(reader).map_err(|error| damaged(error.to_string()))?;
+        let listed = directory_length(&source, zip.central_directory_start());
         if zip.offset() != 0 || listed != Some(zip.len()) {
             return Err(damaged(format!(
                 "expected a directory of {} entries with names of their own at the end of the file, found {}",
@@ -62,8 +68,7 @@ impl<'a> Archive<'a> {
                 other => return Err(wrong(&format!("is packed by {other}: expected stored or deflated"))),
             };
             let start = file.data_start().ok_or_else(|| wrong("has no data"))?;
-            let end = start.checked_add(file.compressed_size()).filter(|&end| end <= bytes.len() as u64);
-            let Some(end) = end else {
+            let Some(stored) = source.part(start, file.compressed_size()) else {
                 return Err(wrong(&format!("leaves the file: it claims {} bytes", file.compressed_size())));
             };
             if !deflated && file.size() != file.compressed_size() {
@@ -73,16 +78,15 @@ impl<'a> Archive<'a> {
             if deflated {
                 inflated = inflated.saturating_add(file.size());
             }
-            extents.push((file.header_start(), end));
-            let stored = &bytes[start as usize..end as usize];
-            let size = usize::try_from(file.size()).map_err(|_| wrong("is longer than memory"))?;
-            entries.insert(name, Entry { stored, deflated, size, crc: file.crc32() });
+            extents.push((file.header_start(), start + file.compressed_size()));
+            let entry = Entry { name: name.clone(), stored, deflated, size: file.size(), crc: file.crc32() };
+            entries.insert(name, entry);
         }
-        let limit = (bytes.len() as u64).saturating_mul(2).saturating_add(32 << 20);
+        let limit = source.length().saturating_mul(2).saturating_add(32 << 20);
         if inflated > limit {
             return Err(Error::TooLarge { what: "bytes of compressed entries".into(), limit, found: inflated });
         }
-        extents.push((zip.central_directory_start(), bytes.len() as u64));
+        extents.push((zip.central_directory_start(), source.length()));
         extents.sort_unstable();
         if let Some(pair) = extents.windows(2).find(|pair| pair[0].1 > pair[1].0) {
             return Err(damaged(format!(
@@ -90,7 +94,7 @@ impl<'a> Archive<'a> {
                 pair[1].0
             )));
         }
-        Ok(Self { entries, length: bytes.len() })
+        Ok(Self { entries, length: source.length() })
     }
 
     /// Whether there is an entry of exactly this name.
@@ -107,30 +111,71 @@ impl<'a> Archive<'a> {
         })
     }
 
-    /// The unpacked bytes of an entry, without a copy where it is stored as it is.
-    pub(crate) fn get(&self, name: &str) -> Result<Option<Cow<'a, [u8]>>, Error> {
+    /// An entry of exactly this name.
+    pub(crate) fn entry(&self, name: &str) -> Option<&Entry<'a>> {
+        self.entries.get(name)
+    }
+
+    /// The unpacked bytes of an entry, of which at most `limit` are read.
+    pub(crate) fn get(&self, name: &str, limit: u64) -> Result<Option<Cow<'_, [u8]>>, Error> {
         let Some(entry) = self.entries.get(name) else { return Ok(None) };
-        let bytes = if entry.deflated {
+        if entry.size > limit {
+            return Err(Error::TooLarge { what: format!("bytes of the entry `{name}`"), limit, found: entry.size });
+        }
+        entry.unpacked().map(Some)
+    }
+}
+
+impl<'a> Entry<'a> {
+    /// All bytes, compared with their checksum: where they lie, or unpacked in memory.
+    pub(crate) fn content(&self) -> Result<Source<'a>, Error> {
+        if self.deflated {
+            return Ok(self.unpacked()?.into_owned().into());
+        }
+        if self.crc != 0 {
+            let mut crc = Crc::new();
+            self.stored.for_each_piece(|piece| {
+                crc.update(piece);
+                Ok::<_, Error>(())
+            })?;
+            self.check(&crc)?;
+        }
+        Ok(self.stored.clone())
+    }
+
+    /// The same in memory; without a copy where they are there as they are.
+    fn unpacked(&self) -> Result<Cow<'_, [u8]>, Error> {
+        let name = &self.name;
+        let bytes = if self.deflated {
             let mut bytes = Vec::new();
+            let packed = BufReader::with_capacity(AHEAD, self.stored.clone().reader());
             // A stream that claims little and holds much is cut off one byte after what it claims.
-            let read = DeflateDecoder::new(entry.stored).take(entry.size as u64 + 1).read_to_end(&mut bytes);
-            read.map_err(|error| damaged(format!("entry `{name}`: {error}")))?;
+            let read = DeflateDecoder::new(packed).take(self.size + 1).read_to_end(&mut bytes);
+            read.map_err(|error| match error.kind() {
+                std::io::ErrorKind::OutOfMemory => Error::Memory { bytes: self.size },
+                _ => damaged(format!("entry `{name}`: {error}")),
+            })?;
             Cow::Owned(bytes)
         } else {
-            Cow::Borrowed(entry.stored)
+            self.stored.all()?
         };
-        if bytes.len() != entry.size {
-            let (expected, found) = (entry.size, bytes.len());
+        if bytes.len() as u64 != self.size {
+            let (expected, found) = (self.size, bytes.len());
             return Err(damaged(format!("entry `{name}`: expected {expected} bytes, found at least {found}")));
         }
-        let mut crc = Crc::new();
-        if entry.crc != 0 {
+        if self.crc != 0 {
+            let mut crc = Crc::new();
             crc.update(&bytes);
+            self.check(&crc)?;
         }
-        if crc.sum() != entry.crc {
-            return Err(damaged(format!("entry `{name}`: its bytes do not fit their checksum")));
+        Ok(bytes)
+    }
+
+    fn check(&self, crc: &Crc) -> Result<(), Error> {
+        if crc.sum() == self.crc {
+            return Ok(());
         }
-        Ok(Some(bytes))
+        Err(damaged(format!("entry `{}`: its bytes do not fit their checksum", self.name)))
     }
 }
 
@@ -144,13 +189,24 @@ fn check_name(name: &str) -> Result<(), &'static str> {
 }
 
 /// How many headers the central directory has. The library keeps one of two entries of the same name.
-fn directory_length(bytes: &[u8], start: u64) -> Option<usize> {
-    let mut rest = bytes.get(usize::try_from(start).ok()?..)?;
+fn directory_length(source: &Source<'_>, start: u64) -> Option<usize> {
+    let mut reader = BufReader::with_capacity(AHEAD, source.clone().reader());
+    reader.seek(SeekFrom::Start(start)).ok()?;
     let mut count = 0;
-    while rest.starts_with(b"PK\x01\x02") {
-        let length = |at: usize| rest.get(at..at + 2).map(|b| usize::from(u16::from_le_bytes([b[0], b[1]])));
-        rest = rest.get(46 + length(28)? + length(30)? + length(32)?..)?;
+    loop {
+        let mut header = [0; 46];
+        let mut signature = [0; 4];
+        if reader.read_exact(&mut signature).is_err() || signature != *b"PK\x01\x02" {
+            return Some(count);
+        }
+        reader.read_exact(&mut header[4..]).ok()?;
+        let length = |at: usize| i64::from(u16::from_le_bytes([header[at], header[at + 1]]));
+        let rest = length(28) + length(30) + length(32);
+        let end = reader.stream_position().ok()?.checked_add_signed(rest)?;
+        if end > source.length() {
+            return None;
+        }
+        reader.seek_relative(rest).ok()?;
         count += 1;
     }
-    Some(count)
 }

@@ -12,8 +12,8 @@ pub(crate) struct Budget {
 impl Budget {
     /// Numbers may take twice the file and 64 MiB: enough for half precision read as f32, and for a few tensors that
     /// share one storage.
-    pub(crate) fn of_file(length: usize) -> Self {
-        let limit = (length as u64).saturating_mul(2).saturating_add(64 << 20);
+    pub(crate) fn of_file(length: u64) -> Self {
+        let limit = length.saturating_mul(2).saturating_add(64 << 20);
         Self { limit, left: limit }
     }
 
@@ -30,6 +30,21 @@ impl Budget {
             limit: self.limit,
             found: (self.limit - self.left).saturating_add(bytes),
         })?;
+        self.count(bytes)
+    }
+
+    /// Takes bytes that are read beside the numbers themselves.
+    pub(crate) fn take_bytes(&mut self, what: &str, bytes: u64) -> Result<(), Error> {
+        let left = self.left.checked_sub(bytes);
+        self.left = left.ok_or_else(|| Error::TooLarge {
+            what: what.into(),
+            limit: self.limit,
+            found: (self.limit - self.left).saturating_add(bytes),
+        })?;
+        Ok(())
+    }
+
+    fn count(&self, bytes: u64) -> Result<usize, Error> {
         usize::try_from(bytes / 4).map_err(|_| Error::TooLarge {
             what: "numbers".into(),
             limit: usize::MAX as u64,

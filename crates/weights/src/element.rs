@@ -2,7 +2,8 @@
 
 use half::{bf16, f16};
 
-use crate::Precision;
+use crate::source::{Source, reserved};
+use crate::{Error, Precision};
 
 /// The type of one stored number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,34 +52,49 @@ impl Element {
     }
 
     /// All whole numbers of `bytes`.
-    pub(crate) fn decode(self, bytes: &[u8], order: Order) -> Vec<f32> {
+    pub(crate) fn decode(self, bytes: &[u8], order: Order) -> Result<Vec<f32>, Error> {
+        let mut values = reserved((bytes.len() / self.size()) as u64)?;
+        self.decode_into(bytes, order, &mut values);
+        Ok(values)
+    }
+
+    /// All whole numbers of a source, read piece by piece.
+    pub(crate) fn read(self, source: &Source<'_>, order: Order) -> Result<Vec<f32>, Error> {
+        let mut values = reserved(source.length() / self.size() as u64)?;
+        source.pieces(self.size(), |piece| {
+            self.decode_into(piece, order, &mut values);
+            Ok::<_, Error>(())
+        })?;
+        Ok(values)
+    }
+
+    /// Appends all whole numbers of `bytes`.
+    pub(crate) fn decode_into(self, bytes: &[u8], order: Order, values: &mut Vec<f32>) {
         match self {
-            Self::F32 => each(bytes, order, f32::from_le_bytes),
-            Self::F16 => each(bytes, order, |b| f16::from_le_bytes(b).to_f32()),
-            Self::Bf16 => each(bytes, order, |b| bf16::from_le_bytes(b).to_f32()),
-            Self::F64 => each(bytes, order, |b| f64::from_le_bytes(b) as f32),
-            Self::I8 => each(bytes, order, |b: [u8; 1]| f32::from(b[0] as i8)),
-            Self::I16 => each(bytes, order, |b| f32::from(i16::from_le_bytes(b))),
-            Self::I32 => each(bytes, order, |b| i32::from_le_bytes(b) as f32),
-            Self::I64 => each(bytes, order, |b| i64::from_le_bytes(b) as f32),
-            Self::U8 | Self::Bool => each(bytes, order, |b: [u8; 1]| f32::from(b[0])),
-            Self::U16 => each(bytes, order, |b| f32::from(u16::from_le_bytes(b))),
-            Self::U32 => each(bytes, order, |b| u32::from_le_bytes(b) as f32),
-            Self::U64 => each(bytes, order, |b| u64::from_le_bytes(b) as f32),
+            Self::F32 => each(bytes, order, values, f32::from_le_bytes),
+            Self::F16 => each(bytes, order, values, |b| f16::from_le_bytes(b).to_f32()),
+            Self::Bf16 => each(bytes, order, values, |b| bf16::from_le_bytes(b).to_f32()),
+            Self::F64 => each(bytes, order, values, |b| f64::from_le_bytes(b) as f32),
+            Self::I8 => each(bytes, order, values, |b: [u8; 1]| f32::from(b[0] as i8)),
+            Self::I16 => each(bytes, order, values, |b| f32::from(i16::from_le_bytes(b))),
+            Self::I32 => each(bytes, order, values, |b| i32::from_le_bytes(b) as f32),
+            Self::I64 => each(bytes, order, values, |b| i64::from_le_bytes(b) as f32),
+            Self::U8 | Self::Bool => each(bytes, order, values, |b: [u8; 1]| f32::from(b[0])),
+            Self::U16 => each(bytes, order, values, |b| f32::from(u16::from_le_bytes(b))),
+            Self::U32 => each(bytes, order, values, |b| u32::from_le_bytes(b) as f32),
+            Self::U64 => each(bytes, order, values, |b| u64::from_le_bytes(b) as f32),
         }
     }
 }
 
-fn each<const N: usize>(bytes: &[u8], order: Order, number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+fn each<const N: usize>(bytes: &[u8], order: Order, values: &mut Vec<f32>, number: impl Fn([u8; N]) -> f32) {
     let chunks = bytes.as_chunks::<N>().0.iter();
     match order {
-        Order::Little => chunks.map(|chunk| number(*chunk)).collect(),
-        Order::Big => chunks
-            .map(|chunk| {
-                let mut chunk = *chunk;
-                chunk.reverse();
-                number(chunk)
-            })
-            .collect(),
+        Order::Little => values.extend(chunks.map(|chunk| number(*chunk))),
+        Order::Big => values.extend(chunks.map(|chunk| {
+            let mut chunk = *chunk;
+            chunk.reverse();
+            number(chunk)
+        })),
     }
 }

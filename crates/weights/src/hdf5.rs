@@ -1,6 +1,6 @@
-//! HDF5 files in memory: groups, attributes of text, arrays of numbers.
+//! HDF5 files: groups, attributes of text, arrays of numbers.
 //!
-//! The decoding is `hdf5-reader`'s. It is fed from memory, without a resolver for external files and links, and through
+//! The decoding is `hdf5-reader`'s. It is fed the ranges that it asks for, without a resolver for external files and links, and through
 //! [`Metered`], so that a small file cannot make it read, and hence make, much.
 
 use std::collections::BTreeMap;
@@ -13,6 +13,7 @@ use hdf5_reader::{ByteOrder, Dataset, Datatype, Hdf5File, OpenOptions, Storage, 
 
 use crate::budget::Budget;
 use crate::element::{Element, Order};
+use crate::source::Source;
 use crate::{Error, Tensor};
 
 /// Bytes of groups, headers, names and attributes that are read of one file, beyond a sixteenth of it: enough for 2,400
@@ -53,7 +54,7 @@ fn refuse<T>(reason: impl Into<String>) -> Result<T, Error> {
 
 /// The bytes of a file, which are lent only so many times.
 struct Metered {
-    bytes: Arc<[u8]>,
+    source: Source<'static>,
     metadata: AtomicU64,
     data: AtomicU64,
     reading_data: AtomicBool,
@@ -94,10 +95,19 @@ impl Metered {
     fn check_heap(&self, header: &[u8]) -> Result<(), String> {
         let word = |at: usize| header[at..].first_chunk().map_or(u64::MAX, |word| u64::from_le_bytes(*word));
         let (size, start) = (word(8), word(24));
-        let end = start.checked_add(size).filter(|&end| end <= self.bytes.len() as u64);
-        let Some(end) = end else { return Err("expected a heap of names inside the file".into()) };
-        let names = &self.bytes[start as usize..end as usize];
-        let longest = names.split(|&byte| byte == 0).map(<[u8]>::len).max().unwrap_or(0);
+        let Some(names) = self.source.part(start, size) else {
+            return Err("expected a heap of names inside the file".into());
+        };
+        let (mut longest, mut length) = (0, 0);
+        names
+            .for_each_piece(|piece| {
+                for &byte in piece {
+                    length = if byte == 0 { 0 } else { length + 1 };
+                    longest = longest.max(length);
+                }
+                Ok::<_, Error>(())
+            })
+            .map_err(|error| error.to_string())?;
         self.longest_name.store(longest as u64, Ordering::Relaxed);
         if longest > NAME {
             return Err(format!("expected names of at most {NAME} bytes, found {longest}"));
@@ -108,14 +118,14 @@ impl Metered {
 
 impl Storage for Metered {
     fn len(&self) -> u64 {
-        self.bytes.len() as u64
+        self.source.length()
     }
 
     fn read_range(&self, offset: u64, len: usize) -> hdf5_reader::error::Result<StorageBuffer> {
         let invalid = hdf5_reader::error::Error::InvalidData;
         self.pay(len as u64).map_err(invalid)?;
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let buffer = StorageBuffer::from_shared(self.bytes.clone(), start, len)?;
+        let bytes = self.source.bytes(offset, len as u64).map_err(|error| invalid(error.to_string()))?;
+        let buffer = StorageBuffer::from_vec(bytes.into_owned());
         self.pay_entries(&buffer).map_err(invalid)?;
         Ok(buffer)
     }
@@ -136,19 +146,20 @@ pub(crate) struct Attributes {
 }
 
 impl File {
-    pub(crate) fn open(bytes: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn open(source: &Source<'_>) -> Result<Self, Error> {
         // Sizes of addresses and lengths: the same places in versions 0 and 1, and in 2 and 3.
-        let sizes = match bytes.get(8) {
-            Some(0 | 1) => bytes.get(13..15),
-            _ => bytes.get(9..11),
+        let head = source.head()?;
+        let sizes = match head.get(8) {
+            Some(0 | 1) => head.get(13..15),
+            _ => head.get(9..11),
         };
         if sizes != Some(&[8, 8]) {
             return refuse(format!("expected addresses and lengths of 8 bytes, found {sizes:?}"));
         }
-        let length = bytes.len() as u64;
+        let length = source.length();
         let data = length.saturating_mul(2).saturating_add(SLACK);
         let meter = Arc::new(Metered {
-            bytes: bytes.into(),
+            source: source.clone().into_static(),
             metadata: (SMALL_METADATA + 2 * length).min(METADATA + length / 16).into(),
             data: data.into(),
             objects: OBJECTS.into(),
@@ -162,7 +173,7 @@ impl File {
             .with_max_read_bytes(limit)
             .with_max_object_header_bytes(1 << 20);
         let file = Hdf5File::from_storage_with_options(meter.clone(), options).map_err(refused)?;
-        Ok(Self { file, meter, budget: Budget::of_file(bytes.len()), text_left: TEXT })
+        Ok(Self { file, meter, budget: Budget::of_file(length), text_left: TEXT })
     }
 
     /// The group at a path such as `model_weights/conv1`; the root for an empty one.
@@ -265,7 +276,7 @@ impl File {
         self.meter.reading_data.store(true, Ordering::Relaxed);
         let bytes = array.read_raw_bytes();
         self.meter.reading_data.store(false, Ordering::Relaxed);
-        let values = element.decode(&bytes.map_err(|error| wrong(error.to_string()))?, order);
+        let values = element.decode(&bytes.map_err(|error| wrong(error.to_string()))?, order)?;
         if values.len() != count {
             return Err(wrong(format!("expected {count} numbers, found {}", values.len())));
         }

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::archive::Archive;
 use crate::hdf5::File;
-use crate::keras_config::{Config, Layer};
+use crate::keras_config::{CONFIG, Config, Layer};
+use crate::source::Source;
 use crate::{Error, Format, Tensor, Weights};
 
 const LEAVES: [&str; 8] =
@@ -32,8 +33,8 @@ const TENSORS: usize = 100_000;
 const LAYERS: usize = 20_000;
 
 /// Reads an HDF5 file of Keras: weights, a whole model, or `.weights.h5`.
-pub(crate) fn read(bytes: &[u8]) -> Result<Weights, Error> {
-    let mut file = File::open(bytes)?;
+pub(crate) fn read(source: Source<'_>) -> Result<Weights, Error> {
+    let mut file = File::open(&source)?;
     let root = file.attributes("")?;
     let mut weights = Weights { format: Format::KerasH5, ..Weights::default() };
     let config = match file.text(&root, "model_config")? {
@@ -76,7 +77,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Weights, Error> {
 
 /// Reads a `.keras` archive; its configuration is only read for names and settings.
 pub(crate) fn read_archive(archive: &Archive<'_>) -> Result<Weights, Error> {
-    let config = match archive.get("config.json")? {
+    let config = match archive.get("config.json", CONFIG as u64)? {
         Some(text) => {
             let text =
                 std::str::from_utf8(&text).map_err(|_| Error::contents("config.json in UTF-8", "other bytes"))?;
@@ -84,10 +85,11 @@ pub(crate) fn read_archive(archive: &Archive<'_>) -> Result<Weights, Error> {
         }
         None => Config::default(),
     };
-    let arrays = archive.get("model.weights.h5")?;
+    let arrays = archive.entry("model.weights.h5");
     let arrays = arrays.ok_or_else(|| Error::contents("an entry model.weights.h5", "none"))?;
+    let arrays = arrays.content()?;
     let mut weights = Weights { format: Format::KerasZip, ..Weights::default() };
-    if let Some(metadata) = archive.get("metadata.json")?
+    if let Some(metadata) = archive.get("metadata.json", CONFIG as u64)?
         && let Ok(metadata) = serde_json::from_slice::<BTreeMap<String, serde_json::Value>>(&metadata)
         && let Some(version) = metadata.get("keras_version").and_then(|version| version.as_str())
     {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::Error;
 
 /// The longest configuration that is parsed, in bytes. JSON takes some fifty times its size in memory.
-const CONFIG: usize = 4 << 20;
+pub(crate) const CONFIG: usize = 4 << 20;
 
 /// The most mappings of one. Each takes some 600 bytes in memory, however little is in it; a layer has about ten.
 const MAPPINGS: usize = 150_000;

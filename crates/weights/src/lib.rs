@@ -4,13 +4,19 @@
 //! said with the tensor's name, what was expected and what was found. [`read`] knows the format by the bytes:
 //! safetensors, PyTorch (`.pt`, `.pth`, `.th`, new and old), Keras (`.h5`, `.weights.h5`, `.keras`).
 //!
+//! # What a file costs
+//! Names, shapes and places are read first ([`WeightFile::open`]), and numbers one tensor at a time where they lie: of a
+//! large file with a small network in it only the network's numbers come into memory. (Of Keras' files all arrays of
+//! layers do, since layers decide about each other's names.)
+//!
 //! # What a hostile file can cost
 //! Numbers take at most twice the file and 64 MiB; the compressed entries of an archive are inflated to at most twice
-//! the file and 32 MiB; a pickle makes at most [`PICKLE_VALUES`] values. A pickle is data to a small machine that
+//! the file and 32 MiB; a pickle has at most [`PICKLE_LIMIT`] bytes and makes at most [`PICKLE_VALUES`] values. A pickle is data to a small machine that
 //! knows fifteen names or so and refuses every other by name. There is nothing in this crate that could run code,
 //! open a second file or write one.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a panic is to be seen in tests"))]
 
 mod archive;
 mod budget;
@@ -22,13 +28,18 @@ mod pickle;
 mod pytorch;
 mod safetensors_file;
 mod sniff;
+mod source;
 mod state_dict;
+mod weight_file;
 
 use std::collections::BTreeMap;
 
 pub use pickle::PICKLE_VALUES;
+pub use pytorch::PICKLE_LIMIT;
 pub use safetensors_file::write;
 pub use sniff::format;
+pub use source::Source;
+pub use weight_file::{Tensors, WeightFile};
 
 /// The longest header that is read, in bytes. A network of 10,000 tensors has about 1 MB.
 pub const HEADER_LIMIT: u64 = 32 << 20;
@@ -181,6 +192,24 @@ pub enum Error {
         /// What was expected and found.
         reason: String,
     },
+    /// The file could be opened and not be read.
+    #[error("the file cannot be read: {reason}")]
+    Read {
+        /// What the system said.
+        reason: String,
+    },
+    /// The system has no memory for the file's numbers.
+    #[error("not enough memory: {bytes} bytes were asked for")]
+    Memory {
+        /// What was asked for at once.
+        bytes: u64,
+    },
+    /// A library that reads the format gave up where it should have said what is wrong.
+    #[error("the reader of the file gave up: {reason}")]
+    Reader {
+        /// What the library said of itself.
+        reason: String,
+    },
     /// The file is sound, and holds something else than named tensors.
     #[error("expected {expected}, found {found}")]
     Contents {
@@ -212,26 +241,6 @@ impl Error {
 /// # Ok::<(), engraft_weights::Error>(())
 /// ```
 pub fn read(bytes: &[u8]) -> Result<Weights, Error> {
-    if sniff::is_zip(bytes) {
-        let archive = archive::Archive::open(bytes)?;
-        return match sniff::archive_format(&archive) {
-            Some(Format::KerasZip) => keras::read_archive(&archive),
-            Some(_) => pytorch::read_archive(&archive),
-            None => Err(Error::Format {
-                found: "a zip archive with neither data.pkl (PyTorch) nor model.weights.h5 (Keras)".into(),
-            }),
-        };
-    }
-    match format(bytes) {
-        Some(Format::PyTorchLegacy) => pytorch::read_legacy(bytes),
-        Some(Format::KerasH5) => keras::read(bytes),
-        Some(Format::Onnx) => {
-            Err(Error::Format { found: "an ONNX model, which is used whole, as a frozen base".into() })
-        }
-        Some(Format::TfLite) => Err(Error::Format { found: "a TensorFlow Lite model".into() }),
-        _ => match sniff::other(bytes) {
-            Some(found) => Err(Error::Format { found: found.into() }),
-            None => safetensors_file::read(bytes),
-        },
-    }
+    #[expect(clippy::disallowed_methods, reason = "the crate that is built on this one catches panics")]
+    WeightFile::open(bytes)?.into_weights()
 }

@@ -3,15 +3,22 @@
 //! Since 1.6 a zip archive (`data.pkl`, `data/KEY`, `byteorder`); before, pickles one after the other (a magic number,
 //! a version, the writer's system, the object, the storages' names) and then the storages.
 
-use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
-use crate::archive::Archive;
+use crate::archive::{Archive, Entry};
 use crate::budget::Budget;
-use crate::element::Order;
+use crate::element::{Element, Order};
 use crate::pickle::{self, Id, Pickle, Storage, Value};
+use crate::source::{Source, reserved};
 use crate::state_dict;
 use crate::{Error, Format, Tensor, Weights};
+
+/// The largest pickle that is read, in bytes. That of 100,000 tensors has 20 MB.
+pub const PICKLE_LIMIT: u64 = 256 << 20;
+
+/// Bytes of an old file that are read at first: enough for the pickles of most.
+const WINDOW: u64 = 4 << 20;
 
 /// The number that old files begin with.
 const MAGIC: [u8; 10] = 0x1950_a86a_20f9_469c_fc6c_u128.to_le_bytes().first_chunk().copied().unwrap();
@@ -22,13 +29,44 @@ const AXES: usize = 32;
 /// Numbers of a view that are decoded at once.
 const PIECE: usize = 4096;
 
-/// The bytes of every storage, by name.
-type Storages<'a> = BTreeMap<&'a str, Cow<'a, [u8]>>;
+/// Where the bytes of a storage are.
+#[derive(Debug)]
+enum Block<'a> {
+    /// In the file.
+    File(Source<'a>),
+    /// In an entry of an archive, which is compared with its checksum when the first number is read.
+    Entry { entry: Entry<'a>, content: OnceCell<Source<'a>> },
+}
 
-/// Reads a file of PyTorch 1.6 or later.
-pub(crate) fn read_archive(archive: &Archive<'_>) -> Result<Weights, Error> {
+impl<'a> Block<'a> {
+    fn length(&self) -> u64 {
+        match self {
+            Self::File(source) => source.length(),
+            Self::Entry { entry, .. } => entry.size,
+        }
+    }
+
+    fn source(&self) -> Result<&Source<'a>, Error> {
+        match self {
+            Self::File(source) => Ok(source),
+            Self::Entry { entry, content } => match content.get() {
+                Some(content) => Ok(content),
+                None => {
+                    let checked = entry.content()?;
+                    Ok(content.get_or_init(|| checked))
+                }
+            },
+        }
+    }
+}
+
+/// Every storage, by name.
+type Blocks<'a> = BTreeMap<String, Block<'a>>;
+
+/// Opens a file of PyTorch 1.6 or later.
+pub(crate) fn open_archive<'a>(archive: &Archive<'a>) -> Result<(Weights, Views<'a>), Error> {
     let folder = archive.pickle().unwrap_or_default();
-    let entry = |name: &str| archive.get(&format!("{folder}{name}"));
+    let entry = |name: &str| archive.get(&format!("{folder}{name}"), PICKLE_LIMIT);
     let bytes = entry("data.pkl")?.ok_or_else(|| Error::contents("an entry data.pkl", "none"))?;
     let order = match entry("byteorder")?.as_deref() {
         None | Some(b"little") => Order::Little,
@@ -37,22 +75,41 @@ pub(crate) fn read_archive(archive: &Archive<'_>) -> Result<Weights, Error> {
     };
     let pickle = pickle::load(&bytes)?;
     let tensors = state_dict::choose(&pickle)?;
-    let mut storages = Storages::new();
+    let mut blocks = Blocks::new();
     for storage in tensors.storages(&pickle) {
         let name = format!("data/{}", storage.key);
-        let bytes = entry(&name)?
-            .ok_or_else(|| Error::Archive { reason: format!("expected an entry `{name}`, found none") })?;
-        storages.insert(storage.key, bytes);
+        let entry = archive.entry(&format!("{folder}{name}"));
+        let entry =
+            entry.ok_or_else(|| Error::Archive { reason: format!("expected an entry `{name}`, found none") })?;
+        blocks.insert(storage.key.to_owned(), Block::Entry { entry: entry.clone(), content: OnceCell::new() });
     }
-    materialise(&pickle, tensors, &storages, order, Budget::of_file(archive.length), Format::PyTorch)
+    Views::of(&pickle, tensors, blocks, order, archive.length, Format::PyTorch)
 }
 
-/// Reads a file of PyTorch before 1.6; any other pickle is told what it is.
-pub(crate) fn read_legacy(bytes: &[u8]) -> Result<Weights, Error> {
-    let mut rest = bytes;
+/// Opens a file of PyTorch before 1.6; any other pickle is told what it is.
+///
+/// Nothing says where the pickles end, so that a longer start of the file is taken where they do not end in a shorter.
+pub(crate) fn open_legacy(source: Source<'_>) -> Result<(Weights, Views<'_>), Error> {
+    let mut window = WINDOW;
+    loop {
+        let length = window.min(source.length());
+        match open_pickles(&source.bytes(0, length)?, &source) {
+            Err(Error::Pickle { .. }) if length < source.length() && window < PICKLE_LIMIT => window *= 4,
+            Err(Error::Pickle { .. }) if length < source.length() => {
+                let (limit, found) = (PICKLE_LIMIT, source.length());
+                return Err(Error::TooLarge { what: "bytes of pickles".into(), limit, found });
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// `start` are the first bytes of `source`.
+fn open_pickles<'a>(start: &[u8], source: &Source<'a>) -> Result<(Weights, Views<'a>), Error> {
+    let mut at = 0;
     let mut next = || -> Result<Pickle<'_>, Error> {
-        let pickle = pickle::load(rest)?;
-        rest = &rest[pickle.length..];
+        let pickle = pickle::load(&start[at..])?;
+        at += pickle.length;
         Ok(pickle)
     };
     let magic = next()?;
@@ -69,59 +126,115 @@ pub(crate) fn read_legacy(bytes: &[u8]) -> Result<Weights, Error> {
     let object = next()?;
     let keys = next()?;
     let order = if little { Order::Little } else { Order::Big };
-    let storages = storages_after(rest, &object, &keys, order)?;
+    let blocks = blocks_after(at as u64, source, &object, &keys, order)?;
     let tensors = state_dict::choose(&object)?;
-    materialise(&object, tensors, &storages, order, Budget::of_file(bytes.len()), Format::PyTorchLegacy)
+    Views::of(&object, tensors, blocks, order, source.length(), Format::PyTorchLegacy)
 }
 
-/// The storages of an old file: for each name its length and its numbers.
-fn storages_after<'a>(
-    mut rest: &'a [u8],
-    object: &Pickle<'a>,
-    keys: &Pickle<'a>,
+/// The storages of an old file: from `at`, for each name its length and its numbers.
+fn blocks_after<'a>(
+    mut at: u64,
+    source: &Source<'a>,
+    object: &Pickle<'_>,
+    keys: &Pickle<'_>,
     order: Order,
-) -> Result<Storages<'a>, Error> {
+) -> Result<Blocks<'a>, Error> {
     let names = keys.items(keys.root).ok_or_else(|| Error::contents("a list of storages", keys.kind(keys.root)))?;
-    let mut storages = Storages::new();
+    let mut blocks = Blocks::new();
     for &name in names {
         let key = keys.text(name).ok_or_else(|| Error::contents("a storage's name", keys.kind(name)))?;
         let Some(&(element, length)) = object.storages.get(key) else {
             return Err(Error::contents("only storages that the pickle uses", format!("storage `{key}`")));
         };
         let damaged = |reason: String| Error::contents(&format!("storage `{key}` of {length} numbers"), reason);
-        let Some((count, after)) = rest.split_first_chunk::<8>() else {
+        let mut count = [0; 8];
+        let Some(head) = source.part(at, 8) else {
             return Err(damaged("the end of the file".into()));
         };
-        let count = if order == Order::Little { u64::from_le_bytes(*count) } else { u64::from_be_bytes(*count) };
+        head.fill(0, &mut count)?;
+        let count = if order == Order::Little { u64::from_le_bytes(count) } else { u64::from_be_bytes(count) };
         if count != length {
             return Err(damaged(format!("one of {count}")));
         }
-        let size = length.checked_mul(element.size() as u64).and_then(|size| usize::try_from(size).ok());
-        let Some((numbers, after)) = size.and_then(|size| after.split_at_checked(size)) else {
-            return Err(damaged(format!("{} bytes", after.len())));
+        at += 8;
+        let size = length.checked_mul(element.size() as u64);
+        let Some(numbers) = size.and_then(|size| source.part(at, size)) else {
+            return Err(damaged(format!("{} bytes", source.length() - at)));
         };
-        if storages.insert(key, Cow::Borrowed(numbers)).is_some() {
+        at += numbers.length();
+        if blocks.insert(key.to_owned(), Block::File(numbers)).is_some() {
             return Err(damaged("it twice".into()));
         }
-        rest = after;
     }
-    Ok(storages)
+    Ok(blocks)
 }
 
-fn materialise(
-    pickle: &Pickle<'_>,
-    chosen: state_dict::Chosen,
-    storages: &Storages<'_>,
+/// Where the numbers of a file's tensors lie.
+#[derive(Debug)]
+pub(crate) struct Views<'a> {
+    views: BTreeMap<String, View>,
+    blocks: Blocks<'a>,
     order: Order,
-    mut budget: Budget,
-    format: Format,
-) -> Result<Weights, Error> {
-    let mut weights = Weights { metadata: chosen.metadata, format, ..Weights::default() };
-    for (name, id) in chosen.tensors {
-        let tensor = tensor(pickle, &name, id, storages, order, &mut budget)?;
-        weights.tensors.insert(name, tensor);
+}
+
+impl<'a> Views<'a> {
+    /// The chosen tensors without their numbers, and where those lie: inside their storages, and within the budget of a
+    /// file of `length` bytes.
+    fn of(
+        pickle: &Pickle<'_>,
+        chosen: state_dict::Chosen,
+        blocks: Blocks<'a>,
+        order: Order,
+        length: u64,
+        format: Format,
+    ) -> Result<(Weights, Self), Error> {
+        let mut headers = Weights { metadata: chosen.metadata, format, ..Weights::default() };
+        let mut views = BTreeMap::new();
+        let (mut numbers, mut spans) = (Budget::of_file(length), Budget::of_file(length));
+        for (name, id) in chosen.tensors {
+            let wrong = |reason: String| Error::Tensor { name: name.clone(), reason };
+            let view = View::of(pickle, id).map_err(wrong)?;
+            let View { element, key, .. } = &view;
+            let block = blocks.get(key).ok_or_else(|| wrong(format!("expected storage `{key}`, found none")))?;
+            if view.whole.checked_mul(element.size() as u64) != Some(block.length()) {
+                let (length, found) = (view.whole, block.length());
+                return Err(wrong(format!(
+                    "expected {length} numbers of {element:?} in storage `{key}`, found {found} bytes"
+                )));
+            }
+            view.check().map_err(wrong)?;
+            numbers.take(&name, &view.shape)?;
+            if !view.is_row_major() {
+                // They are read from the first to the last, whatever lies between.
+                let bytes = view.span() * element.size() as u64;
+                spans.take_bytes("bytes of storages of which tensors take a part here and there", bytes)?;
+            }
+            let shape = view.shape.iter().map(|&axis| axis as usize).collect();
+            let tensor = Tensor { shape, values: Vec::new(), precision: element.precision() };
+            headers.tensors.insert(name.clone(), tensor);
+            views.insert(name, view);
+        }
+        Ok((headers, Self { views, blocks, order }))
     }
-    Ok(weights)
+
+    /// The numbers of a tensor.
+    pub(crate) fn values(&self, name: &str) -> Result<Option<Vec<f32>>, Error> {
+        let Some(view) = self.views.get(name) else { return Ok(None) };
+        let Some(block) = self.blocks.get(&view.key) else { return Ok(None) };
+        // Of an empty tensor, too, the storage is looked at.
+        let source = block.source()?;
+        let span = view.span();
+        if span == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        let size = view.element.size() as u64;
+        let part = source.part((view.part.0 + view.offset) * size, span * size);
+        let part = part.ok_or(Error::Truncated { expected: span * size, found: source.length() })?;
+        if view.is_row_major() {
+            return view.element.read(&part, self.order).map(Some);
+        }
+        view.gather(&part.all()?, self.order).map(Some)
+    }
 }
 
 /// The storage that a tensor's arguments begin with.
@@ -132,46 +245,24 @@ pub(crate) fn storage_of<'p, 'a>(pickle: &'p Pickle<'a>, arguments: Id) -> Optio
     }
 }
 
-fn tensor(
-    pickle: &Pickle<'_>,
-    name: &str,
-    arguments: Id,
-    storages: &Storages<'_>,
-    order: Order,
-    budget: &mut Budget,
-) -> Result<Tensor, Error> {
-    let wrong = |reason: String| Error::Tensor { name: name.into(), reason };
-    let view = View::of(pickle, arguments).map_err(wrong)?;
-    let storage = &view.storage;
-    let element = storage.element;
-    let bytes =
-        storages.get(storage.key).ok_or_else(|| wrong(format!("expected storage `{}`, found none", storage.key)))?;
-    if storage.length.checked_mul(element.size() as u64) != Some(bytes.len() as u64) {
-        let (length, key, found) = (storage.length, storage.key, bytes.len());
-        return Err(wrong(format!("expected {length} numbers of {element:?} in storage `{key}`, found {found} bytes")));
-    }
-    view.check().map_err(wrong)?;
-    let count = budget.take(name, &view.shape)?;
-    let start = (storage.part.0 + view.offset) as usize * element.size();
-    let values = match count {
-        0 => Vec::new(),
-        _ if view.is_row_major() => element.decode(&bytes[start..start + count * element.size()], order),
-        _ => view.gather(&bytes[start..], count, order),
-    };
-    let shape = view.shape.iter().map(|&axis| axis as usize).collect();
-    Ok(Tensor { shape, values, precision: element.precision() })
-}
-
 /// How a tensor lies in its storage.
-struct View<'a> {
-    storage: Storage<'a>,
+#[derive(Debug)]
+struct View {
+    /// The storage's name.
+    key: String,
+    element: Element,
+    /// Numbers in the whole storage.
+    whole: u64,
+    /// Where the part of it begins that the view looks at, and how many numbers that has.
+    part: (u64, u64),
+    /// From the start of the part.
     offset: u64,
     shape: Vec<u64>,
     strides: Vec<u64>,
 }
 
-impl<'a> View<'a> {
-    fn of(pickle: &Pickle<'a>, arguments: Id) -> Result<Self, String> {
+impl View {
+    fn of(pickle: &Pickle<'_>, arguments: Id) -> Result<Self, String> {
         let storage = *storage_of(pickle, arguments).ok_or("expected a storage, found none")?;
         let Some(&[_, offset, shape, strides, ..]) = pickle.items(arguments) else {
             return Err("expected a storage, an offset, a shape and strides".into());
@@ -185,12 +276,13 @@ impl<'a> View<'a> {
                 "expected a stride for each of at most {AXES} axes, found {axes} axes, {found} strides"
             ));
         }
-        Ok(Self { storage, offset, shape, strides })
+        let Storage { key, element, length: whole, part } = storage;
+        Ok(Self { key: key.to_owned(), element, whole, part, offset, shape, strides })
     }
 
     /// Every number that the view names must lie in its part of the storage.
     fn check(&self) -> Result<(), String> {
-        let (_, length) = self.storage.part;
+        let (_, length) = self.part;
         let last = self.shape.iter().zip(&self.strides).try_fold(self.offset, |last, (&axis, &stride)| {
             last.checked_add(axis.saturating_sub(1).checked_mul(stride)?)
         });
@@ -213,11 +305,20 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The view's numbers in row-major order. `bytes` begins at its first number.
-    fn gather(&self, bytes: &[u8], count: usize, order: Order) -> Vec<f32> {
-        let element = self.storage.element;
+    /// Numbers from the first to the last, both included. Only after [`View::check`].
+    fn span(&self) -> u64 {
+        if self.shape.contains(&0) {
+            return 0;
+        }
+        self.shape.iter().zip(&self.strides).map(|(axis, stride)| (axis - 1) * stride).sum::<u64>() + 1
+    }
+
+    /// The view's numbers in row-major order. `bytes` begins at its first number and ends at its last.
+    fn gather(&self, bytes: &[u8], order: Order) -> Result<Vec<f32>, Error> {
+        let element = self.element;
         let size = element.size();
-        let mut values = Vec::with_capacity(count);
+        let count = self.shape.iter().product();
+        let mut values = reserved(count)?;
         // Decoded piece by piece: the bytes of an expanded view would take as much room again, or more.
         let mut piece = Vec::with_capacity(PIECE * size);
         let mut index = vec![0; self.shape.len()];
@@ -226,7 +327,7 @@ impl<'a> View<'a> {
             let start = at as usize * size;
             piece.extend_from_slice(&bytes[start..start + size]);
             if piece.len() == PIECE * size {
-                values.extend(element.decode(&piece, order));
+                element.decode_into(&piece, order, &mut values);
                 piece.clear();
             }
             for axis in (0..index.len()).rev() {
@@ -239,7 +340,7 @@ impl<'a> View<'a> {
                 index[axis] = 0;
             }
         }
-        values.extend(element.decode(&piece, order));
-        values
+        element.decode_into(&piece, order, &mut values);
+        Ok(values)
     }
 }

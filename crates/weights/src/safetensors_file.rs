@@ -3,46 +3,62 @@
 use std::collections::{BTreeMap, HashMap};
 
 use half::{bf16, f16};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata, SafeTensorError, TensorView};
 
-use crate::element::{Element, Order};
+use crate::element::Element;
+use crate::source::Source;
 use crate::{Error, Format, HEADER_LIMIT, Precision, Tensor, Weights};
 
 /// The most colons and commas of a header, of which a tensor has about ten: entries take more room in memory than there.
 const MARKS: usize = 1_000_000;
 
-/// Reads a safetensors file from its bytes.
-pub(crate) fn read(bytes: &[u8]) -> Result<Weights, Error> {
-    let found = bytes.len() as u64;
-    let Some(length) = bytes.first_chunk::<8>() else {
+/// Where the numbers of a file's tensors lie, by name.
+pub(crate) type Places<'a> = BTreeMap<String, (Source<'a>, Element)>;
+
+/// Reads the header of a safetensors file: the tensors without their numbers, and where those lie.
+pub(crate) fn open(source: Source<'_>) -> Result<(Weights, Places<'_>), Error> {
+    let found = source.length();
+    if found < 8 {
         return Err(Error::Truncated { expected: 8, found });
-    };
-    let header = u64::from_le_bytes(*length);
+    }
+    let mut length = [0; 8];
+    source.fill(0, &mut length)?;
+    let header = u64::from_le_bytes(length);
     if header > HEADER_LIMIT {
         return Err(Error::HeaderTooLong { limit: HEADER_LIMIT, found: header });
     }
     if 8 + header > found {
         return Err(Error::Truncated { expected: 8 + header, found });
     }
-    let damaged = |reason: safetensors::SafeTensorError| Error::Header { reason: reason.to_string() };
-    let (names, marks) = count(&bytes[8..8 + header as usize]);
+    let damaged = |reason: &dyn std::fmt::Display| Error::Header { reason: reason.to_string() };
+    let text = source.bytes(8, header)?;
+    let (names, marks) = count(&text);
     if marks > MARKS {
         let (limit, found) = (MARKS as u64, marks as u64);
         return Err(Error::TooLarge { what: "colons and commas in the header".into(), limit, found });
     }
-    let (_, parsed) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-    let kept = parsed.tensors().len() + usize::from(parsed.metadata().is_some());
+    let parsed: Metadata = serde_json::from_slice(&text).map_err(|reason| damaged(&reason))?;
+    let kept = parsed.offset_keys().len() + usize::from(parsed.metadata().is_some());
     if names != kept {
         return Err(Error::Header { reason: format!("expected names of their own, found {names} for {kept} entries") });
     }
-    let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
+    // Made anew, which is where the library compares shapes and offsets with each other.
+    let tensors = parsed.offset_keys().into_iter().filter_map(|name| Some((name.clone(), parsed.info(&name)?.clone())));
+    let parsed = Metadata::new(parsed.metadata().clone(), tensors.collect()).map_err(|reason| damaged(&reason))?;
+    let data = source.part(8 + header, found - 8 - header).filter(|data| data.length() == parsed.data_len() as u64);
+    let data = data.ok_or_else(|| damaged(&SafeTensorError::MetadataIncompleteBuffer))?;
     let metadata = parsed.metadata().clone().unwrap_or_default().into_iter().collect();
-    let mut tensors = BTreeMap::new();
-    for (name, view) in file.iter() {
-        let (values, precision) = numbers(name, &view)?;
-        tensors.insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), values, precision });
+    let mut headers = Weights { metadata, format: Format::Safetensors, ..Weights::default() };
+    let mut places = BTreeMap::new();
+    for (name, info) in parsed.tensors() {
+        let element = element_of(&name, info.dtype)?;
+        let (start, end) = info.data_offsets;
+        let part = data.part(start as u64, (end - start) as u64);
+        places.insert(name.clone(), (part.ok_or_else(|| damaged(&"offsets outside of the file"))?, element));
+        let tensor = Tensor { shape: info.shape.clone(), values: Vec::new(), precision: element.precision() };
+        headers.tensors.insert(name, tensor);
     }
-    Ok(Weights { tensors, metadata, format: Format::Safetensors })
+    Ok((headers, places))
 }
 
 /// How many entries a header has, by the colons of its outermost braces, and how many colons and commas in all.
@@ -116,8 +132,8 @@ fn sort_metadata(bytes: &[u8], metadata: &BTreeMap<String, String>) -> Vec<u8> {
     out
 }
 
-fn numbers(name: &str, view: &TensorView<'_>) -> Result<(Vec<f32>, Precision), Error> {
-    let element = match view.dtype() {
+fn element_of(name: &str, dtype: Dtype) -> Result<Element, Error> {
+    Ok(match dtype {
         Dtype::F32 => Element::F32,
         Dtype::F16 => Element::F16,
         Dtype::BF16 => Element::Bf16,
@@ -129,13 +145,13 @@ fn numbers(name: &str, view: &TensorView<'_>) -> Result<(Vec<f32>, Precision), E
         Dtype::U8 => Element::U8,
         Dtype::BOOL => Element::Bool,
         other => return Err(Error::Type { name: name.into(), found: format!("{other:?}") }),
-    };
-    Ok((element.decode(view.data(), Order::Little), element.precision()))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::read;
     use proptest::prelude::*;
 
     fn sample() -> Vec<u8> {

@@ -1,13 +1,23 @@
 //! What kind of file it is, by its bytes and never by its name.
 
 use crate::archive::Archive;
+use crate::source::Source;
 use crate::{Format, HEADER_LIMIT};
 
-/// The format of a file, if it is one that is known. Only looks; nothing is read, and nothing is checked.
-pub fn format(bytes: &[u8]) -> Option<Format> {
-    if is_zip(bytes) {
-        Archive::open(bytes).ok().and_then(|archive| archive_format(&archive))
-    } else if bytes.starts_with(b"\x89HDF\r\n\x1a\n") {
+/// The format of a file, if it is one that is known. Only looks at the first bytes, and at the directory of an archive.
+pub fn format<'a>(source: impl Into<Source<'a>>) -> Option<Format> {
+    let source = source.into();
+    let head = source.head().ok()?;
+    if is_zip(&head) {
+        drop(head);
+        return Archive::open(source).ok().and_then(|archive| archive_format(&archive));
+    }
+    of_head(&head)
+}
+
+/// The format of a file that is no archive, by its first bytes.
+pub(crate) fn of_head(bytes: &[u8]) -> Option<Format> {
+    if bytes.starts_with(b"\x89HDF\r\n\x1a\n") {
         Some(Format::KerasH5)
     } else if is_safetensors(bytes) {
         Some(Format::Safetensors)

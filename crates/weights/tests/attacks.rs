@@ -1,5 +1,6 @@
 //! Every file of the folder `attacks`, each read in a process of its own, so that its time and memory can be told.
 
+#![allow(clippy::disallowed_methods, reason = "a panic is to be seen here")]
 #![allow(clippy::print_stdout, reason = "the child reports so, and the parent prints a table")]
 
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use std::path::Path;
 use engraft::artefact::{claim_import, import};
 use engraft::backbone::hub::{Hub, Reference, registry};
 use engraft::backbone::{Architecture, Base, BaseSpec, BaseSummary, Body, Device, StageCost, embedded, open};
-use engraft::error::{Error, Problem};
+use engraft::error::{Error, Problem, shown};
 use engraft::files;
 use engraft::progress::Observer;
 use serde_json::json;
@@ -128,7 +128,7 @@ fn pull(id: &str, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     } else {
         output::text(&format!(
             "{}\nsha256 {}\nuse it with --base {}\n",
-            local.weights.display(),
+            shown(&local.weights),
             local.sha256,
             reference
         ))?;
@@ -283,8 +283,8 @@ fn import_file(args: &ImportArgs, json: bool, terminal: &Terminal) -> anyhow::Re
             fit.dialect,
             fit.ignored.len(),
             fit.filled.len(),
-            args.out.display(),
-            card_path.display()
+            shown(&args.out),
+            shown(&card_path)
         ))?;
     }
     Ok(Outcome::Done)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use engraft::backbone::{Device, open};
 use engraft::data::image::Limits;
-use engraft::error::{Error, Problem, Result, from_printable, printable};
+use engraft::error::{Error, Problem, Result, from_printable, printable, shown};
 use engraft::features::{Extractor, Format, INDEX_HEADER, claim_features, embed, write_features};
 use engraft::files;
 use engraft::progress::Observer;
@@ -49,7 +49,7 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     let cache = cache_of(&args.cache, terminal);
     let embedding = embed(&extractor, &pictures, cache.as_ref(), terminal)?;
     for (path, error) in &embedding.failed {
-        terminal.say(&format!("left out {}: {error}", printable(path)));
+        terminal.say(&format!("left out {}: {error}", shown(path)));
     }
     if args.strict && !embedding.failed.is_empty() {
         let problem = Problem::new("some pictures cannot be used, and --strict makes that fatal");
@@ -81,8 +81,8 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
             "{rows} rows of {columns} features after `{}` of {}: {}\nwhich row is which picture: {}\n",
             stages[cut - 1],
             base.card.id,
-            args.out.display(),
-            index.display()
+            shown(&args.out),
+            shown(&index)
         ))?;
     }
     Ok(if embedding.failed.is_empty() { Outcome::Done } else { Outcome::BadData })

@@ -7,7 +7,7 @@ use engraft::backbone::Device;
 use engraft::backbone::text::{TextBody, WordPooling, is_text_base, open_text_base};
 use engraft::data::text::encoding::detect_file;
 use engraft::data::text::{TextReading, TextRow, is_text, stream_texts};
-use engraft::error::{Error, Problem, Result, printable};
+use engraft::error::{Error, Problem, Result, printable, printable_text, shown};
 use engraft::features::{Format, TextExtractor, embed_texts};
 use engraft::files;
 use engraft::progress::Observer;
@@ -61,7 +61,7 @@ pub fn run(args: &EmbedArgs, format: Format, index: &Path, json: bool, terminal:
         ));
     }
     for name in embedded.empty.iter().take(10) {
-        terminal.say(&format!("left out {name}: it is empty"));
+        terminal.say(&format!("left out {}: it is empty", printable_text(name)));
     }
     let columns = extractor.columns();
     if json {
@@ -80,8 +80,8 @@ pub fn run(args: &EmbedArgs, format: Format, index: &Path, json: bool, terminal:
             "{} rows of {columns} features of {}: {}\nwhich row is which text: {}\n",
             embedded.rows,
             base.id,
-            args.out.display(),
-            index.display()
+            shown(&args.out),
+            shown(&index)
         ))?;
     }
     Ok(if embedded.empty.is_empty() { Outcome::Done } else { Outcome::BadData })

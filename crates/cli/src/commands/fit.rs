@@ -1,5 +1,6 @@
 //! `engraft fit`
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use engraft::config::{self, Device, Fit};
 use engraft::data::text::conll::is_tagged;
 use engraft::data::text::squad::is_questions;
 use engraft::data::{Reading, Task};
-use engraft::error::{Error, Problem};
+use engraft::error::{Error, Problem, printable, shown, steers};
 use engraft::evaluate::{Estimate, Paired};
 use engraft::files::{Made, Staging};
 use engraft::inductive::text::is_about_texts;
@@ -48,7 +49,7 @@ pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
         match error.downcast_ref::<Error>() {
             // Going on would only fail again.
             Some(Error::Training(_) | Error::Data(_)) => {
-                terminal.say(&format!("what was finished is kept in {}", left.display()));
+                terminal.say(&format!("what was finished is kept in {}", shown(&left)));
             }
             _ => terminal.say(&resume_hint(&begun.out)),
         }
@@ -168,7 +169,7 @@ pub fn claim_outputs(
     let real = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     if real(folder).starts_with(real(out)) || real(out).starts_with(real(folder)) {
         let problem = Problem::new("two outputs lie in one another").expected("event files beside the run's folder");
-        return Err(Error::Usage(problem.found(folder.display()).at("--tensorboard")));
+        return Err(Error::Usage(problem.found(shown(folder)).at("--tensorboard")));
     }
     Staging::claim(folder, Made::EventFiles, force, inputs)
 }
@@ -412,8 +413,15 @@ pub fn command_line(config: &Fit, out: &Path) -> String {
 }
 
 /// A path as a shell takes it.
-pub fn quoted(path: &Path) -> String {
-    let text = engraft::error::printable(path);
+pub fn quoted(path: &std::path::Path) -> String {
+    let bytes = path.as_os_str().as_bytes();
+    if path.to_str().is_none_or(|text| text.contains(steers)) {
+        // As bash and others take it: bytes that would not survive the terminal by their numbers.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@, ".contains(&byte);
+        let each = |&byte: &u8| if plain(byte) { char::from(byte).to_string() } else { format!("\\x{byte:02x}") };
+        return format!("$'{}'", bytes.iter().map(each).collect::<String>());
+    }
+    let text = printable(path);
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:@,".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
@@ -477,6 +485,6 @@ pub fn summary(report: &Report, out: &Path) -> String {
         lines.push(format!("as many again     {forecast}"));
     }
     lines.push(format!("time              {:.1} s", report.seconds.total));
-    lines.push(format!("report            {}", out.join("report.html").display()));
+    lines.push(format!("report            {}", shown(out.join("report.html"))));
     lines.join("\n") + "\n"
 }

@@ -37,7 +37,7 @@ pub fn is_asked(args: &FitArgs) -> bool {
 
 fn file_table(path: &Path) -> Result<toml::Table> {
     let fail = |found: String| {
-        let problem = Problem::new("the configuration file makes no sense").found(found).at(path);
+        let problem = Problem::new("the configuration file makes no sense").found_lines(found).at(path);
         Error::Usage(problem.hint("its names are those of the flags, as `max-tokens = 256`"))
     };
     let bytes = files::read_limited(path, 1 << 20).map_err(|source| fail(source.to_string()))?;
@@ -185,7 +185,7 @@ fn refuse_of_base(flags: &SpanArgs, task: &str, on_words: bool) -> Result<()> {
 /// Settings with those of a file over them.
 fn laid_over(settings: &SpanFit, file: toml::Table, path: &Path) -> Result<SpanFit> {
     let fail =
-        |found: String| Error::Usage(Problem::new("the configuration file makes no sense").found(found).at(path));
+        |found: String| Error::Usage(Problem::new("the configuration file makes no sense").found_lines(found).at(path));
     let mut whole = toml::Table::try_from(settings).map_err(|source| fail(source.to_string()))?;
     for (name, value) in file {
         match (whole.get_mut(&name), value) {

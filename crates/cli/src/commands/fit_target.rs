@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use engraft::artefact::{MultiLabelReport, RegressionReport, Rendered, TargetReport, save};
+use engraft::error::shown;
 use engraft::evaluate::{Coverage, Estimate, MultiLabelEvaluation, RegressionEvaluation};
 use engraft::inductive::{Intake, Means, TargetNews, fit_target};
 use engraft::progress::Observer;
@@ -127,5 +128,5 @@ fn amount(value: f64) -> String {
 
 /// Where a run's page is.
 pub fn page(html: &Path) -> String {
-    format!("report            {}\n", html.display())
+    format!("report            {}\n", shown(&html))
 }

@@ -17,6 +17,7 @@ use crate::commands::predict_spans;
 use crate::commands::predict_target::TargetColumns;
 use crate::commands::predict_texts;
 use crate::exit::Outcome;
+use crate::output;
 use crate::terminal::Terminal;
 
 /// Classes that are printed where the number is not told.
@@ -210,10 +211,7 @@ impl Answers {
     }
 
     fn row(&mut self, fields: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
-        let mut line = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
-        line.write_record(fields)?;
-        self.out.write_all(&line.into_inner()?)?;
-        Ok(())
+        output::csv_row(&mut self.out, fields)
     }
 
     /// `answer` is the label, or "unsure"; `label` is the most probable class either way.
@@ -250,7 +248,7 @@ impl Answers {
                     "distance": answer.distance,
                     "top": top,
                 });
-                Ok(writeln!(self.out, "{line}")?)
+                Ok(output::json_row(&mut self.out, &line)?)
             }
         }
     }
@@ -263,7 +261,7 @@ impl Answers {
                 let row = target.row(path, answer);
                 self.row(row)
             }
-            Format::Jsonl => Ok(writeln!(self.out, "{}", target.object(path, answer))?),
+            Format::Jsonl => Ok(output::json_row(&mut self.out, &target.object(path, answer))?),
         }
     }
 
@@ -282,7 +280,7 @@ impl Answers {
             }
             Format::Jsonl => {
                 let line = json!({ "path": printable(path), "answer": "error", "error": reason });
-                Ok(writeln!(self.out, "{line}")?)
+                Ok(output::json_row(&mut self.out, &line)?)
             }
         }
     }

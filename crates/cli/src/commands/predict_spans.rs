@@ -17,6 +17,7 @@ use crate::args::{Format, PredictArgs};
 use crate::commands::columns_of;
 use crate::commands::lines::lines_of_stdin;
 use crate::exit::Outcome;
+use crate::output;
 use crate::terminal::Terminal;
 
 /// Answers that are weighed against each other and printed as JSON, where the number is not told.
@@ -85,10 +86,7 @@ impl Rows {
     }
 
     fn row(&mut self, fields: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
-        let mut line = csv::Writer::from_writer(Vec::new());
-        line.write_record(fields)?;
-        self.out.write_all(&line.into_inner()?)?;
-        Ok(())
+        output::csv_row(&mut self.out, fields)
     }
 
     /// Hands over every line of stdin with its number, and sends off what was answered where they pause.
@@ -111,7 +109,7 @@ impl Rows {
     }
 
     fn object(&mut self, object: &Value) -> anyhow::Result<()> {
-        Ok(writeln!(self.out, "{object}")?)
+        Ok(output::json_row(&mut self.out, object)?)
     }
 
     /// A row of `columns` columns about something that could not be answered.

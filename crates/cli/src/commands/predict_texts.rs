@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use engraft::artefact::TextModel;
 use engraft::data::text::encoding::detect_file;
 use engraft::data::text::{Text, TextReading, TextRow, stream_texts};
-use engraft::error::{Error, Problem, Result};
+use engraft::error::{Error, Problem, Result, printable};
 use engraft::inductive::Answer;
 use engraft::progress::Observer;
 use serde_json::json;
@@ -15,6 +15,7 @@ use crate::args::{Format, PredictArgs};
 use crate::commands::columns_of;
 use crate::commands::lines::{in_batches, lines_of_stdin};
 use crate::exit::Outcome;
+use crate::output;
 use crate::terminal::Terminal;
 
 /// Classes that are printed where the number is not told.
@@ -60,7 +61,7 @@ fn texts_of<'a>(
     model: &TextModel,
     terminal: &'a Terminal,
 ) -> Box<dyn Iterator<Item = Option<Input>> + 'a> {
-    let refused = |error| Box::new(std::iter::once(Some((input.display().to_string(), Err(error)))));
+    let refused = |error| Box::new(std::iter::once(Some((printable(input), Err(error)))));
     if input.as_os_str() == "-" {
         let named = |(number, line): (usize, Result<String>)| (format!("line {number}"), line.map(Text::single));
         return match lines_of_stdin(terminal) {
@@ -127,10 +128,7 @@ impl Answers<'_> {
     }
 
     fn row(&mut self, fields: impl Iterator<Item = String>) -> anyhow::Result<()> {
-        let mut line = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
-        line.write_record(fields)?;
-        self.out.write_all(&line.into_inner()?)?;
-        Ok(())
+        output::csv_row(&mut self.out, fields)
     }
 
     /// Answers a batch and writes it in order; how many failed.
@@ -206,7 +204,7 @@ impl Answers<'_> {
                     line["words"] =
                         words.iter().map(|(word, weight)| json!({ "word": word, "weight": weight })).collect();
                 }
-                Ok(writeln!(self.out, "{line}")?)
+                Ok(output::json_row(&mut self.out, &line)?)
             }
         }
     }
@@ -230,7 +228,10 @@ impl Answers<'_> {
                 let rest = 2 * (self.top - 1) + usize::from(self.args.explain);
                 self.row(fixed.into_iter().chain(std::iter::repeat_with(empty).take(rest)))
             }
-            Format::Jsonl => Ok(writeln!(self.out, "{}", json!({ "name": name, "answer": "error", "error": reason }))?),
+            Format::Jsonl => {
+                let line = json!({ "name": name, "answer": "error", "error": reason });
+                Ok(output::json_row(&mut self.out, &line)?)
+            }
         }
     }
 }

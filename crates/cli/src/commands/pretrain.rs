@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use engraft::artefact::save_pretrained;
 use engraft::config::{self, Method, Pretrain};
 use engraft::data::{Reading, Task};
-use engraft::error::{Error, Problem, printable};
+use engraft::error::{Error, Problem, printable, shown};
 use engraft::files::{Made, Staging};
 use engraft::inductive::pretrain;
 use engraft::progress::Observer;
@@ -56,7 +56,7 @@ pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Resu
             interval(accuracy),
             accuracy.n,
             accuracy.how,
-            weights.display()
+            shown(&weights)
         ))?;
     }
     Ok(Outcome::Done)

@@ -2,7 +2,7 @@
 
 use engraft::artefact::{QUESTIONS, Report, SpanReport, TAGS, TargetReport, is_page};
 use engraft::data::Task;
-use engraft::error::{Error, Problem};
+use engraft::error::{Error, Problem, shown};
 use engraft::files;
 use serde::{Deserialize, Serialize};
 
@@ -65,7 +65,7 @@ pub fn run(args: &ReportArgs, json: bool) -> anyhow::Result<Outcome> {
     for held in &report.held_out {
         text.push_str(&format!("accuracy on {:<9} {}\n", held.split, interval(&held.evaluation.accuracy)));
     }
-    text.push_str(&format!("verdict               {}\nreport                {}\n", report.verdict, html.display()));
+    text.push_str(&format!("verdict               {}\nreport                {}\n", report.verdict, shown(&html)));
     output::text(&text)?;
     Ok(Outcome::Done)
 }

@@ -13,6 +13,8 @@ mod interrupted;
 mod irregular_files;
 mod language_model;
 mod main_job;
+mod memory;
+mod names;
 mod nothing_lost;
 mod sandbox;
 mod shared_data;

@@ -17,6 +17,7 @@ use crate::features::{Extractor, Features};
 use crate::files;
 use crate::head::{AnswerRule, LogisticRegression, Novelty};
 use crate::inductive::{Answer, Fitted, Predictor};
+use crate::weight_files;
 
 /// Longest `model.json` that is read.
 const JSON_LIMIT: u64 = 64 << 20;
@@ -216,13 +217,13 @@ pub(super) fn check_schema(run: &Path, schema: u32) -> Result<()> {
 /// The tensors of a run, whose file has this SHA-256.
 pub(super) fn read_weights(run: &Path, expected: &str) -> Result<Weights> {
     let path = run.join(SAFETENSORS);
-    let bytes = files::read_limited(&path, engraft_weights::FILE_LIMIT)
-        .map_err(|source| not_a_run(run, &source.to_string()))?;
-    let sha256 = files::sha256_hex(&bytes);
+    let source = weight_files::source(&path).map_err(|source| not_a_run(run, &source.to_string()))?;
+    let broken = |source: engraft_weights::Error| damaged(&path, "a whole safetensors file", &source.to_string());
+    let sha256 = weight_files::sha256(&source).map_err(broken)?;
     if sha256 != expected {
         return Err(damaged(&path, &format!("SHA-256 {expected}"), &sha256));
     }
-    engraft_weights::read(&bytes).map_err(|source| damaged(&path, "a whole safetensors file", &source.to_string()))
+    weight_files::read(source).map_err(broken)
 }
 
 /// What makes features of pictures: the base of a run, up to the cut.

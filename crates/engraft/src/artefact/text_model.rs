@@ -24,6 +24,7 @@ use crate::features::TextExtractor;
 use crate::files;
 use crate::inductive::text::{FittedTexts, WordWeight, explain};
 use crate::inductive::{Answer, Predictor};
+use crate::weight_files;
 
 /// Prefix of the base's tensors.
 const BASE: &str = "base.";
@@ -137,7 +138,7 @@ pub(super) fn text_bytes(fitted: &FittedTexts) -> Result<TextModelBytes> {
             let kept = kept_words(vectors, fitted);
             let vectors = vectors.restrict(kept.iter().map(String::as_str))?;
             let (tensors, vocabulary) = vectors.to_parts();
-            let read = engraft_weights::read(&tensors).expect("what was just written is whole");
+            let read = weight_files::read(tensors.as_slice()).expect("what was just written is whole");
             for (name, tensor) in read.tensors {
                 keep(&name, tensor.shape, tensor.values);
             }
@@ -146,7 +147,9 @@ pub(super) fn text_bytes(fitted: &FittedTexts) -> Result<TextModelBytes> {
         }
         TextBody::Lstm(model) => {
             let LanguageModelParts { weights, vocabulary, .. } = model.model.to_parts();
-            for (name, tensor) in engraft_weights::read(&weights).expect("what was just written is whole").tensors {
+            for (name, tensor) in
+                weight_files::read(weights.as_slice()).expect("what was just written is whole").tensors
+            {
                 keep(&name, tensor.shape, tensor.values);
             }
             if let Some(HiddenLayer { scale, shift, weight, bias }) = &model.hidden {

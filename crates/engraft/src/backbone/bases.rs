@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use engraft_weights::{Format, Precision, Weights};
+use engraft_weights::{Format, Precision, Source, Tensors, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::architecture::Architecture;
@@ -17,8 +17,12 @@ use crate::backbone::runner::Runner;
 use crate::backbone::stage::StageCost;
 use crate::config::{self, Fit};
 use crate::data::preprocess::{Preprocessing, Resize};
-use crate::error::{Error, Problem, Result, printable};
+use crate::error::{Error, Problem, Result, printable, shown};
 use crate::files;
+use crate::weight_files;
+
+/// The largest ONNX model: protocol buffers cannot be larger.
+const ONNX_LIMIT: u64 = (2 << 30) - 1;
 
 /// A pretrained network, its card, and the identity of its weights.
 #[derive(Debug)]
@@ -164,7 +168,7 @@ fn find(spec: &BaseSpec, device: &Device) -> Result<Base> {
     if let Some(pulled) = Pulled::find(spec)? {
         return pulled.open(spec, device);
     }
-    let bytes = files::read_limited(path, engraft_weights::FILE_LIMIT).map_err(|source| {
+    let source = weight_files::source(path).map_err(|source| {
         let names: Vec<String> =
             embedded().unwrap_or_default().into_iter().filter(|b| b.embedded).map(|b| b.id).collect();
         let here = format!("an embedded base ({}), a weights file, or a base that was pulled", names.join(", "));
@@ -180,7 +184,7 @@ fn find(spec: &BaseSpec, device: &Device) -> Result<Base> {
         Some(place) => Some(Card::parse(&read_card(&place)?, &place)?),
         None => None,
     };
-    Base::from_bytes(&bytes, card, spec, path, device)
+    Base::from_source(source, card, spec, path, device)
 }
 
 /// A base from the hub that is on this machine.
@@ -213,15 +217,15 @@ impl Pulled {
     /// Opens it: the bytes are compared with the SHA-256 that they must have.
     fn open(&self, spec: &BaseSpec, device: &Device) -> Result<Base> {
         let place = &self.local.weights;
-        let bytes = files::read_limited(place, engraft_weights::FILE_LIMIT)
+        let source = weight_files::source(place)
             .map_err(|source| Error::Weights(Problem::new("the base cannot be read").found(source).at(place)))?;
-        self.local.check(&files::sha256_hex(&bytes))?;
+        self.local.check(&weight_files::sha256(&source).map_err(|source| unreadable(&source, place))?)?;
         let card = match (&spec.card, self.reference.entry()) {
             (Some(place), _) => Some(Card::parse(&read_card(place)?, place)?),
             (None, Some(entry)) => Some(entry.card(Some(&self.local.sha256))?),
             (None, None) => None,
         };
-        Base::from_bytes(&bytes, card, spec, place, device)
+        Base::from_source(source, card, spec, place, device)
     }
 }
 
@@ -230,6 +234,19 @@ fn read_card(place: &Path) -> Result<String> {
         .map_err(|source| Error::Weights(Problem::new("the card cannot be read").found(source).at(place)))?;
     String::from_utf8(bytes)
         .map_err(|_| Error::Weights(Problem::new("the card is no text").expected("UTF-8").at(place)))
+}
+
+/// The error for a weights file that cannot be read.
+fn unreadable(source: &engraft_weights::Error, place: &Path) -> Error {
+    let problem = Problem::new("the weights cannot be read")
+        .expected("a whole safetensors, PyTorch, Keras or ONNX file")
+        .found(source)
+        .at(place);
+    match source {
+        // The file may be sound.
+        engraft_weights::Error::Memory { .. } => Error::Io(problem.hint("give the program more memory")),
+        _ => Error::Weights(problem.hint("fetch the file again")),
+    }
 }
 
 /// The card's file beside a weights file.
@@ -254,7 +271,7 @@ fn check_flags(card: Option<&Card>, spec: &BaseSpec, place: &Path) -> Result<()>
 }
 
 impl Base {
-    /// Builds a base from the bytes of a weights file, or of an ONNX model.
+    /// Builds a base from a weights file, or an ONNX model, in memory.
     pub fn from_bytes(
         bytes: &[u8],
         card: Option<Card>,
@@ -262,7 +279,18 @@ impl Base {
         place: &Path,
         device: &Device,
     ) -> Result<Self> {
-        let sha256 = files::sha256_hex(bytes);
+        Self::from_source(bytes.into(), card, spec, place, device)
+    }
+
+    /// Builds a base from a weights file, or an ONNX model. Of weights only what the network needs comes into memory.
+    pub fn from_source(
+        source: Source<'_>,
+        card: Option<Card>,
+        spec: &BaseSpec,
+        place: &Path,
+        device: &Device,
+    ) -> Result<Self> {
+        let sha256 = weight_files::sha256(&source).map_err(|source| unreadable(&source, place))?;
         let card = card.or_else(|| Card::known(&sha256));
         check_flags(card.as_ref(), spec, place)?;
         if let Some(expected) = card.as_ref().and_then(|card| card.sha256.as_ref())
@@ -276,29 +304,33 @@ impl Base {
                     .hint("fetch the file again, or correct the card"),
             ));
         }
-        if engraft_weights::format(bytes) == Some(Format::Onnx) {
-            return Self::from_onnx(bytes, card, spec, place, sha256);
+        if weight_files::format(&source) == Some(Format::Onnx) {
+            if source.length() > ONNX_LIMIT {
+                return Err(Error::Weights(
+                    Problem::new("the ONNX model is too large")
+                        .expected(format_args!(
+                            "at most {ONNX_LIMIT} bytes, which is what one file of the format can hold"
+                        ))
+                        .found(format_args!("{} bytes", source.length()))
+                        .at(place),
+                ));
+            }
+            let bytes = source.all().map_err(|source| unreadable(&source, place))?;
+            return Self::from_onnx(&bytes, card, spec, place, sha256);
         }
         if let Some(output) = &spec.output {
             let problem = Problem::new("--output names a value of an ONNX model, and this is none").found(output);
             return Err(Error::Usage(problem.at(place)));
         }
-        let weights = engraft_weights::read(bytes).map_err(|source| {
-            Error::Weights(
-                Problem::new("the weights cannot be read")
-                    .expected("a whole safetensors, PyTorch, Keras or ONNX file")
-                    .found(source)
-                    .at(place)
-                    .hint("fetch the file again"),
-            )
-        })?;
+        let file = weight_files::open(source).map_err(|source| unreadable(&source, place))?;
+        let weights = file.headers();
         let mut remarks = Vec::new();
         let card = match card {
             Some(card) => card,
             None => {
                 let likeness = match spec.architecture {
-                    Some(architecture) => Network::likeness(architecture, 3, &weights),
-                    None => Network::recognise(&weights).ok_or_else(|| unknown_architecture(&weights, place))?,
+                    Some(architecture) => Network::likeness(architecture, 3, weights),
+                    None => Network::recognise(weights).ok_or_else(|| unknown_architecture(weights, place))?,
                 };
                 let Likeness { architecture, dialect, channels, .. } = likeness;
                 let mut card = Card::of_dialect(architecture, dialect, channels, stem(place));
@@ -309,7 +341,7 @@ impl Base {
                 if said.is_empty() {
                     remarks.push(format!(
                         "{} has no card and is not known by its SHA-256: taking the usual preprocessing of {} from {} (give --card if it was trained otherwise)",
-                        place.display(),
+                        shown(place),
                         architecture.name(),
                         dialect.name,
                     ));
@@ -318,7 +350,7 @@ impl Base {
             }
         };
         let card = resized(card, spec, &mut remarks)?;
-        let base = Self { remarks, ..Self::from_weights(card, &weights, sha256, device)? };
+        let base = Self { remarks, ..Self::from_weights(card, &file, sha256, device)? };
         base.opened(spec)
     }
 
@@ -329,8 +361,8 @@ impl Base {
         self.for_channels(channels, &said)
     }
 
-    /// Builds a base from tensors that were read already.
-    pub fn from_weights(card: Card, weights: &Weights, sha256: String, device: &Device) -> Result<Self> {
+    /// Builds a base from tensors by name.
+    pub fn from_weights(card: Card, weights: &dyn Tensors, sha256: String, device: &Device) -> Result<Self> {
         if card.architecture == Architecture::ONNX {
             let problem = Problem::new("the card is that of an ONNX model").found("tensors by name");
             return Err(Error::Weights(problem));
@@ -367,7 +399,7 @@ impl Base {
                 if spec.input.is_empty() {
                     remarks.push(format!(
                         "{} has no card: taking ImageNet's mean and std at {} x {} pixels (give --card, or --mean, --std and --resize, if it was trained otherwise)",
-                        place.display(),
+                        shown(place),
                         card.preprocessing.height,
                         card.preprocessing.width,
                     ));

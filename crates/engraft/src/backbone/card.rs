@@ -74,7 +74,7 @@ impl Card {
     /// Reads a card from TOML, or from JSON if the text starts with a brace.
     pub fn parse(text: &str, place: &std::path::Path) -> Result<Self> {
         let fail = |reason: String| {
-            Error::Weights(Problem::new("the card cannot be read").found(reason.trim()).at(place).hint(
+            Error::Weights(Problem::new("the card cannot be read").found_lines(reason).at(place).hint(
                 "a card has id, architecture, padding and [preprocessing]; see `engraft bases show glyphs --json` for one",
             ))
         };

@@ -7,7 +7,7 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::prelude::*;
 use burn::tensor::{Device, TensorData};
 use engraft_kernels::{Compiled, Geometry};
-use engraft_weights::Weights;
+use engraft_weights::{Tensors, Weights};
 
 use crate::backbone::architecture::Architecture;
 use crate::backbone::builder::{Builder, Style};
@@ -105,10 +105,11 @@ impl Network {
 
     /// A network of a file's weights, with the classifier where the file has one. The file may speak any of the
     /// architecture's dialects.
-    pub fn from_weights(card: &Card, weights: &Weights, device: &Device) -> Result<NetworkWeights> {
+    pub fn from_weights(card: &Card, weights: &dyn Tensors, device: &Device) -> Result<NetworkWeights> {
         let architecture = card.architecture;
         let channels = card.preprocessing.channels;
-        let dialect = Self::likeness(architecture, channels, weights).dialect;
+        let headers = weights.headers();
+        let dialect = Self::likeness(architecture, channels, headers).dialect;
         let parameters = Parameters::from_weights(weights, dialect, device);
         let built = Self::build(parameters, architecture, card.style(), channels, None);
         let found = built.fit.describe();
@@ -119,9 +120,11 @@ impl Network {
         let mut problem = Problem::new(format_args!("the weights do not fit the architecture {name}"))
             .expected(format_args!("{} tensors as {} names them", built.manifest.len(), dialect.name))
             .found(found);
-        if !built.fit.not_finite.is_empty() {
+        if !built.fit.unread.is_empty() {
+            problem = problem.hint("fetch the file again, or give the program more memory");
+        } else if !built.fit.not_finite.is_empty() {
             problem = problem.hint("the file holds NaN or infinite numbers: fetch it again, or use another base");
-        } else if let Some(other) = Self::recognise(weights).filter(|other| other.architecture != architecture) {
+        } else if let Some(other) = Self::recognise(headers).filter(|other| other.architecture != architecture) {
             problem = problem.hint(format_args!("they fit {} better", other.architecture.name()));
         }
         Err(Error::Weights(problem))

@@ -10,7 +10,7 @@ use std::fmt::{Display, Write as _};
 use burn::module::{Module, ModuleVisitor, Param, ParamId, RunningState};
 use burn::prelude::*;
 use burn::tensor::{Device, TensorData};
-use engraft_weights::{Precision, Tensor as Stored, Weights};
+use engraft_weights::{Precision, Tensor as Stored, Tensors, Weights};
 use rand_distr::{Distribution, StandardNormal};
 use sha2::{Digest, Sha256};
 
@@ -124,6 +124,9 @@ pub struct Match {
     pub shapes: Vec<String>,
     /// What holds NaN or infinite numbers.
     pub not_finite: Vec<String>,
+    /// What cannot be read, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
     /// What the file has beyond.
     pub unexpected: Vec<String>,
     /// What the file has beyond, and may have: with the reason.
@@ -145,6 +148,7 @@ impl Match {
             ("missing", &self.missing),
             ("of another shape", &self.shapes),
             ("not finite", &self.not_finite),
+            ("not readable", &self.unread),
             ("unexpected", &self.unexpected),
         ] {
             if !names.is_empty() {
@@ -163,10 +167,10 @@ enum Source<'a> {
         seed: u64,
     },
     File {
-        tensors: &'a BTreeMap<String, Stored>,
+        headers: &'a BTreeMap<String, Stored>,
         names: Names,
-        /// Compare names and shapes only.
-        compare: bool,
+        /// Where the numbers are, unless names and shapes are compared only.
+        numbers: Option<&'a dyn Tensors>,
     },
 }
 
@@ -178,6 +182,23 @@ struct Record {
     asked: HashSet<String>,
     /// Everything that was asked for, where that is all that is wanted.
     expected: Vec<Expected>,
+}
+
+impl Record {
+    /// The numbers of a tensor that is there; what speaks against them is noted.
+    fn numbers(&mut self, numbers: &dyn Tensors, name: &str) -> Option<Vec<f32>> {
+        let values = match numbers.tensor(name) {
+            Ok(stored) => stored?.into_owned().values,
+            Err(reason) => {
+                self.fit.unread.push(format!("`{name}` ({reason})"));
+                return None;
+            }
+        };
+        if !values.iter().all(|value| value.is_finite()) {
+            self.fit.not_finite.push(format!("`{name}`"));
+        }
+        Some(values)
+    }
 }
 
 /// The parameters of one network while it is built.
@@ -194,14 +215,16 @@ impl<'a> Parameters<'a> {
     }
 
     /// Parameters read from a file's tensors, which speak this dialect.
-    pub fn from_weights(weights: &'a Weights, dialect: &'static Dialect, device: &Device) -> Self {
-        let source = Source::File { tensors: &weights.tensors, names: Names::of(dialect, weights), compare: false };
+    pub fn from_weights(weights: &'a dyn Tensors, dialect: &'static Dialect, device: &Device) -> Self {
+        let headers = weights.headers();
+        let names = Names::of(dialect, headers);
+        let source = Source::File { headers: &headers.tensors, names, numbers: Some(weights) };
         Self { source, device: device.clone(), record: RefCell::default() }
     }
 
     /// Compares a file's names and shapes with what is asked for; the tensors handed out are empty.
     pub fn compare(weights: &'a Weights, dialect: &'static Dialect) -> Self {
-        let source = Source::File { tensors: &weights.tensors, names: Names::of(dialect, weights), compare: true };
+        let source = Source::File { headers: &weights.tensors, names: Names::of(dialect, weights), numbers: None };
         Self { source, device: Device::flex(), record: RefCell::default() }
     }
 
@@ -218,10 +241,10 @@ impl<'a> Parameters<'a> {
     /// Ends the building: the canonical names asked for, and how the file fits them.
     pub fn finish(self) -> (Manifest, Match) {
         let Record { manifest, mut fit, asked, .. } = self.record.into_inner();
-        if let Source::File { tensors, names, .. } = self.source {
+        if let Source::File { headers, names, .. } = self.source {
             let dialect = names.dialect();
             fit.dialect = dialect.name;
-            for name in tensors.keys().filter(|name| !asked.contains(*name)) {
+            for name in headers.keys().filter(|name| !asked.contains(*name)) {
                 match dialect.ignored.iter().find(|(prefix, _)| name.starts_with(prefix)) {
                     Some((_, reason)) => fit.ignored.push(format!("`{name}`: {reason}")),
                     // PyTorch's counters of batches decide nothing.
@@ -241,8 +264,8 @@ impl<'a> Parameters<'a> {
         let mut record = self.record.borrow_mut();
         let name = &entry.name.clone();
         record.manifest.0.push(entry);
-        let (tensors, names, compare) = match &self.source {
-            Source::File { tensors, names, compare } => (tensors, names, *compare),
+        let (headers, names, numbers) = match &self.source {
+            Source::File { headers, names, numbers } => (headers, names, *numbers),
             Source::Random { seed } => {
                 return match init {
                     Init::Constant(value) => vec![value; count],
@@ -258,6 +281,7 @@ impl<'a> Parameters<'a> {
                 };
             }
         };
+        let compare = numbers.is_none();
         let nothing = || if compare { Vec::new() } else { vec![0.0; count] };
         let file_name = names.file_name(layer, role);
         let leaves = names.dialect().leaves;
@@ -267,7 +291,7 @@ impl<'a> Parameters<'a> {
             let canonical = name.clone();
             record.expected.push(Expected { name: file_name.clone(), shape: expected.clone(), role, canonical });
         }
-        let Some(stored) = tensors.get(&file_name) else {
+        let Some(stored) = headers.get(&file_name) else {
             // Keras leaves out a factor of ones (scale=False) and a summand of zeros (center=False).
             if leaves == Leaves::Keras && matches!(role, Role::Gamma | Role::Beta) {
                 record.fit.filled.push(format!("`{file_name}`"));
@@ -285,13 +309,11 @@ impl<'a> Parameters<'a> {
             return nothing();
         }
         record.fit.matched += 1;
-        if compare {
-            return Vec::new();
+        let Some(numbers) = numbers else { return Vec::new() };
+        match record.numbers(numbers, &file_name) {
+            Some(values) => from_file(layout, &expected, values),
+            None => nothing(),
         }
-        if !stored.values.iter().all(|value| value.is_finite()) {
-            record.fit.not_finite.push(format!("`{file_name}`"));
-        }
-        from_file(layout, &expected, &stored.values)
     }
 }
 
@@ -360,19 +382,20 @@ impl<'a> Scope<'a> {
 
     /// A vector that the file may have and the network has no place for: `None` where the file has it not.
     pub fn optional(&self, role: Role, length: usize) -> Option<Vec<f32>> {
-        let Source::File { tensors, names, .. } = &self.parameters.source else { return None };
+        let Source::File { headers, names, numbers } = &self.parameters.source else { return None };
         let name = names.file_name(&self.prefix, role);
-        let stored = tensors.get(&name).filter(|stored| stored.shape == [length])?;
+        headers.get(&name).filter(|stored| stored.shape == [length])?;
         let mut record = self.parameters.record.borrow_mut();
-        record.asked.insert(name);
+        record.asked.insert(name.clone());
         record.fit.matched += 1;
-        Some(stored.values.clone())
+        let Some(numbers) = numbers else { return Some(vec![0.0; length]) };
+        Some(record.numbers(*numbers, &name).unwrap_or_else(|| vec![0.0; length]))
     }
 
     /// How many outputs the file's linear layer or convolution of this name has; `None` without it.
     pub fn outputs(&self) -> Option<usize> {
-        let Source::File { tensors, names, .. } = &self.parameters.source else { return None };
-        let stored = tensors.get(&names.file_name(&self.prefix, Role::Linear))?;
+        let Source::File { headers, names, .. } = &self.parameters.source else { return None };
+        let stored = headers.get(&names.file_name(&self.prefix, Role::Linear))?;
         match names.dialect().leaves {
             Leaves::Torch => stored.shape.first().copied(),
             Leaves::Keras => stored.shape.last().copied(),
@@ -405,9 +428,9 @@ fn file_shape(layout: Layout, shape: &[usize]) -> Vec<usize> {
     }
 }
 
-fn from_file(layout: Layout, shape: &[usize], values: &[f32]) -> Vec<f32> {
+fn from_file(layout: Layout, shape: &[usize], values: Vec<f32>) -> Vec<f32> {
     match layout {
-        Layout::AsIs | Layout::Depthwise => values.to_vec(),
+        Layout::AsIs | Layout::Depthwise => values,
         // [O, I x taps] transposed twice over: taps and I change places inside the rows.
         Layout::Convolution => {
             let (out, inner, taps) = (shape[0], shape[1], shape[2] * shape[3]);
@@ -419,7 +442,7 @@ fn from_file(layout: Layout, shape: &[usize], values: &[f32]) -> Vec<f32> {
             }
             result
         }
-        Layout::Linear => transpose(values, shape[0], shape[1]),
+        Layout::Linear => transpose(&values, shape[0], shape[1]),
     }
 }
 
@@ -454,11 +477,11 @@ mod tests {
     #[test]
     fn layouts_go_there_and_back() {
         let values: Vec<f32> = (0..2 * 3 * 4 * 5).map(|i| i as f32).collect();
-        let memory = from_file(Layout::Convolution, &[5, 4, 2, 3], &values);
+        let memory = from_file(Layout::Convolution, &[5, 4, 2, 3], values.clone());
         // Output 1, input 2, row 1, column 0 of the file.
         assert_eq!(memory[((3) * 4 + 2) * 5 + 1], values[((4 + 2) * 2 + 1) * 3]);
         assert_eq!(to_file(Layout::Convolution, &[2, 3, 4, 5], &memory), (vec![5, 4, 2, 3], values.clone()));
-        let linear = from_file(Layout::Linear, &[6, 20], &values);
+        let linear = from_file(Layout::Linear, &[6, 20], values.clone());
         assert_eq!(to_file(Layout::Linear, &[20, 6], &linear), (vec![6, 20], values));
     }
 

@@ -13,7 +13,7 @@ use super::dataset::{Dataset, Split, Targets};
 pub use super::finding::{Finding, FindingKind, Severity};
 use super::inspect::{BadKind, Inspection, Outcome};
 use super::near::{Look, search};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, printable_text as plain};
 use work::{FEW, LEAST};
 pub(super) use work::{Wording, Work};
 
@@ -80,6 +80,7 @@ pub fn audit(dataset: &Dataset, inspections: &[Inspection], layout_findings: Vec
     };
     let mut work = Work::new(dataset, &PICTURES, inspections.iter().map(digest).collect(), layout_findings);
     bad_files(&mut work, inspections);
+    bad_profiles(&mut work, inspections);
     work.bad_values();
     let contents = work.contents();
     work.exact(&contents);
@@ -116,6 +117,17 @@ fn bad_files(work: &mut Work, inspections: &[Inspection]) {
     }
 }
 
+/// Names pictures whose colour profile is ignored.
+fn bad_profiles(work: &mut Work, inspections: &[Inspection]) {
+    let ignored = inspections.iter().enumerate().filter_map(|(index, inspection)| match &inspection.outcome {
+        Outcome::Image { profile: Some(_), .. } => Some(work.name(index)),
+        _ => None,
+    });
+    let files = ignored.collect();
+    let what = "pictures whose colour profile is damaged or does not fit, taken as sRGB";
+    work.tell(FindingKind::ColourProfile, Severity::Info, what, files);
+}
+
 impl Audit {
     /// The examples of a split that may be used, ascending.
     pub fn usable(&self, dataset: &Dataset, split: Split) -> Vec<usize> {
@@ -141,7 +153,7 @@ impl Audit {
             return Ok(());
         }
         let problem = Problem::new(format_args!("the audit has {found}, and --strict makes them fatal"));
-        let problem = problem.found(self.render().trim_end().replace('\n', "\n    ")).at(place);
+        let problem = problem.found_lines(self.render()).at(place);
         Err(Error::Data(problem.hint("mend the data, or leave out --strict")))
     }
 
@@ -178,7 +190,7 @@ impl Audit {
             let entries = finding.files.chunks(size);
             let more = entries.len().saturating_sub(SHOWN);
             for entry in entries.take(SHOWN) {
-                let names: Vec<String> = entry.iter().map(|name| plain(name)).collect();
+                let names: Vec<String> = entry.iter().map(|name| plain(name).into_owned()).collect();
                 let _ = writeln!(text, "  {}", names.join("  =  "));
             }
             if more > 0 {
@@ -187,18 +199,6 @@ impl Audit {
         }
         text
     }
-}
-
-/// Text without characters that could steer a terminal: a file's name may hold any.
-fn plain(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if c.is_control() {
-            out.extend(c.escape_default())
-        } else {
-            out.push(c)
-        }
-        out
-    })
 }
 
 #[cfg(test)]

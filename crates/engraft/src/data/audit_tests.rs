@@ -22,6 +22,7 @@ fn image(kind: u64, copy: u64) -> Inspection {
             format: "png".into(),
             hash: kind.wrapping_mul(0xD134_2543_DE82_EF95) ^ ((1 << copy) - 1),
             thumbnail: thumbnail(kind, copy as u8),
+            profile: None,
         },
     }
 }

@@ -76,7 +76,8 @@ mod tests {
     }
 
     fn picture(width: usize, height: usize) -> Inspection {
-        let outcome = Outcome::Image { width, height, format: "png".into(), hash: 0, thumbnail: vec![0; 256] };
+        let outcome =
+            Outcome::Image { width, height, format: "png".into(), hash: 0, thumbnail: vec![0; 256], profile: None };
         Inspection { sha256: String::new(), bytes: 0, outcome }
     }
 

@@ -43,6 +43,8 @@ pub enum FindingKind {
     TooLarge,
     /// Pictures of a kind that is not read.
     Unsupported,
+    /// Pictures whose colour profile cannot be used: damaged, or of another kind than the pixels.
+    ColourProfile,
     /// Files with the same bytes. Files come in pairs.
     ExactDuplicate,
     /// Pictures that show the same, as far as one can see at a glance. Files come in pairs.

@@ -12,7 +12,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::dataset::{Dataset, Row, Split};
 use super::finding::{Finding, FindingKind, Severity};
-use crate::error::{Error, Problem, Result, printable};
+use crate::error::{Error, Problem, Result, printable, shown};
 use crate::files::Made;
 
 /// Reads a folder of classes. Every file in a class is listed, whatever its name ends in: the audit tells which is no
@@ -196,7 +196,7 @@ impl Reading<'_> {
                 Problem::new("there is only one class").expected(self.content.layout).found(only).at(self.root);
             let inside = folders.iter().find(|folder| !in_splits && file_name(folder) == OsStr::new(only.as_str()));
             return Err(Error::Data(match inside.filter(|folder| holds_folders(folder)) {
-                Some(inside) => problem.hint(format!("did you mean {}?", inside.display())),
+                Some(inside) => problem.hint(format!("did you mean {}?", shown(inside))),
                 None => problem.hint("a classifier needs at least two classes to tell apart"),
             }));
         }

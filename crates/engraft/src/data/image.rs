@@ -6,15 +6,17 @@
 //!
 //! Whatever the file holds, the result is upright 8-bit RGB: orientation applied, grey replicated, 16 bits rounded to
 //! 8, transparency laid over white. (Pillow's `convert("RGB")` drops transparency instead and shows whatever colour was
-//! hidden under it; white is what a viewer would have shown.) Colour profiles are ignored, as Pillow does. Who asks for
-//! it by [`decode_rgba`] gets transparency as a fourth channel.
+//! hidden under it; white is what a viewer would have shown.) Colours are those of sRGB: a picture with another colour
+//! profile is converted ([`super::colour`]), one without is taken as sRGB. Who asks for it by [`decode_rgba`] gets transparency as a fourth channel.
 
 use std::io::Cursor;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::error::{ImageError, UnsupportedErrorKind};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+
+use super::colour::to_srgb;
+use crate::guard::guarded;
 
 /// A decoded picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +64,15 @@ impl Pixels {
             _ => self.data.iter().flat_map(|&grey| [grey, grey, grey, u8::MAX]).collect(),
         }
     }
+}
+
+/// A decoded picture, and what is to be said of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoded {
+    /// The picture.
+    pub pixels: Pixels,
+    /// Why its colour profile was ignored, where it has one that cannot be used.
+    pub profile: Option<String>,
 }
 
 /// How much a file may ask for.
@@ -132,13 +143,18 @@ pub fn format(bytes: &[u8]) -> Option<&'static str> {
 
 /// Decodes a picture to upright RGB, shape `[height, width, 3]`.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
+    decode_and_tell(bytes, limits).map(|decoded| decoded.pixels)
+}
+
+/// The same, and what is to be said of it.
+pub fn decode_and_tell(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
     caught(bytes, limits, Form::Rgb)
 }
 
 /// Decodes a picture to upright RGB and alpha, shape `[height, width, 4]`; opaque where the file has no transparency.
 /// What colour hides under transparency is kept.
 pub fn decode_rgba(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
-    caught(bytes, limits, Form::Rgba)
+    caught(bytes, limits, Form::Rgba).map(|decoded| decoded.pixels)
 }
 
 /// What a decoded picture is turned into.
@@ -167,15 +183,15 @@ impl Form {
     }
 }
 
-fn caught(bytes: &[u8], limits: &Limits, form: Form) -> Result<Pixels, DecodeError> {
+fn caught(bytes: &[u8], limits: &Limits, form: Form) -> Result<Decoded, DecodeError> {
     if bytes.len() as u64 > limits.bytes {
         return Err(DecodeError::FileTooLarge { bytes: bytes.len() as u64, limit: limits.bytes });
     }
-    catch_unwind(AssertUnwindSafe(|| decode_by_format(bytes, limits, form)))
-        .unwrap_or_else(|_| Err(DecodeError::Damaged("its decoder gave up".to_owned())))
+    guarded("its decoder", || decode_by_format(bytes, limits, form))
+        .unwrap_or_else(|panic| Err(DecodeError::Damaged(panic.to_string())))
 }
 
-fn decode_by_format(bytes: &[u8], limits: &Limits, form: Form) -> Result<Pixels, DecodeError> {
+fn decode_by_format(bytes: &[u8], limits: &Limits, form: Form) -> Result<Decoded, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Truncated("the file is empty".to_owned()));
     }
@@ -207,9 +223,15 @@ fn decode_by_format(bytes: &[u8], limits: &Limits, form: Form) -> Result<Pixels,
         return Err(DecodeError::Unsupported("floating-point pixels; convert it to 8 or 16 bits".to_owned()));
     }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    // A profile that cannot be taken out of its file is a damaged one.
+    let (profile, unread) = match decoder.icc_profile() {
+        Ok(profile) => (profile, None),
+        Err(problem) => (None, Some(one_line(&problem))),
+    };
     let picture = DynamicImage::from_decoder(decoder)
         .map_err(|problem| reason(problem, (width.into(), height.into()), limits))?;
-    form.of(picture, orientation)
+    let (picture, ignored) = to_srgb(picture, profile.as_deref())?;
+    Ok(Decoded { pixels: form.of(picture, orientation)?, profile: unread.or(ignored) })
 }
 
 /// Refuses a picture whose header promises more than is allowed. `decoded` is the decoder's own need in bytes, to which

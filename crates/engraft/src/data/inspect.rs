@@ -11,13 +11,13 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::dataset::Dataset;
-use super::image::{DecodeError, Limits, Pixels, decode, format};
+use super::image::{DecodeError, Decoded, Limits, Pixels, decode_and_tell, format};
 use crate::error::Result;
 use crate::files::{read_limited, sha256_hex};
 use crate::progress::Observer;
 
 /// Changes whenever the same bytes would be inspected to something else; part of a store's key.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The thumbnail's height and width.
 pub const THUMBNAIL: usize = 16;
@@ -50,6 +50,9 @@ pub enum Outcome {
         hash: u64,
         /// Grey values of shape `[16, 16]`.
         thumbnail: Vec<u8>,
+        /// Why its colour profile was ignored, where it has one that cannot be used.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        profile: Option<String>,
     },
     /// No picture that can be used.
     Bad {
@@ -168,8 +171,8 @@ fn is_sound(known: &Inspection, sha256: &str, limits: &Limits) -> bool {
 }
 
 fn look(sha256: String, bytes: &[u8], limits: &Limits) -> Inspection {
-    let outcome = match decode(bytes, limits) {
-        Ok(pixels) => {
+    let outcome = match decode_and_tell(bytes, limits) {
+        Ok(Decoded { pixels, profile }) => {
             let small = shrink(&pixels);
             Outcome::Image {
                 width: pixels.width,
@@ -177,6 +180,7 @@ fn look(sha256: String, bytes: &[u8], limits: &Limits) -> Inspection {
                 format: format(bytes).unwrap_or_default().to_owned(),
                 hash: perceptual_hash(&small),
                 thumbnail: halve(&small),
+                profile,
             }
         }
         Err(problem) => Outcome::Bad {

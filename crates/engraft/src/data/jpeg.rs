@@ -6,19 +6,20 @@ use std::borrow::Cow;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
-use zune_core::bytestream::ZCursor;
+use zune_core::bytestream::{ZByteReaderTrait, ZCursor};
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 
-use super::image::{DecodeError, Form, Limits, Pixels, check_size, one_line};
+use super::colour::{inks_to_srgb, to_srgb};
+use super::image::{DecodeError, Decoded, Form, Limits, check_size, one_line};
 
 /// Decodes a JPEG, upright, to the form that is wanted.
 ///
-/// CMYK and YCCK are taken as inverted (as Adobe writes them, and as Pillow reads every one) and converted without a
-/// colour profile.
-pub(super) fn decode(bytes: &[u8], limits: &Limits, form: Form) -> Result<Pixels, DecodeError> {
+/// CMYK and YCCK are taken as inverted (as Adobe writes them, and as Pillow reads every one); without a colour profile
+/// that can be used they are converted by the plain formula.
+pub(super) fn decode(bytes: &[u8], limits: &Limits, form: Form) -> Result<Decoded, DecodeError> {
     // Headers leniently: some cameras leave a few bytes between segments, which harms nothing.
     let options = DecoderOptions::default().set_max_width(usize::MAX).set_max_height(usize::MAX).set_strict_mode(false);
     let structure = walk(bytes);
@@ -42,20 +43,69 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, form: Form) -> Result<Pixels
         other => return Err(DecodeError::Unsupported(format!("a JPEG in the colour space {other:?}"))),
     };
 
+    let profile = decoder.icc_profile();
+    let mut ignored = None;
+    if let (ColorSpace::CMYK | ColorSpace::YCCK, Some(profile)) = (space, &profile) {
+        let inks = pixels.saturating_mul(4 + coefficients);
+        check_size(width as u64, height as u64, inks, limits, form)?;
+        decoder.set_options(options.set_strict_mode(true).jpeg_set_out_colorspace(space));
+        let mut data = vec![0; width * height * 4];
+        decoder.decode_into(&mut data).map_err(reason)?;
+        let inks = to_inks(&mut data, space);
+        match inks_to_srgb(inks, profile) {
+            Ok(colours) => return finished(&decoder, (width, height), colours, false, form, (None, None)),
+            Err(why) => ignored = Some(why),
+        }
+        // Once more, by the plain formula.
+        decoder = JpegDecoder::new_with_options(ZCursor::new(input.as_ref()), options);
+        decoder.decode_headers().map_err(reason)?;
+    }
+
     let out = if grey { ColorSpace::Luma } else { ColorSpace::RGB };
     decoder.set_options(options.set_strict_mode(true).jpeg_set_out_colorspace(out));
     let mut data = vec![0; width * height * out.num_components()];
     decoder.decode_into(&mut data).map_err(reason)?;
+    let profile = profile.filter(|_| ignored.is_none());
+    finished(&decoder, (width, height), data, grey, form, (profile, ignored))
+}
+
+/// Turns stored values (inverted inks, or those as brightness and colour) into inks: 255 for full.
+fn to_inks(data: &mut [u8], space: ColorSpace) -> &[u8] {
+    for pixel in data.as_chunks_mut::<4>().0 {
+        let [y, cb, cr, k] = pixel.map(i32::from);
+        *pixel = match space {
+            ColorSpace::YCCK => {
+                // JFIF's formula in 16 bits of fraction; what it gives is inks as they are.
+                let (cb, cr) = (cb - 128, cr - 128);
+                let part = |colour: i32| (y + ((colour + (1 << 15)) >> 16)).clamp(0, 255) as u8;
+                [part(91_881 * cr), part(-22_554 * cb - 46_802 * cr), part(116_130 * cb), 255 - k as u8]
+            }
+            _ => pixel.map(|stored| 255 - stored),
+        };
+    }
+    data
+}
+
+/// Upright, in sRGB and in the form that is wanted. `profile` is the one to apply, and why there is none.
+fn finished<T: ZByteReaderTrait>(
+    decoder: &JpegDecoder<T>,
+    (width, height): (usize, usize),
+    data: Vec<u8>,
+    grey: bool,
+    form: Form,
+    (profile, ignored): (Option<Vec<u8>>, Option<String>),
+) -> Result<Decoded, DecodeError> {
     let orientation =
         decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif)).unwrap_or(Orientation::NoTransforms);
-
     let (columns, rows) = (width as u32, height as u32);
     let picture = if grey {
         GrayImage::from_raw(columns, rows, data).map(DynamicImage::ImageLuma8)
     } else {
         RgbImage::from_raw(columns, rows, data).map(DynamicImage::ImageRgb8)
     };
-    form.of(picture.ok_or_else(|| DecodeError::Damaged("fewer pixels than its header says".to_owned()))?, orientation)
+    let picture = picture.ok_or_else(|| DecodeError::Damaged("fewer pixels than its header says".to_owned()))?;
+    let (picture, unfit) = to_srgb(picture, profile.as_deref())?;
+    Ok(Decoded { pixels: form.of(picture, orientation)?, profile: ignored.or(unfit) })
 }
 
 /// What the markers of a file tell.

@@ -8,6 +8,7 @@
 
 pub mod audit;
 pub mod augment;
+pub mod colour;
 pub mod dataset;
 pub mod enlargement;
 pub mod finding;

@@ -226,7 +226,7 @@ fn delimiter(text: &[u8]) -> u8 {
 }
 
 fn at(path: &Path, line: u64) -> String {
-    format!("{}, line {line}", path.display())
+    format!("{}, line {line}", printable(path))
 }
 
 #[cfg(test)]

@@ -61,7 +61,14 @@ mod tests {
     use std::path::PathBuf;
 
     fn image(sha256: &str) -> Inspection {
-        let outcome = Outcome::Image { width: 1, height: 1, format: "png".into(), hash: 0, thumbnail: vec![0; 256] };
+        let outcome = Outcome::Image {
+            width: 1,
+            height: 1,
+            format: "png".into(),
+            hash: 0,
+            thumbnail: vec![0; 256],
+            profile: None,
+        };
         Inspection { sha256: sha256.into(), bytes: 1, outcome }
     }
 

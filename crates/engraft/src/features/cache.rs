@@ -17,7 +17,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, printable, shown};
 use crate::features::Store;
 use crate::files;
 use crate::progress::Observer;
@@ -157,7 +157,7 @@ impl Cache {
             }
         }
         spaces.sort_by(|a, b| a.id.cmp(&b.id));
-        CacheSummary { folder: self.folder.display().to_string(), limit: self.limit, bytes: total, spaces }
+        CacheSummary { folder: printable(&self.folder), limit: self.limit, bytes: total, spaces }
     }
 
     /// Removes everything; the bytes freed.
@@ -252,7 +252,7 @@ impl Space {
                 1 => "a damaged or unreadable cache file is".to_owned(),
                 count => format!("{count} damaged or unreadable cache files are"),
             };
-            observer.say(&format!("warning: {what} dropped and computed again: {}", first.display()));
+            observer.say(&format!("warning: {what} dropped and computed again: {}", shown(first)));
             for file in &damaged {
                 // One that stays is passed over again the next time.
                 let _ = files::remove_file(file);

@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use rayon::prelude::*;
 
 use crate::backbone::{Base, Runner};
+use crate::data::colour::DECODING;
 use crate::data::image::Limits;
 use crate::data::preprocess::Preprocessing;
 use crate::error::{Error, Problem, Result, printable};
@@ -119,6 +120,7 @@ impl Extractor {
 fn space_of(base: &Base, cut: usize) -> String {
     let description = serde_json::json!({
         "format": 2,
+        "decoding": DECODING,
         "architecture": base.card.architecture,
         "padding": base.card.padding,
         "epsilon": base.card.style().epsilon,

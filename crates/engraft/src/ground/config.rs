@@ -393,7 +393,7 @@ pub fn read_over<T: DeserializeOwned + Serialize>(path: &Path, usual: &T) -> Res
     let bytes = crate::files::read_limited(path, 1 << 20)
         .map_err(|source| Error::Usage(Problem::new("the configuration file cannot be read").found(source).at(path)))?;
     let fail = |reason: String| {
-        let problem = Problem::new("the configuration file makes no sense").found(reason.trim()).at(path);
+        let problem = Problem::new("the configuration file makes no sense").found_lines(reason).at(path);
         Error::Usage(problem.hint("its names are those of the flags, as `max-error = 0.05`"))
     };
     let text = String::from_utf8(bytes).map_err(|source| fail(source.to_string()))?;

@@ -1,5 +1,6 @@
 //! The library's error: what is wrong, what was expected, what was found, where, and what to do.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -75,7 +76,8 @@ pub struct Problem(Box<Parts>);
 struct Parts {
     what: String,
     expected: Option<String>,
-    found: Option<String>,
+    /// Line by line.
+    found: Vec<String>,
     place: Option<String>,
     hint: Option<String>,
 }
@@ -83,7 +85,7 @@ struct Parts {
 impl Problem {
     /// Starts with what is wrong, in a few words.
     pub fn new(what: impl fmt::Display) -> Self {
-        Self(Box::new(Parts { what: what.to_string(), expected: None, found: None, place: None, hint: None }))
+        Self(Box::new(Parts { what: what.to_string(), expected: None, found: Vec::new(), place: None, hint: None }))
     }
 
     /// What would have been right.
@@ -96,14 +98,21 @@ impl Problem {
     /// What was there instead.
     #[must_use]
     pub fn found(mut self, found: impl fmt::Display) -> Self {
-        self.0.found = Some(found.to_string());
+        self.0.found = vec![found.to_string()];
+        self
+    }
+
+    /// The same for what goes over several lines, such as a parser's picture of a place in a text.
+    #[must_use]
+    pub fn found_lines(mut self, found: impl fmt::Display) -> Self {
+        self.0.found = found.to_string().trim().lines().map(str::to_owned).collect();
         self
     }
 
     /// The file, folder, tensor or flag concerned.
     #[must_use]
     pub fn at(mut self, place: impl AsRef<Path>) -> Self {
-        self.0.place = Some(place.as_ref().display().to_string());
+        self.0.place = Some(printable(place.as_ref()));
         self
     }
 
@@ -121,20 +130,59 @@ impl Problem {
 }
 
 impl fmt::Display for Problem {
+    /// Every part on one line: what stands in it may be from a file, or be a file's name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.what)?;
-        for (label, part) in
-            [("expected", &self.0.expected), ("found", &self.0.found), ("where", &self.0.place), ("hint", &self.0.hint)]
-        {
-            if let Some(part) = part {
-                write!(f, "\n  {label}: {part}")?;
+        f.write_str(&printable_text(&self.0.what))?;
+        let Parts { expected, found, place, hint, .. } = &*self.0;
+        let parts = [("expected", expected.as_slice()), ("found", found), ("where", place.as_slice())];
+        for (label, lines) in parts.into_iter().chain([("hint", hint.as_slice())]) {
+            for (line, text) in lines.iter().enumerate() {
+                match line {
+                    0 => write!(f, "\n  {label}: ")?,
+                    _ => f.write_str("\n    ")?,
+                }
+                f.write_str(&printable_text(text))?;
             }
         }
         Ok(())
     }
 }
 
-/// A path as text that is safe to print and to store: bytes that are not UTF-8 become `\xNN`.
+/// Text that cannot steer a terminal or hide what it says: control characters (of which the names of files may hold any),
+/// separators of lines and paragraphs, and marks that turn the direction of writing become `\n`, `\t`, `\u{1b}` and so on.
+/// Everything else is left as it is, backslashes too: the result is for readers, and for no program.
+pub fn printable_text(text: &str) -> Cow<'_, str> {
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().fold(String::with_capacity(text.len() + 16), |mut out, letter| {
+        if steers(letter) {
+            out.extend(letter.escape_default());
+        } else {
+            out.push(letter);
+        }
+        out
+    }))
+}
+
+/// A path on one line for a reader (see [`printable`] and [`printable_text`]).
+pub fn shown(path: impl AsRef<Path>) -> String {
+    printable_text(&printable(path.as_ref())).into_owned()
+}
+
+/// Whether a character does something to a terminal or to its neighbours instead of being shown.
+pub fn steers(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
+            // Direction: marks, embeddings and overrides, isolates.
+            '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            // Separators of lines and paragraphs.
+            | '\u{2028}' | '\u{2029}'
+            // Deprecated format characters, annotations, tags: invisible.
+            | '\u{206a}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// A path as text to store, and to print by what escapes it for a terminal ([`printable_text`]): bytes that are not UTF-8 become `\xNN`.
 pub fn printable(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     path.as_os_str().as_bytes().utf8_chunks().fold(String::new(), |mut text, chunk| {
@@ -173,6 +221,15 @@ pub fn from_printable(text: &str) -> PathBuf {
 mod tests {
     use super::*;
     use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn nothing_in_an_error_steers_a_terminal_or_makes_a_line_of_its_own() {
+        let name = Path::new(std::ffi::OsStr::from_bytes(b"a\x1b]0;x\x07\n  hint: rm\xff\xe2\x80\xae"));
+        let problem = Problem::new("odd\r").found("\u{9b}1m").at(name);
+        let expected = "odd\\r\n  found: \\u{9b}1m\n  where: a\\u{1b}]0;x\\u{7}\\n  hint: rm\\xFF\\u{202e}";
+        assert_eq!(problem.to_string(), expected);
+        assert_eq!(printable_text("na\u{ef}ve \u{5d0}\u{200d} \\n"), "na\u{ef}ve \u{5d0}\u{200d} \\n");
+    }
 
     #[test]
     fn names_that_are_not_utf8_survive_printing() {

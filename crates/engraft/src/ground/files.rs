@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, printable};
 
 pub use aside::remove_leftovers_in;
 use aside::{aside_name, claim_aside, is_aside_name};
@@ -74,7 +74,11 @@ pub fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
             format!("{} bytes, over the limit of {limit}", metadata.len()),
         ));
     }
-    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(metadata.len() as usize).map_err(|_| {
+        let asked = format!("not enough memory: {} bytes were asked for", metadata.len());
+        io::Error::new(io::ErrorKind::OutOfMemory, asked)
+    })?;
     // The file may grow between the two looks: the limit holds for what is read.
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
@@ -392,7 +396,7 @@ mod tests {
             (temp.path(), "a folder"),
         ] {
             let error = read_limited(path, 100).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{}", path.display());
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{}", printable(&path));
             assert!(error.to_string().ends_with(kind), "{error}");
             assert!(sha256_of_file(path, |_| Ok(())).is_err());
         }

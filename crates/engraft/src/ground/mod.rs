@@ -4,6 +4,8 @@ pub mod config;
 mod config_language_model;
 pub mod error;
 pub mod files;
+pub mod guard;
 pub mod progress;
 pub mod rng;
 mod span_config;
+pub mod weight_files;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backbone::{Architecture, Base, Card, Network, NetworkWeights};
 use crate::data::augment::Augment;
+use crate::data::colour::DECODING;
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluation;
 use crate::features::Cache;
@@ -289,6 +290,7 @@ fn identity(base: &Base, plan: &ControlPlan, data: &ControlData<'_>) -> String {
     let description = serde_json::json!({
         "format": 3,
         "version": env!("CARGO_PKG_VERSION"),
+        "decoding": DECODING,
         "architecture": base.card.architecture,
         "padding": base.card.padding,
         "preprocessing": base.card.preprocessing.fingerprint(),

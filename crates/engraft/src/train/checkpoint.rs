@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use engraft_weights::{Precision, Tensor, Weights};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, shown};
 use crate::files::{self, Made, Staging};
 use crate::progress::Observer;
 use crate::train::optimiser::{Memory, Slot};
 use crate::train::steps::{Snapshot, State};
 use crate::train::values::Values;
+use crate::weight_files;
 
 /// How many stay.
 const KEPT: usize = 3;
@@ -106,17 +107,13 @@ impl Checkpoints {
             match self.open(&folder) {
                 Ok(Some(snapshot)) => {
                     let State { epoch, step, .. } = snapshot.state;
-                    observer.say(&format!(
-                        "going on from {}: epoch {}, after step {step}",
-                        folder.display(),
-                        epoch + 1
-                    ));
+                    observer.say(&format!("going on from {}: epoch {}, after step {step}", shown(folder), epoch + 1));
                     return Ok(Some(snapshot));
                 }
                 Ok(None) => {}
                 Err(reason) => observer.say(&format!(
                     "a damaged checkpoint is passed over, the one before it is taken: {} ({reason})",
-                    folder.display()
+                    shown(folder)
                 )),
             }
         }
@@ -149,7 +146,7 @@ impl Checkpoints {
             let is_same = manifest.files.get(name).is_some_and(|expected| *expected == files::sha256_hex(&bytes));
             is_same.then_some(bytes).ok_or_else(|| format!("{name} is not what its SHA-256 says"))
         };
-        let tensors = engraft_weights::read(&checked("tensors.safetensors", engraft_weights::FILE_LIMIT)?)
+        let tensors = weight_files::read(checked("tensors.safetensors", engraft_weights::FILE_LIMIT)?.as_slice())
             .map_err(|source| format!("tensors.safetensors: {source}"))?;
         let stored: Stored = ciborium::from_reader(checked("state.cbor", STATE_LIMIT)?.as_slice())
             .map_err(|source| format!("state.cbor: {source}"))?;

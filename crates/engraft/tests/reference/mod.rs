@@ -92,6 +92,6 @@ pub fn test_data() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    eprintln!("skipped: no folder of test data at {} (set ENGRAFT_DATA)", folder.display());
+    eprintln!("skipped: no folder of test data at {} (set ENGRAFT_DATA)", folder.to_string_lossy());
     None
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use engraft::artefact::save_language_model;
 use engraft::config::{self, LanguageModelPretrain, Method};
 use engraft::data::text::{corpus_files, read_corpus};
-use engraft::error::{Error, Problem, printable};
+use engraft::error::{Error, Problem, printable, shown};
 use engraft::files::{self, Made, Staging};
 use engraft::inductive::pretrain_language_model;
 use engraft::inductive::tuning::{Inputs, Journal};
@@ -129,7 +129,7 @@ pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Resu
             "perplexity  {perplexity}\ntokens      {} ({:.0} a second)\nbase        {}\n",
             trained.tokens,
             trained.tokens_per_second,
-            out.display()
+            shown(&out)
         ))?;
     }
     Ok(Outcome::Done)

@@ -13,7 +13,7 @@ use super::reference::{Reference, is_blob_name, is_commit, is_sha256};
 use super::settings::{Patience, Settings};
 use super::transport::{Address, Answer, Client, Failure, Method, escaped};
 use crate::backbone::text;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, shown};
 use crate::files::{self, Lock, Partial};
 use crate::progress::Observer;
 
@@ -150,7 +150,7 @@ impl Download<'_> {
             if facts.size.is_none_or(|expected| expected == size) && judge(&sha256).is_ok() {
                 return Ok((repository.link(commit, file, etag)?, sha256, size));
             }
-            self.observer.say(&format!("{} is damaged: fetching it again", blob.display()));
+            self.observer.say(&format!("{} is damaged: fetching it again", shown(&blob)));
         }
         let mut incomplete = blob.clone().into_os_string();
         incomplete.push(".incomplete");

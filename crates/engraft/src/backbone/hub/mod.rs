@@ -16,7 +16,7 @@ mod transport;
 use std::path::PathBuf;
 
 use crate::backbone::text;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, shown};
 use crate::files;
 use crate::progress::Observer;
 
@@ -156,7 +156,7 @@ impl Hub {
             None => reference.pin().is_none_or(|pin| pin.accepts(&sha256)),
         };
         if !right {
-            observer.say(&format!("{} is damaged: fetching it again", found.weights.display()));
+            observer.say(&format!("{} is damaged: fetching it again", shown(&found.weights)));
             return Ok(None);
         }
         let local = Local { weights: found.weights, commit: found.commit, sha256, config: found.config };
@@ -189,11 +189,7 @@ impl Hub {
 
     fn missing(&self, reference: &Reference, what: &str) -> Problem {
         Problem::new(what)
-            .expected(format_args!(
-                "{} in {}",
-                reference.file_names(),
-                cache::folder(&self.settings, reference).display()
-            ))
+            .expected(format_args!("{} in {}", reference.file_names(), shown(cache::folder(&self.settings, reference))))
             .found("no such file")
             .at(reference.to_string())
     }

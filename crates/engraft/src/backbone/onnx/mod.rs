@@ -20,7 +20,7 @@ use self::cut::Row;
 use self::facts::{Fact, Facts, Kind};
 use self::graph::{Declared, Graph, Value};
 use self::plan::{Part, Plan, quietly};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, printable};
 
 /// Elements of one tensor, stored or computed.
 const ELEMENTS: usize = 1 << 27;
@@ -224,7 +224,7 @@ impl OnnxModel {
             multiply_adds,
             features,
             scores,
-            place: place.display().to_string(),
+            place: printable(place),
         })
     }
 

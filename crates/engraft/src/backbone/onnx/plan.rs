@@ -1,10 +1,8 @@
 //! What tract is given, and how it is kept in check: a graph that we wrote ourselves, with our names, our shapes and
 //! only attributes that we understand; on a thread of its own, within a time limit, its panics caught and silent.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Once, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use tract_onnx::Onnx;
@@ -16,6 +14,7 @@ use super::facts::{Fact, Facts, Kind};
 use super::graph::{Graph, Node, Origin, Value};
 use super::operations::attributes;
 use crate::error::Problem;
+use crate::guard::guarded;
 
 /// Nodes that tract is given.
 const NODES: usize = 6_000;
@@ -265,39 +264,7 @@ impl Plan {
     }
 }
 
-thread_local! {
-    /// Whether panics of this thread are caught and told as errors, so that they need not be printed.
-    static QUIET: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs `work`, and turns a panic into an error. The panics of other threads are printed as before.
+/// Runs what belongs to `tract`, and turns a panic into an error.
 pub(super) fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let previous = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !QUIET.try_with(Cell::get).unwrap_or(false) {
-                previous(panic);
-            }
-        }));
-    });
-    let before = QUIET.replace(true);
-    let result = catch_unwind(AssertUnwindSafe(work));
-    QUIET.set(before);
-    result.map_err(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_becomes_an_error_and_leaves_the_flag_as_it_was() {
-        assert_eq!(quietly(|| panic!("no")).map(|()| 1), Err("no".to_owned()));
-        assert!(!QUIET.get());
-        assert_eq!(quietly(|| 3), Ok(3));
-    }
+    guarded("tract", work).map_err(|panic| panic.text)
 }

@@ -15,6 +15,7 @@ use crate::backbone::text::vocabulary::{PADDING, Vocabulary};
 use crate::data::text::Text;
 use crate::error::{Error, Problem, Result};
 use crate::files;
+use crate::weight_files;
 
 /// The name of the architecture in cards.
 pub const ARCHITECTURE: &str = "awd_lstm";
@@ -238,7 +239,7 @@ impl LanguageModel {
             let expected = format!("{} words", card.sizes.vocabulary);
             return Err(wrong("config.json and vocab.txt do not fit", expected, vocabulary.len().to_string()));
         }
-        let mut weights = engraft_weights::read(&parts.weights).map_err(|source| {
+        let mut weights = weight_files::read(parts.weights.as_slice()).map_err(|source| {
             wrong("the language model's weights cannot be read", "safetensors".into(), source.to_string())
         })?;
         let mut fault = None;

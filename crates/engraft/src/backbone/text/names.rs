@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use engraft_weights::{Precision, Tensor as Stored, Weights};
+use engraft_weights::{Precision, Tensor as Stored, Tensors, Weights};
 
 use crate::backbone::text::config::{EncoderConfig, Family};
 use crate::error::{Error, Problem, Result};
@@ -123,12 +123,12 @@ pub(super) fn expected(config: &EncoderConfig) -> Vec<(String, Vec<usize>)> {
 /// [`Error::Weights`]: for what is missing, has another shape, stands twice, or is no number.
 pub(super) fn recognise(
     config: &EncoderConfig,
-    weights: Weights,
+    weights: &mut dyn Tensors,
     place: &Path,
 ) -> Result<(EncoderTensors, Vec<String>)> {
     let mut found = BTreeMap::new();
-    for (name, Stored { shape, values, .. }) in weights.tensors {
-        if found.insert(canonical(&name), (shape, values)).is_some() {
+    for (name, header) in &weights.headers().tensors {
+        if found.insert(canonical(name), (header.shape.clone(), name.clone())).is_some() {
             let problem = Problem::new("two tensors of the weights have the same meaning").found(name).at(place);
             return Err(Error::Weights(problem.hint("save the encoder alone")));
         }
@@ -139,10 +139,14 @@ pub(super) fn recognise(
         match found.remove(&name) {
             None => wrong.push(format!("{name} is missing")),
             Some((other, _)) if other != shape => wrong.push(format!("{name} is {other:?}, not {shape:?}")),
-            Some((_, values)) if values.iter().any(|value| !value.is_finite()) => {
-                wrong.push(format!("{name} holds NaN or infinite numbers"));
-            }
-            Some(tensor) => drop(tensors.insert(name, tensor)),
+            Some((_, file_name)) => match weights.take(&file_name) {
+                Ok(Some(Stored { values, .. })) if values.iter().any(|value| !value.is_finite()) => {
+                    wrong.push(format!("{name} holds NaN or infinite numbers"));
+                }
+                Ok(Some(Stored { values, .. })) => drop(tensors.insert(name, (shape, values))),
+                Ok(None) => wrong.push(format!("{name} is missing")),
+                Err(reason) => wrong.push(format!("{name} cannot be read ({reason})")),
+            },
         }
     }
     if !wrong.is_empty() {

@@ -4,7 +4,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use burn::tensor::Device;
-use engraft_weights::{Precision, Tensor as Stored, Weights};
+use engraft_weights::{Precision, Tensor as Stored, Tensors, Weights};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -18,7 +18,7 @@ use crate::backbone::text::tokenizer_files::{file, settings};
 use crate::backbone::text::transformer::TextEncoder;
 use crate::data::text::Text;
 use crate::error::{Error, Problem, Result};
-use crate::files;
+use crate::weight_files::{self, Opened};
 
 /// Texts that are embedded together.
 const BATCH: usize = 32;
@@ -99,8 +99,8 @@ impl SentenceEncoder {
             Error::Weights(problem.at(inner).hint("name the folder of a model as Transformers saves it"))
         })?;
         let config = EncoderConfig::parse(&config, &inner.join("config.json"))?;
-        let (weights, place, sha256) = read_weights(inner)?;
-        let (tensors, beyond) = names::recognise(&config, weights, &place)?;
+        let (mut weights, place, sha256) = open_weights(inner)?;
+        let (tensors, beyond) = names::recognise(&config, &mut weights, &place)?;
         if !beyond.is_empty() {
             let shown = beyond[..beyond.len().min(3)].join(", ");
             remarks.push(format!(
@@ -152,7 +152,7 @@ impl SentenceEncoder {
             })
             .collect();
         let dense = dense?;
-        let (tensors, _) = names::recognise(&config, tensors, place)?;
+        let (tensors, _) = names::recognise(&config, &mut tensors, place)?;
         let encoder = TextEncoder::of_tensors(&config, tensors, device);
         Ok(Self { encoder, tokenizer, config, layout, dense })
     }
@@ -276,20 +276,25 @@ fn check(config: &EncoderConfig, layout: &SentenceLayout, tokenizer: &Tokenizer,
 }
 
 /// The weights of a folder, their file, and its SHA-256.
-fn read_weights(folder: &Path) -> Result<(Weights, PathBuf, String)> {
+fn open_weights(folder: &Path) -> Result<(Opened<'static>, PathBuf, String)> {
     for name in ["model.safetensors", "pytorch_model.bin"] {
-        if let Some(bytes) = file(folder, name, engraft_weights::FILE_LIMIT)? {
-            let place = folder.join(name);
-            let weights = engraft_weights::read(&bytes).map_err(|source| {
-                Error::Weights(
-                    Problem::new("the weights cannot be read").found(source).at(&place).hint("fetch the file again"),
-                )
-            })?;
-            return Ok((weights, place, files::sha256_hex(&bytes)));
-        }
+        let place = folder.join(name);
+        let source = match weight_files::source(&place) {
+            Ok(source) => source,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(unreadable(error, &place)),
+        };
+        let sha256 = weight_files::sha256(&source).map_err(|error| unreadable(error, &place))?;
+        let weights = weight_files::open(source).map_err(|error| unreadable(error, &place))?;
+        return Ok((weights, place, sha256));
     }
     let problem = Problem::new("the encoder has no weights").expected("model.safetensors or pytorch_model.bin");
     Err(Error::Weights(problem.found("neither").at(folder)))
+}
+
+fn unreadable(source: impl std::fmt::Display, place: &Path) -> Error {
+    let problem = Problem::new("the weights cannot be read").found(source).at(place);
+    Error::Weights(problem.hint("fetch the file again"))
 }
 
 /// What `modules.json` and the folders beside it say.
@@ -401,8 +406,9 @@ fn dense(folder: &Path) -> Result<DenseLayer> {
             ));
         }
     };
-    let (mut weights, place, _) = read_weights(folder)?;
-    let [weight, bias] = ["linear.weight", "linear.bias"].map(|name| weights.tensors.remove(name));
+    let (mut weights, place, _) = open_weights(folder)?;
+    let mut take = |name: &str| weights.take(name).map_err(|error| unreadable(error, &place));
+    let (weight, bias) = (take("linear.weight")?, take("linear.bias")?);
     DenseLayer::checked(DenseShape { inputs: inputs as usize, outputs: outputs as usize, tanh }, weight, bias, &place)
 }
 

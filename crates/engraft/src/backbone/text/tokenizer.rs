@@ -12,6 +12,7 @@ use tokenizers::{
 use crate::backbone::text::tokenizer_files;
 use crate::data::text::Text;
 use crate::error::{Error, Problem, Result};
+use crate::guard::guarded;
 
 /// A tokenizer.
 #[derive(Debug, Clone)]
@@ -57,12 +58,20 @@ impl Tokenizer {
         if json.len() as u64 > tokenizer_files::LIMIT {
             return Err(refuse(&format_args!("{} bytes, over the limit of {}", json.len(), tokenizer_files::LIMIT)));
         }
-        let mut inner = Inner::from_bytes(json).map_err(|source| refuse(&source))?;
-        inner.with_padding(None);
-        inner.with_truncation(None).map_err(|source| refuse(&source))?;
-        let processor = inner.get_post_processor().cloned();
-        inner.with_post_processor(None::<PostProcessorWrapper>);
-        let largest = inner.get_vocab(true).into_values().max().ok_or_else(|| refuse(&"an empty vocabulary"))?;
+        check_depth(json).map_err(|found| refuse(&found))?;
+        let opened = foreign(|| {
+            let mut inner = Inner::from_bytes(json)?;
+            inner.with_padding(None);
+            inner.with_truncation(None)?;
+            let processor = inner.get_post_processor().cloned();
+            inner.with_post_processor(None::<PostProcessorWrapper>);
+            let largest = inner.get_vocab(true).into_values().max();
+            // What cannot be written again could not be kept in a run.
+            inner.to_string(false)?;
+            Ok((inner, processor, largest))
+        });
+        let (inner, processor, largest) = opened.map_err(|source| refuse(&source))?;
+        let largest = largest.ok_or_else(|| refuse(&"an empty vocabulary"))?;
         let unknown = unknown_token(&inner).and_then(|token| inner.token_to_id(&token));
         let spaced = matches!(inner.get_pre_tokenizer(),
             Some(PreTokenizerWrapper::ByteLevel(level)) if !level.add_prefix_space);
@@ -173,7 +182,7 @@ impl Tokenizer {
 
     /// Tokens without the special ones.
     fn raw(&self, input: InputSequence<'_>) -> Result<Encoding> {
-        self.inner.encode(EncodeInput::Single(input), false).map_err(|source| not_encoded(&source))
+        foreign(|| self.inner.encode(EncodeInput::Single(input), false)).map_err(|source| not_encoded(&source))
     }
 
     /// Tokens of the second text of a pair: BERT's processor leaves segments as they are, and only marks the end.
@@ -203,7 +212,8 @@ impl Tokenizer {
             strategy: TruncationStrategy::LongestFirst,
             stride: 0,
         };
-        let (mut first, mut second) = truncate_encodings(first, second, &how).map_err(|source| not_encoded(&source))?;
+        let (mut first, mut second) =
+            foreign(|| truncate_encodings(first, second, &how)).map_err(|source| not_encoded(&source))?;
         let cut = before - count(&first, &second);
         first.take_overflowing();
         second.iter_mut().for_each(|second| drop(second.take_overflowing()));
@@ -212,15 +222,15 @@ impl Tokenizer {
 
     /// With the special tokens.
     fn processed(&self, first: Encoding, second: Option<Encoding>) -> Result<Encoding> {
-        match &self.processor {
+        let processed = foreign(|| match &self.processor {
             Some(processor) => processor.process(first, second, true),
             None => {
                 let all = std::iter::once(first).chain(second).collect();
                 let joined = <dyn PostProcessor>::default_process(all, true);
                 joined.map(|mut all| all.pop().unwrap_or_default())
             }
-        }
-        .map_err(|source| not_encoded(&source))
+        });
+        processed.map_err(|source| not_encoded(&source))
     }
 
     fn encoded(&self, encoding: &Encoding, cut: usize) -> Encoded {
@@ -240,6 +250,36 @@ impl Tokenizer {
     }
 }
 
+/// Runs what belongs to the crate `tokenizers`, which panics about some files and texts.
+fn foreign<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> std::result::Result<T, String> {
+    let done = guarded("the crate `tokenizers`", work).map_err(|panic| panic.to_string())?;
+    done.map_err(|source| source.to_string())
+}
+
+/// How deep the lists and mappings of a tokenizer may lie in each other: far more than any has. `tokenizers` tries every
+/// reading of a step for every reading of the step around it.
+const DEPTH: usize = 24;
+
+/// Refuses what lies too deep.
+fn check_depth(json: &[u8]) -> std::result::Result<(), String> {
+    let (mut depth, mut quoted, mut escaped) = (0usize, false, false);
+    for &byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH {
+            return Err(format!("lists and mappings more than {DEPTH} deep in each other"));
+        }
+    }
+    Ok(())
+}
+
 fn not_encoded(source: &dyn std::fmt::Display) -> Error {
     Error::Data(Problem::new("a text cannot be turned into tokens").found(source))
 }
@@ -254,6 +294,9 @@ fn unknown_token(inner: &Inner) -> Option<String> {
     }
 }
 
+#[cfg(test)]
+#[path = "tokenizer_attack_tests.rs"]
+mod attack_tests;
 #[cfg(test)]
 #[path = "tokenizer_tests.rs"]
 mod tests;

@@ -9,6 +9,7 @@ use engraft_weights::{Precision, Tensor, Weights};
 use crate::backbone::text::vector_files;
 use crate::data::text::words::spans;
 use crate::error::{Error, Problem, Result};
+use crate::weight_files;
 
 /// Name of the tensor in a run's folder.
 const TENSOR: &str = "vectors";
@@ -229,7 +230,7 @@ impl WordVectors {
     /// [`Error::Weights`] where the files are damaged or do not fit each other.
     pub fn from_parts(weights: &[u8], vocabulary: &[u8]) -> Result<Self> {
         let wrong = |what: &str, found: String| Error::Weights(Problem::new(what).found(found));
-        let mut weights = engraft_weights::read(weights)
+        let mut weights = weight_files::read(weights)
             .map_err(|source| wrong("the word vectors cannot be read", source.to_string()))?;
         let tensor = weights
             .tensors

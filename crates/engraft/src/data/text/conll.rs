@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::parts::{Part, is_of_kind, read_parts};
 use crate::data::audit::{Audit, ClassCount};
 use crate::data::{Finding, FindingKind, Severity, Split};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, shown};
 use crate::evaluate::Span;
 use crate::files;
 
@@ -248,7 +248,7 @@ fn read_part(root: &Path, part: &Part, raws: &mut Vec<Raw>, documents: &mut usiz
             let expected = "a word and its tag (O, B-PER, I-PER, ..), apart by a tab or spaces";
             return Err(Error::Data(problem.expected(expected).at(format!(
                 "{}, {}, line {}",
-                root.display(),
+                shown(root),
                 part.name,
                 number + 1
             ))));

@@ -18,6 +18,7 @@ mod folder;
 mod json_lines;
 pub mod minhash;
 mod open;
+mod parquet_depth;
 mod parquet_rows;
 pub mod parts;
 pub mod squad;

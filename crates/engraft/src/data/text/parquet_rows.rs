@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,9 +21,11 @@ use parquet::file::reader::{ChunkReader, Length, SerializedPageReader};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::Limits;
+use super::parquet_depth;
 use super::table::{KINDS, Record, Records, too_long};
 use crate::error::{Error, Problem, Result};
 use crate::files::open_regular;
+use crate::guard::guarded;
 
 /// Rows that are decoded at once.
 const BATCH: usize = 64;
@@ -43,6 +44,7 @@ pub(super) struct ParquetRows {
 impl ParquetRows {
     pub(super) fn open(path: &Path, _limits: &Limits) -> Result<Self> {
         let file = open_regular(path).map_err(|source| crate::data::missing(path, &source))?;
+        parquet_depth::check(&file).map_err(|found| broken(path, found))?;
         let metadata = caught(path, || ParquetMetaDataReader::new().parse_and_finish(&file))?;
         let (mut columns, mut leaves) = (Vec::new(), Vec::new());
         for (leaf, column) in metadata.file_metadata().schema_descr().columns().iter().enumerate() {
@@ -131,14 +133,14 @@ fn broken(path: &Path, found: impl std::fmt::Display) -> Error {
 }
 
 fn caught<T>(path: &Path, work: impl FnOnce() -> ParquetResult<T>) -> Result<T> {
-    match catch_unwind(AssertUnwindSafe(work)) {
+    match guarded("its decoder", work) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(ParquetError::External(source))) if source.is::<Refused>() => {
             let Refused(problem) = *source.downcast().unwrap_or_else(|_| Box::new(Refused(Problem::new("refused"))));
             Err(Error::Data(problem.at(path)))
         }
         Ok(Err(source)) => Err(broken(path, source)),
-        Err(_) => Err(broken(path, "its decoder gave up")),
+        Err(panic) => Err(broken(path, panic)),
     }
 }
 

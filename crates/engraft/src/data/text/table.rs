@@ -9,7 +9,7 @@ use super::encoding::Decoding;
 use super::json_lines::JsonLines;
 use super::parquet_rows::ParquetRows;
 use super::{Limits, TextFormat};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, printable};
 use crate::files::{kind_of, open_regular};
 use crate::progress::Observer;
 
@@ -160,7 +160,7 @@ pub(super) const KINDS: &str = "a table (.csv, .tsv, .jsonl, .parquet) with one 
 
 /// A place in a table, for an error.
 pub(super) fn at(path: &Path, line: u64) -> String {
-    format!("{}, line {line}", path.display())
+    format!("{}, line {line}", printable(path))
 }
 
 /// A file as UTF-8.

@@ -8,7 +8,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::aside::{aside_name, claim_aside};
 use super::{Made, parent, refuse_over_inputs, rename_to_new, sync_folder, write_synced};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, printable};
 
 /// A folder that appears complete or not at all.
 ///
@@ -31,7 +31,7 @@ impl Staging {
     /// where. Nothing is left behind.
     pub fn claim(target: &Path, made: Made, replace: bool, inputs: &[(&str, &Path)]) -> Result<()> {
         if target.file_name().is_none() {
-            return Err(Error::Usage(Problem::new("the output folder has no name").found(target.display())));
+            return Err(Error::Usage(Problem::new("the output folder has no name").found(printable(target))));
         }
         if fs::symlink_metadata(target).is_ok() {
             refuse_over_inputs(target, inputs)?;

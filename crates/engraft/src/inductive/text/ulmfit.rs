@@ -23,6 +23,7 @@ use crate::inductive::language_model::Windows;
 use crate::progress::Observer;
 use crate::rng::{permutation, rng};
 use crate::train::{Curve, Optimiser, Rule, Rules, Schedule, Score, Settings, ShardLoss, Task, argmax, train};
+use crate::weight_files;
 
 /// Units of the head's hidden layer, as in the paper.
 const HEAD_UNITS: usize = 50;
@@ -328,7 +329,7 @@ impl TunedLstm {
         let model = LanguageModel::from_parts(&parts.model, &device)?;
         let wrong =
             |found: String| Error::Weights(Problem::new("the head of the language model is damaged").found(found));
-        let mut head = engraft_weights::read(&parts.head).map_err(|source| wrong(source.to_string()))?;
+        let mut head = weight_files::read(parts.head.as_slice()).map_err(|source| wrong(source.to_string()))?;
         let mut number = |name: &str| {
             let found = head.metadata.remove(name).and_then(|text| text.parse::<usize>().ok());
             found.filter(|number| (1..1 << 24).contains(number)).ok_or_else(|| wrong(format!("no number of {name}")))

@@ -1,0 +1,40 @@
+//! Memory that is short: little suffices, and what is not to be had is an error with an exit code of the documentation.
+
+use std::process::{Command, Stdio};
+
+use crate::sandbox::{Ran, Sandbox};
+
+/// Runs the binary with at most so many KiB of address space.
+fn within(sandbox: &Sandbox, kib: u64, args: &str) -> Ran {
+    let line = format!("ulimit -v {kib} && exec {} {args}", env!("CARGO_BIN_EXE_engraft"));
+    let mut command = Command::new("sh");
+    command.args(["-c", &line]).current_dir(sandbox.path("")).env("ENGRAFT_CACHE", sandbox.path("cache"));
+    command.stdin(Stdio::null()).output().unwrap().into()
+}
+
+const FIT: &str = "--threads 2 fit data --base glyphs --depth head --control-budget 0 --no-cache --force --out run";
+
+#[test]
+fn a_small_fit_needs_little_address_space() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("data", 3, 8);
+    within(&sandbox, 400_000, FIT).expect(0, &[]);
+}
+
+/// Whatever allocation fails, the exit code is 1 (or that of what the failure was taken for), never that of a signal.
+#[test]
+fn memory_that_is_not_to_be_had_is_a_failure_and_no_abort() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("data", 3, 8);
+    let mut asked = false;
+    for kib in (30_000..260_000).step_by(23_000) {
+        let ran = within(&sandbox, kib, FIT);
+        // Below what the loader of programs needs, the program does not begin.
+        if ran.stderr.contains("error while loading shared libraries") {
+            continue;
+        }
+        assert!(matches!(ran.code, Some(0..=5)), "{kib}: {:?}: {}", ran.code, ran.stderr);
+        asked |= ran.stderr.contains("memory allocation of ") || ran.stderr.contains("bytes were asked for");
+    }
+    assert!(asked, "no run was short of memory");
+}

@@ -1,0 +1,90 @@
+//! Weight files for every room: opened within limits, hashed piece by piece, read tensor by tensor, with the panics of
+//! other people's readers caught.
+
+use std::borrow::Cow;
+use std::io;
+use std::path::Path;
+
+use engraft_weights::{Error, FILE_LIMIT, Format, Source, Tensor, Tensors, WeightFile, Weights};
+use sha2::{Digest, Sha256};
+
+use crate::files;
+use crate::guard::guarded;
+
+/// Room for readers that call themselves for what lies in what they read: HDF5's types may, 8,000 deep.
+const STACK: usize = 64 << 20;
+
+/// An open weight file (see [`WeightFile`]).
+#[derive(Debug)]
+pub struct Opened<'a>(WeightFile<'a>);
+
+/// Opens the bytes of a file on disk, of which nothing is read yet.
+///
+/// # Errors
+/// What the system says; also for what is no regular file, or larger than [`FILE_LIMIT`].
+pub fn source(path: &Path) -> io::Result<Source<'static>> {
+    let source = Source::of_file(files::open_regular(path)?)?;
+    if source.length() > FILE_LIMIT {
+        let found = format!("{} bytes, over the limit of {FILE_LIMIT}", source.length());
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, found));
+    }
+    Ok(source)
+}
+
+/// Lower-case hexadecimal SHA-256 of a file's bytes.
+///
+/// # Errors
+/// [`Error`] where they cannot be read.
+pub fn sha256(source: &Source<'_>) -> Result<String, Error> {
+    let mut hasher = Sha256::new();
+    source.for_each_piece(|piece| {
+        hasher.update(piece);
+        Ok::<_, Error>(())
+    })?;
+    Ok(files::hex(&hasher.finalize()))
+}
+
+/// The format of a file, if it is one that is known.
+pub fn format(source: &Source<'_>) -> Option<Format> {
+    #[expect(clippy::disallowed_methods, reason = "everybody else is to use this function")]
+    caught(|| Ok(engraft_weights::format(source.clone()))).unwrap_or_default()
+}
+
+/// Opens a file: everything but the numbers is read.
+///
+/// # Errors
+/// As [`WeightFile::open`].
+pub fn open<'a>(source: impl Into<Source<'a>>) -> Result<Opened<'a>, Error> {
+    let source = source.into();
+    #[expect(clippy::disallowed_methods, reason = "everybody else is to use this function")]
+    let work = || caught(|| WeightFile::open(source));
+    let opened = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+        let thread = thread.map_err(|_| Error::Memory { bytes: STACK as u64 })?;
+        thread.join().unwrap_or_else(|_| Err(Error::Reader { reason: "its thread ended".into() }))
+    });
+    opened.map(Opened)
+}
+
+/// Reads a file whole.
+///
+/// # Errors
+/// As [`engraft_weights::read`].
+pub fn read<'a>(source: impl Into<Source<'a>>) -> Result<Weights, Error> {
+    let opened = open(source)?;
+    caught(|| opened.0.into_weights())
+}
+
+impl Tensors for Opened<'_> {
+    fn headers(&self) -> &Weights {
+        self.0.headers()
+    }
+
+    fn tensor(&self, name: &str) -> Result<Option<Cow<'_, Tensor>>, Error> {
+        caught(|| self.0.tensor(name))
+    }
+}
+
+fn caught<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    guarded("the reader of weights", work).unwrap_or_else(|panic| Err(Error::Reader { reason: panic.text }))
+}
