@@ -10,16 +10,15 @@ mod output;
 mod span_args;
 mod terminal;
 mod tune_args;
+mod typed;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use args::{Arguments, Command};
 use terminal::Terminal;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = typed::arguments();
     let terminal = Terminal::new(arguments.quiet);
     let outcome = prepare(&arguments).and_then(|()| run(arguments, &terminal));
     terminal.finish();

@@ -18,4 +18,4 @@ pub mod head;
 pub mod inductive;
 pub mod train;
 
-pub use ground::{config, error, files, progress, rng};
+pub use ground::{config, error, files, progress, rng, suggestion};

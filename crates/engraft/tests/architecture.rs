@@ -17,7 +17,7 @@ const FLOORS: [(&str, u32); 9] = [
     ("artefact", 8),
 ];
 /// The rooms of the ground floor, as the crate's root names them.
-const GROUND: [&str; 5] = ["error", "config", "rng", "files", "progress"];
+const GROUND: [&str; 6] = ["error", "config", "rng", "files", "progress", "suggestion"];
 /// What every crate may depend on, among ours.
 const CRATES: [(&str, &[&str]); 4] =
     [("kernels", &[]), ("weights", &[]), ("engraft", &["engraft-kernels", "engraft-weights"]), ("cli", &["engraft"])];

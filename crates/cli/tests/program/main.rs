@@ -8,6 +8,7 @@ mod bad_output;
 mod bad_weights;
 mod bases;
 mod fine_tuning;
+mod first_hour;
 mod interrupted;
 mod language_model;
 mod main_job;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::suggestion::did_you_mean;
+
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -31,7 +33,7 @@ pub enum Error {
     #[error("{0}")]
     Training(Problem),
     /// The user asked to stop (exit code 130).
-    #[error("interrupted: no file was written")]
+    #[error("interrupted")]
     Interrupted,
 }
 
@@ -77,13 +79,15 @@ struct Parts {
     expected: Option<String>,
     found: Option<String>,
     place: Option<String>,
+    suggestion: Option<String>,
     hint: Option<String>,
 }
 
 impl Problem {
     /// Starts with what is wrong, in a few words.
     pub fn new(what: impl fmt::Display) -> Self {
-        Self(Box::new(Parts { what: what.to_string(), expected: None, found: None, place: None, hint: None }))
+        let what = what.to_string();
+        Self(Box::new(Parts { what, expected: None, found: None, place: None, suggestion: None, hint: None }))
     }
 
     /// What would have been right.
@@ -107,6 +111,13 @@ impl Problem {
         self
     }
 
+    /// Begins the hint with the known names that `found` may have been meant for, where there are any.
+    #[must_use]
+    pub fn suggest<'a>(mut self, found: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        self.0.suggestion = did_you_mean(found, known);
+        self
+    }
+
     /// What the user can do now.
     #[must_use]
     pub fn hint(mut self, hint: impl fmt::Display) -> Self {
@@ -123,14 +134,17 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.what)?;
-        for (label, part) in
-            [("expected", &self.0.expected), ("found", &self.0.found), ("where", &self.0.place), ("hint", &self.0.hint)]
-        {
+        let parts = &self.0;
+        for (label, part) in [("expected", &parts.expected), ("found", &parts.found), ("where", &parts.place)] {
             if let Some(part) = part {
                 write!(f, "\n  {label}: {part}")?;
             }
         }
-        Ok(())
+        match (&parts.suggestion, &parts.hint) {
+            (None, None) => Ok(()),
+            (Some(part), None) | (None, Some(part)) => write!(f, "\n  hint: {part}"),
+            (Some(suggestion), Some(hint)) => write!(f, "\n  hint: {suggestion} {hint}"),
+        }
     }
 }
 

@@ -7,3 +7,4 @@ pub mod files;
 pub mod progress;
 pub mod rng;
 mod span_config;
+pub mod suggestion;
