@@ -322,7 +322,9 @@ pub enum DeviceArg {
 
 /// Arguments of `predict`.
 #[derive(Debug, Args)]
-#[command(override_usage = "engraft predict [OPTIONS] <RUN> <INPUTS>...\n       engraft predict [OPTIONS] --base <BASE> <INPUTS>...")]
+#[command(
+    override_usage = "engraft predict [OPTIONS] <RUN> <INPUTS>...\n       engraft predict [OPTIONS] --base <BASE> <INPUTS>..."
+)]
 pub struct PredictArgs {
     /// The run's folder (not with --base), then pictures, folders of pictures, or `-` for a list of paths on stdin; of a run
     /// of texts tables, folders of .txt files, .txt files with a text on each line, or `-` for such lines on stdin.

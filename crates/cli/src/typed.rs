@@ -94,7 +94,10 @@ mod tests {
         assert_eq!((fit.tune.epochs, fit.about.image_size, parsed.threads), (Some(3), Some(64), Some(2)));
         assert_eq!((fit.out.unwrap().to_str(), fit.tune.optimiser.as_deref()), (Some("runs/a"), Some("sgd")));
         // A value is left as it is.
-        assert_eq!(spelt(["x", "--a_b=c_d", "e_f", "--", "--g_h"].map(OsString::from).into_iter()).join(OsStr::new(" ")), "x --a-b=c_d e_f -- --g_h");
+        assert_eq!(
+            spelt(["x", "--a_b=c_d", "e_f", "--", "--g_h"].map(OsString::from).into_iter()).join(OsStr::new(" ")),
+            "x --a-b=c_d e_f -- --g_h"
+        );
     }
 
     #[test]

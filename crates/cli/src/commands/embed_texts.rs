@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use engraft::backbone::{DataKind, Device};
 use engraft::backbone::text::{TextBody, WordPooling, is_text_base, open_text_base};
+use engraft::backbone::{DataKind, Device};
 use engraft::data::text::encoding::detect_file;
 use engraft::data::text::{TextReading, TextRow, is_text, stream_texts};
 use engraft::error::{Error, Problem, Result, printable};

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use engraft::artefact::{QUESTIONS, Rendered, SpanReport, save};
-use engraft::backbone::{DataKind, Device};
 use engraft::backbone::text::{TextBase, TextBody, open_text_base};
+use engraft::backbone::{DataKind, Device};
 use engraft::config::SpanFit;
 use engraft::error::{Error, Problem, Result};
 use engraft::evaluate::{AnswerEvaluation, SpanEvaluation};

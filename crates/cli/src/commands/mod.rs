@@ -61,11 +61,7 @@ pub fn intake(data: &Path, reading: &Reading, cache: Option<&Cache>, observer: &
 }
 
 /// The base that is named, or the one that fits the data's kind, which is then said; so is a base that does not fit.
-fn base_for(
-    named: Option<&str>,
-    kind: impl FnOnce() -> Result<DataKind>,
-    observer: &dyn Observer,
-) -> Result<String> {
+fn base_for(named: Option<&str>, kind: impl FnOnce() -> Result<DataKind>, observer: &dyn Observer) -> Result<String> {
     match named.filter(|base| !base.is_empty()) {
         Some(base) => {
             misfit(base, kind)?.iter().for_each(|warning| observer.say(warning));

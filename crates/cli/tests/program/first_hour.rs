@@ -46,7 +46,9 @@ fn photos_without_any_base_name_the_command_that_fetches_one() {
     let sandbox = Sandbox::new();
     photos(&sandbox);
     let pull = "`engraft bases pull timm/resnet18.a1_in1k` fetches one";
-    for args in [&["fit", "photos", "--out", "run"][..], &["embed", "photos", "-o", "x.npy"], &["fit", "photos", "--find-lr"]] {
+    for args in
+        [&["fit", "photos", "--out", "run"][..], &["embed", "photos", "-o", "x.npy"], &["fit", "photos", "--find-lr"]]
+    {
         let ran = with_hub(&sandbox, &[], args).expect(4, &["no base for photos", pull]);
         assert!(!ran.stderr.contains("glyphs"), "{}", ran.stderr);
     }
@@ -79,7 +81,10 @@ fn glyphs_is_for_small_grey_images() {
         with_hub(&sandbox, &[], &args)
     };
     fit("digits", "a", &[]).expect(0, &["base: glyphs, taken for small grey images"]);
-    assert!(fs::read_to_string(sandbox.path("a/run.toml")).unwrap().contains("base = \"glyphs\""), "what was taken is kept");
+    assert!(
+        fs::read_to_string(sandbox.path("a/run.toml")).unwrap().contains("base = \"glyphs\""),
+        "what was taken is kept"
+    );
     let report = sandbox.run(["report", "a", "--json"]).expect(0, &[]).json();
     assert_eq!((&report["base"]["id"], &report["config"]["base"]), (&"glyphs".into(), &"glyphs".into()));
     assert!(!fit("digits", "b", &["--base", "glyphs"]).expect(0, &[]).stderr.contains("warning"));
@@ -90,7 +95,8 @@ fn glyphs_is_for_small_grey_images() {
 #[test]
 fn texts_without_any_base_name_the_command_that_fetches_one() {
     let sandbox = Sandbox::new();
-    fs::write(sandbox.path("reviews.csv"), "text,label\nthe soup was very good,1\nthe bread was very cold,0\n").unwrap();
+    fs::write(sandbox.path("reviews.csv"), "text,label\nthe soup was very good,1\nthe bread was very cold,0\n")
+        .unwrap();
     fs::write(sandbox.path("tags.conll"), "Ann B-PER\nran O\n\nBob B-PER\nsat O\n").unwrap();
     let pull = "`engraft bases pull sentence-transformers/all-MiniLM-L6-v2` fetches one";
     for args in [

@@ -36,10 +36,12 @@ impl DataKind {
         let few = paths.len().min(LOOKED_AT);
         let mut kind = Self::Unreadable;
         for path in (0..few).map(|at| &paths[at * paths.len() / few]) {
-            let Some(image) = read_limited(path, limits.bytes).ok().and_then(|bytes| decode(&bytes, &limits).ok()) else {
+            let Some(image) = read_limited(path, limits.bytes).ok().and_then(|bytes| decode(&bytes, &limits).ok())
+            else {
                 continue;
             };
-            let grey = image.data.chunks_exact(image.channels).all(|pixel| pixel.iter().all(|value| *value == pixel[0]));
+            let grey =
+                image.data.chunks_exact(image.channels).all(|pixel| pixel.iter().all(|value| *value == pixel[0]));
             if !grey || image.width.max(image.height) > SMALL {
                 return Self::Photos;
             }
@@ -68,10 +70,9 @@ pub struct DefaultBase {
 /// environment of the hub that cannot be read.
 pub fn default_base(kind: DataKind) -> Result<DefaultBase> {
     match kind {
-        DataKind::SmallGrey | DataKind::Unreadable => Ok(DefaultBase {
-            base: GLYPHS.into(),
-            reason: "taken for small grey images; --base names another".into(),
-        }),
+        DataKind::SmallGrey | DataKind::Unreadable => {
+            Ok(DefaultBase { base: GLYPHS.into(), reason: "taken for small grey images; --base names another".into() })
+        }
         DataKind::Texts if is_text_base_here(USUAL_ENCODER)? => Ok(DefaultBase {
             base: USUAL_ENCODER.into(),
             reason: "the usual encoder of texts; --base names another".into(),

@@ -64,10 +64,7 @@ fn likeness(wanted: &str, name: &str) -> f64 {
         return 1.5;
     }
     let parts = name.split(['/', '.']).map(plain).filter(|part| part.chars().count() >= SHORTEST_PART);
-    parts
-        .chain([whole.clone()])
-        .map(|part| strsim::normalized_damerau_levenshtein(wanted, &part))
-        .fold(0.0, f64::max)
+    parts.chain([whole.clone()]).map(|part| strsim::normalized_damerau_levenshtein(wanted, &part)).fold(0.0, f64::max)
 }
 
 /// Letters and digits alone, lower-case.

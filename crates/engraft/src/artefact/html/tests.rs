@@ -75,7 +75,9 @@ fn held_out_splits_have_their_own_tables() {
         let without = page(&sample::report(classes, 40, false));
         let count = |page: &str, part: &str| page.matches(part).count();
         assert_eq!((count(&with, "<h3>Held-out test</h3>"), count(&without, "<h3>Held-out test</h3>")), (2, 0));
-        for (part, more) in [("class=\"matrix", matrices), ("table class=\"classes\"", if classes > 30 { 2 } else { 1 })] {
+        for (part, more) in
+            [("class=\"matrix", matrices), ("table class=\"classes\"", if classes > 30 { 2 } else { 1 })]
+        {
             assert_eq!(count(&with, part), count(&without, part) + more, "{part} at {classes} classes");
         }
         assert!(words(&with).contains("Held-out test, with 95 % intervals below"));

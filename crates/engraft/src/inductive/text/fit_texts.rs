@@ -26,7 +26,7 @@ use crate::inductive::text::intake::TextIntake;
 use crate::inductive::text::scratch::ScratchTexts;
 use crate::inductive::text::tf_idf::TfIdfControl;
 use crate::inductive::text::tune::GrownBase;
-use crate::inductive::tuning::{Difference, Measured, Protocol, Tuning};
+use crate::inductive::tuning::{Difference, Measured, Protocol, Tuning, cut_of};
 use crate::inductive::{Answer, Predictor};
 use crate::train::Curve;
 

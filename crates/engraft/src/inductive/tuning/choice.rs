@@ -279,7 +279,8 @@ mod tests {
 
     #[test]
     fn budgets_are_times() {
-        for (text, seconds) in [("5m", 300.0), ("90s", 90.0), ("1h", 3600.0), ("0", 0.0), ("2.5m", 150.0), (" 7 s ", 7.0)]
+        for (text, seconds) in
+            [("5m", 300.0), ("90s", 90.0), ("1h", 3600.0), ("0", 0.0), ("2.5m", 150.0), (" 7 s ", 7.0)]
         {
             assert_eq!(text.parse::<Budget>().unwrap().seconds, seconds, "{text}");
         }
