@@ -8,7 +8,7 @@ use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use engraft::error::{Error, Problem};
 
 use crate::span_args::SpanArgs;
-use crate::tune_args::TuneArgs;
+use crate::tune_args::{BATCH_SIZE, EPOCHS, LABEL_SMOOTHING, LR, OPTIMISER, TuneArgs, WARMUP, WEIGHT_DECAY};
 
 /// Transfer learning: give a pretrained network a new job from little data.
 #[derive(Debug, Parser)]
@@ -24,7 +24,8 @@ pub struct Arguments {
     #[arg(long, global = true)]
     pub quiet: bool,
     /// Threads to use [default: one for each core]. Results do not depend on it.
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024),
+          aliases = ["workers", "num-workers", "num-threads", "jobs"])]
     pub threads: Option<u16>,
 }
 
@@ -94,13 +95,15 @@ pub struct FitArgs {
     #[arg(long, value_name = "HOW")]
     pub pooling: Option<String>,
     /// The pretrained base: an embedded one, a weights file, one that was pulled; of texts a folder with an encoder or a
-    /// language model, or a file of word vectors [default: glyphs; all-MiniLM-L6-v2 for texts].
-    #[arg(long, value_name = "BASE")]
+    /// language model, or a file of word vectors [default: the best that is on this machine and fits the data; glyphs for
+    /// small grey images, all-MiniLM-L6-v2 for texts].
+    #[arg(long, value_name = "BASE", aliases = ["model", "backbone"])]
     pub base: Option<String>,
     #[command(flatten)]
     pub about: BaseArgs,
     /// The run's folder, to be made.
-    #[arg(long, value_name = "RUN", required_unless_present_any = ["resume", "find_lr"])]
+    #[arg(long, short, value_name = "RUN", required_unless_present_any = ["resume", "find_lr"], visible_alias = "output",
+          aliases = ["output-dir", "out-dir", "save-dir"])]
     pub out: Option<PathBuf>,
     /// How much of the base is retrained: head, last, half, all, the stage that training begins at, of texts contrastive,
     /// or auto, as deep as gains stand out of the noise [default: auto].
@@ -109,7 +112,8 @@ pub struct FitArgs {
     /// Retrain this stage alone.
     #[arg(long, value_name = "STAGE", conflicts_with = "depth")]
     pub only: Option<String>,
-    /// What the choice of the depth may cost, in the time that it takes on two cores of a laptop [default: 5m].
+    /// What the choice of the depth may cost, in the time that it takes on two cores of a laptop: 90s, 5m, 1h, or 0
+    /// [default: 5m].
     #[arg(long, value_name = "TIME")]
     pub budget: Option<String>,
     /// Seeds that every depth is measured with [default: 2].
@@ -128,10 +132,10 @@ pub struct FitArgs {
     #[arg(long, value_name = "SECONDS")]
     pub checkpoint_every: Option<f64>,
     /// Folds of the cross-validation [default: 5].
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", aliases = ["cv", "k-folds", "num-folds"])]
     pub folds: Option<usize>,
     /// Seed of everything that is drawn [default: 0].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", aliases = ["random-seed", "random-state"])]
     pub seed: Option<u64>,
     /// Weigh classes by the inverse of their frequency.
     #[arg(long)]
@@ -144,7 +148,7 @@ pub struct FitArgs {
     #[arg(long, value_name = "SHARE")]
     pub interval_level: Option<f64>,
     /// What the from-scratch control may cost, in 10^12 multiply-adds; 0 leaves it out [default: 0.5; 1 for texts].
-    #[arg(long, value_name = "BUDGET")]
+    #[arg(long, value_name = "TERA")]
     pub control_budget: Option<f64>,
     /// Treat serious findings and warnings of the audit as fatal.
     #[arg(long)]
@@ -176,13 +180,13 @@ pub struct ReadingArgs {
     pub task: Option<String>,
     /// The column of a table that holds the texts, or two with a comma between them for pairs [default: found by what
     /// stands in them].
-    #[arg(long, value_name = "COLUMN[,COLUMN]")]
+    #[arg(long, value_name = "COLUMN[,COLUMN]", alias = "text-column")]
     pub text: Option<String>,
     /// The column of a table that names the files [default: path].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "COLUMN", alias = "image-column")]
     pub path_column: Option<String>,
     /// The column of a table that holds the labels [default: label; of texts found by what stands in them].
-    #[arg(long, visible_alias = "label", value_name = "NAME")]
+    #[arg(long, visible_alias = "label", value_name = "COLUMN", aliases = ["target", "target-column"])]
     pub label_column: Option<String>,
 }
 
@@ -210,7 +214,7 @@ pub struct BaseArgs {
     pub card: Option<PathBuf>,
     /// Of an ONNX model: the value that serves as features [default: found by itself].
     #[arg(long, value_name = "NODE")]
-    pub output: Option<String>,
+    pub onnx_output: Option<String>,
     /// Rows and columns of the input, for a base without a card.
     #[arg(long, value_name = "PIXELS")]
     pub input_size: Option<usize>,
@@ -234,7 +238,7 @@ pub struct BaseArgs {
     #[arg(long, value_name = "C", value_parser = channels())]
     pub channels: Option<usize>,
     /// The shorter side of the input, where it is not the card's.
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "PIXELS", aliases = ["img-size", "input-res"])]
     pub image_size: Option<usize>,
     /// Convolutions by sums of products only: slower, and closer to other programs' last digits.
     #[arg(long)]
@@ -266,7 +270,7 @@ impl BaseArgs {
     pub fn refuse(&self, command: &str) -> Result<(), Error> {
         let given = [
             ("--card", self.card.is_some()),
-            ("--output", self.output.is_some()),
+            ("--onnx-output", self.onnx_output.is_some()),
             ("--channels", self.channels.is_some()),
             ("--image-size", self.image_size.is_some()),
             ("--exact", self.exact),
@@ -286,7 +290,7 @@ impl BaseArgs {
         engraft::backbone::BaseSpec {
             base: base.to_owned(),
             card: self.card.clone(),
-            output: self.output.clone(),
+            onnx_output: self.onnx_output.clone(),
             input: self.input(),
             architecture: None,
             exact: self.exact,
@@ -305,14 +309,13 @@ pub struct EmbedArgs {
     /// The column of a table that holds the texts, or two with a comma between them [default: found by what stands in them].
     #[arg(long, value_name = "COLUMN[,COLUMN]")]
     pub text: Option<String>,
-    /// The pretrained base: an embedded one, a weights file, one that was pulled, or a base of texts [default: glyphs;
-    /// all-MiniLM-L6-v2 for texts].
-    #[arg(long, value_name = "BASE")]
+    /// The pretrained base: an embedded one, a weights file, one that was pulled, or a base of texts [default: as for fit].
+    #[arg(long, value_name = "BASE", aliases = ["model", "backbone"])]
     pub base: Option<String>,
     #[command(flatten)]
     pub about: BaseArgs,
     /// The file of features: .npy, .parquet or .jsonl. Beside it comes an index, FILE.index.csv.
-    #[arg(long = "out", short, value_name = "FILE")]
+    #[arg(long = "out", short, value_name = "FILE", visible_alias = "output")]
     pub out: PathBuf,
     /// The stage to stop after; a map is flattened [default: the last].
     #[arg(long, value_name = "STAGE")]
@@ -350,6 +353,9 @@ pub enum DeviceArg {
 
 /// Arguments of `predict`.
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "engraft predict [OPTIONS] <RUN> <INPUTS>...\n       engraft predict [OPTIONS] --base <BASE> <INPUTS>..."
+)]
 pub struct PredictArgs {
     /// The run's folder (not with --base), then pictures, folders of pictures, or `-` for a list of paths on stdin; of a run
     /// of texts tables, folders of .txt files, .txt files with a text on each line, or `-` for such lines on stdin.
@@ -393,7 +399,7 @@ pub struct ReportArgs {
     /// The run's folder.
     pub run: PathBuf,
     /// Write a copy of the HTML file here.
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long = "out", short, value_name = "FILE", visible_alias = "output")]
     pub output: Option<PathBuf>,
     /// Replace the file if it is a report that was written before.
     #[arg(long, requires = "output")]
@@ -429,52 +435,53 @@ pub struct PretrainArgs {
     /// The labelled pictures; for a language model plain text: a .txt file, a folder of such, or a table.
     pub data: Option<PathBuf>,
     /// The base's folder, to be made.
-    #[arg(long, value_name = "DIR", required_unless_present = "resume")]
+    #[arg(long, short, value_name = "DIR", required_unless_present = "resume", visible_alias = "output",
+          aliases = ["output-dir", "out-dir", "save-dir"])]
     pub out: Option<PathBuf>,
     /// How the base learns [default: supervised].
     #[arg(long, value_enum)]
     pub method: Option<MethodArg>,
     /// The network, as `engraft bases list --architectures` names it, or lstm for a language model [default: small_resnet,
     /// lstm].
-    #[arg(long)]
+    #[arg(long, value_name = "ARCH", aliases = ["model", "architecture"])]
     pub arch: Option<String>,
     #[command(flatten)]
     pub language: LanguageModelArgs,
     /// The base's name in its card [default: the folder's name].
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     pub id: Option<String>,
     /// What the base is, for its card.
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     pub description: Option<String>,
     /// The base's licence, for its card.
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT", alias = "license")]
     pub licence: Option<String>,
     /// Where the base comes from, for its card.
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     pub source: Option<String>,
     /// Rows and columns of the input [default: the network's usual size].
     #[arg(long, value_name = "PIXELS")]
     pub size: Option<usize>,
     /// Passes over the data [default: 10; of a language model 1].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", aliases = EPOCHS)]
     pub epochs: Option<u64>,
     /// Pictures in a step [default: 128], or windows of a language model [default: 32].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", visible_alias = "batch", aliases = BATCH_SIZE)]
     pub batch_size: Option<usize>,
     /// adamw or sgd [default: adamw].
-    #[arg(long)]
+    #[arg(long, value_name = "KIND", aliases = OPTIMISER)]
     pub optimiser: Option<String>,
     /// Peak learning rate [default: 0.003; of a language model 0.005].
-    #[arg(long)]
+    #[arg(long, value_name = "RATE", visible_alias = "learning-rate", aliases = LR)]
     pub lr: Option<f64>,
     /// Share of the steps in which the rate rises [default: 0.1].
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", aliases = WARMUP)]
     pub warmup: Option<f64>,
     /// Pull of weights towards zero, not on norms and biases [default: 0.02; of a language model 0.01].
-    #[arg(long)]
+    #[arg(long, value_name = "X", aliases = WEIGHT_DECAY)]
     pub weight_decay: Option<f64>,
     /// Share of each label given to all classes alike [default: 0.1].
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", aliases = LABEL_SMOOTHING)]
     pub label_smoothing: Option<f64>,
     /// Largest random shift, as a share of the picture [default: 0.1].
     #[arg(long, value_name = "SHARE")]
@@ -499,7 +506,7 @@ pub struct PretrainArgs {
     #[arg(long)]
     pub exact: bool,
     /// Seed of everything that is drawn [default: 0].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", aliases = ["random-seed", "random-state"])]
     pub seed: Option<u64>,
     /// Treat serious findings and warnings of the audit as fatal.
     #[arg(long)]
@@ -587,24 +594,24 @@ pub struct ImportArgs {
     /// A PyTorch, Keras or safetensors file.
     pub file: String,
     /// The architecture [default: recognised by names and shapes].
-    #[arg(long, value_name = "ARCH")]
+    #[arg(long, value_name = "ARCH", aliases = ["model", "architecture"])]
     pub arch: Option<String>,
     #[command(flatten)]
     pub about: BaseArgs,
     /// The file to write; the card is written beside it, as .toml.
-    #[arg(long = "out", short, value_name = "FILE")]
+    #[arg(long = "out", short, value_name = "FILE", visible_alias = "output")]
     pub out: PathBuf,
     /// The base's name in its card [default: the file's name].
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     pub id: Option<String>,
     /// What the base is, for its card.
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     pub description: Option<String>,
     /// The base's licence, for its card.
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT", alias = "license")]
     pub licence: Option<String>,
     /// Where the base comes from, for its card.
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     pub source: Option<String>,
     /// A file with the name of a class on each line, in the order of the classifier.
     #[arg(long, value_name = "FILE")]

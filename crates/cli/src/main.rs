@@ -11,12 +11,12 @@ mod output;
 mod span_args;
 mod terminal;
 mod tune_args;
+mod typed;
 
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
-use clap::{CommandFactory, FromArgMatches};
 use engraft::error::Problem;
 use engraft::guard::guarded;
 
@@ -24,10 +24,8 @@ use args::{Arguments, Command};
 use terminal::Terminal;
 
 fn main() -> ExitCode {
-    let parsed = Arguments::command().try_get_matches();
-    let parsed = parsed.and_then(|matches| Ok((Arguments::from_arg_matches(&matches)?, matches)));
-    let (arguments, matches) = match parsed {
-        Ok(parsed) => parsed,
+    let (arguments, matches) = match typed::arguments() {
+        Ok(typed) => typed,
         Err(error) => return wrong_usage(&error),
     };
     let terminal = Terminal::new(arguments.quiet);

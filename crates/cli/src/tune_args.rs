@@ -3,48 +3,63 @@
 use clap::Args;
 use engraft::config::Tune;
 
+/// What other programs call the flags that training has everywhere.
+pub const EPOCHS: [&str; 3] = ["num-epochs", "num-train-epochs", "n-epochs"];
+/// Of `--batch-size`.
+pub const BATCH_SIZE: [&str; 2] = ["bs", "per-device-train-batch-size"];
+/// Of `--optimiser`.
+pub const OPTIMISER: [&str; 2] = ["optimizer", "opt"];
+/// Of `--lr`.
+pub const LR: [&str; 1] = ["base-lr"];
+/// Of `--warmup`.
+pub const WARMUP: [&str; 1] = ["warmup-ratio"];
+/// Of `--weight-decay`.
+pub const WEIGHT_DECAY: [&str; 1] = ["wd"];
+/// Of `--label-smoothing`.
+pub const LABEL_SMOOTHING: [&str; 2] = ["smoothing", "label-smoothing-factor"];
+
 /// How to fine-tune. All of them go to the settings of the same names in a run's `[tune]`.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Fine-tuning")]
 pub struct TuneArgs {
     /// Passes over the examples in a fine-tuning [default: 10; for texts as many as make 200 steps, from 4 to 25].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", aliases = EPOCHS)]
     pub epochs: Option<u64>,
     /// Examples that run together [default: 32; 16 for texts].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", visible_alias = "batch", aliases = BATCH_SIZE)]
     pub batch_size: Option<usize>,
     /// Batches whose gradients make one step [default: 1].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", aliases = ["grad-accum-steps", "gradient-accumulation-steps"])]
     pub accumulate: Option<usize>,
     /// adamw or sgd [default: adamw].
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", aliases = OPTIMISER)]
     pub optimiser: Option<String>,
     /// Peak learning rate of the last stage [default: 0.0001; 0.00005 for texts].
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", visible_alias = "learning-rate", aliases = LR)]
     pub lr: Option<f64>,
     /// cosine, constant, slanted-triangular, one-cycle or step [default: cosine; slanted-triangular for texts].
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", aliases = ["sched", "scheduler", "lr-scheduler", "lr-scheduler-type"])]
     pub schedule: Option<String>,
     /// Share of the steps in which the rate rises [default: 0.1].
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", aliases = WARMUP)]
     pub warmup: Option<f64>,
     /// Pull of weights towards zero, not on norms and biases [default: 0.02].
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", aliases = WEIGHT_DECAY)]
     pub weight_decay: Option<f64>,
     /// Share of each label given to all classes alike [default: 0].
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", aliases = LABEL_SMOOTHING)]
     pub label_smoothing: Option<f64>,
     /// Longest gradient; 0 for any [default: 1].
-    #[arg(long, value_name = "NORM")]
+    #[arg(long, value_name = "NORM", aliases = ["clip-grad", "gradient-clip", "max-grad-norm"])]
     pub clip: Option<f64>,
     /// Decay of a moving average of the weights, which then answers; 0 for none [default: 0].
-    #[arg(long, value_name = "DECAY")]
+    #[arg(long, value_name = "DECAY", aliases = ["ema-decay", "model-ema-decay"])]
     pub ema: Option<f64>,
     /// Takes the mean of the weights after the K best epochs; 0 takes the last [default: 0].
     #[arg(long, value_name = "K")]
     pub average: Option<usize>,
     /// Stops after N epochs without a better validation loss; 0 never does [default: 0].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", aliases = ["early-stopping", "early-stopping-patience"])]
     pub patience: Option<u64>,
     /// Each stage learns at the rate of the one after it, divided by F [default: 2.6; 1.2 for texts].
     #[arg(long, value_name = "F")]
@@ -68,10 +83,10 @@ pub struct TuneArgs {
     #[arg(long, value_name = "X")]
     pub feature_distance: Option<f64>,
     /// Share of the features that are dropped before the head [default: 0].
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", alias = "drop")]
     pub dropout: Option<f64>,
     /// Share of the pictures that the last residual branch is dropped for [default: 0].
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", alias = "drop-path")]
     pub stochastic_depth: Option<f64>,
     /// Parameter of mixup; 0 for none [default: 0].
     #[arg(long, value_name = "ALPHA")]
@@ -80,7 +95,7 @@ pub struct TuneArgs {
     #[arg(long, value_name = "ALPHA")]
     pub cutmix: Option<f64>,
     /// Rank of low-rank factors in place of linear layers and 1 x 1 convolutions; 0 for none [default: 0].
-    #[arg(long, value_name = "RANK")]
+    #[arg(long, value_name = "RANK", aliases = ["lora-rank", "lora-r"])]
     pub lora: Option<usize>,
     /// The factors' product counts X, divided by the rank [default: 16].
     #[arg(long, value_name = "X")]
@@ -89,7 +104,7 @@ pub struct TuneArgs {
     #[arg(long, value_name = "N")]
     pub views: Option<usize>,
     /// What is changed in views: auto, none, small, light or rand-augment[:N:M][:no-mirror] [default: auto].
-    #[arg(long, value_name = "RECIPE")]
+    #[arg(long, value_name = "RECIPE", alias = "augmentation")]
     pub augment: Option<String>,
     /// Of texts: pairs of a contrastive fine-tuning; 0 for 40 a text, 2048 at most [default: 0].
     #[arg(long, value_name = "N")]

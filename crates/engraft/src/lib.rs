@@ -18,4 +18,4 @@ pub mod head;
 pub mod inductive;
 pub mod train;
 
-pub use ground::{config, error, files, guard, progress, rng, weight_files};
+pub use ground::{config, error, files, guard, progress, rng, suggestion, weight_files};

@@ -19,7 +19,7 @@ const FLOORS: [(&str, u32); 9] = [
     ("artefact", 8),
 ];
 /// The rooms of the ground floor, as the crate's root names them.
-const GROUND: [&str; 7] = ["error", "config", "rng", "files", "progress", "guard", "weight_files"];
+const GROUND: [&str; 8] = ["error", "config", "rng", "files", "progress", "guard", "suggestion", "weight_files"];
 /// What every crate may depend on, among ours.
 const CRATES: [(&str, &[&str]); 4] =
     [("kernels", &[]), ("weights", &[]), ("engraft", &["engraft-kernels", "engraft-weights"]), ("cli", &["engraft"])];

@@ -215,7 +215,7 @@ fn table(costs: &[StageCost]) -> String {
 fn notes(base: &Base) -> String {
     let mut text = String::new();
     if let Body::Onnx { model, .. } = &base.body {
-        text.push_str("\n  values that could be features (--output), nearest to the end first\n");
+        text.push_str("\n  values that could be features (--onnx-output), nearest to the end first\n");
         for candidate in model.candidates().iter().take(CANDIDATES) {
             let shape: Vec<String> = candidate.shape.iter().map(usize::to_string).collect();
             let mark = if candidate.name == model.output().name { "*" } else { " " };
@@ -243,6 +243,7 @@ fn import_file(args: &ImportArgs, json: bool, terminal: &Terminal) -> anyhow::Re
         None => None,
         Some(name) => Some(Architecture::named(name).ok_or_else(|| {
             let problem = Problem::new("no such architecture").found(name).at("--arch");
+            let problem = problem.suggest(name, Architecture::ALL.iter().map(|known| known.name()));
             Error::Usage(problem.hint("`engraft bases list --architectures` names them"))
         })?),
     };

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use engraft::backbone::{Device, open};
+use engraft::backbone::{DataKind, Device, open};
 use engraft::data::image::Limits;
 use engraft::error::{Error, Problem, Result, from_printable, printable, shown};
 use engraft::features::{Extractor, Format, INDEX_HEADER, claim_features, embed, write_features};
@@ -11,7 +11,7 @@ use engraft::progress::Observer;
 use serde_json::json;
 
 use crate::args::EmbedArgs;
-use crate::commands::{cache_of, embed_texts};
+use crate::commands::{base_for, cache_of, embed_texts};
 use crate::exit::Outcome;
 use crate::output;
 use crate::terminal::Terminal;
@@ -31,7 +31,8 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     let mut pictures = pictures(&args.data)?;
     pictures.sort();
     let device = Device::flex();
-    let base = open(&args.about.of(args.base.as_deref().unwrap_or("glyphs")), &device)?;
+    let name = base_for(args.base.as_deref(), || Ok(DataKind::of_images(&pictures)), terminal)?;
+    let base = open(&args.about.of(&name), &device)?;
     for remark in &base.remarks {
         terminal.say(remark);
     }
@@ -41,7 +42,8 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
         Some(name) => {
             let found = stages.iter().position(|stage| stage == name);
             1 + found.ok_or_else(|| {
-                Error::Usage(Problem::new("no such stage").expected(stages.join(", ")).found(name).at("--cut"))
+                let problem = Problem::new("no such stage").expected(stages.join(", ")).found(name).at("--cut");
+                Error::Usage(problem.suggest(name, stages.iter().map(String::as_str)))
             })?
         }
     };

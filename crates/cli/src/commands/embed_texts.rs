@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use engraft::backbone::Device;
 use engraft::backbone::text::{TextBody, WordPooling, is_text_base, open_text_base};
+use engraft::backbone::{DataKind, Device};
 use engraft::data::text::encoding::detect_file;
 use engraft::data::text::{TextReading, TextRow, is_text, stream_texts};
 use engraft::error::{Error, Problem, Result, printable, printable_text, shown};
@@ -14,7 +14,7 @@ use engraft::progress::Observer;
 use serde_json::json;
 
 use crate::args::EmbedArgs;
-use crate::commands::columns_of;
+use crate::commands::{base_for, columns_of};
 use crate::exit::Outcome;
 use crate::output;
 use crate::terminal::Terminal;
@@ -38,7 +38,8 @@ pub fn run(args: &EmbedArgs, format: Format, index: &Path, json: bool, terminal:
             Problem::new("the features of texts are not cached: a stopped command goes on from OUT.unfinished");
         return Err(Error::Usage(problem.expected("no --cache and no --no-cache")).into());
     }
-    let base = open_text_base(args.base.as_deref().unwrap_or("all-MiniLM-L6-v2"), &Device::flex())?;
+    let name = base_for(args.base.as_deref(), || Ok(DataKind::Texts), terminal)?;
+    let base = open_text_base(&name, &Device::flex())?;
     base.remarks.iter().for_each(|remark| terminal.say(remark));
     let pooler = match &base.body {
         TextBody::Words(vectors) => Some(vectors.pooler(&[], WordPooling::Mean)),

@@ -5,21 +5,22 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use engraft::artefact::{Rendered, Report, save};
+use engraft::backbone::DataKind;
 use engraft::config::{self, Device, Fit};
 use engraft::data::text::conll::is_tagged;
 use engraft::data::text::squad::is_questions;
-use engraft::data::{Reading, Task};
+use engraft::data::{Reading, Task, open_as};
 use engraft::error::{Error, Problem, printable, shown, steers};
 use engraft::evaluate::{Estimate, Paired};
 use engraft::files::{Made, Staging};
 use engraft::inductive::text::is_about_texts;
-use engraft::inductive::tuning::{Difference, Journal, Measured};
+use engraft::inductive::tuning::{Budget, Difference, Journal, Measured};
 use engraft::inductive::{Means, News, find_rate, fit};
 use engraft::progress::Observer;
 use engraft::train::{Curve, RateFinding, tensorboard};
 
 use crate::args::{DeviceArg, FitArgs};
-use crate::commands::{cache_of, fit_spans, fit_target, fit_texts, intake, tell_audit};
+use crate::commands::{base_for, cache_of, fit_spans, fit_target, fit_texts, intake, tell_audit};
 use crate::exit::Outcome;
 use crate::interruption;
 use crate::output::{self, percent};
@@ -39,7 +40,7 @@ pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
     if args.find_lr {
         return find_lr(args, json, terminal);
     }
-    let begun = begin(args)?;
+    let begun = begin(args, terminal)?;
     let run = begun.out.clone();
     interruption::on_hard_end(move || Journal::is_beside(&run).then(|| resume_hint(&run)));
     let outcome = work(&begun, args, json, terminal);
@@ -124,7 +125,7 @@ pub struct Begun {
 /// Seconds between two checkpoints where it is not told.
 const USUAL_EVERY: f64 = 30.0;
 
-fn begin(args: &FitArgs) -> anyhow::Result<Begun> {
+fn begin(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Begun> {
     let every = checkpoint_interval(args.checkpoint_every.unwrap_or(USUAL_EVERY))?;
     if let Some(out) = &args.resume {
         let (journal, settings) = Journal::resume(out, every)?;
@@ -132,7 +133,7 @@ fn begin(args: &FitArgs) -> anyhow::Result<Begun> {
         let force = claim(&config, out, false, args)?;
         return Ok(Begun { config, out: out.clone(), force, journal });
     }
-    let config = resolve(args)?;
+    let config = resolve(args, terminal)?;
     let out = args.out.clone().expect("required by the flags' rules");
     let force = claim(&config, &out, args.force, args)?;
     // A probe alone takes no time worth keeping.
@@ -239,7 +240,7 @@ pub fn save_tensorboard<'a>(
 
 /// Shows how the loss answers to a rate that grows.
 fn find_lr(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let config = resolve(args)?;
+    let config = resolve(args, terminal)?;
     if is_about_texts(&config) {
         let problem = Problem::new("a rate is searched for pictures only, so far").found("texts").at("--find-lr");
         return Err(Error::Usage(problem.hint("a rate that fails is lowered by itself; --lr says another")).into());
@@ -275,8 +276,8 @@ fn rates(finding: &RateFinding) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Defaults, then the configuration file, then flags.
-fn resolve(args: &FitArgs) -> anyhow::Result<Fit> {
+/// Defaults, then the configuration file, then flags; and the base that fits the data where none is named.
+fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Fit> {
     let mut config = match &args.config {
         Some(path) => config::read::<Fit>(path)?,
         None => Fit::default(),
@@ -318,8 +319,8 @@ fn resolve(args: &FitArgs) -> anyhow::Result<Fit> {
     if args.about.card.is_some() {
         config.card.clone_from(&args.about.card);
     }
-    if args.about.output.is_some() {
-        config.output.clone_from(&args.about.output);
+    if args.about.onnx_output.is_some() {
+        config.onnx_output.clone_from(&args.about.onnx_output);
     }
     if args.about.channels.is_some() {
         config.channels = args.about.channels;
@@ -331,8 +332,9 @@ fn resolve(args: &FitArgs) -> anyhow::Result<Fit> {
     if args.pooling.is_some() {
         config.pooling.clone_from(&args.pooling);
     }
-    // A task that there is not is told before anything is read or made.
+    // A task that there is not is told before anything is read or made; so is a budget that is no time.
     Reading::of(&config)?;
+    config.budget.parse::<Budget>()?;
     config.max_error = args.max_error.or(config.max_error);
     config.interval_level = args.interval_level.or(config.interval_level);
     let said = args.about.input();
@@ -347,6 +349,15 @@ fn resolve(args: &FitArgs) -> anyhow::Result<Fit> {
             Problem::new("no data to fit to").expected("DATA, a folder with one folder of pictures per class");
         return Err(Error::Usage(problem.hint("engraft fit photos/ --out runs/first")).into());
     }
+    let kind = || {
+        if is_about_texts(&config) {
+            return Ok(DataKind::Texts);
+        }
+        let opened = open_as(&config.data, &Reading::of(&config)?).map_err(|error| of_another_task(error, &config))?;
+        let paths: Vec<PathBuf> = opened.dataset.examples.into_iter().map(|example| example.path).collect();
+        Ok(DataKind::of_images(&paths))
+    };
+    config.base = base_for(Some(&config.base), kind, terminal)?;
     Ok(config)
 }
 
@@ -373,8 +384,8 @@ pub fn command_line(config: &Fit, out: &Path) -> String {
     if let Some(card) = &config.card {
         flag(true, format!("--card {}", quoted(card)));
     }
-    if let Some(output) = &config.output {
-        flag(true, format!("--output {}", quoted(Path::new(output))));
+    if let Some(output) = &config.onnx_output {
+        flag(true, format!("--onnx-output {}", quoted(Path::new(output))));
     }
     let input = &config.input;
     let list = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join(",");

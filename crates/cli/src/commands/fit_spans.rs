@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use engraft::artefact::{QUESTIONS, Rendered, SpanReport, save};
-use engraft::backbone::Device;
 use engraft::backbone::text::{TextBase, TextBody, open_text_base};
+use engraft::backbone::{DataKind, Device};
 use engraft::config::SpanFit;
 use engraft::error::{Error, Problem, Result};
 use engraft::evaluate::{AnswerEvaluation, SpanEvaluation};
@@ -16,7 +16,7 @@ use engraft::progress::Observer;
 use crate::args::FitArgs;
 use crate::commands::fit::{claim_outputs, interval, quoted, save_tensorboard};
 use crate::commands::fit_target::page;
-use crate::commands::tell_audit;
+use crate::commands::{base_for, tell_audit};
 use crate::exit::Outcome;
 use crate::output;
 use crate::span_args::SpanArgs;
@@ -121,8 +121,7 @@ fn refuse(args: &FitArgs) -> Result<()> {
 fn resolve(args: &FitArgs, observer: &dyn Observer) -> Result<(SpanFit, TextBase)> {
     let file = args.config.as_deref().map(file_table).transpose()?;
     let said = file.as_ref().and_then(|table| table.get("base")?.as_str());
-    let usual = SpanFit::default().base;
-    let name = args.base.as_deref().or(said).unwrap_or(&usual).to_owned();
+    let name = base_for(args.base.as_deref().or(said), || Ok(DataKind::Texts), observer)?;
     let base = open_text_base(&name, &Device::flex())?;
     base.remarks.iter().for_each(|remark| observer.say(remark));
     let on_words = matches!(base.body, TextBody::Words(_));

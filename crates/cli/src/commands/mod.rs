@@ -20,6 +20,7 @@ pub mod verify;
 
 use std::path::Path;
 
+use engraft::backbone::{DataKind, DefaultBase, default_base, misfit};
 use engraft::data::audit::Audit;
 use engraft::data::image::Limits;
 use engraft::data::inspect::NoStore;
@@ -64,6 +65,21 @@ pub fn intake(data: &Path, reading: &Reading, cache: Option<&Cache>, observer: &
         observer.say(&format!("task: {}, since {}; --task says otherwise", inferred.task, inferred.reason));
     }
     Ok(intake)
+}
+
+/// The base that is named, or the one that fits the data's kind, which is then said; so is a base that does not fit.
+fn base_for(named: Option<&str>, kind: impl FnOnce() -> Result<DataKind>, observer: &dyn Observer) -> Result<String> {
+    match named.filter(|base| !base.is_empty()) {
+        Some(base) => {
+            misfit(base, kind)?.iter().for_each(|warning| observer.say(warning));
+            Ok(base.to_owned())
+        }
+        None => {
+            let DefaultBase { base, reason } = default_base(kind()?)?;
+            observer.say(&format!("base: {base}, {reason}"));
+            Ok(base)
+        }
+    }
 }
 
 /// Says what the audit found, in a line or in full.

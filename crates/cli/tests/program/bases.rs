@@ -257,9 +257,11 @@ fn what_an_onnx_model_cannot_do_is_said() {
     let model = onnx("plain");
     let embed = ["embed", "digits", "--base", &model, "-o", "x.npy"];
     sandbox.run(embed.iter().chain(&["--cut", "layer1"])).expect(2, &["no such stage"]);
-    sandbox.run(embed.iter().chain(&["--output", "nothing_like_it"])).expect(4, &["nothing_like_it"]);
+    sandbox.run(embed.iter().chain(&["--onnx-output", "nothing_like_it"])).expect(4, &["nothing_like_it"]);
     sandbox.run(["bases", "import", &model, "-o", "y.safetensors"]).expect(4, &["frozen as a whole"]);
-    sandbox.run(["embed", "digits", "--base", "glyphs", "--output", "x", "-o", "x.npy"]).expect(2, &["--output"]);
+    sandbox
+        .run(["embed", "digits", "--base", "glyphs", "--onnx-output", "x", "-o", "x.npy"])
+        .expect(2, &["--onnx-output"]);
     fs::write(sandbox.path("list.txt"), "digits/0\n").unwrap();
     assert!(!sandbox.path("x.npy").exists());
 }

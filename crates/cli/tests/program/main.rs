@@ -9,6 +9,7 @@ mod bad_weights;
 mod bases;
 mod caches;
 mod fine_tuning;
+mod first_hour;
 mod interrupted;
 mod irregular_files;
 mod language_model;

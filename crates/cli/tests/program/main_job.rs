@@ -46,6 +46,10 @@ fn a_folder_of_pictures_becomes_a_run() {
     assert_eq!(report["accuracy"]["n"], 40);
     assert_eq!(report["held_out"][0]["split"], "test");
     assert_eq!(report["held_out"][0]["accuracy"]["n"], 20);
+    assert_eq!(report["held_out"][0]["imbalance"]["per_class"].as_array().unwrap().len(), 4);
+    let page = fs::read_to_string(sandbox.path("run/report.html")).unwrap();
+    // Confusion matrix and table of classes, each with its heading.
+    assert_eq!((page.matches("<h3>Held-out test</h3>").count(), page.matches("class=\"matrix").count()), (2, 2));
     for field in ["accuracy", "macro_f1", "log_loss", "brier", "ece"] {
         let e = &report[field];
         let [low, mean, high] = ["low", "mean", "high"].map(|k| e[k].as_f64().unwrap());

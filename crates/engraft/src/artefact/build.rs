@@ -42,7 +42,7 @@ pub fn build_report(fitted: &Fitted) -> Report {
             audit: fitted.intake.audit.clone(),
         },
         choice: choice(fitted),
-        held_out: fitted.held_out.iter().map(|held| held_out(held, &fitted.predictor.rule)).collect(),
+        held_out: fitted.held_out.iter().map(|held| held_out(held, fitted)).collect(),
         controls: Controls { scratch, probe: ProbeReport { accuracy: fitted.probe.accuracy.clone() }, tf_idf: None },
         text: None,
         verdict,
@@ -133,8 +133,9 @@ pub(super) fn unsure(rule: &AnswerRule) -> UnsureReport {
     UnsureReport { max_error: rule.max_error, threshold: rule.threshold, answered: rule.answered, error: rule.error }
 }
 
-fn held_out(held: &HeldOut, rule: &AnswerRule) -> HeldOutReport {
-    held_out_of(held.split, &held.answers, &held.labels, &held.evaluation, rule)
+fn held_out(held: &HeldOut, fitted: &Fitted) -> HeldOutReport {
+    let (rule, seed) = (&fitted.predictor.rule, fitted.config.seed);
+    held_out_of(held.split, &held.answers, &held.labels, &held.evaluation, rule, seed)
 }
 
 /// What is told of a held-out split.
@@ -144,6 +145,7 @@ pub(super) fn held_out_of(
     labels: &[usize],
     evaluation: &Evaluation,
     rule: &AnswerRule,
+    seed: u64,
 ) -> HeldOutReport {
     // The diagonal of the confusion counts right answers, but not which were answered: that is counted anew.
     let share = |count: usize| count as f64 / answers.len().max(1) as f64;
@@ -152,6 +154,7 @@ pub(super) fn held_out_of(
     HeldOutReport {
         split: split.name().into(),
         evaluation: evaluation.clone(),
+        imbalance: imbalance_of_answers(split, answers, labels, evaluation.confusion.len(), seed),
         unsure: UnsureReport {
             answered: share(answered().count()),
             error: wrong as f64 / answered().count().max(1) as f64,
@@ -159,6 +162,20 @@ pub(super) fn held_out_of(
         },
         unlike: share(answers.iter().filter(|answer| answer.unlike).count()),
     }
+}
+
+/// The numbers in which every class counts alike, of a held-out split.
+fn imbalance_of_answers(
+    split: Split,
+    answers: &[Answer],
+    labels: &[usize],
+    classes: usize,
+    seed: u64,
+) -> Option<ImbalanceEvaluation> {
+    let probabilities: Vec<f32> = answers.iter().flat_map(|answer| answer.probabilities.iter().copied()).collect();
+    let how = format!("the given {} split, looked at once", split.name());
+    // What was evaluated before fits together.
+    evaluate_imbalance(&probabilities, labels, classes, seed, &how).ok()
 }
 
 fn label_errors(fitted: &Fitted) -> Vec<LabelErrorReport> {

@@ -63,7 +63,10 @@ pub fn build_texts_report(fitted: &FittedTexts) -> Report {
         },
         choice: choice(fitted),
         held_out: (fitted.held_out.iter())
-            .map(|held| held_out_of(held.split, &held.answers, &held.labels, &held.evaluation, &fitted.predictor.rule))
+            .map(|held| {
+                let (rule, seed) = (&fitted.predictor.rule, fitted.config.seed);
+                held_out_of(held.split, &held.answers, &held.labels, &held.evaluation, rule, seed)
+            })
             .collect(),
         controls: Controls {
             scratch,

@@ -180,6 +180,9 @@ pub struct HeldOutReport {
     /// Its numbers.
     #[serde(flatten)]
     pub evaluation: Evaluation,
+    /// Numbers in which every class counts alike; absent in reports of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imbalance: Option<ImbalanceEvaluation>,
     /// Share of its examples that are answered, and the share of wrong answers among them.
     pub unsure: UnsureReport,
     /// Share of its examples that are called unlike the training data.

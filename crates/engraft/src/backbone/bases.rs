@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::backbone::architecture::Architecture;
 use crate::backbone::card::Card;
 use crate::backbone::channels::ChannelStatistics;
-use crate::backbone::hub::{Hub, Local, Reference};
+use crate::backbone::hub::{Hub, Local, Reference, registry};
 use crate::backbone::network::{Likeness, Network, NetworkWeights};
 use crate::backbone::onnx::OnnxModel;
 use crate::backbone::runner::Runner;
@@ -19,6 +19,7 @@ use crate::config::{self, Fit};
 use crate::data::preprocess::{Preprocessing, Resize};
 use crate::error::{Error, Problem, Result, printable, shown};
 use crate::files;
+use crate::suggestion::beside;
 use crate::weight_files;
 
 /// The largest ONNX model: protocol buffers cannot be larger.
@@ -61,7 +62,7 @@ pub struct BaseSpec {
     /// Its card, where it is not beside the weights.
     pub card: Option<PathBuf>,
     /// Of an ONNX model: the value that serves as features.
-    pub output: Option<String>,
+    pub onnx_output: Option<String>,
     /// Its input, where it has no card.
     pub input: config::Input,
     /// Its architecture, where it has no card and is not to be recognised.
@@ -96,7 +97,7 @@ impl From<&Fit> for BaseSpec {
         Self {
             base: fit.base.clone(),
             card: fit.card.clone(),
-            output: fit.output.clone(),
+            onnx_output: fit.onnx_output.clone(),
             input: fit.input.clone(),
             channels: fit.channels,
             image_size: fit.image_size,
@@ -126,6 +127,9 @@ struct Embedded {
     weights: &'static [u8],
 }
 
+/// The name of the embedded base.
+pub(super) const GLYPHS: &str = "glyphs";
+
 const EMBEDDED: [Embedded; 1] = [Embedded {
     card: include_str!("../../assets/glyphs.toml"),
     weights: include_bytes!("../../assets/glyphs.safetensors"),
@@ -149,6 +153,11 @@ pub fn embedded() -> Result<Vec<BaseSummary>> {
         .collect()
 }
 
+/// Every name that `--base` knows without a file: embedded bases and those of the registry.
+pub fn known_names() -> Vec<&'static str> {
+    [GLYPHS].into_iter().chain(registry().iter().map(|entry| entry.id.as_str())).collect()
+}
+
 /// Opens a base.
 ///
 /// The card of a file is, in this order: the given one, `FILE.toml` or `FILE.json` beside it (with or without the
@@ -158,6 +167,10 @@ pub fn open(spec: &BaseSpec, device: &Device) -> Result<Base> {
 }
 
 fn find(spec: &BaseSpec, device: &Device) -> Result<Base> {
+    if spec.base.is_empty() {
+        let problem = Problem::new("no base is named").expected("a base's name or file, as `default_base` chooses one");
+        return Err(Error::Usage(problem.at("--base")));
+    }
     for base in &EMBEDDED {
         let card = Card::parse(base.card, Path::new("embedded"))?;
         if card.id == spec.base && spec.card.is_none() {
@@ -169,18 +182,18 @@ fn find(spec: &BaseSpec, device: &Device) -> Result<Base> {
         return pulled.open(spec, device);
     }
     let source = weight_files::source(path).map_err(|source| {
-        let names: Vec<String> =
-            embedded().unwrap_or_default().into_iter().filter(|b| b.embedded).map(|b| b.id).collect();
-        let here = format!("an embedded base ({}), a weights file, or a base that was pulled", names.join(", "));
+        let near = beside(path);
+        let known = near.iter().map(String::as_str).chain(known_names());
         Error::Weights(
             Problem::new("the base cannot be opened")
-                .expected(here)
+                .expected(format_args!("an embedded base ({GLYPHS}), a weights file, or a base that was pulled"))
                 .found(source)
                 .at(path)
+                .suggest(&spec.base, known)
                 .hint("`engraft bases list` shows the bases that the program knows"),
         )
     })?;
-    let card = match spec.card.clone().or_else(|| beside(path)) {
+    let card = match spec.card.clone().or_else(|| card_beside(path)) {
         Some(place) => Some(Card::parse(&read_card(&place)?, &place)?),
         None => None,
     };
@@ -250,7 +263,7 @@ fn unreadable(source: &engraft_weights::Error, place: &Path) -> Error {
 }
 
 /// The card's file beside a weights file.
-fn beside(weights: &Path) -> Option<PathBuf> {
+fn card_beside(weights: &Path) -> Option<PathBuf> {
     ["toml", "json"].into_iter().find_map(|ending| {
         let mut long = weights.as_os_str().to_owned();
         long.push(format!(".{ending}"));
@@ -318,8 +331,8 @@ impl Base {
             let bytes = source.all().map_err(|source| unreadable(&source, place))?;
             return Self::from_onnx(&bytes, card, spec, place, sha256);
         }
-        if let Some(output) = &spec.output {
-            let problem = Problem::new("--output names a value of an ONNX model, and this is none").found(output);
+        if let Some(output) = &spec.onnx_output {
+            let problem = Problem::new("--onnx-output names a value of an ONNX model, and this is none").found(output);
             return Err(Error::Usage(problem.at(place)));
         }
         let file = weight_files::open(source).map_err(|source| unreadable(&source, place))?;
@@ -376,7 +389,7 @@ impl Base {
             let problem = Problem::new("the card is that of another kind of file").expected("architecture onnx");
             return Err(Error::Weights(problem.found(card.architecture.name()).at(place)));
         }
-        let output = spec.output.clone().or_else(|| card.as_ref().and_then(|card| card.output.clone()));
+        let output = spec.onnx_output.clone().or_else(|| card.as_ref().and_then(|card| card.output.clone()));
         let mut remarks = Vec::new();
         let card = card.map(|card| resized(card, spec, &mut remarks)).transpose()?;
         let size = match &card {

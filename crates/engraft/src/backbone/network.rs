@@ -193,8 +193,9 @@ impl Network {
     /// The cut after the stage of this name.
     pub fn cut_after(&self, stage: &str) -> Result<usize> {
         self.stages.iter().position(|known| known.name() == stage).map(|index| index + 1).ok_or_else(|| {
-            let problem = Problem::new("no such stage").expected(self.stages().join(", "));
-            Error::Usage(problem.found(stage))
+            let stages = self.stages();
+            let problem = Problem::new("no such stage").expected(stages.join(", ")).found(stage);
+            Error::Usage(problem.suggest(stage, stages.iter().map(String::as_str)))
         })
     }
 

@@ -163,7 +163,9 @@ fn missing(path: &Path, source: &std::io::Error) -> Error {
         std::io::ErrorKind::NotFound => "there is nothing at this path",
         _ => "the path cannot be read",
     };
-    Error::Data(Problem::new(what).found(source).at(path))
+    let near = crate::suggestion::beside(path);
+    let problem = Problem::new(what).found(source).at(path);
+    Error::Data(problem.suggest(&path.to_string_lossy(), near.iter().map(String::as_str)))
 }
 
 fn ending(path: &Path) -> Option<String> {

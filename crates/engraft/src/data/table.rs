@@ -180,8 +180,10 @@ impl Columns {
                 let expected =
                     format!("a header with the columns {file} and {label} (and split, if the data is split already)");
                 let problem = Problem::new("a column is missing").expected(expected).found(found.join(", "));
+                let missing = if column(file).is_none() { file } else { label };
                 Err(Error::Data(
                     problem
+                        .suggest(missing, found.iter().map(AsRef::as_ref))
                         .hint("columns of other names are named with --path-column and --label-column")
                         .at(at(path, 1)),
                 ))

@@ -62,7 +62,8 @@ impl FromStr for Task {
             || {
                 let problem = Problem::new("no such task")
                     .expected("single-label, multi-label or regression; qa or tags of texts");
-                Error::Usage(problem.found(text).at("--task"))
+                let known = ["single-label", "multi-label", "regression", "qa", "tags"];
+                Error::Usage(problem.found(text).at("--task").suggest(text, known))
             },
         )
     }

@@ -35,14 +35,15 @@ pub struct Fit {
     /// The column of a table that holds the labels; `label` where it is not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_column: Option<String>,
-    /// The pretrained base: the name of an embedded one, or a weights file.
+    /// The pretrained base: the name of an embedded one, of one that was pulled, or a weights file. Empty where it is to be
+    /// chosen by the data ([`crate::backbone::default_base`]); a run's settings have the one that was taken.
     pub base: String,
     /// The card of the base, where it is not beside the weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub card: Option<PathBuf>,
-    /// Of an ONNX model: the value that serves as features.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub output: Option<String>,
+    /// Of an ONNX model: the value that serves as features. Settings of older runs call it `output`.
+    #[serde(alias = "output", skip_serializing_if = "Option::is_none")]
+    pub onnx_output: Option<String>,
     /// Channels of the pictures, where they are to be others than the card's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
@@ -104,9 +105,9 @@ impl Default for Fit {
             task: None,
             path_column: None,
             label_column: None,
-            base: "glyphs".into(),
+            base: String::new(),
             card: None,
-            output: None,
+            onnx_output: None,
             channels: None,
             image_size: None,
             depth: "auto".into(),
@@ -379,7 +380,7 @@ pub enum Method {
 impl Fit {
     /// What is usual for texts.
     pub fn for_texts() -> Self {
-        Self { base: "all-MiniLM-L6-v2".into(), tune: Tune::for_texts(), control_budget: 1.0, ..Self::default() }
+        Self { tune: Tune::for_texts(), control_budget: 1.0, ..Self::default() }
     }
 }
 
@@ -393,7 +394,11 @@ pub fn read_over<T: DeserializeOwned + Serialize>(path: &Path, usual: &T) -> Res
     let bytes = crate::files::read_limited(path, 1 << 20)
         .map_err(|source| Error::Usage(Problem::new("the configuration file cannot be read").found(source).at(path)))?;
     let fail = |reason: String| {
-        let problem = Problem::new("the configuration file makes no sense").found_lines(reason).at(path);
+        let problem = Problem::new("the configuration file makes no sense").found_lines(reason.trim()).at(path);
+        // "unknown field `a`, expected one of `b`, `c`": what stands in backticks is the name and what is known.
+        let mut names = reason.split("unknown field").nth(1).unwrap_or_default().split('`').skip(1).step_by(2);
+        let unknown = names.next().unwrap_or_default();
+        let problem = problem.suggest(unknown, names);
         Error::Usage(problem.hint("its names are those of the flags, as `max-error = 0.05`"))
     };
     let text = String::from_utf8(bytes).map_err(|source| fail(source.to_string()))?;
@@ -427,6 +432,10 @@ mod tests {
         crate::files::write_atomic(&path, toml::to_string(&fit).unwrap().as_bytes()).unwrap();
         assert_eq!(read::<Fit>(&path).unwrap(), fit);
         crate::files::write_atomic(&path, b"max-eror = 0.1").unwrap();
-        assert!(read::<Fit>(&path).unwrap_err().to_string().contains("max-eror"));
+        let told = read::<Fit>(&path).unwrap_err().to_string();
+        assert!(told.contains("max-eror") && told.contains("did you mean `max-error`?"), "{told}");
+        // What older versions called `output`.
+        crate::files::write_atomic(&path, b"output = \"pool\"").unwrap();
+        assert_eq!(read::<Fit>(&path).unwrap().onnx_output.as_deref(), Some("pool"));
     }
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::suggestion::did_you_mean;
+
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -32,7 +34,7 @@ pub enum Error {
     #[error("{0}")]
     Training(Problem),
     /// The user asked to stop (exit code 130).
-    #[error("interrupted: no file was written")]
+    #[error("interrupted")]
     Interrupted,
 }
 
@@ -79,13 +81,15 @@ struct Parts {
     /// Line by line.
     found: Vec<String>,
     place: Option<String>,
+    suggestion: Option<String>,
     hint: Option<String>,
 }
 
 impl Problem {
     /// Starts with what is wrong, in a few words.
     pub fn new(what: impl fmt::Display) -> Self {
-        Self(Box::new(Parts { what: what.to_string(), expected: None, found: Vec::new(), place: None, hint: None }))
+        let what = what.to_string();
+        Self(Box::new(Parts { what, expected: None, found: Vec::new(), place: None, suggestion: None, hint: None }))
     }
 
     /// What would have been right.
@@ -116,6 +120,13 @@ impl Problem {
         self
     }
 
+    /// Begins the hint with the known names that `found` may have been meant for, where there are any.
+    #[must_use]
+    pub fn suggest<'a>(mut self, found: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        self.0.suggestion = did_you_mean(found, known);
+        self
+    }
+
     /// What the user can do now.
     #[must_use]
     pub fn hint(mut self, hint: impl fmt::Display) -> Self {
@@ -133,9 +144,11 @@ impl fmt::Display for Problem {
     /// Every part on one line: what stands in it may be from a file, or be a file's name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&printable_text(&self.0.what))?;
-        let Parts { expected, found, place, hint, .. } = &*self.0;
+        let Parts { expected, found, place, suggestion, hint, .. } = &*self.0;
+        let advice: Vec<&str> = suggestion.iter().chain(hint).map(String::as_str).collect();
+        let advice = (!advice.is_empty()).then(|| advice.join(" "));
         let parts = [("expected", expected.as_slice()), ("found", found), ("where", place.as_slice())];
-        for (label, lines) in parts.into_iter().chain([("hint", hint.as_slice())]) {
+        for (label, lines) in parts.into_iter().chain([("hint", advice.as_slice())]) {
             for (line, text) in lines.iter().enumerate() {
                 match line {
                     0 => write!(f, "\n  {label}: ")?,

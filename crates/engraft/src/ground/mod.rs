@@ -8,4 +8,5 @@ pub mod guard;
 pub mod progress;
 pub mod rng;
 mod span_config;
+pub mod suggestion;
 pub mod weight_files;

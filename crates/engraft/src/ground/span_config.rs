@@ -14,7 +14,8 @@ pub struct SpanFit {
     pub data: PathBuf,
     /// `qa` or `tags`.
     pub task: String,
-    /// The pretrained base: the folder of an encoder, or a file of word vectors (for `qa`).
+    /// The pretrained base: the folder of an encoder, or a file of word vectors (for `qa`). Empty where it is to be chosen
+    /// ([`crate::backbone::default_base`]).
     pub base: String,
     /// How much of an encoder is retrained: `head`, `last`, `half`, `all`, or the stage that training begins at.
     pub depth: String,
@@ -49,7 +50,7 @@ impl Default for SpanFit {
         Self {
             data: PathBuf::new(),
             task: "qa".into(),
-            base: "all-MiniLM-L6-v2".into(),
+            base: String::new(),
             depth: "all".into(),
             folds: 5,
             seed: 0,

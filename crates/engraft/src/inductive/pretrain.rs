@@ -46,12 +46,16 @@ pub fn pretrain(
     let architecture =
         Architecture::named(&config.arch).filter(|known| *known != Architecture::ONNX).ok_or_else(|| {
             let known: Vec<&str> = Architecture::ALL.iter().map(|a| a.name()).collect();
-            Error::Usage(Problem::new("no such architecture").expected(known.join(" or ")).found(&config.arch))
+            let problem = Problem::new("no such architecture").expected(known.join(" or ")).found(&config.arch);
+            Error::Usage(problem.at("--arch").suggest(&config.arch, known.iter().copied()))
         })?;
     let optimiser = match config.optimiser.as_str() {
         "adamw" => Optimiser::AdamW,
         "sgd" => Optimiser::Sgd,
-        other => return Err(Error::Usage(Problem::new("no such optimiser").expected("adamw or sgd").found(other))),
+        other => {
+            let problem = Problem::new("no such optimiser").expected("adamw or sgd").found(other);
+            return Err(Error::Usage(problem.at("--optimiser").suggest(other, ["adamw", "sgd"])));
+        }
     };
     if !(0.0..0.9).contains(&config.holdout) {
         let problem = Problem::new("the held-out share makes no sense").expected("at least 0 and less than 0.9");

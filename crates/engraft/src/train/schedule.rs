@@ -86,8 +86,9 @@ impl FromStr for Schedule {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::ALL.into_iter().find(|schedule| schedule.name() == text).ok_or_else(|| {
-            let known = Self::ALL.map(Self::name).join(", ");
-            Error::Usage(Problem::new("no such schedule").expected(known).found(text))
+            let known = Self::ALL.map(Self::name);
+            let problem = Problem::new("no such schedule").expected(known.join(", ")).found(text);
+            Error::Usage(problem.at("--schedule").suggest(text, known))
         })
     }
 }

@@ -20,35 +20,80 @@ const NARROW_COLUMNS: usize = 16;
 /// Cells with more than this much ink get light text.
 const DARK_CELL: f64 = 0.5;
 
-/// The confusion matrix, or the commonest confusions where there are many classes.
+/// Answers that were counted: out-of-fold, or of a held-out split.
+struct Counted<'a> {
+    report: &'a Report,
+    /// `Out-of-fold`, `Held-out test`.
+    place: String,
+    confusion: &'a [Vec<usize>],
+    per_class: &'a [ClassMetrics],
+    imbalance: Option<&'a ImbalanceEvaluation>,
+}
+
+impl<'a> Counted<'a> {
+    /// Out-of-fold first, then the held-out splits.
+    fn all(report: &'a Report) -> Vec<Self> {
+        let mut all = vec![Self {
+            report,
+            place: "Out-of-fold".into(),
+            confusion: &report.confusion,
+            per_class: &report.per_class,
+            imbalance: report.imbalance.as_ref(),
+        }];
+        all.extend(report.held_out.iter().map(|held| Self {
+            report,
+            place: format!("Held-out {}", held.split),
+            confusion: &held.evaluation.confusion,
+            per_class: &held.evaluation.per_class,
+            imbalance: held.imbalance.as_ref(),
+        }));
+        all
+    }
+
+    fn answers(&self) -> usize {
+        self.confusion.iter().flatten().sum()
+    }
+}
+
+/// What is told of each of several, under its place where there is more than one.
+fn each(all: &[Counted], told: impl Fn(&Counted) -> Markup) -> Markup {
+    html! { @for one in all { @if all.len() > 1 { h3 { (one.place) } } (told(one)) } }
+}
+
+/// The confusion matrix, or the commonest confusions where there are many classes; out-of-fold and of every held-out split.
 pub fn confusion_section(report: &Report) -> Markup {
-    let classes = report.confusion.len();
-    let total: usize = report.confusion.iter().flatten().sum();
-    if total == 0 {
-        return html! { p.empty { "There are no out-of-fold answers to count." } };
+    let mut all = Counted::all(report);
+    all.retain(|one| one.answers() > 0);
+    let classes = all.iter().map(|one| one.confusion.len()).max().unwrap_or(0);
+    if all.is_empty() {
+        return html! { p.empty { "There are no answers to count." } };
     }
     if classes <= AT_A_GLANCE {
-        return html! { (matrix_figure(report)) };
+        return each(&all, matrix_figure);
     }
     html! {
         p.lead {
             "With " (count(classes)) " classes the commonest confusions say more than the matrix."
         }
-        (pairs(report))
-        @if classes <= LARGEST_MATRIX {
-            details { summary { "The whole matrix, " (classes) " by " (classes) } (matrix_figure(report)) }
-        } @else {
+        (each(&all, |one| html! {
+            (pairs(one))
+            @if classes <= LARGEST_MATRIX {
+                details { summary { "The whole matrix, " (classes) " by " (classes) } (matrix_figure(one)) }
+            }
+        }))
+        @if classes > LARGEST_MATRIX {
             p.caption { "The whole matrix is too large for a page; it stands in report.json under “confusion”." }
         }
     }
 }
 
-fn matrix_figure(report: &Report) -> Markup {
+fn matrix_figure(counted: &Counted) -> Markup {
+    let report = counted.report;
     html! {
         figure {
-            (scroll("Confusion matrix", matrix(report)))
+            (scroll("Confusion matrix", matrix(counted)))
             figcaption {
-                "Out-of-fold counts: a row is what the " (examples(report, 1))
+                (counted.place) " counts: a row is what the " (examples(report, 1))
                 " is labelled, a column what was answered. Blue on the diagonal is right; orange beside it is wrong, \
                  the stronger the larger its share of the row. A dot is zero."
             }
@@ -56,19 +101,20 @@ fn matrix_figure(report: &Report) -> Markup {
     }
 }
 
-fn matrix(report: &Report) -> Markup {
-    let turned = report.confusion.len() > LEVEL_COLUMNS;
+fn matrix(counted: &Counted) -> Markup {
+    let Counted { report, confusion, .. } = counted;
+    let turned = confusion.len() > LEVEL_COLUMNS;
     html! {
-        table.matrix.turned[turned].many[report.confusion.len() > NARROW_COLUMNS] {
+        table.matrix.turned[turned].many[confusion.len() > NARROW_COLUMNS] {
             thead {
                 tr {
                     td.corner { "label ↓ answer →" }
-                    @for class in 0..report.confusion.len() { th scope="col" { span { (class_name(report, class)) } } }
+                    @for class in 0..confusion.len() { th scope="col" { span { (class_name(report, class)) } } }
                     th.sum scope="col" { span { "all" } }
                 }
             }
             tbody {
-                @for (label, row) in report.confusion.iter().enumerate() {
+                @for (label, row) in confusion.iter().enumerate() {
                     @let all = row.iter().sum::<usize>();
                     tr {
                         th scope="row" { span { (class_name(report, label)) } }
@@ -97,9 +143,10 @@ fn ink(share: f64, right: bool) -> f64 {
 }
 
 /// The commonest confusions: label, answer, how many.
-fn pairs(report: &Report) -> Markup {
+fn pairs(counted: &Counted) -> Markup {
+    let report = counted.report;
     let mut confused: Vec<(usize, usize, usize, usize)> = Vec::new();
-    for (label, row) in report.confusion.iter().enumerate() {
+    for (label, row) in counted.confusion.iter().enumerate() {
         let all = row.iter().sum();
         let wrong = row.iter().enumerate().filter(|&(answer, &cell)| answer != label && cell > 0);
         confused.extend(wrong.map(|(answer, &cell)| (label, answer, cell, all)));
@@ -126,38 +173,47 @@ fn pairs(report: &Report) -> Markup {
             }
         }))
         p.caption {
-            "Out-of-fold. The " (confused.len()) " commonest of " (count(found)) " "
+            (counted.place) ". The " (confused.len()) " commonest of " (count(found)) " "
             (plural(found, "pair", "pairs")) " that were confused at least once."
         }
     }
 }
 
-/// Precision, recall, F1 and support of each class; the weakest first where there are many.
+/// Precision, recall, F1 and support of each class, out-of-fold and of every held-out split; the weakest first where there
+/// are many.
 pub fn table_section(report: &Report) -> Markup {
-    if report.per_class.is_empty() {
+    let mut all = Counted::all(report);
+    all.retain(|one| !one.per_class.is_empty());
+    if all.is_empty() {
         return html! { p.empty { "There are no numbers for single classes." } };
     }
-    let in_order: Vec<&ClassMetrics> = report.per_class.iter().collect();
-    let many = in_order.len() > AT_A_GLANCE;
+    let many = all.iter().any(|one| one.per_class.len() > AT_A_GLANCE);
+    html! {
+        p.lead {
+            "Precision: of what it calls so, how much is. Recall: of what is so, how much it finds. F1 joins the two."
+            @if many { " Shown are the " (PAIRS) " weakest." }
+        }
+        (each(&all, |one| of_classes(one, many)))
+    }
+}
+
+fn of_classes(counted: &Counted, many: bool) -> Markup {
+    let in_order: Vec<&ClassMetrics> = counted.per_class.iter().collect();
     let mut weakest = in_order.clone();
     weakest.sort_by(|a, b| a.f1.total_cmp(&b.f1).then(a.class.cmp(&b.class)));
     weakest.truncate(PAIRS);
     let shown = if many { &weakest } else { &in_order };
     html! {
-        p.lead {
-            "Precision: of what it calls so, how much is. Recall: of what is so, how much it finds. F1 joins the two."
-            @if many { " These are the " (weakest.len()) " weakest." }
-        }
         (folded(
             &format!("All {} classes", count(in_order.len())),
-            class_table(report, shown),
-            many.then(|| class_table(report, &in_order)),
+            class_table(counted, shown),
+            many.then(|| class_table(counted, &in_order)),
         ))
         p.caption {
-            "Out-of-fold" @if report.imbalance.is_some() { ", with 95\u{202f}% intervals below" }
+            (counted.place) @if counted.imbalance.is_some() { ", with 95\u{202f}% intervals below" }
             ". Where support is small, all of a row is vague: one example more or less moves it."
         }
-        @if let Some(imbalance) = &report.imbalance { (alike(imbalance)) }
+        @if let Some(imbalance) = counted.imbalance { (alike(imbalance)) }
     }
 }
 
@@ -182,20 +238,20 @@ fn range(of: Option<&Share>) -> Markup {
     html! { @if let Some(share) = of.filter(|share| share.n > 0) { small { (percent_range(share.low, share.high)) } } }
 }
 
-fn class_table(report: &Report, rows: &[&ClassMetrics]) -> Markup {
+fn class_table(counted: &Counted, rows: &[&ClassMetrics]) -> Markup {
     scroll(
         "Classes",
         html! {
             table.classes {
                 thead { tr {
                     th scope="col" { "Class" } th.number scope="col" { "Precision" } th.number scope="col" { "Recall" }
-                    th.number scope="col" { "F1" } th scope="col" { span.hidden { "F1 drawn" } }
+                    th.number scope="col" { "F1" } th.drawn scope="col" { span.hidden { "F1 drawn" } }
                     th.number scope="col" { "Support" }
                 } }
                 tbody { @for row in rows {
                     tr {
-                        th scope="row" { (class_name(report, row.class)) }
-                        @let shares = shares(report, row.class);
+                        th scope="row" { (class_name(counted.report, row.class)) }
+                        @let shares = shares(counted, row.class);
                         td.number { (percent(row.precision)) (range(shares.map(|of| &of.precision))) }
                         td.number { (percent(row.recall)) (range(shares.map(|of| &of.recall))) }
                         td.number { (percent(row.f1)) }
@@ -208,8 +264,8 @@ fn class_table(report: &Report, rows: &[&ClassMetrics]) -> Markup {
     )
 }
 
-fn shares(report: &Report, class: usize) -> Option<&ClassShares> {
-    report.imbalance.as_ref().and_then(|imbalance| imbalance.per_class.get(class))
+fn shares<'a>(counted: &Counted<'a>, class: usize) -> Option<&'a ClassShares> {
+    counted.imbalance.and_then(|imbalance| imbalance.per_class.get(class))
 }
 
 fn share(value: f64) -> f64 {

@@ -73,30 +73,46 @@ fn source(name: String, numbers: &MultiLabelEvaluation) -> Source<'_> {
     Source { name, estimates: vec![map, macro_f1, micro_f1, subset_accuracy, hamming_loss, ranking_loss, log_loss] }
 }
 
-/// Threshold, precision, recall, F1 and average precision of each label, the weakest first.
+/// What was measured out-of-fold, then on the held-out splits, each with its place.
+fn places(report: &MultiLabelReport) -> Vec<(String, &MultiLabelEvaluation)> {
+    let held = report.held_out.iter().map(|held| (format!("Held-out {}", held.split), &held.evaluation));
+    [("Out-of-fold".to_owned(), &report.evaluation)].into_iter().chain(held).collect()
+}
+
+/// Threshold, precision, recall, F1 and average precision of each label, the weakest first; out-of-fold and of every
+/// held-out split.
 pub fn labels_section(report: &MultiLabelReport, labels: &[String]) -> Markup {
-    let mut rows: Vec<&LabelMetrics> = report.evaluation.per_label.iter().collect();
-    if rows.is_empty() {
+    let mut all = places(report);
+    all.retain(|(_, evaluation)| !evaluation.per_label.is_empty());
+    if all.is_empty() {
         return html! { p.empty { "There are no numbers for single labels." } };
     }
-    rows.sort_by(|a, b| a.f1.total_cmp(&b.f1).then(a.label.cmp(&b.label)));
-    let (shown, rest) = rows.split_at(rows.len().min(SHOWN));
-    let table = |rows: &[&LabelMetrics]| label_table(report, labels, rows);
     html! {
         p.lead {
             "The weakest first. Precision: of the pictures it gives the label to, how many have it. Recall: of those that have \
              it, how many get it. Average precision needs no threshold."
         }
-        (folded(
-            &format!("{} other {}", count(rest.len()), plural(rest.len(), "label", "labels")),
-            table(shown),
-            (!rest.is_empty()).then(|| table(rest)),
-        ))
+        @for (place, evaluation) in &all {
+            @if all.len() > 1 { h3 { (place) } }
+            (labels_of(report, evaluation, labels))
+        }
         p.caption {
-            "Out-of-fold, with 95\u{202f}% intervals below. A label is given from its threshold up, which the data of the other \
+            "With 95\u{202f}% intervals below. A label is given from its threshold up, which out-of-fold the data of the other \
              folds chose; the thresholds shown are the final model's. Where support is small, all of a row is vague."
         }
     }
+}
+
+fn labels_of(report: &MultiLabelReport, evaluation: &MultiLabelEvaluation, labels: &[String]) -> Markup {
+    let mut rows: Vec<&LabelMetrics> = evaluation.per_label.iter().collect();
+    rows.sort_by(|a, b| a.f1.total_cmp(&b.f1).then(a.label.cmp(&b.label)));
+    let (shown, rest) = rows.split_at(rows.len().min(SHOWN));
+    let table = |rows: &[&LabelMetrics]| label_table(report, labels, rows);
+    folded(
+        &format!("{} other {}", count(rest.len()), plural(rest.len(), "label", "labels")),
+        table(shown),
+        (!rest.is_empty()).then(|| table(rest)),
+    )
 }
 
 fn label_table(report: &MultiLabelReport, labels: &[String], rows: &[&LabelMetrics]) -> Markup {
@@ -110,7 +126,7 @@ fn label_table(report: &MultiLabelReport, labels: &[String], rows: &[&LabelMetri
             table.classes {
                 thead { tr {
                     th scope="col" { "Label" } th.number scope="col" { "Precision" } th.number scope="col" { "Recall" }
-                    th.number scope="col" { "F1" } th scope="col" { span.hidden { "F1 drawn" } }
+                    th.number scope="col" { "F1" } th.drawn scope="col" { span.hidden { "F1 drawn" } }
                     th.number scope="col" { "Average precision" } th.number scope="col" { "Threshold" }
                     th.number scope="col" { "Support" }
                 } }
@@ -147,10 +163,21 @@ fn label_name(labels: &[String], label: usize) -> Markup {
     }
 }
 
-/// Which labels are missing where which others are given wrongly.
+/// Which labels are missing where which others are given wrongly; out-of-fold and in every held-out split.
 pub fn together_section(report: &MultiLabelReport, labels: &[String]) -> Markup {
+    let all = places(report);
+    html! {
+        p.lead { "What it says in place of a label that it misses. Two labels that come here often look alike to it." }
+        @for (place, evaluation) in &all {
+            @if all.len() > 1 { h3 { (place) } }
+            (together(place, evaluation, labels))
+        }
+    }
+}
+
+fn together(place: &str, evaluation: &MultiLabelEvaluation, labels: &[String]) -> Markup {
     let mut pairs: Vec<(usize, usize, usize)> = Vec::new();
-    for (missing, row) in report.evaluation.mistaken.iter().enumerate() {
+    for (missing, row) in evaluation.mistaken.iter().enumerate() {
         pairs.extend(
             row.iter().enumerate().filter(|(_, times)| **times > 0).map(|(wrong, &times)| (missing, wrong, times)),
         );
@@ -158,11 +185,10 @@ pub fn together_section(report: &MultiLabelReport, labels: &[String]) -> Markup 
     pairs.sort_by_key(|&(missing, wrong, times)| (std::cmp::Reverse(times), missing, wrong));
     let found = pairs.len();
     if found == 0 {
-        return html! { p.empty { "No label is missing from any out-of-fold answer." } };
+        return html! { p.empty { (place) ": no label is missing from any answer." } };
     }
     pairs.truncate(PAIRS);
     html! {
-        p.lead { "What it says in place of a label that it misses. Two labels that come here often look alike to it." }
         (scroll("Mistakes that come together", html! {
             table {
                 thead { tr {
@@ -174,17 +200,17 @@ pub fn together_section(report: &MultiLabelReport, labels: &[String]) -> Markup 
                         td { (label_name(labels, *missing)) }
                         td { @if missing == wrong { "nothing" } @else { (label_name(labels, *wrong)) } }
                         td.number { (count(*times)) }
-                        td.number { (share_of(report, *missing, *times)) }
+                        td.number { (share_of(evaluation, *missing, *times)) }
                     }
                 } }
             }
         }))
-        p.caption { "Out-of-fold. The " (pairs.len()) " commonest of " (count(found)) "." }
+        p.caption { (place) ". The " (pairs.len()) " commonest of " (count(found)) "." }
     }
 }
 
-fn share_of(report: &MultiLabelReport, label: usize, times: usize) -> String {
-    let support = report.evaluation.per_label.get(label).map_or(0, |label| label.support);
+fn share_of(evaluation: &MultiLabelEvaluation, label: usize, times: usize) -> String {
+    let support = evaluation.per_label.get(label).map_or(0, |label| label.support);
     if support == 0 { "–".into() } else { percent(times as f64 / support as f64) }
 }
 

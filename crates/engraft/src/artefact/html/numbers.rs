@@ -195,11 +195,11 @@ fn controls(report: &Report) -> Markup {
 
 fn controls_table(rows: &[Row]) -> Markup {
     html! {
-        table.controls {
+        table.controls.stacked {
             thead { tr {
                 th scope="col" { "Way" }
                 th.number scope="col" { "Accuracy" }
-                th scope="col" { span.hidden { "Accuracy drawn" } }
+                th.drawn scope="col" { span.hidden { "Accuracy drawn" } }
                 th.number scope="col" { "Macro-F1" }
                 th.number scope="col" { "Log-loss" }
                 th.number scope="col" { "n" }
@@ -207,11 +207,11 @@ fn controls_table(rows: &[Row]) -> Markup {
             tbody { @for row in rows {
                 tr.ours[row.ours] {
                     th scope="row" { (row.name) small { (tidy(&row.explanation)) } }
-                    td.number { (percent(row.accuracy.mean)) small { (percent_range(row.accuracy.low, row.accuracy.high)) } }
+                    td.number data-of="Accuracy" { (percent(row.accuracy.mean)) small { (percent_range(row.accuracy.low, row.accuracy.high)) } }
                     td.drawn { (interval_bar(row.accuracy)) }
-                    td.number { (row.macro_f1.map_or_else(|| "–".into(), percent)) }
-                    td.number { (row.log_loss.map_or_else(|| "–".into(), |value| decimal(value, 3))) }
-                    td.number { (count(row.accuracy.n)) }
+                    td.number data-of="Macro-F1" { (row.macro_f1.map_or_else(|| "–".into(), percent)) }
+                    td.number data-of="Log-loss" { (row.log_loss.map_or_else(|| "–".into(), |value| decimal(value, 3))) }
+                    td.number data-of="n" { (count(row.accuracy.n)) }
                 }
             } }
         }

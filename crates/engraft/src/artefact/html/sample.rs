@@ -207,9 +207,11 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
     let names = names(classes);
     let ours = evaluation(classes, support, "5-fold cross-validation");
     let unsure = UnsureReport { max_error: 0.05, threshold: Some(0.612), answered: 0.873, error: 0.034 };
+    let held = evaluation(classes, support / 5, "held-out split test, looked at once");
     let held = HeldOutReport {
         split: "test".into(),
-        evaluation: evaluation(classes, support / 5, "held-out split test, looked at once"),
+        imbalance: Some(imbalance(&held)),
+        evaluation: held,
         unsure: UnsureReport { answered: 0.861, error: 0.041, ..unsure.clone() },
         unlike: 0.012,
     };

@@ -172,7 +172,7 @@ fn controls(report: &SpanReport) -> Markup {
     html! {
         h3 { "What else one would get" }
         (scroll("Controls", html! {
-            table.controls {
+            table.controls.stacked {
                 thead { tr {
                     th scope="col" { "Way" } th.number scope="col" { "F1" } th.number scope="col" { "95\u{202f}% interval" }
                     th.number scope="col" { "This model is better by" }
@@ -180,15 +180,18 @@ fn controls(report: &SpanReport) -> Markup {
                 tbody {
                     tr.ours {
                         th scope="row" { "This model" small { (tidy(&report.choice.plan)) } }
-                        td.number { (percent(controls.transfer.mean)) }
-                        td.number { (percent_range(controls.transfer.low, controls.transfer.high)) } td {}
+                        td.number data-of="F1" { (percent(controls.transfer.mean)) }
+                        td.number data-of="95\u{202f}% interval" {
+                            (percent_range(controls.transfer.low, controls.transfer.high))
+                        }
+                        td.none {}
                     }
                     @for (way, control) in rows { @if let Some(control) = control {
                         tr {
                             th scope="row" { (way) small { (tidy(&control.how)) } }
-                            td.number { (percent(control.f1.mean)) }
-                            td.number { (percent_range(control.f1.low, control.f1.high)) }
-                            td.number {
+                            td.number data-of="F1" { (percent(control.f1.mean)) }
+                            td.number data-of="95\u{202f}% interval" { (percent_range(control.f1.low, control.f1.high)) }
+                            td.number data-of="This model is better by" {
                                 (points(control.paired.difference))
                                 small { (points_range(control.paired.low, control.paired.high)) }
                             }

@@ -69,6 +69,40 @@ fn the_page_stands_alone_at_any_number_of_classes() {
 }
 
 #[test]
+fn held_out_splits_have_their_own_tables() {
+    for (classes, matrices) in [(4, 1), (40, 1), (120, 0)] {
+        let with = page(&sample::report(classes, 40, true));
+        let without = page(&sample::report(classes, 40, false));
+        let count = |page: &str, part: &str| page.matches(part).count();
+        assert_eq!((count(&with, "<h3>Held-out test</h3>"), count(&without, "<h3>Held-out test</h3>")), (2, 0));
+        for (part, more) in
+            [("class=\"matrix", matrices), ("table class=\"classes\"", if classes > 30 { 2 } else { 1 })]
+        {
+            assert_eq!(count(&with, part), count(&without, part) + more, "{part} at {classes} classes");
+        }
+        assert!(words(&with).contains("Held-out test, with 95 % intervals below"));
+    }
+    // Of an older version there are no intervals.
+    let mut report = sample::report(4, 40, true);
+    report.held_out[0].imbalance = None;
+    assert!(words(&page(&report)).contains("Held-out test. Where support is small"));
+}
+
+#[test]
+fn every_cell_of_a_row_that_becomes_a_block_says_what_it_is() {
+    let page = page(&sample::report(4, 40, true));
+    let tables: Vec<&str> = page.split("<table class=\"controls stacked\">").skip(1).collect();
+    assert!(!tables.is_empty());
+    for table in tables {
+        let body = table.split("</table>").next().unwrap().split("<tbody>").nth(1).unwrap();
+        for cell in body.split("<td").skip(1) {
+            let tag = cell.split('>').next().unwrap();
+            assert!(tag.contains("data-of=") || tag.contains("drawn"), "<td{tag}>");
+        }
+    }
+}
+
+#[test]
 fn names_cannot_become_markup() {
     let mut report = sample::report(3, 60, true);
     let evil = format!("a\"b'/{HOSTILE}<img src=x onerror=alert(1)>.png");

@@ -60,7 +60,8 @@ impl Reference {
                 Problem::new(format_args!("{what} makes no sense"))
                     .expected("an id of `engraft bases list`, or hf://owner/name[@revision][/file]")
                     .found(found)
-                    .at(text),
+                    .at(text)
+                    .suggest(text, registry().iter().map(|entry| entry.id.as_str())),
             ))
         };
         let rest = text.strip_prefix("hf://").unwrap_or(text);

@@ -13,9 +13,13 @@ use crate::backbone::text::tokenizer_files::file;
 use crate::backbone::text::vectors::WordVectors;
 use crate::error::{Error, Problem, Result, printable};
 use crate::files;
+use crate::suggestion::beside;
 
 /// Who made the usual sentence encoders: a name without an owner is looked for there.
 const USUAL_OWNER: &str = "sentence-transformers";
+
+/// The encoder of texts that is taken where no base is named.
+pub const USUAL_ENCODER: &str = "all-MiniLM-L6-v2";
 
 /// What a tokenizer may be in.
 pub(in crate::backbone) const TOKENIZERS: [&str; 3] = ["tokenizer.json", "vocab.txt", "vocab.json"];
@@ -76,6 +80,18 @@ pub fn is_text_base(base: &str) -> bool {
         || find(base).is_ok_and(|found| found.is_some_and(|found| is_encoder(&found.folder)))
 }
 
+/// Whether something of this name could be opened as a base for texts. Nothing large is read.
+///
+/// # Errors
+/// [`Error::Usage`] for an environment of the hub that cannot be read.
+pub fn is_text_base_here(base: &str) -> Result<bool> {
+    let path = Path::new(base);
+    if path.exists() {
+        return Ok(true);
+    }
+    Ok(Hub::from_environment()?.has(&Reference::parse(&full_name(base))?))
+}
+
 /// Opens a base for texts: a file of word vectors, the folder of a language model, a folder as sentence-transformers or
 /// Transformers saves it, a weights file in one, or a repository of the hub that was pulled
 /// (`sentence-transformers/all-MiniLM-L6-v2`, or without the owner).
@@ -93,10 +109,13 @@ pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
     let Some(found) = find(base)? else {
         let name = match Reference::parse(&full_name(base)) {
             Ok(reference) => reference.to_string(),
-            Err(_) => format!("{USUAL_OWNER}/all-MiniLM-L6-v2"),
+            Err(_) => format!("{USUAL_OWNER}/{USUAL_ENCODER}"),
         };
+        let near = beside(path);
+        let known = near.iter().map(String::as_str).chain([USUAL_ENCODER]);
         return Err(Error::Weights(
             Problem::new("the base cannot be opened")
+                .suggest(base, known)
                 .expected(
                     "a folder of an encoder or a language model, a file of word vectors, or a base that was pulled",
                 )

@@ -159,7 +159,9 @@ impl FromStr for Recipe {
             let expected = format!(
                 "none, light, rand-augment or rand-augment:N:M (N operations up to {MOST_OPERATIONS}, magnitude M up to {LEVELS}), and :no-mirror behind it where pictures must not be mirrored"
             );
-            Error::Usage(Problem::new("there is no such augmentation").expected(expected).found(text))
+            let problem = Problem::new("there is no such augmentation").expected(expected).found(text);
+            let known = ["auto", "none", "small", "light", "rand-augment", "rand-augment:no-mirror"];
+            Error::Usage(problem.at("--augment").suggest(text, known))
         };
         let (name, mirror) = match text.strip_suffix(":no-mirror") {
             Some(name) => (name, false),

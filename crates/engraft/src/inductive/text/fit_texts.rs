@@ -26,7 +26,7 @@ use crate::inductive::text::intake::TextIntake;
 use crate::inductive::text::scratch::ScratchTexts;
 use crate::inductive::text::tf_idf::TfIdfControl;
 use crate::inductive::text::tune::GrownBase;
-use crate::inductive::tuning::{Difference, Inputs, Measured, Protocol, Tuning};
+use crate::inductive::tuning::{Difference, Inputs, Measured, Protocol, Tuning, cut_of};
 use crate::inductive::{Answer, Predictor};
 use crate::train::Curve;
 
@@ -164,6 +164,7 @@ pub fn fit_texts(
     let start = Instant::now();
     check(config)?;
     refuse_for_texts(config)?;
+    refuse_unknown_depth(&config.depth, &base)?;
     base.remarks.iter().for_each(|remark| observer.say(remark));
     let base = Arc::new(base);
     intake.require_usable(config.strict)?;
@@ -396,6 +397,25 @@ fn start_of(
     })
 }
 
+/// Says before any work that a depth is none of the base's.
+fn refuse_unknown_depth(depth: &str, base: &TextBase) -> Result<()> {
+    match &base.body {
+        TextBody::Encoder(_) if ["auto", "head", "contrastive"].contains(&depth) => Ok(()),
+        // Which stages there are does not depend on how long the texts are.
+        TextBody::Encoder(sentence) => cut_of(depth, &sentence.encoder, &sentence.encoder.costs(2)).map(|_| ()),
+        TextBody::Lstm(_) if !["auto", "head", "all"].contains(&depth) => {
+            let problem = Problem::new("a language model is retrained as a whole, by its own recipe").found(depth);
+            let known = ["head", "all", "auto"];
+            Err(Error::Usage(problem.expected("head, all or auto").at("--depth").suggest(depth, known)))
+        }
+        TextBody::Words(_) if !["auto", "head"].contains(&depth) => {
+            let problem = Problem::new("word vectors have no stages that could be retrained").found(depth);
+            Err(Error::Usage(problem.expected("head or auto").at("--depth").suggest(depth, ["head", "auto"])))
+        }
+        TextBody::Lstm(_) | TextBody::Words(_) => Ok(()),
+    }
+}
+
 fn choose_depth(
     ground: &TextGround<'_>,
     config: &Fit,
@@ -471,7 +491,7 @@ fn refuse_for_texts(config: &Fit) -> Result<()> {
         ("--image-size", config.image_size.is_some()),
         ("--input-size and what goes with it", config.input != Input::default()),
         ("--card", config.card.is_some()),
-        ("--output", config.output.is_some()),
+        ("--onnx-output", config.onnx_output.is_some()),
         ("--path-column", config.path_column.is_some()),
         ("--interval-level", config.interval_level.is_some()),
         ("--exact", config.exact),

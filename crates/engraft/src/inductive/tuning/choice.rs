@@ -51,20 +51,24 @@ impl FromStr for Budget {
         let trimmed = text.trim();
         let (number, unit) = trimmed.split_at(trimmed.len() - usize::from(trimmed.ends_with(['s', 'm', 'h'])));
         let factor = match unit {
+            "s" => 1.0,
             "m" => 60.0,
             "h" => 3600.0,
-            _ => 1.0,
+            _ => 0.0,
+        };
+        let refuse = |what: &str| {
+            Problem::new(what).expected("a time with its unit, such as 90s, 5m or 1h").found(text).at("--budget")
         };
         match number.trim().parse::<f64>() {
-            Ok(number) if number.is_finite() && number >= 0.0 => {
-                Ok(Self { text: trimmed.to_owned(), seconds: number * factor })
-            }
-            _ => Err(Error::Usage(
-                Problem::new("the budget makes no sense")
-                    .expected("a time such as 90s, 5m or 1h")
-                    .found(text)
-                    .at("--budget"),
-            )),
+            Ok(number) if number.is_finite() && number >= 0.0 => match unit {
+                // Nothing is nothing in any unit.
+                "" if number > 0.0 => {
+                    let hint = format!("{number}s for seconds, {number}m for minutes, {number}h for hours");
+                    Err(Error::Usage(refuse("the budget has no unit").hint(hint)))
+                }
+                _ => Ok(Self { text: trimmed.to_owned(), seconds: number * factor }),
+            },
+            _ => Err(Error::Usage(refuse("the budget is no time"))),
         }
     }
 }
@@ -275,11 +279,12 @@ mod tests {
 
     #[test]
     fn budgets_are_times() {
-        for (text, seconds) in [("5m", 300.0), ("90s", 90.0), ("1h", 3600.0), ("0", 0.0), ("2.5m", 150.0), (" 7 ", 7.0)]
+        for (text, seconds) in
+            [("5m", 300.0), ("90s", 90.0), ("1h", 3600.0), ("0", 0.0), ("2.5m", 150.0), (" 7 s ", 7.0)]
         {
             assert_eq!(text.parse::<Budget>().unwrap().seconds, seconds, "{text}");
         }
-        for text in ["", "m", "-1s", "five", "1d", "inf", "NaN"] {
+        for text in ["", "m", "-1s", "five", "1d", "inf", "NaN", "5", " 7 "] {
             assert!(text.parse::<Budget>().unwrap_err().to_string().contains("--budget"), "{text}");
         }
     }

@@ -12,6 +12,8 @@ use crate::train::{Rule, Rules, axes_of};
 
 /// A network as a plan sees it: a row of named stages with parameters.
 pub trait Staged {
+    /// Depths that have a name, beside those named by a stage.
+    const DEPTHS: &'static [&'static str];
     /// Names of the stages, from the input to the features.
     fn names(&self) -> Vec<String>;
     /// Number of axes of every parameter of a stage, by identity.
@@ -19,6 +21,8 @@ pub trait Staged {
 }
 
 impl Staged for Network {
+    const DEPTHS: &'static [&'static str] = &["auto", "head", "last", "half", "all"];
+
     fn names(&self) -> Vec<String> {
         self.stages()
     }
@@ -29,6 +33,8 @@ impl Staged for Network {
 }
 
 impl Staged for TextEncoder {
+    const DEPTHS: &'static [&'static str] = &["auto", "head", "contrastive", "last", "half", "all"];
+
     fn names(&self) -> Vec<String> {
         self.stages()
     }
@@ -221,7 +227,7 @@ pub fn usual_cuts(costs: &[StageCost]) -> Vec<DepthCut> {
 }
 
 /// The cut that a name stands for.
-pub fn cut_of(name: &str, network: &impl Staged, costs: &[StageCost]) -> Result<DepthCut> {
+pub fn cut_of<N: Staged>(name: &str, network: &N, costs: &[StageCost]) -> Result<DepthCut> {
     if name == "all" {
         return Ok(DepthCut { label: name.into(), cut: 0 });
     }
@@ -236,10 +242,11 @@ pub fn cut_of(name: &str, network: &impl Staged, costs: &[StageCost]) -> Result<
         return Ok(DepthCut { label: name.into(), cut: known.cut });
     }
     let names = network.names();
-    let stage = names
-        .iter()
-        .position(|known| known == name)
-        .ok_or_else(|| Error::Usage(Problem::new("no such stage").expected(names.join(", ")).found(name)))?;
+    let stage = names.iter().position(|known| known == name).ok_or_else(|| {
+        let expected = format!("{}, or one of the base's stages: {}", N::DEPTHS.join(", "), names.join(", "));
+        let known = N::DEPTHS.iter().copied().chain(names.iter().map(String::as_str));
+        Error::Usage(Problem::new("no such depth").expected(expected).found(name).suggest(name, known))
+    })?;
     if costs[stage..].iter().all(|cost| cost.parameters == 0) {
         let problem = Problem::new("there is nothing to train from this stage on").found(name);
         return Err(Error::Usage(problem.expected("a stage with parameters, or one before it")));

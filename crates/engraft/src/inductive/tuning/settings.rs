@@ -141,7 +141,9 @@ fn wrong(flag: &str, expected: &str, found: impl std::fmt::Display) -> Error {
 fn choice<T: Copy>(flag: &str, text: &str, known: &[(&str, T)]) -> Result<T> {
     known.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-        wrong(flag, &names.join(", "), text)
+        let problem =
+            Problem::new("a setting of the fine-tuning makes no sense").expected(names.join(", ")).found(text);
+        Error::Usage(problem.at(format!("--{flag}")).suggest(text, names.iter().copied()))
     })
 }
 
