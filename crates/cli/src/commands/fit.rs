@@ -349,6 +349,10 @@ fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Fit> {
             Problem::new("no data to fit to").expected("DATA, a folder with one folder of pictures per class");
         return Err(Error::Usage(problem.hint("engraft fit photos/ --out runs/first")).into());
     }
+    // Before anything that only texts have is missed.
+    if config.text.is_none() && is_about_texts(&config) {
+        terminal.say("the data is read as texts; --text names their column, --path-column a column of pictures");
+    }
     let kind = || {
         if is_about_texts(&config) {
             return Ok(DataKind::Texts);

@@ -26,9 +26,6 @@ pub fn run(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> an
     let Begun { config, out, force, journal } = begun;
     let reading = text_reading(config)?;
     let cache = cache_of(&args.cache, terminal);
-    if config.text.is_none() {
-        terminal.say("the data is read as texts; --text names their column, --path-column a column of pictures");
-    }
     let intake = TextIntake::read(&config.data, &reading, terminal).map_err(|error| of_another_task(error, config))?;
     let base = open_text_base(&config.base, &Device::flex())?;
     tell_useless(config, matches!(base.body, TextBody::Words(_)), terminal);

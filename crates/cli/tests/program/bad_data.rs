@@ -172,7 +172,8 @@ fn a_table_of_paths_and_labels() {
     let report = sandbox.run(args).expect(0, &[]).json();
     assert_eq!(report["data"]["classes"], serde_json::json!(["one", "zero"]));
     fs::write(sandbox.path("bad.csv"), "file,class\na,b\n").unwrap();
-    sandbox.run(["fit", "--depth", "head", "bad.csv", "--out", "other"]).expect(3, &["read as texts", "--path-column"]);
+    let bad = ["fit", "--depth", "head", "bad.csv", "--base", "words.txt", "--out", "other"];
+    sandbox.run(bad).expect(3, &["read as texts", "--path-column"]);
 }
 
 #[test]

@@ -197,7 +197,7 @@ fn what_makes_no_sense_is_refused_before_any_work() {
     for (flags, parts) in [
         (&["--depth", "layer9"][..], &["stem, layer1"][..]),
         (&["--depth", "pool"], &["nothing to train"]),
-        (&["--only", "layer9"], &["no such stage"]),
+        (&["--only", "layer9"], &["no such depth or stage"]),
         (&["--budget", "soon"], &["--budget"]),
         (&["--dropout", "1"], &["--dropout"]),
         (&["--unfreeze", "never"], &["--unfreeze", "together, gradual"]),

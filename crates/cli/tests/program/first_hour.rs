@@ -87,7 +87,7 @@ fn glyphs_is_for_small_grey_images() {
     );
     let report = sandbox.run(["report", "a", "--json"]).expect(0, &[]).json();
     assert_eq!((&report["base"]["id"], &report["config"]["base"]), (&"glyphs".into(), &"glyphs".into()));
-    assert!(!fit("digits", "b", &["--base", "glyphs"]).expect(0, &[]).stderr.contains("warning"));
+    assert!(!fit("digits", "b", &["--base", "glyphs"]).expect(0, &[]).stderr.contains("warning: `glyphs`"));
     fit("photos", "c", &["--base", "glyphs"]).expect(0, &["warning: `glyphs` was trained on small grey characters"]);
     with_hub(&sandbox, &[], &["embed", "photos", "--base", "glyphs", "-o", "x.npy"]).expect(0, &["warning: `glyphs`"]);
 }

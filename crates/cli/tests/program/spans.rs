@@ -275,7 +275,7 @@ fn what_makes_no_sense_is_refused_and_leaves_nothing() {
         ("untagged.conll", "tags", &[], 3, "line 1"),
         ("q.json", "qa", &["--balanced"], 2, "--balanced has no effect"),
         ("q.json", "qa", &["--mixup", "0.2"], 2, "--mixup has no effect"),
-        ("q.json", "qa", &["--depth", "nowhere"], 2, "no such stage"),
+        ("q.json", "qa", &["--depth", "nowhere"], 2, "no such depth or stage"),
         ("q.json", "qa", &["--image-size", "64"], 2, "--image-size has no effect"),
         ("q.json", "qa", &["--only", "block1"], 2, "--only has no effect"),
         ("q.json", "qa", &["--hidden", "8"], 2, "--hidden has no effect"),

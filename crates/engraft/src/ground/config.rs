@@ -36,7 +36,7 @@ pub struct Fit {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_column: Option<String>,
     /// The pretrained base: the name of an embedded one, of one that was pulled, or a weights file. Empty where it is to be
-    /// chosen by the data ([`crate::backbone::default_base`]); a run's settings have the one that was taken.
+    /// chosen by the data ([`crate::backbone::default_base()`]); a run's settings have the one that was taken.
     pub base: String,
     /// The card of the base, where it is not beside the weights.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -15,7 +15,7 @@ pub struct SpanFit {
     /// `qa` or `tags`.
     pub task: String,
     /// The pretrained base: the folder of an encoder, or a file of word vectors (for `qa`). Empty where it is to be chosen
-    /// ([`crate::backbone::default_base`]).
+    /// ([`crate::backbone::default_base()`]).
     pub base: String,
     /// How much of an encoder is retrained: `head`, `last`, `half`, `all`, or the stage that training begins at.
     pub depth: String,

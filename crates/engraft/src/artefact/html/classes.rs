@@ -242,7 +242,7 @@ fn class_table(counted: &Counted, rows: &[&ClassMetrics]) -> Markup {
     scroll(
         "Classes",
         html! {
-            table.classes {
+            table.classes.stacked {
                 thead { tr {
                     th scope="col" { "Class" } th.number scope="col" { "Precision" } th.number scope="col" { "Recall" }
                     th.number scope="col" { "F1" } th.drawn scope="col" { span.hidden { "F1 drawn" } }
@@ -252,11 +252,11 @@ fn class_table(counted: &Counted, rows: &[&ClassMetrics]) -> Markup {
                     tr {
                         th scope="row" { (class_name(counted.report, row.class)) }
                         @let shares = shares(counted, row.class);
-                        td.number { (percent(row.precision)) (range(shares.map(|of| &of.precision))) }
-                        td.number { (percent(row.recall)) (range(shares.map(|of| &of.recall))) }
-                        td.number { (percent(row.f1)) }
+                        td.number data-of="Precision" { (percent(row.precision)) (range(shares.map(|of| &of.precision))) }
+                        td.number data-of="Recall" { (percent(row.recall)) (range(shares.map(|of| &of.recall))) }
+                        td.number data-of="F1" { (percent(row.f1)) }
                         td.drawn { span.bar aria-hidden="true" { span.fill style=(format!("width:{:.2}%", share(row.f1))) {} } }
-                        td.number { (count(row.support)) }
+                        td.number data-of="Support" { (count(row.support)) }
                     }
                 } }
             }

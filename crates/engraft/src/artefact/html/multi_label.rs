@@ -123,7 +123,7 @@ fn label_table(report: &MultiLabelReport, labels: &[String], rows: &[&LabelMetri
     scroll(
         "Labels",
         html! {
-            table.classes {
+            table.classes.stacked {
                 thead { tr {
                     th scope="col" { "Label" } th.number scope="col" { "Precision" } th.number scope="col" { "Recall" }
                     th.number scope="col" { "F1" } th.drawn scope="col" { span.hidden { "F1 drawn" } }
@@ -133,12 +133,12 @@ fn label_table(report: &MultiLabelReport, labels: &[String], rows: &[&LabelMetri
                 tbody { @for row in rows {
                     tr {
                         th scope="row" { (label_name(labels, row.label)) }
-                        td.number { (with_interval(&row.precision)) } td.number { (with_interval(&row.recall)) }
-                        td.number { (percent(row.f1)) }
+                        td.number data-of="Precision" { (with_interval(&row.precision)) } td.number data-of="Recall" { (with_interval(&row.recall)) }
+                        td.number data-of="F1" { (percent(row.f1)) }
                         td.drawn { span.bar aria-hidden="true" { span.fill style=(format!("width:{:.2}%", drawn(row.f1))) {} } }
-                        td.number { (row.average_precision.map_or_else(|| "–".into(), percent)) }
-                        td.number { (threshold(row.label)) }
-                        td.number { (count(row.support)) }
+                        td.number data-of="Average precision" { (row.average_precision.map_or_else(|| "–".into(), percent)) }
+                        td.number data-of="Threshold" { (threshold(row.label)) }
+                        td.number data-of="Support" { (count(row.support)) }
                     }
                 } }
             }

@@ -277,7 +277,7 @@ fn what_cannot_be_learnt_from_is_told() {
     told(&few, encoder(), "nothing to measure on");
     let mut deep = config(&folder, "q.jsonl", &questions(24, false), "qa");
     deep.depth = "nowhere".into();
-    told(&deep, encoder(), "no such depth");
+    told(&deep, encoder(), "no such depth or stage");
     deep.depth = "auto".into();
     told(&deep, encoder(), "not chosen by itself");
     deep.depth = "all".into();

@@ -245,7 +245,7 @@ pub fn cut_of<N: Staged>(name: &str, network: &N, costs: &[StageCost]) -> Result
     let stage = names.iter().position(|known| known == name).ok_or_else(|| {
         let expected = format!("{}, or one of the base's stages: {}", N::DEPTHS.join(", "), names.join(", "));
         let known = N::DEPTHS.iter().copied().chain(names.iter().map(String::as_str));
-        Error::Usage(Problem::new("no such depth").expected(expected).found(name).suggest(name, known))
+        Error::Usage(Problem::new("no such depth or stage").expected(expected).found(name).suggest(name, known))
     })?;
     if costs[stage..].iter().all(|cost| cost.parameters == 0) {
         let problem = Problem::new("there is nothing to train from this stage on").found(name);
