@@ -12,6 +12,7 @@ use engraft::data::text::squad::is_questions;
 use engraft::data::{Reading, Task, open_as};
 use engraft::error::{Error, Problem, printable, shown, steers};
 use engraft::evaluate::{Estimate, Paired};
+use engraft::features::Cache;
 use engraft::files::{Made, Staging};
 use engraft::inductive::text::is_about_texts;
 use engraft::inductive::tuning::{Budget, Difference, Journal, Measured};
@@ -150,7 +151,7 @@ fn begin(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Begun> {
 /// Checks before any work that everything a fit writes may be written.
 fn claim(config: &Fit, out: &Path, force: bool, args: &FitArgs) -> anyhow::Result<bool> {
     let base = PathBuf::from(&config.base);
-    let cache = cache_of(&args.cache).map(|cache| cache.folder().to_owned()).unwrap_or_default();
+    let cache = args.cache.folder.clone().or_else(Cache::default_folder).unwrap_or_default();
     let card = config.card.clone().unwrap_or_default();
     let inputs =
         [("the data", config.data.as_path()), ("the base", &base), ("the base's card", &card), ("the cache", &cache)];
@@ -428,7 +429,7 @@ pub fn command_line(config: &Fit, out: &Path) -> String {
 }
 
 /// A path as a shell takes it.
-pub fn quoted(path: &std::path::Path) -> String {
+pub fn quoted(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
     if path.to_str().is_none_or(|text| text.contains(steers)) {
         // As bash and others take it: bytes that would not survive the terminal by their numbers.

@@ -48,7 +48,7 @@ pub fn claim_import(weights: &Path, card: &Path, force: bool, inputs: &[(&str, &
 /// Whether a weights file says of itself that this program wrote it.
 fn is_import(path: &Path) -> bool {
     let mut head = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    let read = files::open_regular(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
     let Some((length, rest)) = head.split_first_chunk::<8>().filter(|_| read.is_ok()) else { return false };
     let header = usize::try_from(u64::from_le_bytes(*length)).ok().and_then(|length| rest.get(..length));
     let header = header.and_then(|header| serde_json::from_slice::<serde_json::Value>(header).ok());

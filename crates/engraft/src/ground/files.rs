@@ -14,13 +14,16 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Problem, Result, printable};
+use crate::error::{Error, Problem, Result};
 
 pub use aside::remove_leftovers_in;
 use aside::{aside_name, claim_aside, is_aside_name};
 pub use lock::Lock;
 pub use made::{Made, claim_file, is_digest_name, refuse_over_inputs};
 pub use staging::Staging;
+
+/// Opens without waiting for whoever is at the other end of a pipe, and takes no terminal.
+const NO_WAIT: i32 = rustix::fs::OFlags::NONBLOCK.union(rustix::fs::OFlags::NOCTTY).bits() as i32;
 
 /// Lower-case hexadecimal SHA-256.
 pub fn sha256_hex(bytes: &[u8]) -> String {
@@ -58,8 +61,7 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     };
     is_regular(&fs::metadata(path)?)?;
     // Something else may lie there by now: it is opened without waiting, and looked at again.
-    let no_wait = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    let file = File::options().read(true).custom_flags(no_wait.bits() as i32).open(path)?;
+    let file = File::options().read(true).custom_flags(NO_WAIT).open(path)?;
     is_regular(&file.metadata()?)?;
     Ok(file)
 }
@@ -90,9 +92,7 @@ pub fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// Whether a regular file begins with these bytes.
 pub fn begins_with(path: &Path, expected: &[u8]) -> bool {
     let mut found = vec![0; expected.len()];
-    path.metadata().is_ok_and(|metadata| metadata.is_file())
-        && File::open(path).is_ok_and(|mut file| file.read_exact(&mut found).is_ok())
-        && found == expected
+    open_regular(path).is_ok_and(|mut file| file.read_exact(&mut found).is_ok()) && found == expected
 }
 
 /// Replaces `path` by `bytes`: written beside it, synced, renamed over it, and the folder synced.
@@ -396,7 +396,7 @@ mod tests {
             (temp.path(), "a folder"),
         ] {
             let error = read_limited(path, 100).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{}", printable(&path));
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{}", path.to_string_lossy());
             assert!(error.to_string().ends_with(kind), "{error}");
             assert!(sha256_of_file(path, |_| Ok(())).is_err());
         }

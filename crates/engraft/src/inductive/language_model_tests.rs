@@ -6,7 +6,7 @@ use super::*;
 use crate::progress::Silent;
 
 /// Sentences in which every noun has its verb: 8 equally frequent nouns, and nothing else to guess.
-fn documents() -> Result<Documents> {
+fn documents() -> Result<Documents<'static>> {
     let sentence =
         |i: usize| format!("the noun{0} verb{0} the house .", (i as u32).wrapping_mul(2_654_435_761) >> 13 & 7);
     let document = move |i: usize| Document { name: format!("row {i}"), text: sentence(i * 31 + i / 7) };

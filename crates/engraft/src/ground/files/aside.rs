@@ -8,10 +8,10 @@ use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::parent;
+use super::{NO_WAIT, parent};
 
 const MARK: &[u8] = b".partial-";
 /// Bytes of the target's name that a hidden name keeps: file systems take 255 together.
@@ -84,7 +84,7 @@ fn remove_leftovers(folder: &Path, of_target: impl Fn(&OsStr) -> bool) {
         if !kind.is_dir() && !kind.is_file() {
             continue;
         }
-        let Ok(file) = File::open(entry.path()) else { continue };
+        let Ok(file) = File::options().read(true).custom_flags(NO_WAIT).open(entry.path()) else { continue };
         // Held until it is gone: whoever is just making it sees that it has been taken.
         if file.try_lock().is_ok() && is_at(&file, &entry.path()) {
             let _ = if kind.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };

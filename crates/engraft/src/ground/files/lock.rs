@@ -2,10 +2,11 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::parent;
+use super::{NO_WAIT, parent};
 use crate::error::{Error, Result};
 
 /// An exclusive lock between processes and threads, held until it is dropped or its process ends (`flock`, as Python's
@@ -21,7 +22,7 @@ impl Lock {
     pub fn try_acquire(path: &Path) -> Result<Option<Self>> {
         let fail = |source: io::Error| Error::write(path, &source);
         fs::create_dir_all(parent(path)).map_err(fail)?;
-        let file = File::options().append(true).create(true).open(path).map_err(fail)?;
+        let file = File::options().append(true).create(true).custom_flags(NO_WAIT).open(path).map_err(fail)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Self { _file: Some(file) })),
             Err(TryLockError::WouldBlock) => Ok(None),
