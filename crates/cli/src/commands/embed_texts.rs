@@ -82,7 +82,7 @@ pub fn run(args: &EmbedArgs, format: Format, index: &Path, json: bool, terminal:
             embedded.rows,
             base.id,
             shown(&args.out),
-            shown(&index)
+            shown(index)
         ))?;
     }
     Ok(if embedded.empty.is_empty() { Outcome::Done } else { Outcome::BadData })

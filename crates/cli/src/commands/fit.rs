@@ -51,7 +51,7 @@ pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
         match error.downcast_ref::<Error>() {
             // Going on would only fail again.
             Some(Error::Training(_) | Error::Data(_)) => {
-                terminal.say(&format!("what was finished is kept in {}", shown(&left)));
+                terminal.say(&format!("the last good state is kept in {}", shown(&left)));
             }
             _ => terminal.say(&resume_hint(&begun.out)),
         }

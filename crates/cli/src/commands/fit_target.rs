@@ -128,5 +128,5 @@ fn amount(value: f64) -> String {
 
 /// Where a run's page is.
 pub fn page(html: &Path) -> String {
-    format!("report            {}\n", shown(&html))
+    format!("report            {}\n", shown(html))
 }

@@ -132,7 +132,7 @@ impl Answers<'_> {
     }
 
     /// Answers a batch and writes it in order; how many failed.
-    fn write(&mut self, batch: &mut Vec<Input>, terminal: &Terminal) -> anyhow::Result<usize> {
+    fn write(&mut self, batch: &[Input], terminal: &Terminal) -> anyhow::Result<usize> {
         terminal.check()?;
         if batch.is_empty() {
             // The header, or answers before it, may not be out yet.
@@ -143,7 +143,7 @@ impl Answers<'_> {
         self.truncated += self.model.truncated(&texts)?;
         let mut answers = self.model.predict(&texts)?.into_iter();
         let mut failed = 0;
-        for (name, text) in batch.iter() {
+        for (name, text) in batch {
             let answer = match text {
                 Ok(text) => answers.next().expect("an answer for each text").map(|answer| (text, answer)),
                 Err(error) => Err(Error::Data(Problem::new(error))),

@@ -52,7 +52,7 @@ fn what_cannot_be_written_is_told_once_with_the_right_flags() {
     for place in places.into_iter().chain(["no-controls"]) {
         let run = format!("run-{}", place.replace('/', "-"));
         let ran = fit(&sandbox, &run, &["--cache", place]).expect(0, &[WARNING, "--cache DIR", "--no-cache"]);
-        assert_eq!(ran.stderr.matches("warning: ").count(), 1, "{place}: {}", ran.stderr);
+        assert_eq!(ran.stderr.matches(WARNING).count(), 1, "{place}: {}", ran.stderr);
         assert!(!ran.stderr.contains("--out"), "{place}: {}", ran.stderr);
         assert!(model(&sandbox, &run) == plain, "{place}");
         if !place.contains("-inspections") && !place.contains("-controls") {

@@ -374,7 +374,7 @@ fn a_damaged_checkpoint_is_passed_over_and_said() {
 #[test]
 fn an_unfinished_run_is_neither_lost_nor_taken_for_another() {
     let sandbox = uninterrupted();
-    sandbox.run(["fit", "--resume", "run"]).expect(2, &["nothing to go on with"]);
+    sandbox.run(["fit", "--resume", "run"]).expect(2, &["nothing to resume"]);
     let flags = quick(&STOPPABLE);
     let kill = || {
         sandbox

@@ -87,7 +87,7 @@ fn a_huge_table_is_left_within_a_second() {
     }
     fs::write(sandbox.path("words.vec"), "good 1 0\nbad 0 1\n").unwrap();
     for args in [
-        ["fit", "huge.csv", "--out", "texts"].as_slice(),
+        ["fit", "huge.csv", "--base", "words.vec", "--out", "texts"].as_slice(),
         &["audit", "huge.jsonl"],
         &["embed", "huge.csv", "--text", "text", "-o", "x.npy", "--base", "words.vec"],
         &["pretrain", "huge.txt", "--method", "language-model", "--out", "lm"],

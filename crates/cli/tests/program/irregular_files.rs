@@ -54,15 +54,16 @@ fn as_arguments_they_are_refused_by_their_kind() {
     {
         make_pipe(&sandbox.path(name));
     }
+    fs::write(sandbox.path("words.vec"), "one 1 0\ntwo 0 1\n").unwrap();
     fs::write(sandbox.path("texts.csv"), "text,label\none,a\ntwo,b\n").unwrap();
     fs::write(sandbox.path("list.csv"), "path,label\npipe.csv,a\npipe.txt,b\n").unwrap();
     let fit = |data, more: &[&'static str]| [&["fit", data], &FIT[..], &["run"], more].concat();
     for (args, code) in [
         (fit("pipe", &[]), 3),
-        (fit("pipe.csv", &[]), 3),
-        (fit("pipe.jsonl", &[]), 3),
-        (fit("pipe.parquet", &[]), 3),
-        (fit("pipe.conll", &["--task", "tags"]), 3),
+        (fit("pipe.csv", &["--base", "words.vec"]), 3),
+        (fit("pipe.jsonl", &["--base", "words.vec"]), 3),
+        (fit("pipe.parquet", &["--base", "words.vec"]), 3),
+        (fit("pipe.conll", &["--task", "tags", "--base", "words.vec"]), 3),
         (fit("/dev/zero", &[]), 3),
         (fit("data", &["--base", "pipe.safetensors"]), 4),
         (fit("data", &["--base", "glyphs", "--card", "pipe.toml"]), 4),

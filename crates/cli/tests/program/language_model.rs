@@ -116,7 +116,7 @@ fn a_killed_training_goes_on_to_the_same_bytes() {
     sandbox.run(["pretrain", "--resume", "mine"]).expect(0, &["going on from"]);
     assert_eq!(read(&sandbox, "mine"), read(&sandbox, "whole"));
     assert!(!sandbox.path("mine.unfinished").exists());
-    sandbox.run(["pretrain", "--resume", "none"]).expect(2, &["nothing to go on with"]);
+    sandbox.run(["pretrain", "--resume", "none"]).expect(2, &["nothing to resume"]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::guard::guarded;
 pub const DECODING: u32 = 2;
 
 /// The largest profile that is read, in bytes. The largest ones in use, of printing presses, have 3 MB.
-const LIMIT: usize = 8 << 20;
+pub(super) const LIMIT: usize = 8 << 20;
 
 /// Pixels that are converted at once.
 const RUN: usize = 4096;

@@ -224,14 +224,30 @@ fn decode_by_format(bytes: &[u8], limits: &Limits, form: Form) -> Result<Decoded
     }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     // A profile that cannot be taken out of its file is a damaged one.
-    let (profile, unread) = match decoder.icc_profile() {
+    let profile = match format {
+        ImageFormat::Tiff => tiff_profile(bytes),
+        _ => decoder.icc_profile().map_err(|problem| one_line(&problem)),
+    };
+    let (profile, unread) = match profile {
         Ok(profile) => (profile, None),
-        Err(problem) => (None, Some(one_line(&problem))),
+        Err(problem) => (None, Some(problem)),
     };
     let picture = DynamicImage::from_decoder(decoder)
         .map_err(|problem| reason(problem, (width.into(), height.into()), limits))?;
     let (picture, ignored) = to_srgb(picture, profile.as_deref())?;
     Ok(Decoded { pixels: form.of(picture, orientation)?, profile: unread.or(ignored) })
+}
+
+/// The colour profile of a TIFF, which `image` loses where a limit is set.
+fn tiff_profile(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    let mut limits = tiff::decoder::Limits::default();
+    // Each byte becomes a value of the library's own first.
+    limits.ifd_value_size = super::colour::LIMIT * size_of::<tiff::decoder::ifd::Value>();
+    let read = || -> tiff::TiffResult<Option<Vec<u8>>> {
+        let mut decoder = tiff::decoder::Decoder::new(Cursor::new(bytes))?.with_limits(limits);
+        decoder.find_tag(tiff::tags::Tag::IccProfile)?.map(tiff::decoder::ifd::Value::into_u8_vec).transpose()
+    };
+    read().map_err(|problem| one_line(&problem))
 }
 
 /// Refuses a picture whose header promises more than is allowed. `decoded` is the decoder's own need in bytes, to which

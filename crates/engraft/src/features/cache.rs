@@ -130,7 +130,8 @@ impl Cache {
         folders.extend(KINDS.map(|kind| self.folder.join(kind)));
         let mut all = Vec::new();
         for file in folders.iter().flat_map(|folder| entries(folder)).filter(|file| is_own(file)) {
-            if let Some(metadata) = fs::symlink_metadata(&file).ok().filter(fs::Metadata::is_file) {
+            // A folder in a file's place is nothing that was written here.
+            if let Some(metadata) = fs::symlink_metadata(&file).ok().filter(|metadata| !metadata.is_dir()) {
                 let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
                 all.push((file, metadata.len(), used));
             }
@@ -231,7 +232,7 @@ impl Space {
         let longest = 64 + ROWS * (32 + 4 * self.columns as u64);
         for file in entries(&self.folder) {
             observer.check()?;
-            if file.extension().is_none_or(|ending| ending != "rows") {
+            if !is_own(&file) {
                 continue;
             }
             match files::read_limited(&file, longest) {
@@ -390,12 +391,13 @@ mod tests {
     fn what_cannot_be_a_file_of_rows_is_passed_over() {
         let temp = tempfile::tempdir().unwrap();
         let cache = Cache::new(temp.path().into(), Cache::LIMIT);
-        let space = cache.space("abc", 3);
+        let space = cache.space("0123456789abcdef", 3);
         space.store(&rows(2), &Silent);
-        fs::create_dir(space.folder.join("folder.rows")).unwrap();
-        files::link(Path::new("nowhere"), &space.folder.join("link.rows")).unwrap();
-        files::write_atomic(&space.folder.join("short.rows"), b"").unwrap();
-        files::write_atomic(&space.folder.join("long.rows"), &vec![0; 64 + ROWS as usize * 44 + 1]).unwrap();
+        let name = |number: usize| format!("{number:032x}.rows");
+        fs::create_dir(space.folder.join(name(1))).unwrap();
+        files::link(Path::new("nowhere"), &space.folder.join(name(2))).unwrap();
+        files::write_atomic(&space.folder.join(name(3)), b"").unwrap();
+        files::write_atomic(&space.folder.join(name(4)), &vec![0; 64 + ROWS as usize * 44 + 1]).unwrap();
         let listen = Listen::default();
         assert_eq!(space.load(&listen).unwrap().len(), 2);
         let told = listen.0.into_inner().unwrap();

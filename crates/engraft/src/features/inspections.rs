@@ -25,8 +25,8 @@ impl<'a> Inspections<'a> {
     /// What is remembered of `data`.
     pub fn open(cache: &'a Cache, data: &Path) -> Self {
         let place = data.canonicalize().unwrap_or_else(|_| data.to_owned());
-        let id = files::sha256_hex(place.as_os_str().as_encoded_bytes());
-        let key = format!("v{VERSION}-{}", &id[..32]);
+        let identity = [format!("v{VERSION} ").as_bytes(), place.as_os_str().as_encoded_bytes()].concat();
+        let key = files::sha256_hex(&identity)[..32].to_owned();
         let body = cache.get(KIND, &key).unwrap_or_default();
         let known: Vec<Inspection> = serde_json::from_slice(&body).unwrap_or_default();
         let known = known.into_iter().map(|seen| (seen.sha256.clone(), seen)).collect();

@@ -118,5 +118,5 @@ fn wrong_settings_and_short_texts_are_refused() {
     }
     assert!(matches!(refused(LanguageModelPretrain { bptt: 10_000, ..config() }), Error::Data(_)));
     let vectors = Some(PathBuf::from("none.vec"));
-    assert!(matches!(refused(LanguageModelPretrain { vectors, ..config() }), Error::Io(_)));
+    assert!(matches!(refused(LanguageModelPretrain { vectors, ..config() }), Error::Weights(_)));
 }

@@ -195,7 +195,7 @@ fn what_is_missing_is_told() {
         "Transfer not measured",
         "the control that trains the same network from scratch was not run",
         "so it says “unsure” to all pictures",
-        "There are no out-of-fold answers to count.",
+        "There are no answers to count.",
         "There are no numbers for single classes.",
         "There are no bins to draw.",
         "No strengths were tried.",

@@ -186,7 +186,8 @@ fn attacked(name: &str, file: &Value, cases: u64) {
         let start = Instant::now();
         opened += u64::from(used(&json));
         slowest = slowest.max((start.elapsed(), case));
-        assert!(start.elapsed() < LIMIT, "{name}, case {case}: {:?}", start.elapsed());
+        let shown = String::from_utf8_lossy(&json[..json.len().min(4_000)]);
+        assert!(start.elapsed() < LIMIT, "{name}, case {case}: {:?}: {shown}", start.elapsed());
     }
     #[expect(clippy::print_stdout, reason = "how it went")]
     {

@@ -68,7 +68,8 @@ pub fn read_corpus<'a>(
 /// # Errors
 /// [`crate::error::Error::Data`] where a folder holds none.
 pub fn corpus_files(path: &Path) -> Result<Vec<PathBuf>> {
-    if path.is_dir() { text_files(path) } else { Ok(vec![path.to_owned()]) }
+    let metadata = std::fs::metadata(path).map_err(|source| crate::data::missing(path, &source))?;
+    if metadata.is_dir() { text_files(path) } else { Ok(vec![path.to_owned()]) }
 }
 
 struct Paragraphs<'a> {

@@ -38,6 +38,7 @@ const RUN: &[&str] = &[
     "report.json",
     "report.html",
     "predictions.csv",
+    "predictions.json",
     "curves.csv",
     "run.toml",
     "log.jsonl",
