@@ -133,6 +133,9 @@ fn randomness_and_writes_keep_to_their_places() {
         // The doors that clippy keeps everybody else from: writes, caught panics, weight files.
         let doors = ["files", "guard", "weight_files"].map(|room| format!("engraft/src/ground/{room}.rs"));
         let expects = text.contains("expect(clippy::disallowed_methods");
-        assert!(!expects || doors.contains(&inside), "{inside} does what ground/ is for: see clippy.toml");
+        assert!(
+            !expects || doors.contains(&inside) || inside == "weights/src/lib.rs",
+            "{inside} does what ground/ is for: see clippy.toml"
+        );
     }
 }

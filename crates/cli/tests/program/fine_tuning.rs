@@ -385,7 +385,7 @@ fn an_unfinished_run_is_neither_lost_nor_taken_for_another() {
             .unwrap()
     };
     kill();
-    sandbox.run(flags.iter().chain(&["--out", "run"])).expect(5, &["unfinished run", "--resume run", "--force"]);
+    sandbox.run(flags.iter().chain(&["--out", "run"])).expect(5, &["unfinished work", "--resume run", "--force"]);
     sandbox.run(["fit", "--resume", "run", "--out", "other"]).expect(2, &[]);
     sandbox.run(flags.iter().chain(&["--out", "run", "--force"])).expect(0, &[]);
     same_as_uninterrupted(&sandbox, "run");

@@ -63,7 +63,7 @@ fn as_arguments_they_are_refused_by_their_kind() {
         (fit("pipe.csv", &["--base", "words.vec"]), 3),
         (fit("pipe.jsonl", &["--base", "words.vec"]), 3),
         (fit("pipe.parquet", &["--base", "words.vec"]), 3),
-        (fit("pipe.conll", &["--task", "tags", "--base", "words.vec"]), 3),
+        (vec!["fit", "pipe.conll", "--task", "tags", "--base", "words.vec", "--out", "run"], 3),
         (fit("/dev/zero", &[]), 3),
         (fit("data", &["--base", "pipe.safetensors"]), 4),
         (fit("data", &["--base", "glyphs", "--card", "pipe.toml"]), 4),

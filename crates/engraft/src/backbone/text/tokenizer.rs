@@ -14,6 +14,9 @@ use crate::data::text::Text;
 use crate::error::{Error, Problem, Result};
 use crate::guard::guarded;
 
+/// The largest number of a token: 60 times the largest vocabulary in use.
+const LARGEST_ID: u32 = 1 << 24;
+
 /// A tokenizer.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
@@ -66,6 +69,10 @@ impl Tokenizer {
             let processor = inner.get_post_processor().cloned();
             inner.with_post_processor(None::<PostProcessorWrapper>);
             let largest = inner.get_vocab(true).into_values().max();
+            // Writing a vocabulary passes over every number below the largest.
+            if largest.is_some_and(|largest| largest > LARGEST_ID) {
+                return Err(format!("a token with a number over {LARGEST_ID}").into());
+            }
             // What cannot be written again could not be kept in a run.
             inner.to_string(false)?;
             Ok((inner, processor, largest))

@@ -53,7 +53,7 @@ impl Journal {
         if folder.symlink_metadata().is_ok() {
             Made::Unfinished.require(&folder)?;
             let lock = Self::lock(&folder)?;
-            if !force && folder.join(SETTINGS).is_file() {
+            if !force && holds_work(&folder) {
                 let problem = Problem::new("unfinished work on this output is there").at(&folder);
                 return Err(Error::Output(problem.hint(format!("`{resume}` goes on with it; --force begins anew"))));
             }
@@ -123,9 +123,10 @@ impl Journal {
         run.with_file_name(name)
     }
 
-    /// Whether unfinished work on `run` is there to be resumed.
+    /// Whether unfinished work on `run` is there that is worth resuming.
     pub fn is_beside(run: &Path) -> bool {
-        Self::beside(run).join(SETTINGS).is_file()
+        let folder = Self::beside(run);
+        folder.join(SETTINGS).is_file() && holds_work(&folder)
     }
 
     /// The outcome of a training that was finished before, if it is there and whole.
@@ -155,8 +156,7 @@ impl Journal {
     /// Drops the folder if no training has got as far as to leave anything; whether there is something to go on from.
     pub fn close_if_empty(&self) -> Result<bool> {
         let Some(Kept { folder, .. }) = &self.0 else { return Ok(false) };
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let is_there = entries.into_iter().any(|entry| entry.path().is_dir());
+        let is_there = holds_work(folder);
         if !is_there {
             self.close()?;
         }
@@ -174,6 +174,12 @@ impl Journal {
     fn store(&self) -> Option<Store> {
         self.0.as_ref().map(|kept| Store::new(kept.folder.clone()))
     }
+}
+
+/// Whether a folder of unfinished work holds more than settings: finished parts, or checkpoints.
+fn holds_work(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| entry.path().is_dir())
 }
 
 fn file_name(identity: &str) -> String {
@@ -214,12 +220,15 @@ mod tests {
         {
             assert!(refused.unwrap_err().to_string().contains("another process"));
         }
+        held.finish("a", &1).unwrap();
         drop(held);
         assert!(begin(&run, false).unwrap_err().to_string().contains("engraft fit --resume run"));
         let (journal, settings) = Journal::resume(&run, Duration::ZERO).unwrap();
         assert_eq!(std::fs::read_to_string(settings).unwrap(), "seed = 1");
         drop(journal);
-        begin(&run, true).unwrap();
+        // Settings alone are nothing to lose.
+        drop(begin(&run, true).unwrap());
+        begin(&run, false).unwrap();
     }
 
     #[test]
