@@ -66,7 +66,6 @@ fn as_arguments_they_are_refused_by_their_kind() {
         (vec!["fit", "pipe.conll", "--task", "tags", "--base", "words.vec", "--out", "run"], 3),
         (fit("/dev/zero", &[]), 3),
         (fit("data", &["--base", "pipe.safetensors"]), 4),
-        (fit("data", &["--base", "glyphs", "--card", "pipe.toml"]), 4),
         (vec!["bases", "show", "/dev/zero"], 4),
         (vec!["bases", "import", "pipe", "-o", "base.safetensors"], 4),
         (vec!["audit", "pipe.csv"], 3),
@@ -86,4 +85,12 @@ fn as_arguments_they_are_refused_by_their_kind() {
     // Files of a table that are none are findings like other bad files.
     let ran = run(&sandbox, &["audit", "list.csv"]).expect(0, &[]);
     assert!(ran.stdout.contains("cannot be read, left out: 2"), "{}", ran.stdout);
+}
+
+#[test]
+fn an_embedded_base_takes_no_card() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("data", 2, 6);
+    let args = ["fit", "data", "--base", "glyphs", "--card", "any.toml", "--out", "run"];
+    sandbox.run(args).expect(2, &["has its own card", "--card"]);
 }

@@ -173,7 +173,12 @@ fn find(spec: &BaseSpec, device: &Device) -> Result<Base> {
     }
     for base in &EMBEDDED {
         let card = Card::parse(base.card, Path::new("embedded"))?;
-        if card.id == spec.base && spec.card.is_none() {
+        if card.id == spec.base && !Path::new(&spec.base).is_file() {
+            if let Some(given) = &spec.card {
+                let problem =
+                    Problem::new("an embedded base has its own card").expected("no --card").found(shown(given));
+                return Err(Error::Usage(problem.at("--card")));
+            }
             return Base::from_bytes(base.weights, Some(card), spec, Path::new(&spec.base), device);
         }
     }

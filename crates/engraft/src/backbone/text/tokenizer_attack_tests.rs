@@ -94,7 +94,7 @@ fn files() -> Vec<Value> {
         ),
         file(
             json!({ "type": "Unigram", "unk_id": 0, "byte_fallback": false, "vocab": [["[UNK]", 0.0], ["\u{2581}the", -1.0], ["\u{2581}", -2.0], ["c", -3.0], ["at", -3.5]] }),
-            json!({ "type": "Precompiled", "precompiled_charsmap": "AAQAAAAAAAAAAAAA" }),
+            json!({ "type": "Sequence", "normalizers": [{ "type": "NFKC" }, { "type": "Prepend", "prepend": "\u{2581}" }] }),
             json!({ "type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always", "split": true }),
             Value::Null,
             json!({ "type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always", "split": true }),
@@ -199,7 +199,7 @@ fn attacked(name: &str, file: &Value, cases: u64) {
 #[test]
 fn mutations_of_tokenizers_never_panic() {
     for (name, file) in ["WordPiece", "BPE", "Unigram"].into_iter().zip(&files()) {
-        assert!(used(&serde_json::to_vec(file).unwrap()) || name == "Unigram", "{name}");
+        assert!(used(&serde_json::to_vec(file).unwrap()), "{name}");
         attacked(name, file, CASES);
     }
 }

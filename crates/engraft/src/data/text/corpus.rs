@@ -69,7 +69,11 @@ pub fn read_corpus<'a>(
 /// [`crate::error::Error::Data`] where a folder holds none.
 pub fn corpus_files(path: &Path) -> Result<Vec<PathBuf>> {
     let metadata = std::fs::metadata(path).map_err(|source| crate::data::missing(path, &source))?;
-    if metadata.is_dir() { text_files(path) } else { Ok(vec![path.to_owned()]) }
+    if metadata.is_dir() {
+        return text_files(path);
+    }
+    crate::files::open_regular(path).map_err(|source| crate::data::missing(path, &source))?;
+    Ok(vec![path.to_owned()])
 }
 
 struct Paragraphs<'a> {
