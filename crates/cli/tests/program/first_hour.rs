@@ -177,7 +177,7 @@ fn a_fit_that_is_interrupted_says_only_what_is_true() {
     }
     // Until a checkpoint is there, it has nothing to go on with.
     std::thread::sleep(Duration::from_secs(4));
-    Command::new("kill").arg("-INT").arg(child.id().to_string()).status().unwrap();
+    Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().unwrap();
     let ran = Ran::from(child.wait_with_output().unwrap()).expect(130, &["error: interrupted"]);
     assert!(!ran.stderr.contains("no file was written"), "{}", ran.stderr);
     let unfinished = sandbox.path("run.unfinished").exists();
