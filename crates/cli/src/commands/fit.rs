@@ -131,32 +131,31 @@ fn begin(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Begun> {
     if let Some(out) = &args.resume {
         let (journal, settings) = Journal::resume(out, every)?;
         let config = config::read::<Fit>(&settings)?;
-        let force = claim(&config, out, false, args)?;
-        return Ok(Begun { config, out: out.clone(), force, journal });
+        claim(&config, out, false, args)?;
+        return Ok(Begun { config, out: out.clone(), force: false, journal });
     }
     let config = resolve(args, terminal)?;
     let out = args.out.clone().expect("required by the flags' rules");
-    let force = claim(&config, &out, args.force, args)?;
+    claim(&config, &out, args.force, args)?;
     // A probe alone takes no time worth keeping.
     let journal = match config.depth.as_str() {
         "head" if config.only.is_none() => Journal::none(),
         _ => {
             let resume = format!("engraft fit --resume {}", quoted(&out));
-            Journal::begin(&out, &toml::to_string(&config)?, every, force, &resume)?
+            Journal::begin(&out, &toml::to_string(&config)?, every, args.force, &resume)?
         }
     };
-    Ok(Begun { config, out, force, journal })
+    Ok(Begun { config, out, force: args.force, journal })
 }
 
 /// Checks before any work that everything a fit writes may be written.
-fn claim(config: &Fit, out: &Path, force: bool, args: &FitArgs) -> anyhow::Result<bool> {
+fn claim(config: &Fit, out: &Path, force: bool, args: &FitArgs) -> engraft::error::Result<()> {
     let base = PathBuf::from(&config.base);
     let cache = args.cache.folder.clone().or_else(Cache::default_folder).unwrap_or_default();
     let card = config.card.clone().unwrap_or_default();
     let inputs =
         [("the data", config.data.as_path()), ("the base", &base), ("the base's card", &card), ("the cache", &cache)];
-    claim_outputs(out, args.tensorboard.as_deref(), force, &inputs)?;
-    Ok(force)
+    claim_outputs(out, args.tensorboard.as_deref(), force, &inputs)
 }
 
 /// As [`claim`], of a run's folder and event files, with inputs of any kind.

@@ -50,10 +50,7 @@ pub fn embed_texts(
     if folder.symlink_metadata().is_ok() {
         Made::Unfinished.require(&folder)?;
     }
-    let Some(_lock) = Lock::try_acquire(&folder.join("lock"))? else {
-        let problem = Problem::new("another process is working on this output").at(&folder);
-        return Err(Error::Output(problem.hint("wait for it to end, or choose another --out")));
-    };
+    let _lock = Lock::of_unfinished(&folder)?;
     let kept = Store::new(folder.clone());
     let mut index = csv::Writer::from_writer(Vec::new());
     let bad_index = |source: csv::Error| Error::Io(Problem::new("the index cannot be written").found(source));

@@ -99,9 +99,7 @@ pub fn begins_with(path: &Path, expected: &[u8]) -> bool {
 ///
 /// After a crash the file holds the old bytes or the new ones, never a mixture.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut aside = Aside::create(path, true)?;
-    aside.write_all(bytes).map_err(|source| Error::write(path, &source))?;
-    aside.commit()
+    write_output(path, bytes, true)
 }
 
 /// Writes a file that a user named, as [`write_atomic`]. Without `replace` a file that is there is an error, also if it

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{NO_WAIT, parent};
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 
 /// An exclusive lock between processes and threads, held until it is dropped or its process ends (`flock`, as Python's
 /// `filelock`).
@@ -31,6 +31,17 @@ impl Lock {
             }
             Err(TryLockError::Error(source)) => Err(fail(source)),
         }
+    }
+
+    /// Takes the lock of a folder of unfinished work: the file `lock` in it.
+    ///
+    /// # Errors
+    /// [`Error::Output`] where another process holds it.
+    pub fn of_unfinished(folder: &Path) -> Result<Self> {
+        Self::try_acquire(&folder.join("lock"))?.ok_or_else(|| {
+            let problem = Problem::new("another process is working on this output").at(folder);
+            Error::Output(problem.hint("wait for it to end, or choose another --out"))
+        })
     }
 
     /// Waits for the lock. `wait` is called before each wait of a few hundredths of a second and may give up.

@@ -19,7 +19,6 @@ use crate::train::Checkpoints;
 const UNITS: &str = "finished";
 const SETTINGS: &str = "run.toml";
 const INPUTS: &str = "inputs.cbor";
-const LOCK: &str = "lock";
 /// The largest list of inputs that is read.
 const INPUTS_LIMIT: u64 = 4 << 30;
 
@@ -52,7 +51,7 @@ impl Journal {
         let folder = Self::beside(run);
         if folder.symlink_metadata().is_ok() {
             Made::Unfinished.require(&folder)?;
-            let lock = Self::lock(&folder)?;
+            let lock = Lock::of_unfinished(&folder)?;
             if !force && holds_work(&folder) {
                 let problem = Problem::new("unfinished work on this output is there").at(&folder);
                 return Err(Error::Output(problem.hint(format!("`{resume}` goes on with it; --force begins anew"))));
@@ -60,7 +59,7 @@ impl Journal {
             files::remove_folder(&folder, Made::Unfinished)?;
             drop(lock);
         }
-        let lock = Self::lock(&folder)?;
+        let lock = Lock::of_unfinished(&folder)?;
         files::write_atomic(&folder.join(SETTINGS), settings.as_bytes())?;
         Ok(Self(Some(Kept { folder, every, _lock: Arc::new(lock) })))
     }
@@ -77,15 +76,8 @@ impl Journal {
                 Problem::new("there is nothing to resume").expected("what a stopped command left").at(&folder);
             return Err(Error::Usage(problem.hint("give the name that the stopped command had as --out")));
         }
-        let lock = Arc::new(Self::lock(&folder)?);
+        let lock = Arc::new(Lock::of_unfinished(&folder)?);
         Ok((Self(Some(Kept { folder, every, _lock: lock })), settings))
-    }
-
-    fn lock(folder: &Path) -> Result<Lock> {
-        Lock::try_acquire(&folder.join(LOCK))?.ok_or_else(|| {
-            let problem = Problem::new("another process is working on this output").at(folder);
-            Error::Output(problem.hint("wait for it to end, or choose another --out"))
-        })
     }
 
     /// Remembers what the work depends on; where it goes on, compares it with what it depended on before.
