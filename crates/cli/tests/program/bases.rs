@@ -218,7 +218,7 @@ fn real_files_of_every_format_are_imported() {
 }
 
 /// One of the small ONNX models that the library's tests carry.
-fn onnx(name: &str) -> String {
+pub(crate) fn onnx(name: &str) -> String {
     format!("{}/../engraft/tests/fixtures/onnx/{name}.onnx", env!("CARGO_MANIFEST_DIR"))
 }
 

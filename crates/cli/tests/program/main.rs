@@ -10,6 +10,7 @@ mod bases;
 mod caches;
 mod fine_tuning;
 mod first_hour;
+mod golden_runs;
 mod interrupted;
 mod irregular_files;
 mod language_model;

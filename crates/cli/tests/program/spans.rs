@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use crate::sandbox::{Ran, Sandbox, without_timings};
 
-const NAMES: [&str; 6] = ["ada", "bob", "eve", "kim", "lea", "max"];
-const THINGS: [&str; 6] = ["apples", "boats", "cats", "dogs", "eggs", "figs"];
-const NUMBERS: [&str; 6] = ["two", "three", "four", "five", "six", "seven"];
+pub(crate) const NAMES: [&str; 6] = ["ada", "bob", "eve", "kim", "lea", "max"];
+pub(crate) const THINGS: [&str; 6] = ["apples", "boats", "cats", "dogs", "eggs", "figs"];
+pub(crate) const NUMBERS: [&str; 6] = ["two", "three", "four", "five", "six", "seven"];
 /// A training of seconds for a network of nothing.
 const QUICK: [&str; 16] = [
     "--folds",
@@ -34,7 +34,7 @@ const QUICK: [&str; 16] = [
 ];
 
 /// A folder with a tiny encoder of random numbers that knows the words of these tests.
-fn encoder(sandbox: &Sandbox) {
+pub(crate) fn encoder(sandbox: &Sandbox) {
     let folder = sandbox.path("tiny");
     fs::create_dir_all(&folder).unwrap();
     let rest = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "has", "how", "many", "and", "is", "here", ".", "?"];
@@ -58,7 +58,7 @@ fn encoder(sandbox: &Sandbox) {
 }
 
 /// Who has how many of what, as SQuAD has it: a paragraph for each question, the answer its only number.
-fn squad(from: usize, count: usize) -> String {
+pub(crate) fn squad(from: usize, count: usize) -> String {
     let paragraph = |at: usize| {
         let (name, thing, number) = (NAMES[at % 6], THINGS[at / 6 % 6], NUMBERS[(at * 5 + at / 7) % 6]);
         let context = format!("{name} is here . {name} has {number} {thing} and is here .");
@@ -70,7 +70,7 @@ fn squad(from: usize, count: usize) -> String {
     json!({ "version": "1.1", "data": [{ "title": "t", "paragraphs": paragraphs }] }).to_string()
 }
 
-fn tagged(count: usize) -> String {
+pub(crate) fn tagged(count: usize) -> String {
     let sentence = |at: usize| {
         let (name, number, thing) = (NAMES[at % 6], NUMBERS[at * 7 % 5], THINGS[at / 5 % 6]);
         format!("{name} NN B-PER\nhas VB O\n{number} CD B-NUM\n{thing} NN I-NUM\n. . O\n\n")

@@ -43,11 +43,11 @@ fn traits(digit: usize) -> String {
     names.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect::<Vec<_>>().join("|")
 }
 
-fn numbers(sandbox: &Sandbox) {
+pub(crate) fn numbers(sandbox: &Sandbox) {
     told(sandbox, "numbers.csv", |digit, _| format!("{:.2}", 0.25 + 0.5 * digit as f64));
 }
 
-fn labels(sandbox: &Sandbox) {
+pub(crate) fn labels(sandbox: &Sandbox) {
     told(sandbox, "labels.csv", |digit, _| traits(digit));
 }
 

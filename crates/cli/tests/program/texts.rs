@@ -26,7 +26,7 @@ const WORDS: [(&str, bool); 12] = [
 const THINGS: [&str; 8] = ["soup", "bread", "waiter", "table", "pasta", "coffee", "fish", "dessert"];
 
 /// A review by its number: every sentence differs from every other.
-fn review(number: usize) -> (String, &'static str) {
+pub(crate) fn review(number: usize) -> (String, &'static str) {
     let (word, praises) = WORDS[number % WORDS.len()];
     let thing = THINGS[(number / WORDS.len()) % THINGS.len()];
     let other = THINGS[(number / 7 + 3) % THINGS.len()];
@@ -36,7 +36,7 @@ fn review(number: usize) -> (String, &'static str) {
 }
 
 /// Reviews as a table, some of them a test split, and word vectors in which praise points one way.
-fn reviews(sandbox: &Sandbox, count: usize) {
+pub(crate) fn reviews(sandbox: &Sandbox, count: usize) {
     let mut table = "id,review,stars,split\n".to_owned();
     for number in 0..count {
         let (text, stars) = review(number);
