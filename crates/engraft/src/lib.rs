@@ -16,6 +16,7 @@ pub mod features;
 mod ground;
 pub mod head;
 pub mod inductive;
+pub mod targets;
 pub mod train;
 
 pub use ground::{config, error, files, guard, progress, rng, suggestion, weight_files};

@@ -1,60 +1,134 @@
 //! From everything that a fit led to, to its report.
 
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
 use crate::artefact::report::*;
 use crate::artefact::save::peak_memory_mb;
-use crate::data::Split;
+use crate::artefact::target_report::*;
+use crate::data::text::Text;
 use crate::error::printable;
-use crate::evaluate::{Estimate, Evaluation, ImbalanceEvaluation, LabelError, Predictions, evaluate_imbalance, wilson};
-use crate::head::{AnswerRule, CrossValidation};
+use crate::evaluate::{
+    Estimate, Evaluation, ImbalanceEvaluation, Predictions as Probabilities, evaluate_imbalance, wilson,
+};
+use crate::inductive::text::TextFacts;
 use crate::inductive::tuning::{Difference, Measured};
-use crate::inductive::{Answer, Fitted, HeldOut};
+use crate::inductive::{Fitted, HeldOut};
+use crate::targets::{Answer, Calibration, Measures, Predictions, Suspects, TargetAnswer};
 
 /// Wrong answers and suspected labels that a report lists.
 const LISTED: usize = 100;
+/// Mistakes, and suspected labels, whose texts are kept in the report.
+const SHOWN: usize = 24;
+/// Characters of a text that are shown.
+const EXCERPT: usize = 600;
+/// Points of the charts of numbers; of more examples evenly spaced ones are kept.
+const POINTS: usize = 2000;
+
+/// The report of a run, by its target.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum RunReport {
+    /// Of classes.
+    Classes(Box<Report>),
+    /// Of sets of labels and numbers.
+    Targets(Box<TargetReport>),
+}
 
 /// The report of a fit.
-pub fn build_report(fitted: &Fitted) -> Report {
-    let Evaluation { accuracy, macro_f1, log_loss, brier, ece, per_class, confusion, calibration } =
-        fitted.evaluation.clone();
-    let scratch = fitted.control.as_ref().zip(fitted.paired.as_ref()).map(|(control, paired)| ScratchReport {
-        accuracy: control.evaluation.accuracy.clone(),
-        macro_f1: control.evaluation.macro_f1.clone(),
-        log_loss: control.evaluation.log_loss.clone(),
-        how: control.plan.describe(fold_count(fitted)),
-        paired: paired.clone(),
+pub fn build_report(fitted: &Fitted) -> RunReport {
+    match &fitted.measures {
+        Measures::Classes(evaluation) => RunReport::Classes(Box::new(classes_report(fitted, evaluation))),
+        _ => RunReport::Targets(Box::new(target_report(fitted))),
+    }
+}
+
+/// The name of an example that the depth taken was measured on, by its place among these.
+fn name_of(fitted: &Fitted, place: usize) -> String {
+    fitted.intake.dataset.examples[fitted.train[fitted.taken().rows[place]]].name.clone()
+}
+
+fn classes_report(fitted: &Fitted, evaluation: &Evaluation) -> Report {
+    let Evaluation { accuracy, macro_f1, log_loss, brier, ece, per_class, confusion, calibration } = evaluation.clone();
+    let dataset = &fitted.intake.dataset;
+    let Fitted { chosen, probe, .. } = fitted;
+    let taken = fitted.taken();
+    let scratch = fitted.scratch.as_ref().and_then(|(scratch, paired)| {
+        let Measures::Classes(evaluation) = &scratch.measures else { return None };
+        Some(ScratchReport {
+            accuracy: evaluation.accuracy.clone(),
+            macro_f1: evaluation.macro_f1.clone(),
+            log_loss: evaluation.log_loss.clone(),
+            how: scratch.how.clone(),
+            paired: paired.clone(),
+        })
     });
-    let verdict = match &scratch {
-        Some(scratch) => scratch.paired.verdict.clone(),
-        None => "not measured: the from-scratch control was left out".into(),
+    let probe_accuracy = match &fitted.probe_measures {
+        Measures::Classes(evaluation) => evaluation.accuracy.clone(),
+        _ => accuracy.clone(),
     };
+    let Calibration::Classes { temperature, rule } = &fitted.predictor.calibration else {
+        unreachable!("classes are calibrated as such")
+    };
+    let labels = fitted.intake.labels(&fitted.train);
+    let truth: Vec<usize> = taken.rows.iter().map(|&at| labels[at]).collect();
+    let out_of_fold: &[f32] = match &taken.calibrated.predictions {
+        Predictions::Classes(probabilities) => probabilities,
+        _ => &[],
+    };
+    let seed = fitted.config.seed;
+    // What was evaluated before fits together.
+    let imbalance = evaluate_imbalance(out_of_fold, &truth, dataset.classes.len(), seed, &accuracy.how).ok();
+    let mistakes = mistakes(fitted, out_of_fold, &truth);
+    let label_errors = label_errors(fitted);
     Report {
         schema: SCHEMA,
         command: "fit".into(),
         version: env!("CARGO_PKG_VERSION").into(),
-        task: "image-classification".into(),
-        base: BaseReport::of(&fitted.base, fitted.predictor.head.columns),
+        task: if fitted.intake.texts.is_some() { "text-classification" } else { "image-classification" }.into(),
+        base: BaseReport::of(fitted.base.facts(), fitted.predictor.head.columns),
         data: DataReport {
             path: printable(&fitted.config.data),
-            examples: fitted.intake.dataset.examples.len(),
+            examples: dataset.examples.len(),
             train: fitted.train.len(),
-            classes: fitted.intake.dataset.classes.clone(),
+            classes: dataset.classes.clone(),
             fingerprint: fitted.intake.fingerprint(),
             audit: fitted.intake.audit.clone(),
         },
-        choice: choice(fitted),
-        held_out: fitted.held_out.iter().map(|held| held_out(held, fitted)).collect(),
-        controls: Controls { scratch, probe: ProbeReport { accuracy: fitted.probe.accuracy.clone() }, tf_idf: None },
-        text: None,
-        verdict,
-        unsure: unsure(&fitted.predictor.rule),
+        choice: Choice {
+            depth: taken.depth.clone(),
+            cut: taken.cut.clone(),
+            reason: chosen.reason.clone(),
+            tried: tried(fitted),
+            left_out: chosen.left_out.clone(),
+            strengths: (probe.tried.iter())
+                .map(|tried| TriedStrength {
+                    c: tried.value,
+                    log_loss: tried.loss,
+                    accuracy: tried.accuracy.unwrap_or_default(),
+                })
+                .collect(),
+            c: probe.strength,
+            temperature: *temperature,
+        },
+        held_out: fitted.held_out.iter().filter_map(|held| held_out(held, fitted)).collect(),
+        controls: Controls { scratch, probe: ProbeReport { accuracy: probe_accuracy }, tf_idf: tf_idf(fitted) },
+        text: fitted.texts.as_ref().map(|facts| {
+            let shown = mistakes.iter().take(SHOWN).map(|mistake| mistake.file.as_str());
+            let shown = shown.chain(label_errors.iter().take(SHOWN).map(|error| error.file.as_str()));
+            text_report(fitted, facts, &shown.collect())
+        }),
+        verdict: fitted.verdict(),
+        unsure: rule.into(),
         unlike: (&fitted.predictor.novelty).into(),
-        label_errors: label_errors(fitted),
-        mistakes: mistakes(fitted),
+        label_errors,
+        mistakes,
         forecasts: fitted.forecasts.clone(),
-        seed: fitted.config.seed,
+        seed,
         config: fitted.config.clone(),
         seconds: fitted.seconds.into(),
-        images_per_second: fitted.images_per_second,
+        images_per_second: fitted.per_second,
         peak_memory_mb: peak_memory_mb(),
         accuracy,
         macro_f1,
@@ -64,159 +138,105 @@ pub fn build_report(fitted: &Fitted) -> Report {
         per_class,
         confusion,
         calibration,
-        imbalance: imbalance(fitted),
+        imbalance,
     }
 }
 
-/// The numbers in which every class counts alike.
-fn imbalance(fitted: &Fitted) -> Option<ImbalanceEvaluation> {
-    let labels = fitted.intake.labels(&fitted.train);
-    let classes = fitted.intake.dataset.classes.len();
-    let how = format!("{}-fold out-of-fold", fold_count(fitted));
-    // What was evaluated before fits together.
-    evaluate_imbalance(&fitted.out_of_fold, &labels, classes, fitted.config.seed, &how).ok()
-}
-
-fn choice(fitted: &Fitted) -> Choice {
-    let Fitted { chosen, validation, .. } = fitted;
-    let taken = &chosen.tried[chosen.chosen];
-    Choice {
-        depth: taken.depth.clone(),
-        cut: taken.cut.clone(),
-        reason: chosen.reason.clone(),
-        tried: (chosen.tried.iter().enumerate())
-            .map(|(at, measured)| {
-                let gain = Difference::of(&measured.correct, &chosen.tried[0].correct);
-                tried_cut(measured, (at > 0).then_some(gain))
-            })
-            .collect(),
-        left_out: chosen.left_out.clone(),
-        strengths: strengths(validation),
-        c: validation.chosen_c,
-        temperature: fitted.predictor.temperature,
-    }
-}
-
-/// The strengths that cross-validation tried.
-pub(super) fn strengths(validation: &CrossValidation) -> Vec<TriedStrength> {
-    let tried = validation.tried.iter();
-    tried.map(|tried| TriedStrength { c: tried.c, log_loss: tried.log_loss, accuracy: tried.accuracy }).collect()
-}
-
-/// A depth that was tried, with its gain over the probe.
-pub(super) fn tried_cut(measured: &Measured, against_probe: Option<Difference>) -> TriedCut {
-    let (mean, n) = (measured.accuracy(), measured.correct.len());
-    // Seeds are no new examples: the interval is that of the examples.
-    let (low, high) = wilson((mean * n as f64).round() as usize, n);
-    let how = match measured.seeds {
-        1 => "out-of-fold; Wilson interval, 95 %".to_owned(),
-        seeds => format!("out-of-fold, mean of {seeds} seeds; Wilson interval over examples, 95 %"),
-    };
-    TriedCut {
+/// The depths that were tried, each with its gain over the probe.
+fn tried(fitted: &Fitted) -> Vec<TriedCut> {
+    let chosen = &fitted.chosen;
+    let classes = matches!(fitted.measures, Measures::Classes(_));
+    let each = |(at, measured): (usize, &Measured)| TriedCut {
         depth: measured.depth.clone(),
         cut: measured.cut.clone(),
         plan: measured.plan.clone(),
         seeds: measured.seeds,
-        accuracy: Estimate { mean, low, high, n, how },
-        against_probe,
+        score: score(measured, classes),
+        against_probe: (at > 0).then(|| measured.gain_over(&chosen.tried[0])),
         multiply_adds: measured.cost,
         remarks: measured.remarks.clone(),
         seconds: measured.seconds,
+    };
+    chosen.tried.iter().enumerate().map(each).collect()
+}
+
+fn score(measured: &Measured, classes: bool) -> Estimate {
+    let n = measured.scores.len();
+    let of_seeds = match measured.seeds {
+        1 => String::new(),
+        seeds => format!(", mean of {seeds} seeds"),
+    };
+    if classes {
+        let mean = measured.score();
+        // Seeds are no new examples: the interval is that of the examples.
+        let (low, high) = wilson((mean * n as f64).round() as usize, n);
+        let over = if of_seeds.is_empty() { "" } else { " over examples" };
+        return Estimate { mean, low, high, n, how: format!("out-of-fold{of_seeds}; Wilson interval{over}, 95 %") };
     }
-}
-
-fn fold_count(fitted: &Fitted) -> usize {
-    fitted.folds.iter().max().map_or(0, |last| last + 1)
-}
-
-pub(super) fn unsure(rule: &AnswerRule) -> UnsureReport {
-    UnsureReport { max_error: rule.max_error, threshold: rule.threshold, answered: rule.answered, error: rule.error }
-}
-
-fn held_out(held: &HeldOut, fitted: &Fitted) -> HeldOutReport {
-    let (rule, seed) = (&fitted.predictor.rule, fitted.config.seed);
-    held_out_of(held.split, &held.answers, &held.labels, &held.evaluation, rule, seed)
+    let Difference { mean, low, high, .. } = Difference::of(&measured.scores, &vec![0.0; n]);
+    Estimate { mean, low, high, n, how: format!("out-of-fold{of_seeds}; normal interval over examples, 95 %") }
 }
 
 /// What is told of a held-out split.
-pub(super) fn held_out_of(
-    split: Split,
-    answers: &[Answer],
-    labels: &[usize],
-    evaluation: &Evaluation,
-    rule: &AnswerRule,
-    seed: u64,
-) -> HeldOutReport {
+fn held_out(held: &HeldOut, fitted: &Fitted) -> Option<HeldOutReport> {
+    let Measures::Classes(evaluation) = &held.measures else { return None };
+    let Calibration::Classes { rule, .. } = &fitted.predictor.calibration else { return None };
+    let labels = fitted.intake.labels(&held.examples);
+    let answers: Vec<&Answer> = held.answers.iter().filter_map(TargetAnswer::class).collect();
     // The diagonal of the confusion counts right answers, but not which were answered: that is counted anew.
     let share = |count: usize| count as f64 / answers.len().max(1) as f64;
-    let answered = || answers.iter().zip(labels).filter(|(answer, _)| !answer.unsure);
+    let answered = || answers.iter().zip(&labels).filter(|(answer, _)| !answer.unsure);
     let wrong = answered().filter(|(answer, label)| answer.class != **label).count();
-    HeldOutReport {
-        split: split.name().into(),
+    Some(HeldOutReport {
+        split: held.split.name().into(),
         evaluation: evaluation.clone(),
-        imbalance: imbalance_of_answers(split, answers, labels, evaluation.confusion.len(), seed),
+        imbalance: imbalance_of(held, &answers, &labels, evaluation.confusion.len(), fitted.config.seed),
         unsure: UnsureReport {
             answered: share(answered().count()),
             error: wrong as f64 / answered().count().max(1) as f64,
-            ..unsure(rule)
+            ..rule.into()
         },
-        unlike: share(answers.iter().filter(|answer| answer.unlike).count()),
-    }
+        unlike: unlike(held),
+    })
 }
 
 /// The numbers in which every class counts alike, of a held-out split.
-fn imbalance_of_answers(
-    split: Split,
-    answers: &[Answer],
+fn imbalance_of(
+    held: &HeldOut,
+    answers: &[&Answer],
     labels: &[usize],
     classes: usize,
     seed: u64,
 ) -> Option<ImbalanceEvaluation> {
     let probabilities: Vec<f32> = answers.iter().flat_map(|answer| answer.probabilities.iter().copied()).collect();
-    let how = format!("the given {} split, looked at once", split.name());
+    let how = format!("the given {} split, looked at once", held.split.name());
     // What was evaluated before fits together.
     evaluate_imbalance(&probabilities, labels, classes, seed, &how).ok()
 }
 
+/// Share of a held-out split that is called unlike the training data.
+fn unlike(held: &HeldOut) -> f64 {
+    held.answers.iter().filter(|answer| answer.unlike()).count() as f64 / held.answers.len().max(1) as f64
+}
+
+/// The likeliest of the labels that are probably wrong.
 fn label_errors(fitted: &Fitted) -> Vec<LabelErrorReport> {
-    let dataset = &fitted.intake.dataset;
-    let name = |at: usize| dataset.examples[fitted.train[at]].name.clone();
-    label_errors_of(&fitted.label_errors, &dataset.classes, &name)
+    let Suspects::Classes(errors) = &fitted.suspects else { return Vec::new() };
+    let classes = &fitted.intake.dataset.classes;
+    let report = errors.iter().take(LISTED).map(|error| LabelErrorReport {
+        file: name_of(fitted, error.index),
+        given: classes[error.given].clone(),
+        suggested: classes[error.suggested].clone(),
+        given_probability: error.given_probability,
+        suggested_probability: error.suggested_probability,
+    });
+    report.collect()
 }
 
-/// The likeliest of the labels that are probably wrong; `name` tells an example's.
-pub(super) fn label_errors_of(
-    errors: &[LabelError],
-    classes: &[String],
-    name: &dyn Fn(usize) -> String,
-) -> Vec<LabelErrorReport> {
-    let listed = errors.iter().take(LISTED);
-    listed
-        .map(|error| LabelErrorReport {
-            file: name(error.index),
-            given: classes[error.given].clone(),
-            suggested: classes[error.suggested].clone(),
-            given_probability: error.given_probability,
-            suggested_probability: error.suggested_probability,
-        })
-        .collect()
-}
-
-fn mistakes(fitted: &Fitted) -> Vec<Mistake> {
-    let dataset = &fitted.intake.dataset;
-    let labels = fitted.intake.labels(&fitted.train);
-    let name = |at: usize| dataset.examples[fitted.train[at]].name.clone();
-    mistakes_of(&fitted.out_of_fold, &labels, &dataset.classes, &name)
-}
-
-/// Wrong out-of-fold answers, the most confident first; `name` tells an example's.
-pub(super) fn mistakes_of(
-    out_of_fold: &[f32],
-    labels: &[usize],
-    classes: &[String],
-    name: &dyn Fn(usize) -> String,
-) -> Vec<Mistake> {
-    let Ok(predictions) = Predictions::new(out_of_fold, labels, classes.len()) else { return Vec::new() };
+/// Wrong out-of-fold answers, the most confident first.
+fn mistakes(fitted: &Fitted, out_of_fold: &[f32], labels: &[usize]) -> Vec<Mistake> {
+    let classes = &fitted.intake.dataset.classes;
+    let Ok(predictions) = Probabilities::new(out_of_fold, labels, classes.len()) else { return Vec::new() };
     let mut wrong: Vec<(usize, usize, f32)> = predictions
         .rows()
         .enumerate()
@@ -224,14 +244,208 @@ pub(super) fn mistakes_of(
         .filter(|(i, answer, _)| *answer != labels[*i])
         .collect();
     wrong.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)));
-    wrong
-        .into_iter()
-        .take(LISTED)
-        .map(|(i, answer, probability)| Mistake {
-            file: name(i),
-            label: classes[labels[i]].clone(),
-            answer: classes[answer].clone(),
-            probability,
+    let mistake = |(i, answer, probability): (usize, usize, f32)| Mistake {
+        file: name_of(fitted, i),
+        label: classes[labels[i]].clone(),
+        answer: classes[answer].clone(),
+        probability,
+    };
+    wrong.into_iter().take(LISTED).map(mistake).collect()
+}
+
+fn tf_idf(fitted: &Fitted) -> Option<TfIdfReport> {
+    let (control, paired) = fitted.tf_idf.as_ref()?;
+    let held = fitted.held_out.iter().filter_map(|held| Some((held.split.name().to_owned(), held.against_tf_idf.clone()?)));
+    Some(TfIdfReport {
+        accuracy: control.evaluation.accuracy.clone(),
+        macro_f1: control.evaluation.macro_f1.clone(),
+        log_loss: control.evaluation.log_loss.clone(),
+        how: format!(
+            "TF-IDF of {} words and pairs of words, logistic regression at C = {}, the best of three",
+            control.terms, control.c
+        ),
+        paired: paired.clone(),
+        held_out: held.collect(),
+    })
+}
+
+fn text_report(fitted: &Fitted, facts: &TextFacts, shown_files: &BTreeSet<&str>) -> TextReport {
+    let source = fitted.intake.texts.as_ref().map(|input| input.source.remarks.clone());
+    TextReport {
+        source: source.unwrap_or_default(),
+        coverage: facts.coverage,
+        unknown_words: facts.unknown_words.clone(),
+        lengths: facts.lengths.clone(),
+        shown: shown(fitted, facts, shown_files),
+    }
+}
+
+/// The beginnings of the texts that the page shows, each once, with what their words gave.
+fn shown(fitted: &Fitted, facts: &TextFacts, wanted: &BTreeSet<&str>) -> Vec<ShownText> {
+    let examples = fitted.intake.dataset.examples.iter().enumerate();
+    let wanted = examples.filter(|(_, example)| wanted.contains(example.name.as_str()));
+    let show = |(index, example): (usize, &crate::data::Example)| {
+        let Text { first, second } = fitted.intake.texts_of(&[index])[0];
+        let text = excerpt(first);
+        let mut words = facts.explanations.get(&index).cloned().unwrap_or_default();
+        words.retain(|word| word.at + word.word.len() <= text.len());
+        ShownText { file: example.name.clone(), text, second: second.as_deref().map(excerpt), words }
+    };
+    wanted.map(show).collect()
+}
+
+fn excerpt(text: &str) -> String {
+    match text.char_indices().nth(EXCERPT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn target_report(fitted: &Fitted) -> TargetReport {
+    let Fitted { config, intake, train, chosen, probe, .. } = fitted;
+    let dataset = &intake.dataset;
+    let taken = fitted.taken();
+    let strengths = probe.tried.iter().map(|tried| TriedTarget { strength: tried.value, loss: tried.loss });
+    let (mut regression, mut multi_label) = (None, None);
+    match &fitted.measures {
+        Measures::Numbers { .. } => regression = regression_report(fitted),
+        Measures::LabelSets(_) => multi_label = multi_label_report(fitted),
+        Measures::Classes(_) => unreachable!("classes have their own report"),
+    }
+    TargetReport {
+        schema: SCHEMA,
+        command: "fit".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        task: dataset.task(),
+        base: BaseReport::of(fitted.base.facts(), fitted.predictor.head.columns),
+        data: TargetDataReport {
+            path: printable(&config.data),
+            reason: intake.inferred.reason.clone(),
+            examples: dataset.examples.len(),
+            train: train.len(),
+            labels: dataset.classes.clone(),
+            fingerprint: intake.fingerprint(),
+            audit: intake.audit.clone(),
+        },
+        choice: TargetChoice {
+            depth: taken.depth.clone(),
+            cut: taken.cut.clone(),
+            reason: chosen.reason.clone(),
+            tried: tried(fitted),
+            left_out: chosen.left_out.clone(),
+            strengths: strengths.collect(),
+            strength: probe.strength,
+        },
+        text: fitted.texts.as_ref().map(|facts| {
+            let worst = regression.iter().flat_map(|numbers: &RegressionReport| &numbers.worst);
+            let shown = worst.take(SHOWN).map(|mistake| mistake.file.as_str());
+            let labels = multi_label.iter().flat_map(|labels: &MultiLabelReport| &labels.label_errors);
+            let shown = shown.chain(labels.take(SHOWN).map(|error| error.file.as_str()));
+            text_report(fitted, facts, &shown.collect())
+        }),
+        regression,
+        multi_label,
+        scratch: fitted
+            .scratch
+            .as_ref()
+            .map(|(scratch, paired)| TargetScratch { how: scratch.how.clone(), paired: paired.clone() }),
+        verdict: fitted.verdict(),
+        unlike: (&fitted.predictor.novelty).into(),
+        seed: config.seed,
+        config: config.clone(),
+        seconds: fitted.seconds.into(),
+        images_per_second: fitted.per_second,
+        peak_memory_mb: peak_memory_mb(),
+    }
+}
+
+fn regression_report(fitted: &Fitted) -> Option<RegressionReport> {
+    let Measures::Numbers { evaluation, coverage } = &fitted.measures else { return None };
+    let Calibration::Numbers { intervals: plus, .. } = &fitted.predictor.calibration else { return None };
+    let taken = fitted.taken();
+    let Predictions::Numbers { values: predictions, intervals } = &taken.calibrated.predictions else { return None };
+    let truths = fitted.intake.values(&fitted.train);
+    let values: Vec<f64> = taken.rows.iter().map(|&at| truths[at]).collect();
+    let n = predictions.len();
+    let kept = n.min(POINTS);
+    let points = (0..kept).map(|at| at * n / kept).map(|i| NumberPoint {
+        truth: values[i],
+        prediction: predictions[i],
+        held: intervals[i].map(|(low, high)| (low..=high).contains(&values[i])),
+    });
+    let mut order: Vec<usize> = (0..n).collect();
+    let error = |i: usize| (predictions[i] - values[i]).abs();
+    order.sort_by(|&a, &b| error(b).total_cmp(&error(a)).then(a.cmp(&b)));
+    let worst = order.into_iter().take(LISTED);
+    let worst =
+        worst.map(|i| NumberMistake { file: name_of(fitted, i), truth: values[i], prediction: predictions[i] });
+    let held = |held: &HeldOut| match &held.measures {
+        Measures::Numbers { evaluation, coverage } => Some(HeldNumbers {
+            split: held.split.name().to_owned(),
+            evaluation: evaluation.clone(),
+            coverage: coverage.clone(),
+            unlike: unlike(held),
+        }),
+        _ => None,
+    };
+    Some(RegressionReport {
+        evaluation: evaluation.clone(),
+        coverage: coverage.clone(),
+        level: plus.level,
+        points: points.collect(),
+        worst: worst.collect(),
+        held_out: fitted.held_out.iter().filter_map(held).collect(),
+    })
+}
+
+fn multi_label_report(fitted: &Fitted) -> Option<MultiLabelReport> {
+    let Measures::LabelSets(evaluation) = &fitted.measures else { return None };
+    let Calibration::LabelSets { temperature, thresholds } = &fitted.predictor.calibration else { return None };
+    let taken = fitted.taken();
+    let Predictions::LabelSets { given, .. } = &taken.calibrated.predictions else { return None };
+    let names = &fitted.intake.dataset.classes;
+    let labels = names.len().max(1);
+    let all = fitted.intake.label_sets(&fitted.train);
+    let truth: Vec<bool> = taken.rows.iter().flat_map(|&at| all[at * labels..][..labels].iter().copied()).collect();
+    let named = |row: usize, is: &dyn Fn(bool, bool) -> bool| -> Vec<String> {
+        let of = (0..names.len()).filter(|label| is(truth[row * labels + label], given[row * labels + label]));
+        of.map(|label| names[label].clone()).collect()
+    };
+    let mut worst: Vec<(usize, LabelsMistake)> = (0..taken.rows.len())
+        .map(|row| LabelsMistake {
+            file: name_of(fitted, row),
+            missing: named(row, &|has, given| has && !given),
+            wrong: named(row, &|has, given| given && !has),
         })
-        .collect()
+        .map(|mistake| (mistake.missing.len() + mistake.wrong.len(), mistake))
+        .filter(|(wrong, _)| *wrong > 0)
+        .collect();
+    // Stable: of equally wrong ones the first comes first.
+    worst.sort_by_key(|(wrong, _)| std::cmp::Reverse(*wrong));
+    let suspects: &[_] = match &fitted.suspects {
+        Suspects::LabelSets(suspects) => suspects,
+        _ => &[],
+    };
+    let label_errors = suspects.iter().take(LISTED).map(|one| SuspectedReport {
+        file: name_of(fitted, one.index),
+        label: names[one.label].clone(),
+        given: one.given,
+        probability: one.probability,
+    });
+    let held = |held: &HeldOut| match &held.measures {
+        Measures::LabelSets(evaluation) => Some(HeldLabels {
+            split: held.split.name().to_owned(),
+            evaluation: evaluation.clone(),
+            unlike: unlike(held),
+        }),
+        _ => None,
+    };
+    Some(MultiLabelReport {
+        evaluation: evaluation.clone(),
+        thresholds: thresholds.clone(),
+        temperature: *temperature,
+        worst: worst.into_iter().take(LISTED).map(|(_, mistake)| mistake).collect(),
+        label_errors: label_errors.collect(),
+        held_out: fitted.held_out.iter().filter_map(held).collect(),
+    })
 }

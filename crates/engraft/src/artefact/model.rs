@@ -1,22 +1,24 @@
-//! `model.json` and `model.safetensors`: everything needed to answer, in one folder.
+//! `model.json`, `model.safetensors` and what else a run needs to answer, in one folder; one shape for every input and
+//! target.
 
 use std::path::Path;
 
 use burn::tensor::Device;
-use engraft_weights::{Precision, Tensor, Weights};
+use engraft_weights::{Tensor, Weights};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::artefact::build::unsure;
-use crate::artefact::report::{SCHEMA, UnsureReport};
-use crate::backbone::{Architecture, Base, BaseSpec, Body, Card};
+use crate::artefact::body_file::{BodyFile, Reader};
+use crate::artefact::head_file::HeadFile;
+use crate::artefact::report::SCHEMA;
 use crate::config::Fit;
-use crate::data::image::Limits;
+use crate::data::Task;
+use crate::data::text::Text;
 use crate::error::{Error, Problem, Result};
-use crate::features::{Extractor, Features};
 use crate::files;
-use crate::head::{AnswerRule, LogisticRegression, Novelty};
-use crate::inductive::{Answer, Fitted, Predictor};
+use crate::inductive::text::{WordWeight, explain};
+use crate::inductive::{BaseFacts, Fitted};
+use crate::targets::{Predictor, TargetAnswer};
 use crate::weight_files;
 
 /// Longest `model.json` that is read.
@@ -25,34 +27,24 @@ const JSON_LIMIT: u64 = 64 << 20;
 pub(super) const JSON: &str = "model.json";
 /// The tensors.
 pub(super) const SAFETENSORS: &str = "model.safetensors";
-/// Prefix of the base's tensors.
-const BASE: &str = "base.";
 
 /// `model.json`: what the tensors mean.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ModelFile {
     /// Version of the shapes.
     pub schema: u32,
     /// Version of the program that wrote it.
     pub version: String,
-    /// What is predicted from what.
-    pub task: String,
-    /// Names of the classes, in the order of the head's outputs.
+    /// What is predicted.
+    pub task: Task,
+    /// Names of the classes or labels, in the order of the head's outputs; none for numbers.
     pub classes: Vec<String>,
-    /// The base's card, preprocessing included.
-    pub card: Card,
-    /// SHA-256 of the base's own weights file. Its tensors are in `model.safetensors`.
-    pub base_sha256: String,
-    /// The stage whose output the head takes.
-    pub cut: String,
-    /// Divides the logits.
-    pub temperature: f64,
-    /// When to say "unsure".
-    pub unsure: UnsureReport,
-    /// Distances above this are unlike the training data.
-    pub unlike_threshold: f32,
-    /// Which neighbour's distance counts.
-    pub unlike_k: usize,
+    /// What is said of the base. Its tensors are in `model.safetensors`, or its file beside it.
+    pub base: BaseFacts,
+    /// What the base's tensors mean, and how it reads an example.
+    pub body: BodyFile,
+    /// What the head's tensors mean.
+    pub head: HeadFile,
     /// SHA-256 over the training data.
     pub data_fingerprint: String,
     /// Seed of everything that was drawn.
@@ -63,35 +55,24 @@ pub struct ModelFile {
     pub model_sha256: String,
 }
 
-/// The two files' bytes.
-pub(super) struct ModelBytes {
-    pub json: Vec<u8>,
-    pub safetensors: Vec<u8>,
-    /// The base, where it is an ONNX model.
-    pub onnx: Option<Vec<u8>>,
-}
-
-/// The file of a run that holds its base, where that is an ONNX model.
-pub(super) const ONNX_FILE: &str = "base.onnx";
+/// The files of a model, by name.
+pub(super) type Files = Vec<(&'static str, Vec<u8>)>;
 
 /// Writes a fitted model to bytes; equal models give equal bytes.
-pub(super) fn to_bytes(fitted: &Fitted) -> ModelBytes {
-    let Predictor { temperature, rule, novelty, .. } = &fitted.predictor;
-    let (mut weights, onnx) = base_tensors(&fitted.base);
-    predictor_into(&fitted.predictor, &mut weights);
+pub(super) fn to_bytes(fitted: &Fitted) -> Result<Files> {
+    let mut weights = Weights::default();
+    let (body, mut files) = BodyFile::of(fitted, &mut weights)?;
+    let head = HeadFile::of(&fitted.predictor, &mut weights);
     let safetensors = engraft_weights::write(&weights);
+    let dataset = &fitted.intake.dataset;
     let file = ModelFile {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").into(),
-        task: "image-classification".into(),
-        classes: fitted.intake.dataset.classes.clone(),
-        card: fitted.base.card.clone(),
-        base_sha256: fitted.base.sha256.clone(),
-        cut: fitted.base.stages().last().cloned().unwrap_or_default(),
-        temperature: *temperature,
-        unsure: unsure(rule),
-        unlike_threshold: novelty.threshold,
-        unlike_k: novelty.k,
+        task: dataset.task(),
+        classes: dataset.classes.clone(),
+        base: fitted.base.facts(),
+        body,
+        head,
         data_fingerprint: fitted.intake.fingerprint(),
         seed: fitted.config.seed,
         config: fitted.config.clone(),
@@ -99,7 +80,8 @@ pub(super) fn to_bytes(fitted: &Fitted) -> ModelBytes {
     };
     let mut json = serde_json::to_vec_pretty(&file).expect("a model file is plain data");
     json.push(b'\n');
-    ModelBytes { json, safetensors, onnx }
+    files.extend([(SAFETENSORS, safetensors), (JSON, json)]);
+    Ok(files)
 }
 
 /// A saved model, ready to answer.
@@ -107,94 +89,103 @@ pub struct Model {
     /// What the tensors mean.
     pub file: ModelFile,
     predictor: Predictor,
-    extractor: Extractor,
+    reader: Reader,
 }
 
 impl Model {
     /// Opens the model of a run's folder, checking every hash and shape.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] where the folder is not a run, is damaged, or was written by another version.
     pub fn open(run: &Path, device: &Device) -> Result<Self> {
-        let file: ModelFile = parse_json(run, &read_json(run)?)?;
-        check_schema(run, file.schema)?;
+        let json = read_json(run)?;
+        check_schema(run, &json)?;
+        let file: ModelFile = parse_json(run, &json)?;
         let path = run.join(SAFETENSORS);
         let mut weights = read_weights(run, &file.model_sha256)?;
-        let unlike = (file.unlike_threshold, file.unlike_k);
-        let predictor = predictor_from(&mut weights, run, file.classes.len(), &file.unsure, file.temperature, unlike)?;
-        let columns = predictor.head.columns;
-        let extractor =
-            extractor_of(run, &file.card, &file.base_sha256, &file.cut, file.config.exact, weights, device)?;
-        if extractor.columns() != columns {
-            let expected = format!("{} features after `{}`", extractor.columns(), file.cut);
-            return Err(damaged(&path, &expected, &format!("a head for {columns}")));
+        let predictor = file.head.predictor(&mut weights, file.task, file.classes.len(), &path)?;
+        let reader = file.body.open(run, &file.base, file.config.exact, weights, device)?;
+        if reader.columns() != predictor.head.columns {
+            let expected = format!("a head for {} features", reader.columns());
+            return Err(damaged(&path, &expected, &format!("one for {}", predictor.head.columns)));
         }
-        Ok(Self { file, predictor, extractor })
+        Ok(Self { file, predictor, reader })
     }
 
-    /// The answer to the picture in `path`.
-    pub fn predict(&self, path: &Path) -> Result<Answer> {
-        let bytes = self.extractor.reader().read(path)?;
-        self.extractor.row(&bytes).map(|row| self.predictor.answer(&row))
+    /// Whether it reads texts; it reads images otherwise.
+    pub fn reads_texts(&self) -> bool {
+        matches!(self.reader, Reader::Texts(..))
     }
-}
 
-/// Puts a predictor's numbers among a run's tensors.
-pub(super) fn predictor_into(predictor: &Predictor, weights: &mut Weights) {
-    let Predictor { head, novelty, .. } = predictor;
-    let f32s = |values: &[f64]| values.iter().map(|value| *value as f32).collect();
-    let tensor = |shape: Vec<usize>, values: Vec<f32>| Tensor { shape, values, precision: Precision::F32 };
-    weights.tensors.insert("head.weight".into(), tensor(vec![head.classes, head.columns], f32s(&head.weights)));
-    weights.tensors.insert("head.bias".into(), tensor(vec![head.classes], f32s(&head.intercepts)));
-    let references = &novelty.references;
-    weights.tensors.insert(
-        "novelty.references".into(),
-        tensor(vec![references.rows, references.columns], references.values.clone()),
-    );
-}
-
-/// Takes a predictor's numbers from a run's tensors; `unlike` are the threshold and which neighbour counts.
-pub(super) fn predictor_from(
-    weights: &mut Weights,
-    run: &Path,
-    classes: usize,
-    unsure: &UnsureReport,
-    temperature: f64,
-    unlike: (f32, usize),
-) -> Result<Predictor> {
-    let path = run.join(SAFETENSORS);
-    let mut take =
-        |name: &str| weights.tensors.remove(name).ok_or_else(|| damaged(&path, &format!("a tensor `{name}`"), "none"));
-    let (head, bias, references) = (take("head.weight")?, take("head.bias")?, take("novelty.references")?);
-    let ([outputs, columns], [rows, width]) = (axes(&head, &path)?, axes(&references, &path)?);
-    if outputs != classes || bias.shape != [outputs] || width != columns || rows == 0 {
-        let found = format!("head {:?}, bias {:?}, references {:?}", head.shape, bias.shape, references.shape);
-        return Err(damaged(&path, &format!("a head of {classes} classes"), &found));
+    /// Whether an answer takes two texts.
+    pub fn pairs(&self) -> bool {
+        matches!(self.reader, Reader::Texts(_, true))
     }
-    let widen = |values: Vec<f32>| values.into_iter().map(f64::from).collect();
-    let head = LogisticRegression { classes, columns, weights: widen(head.values), intercepts: widen(bias.values) };
-    head.check()?;
-    let references = Features::new(rows, columns, references.values)?;
-    references.check()?;
-    let UnsureReport { max_error, threshold, answered, error } = unsure.clone();
-    Ok(Predictor {
-        head,
-        // Both were f32 when they were written: through f32 they come back to the bit from any decimal text.
-        temperature: f64::from(temperature as f32),
-        rule: AnswerRule { max_error, threshold: threshold.map(|t| f64::from(t as f32)), answered, error },
-        novelty: Novelty { references, k: unlike.1, threshold: unlike.0 },
-    })
-}
 
-/// The base's tensors, as a run keeps them; and its bytes, where it is an ONNX model.
-pub(super) fn base_tensors(base: &Base) -> (Weights, Option<Vec<u8>>) {
-    let mut weights = Weights::default();
-    match &base.body {
-        Body::Stages(built) => {
-            for (name, tensor) in built.manifest.export(&built.network, Precision::F32) {
-                weights.tensors.insert(format!("{BASE}{name}"), tensor);
-            }
-            (weights, None)
+    /// The answer to the image in `path`.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where it cannot be read; [`Error::Usage`] where the run reads texts.
+    pub fn predict(&self, path: &Path) -> Result<TargetAnswer> {
+        let Reader::Images(extractor) = &self.reader else { return Err(reads("texts")) };
+        let bytes = extractor.reader().read(path)?;
+        extractor.row(&bytes).map(|row| self.predictor.answer(&row))
+    }
+
+    /// Answers to texts, in this order; of a text that is empty, or is no pair where the run takes pairs, an error. No
+    /// answer depends on the texts beside it.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] where the run gives features that are not finite; [`Error::Usage`] where it reads images.
+    pub fn predict_texts(&self, texts: &[&Text]) -> Result<Vec<Result<TargetAnswer>>> {
+        let Reader::Texts(extractor, _) = &self.reader else { return Err(reads("pictures")) };
+        let checked: Vec<Result<()>> = texts.iter().map(|text| self.check(text)).collect();
+        let usable: Vec<&Text> =
+            texts.iter().zip(&checked).filter(|(_, check)| check.is_ok()).map(|(text, _)| *text).collect();
+        let mut rows = extractor.rows(&usable)?.into_iter();
+        let answer = |check: Result<()>| {
+            check.map(|()| self.predictor.answer(&rows.next().expect("a row for each text that can be used")))
+        };
+        Ok(checked.into_iter().map(answer).collect())
+    }
+
+    /// How many of these texts are longer than what the base reads.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the run reads images.
+    pub fn truncated(&self, texts: &[&Text]) -> Result<usize> {
+        match &self.reader {
+            Reader::Texts(extractor, _) => extractor.truncated(texts),
+            Reader::Images(_) => Err(reads("pictures")),
         }
-        Body::Onnx { bytes, .. } => (weights, Some(bytes.to_vec())),
     }
+
+    /// What each word of a text, or each run of neighbouring words of a long one, gives to the probability of a class.
+    ///
+    /// # Errors
+    /// As [`Model::predict_texts`].
+    pub fn explain(&self, text: &Text, class: usize) -> Result<Vec<WordWeight>> {
+        match &self.reader {
+            Reader::Texts(extractor, _) => explain(extractor, &self.predictor, text, class),
+            Reader::Images(_) => Err(reads("pictures")),
+        }
+    }
+
+    fn check(&self, text: &Text) -> Result<()> {
+        if text.parts().all(|part| part.trim().is_empty()) {
+            return Err(Error::Data(Problem::new("the text is empty")));
+        }
+        if self.pairs() != text.second.is_some() {
+            let expected = if self.pairs() { "two texts" } else { "one text" };
+            let found = if text.second.is_some() { "two" } else { "one" };
+            return Err(Error::Data(Problem::new("the run answers other inputs").expected(expected).found(found)));
+        }
+        Ok(())
+    }
+}
+
+fn reads(what: &str) -> Error {
+    Error::Usage(Problem::new("the run answers other inputs").expected(what))
 }
 
 /// The bytes of a run's `model.json`.
@@ -207,11 +198,24 @@ pub(super) fn parse_json<T: DeserializeOwned>(run: &Path, json: &[u8]) -> Result
         .map_err(|source| damaged(&run.join(JSON), "a model.json of this program", &source.to_string()))
 }
 
-pub(super) fn check_schema(run: &Path, schema: u32) -> Result<()> {
-    if schema == SCHEMA {
-        return Ok(());
+/// Refuses a run of another version of the shapes; what is no `model.json` at all is left to [`parse_json`].
+pub(super) fn check_schema(run: &Path, json: &[u8]) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Version {
+        schema: u32,
+        #[serde(default)]
+        version: String,
     }
-    Err(damaged(&run.join(JSON), &format!("schema {SCHEMA}"), &format!("schema {schema}")))
+    match serde_json::from_slice::<Version>(json) {
+        Ok(Version { schema, version }) if schema != SCHEMA => Err(Error::Weights(
+            Problem::new("the run was written by another version of engraft")
+                .expected(format_args!("schema {SCHEMA}, as engraft {} writes it", env!("CARGO_PKG_VERSION")))
+                .found(format_args!("schema {schema}, of engraft {version}"))
+                .at(run.join(JSON))
+                .hint("fit again: `engraft fit --config RUN/run.toml --out NEW` takes the same settings"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The tensors of a run, whose file has this SHA-256.
@@ -226,49 +230,12 @@ pub(super) fn read_weights(run: &Path, expected: &str) -> Result<Weights> {
     weight_files::read(source).map_err(broken)
 }
 
-/// What makes features of pictures: the base of a run, up to the cut.
-pub(super) fn extractor_of(
-    run: &Path,
-    card: &Card,
-    base_sha256: &str,
-    cut: &str,
-    exact: bool,
-    weights: Weights,
-    device: &Device,
-) -> Result<Extractor> {
-    let base_tensors = weights
-        .tensors
-        .into_iter()
-        .filter_map(|(name, tensor)| name.strip_prefix(BASE).map(|name| (name.to_owned(), tensor)));
-    let base_weights = Weights { tensors: base_tensors.collect(), ..Weights::default() };
-    card.preprocessing.validate()?;
-    let base = if card.architecture == Architecture::ONNX {
-        let path = run.join(ONNX_FILE);
-        let bytes = files::read_limited(&path, engraft_weights::FILE_LIMIT)
-            .map_err(|source| not_a_run(run, &source.to_string()))?;
-        let found = files::sha256_hex(&bytes);
-        if found != base_sha256 {
-            return Err(damaged(&path, &format!("SHA-256 {base_sha256}"), &found));
-        }
-        Base::from_bytes(&bytes, Some(card.clone()), &BaseSpec::default(), &path, device)?
-    } else {
-        Base::from_weights(card.clone(), &base_weights, base_sha256.to_owned(), device)?
-    };
-    let base = base.exact(exact);
-    let stages = base.stages();
-    let at = stages.iter().position(|name| name == cut).ok_or_else(|| {
-        let expected = format!("one of the stages {}", stages.join(", "));
-        damaged(&run.join(SAFETENSORS), &expected, &format!("the cut {cut}"))
-    })?;
-    Extractor::new(&base, at + 1, Limits::default(), device)
+/// A tensor that a run must have.
+pub(super) fn take(weights: &mut Weights, name: &str, path: &Path) -> Result<Tensor> {
+    weights.tensors.remove(name).ok_or_else(|| damaged(path, &format!("a tensor `{name}`"), "none"))
 }
 
-fn axes(tensor: &Tensor, path: &Path) -> Result<[usize; 2]> {
-    <[usize; 2]>::try_from(tensor.shape.as_slice())
-        .map_err(|_| damaged(path, "a matrix", &format!("a tensor of shape {:?}", tensor.shape)))
-}
-
-fn not_a_run(run: &Path, found: &str) -> Error {
+pub(super) fn not_a_run(run: &Path, found: &str) -> Error {
     Error::Weights(
         Problem::new("this is no run's folder")
             .expected("a folder with model.json and model.safetensors, as `engraft fit` writes it")

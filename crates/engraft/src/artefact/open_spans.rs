@@ -221,8 +221,9 @@ pub fn is_span_run(run: &Path) -> bool {
 impl SpanModel {
     /// Opens the model of a run's folder, checking every hash and shape.
     pub fn open(run: &Path, device: &Device) -> Result<Self> {
-        let file: SpanModelFile = parse_json(run, &read_json(run)?)?;
-        check_schema(run, file.schema)?;
+        let json = read_json(run)?;
+        check_schema(run, &json)?;
+        let file: SpanModelFile = parse_json(run, &json)?;
         let weights = read_weights(run, &file.model_sha256)?;
         let body = match (file.task.as_str(), &file.encoder, &file.reader) {
             (QUESTIONS, Some(encoder), None) => {

@@ -2,18 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::backbone::Base;
 use crate::config::Fit;
 use crate::data::audit::Audit;
 use crate::evaluate::{CalibrationBin, ClassMetrics, Estimate, Evaluation, Forecast, ImbalanceEvaluation, Paired};
 use crate::features::Coverage;
-use crate::head::Novelty;
-use crate::inductive::Seconds;
+use crate::head::{AnswerRule, Novelty};
+use crate::inductive::{BaseFacts, Seconds};
 use crate::inductive::text::{LengthBin, WordWeight};
 use crate::inductive::tuning::Difference;
 
 /// The version of the shapes. It changes when a field goes or changes its meaning, not when one is added.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Everything that a run found out. Equal runs give equal reports, but for `seconds`, `images_per_second` and
 /// `peak_memory_mb`.
@@ -148,9 +147,9 @@ pub struct TriedCut {
     pub plan: String,
     /// Seeds that it was trained with.
     pub seeds: usize,
-    /// Out-of-fold accuracy.
-    pub accuracy: Estimate,
-    /// Its accuracy minus the probe's, on the same pictures; absent for the probe.
+    /// Out-of-fold accuracy; of sets of labels the mean F1 of each example's answer, of numbers R².
+    pub score: Estimate,
+    /// Its score minus the probe's, on the same examples; absent for the probe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub against_probe: Option<Difference>,
     /// Multiply-adds of all its trainings, in units of 10^12.
@@ -340,14 +339,16 @@ pub struct SecondsReport {
 
 impl BaseReport {
     /// Of a base that gives so many features.
-    pub(super) fn of(base: &Base, features: usize) -> Self {
-        Self {
-            id: base.card.id.clone(),
-            sha256: base.sha256.clone(),
-            architecture: base.card.architecture.name().into(),
-            licence: base.card.licence.clone(),
-            features,
-        }
+    pub(super) fn of(facts: BaseFacts, features: usize) -> Self {
+        let BaseFacts { id, sha256, architecture, licence } = facts;
+        Self { id, sha256, architecture, licence, features }
+    }
+}
+
+impl From<&AnswerRule> for UnsureReport {
+    fn from(rule: &AnswerRule) -> Self {
+        let AnswerRule { max_error, threshold, answered, error } = *rule;
+        Self { max_error, threshold, answered, error }
     }
 }
 

@@ -7,24 +7,20 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use serde::Serialize;
 
-use crate::artefact::build::build_report;
-use crate::artefact::build_texts::build_texts_report;
-use crate::artefact::html::{Curve, Picture, render};
-use crate::artefact::model::{ONNX_FILE, to_bytes};
-use crate::artefact::report::Report;
-use crate::artefact::text_model::{TextModelBytes, text_bytes};
+use crate::artefact::build::{RunReport, build_report};
+use crate::artefact::html::{Curve, Picture, render, render_target};
+use crate::artefact::model::to_bytes;
+use crate::artefact::predictions::predictions_csv;
 use crate::config::Pretrain;
 use crate::data::image::{Limits, decode};
-use crate::data::{Dataset, Split};
+use crate::data::Dataset;
 use crate::error::{Error, Problem, Result};
 use crate::files::{self, Made, Staging};
-use crate::head::AnswerRule;
-use crate::inductive::text::FittedTexts;
-use crate::inductive::{Answer, Fitted, Pretrained};
-use crate::train::{Curve as LearningCurve, argmax, curves_csv, steps_csv};
+use crate::inductive::{Fitted, Pretrained};
+use crate::train::{Curve as LearningCurve, curves_csv, steps_csv};
 
 /// Thumbnails of wrong answers, and of suspected labels, that a report shows of each.
-pub(super) const THUMBNAILS: usize = 24;
+const THUMBNAILS: usize = 24;
 /// Longest side of a thumbnail, in pixels.
 const THUMBNAIL_SIDE: u32 = 160;
 
@@ -38,54 +34,34 @@ pub struct LogLine {
 }
 
 /// The files of a run as they will be written.
-pub struct Rendered<R = Report> {
+pub struct Rendered<R = RunReport> {
     /// The report.
     pub report: R,
     /// File names and bytes.
     pub files: Vec<(&'static str, Vec<u8>)>,
 }
 
-impl Rendered {
-    /// Renders everything that a run's folder holds, but the log.
+impl Rendered<RunReport> {
+    /// The files of a fit, whatever it is about. `command_line` is what gives it again.
+    ///
+    /// # Errors
+    /// Settings that cannot be written as TOML.
     pub fn of(fitted: &Fitted, command_line: &str) -> Result<Self> {
         let report = build_report(fitted);
-        let curves = curves_of(fitted);
-        let model = to_bytes(fitted);
-        let pictures = thumbnails(fitted, &report);
-        let html = render(&report, &html_curves(&curves), &pictures, command_line);
-        let mut files = vec![
-            ("model.safetensors", model.safetensors),
-            ("model.json", model.json),
+        let curves = fitted.curves();
+        let pictures = if fitted.intake.texts.is_some() { Vec::new() } else { thumbnails(fitted, &report) };
+        let html = match &report {
+            RunReport::Classes(report) => render(report, &html_curves(&curves), &pictures, command_line),
+            RunReport::Targets(report) => render_target(report, &html_curves(&curves), &pictures, command_line),
+        };
+        let mut files = to_bytes(fitted)?;
+        files.extend([
             ("report.json", json(&report)),
             ("report.html", html.into_bytes()),
             ("predictions.csv", predictions_csv(fitted)?),
             ("curves.csv", steps_csv(&curves).into_bytes()),
             ("run.toml", toml_of(&fitted.config)?),
-        ];
-        files.extend(model.onnx.map(|bytes| (ONNX_FILE, bytes)));
-        Ok(Self { report, files })
-    }
-}
-
-impl Rendered {
-    /// Renders everything that a run's folder of texts holds, but the log.
-    pub fn of_texts(fitted: &FittedTexts, command_line: &str) -> Result<Self> {
-        let report = build_texts_report(fitted);
-        let mut curves: Vec<_> = fitted.tuning_curves().map(|(name, curve)| (name.to_owned(), curve.clone())).collect();
-        let folds = fitted.scratch.iter().flat_map(|scratch| &scratch.curves).enumerate();
-        curves.extend(folds.map(|(fold, curve)| (format!("scratch/fold{fold}"), curve.clone())));
-        let TextModelBytes { safetensors, words, json: model } = text_bytes(fitted)?;
-        let html = render(&report, &html_curves(&curves), &[], command_line);
-        let files = vec![
-            ("model.safetensors", safetensors),
-            ("model.json", model),
-            words,
-            ("report.json", json(&report)),
-            ("report.html", html.into_bytes()),
-            ("predictions.csv", text_predictions_csv(fitted)?),
-            ("curves.csv", steps_csv(&curves).into_bytes()),
-            ("run.toml", toml_of(&fitted.config)?),
-        ];
+        ]);
         Ok(Self { report, files })
     }
 }
@@ -163,120 +139,29 @@ pub(super) fn log_of(log: &[LogLine]) -> Vec<u8> {
         .into()
 }
 
-fn curves_of(fitted: &Fitted) -> Vec<(String, LearningCurve)> {
-    let mut curves: Vec<_> = fitted.tuning_curves().map(|(name, curve)| (name.to_owned(), curve.clone())).collect();
-    let folds = fitted.control.iter().flat_map(|control| &control.curves).enumerate();
-    curves.extend(folds.map(|(fold, epochs)| {
-        (format!("scratch/fold{fold}"), LearningCurve { epochs: epochs.clone(), ..LearningCurve::default() })
-    }));
-    curves
-}
-
 fn html_curves(curves: &[(String, LearningCurve)]) -> Vec<Curve> {
     curves.iter().map(|(name, curve)| Curve { name: name.clone(), epochs: curve.epochs.clone() }).collect()
 }
 
-fn predictions_csv(fitted: &Fitted) -> Result<Vec<u8>> {
-    let dataset = &fitted.intake.dataset;
-    let mut table = PredictionTable::new(&dataset.classes)?;
-    for (i, &example) in fitted.train.iter().enumerate() {
-        let row = &fitted.out_of_fold[i * dataset.classes.len()..][..dataset.classes.len()];
-        let example = &dataset.examples[example];
-        table.out_of_fold(&example.name, fitted.folds[i], example.label, row, &fitted.predictor.rule)?;
-    }
-    for held in &fitted.held_out {
-        for (answer, &example) in held.answers.iter().zip(&held.examples) {
-            let example = &dataset.examples[example];
-            table.held_out(&example.name, held.split, example.label, answer)?;
+/// Small pictures of the mistakes and suspected labels that the page shows.
+fn thumbnails(fitted: &Fitted, report: &RunReport) -> Vec<Picture> {
+    let names: Vec<&str> = match report {
+        RunReport::Classes(report) => {
+            let mistakes = report.mistakes.iter().take(THUMBNAILS).map(|mistake| mistake.file.as_str());
+            mistakes.chain(report.label_errors.iter().take(THUMBNAILS).map(|error| error.file.as_str())).collect()
         }
-    }
-    table.finish()
-}
-
-fn text_predictions_csv(fitted: &FittedTexts) -> Result<Vec<u8>> {
-    let dataset = &fitted.intake.dataset;
-    let mut table = PredictionTable::new(&dataset.classes)?;
-    for (&at, row) in fitted.rows.iter().zip(fitted.out_of_fold.chunks_exact(dataset.classes.len())) {
-        let example = &dataset.examples[fitted.train[at]];
-        table.out_of_fold(&example.name, fitted.folds[at], example.label, row, &fitted.predictor.rule)?;
-    }
-    for held in &fitted.held_out {
-        for (answer, &example) in held.answers.iter().zip(&held.examples) {
-            let example = &dataset.examples[example];
-            table.held_out(&example.name, held.split, example.label, answer)?;
+        RunReport::Targets(report) => {
+            let numbers = report.regression.iter().flat_map(|numbers| &numbers.worst);
+            let numbers = numbers.take(THUMBNAILS).map(|mistake| mistake.file.as_str());
+            let labels = report.multi_label.iter().flat_map(|labels| &labels.label_errors);
+            numbers.chain(labels.take(THUMBNAILS).map(|error| error.file.as_str())).collect()
         }
-    }
-    table.finish()
-}
-
-/// One row for every example that was answered: out-of-fold for training, by the final model for held-out splits.
-struct PredictionTable<'a> {
-    classes: &'a [String],
-    table: csv::Writer<Vec<u8>>,
-}
-
-fn unwritten(source: csv::Error) -> Error {
-    Error::Io(Problem::new("predictions.csv cannot be written").found(source))
-}
-
-impl<'a> PredictionTable<'a> {
-    fn new(classes: &'a [String]) -> Result<Self> {
-        let mut table = csv::Writer::from_writer(Vec::new());
-        let fixed = ["path", "split", "fold", "label", "answer", "probability", "unsure", "distance", "unlike"];
-        let header =
-            fixed.iter().map(|name| (*name).to_owned()).chain(classes.iter().map(|class| format!("p({class})")));
-        table.write_record(header).map_err(unwritten)?;
-        Ok(Self { classes, table })
-    }
-
-    fn out_of_fold(&mut self, name: &str, fold: usize, label: usize, row: &[f32], rule: &AnswerRule) -> Result<()> {
-        let answer = argmax(row);
-        let fields = [
-            name.to_owned(),
-            "train".into(),
-            fold.to_string(),
-            self.classes[label].clone(),
-            self.classes[answer].clone(),
-            row[answer].to_string(),
-            (!rule.answers(f64::from(row[answer]))).to_string(),
-            String::new(),
-            String::new(),
-        ];
-        self.table.write_record(fields.into_iter().chain(row.iter().map(f32::to_string))).map_err(unwritten)
-    }
-
-    fn held_out(&mut self, name: &str, split: Split, label: usize, answer: &Answer) -> Result<()> {
-        let fields = [
-            name.to_owned(),
-            split.name().into(),
-            String::new(),
-            self.classes[label].clone(),
-            self.classes[answer.class].clone(),
-            answer.probability().to_string(),
-            answer.unsure.to_string(),
-            answer.distance.map_or_else(String::new, |distance| distance.to_string()),
-            answer.unlike.to_string(),
-        ];
-        let probabilities = answer.probabilities.iter().map(f32::to_string);
-        self.table.write_record(fields.into_iter().chain(probabilities)).map_err(unwritten)
-    }
-
-    fn finish(self) -> Result<Vec<u8>> {
-        self.table
-            .into_inner()
-            .map_err(|source| Error::Io(Problem::new("predictions.csv cannot be written").found(source)))
-    }
-}
-
-/// Small pictures of the examples that the report shows; one that can be read no more is left out.
-fn thumbnails(fitted: &Fitted, report: &Report) -> Vec<Picture> {
-    let mut names: Vec<&str> = report.mistakes.iter().take(THUMBNAILS).map(|mistake| mistake.file.as_str()).collect();
-    names.extend(report.label_errors.iter().take(THUMBNAILS).map(|error| error.file.as_str()));
+    };
     thumbnails_of(names, &fitted.intake.dataset)
 }
 
 /// Small pictures of the examples of these names, each once.
-pub(super) fn thumbnails_of(mut names: Vec<&str>, dataset: &Dataset) -> Vec<Picture> {
+fn thumbnails_of(mut names: Vec<&str>, dataset: &Dataset) -> Vec<Picture> {
     names.sort_unstable();
     names.dedup();
     let path_of = |name: &str| -> Option<PathBuf> {

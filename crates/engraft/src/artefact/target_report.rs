@@ -2,18 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::report::{BaseReport, SecondsReport, UnlikeReport};
+use super::report::{BaseReport, SecondsReport, TextReport, TriedCut, UnlikeReport};
 use crate::config::Fit;
 use crate::data::Task;
 use crate::data::audit::Audit;
 use crate::evaluate::{Coverage, MultiLabelEvaluation, Paired, RegressionEvaluation};
-use crate::head::{LabelValidation, RidgeValidation};
-use crate::inductive::{FittedLabels, FittedNumbers, MeasuredLabels, MeasuredNumbers};
-
-/// Worst answers and suspected labels that a report lists.
-const LISTED: usize = 100;
-/// Points of the charts; of more examples evenly spaced ones are kept.
-const POINTS: usize = 2000;
 
 /// Everything that a run on numbers or sets of labels found out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,7 +45,10 @@ pub struct TargetReport {
     pub config: Fit,
     /// Wall seconds.
     pub seconds: SecondsReport,
-    /// Images per second through the base.
+    /// What is told of texts alone; absent for pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextReport>,
+    /// Examples per second through the base.
     pub images_per_second: f64,
     /// Largest resident memory of the process, in megabytes.
     pub peak_memory_mb: f64,
@@ -80,10 +76,16 @@ pub struct TargetDataReport {
 /// How deep the base was retrained, how strictly the head is regularised, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetChoice {
-    /// The stage after which training begins.
+    /// `head`, `last`, `half`, `all`, or a stage.
+    pub depth: String,
+    /// The stage after which training begins; empty where it begins at the input.
     pub cut: String,
     /// Why there.
     pub reason: String,
+    /// What was tried.
+    pub tried: Vec<TriedCut>,
+    /// What was not tried, and why.
+    pub left_out: Vec<String>,
     /// Strengths of the head's regularisation that were tried, with their out-of-fold loss: log-loss for each `C`, or root
     /// mean squared error for each `alpha`.
     pub strengths: Vec<TriedTarget>,
@@ -99,20 +101,6 @@ pub struct TriedTarget {
     pub strength: f64,
     /// Out-of-fold log-loss or root mean squared error.
     pub loss: f64,
-}
-
-impl TargetChoice {
-    /// Of a cross-validated ridge regression at a cut.
-    pub fn of_numbers(cut: String, reason: String, validation: &RidgeValidation) -> Self {
-        let tried = validation.tried.iter().map(|tried| TriedTarget { strength: tried.alpha, loss: tried.rmse });
-        Self { cut, reason, strengths: tried.collect(), strength: validation.chosen_alpha }
-    }
-
-    /// Of cross-validated logistic regressions, one per label, at a cut.
-    pub fn of_labels(cut: String, reason: String, validation: &LabelValidation) -> Self {
-        let tried = validation.tried.iter().map(|tried| TriedTarget { strength: tried.c, loss: tried.log_loss });
-        Self { cut, reason, strengths: tried.collect(), strength: validation.chosen_c }
-    }
 }
 
 /// The from-scratch control.
@@ -178,44 +166,6 @@ pub struct HeldNumbers {
     pub unlike: f64,
 }
 
-impl RegressionReport {
-    /// What a fit found: `values` and `files` are those of the training examples, `[rows]`; `held_out` names each split.
-    pub fn of(fitted: &FittedNumbers, values: &[f64], files: &[&str], held_out: &[(&str, &MeasuredNumbers)]) -> Self {
-        let predictions = &fitted.validation.out_of_fold;
-        let n = predictions.len();
-        let kept = n.min(POINTS);
-        let points = (0..kept).map(|at| at * n / kept).map(|i| NumberPoint {
-            truth: values[i],
-            prediction: predictions[i],
-            held: fitted.intervals[i].map(|(low, high)| (low..=high).contains(&values[i])),
-        });
-        let mut order: Vec<usize> = (0..n).collect();
-        let error = |i: usize| (predictions[i] - values[i]).abs();
-        order.sort_by(|&a, &b| error(b).total_cmp(&error(a)).then(a.cmp(&b)));
-        let worst = order.into_iter().take(LISTED).map(|i| NumberMistake {
-            file: files[i].to_owned(),
-            truth: values[i],
-            prediction: predictions[i],
-        });
-        Self {
-            evaluation: fitted.evaluation.clone(),
-            coverage: fitted.coverage.clone(),
-            level: fitted.predictor.intervals.level,
-            points: points.collect(),
-            worst: worst.collect(),
-            held_out: held_out
-                .iter()
-                .map(|(split, held)| HeldNumbers {
-                    split: (*split).to_owned(),
-                    evaluation: held.evaluation.clone(),
-                    coverage: held.coverage.clone(),
-                    unlike: share(held.answers.iter().filter(|answer| answer.unlike).count(), held.answers.len()),
-                })
-                .collect(),
-        }
-    }
-}
-
 /// What was measured of sets of labels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MultiLabelReport {
@@ -268,59 +218,4 @@ pub struct HeldLabels {
     pub evaluation: MultiLabelEvaluation,
     /// Share of its examples that are called unlike the training data.
     pub unlike: f64,
-}
-
-impl MultiLabelReport {
-    /// What a fit found: `truth` `[rows, labels]` and `files` `[rows]` are those of the training examples, `names` those of
-    /// the labels; `held_out` names each split.
-    pub fn of(
-        fitted: &FittedLabels,
-        truth: &[bool],
-        names: &[String],
-        files: &[&str],
-        held_out: &[(&str, &MeasuredLabels)],
-    ) -> Self {
-        let labels = names.len().max(1);
-        let given = &fitted.validation.given;
-        let named = |row: usize, is: &dyn Fn(bool, bool) -> bool| -> Vec<String> {
-            let of = (0..names.len()).filter(|label| is(truth[row * labels + label], given[row * labels + label]));
-            of.map(|label| names[label].clone()).collect()
-        };
-        let mut worst: Vec<(usize, LabelsMistake)> = (0..files.len())
-            .map(|row| LabelsMistake {
-                file: files[row].to_owned(),
-                missing: named(row, &|has, given| has && !given),
-                wrong: named(row, &|has, given| given && !has),
-            })
-            .map(|mistake| (mistake.missing.len() + mistake.wrong.len(), mistake))
-            .filter(|(wrong, _)| *wrong > 0)
-            .collect();
-        // Stable: of equally wrong ones the first comes first.
-        worst.sort_by_key(|(wrong, _)| std::cmp::Reverse(*wrong));
-        let suspected = fitted.suspected.iter().take(LISTED).map(|one| SuspectedReport {
-            file: files[one.index].to_owned(),
-            label: names[one.label].clone(),
-            given: one.given,
-            probability: one.probability,
-        });
-        Self {
-            evaluation: fitted.evaluation.clone(),
-            thresholds: fitted.predictor.thresholds.clone(),
-            temperature: fitted.predictor.temperature,
-            worst: worst.into_iter().take(LISTED).map(|(_, mistake)| mistake).collect(),
-            label_errors: suspected.collect(),
-            held_out: held_out
-                .iter()
-                .map(|(split, held)| HeldLabels {
-                    split: (*split).to_owned(),
-                    evaluation: held.evaluation.clone(),
-                    unlike: share(held.answers.iter().filter(|answer| answer.unlike).count(), held.answers.len()),
-                })
-                .collect(),
-        }
-    }
-}
-
-fn share(part: usize, whole: usize) -> f64 {
-    part as f64 / whole.max(1) as f64
 }

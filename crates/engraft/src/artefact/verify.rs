@@ -5,20 +5,19 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::artefact::model::{check_schema, read_json};
 use crate::artefact::open_spans::is_span_run;
 use crate::artefact::save::Rendered;
 use crate::backbone::Device;
 use crate::backbone::text::open_text_base;
 use crate::config::{self, Fit, SpanFit};
-use crate::data::image::Limits;
 use crate::data::inspect::NoStore;
-use crate::data::{Reading, Task};
+use crate::data::intake::Intake;
 use crate::error::{Error, Problem, Result};
 use crate::files;
 use crate::inductive::spans::{SpanIntake, fit_questions, fit_tags};
-use crate::inductive::text::{TextIntake, fit_texts, is_about_texts, text_reading};
 use crate::inductive::tuning::Journal;
-use crate::inductive::{Intake, Means, fit, fit_target};
+use crate::inductive::{AnyBase, Means, fit};
 use crate::progress::Observer;
 
 /// Fields of a report that differ from one time to the next.
@@ -40,31 +39,19 @@ pub fn verify(run: &Path, data: Option<&Path>, observer: &dyn Observer) -> Resul
     if is_span_run(run) {
         return verify_spans(run, data, observer);
     }
+    check_schema(run, &read_json(run)?)?;
     let mut config: Fit = config::read(&run.join("run.toml"))?;
     let recorded = config.data.clone();
     if let Some(data) = data {
         config.data = data.to_owned();
     }
-    if is_about_texts(&config) {
-        let base = open_text_base(&config.base, &Device::flex())?;
-        let intake = TextIntake::read(&config.data, &text_reading(&config)?, observer)?;
-        let means = Means { cache: None, journal: &Journal::none(), observer };
-        let mut fitted = fit_texts(&config, base, intake, means, 0.0, &mut |_| {})?;
-        fitted.config.data = recorded;
-        return compare_run(run, &Rendered::of_texts(&fitted, "")?);
-    }
-    let limits = Limits::default();
-    let intake = Intake::read_as(&config.data, &Reading::of(&config)?, &limits, &NoStore, observer)?;
+    let intake = Intake::open(&config, &NoStore, observer)?;
+    let base = AnyBase::open(&config)?;
     let means = Means { cache: None, journal: &Journal::none(), observer };
+    let mut fitted = fit(&config, base, intake, means, 0.0, &mut |_| {})?;
     // Where the data lies is no part of what is compared.
-    if intake.dataset.task() == Task::SingleLabel {
-        let mut fitted = fit(&config, intake, means, 0.0, &mut |_| {})?;
-        fitted.config.data = recorded;
-        return compare_run(run, &Rendered::of(&fitted, "")?);
-    }
-    let mut fitted = fit_target(&config, intake, means, 0.0, &mut |_| {})?;
     fitted.config.data = recorded;
-    compare_run(run, &Rendered::of_target(&fitted, "")?)
+    compare_run(run, &Rendered::of(&fitted, "")?)
 }
 
 /// The same of a run on answers or tags; the base must be where it was.

@@ -130,7 +130,7 @@ impl Dataset {
             Task::Regression => {
                 let value = |text: &String| {
                     text.parse::<f64>().map_err(|_| {
-                        let problem = Problem::new("a label is no number").expected("a number for every picture");
+                        let problem = Problem::new("a label is not a number").expected("a number for every example");
                         Error::Data(problem.found(format!("`{text}`")).at(&self.root))
                     })
                 };

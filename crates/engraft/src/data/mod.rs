@@ -15,6 +15,7 @@ pub mod finding;
 pub mod folder;
 pub mod image;
 pub mod inspect;
+pub mod intake;
 mod jpeg;
 pub mod near;
 pub mod preprocess;

@@ -2,6 +2,7 @@
 
 mod axes;
 pub mod label_thresholds;
+pub mod linear;
 pub mod logistic;
 pub mod neighbours;
 mod objective;
@@ -17,6 +18,7 @@ pub mod temperature;
 pub mod threshold;
 
 pub use label_thresholds::{ThresholdRule, label_thresholds};
+pub use linear::Linear;
 pub use logistic::{ClassWeights, LogisticRegression, fit, softmax};
 pub use neighbours::Novelty;
 pub use one_vs_rest::{OneVsRest, fit_one_vs_rest, sigmoid};

@@ -1,397 +1,451 @@
-//! The from-scratch control: what would the same architecture give from random weights, on the same data?
+//! The from-scratch control: what would a network of the base's kind give from random weights, on the same data? The same
+//! for every input and target: the largest network that the budget can train, at the best of three learning rates.
+
+use std::sync::Arc;
 
 use burn::tensor::Device;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::backbone::{Architecture, Base, Card, Network, NetworkWeights};
+use crate::backbone::text::{EncoderConfig, SentenceEncoder, SentenceLayout, TextBase, TextBody, TextEncoder};
+use crate::backbone::{Architecture, Base, Body, Card, Network, Statistics};
 use crate::data::augment::Augment;
 use crate::data::colour::DECODING;
+use crate::data::image::Limits;
+use crate::data::intake::Intake;
 use crate::error::{Error, Result};
-use crate::evaluate::Evaluation;
-use crate::features::Cache;
-use crate::inductive::tuning::hold_out;
-use crate::progress::Observer;
-use crate::train::{
-    Classifier, Curve, EpochRecord, Optimiser, PictureTask, Pictures, Score, Settings, probabilities, train,
+use crate::features::{Cache, Features};
+use crate::files::sha256_hex;
+use crate::inductive::any_base::AnyBase;
+use crate::inductive::tuning::{
+    AtCut, Change, Journal, Learners, Material, Plan, Regularisers, STEP_COST, Shown, Spread, Start, TuneSettings, Tuning,
+    Views, hold_out, tune,
 };
+use crate::progress::{Observer, Silent};
+use crate::rng::permutation;
+use crate::targets::{FoldOutputs, Measures, Predictions, Target};
+use crate::train::{Curve, Optimiser, Pictures, Settings};
 
 /// Where finished controls are kept in the cache.
 const KIND: &str = "controls";
-
-/// A training step costs about three forward passes: one forwards, one to the inputs, one to the weights.
-const STEP_COST: f64 = 3.0;
-/// Fewer epochs than this, and a smaller input is tried.
+/// Fewer epochs than this, and a smaller network, fewer folds or fewer examples are taken.
 const ENOUGH_EPOCHS: u64 = 20;
 /// More epochs than this are not worth their time.
 const MOST_EPOCHS: u64 = 40;
-/// Peak rates of AdamW that are tried.
-const RATES: [f64; 3] = [1e-3, 3e-3, 1e-2];
-/// Epochs of each try, as a share of those of a training.
+/// Epochs of each try of a rate, as a share of those of a training.
 const TRIED_EPOCHS: u64 = 3;
+/// Shorter side of the smallest images.
 const SMALLEST_INPUT: usize = 48;
-const BATCH: usize = 32;
-const SHARD: usize = 16;
+/// Blocks of the encoder of texts: more are not learnt from few texts.
+const BLOCKS: usize = 2;
+/// Tokens of a text that it reads.
+const TOKENS: usize = 64;
 
 /// What the control may do within its budget: counted in multiply-adds, not in seconds, so that the same command
 /// gives the same numbers on every machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ControlPlan {
-    /// The network: the base's own architecture, or a small one in place of an ONNX model.
-    pub architecture: String,
-    /// Rows and columns of the input: the base's own, or smaller where the budget asks for it.
-    pub input: [usize; 2],
+pub struct ScratchPlan {
+    /// The network, in words.
+    pub network: String,
+    /// Which of the networks, from the largest on.
+    pub size: usize,
     /// Passes over each fold's training part.
     pub epochs: u64,
     /// Folds that are run; fewer than all where the budget asks for it.
     pub folds: usize,
+    /// Training examples of each fold; fewer than all where the budget asks for it.
+    pub examples: usize,
     /// Multiply-adds of all of it, in units of 10^12.
     pub cost: f64,
-    /// Peak rates that are tried, each on a part of the first fold's training pictures, before the folds are trained at
-    /// the best.
+    /// Peak rates of AdamW that are tried, each on a part of the first fold's training examples, before the folds are
+    /// trained at the best.
     pub rates: Vec<f64>,
-    /// How it trains. The rate is the best of those tried, once they are.
-    pub settings: Settings,
 }
 
-impl ControlPlan {
-    /// The largest input, then the most folds, with enough epochs inside `budget` x 10^12 multiply-adds.
-    pub fn within(budget: f64, base: &Base, examples: usize, folds: usize, seed: u64) -> Self {
-        let stand_in = Scratch::of(base);
-        let own = base.input();
-        let smallest_side = SMALLEST_INPUT.max(stand_in.card.architecture.smallest_input());
-        let mut inputs = vec![own];
-        while let Some([rows, columns]) = inputs.last().copied()
-            && rows.min(columns) / 2 >= smallest_side
-        {
-            inputs.push([rows / 2, columns / 2]);
-        }
-        let epoch_cost = |input: [usize; 2], folds_run: usize| {
-            // The search for a rate costs about as much as a fold.
-            let trainings = folds_run as f64 + RATES.len() as f64 / TRIED_EPOCHS as f64;
-            let trained = examples as f64 * (folds - 1) as f64 / folds as f64 * trainings;
-            stand_in.network.multiply_adds(input) as f64 * STEP_COST * trained / 1e12
-        };
-        let smallest = inputs.last().copied().unwrap_or(own);
-        let choices = inputs.iter().map(|input| (*input, folds)).chain((1..folds).rev().map(|run| (smallest, run)));
-        let mut plan = (smallest, 1);
-        for (input, run) in choices {
-            plan = (input, run);
-            if budget / epoch_cost(input, run) >= ENOUGH_EPOCHS as f64 {
-                break;
+/// What the control gave.
+#[derive(Debug, Clone)]
+pub struct Scratch {
+    /// How it was trained, in words.
+    pub how: String,
+    /// Training examples, by their places among these, that it was measured on; ascending.
+    pub rows: Vec<usize>,
+    /// Its out-of-fold predictions of these.
+    pub predictions: Predictions,
+    /// What they are worth.
+    pub measures: Measures,
+    /// The learning curve of each fold.
+    pub curves: Vec<(String, Curve)>,
+}
+
+/// A network with random weights, and how large a step on an example is.
+struct Candidate {
+    network: String,
+    base: AnyBase,
+    /// Multiply-adds of a forward pass on one example.
+    forward: f64,
+}
+
+/// What the control shares with the transfer: examples, labels and folds.
+pub(super) struct ScratchData<'a> {
+    pub intake: &'a Intake,
+    pub train: &'a [usize],
+    pub target: &'a dyn Target,
+    pub folds: &'a [usize],
+    pub count: usize,
+    pub seed: u64,
+}
+
+/// The networks of a base's kind, from the largest to the smallest; none where it has none to train.
+fn candidates(base: &AnyBase, data: &ScratchData<'_>) -> Result<(Vec<Candidate>, [f64; 3])> {
+    match base {
+        AnyBase::Images(base) => {
+            let stand_in = match base.staged() {
+                Ok(_) => base.card.clone(),
+                // In place of an ONNX model, which cannot be trained.
+                Err(_) => {
+                    let mut card = Card::usual(Architecture::SMALL_RESNET, base.card.id.clone());
+                    card.preprocessing = base.card.preprocessing.clone();
+                    card
+                }
+            };
+            let smallest = SMALLEST_INPUT.max(stand_in.architecture.smallest_input());
+            let mut input = base.input();
+            let mut found = Vec::new();
+            loop {
+                let mut card = stand_in.clone();
+                card.preprocessing.scale_to(input);
+                let weights = Network::random(&card, 2, data.seed, &Device::flex());
+                let forward = weights.network.multiply_adds(input) as f64;
+                let network = format!("{} at {} x {}", card.architecture.name(), input[0], input[1]);
+                let body = Body::Stages(Box::new(weights));
+                let exact = base.exact;
+                let random = Base { card, body, sha256: String::new(), remarks: Vec::new(), exact }.exact(exact);
+                found.push(Candidate { network, base: AnyBase::Images(Box::new(random)), forward });
+                input = input.map(|side| side / 2);
+                if input[0].min(input[1]) < smallest {
+                    return Ok((found, [1e-3, 3e-3, 1e-2]));
+                }
             }
         }
-        let (input, run) = plan;
-        let each = epoch_cost(input, run);
-        let epochs = ((budget / each) as u64).clamp(1, MOST_EPOCHS);
-        let settings = Settings {
-            epochs,
-            batch_size: BATCH,
-            shard_size: SHARD,
-            optimiser: Optimiser::AdamW,
-            lr: 3e-3,
-            warmup: 0.1,
-            weight_decay: 0.02,
-            seed,
-            ..Settings::default()
-        };
-        let architecture = stand_in.card.architecture.name().to_owned();
-        Self { architecture, input, epochs, folds: run, cost: each * epochs as f64, rates: RATES.into(), settings }
+        AnyBase::Texts(base) => {
+            let TextBody::Encoder(sentence) = &base.body else { return Ok((Vec::new(), [0.0; 3])) };
+            let config = EncoderConfig { layers: sentence.config.layers.min(BLOCKS), ..sentence.config.clone() };
+            let layout = SentenceLayout { limit: sentence.layout.limit.min(TOKENS), ..sentence.layout.clone() };
+            let encoder = TextEncoder::random(&config, data.seed, &Device::flex());
+            let small = SentenceEncoder { encoder, config: config.clone(), layout, ..(**sentence).clone() };
+            let texts = data.intake.texts_of(data.train);
+            let tokens: usize = small.encode(&texts)?.iter().map(|encoded| encoded.ids.len()).sum();
+            let costs = small.encoder.costs((tokens / texts.len().max(1)).max(2));
+            let forward = costs.iter().map(|cost| cost.multiply_adds).sum::<u64>() as f64;
+            let network = format!("{} blocks of {}", config.layers, base.architecture);
+            let base = TextBase { body: TextBody::Encoder(Box::new(small)), ..(**base).clone() };
+            let found = Candidate { network, base: AnyBase::Texts(Arc::new(base)), forward };
+            Ok((vec![found], [2e-4, 5e-4, 2e-3]))
+        }
     }
+}
 
+/// The largest network, then the most folds, then the most examples, with enough epochs inside `budget` x 10^12
+/// multiply-adds; `forward` are those of an example by each network, from the largest on.
+fn within(budget: f64, forward: &[f64], rates: [f64; 3], examples: usize, folds: usize) -> ScratchPlan {
+    let train = examples * (folds - 1) / folds;
+    let epoch_cost = |size: usize, run: usize, examples: usize| {
+        // The search for a rate costs about as much as a fold.
+        let trainings = run as f64 + rates.len() as f64 / TRIED_EPOCHS as f64;
+        forward[size] * STEP_COST * examples as f64 * trainings / 1e12
+    };
+    let smallest = forward.len() - 1;
+    let sizes = (0..forward.len()).map(|size| (size, folds));
+    let mut plan = (smallest, 1);
+    for (size, run) in sizes.chain((1..folds).rev().map(|run| (smallest, run))) {
+        plan = (size, run);
+        if budget / epoch_cost(size, run, train) >= ENOUGH_EPOCHS as f64 {
+            break;
+        }
+    }
+    let (size, run) = plan;
+    let affordable = (budget / epoch_cost(size, run, train)).floor();
+    let (epochs, examples) = match affordable {
+        less if less >= 1.0 => ((less as u64).min(MOST_EPOCHS), train),
+        // Not one pass over all: one over as many as there is a budget for.
+        _ => (1, ((train as f64 * budget / epoch_cost(size, run, train)) as usize).max(2)),
+    };
+    let cost = epoch_cost(size, run, examples) * epochs as f64;
+    ScratchPlan { network: String::new(), size, epochs, folds: run, examples, cost, rates: rates.into() }
+}
+
+impl ScratchPlan {
     /// The plan in words.
-    pub fn describe(&self, folds: usize) -> String {
-        let Self { architecture, input: [rows, columns], epochs, folds: run, cost, .. } = self;
+    fn describe(&self, lr: f64, data: &ScratchData<'_>) -> String {
+        let Self { network, epochs, folds, examples, cost, rates, .. } = self;
+        let part = match *examples < data.train.len() * (data.count - 1) / data.count {
+            true => format!(" of {examples} {} each", data.intake.unit()),
+            false => String::new(),
+        };
         format!(
-            "{architecture}, {epochs} epochs at {rows} x {columns}, {run} of {folds} folds, {cost:.3} x 10^12 multiply-adds, AdamW at {:.0e}, the best of {} rates",
-            self.settings.lr,
-            self.rates.len()
+            "{network}, {epochs} epochs{part}, {folds} of {} folds, {cost:.3} x 10^12 multiply-adds, AdamW at {lr:.0e}, the best of {} rates",
+            data.count,
+            rates.len()
         )
     }
 }
 
-/// The network that is trained from scratch: the base's own, or a small one where the base is an ONNX model, which
-/// cannot be trained.
-struct Scratch<'a> {
-    card: Card,
-    network: std::borrow::Cow<'a, Network>,
-}
-
-impl<'a> Scratch<'a> {
-    fn of(base: &'a Base) -> Self {
-        match base.staged() {
-            Ok(built) => Self { card: base.card.clone(), network: std::borrow::Cow::Borrowed(&built.network) },
-            Err(_) => {
-                let mut card = Card::usual(Architecture::SMALL_RESNET, base.card.id.clone());
-                card.preprocessing = base.card.preprocessing.clone();
-                let network = Network::random(&card, 2, 0, &Device::flex()).network;
-                Self { card, network: std::borrow::Cow::Owned(network) }
-            }
-        }
-    }
-}
-
-/// What the control gave.
-#[derive(Debug)]
-pub struct Control {
-    /// How it was trained.
-    pub plan: ControlPlan,
-    /// Positions, among the examples given, of those it was measured on: every one, or those of the folds run.
-    pub measured: Vec<usize>,
-    /// Whether its out-of-fold answer to each of these was right.
-    pub correct: Vec<bool>,
-    /// Its out-of-fold numbers.
-    pub evaluation: Evaluation,
-    /// The learning curve of each fold.
-    pub curves: Vec<Vec<EpochRecord>>,
-}
-
-/// The examples that the control shares with the transfer: same pictures, labels and folds.
-pub(super) struct ControlData<'a> {
-    pub paths: Vec<std::path::PathBuf>,
-    pub digests: Vec<&'a str>,
-    pub labels: &'a [usize],
-    pub folds: &'a [usize],
-    pub fold_count: usize,
-    pub classes: usize,
-}
-
-impl Control {
-    /// Trains the base's architecture from random weights on each fold's training part, and answers its other part.
-    fn train(base: &Base, plan: &ControlPlan, data: &ControlData<'_>, observer: &dyn Observer) -> Result<Trained> {
-        let mut card = Scratch::of(base).card;
-        card.preprocessing.scale_to(plan.input);
-        let limits = crate::data::image::Limits::default();
-        let pictures = Pictures::new(data.paths.clone(), card.preprocessing.clone(), limits, observer)?;
-        let kept = (0..data.fold_count).map(|fold| data.folds.iter().filter(|f| **f != fold).count());
-        let total: usize = kept.take(plan.folds).sum();
-        let scratch = FromScratch { card: &card, exact: base.exact, pictures: &pictures, data, observer };
-        let tried_epochs = (plan.epochs / TRIED_EPOCHS).max(1);
-        let first = data.folds.iter().filter(|fold| **fold != 0).count();
-        let search = plan.rates.len() as u64 * tried_epochs * (first * 6 / 7) as u64;
-        observer.begin("control: from scratch", search + plan.epochs * total as u64, "images");
-        let lr = scratch.best_rate(plan, tried_epochs)?;
-        let settings = Settings { lr, ..plan.settings.clone() };
-        let folds = (0..plan.folds)
-            .into_par_iter()
-            .map(|fold| scratch.run_fold(&settings, fold))
-            .collect::<Result<Vec<_>>>()?;
-        observer.end();
-        Ok(Trained { lr: lr.to_bits(), folds })
-    }
-
-    /// The control, from the cache where the same was done before: it is as deterministic as everything else.
-    pub(super) fn run(
-        base: &Base,
-        mut plan: ControlPlan,
-        data: &ControlData<'_>,
-        cache: Option<&Cache>,
-        observer: &dyn Observer,
-    ) -> Result<Self> {
-        let key = identity(base, &plan, data);
-        let kept = cache.and_then(|cache| cache.get(KIND, &key)).and_then(|body| serde_json::from_slice(&body).ok());
-        let kept = kept.filter(|kept: &Trained| kept.fits(&plan, data));
-        let Trained { lr, folds: results } = match kept {
-            Some(results) => results,
-            None => {
-                let results = Self::train(base, &plan, data, observer)?;
-                if let Some(cache) = cache {
-                    let body = serde_json::to_vec(&results).expect("fold results are plain data");
-                    cache.put(KIND, &key, &body, observer);
-                }
-                results
-            }
-        };
-
-        plan.settings.lr = f64::from_bits(lr);
-
-        let mut rows: Vec<(usize, Vec<f32>)> = Vec::new();
-        for fold in &results {
-            let probabilities: Vec<f32> = fold.probabilities().collect();
-            let answers = probabilities.chunks_exact(data.classes).map(<[f32]>::to_vec);
-            rows.extend(fold.measured.iter().copied().zip(answers));
-        }
-        rows.sort_by_key(|(example, _)| *example);
-        let measured: Vec<usize> = rows.iter().map(|(example, _)| *example).collect();
-        let labels: Vec<usize> = measured.iter().map(|&example| data.labels[example]).collect();
-        let values: Vec<f32> = rows.into_iter().flat_map(|(_, row)| row).collect();
-        let how = "out-of-fold, from random weights";
-        let evaluation = crate::evaluate::evaluate(&values, &labels, data.classes, plan.settings.seed, how)?;
-        let correct = crate::evaluate::Predictions::new(&values, &labels, data.classes)?.correct();
-        let curves = results.iter().map(FoldResult::curve).collect();
-        Ok(Self { plan, measured, correct, evaluation, curves })
-    }
-}
-
-/// What a control's trainings gave.
+/// What the trainings gave.
 #[derive(Debug, Serialize, Deserialize)]
 struct Trained {
-    /// Bits of the rate that was best.
-    lr: u64,
-    folds: Vec<FoldResult>,
+    lr: f64,
+    folds: Vec<(FoldOutputs, Curve)>,
 }
 
 impl Trained {
     /// Whether this can be what such a control gave: a cache may hand out anything.
-    fn fits(&self, plan: &ControlPlan, data: &ControlData<'_>) -> bool {
-        let of_fold = |(fold, result): (usize, &FoldResult)| {
-            result.measured.iter().all(|&example| data.folds.get(example) == Some(&fold))
-                && result.probabilities.len() == result.measured.len() * data.classes
-                && result.probabilities().all(f32::is_finite)
+    fn fits(&self, plan: &ScratchPlan, data: &ScratchData<'_>) -> bool {
+        let of_fold = |(fold, ((held, logits), _)): (usize, &(FoldOutputs, Curve))| {
+            held.iter().all(|&at| data.folds.get(at) == Some(&fold))
+                && logits.len() == held.len() * data.target.outputs()
+                && logits.iter().all(|z| z.is_finite())
         };
         self.folds.len() == plan.folds && self.folds.iter().enumerate().all(of_fold)
     }
 }
 
-/// Kept in bits, so that what comes from the cache is what went in.
-#[derive(Debug, Serialize, Deserialize)]
-struct FoldResult {
-    measured: Vec<usize>,
-    probabilities: Vec<u32>,
-    curve: Vec<[u64; 6]>,
-}
-
-impl FoldResult {
-    fn new(measured: Vec<usize>, probabilities: &[f32], curve: &[EpochRecord]) -> Self {
-        let point = |record: &EpochRecord| {
-            let held_out = record.validation.unwrap_or(record.train);
-            let numbers = [record.lr, record.train.loss, record.train.accuracy, held_out.loss, held_out.accuracy];
-            let [a, b, c, d, e] = numbers.map(f64::to_bits);
-            [record.epoch, a, b, c, d, e]
-        };
-        Self {
-            measured,
-            probabilities: probabilities.iter().map(|p| p.to_bits()).collect(),
-            curve: curve.iter().map(point).collect(),
+impl Scratch {
+    /// The control, from the cache where the same was done before: it is as deterministic as everything else. None where
+    /// there is no network of the base's kind to train, or no budget.
+    pub(super) fn run(
+        base: &AnyBase,
+        data: &ScratchData<'_>,
+        budget: f64,
+        cache: Option<&Cache>,
+        observer: &dyn Observer,
+    ) -> Result<Option<Self>> {
+        if budget <= 0.0 {
+            return Ok(None);
         }
-    }
-
-    fn probabilities(&self) -> impl Iterator<Item = f32> {
-        self.probabilities.iter().map(|bits| f32::from_bits(*bits))
-    }
-
-    fn curve(&self) -> Vec<EpochRecord> {
-        let record = |[epoch, numbers @ ..]: &[u64; 6]| {
-            let [lr, loss, accuracy, held_out_loss, held_out_accuracy] = numbers.map(f64::from_bits);
-            EpochRecord {
-                epoch: *epoch,
-                train: Score { loss, accuracy },
-                validation: Some(Score { loss: held_out_loss, accuracy: held_out_accuracy }),
-                lr,
-                seconds: 0.0,
+        let (mut found, rates) = candidates(base, data)?;
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let forward: Vec<f64> = found.iter().map(|candidate| candidate.forward).collect();
+        let mut plan = within(budget, &forward, rates, data.train.len(), data.count);
+        let chosen = found.swap_remove(plan.size);
+        plan.network.clone_from(&chosen.network);
+        let key = identity(&chosen.base, &plan, data);
+        let kept = cache.and_then(|cache| cache.get(KIND, &key));
+        let kept: Option<Trained> = kept.and_then(|body| ciborium::from_reader(body.as_slice()).ok());
+        let trained = match kept.filter(|kept| kept.fits(&plan, data)) {
+            Some(trained) => trained,
+            None => {
+                let trained = train_all(&chosen.base, &plan, data, observer)?;
+                if let Some(cache) = cache {
+                    let mut body = Vec::new();
+                    ciborium::into_writer(&trained, &mut body).expect("fold results are plain data");
+                    cache.put(KIND, &key, &body, observer);
+                }
+                trained
             }
         };
-        self.curve.iter().map(record).collect()
+        let how = plan.describe(trained.lr, data);
+        let curves = trained.folds.iter().enumerate();
+        let curves = curves.map(|(fold, (_, curve))| (format!("scratch/fold{fold}"), curve.clone())).collect();
+        let parts: Vec<FoldOutputs> = trained.folds.into_iter().map(|(part, _)| part).collect();
+        let rows: Vec<usize> = (0..data.train.len()).filter(|&at| data.folds[at] < plan.folds).collect();
+        let predictions = data.target.calibrate(&parts)?.predictions;
+        let measures = data.target.measure(&predictions, &rows, "out-of-fold, from random weights")?;
+        Ok(Some(Self { how, rows, predictions, measures, curves }))
     }
 }
 
 /// Everything that decides what a control gives.
-fn identity(base: &Base, plan: &ControlPlan, data: &ControlData<'_>) -> String {
+fn identity(base: &AnyBase, plan: &ScratchPlan, data: &ScratchData<'_>) -> String {
+    let network = match base {
+        AnyBase::Images(base) => serde_json::json!({
+            "architecture": base.card.architecture,
+            "padding": base.card.padding,
+            "preprocessing": base.card.preprocessing.fingerprint(),
+            "exact": base.exact,
+        }),
+        AnyBase::Texts(base) => serde_json::json!({ "fingerprint": base.fingerprint() }),
+    };
     let description = serde_json::json!({
-        "format": 3,
+        "format": 4,
         "version": env!("CARGO_PKG_VERSION"),
         "decoding": DECODING,
-        "architecture": base.card.architecture,
-        "padding": base.card.padding,
-        "preprocessing": base.card.preprocessing.fingerprint(),
+        "network": network,
         "plan": plan,
-        "exact": base.exact,
-        "pictures": data.digests,
-        "labels": data.labels,
+        "task": data.target.task(),
+        "data": data.intake.fingerprint(),
+        "train": data.train,
         "folds": data.folds,
+        "seed": data.seed,
     });
-    crate::files::sha256_hex(description.to_string().as_bytes())
+    sha256_hex(description.to_string().as_bytes())
 }
 
-/// Trainings of the same network from random weights on the same pictures.
-struct FromScratch<'a> {
-    card: &'a Card,
-    exact: bool,
-    pictures: &'a Pictures,
-    data: &'a ControlData<'a>,
+fn train_all(base: &AnyBase, plan: &ScratchPlan, data: &ScratchData<'_>, observer: &dyn Observer) -> Result<Trained> {
+    let texts = data.intake.texts_of(data.train);
+    let digests = data.intake.digests_of(data.train);
+    let (pictures, views);
+    let material = match base {
+        AnyBase::Images(base) => {
+            let paths = data.intake.pictures(data.train).into_iter().map(|(path, _)| path).collect();
+            pictures = Pictures::new(paths, base.card.preprocessing.clone(), Limits::default(), observer)?;
+            // Photos may be mirrored; characters may not.
+            let flip = base.card.preprocessing.channels == 3;
+            let change = Change::Small(Augment { shift: 0.1, flip, ..Augment::default() });
+            views = Views { count: 2, change, seed: data.seed };
+            let shown = Shown { pictures: &pictures, digests: &digests };
+            Material::Images { base, shown, views: &views, cache: None }
+        }
+        AnyBase::Texts(base) => Material::Texts { base, texts: &texts, tokens: 0, pairs: 0 },
+    };
+    let statistics = if matches!(base, AnyBase::Images(_)) { Statistics::Batch } else { Statistics::Stored };
+    let spread =
+        Spread { rate_factor: 1.0, head_rate: 1.0, weight_decay: 0.02, anchor: 0.0, gradual: false, statistics };
+    let body = material.body()?;
+    let whole = Plan::new(&body, &material.costs(), Learners::From(0), &spread);
+    let at = material.at(0, observer)?;
+    let first: Vec<usize> = (0..1).collect();
+    let columns = at.features(&body, &first, input_of(base), observer)?.columns;
+    let features = Features::new(0, columns, Vec::new())?;
+    let tuning = Tuning { material, at: &at, plan: &whole, features: &features, strength: 1.0, target: data.target };
+    let trainings = Trainings { tuning, plan, data, observer };
+    let kept = data.folds.iter().filter(|fold| **fold != 0).count().min(plan.examples);
+    let tried = (plan.epochs / TRIED_EPOCHS).max(1);
+    let work = plan.rates.len() as u64 * tried * (kept * 6 / 7) as u64 + plan.epochs * (kept * plan.folds) as u64;
+    observer.begin("control: from scratch", work, material.unit());
+    let lr = trainings.best_rate(tried)?;
+    let folds = (0..plan.folds).map(|fold| trainings.run_fold(fold, lr)).collect::<Result<Vec<_>>>()?;
+    observer.end();
+    Ok(Trained { lr, folds })
+}
+
+fn input_of(base: &AnyBase) -> [usize; 2] {
+    match base {
+        AnyBase::Images(base) => base.input(),
+        AnyBase::Texts(_) => [0; 2],
+    }
+}
+
+/// Trainings of the same network from random weights on the same examples.
+struct Trainings<'a> {
+    tuning: Tuning<'a>,
+    plan: &'a ScratchPlan,
+    data: &'a ScratchData<'a>,
     observer: &'a dyn Observer,
 }
 
-impl FromScratch<'_> {
-    /// The rate with the least loss on a seventh of the first fold's training pictures, learning from the others. The
-    /// pictures that the control is measured on take no part.
-    fn best_rate(&self, plan: &ControlPlan, epochs: u64) -> Result<f64> {
-        let training: Vec<usize> =
-            (0..self.data.labels.len()).filter(|&example| self.data.folds[example] != 0).collect();
-        let (kept, held) = hold_out(&training, self.data.labels, plan.settings.seed);
-        let losses = plan
-            .rates
-            .par_iter()
-            .map(|&lr| {
-                let settings = Settings { epochs, lr, ..plan.settings.clone() };
-                match self.train(&settings, kept.clone(), held.clone()) {
-                    Ok((_, curve)) => {
-                        let last = curve.epochs.last().and_then(|epoch| epoch.validation);
-                        Ok(last.map_or(f64::INFINITY, |score| score.loss))
-                    }
-                    Err(Error::Training(_)) => Ok(f64::INFINITY),
-                    Err(error) => Err(error),
+impl Trainings<'_> {
+    fn settings(&self, epochs: u64, lr: f64, fold: usize) -> TuneSettings {
+        let train = Settings {
+            epochs,
+            batch_size: 32,
+            shard_size: 16,
+            optimiser: Optimiser::AdamW,
+            lr,
+            warmup: 0.1,
+            weight_decay: 0.02,
+            clip: Some(1.0),
+            seed: self.data.seed.wrapping_add(fold as u64),
+            ..Settings::default()
+        };
+        let regularisers =
+            Regularisers { dropout: 0.0, feature_distance: 0.0, mixup: 0.0, cutmix: 0.0, label_smoothing: 0.0 };
+        TuneSettings {
+            train,
+            start: Start::Random,
+            regularisers,
+            stochastic_depth: 0.0,
+            low_rank: None,
+            adapt_statistics: false,
+        }
+    }
+
+    /// The training examples of a fold, or as many of them as are paid for, drawn without a look at their labels.
+    fn training(&self, fold: usize) -> Vec<usize> {
+        let all: Vec<usize> = (0..self.data.train.len()).filter(|&at| self.data.folds[at] != fold).collect();
+        if self.plan.examples >= all.len() {
+            return all;
+        }
+        let order = permutation(all.len(), self.data.seed, "scratch/examples", 0);
+        let mut drawn: Vec<usize> = order[..self.plan.examples].iter().map(|&at| all[at]).collect();
+        drawn.sort_unstable();
+        drawn
+    }
+
+    /// The rate with the least loss on a seventh of the first fold's training examples, learning from the others. The
+    /// examples that the control is measured on take no part.
+    fn best_rate(&self, epochs: u64) -> Result<f64> {
+        let (kept, held) = hold_out(&self.training(0), &self.data.target.strata(), self.data.seed);
+        let mut best = (f64::INFINITY, self.plan.rates[0]);
+        for &lr in &self.plan.rates {
+            let settings = self.settings(epochs, lr, 0);
+            let none = (&Journal::none(), "");
+            let loss = match tune(self.tuning, &settings, &kept, &held, none, &Quiet(self.observer), "") {
+                Ok(adapted) => {
+                    let last = adapted.curve.epochs.last().and_then(|epoch| epoch.validation);
+                    last.map_or(f64::INFINITY, |score| score.loss)
                 }
-            })
-            .collect::<Result<Vec<f64>>>()?;
-        let best = losses.iter().enumerate().fold(0, |best, (at, loss)| if *loss < losses[best] { at } else { best });
-        Ok(plan.rates[best])
+                Err(Error::Training(_)) => f64::INFINITY,
+                Err(error) => return Err(error),
+            };
+            if loss < best.0 {
+                best = (loss, lr);
+            }
+        }
+        Ok(best.1)
     }
 
-    fn run_fold(&self, settings: &Settings, fold: usize) -> Result<FoldResult> {
-        let side = |inside: bool| -> Vec<usize> {
-            (0..self.data.labels.len()).filter(|&example| (self.data.folds[example] == fold) == inside).collect()
-        };
-        let measured = side(true);
-        let settings = Settings { seed: settings.seed.wrapping_add(fold as u64), ..settings.clone() };
-        let (model, curve) = self.train(&settings, side(false), measured.clone())?;
-        let probabilities = probabilities(&model, self.pictures, &measured, self.observer)?;
-        Ok(FoldResult::new(measured, &probabilities, &curve.epochs))
+    fn run_fold(&self, fold: usize, lr: f64) -> Result<(FoldOutputs, Curve)> {
+        let held: Vec<usize> = (0..self.data.train.len()).filter(|&at| self.data.folds[at] == fold).collect();
+        let settings = self.settings(self.plan.epochs, lr, fold);
+        let none = (&Journal::none(), "");
+        let quiet = Quiet(self.observer);
+        let adapted = tune(self.tuning, &settings, &self.training(fold), &held, none, &quiet, "")?;
+        let at: Option<&AtCut<'_>> = Some(self.tuning.at);
+        let features = adapted.grown.features(&self.tuning.material, at, &held)?;
+        Ok(((held, adapted.head.of_features(&features)), adapted.curve))
+    }
+}
+
+/// Passes progress on, and keeps remarks about trainings that failed and were tried again to itself: the best of several
+/// rates is looked for.
+struct Quiet<'a>(&'a dyn Observer);
+
+impl Observer for Quiet<'_> {
+    fn begin(&self, task: &str, total: u64, unit: &str) {
+        Silent.begin(task, total, unit);
     }
 
-    fn train(&self, settings: &Settings, training: Vec<usize>, validation: Vec<usize>) -> Result<(Classifier, Curve)> {
-        let device = Device::flex().autodiff();
-        let NetworkWeights { network, classifier, .. } =
-            Network::random(self.card, self.data.classes, settings.seed, &device);
-        let head = classifier.expect("a random network has a classifier");
-        let mut task = PictureTask {
-            pictures: self.pictures,
-            labels: self.data.labels,
-            train: training,
-            validation,
-            // Photos may be mirrored; characters may not.
-            augment: Augment { shift: 0.1, flip: self.card.preprocessing.channels == 3, ..Augment::default() },
-            label_smoothing: settings.label_smoothing,
-            seed: settings.seed,
-            device,
-            observer: self.observer,
-        };
-        let model = Classifier { network: network.exact(self.exact), head };
-        train(&mut task, model, settings, None, self.observer, |_, _| {})
+    fn advance(&self, units: u64) {
+        self.0.advance(units);
+    }
+
+    fn end(&self) {}
+
+    fn say(&self, _line: &str) {}
+
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backbone::BaseSpec;
 
     #[test]
     fn a_plan_keeps_to_its_budget() {
-        let device = Device::flex();
-        let base = crate::backbone::open(&BaseSpec::named("glyphs"), &device).unwrap();
-        for _ in 0..3 {
-            assert_eq!(base.staged().unwrap().network.multiply_adds([32, 32]), 6_564_864);
-        }
-        for (budget, examples) in [(0.5, 200), (0.02, 200), (2.0, 5000)] {
-            let plan = ControlPlan::within(budget, &base, examples, 5, 0);
-            let forward = base.staged().unwrap().network.multiply_adds(plan.input) as f64;
-            let trained = (examples * 4 / 5 * (plan.folds + 1)) as f64 * plan.epochs as f64;
-            let cost = forward * STEP_COST * trained / 1e12;
+        let forward = [6.5e6, 2.0e6];
+        let rates = [1e-3, 3e-3, 1e-2];
+        for (budget, examples) in [(0.5, 200), (0.02, 200), (2.0, 5000), (0.001, 5000)] {
+            let plan = within(budget, &forward, rates, examples, 5);
+            let trained = (plan.examples * (plan.folds + 1)) as f64 * plan.epochs as f64;
+            let cost = forward[plan.size] * STEP_COST * trained / 1e12;
             assert!((plan.cost / cost - 1.0).abs() < 1e-9, "{} against {cost}", plan.cost);
-            assert!(plan.cost <= budget, "{plan:?}");
-            let words = plan.describe(5);
-            assert!(words.contains(&format!("{cost:.3} x 10^12")), "{words}, not {cost}");
+            assert!(plan.cost <= budget * 1.01, "{plan:?}");
         }
+        assert_eq!(within(9.0, &forward, rates, 200, 5).size, 0, "the largest that the budget can train");
+        let poor = within(0.001, &forward, rates, 5000, 5);
+        assert!((poor.size, poor.folds, poor.epochs) == (1, 1, 1) && poor.examples < 4000, "{poor:?}");
     }
 }

@@ -1,38 +1,40 @@
-//! The main job: from labelled pictures and a base to a classifier, its numbers and its controls.
+//! The main job: from labelled examples and a base to a predictor, its numbers and its controls. One for every input and
+//! target.
 
 use std::time::Instant;
 
-use burn::tensor::Device;
+use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::backbone::{Base, BaseSpec, Body, open};
-use crate::config::Fit;
-use crate::data::Split;
-use crate::data::enlargement::Enlargement;
+use crate::backbone::text::TextBody;
+use crate::config::{Fit, Input, Tune};
 use crate::data::image::Limits;
-use crate::data::split::stratified_folds;
+use crate::data::intake::Intake;
+use crate::data::{Split, Task};
 use crate::error::{Error, Problem, Result};
-use crate::evaluate::{
-    Evaluation, Forecast, LabelError, Paired, Predictions, evaluate, label_errors, paired_difference,
-};
-use crate::features::{Cache, Extractor, Features, extract};
-use crate::head::{AnswerRule, ClassWeights, CrossValidation, Novelty, Options, cross_validate, fit as fit_head};
-use crate::inductive::control::{Control, ControlData, ControlPlan};
-use crate::inductive::fit_targets::refuse_other_task;
-use crate::inductive::forecast::{Probe, forecasts};
+use crate::evaluate::{Forecast, LabelError, Paired, paired_difference};
+use crate::features::{Cache, Coverage, Features};
+use crate::head::{ClassWeights, Novelty};
+use crate::inductive::any_base::{AnyBase, Reading};
+use crate::inductive::control::{Scratch, ScratchData};
+use crate::inductive::forecast::{self, forecasts};
+use crate::inductive::text::TextFacts;
+use crate::inductive::text::facts::{by_length, explanations, unknown_words};
+use crate::inductive::text::tf_idf::TfIdfControl;
 use crate::inductive::tuning::{
-    Chosen, Difference, FineTuned, Ground, Inputs, Journal, Measured, Plan, Protocol, Shown, Tuning, cut_of,
-    features_of, find_rate as find_rate_of, hold_out, tune,
+    Adapted, Chosen, Depth, Difference, Fold, Ground, Inputs, Journal, Material, Measured, Protocol, Shown,
+    TuningSettings, Views, find_rate as find_rate_of, frozen_whole,
 };
-use crate::inductive::{Answer, Intake, Predictor};
 use crate::progress::Observer;
+use crate::targets::{Measures, Predictions, Predictor, Probe, Suspects, Target, TargetAnswer, TargetSettings, target_of};
 use crate::train::{Curve, Pictures, RateFinding};
-use rayon::prelude::*;
 
 /// Strength of the probe that a search for a rate starts from.
 const RATE_STRENGTH: f64 = 1e-3;
 /// Share of the training data that counts as like itself.
-pub(super) const LIKE: f64 = 0.99;
+const LIKE: f64 = 0.99;
+/// Steps of a training on few texts, as passes allow.
+const STEPS: usize = 200;
 
 /// Wall seconds of each part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
@@ -56,23 +58,12 @@ pub struct HeldOut {
     pub split: Split,
     /// Indices of its examples in the data set.
     pub examples: Vec<usize>,
-    /// Their labels.
-    pub labels: Vec<usize>,
     /// The final model's answers.
-    pub answers: Vec<Answer>,
-    /// Its numbers.
-    pub evaluation: Evaluation,
-}
-
-impl HeldOut {
-    /// How many of the answers that were not withheld are wrong.
-    pub fn wrong_among_answered(&self) -> usize {
-        self.answers
-            .iter()
-            .zip(&self.labels)
-            .filter(|(answer, label)| !answer.unsure && answer.class != **label)
-            .count()
-    }
+    pub answers: Vec<TargetAnswer>,
+    /// What they are worth.
+    pub measures: Measures,
+    /// Its right answers against those of words counted, of texts with a class.
+    pub against_tf_idf: Option<Paired>,
 }
 
 /// Everything that a fit led to.
@@ -80,42 +71,74 @@ impl HeldOut {
 pub struct Fitted {
     /// The settings.
     pub config: Fit,
-    /// The base.
-    pub base: Base,
+    /// The base, with what it learnt.
+    pub base: AnyBase,
     /// The data and its audit.
     pub intake: Intake,
     /// The model.
     pub predictor: Predictor,
     /// Indices of the training examples in the data set.
     pub train: Vec<usize>,
-    /// Fold of each training example.
-    pub folds: Vec<usize>,
+    /// Fold of each training example, and the number of folds.
+    pub folds: (Vec<usize>, usize),
     /// The linear probe: what was tried and chosen.
-    pub validation: CrossValidation,
-    /// The linear probe's out-of-fold numbers.
-    pub probe: Evaluation,
+    pub probe: Probe,
+    /// What the linear probe's out-of-fold predictions are worth.
+    pub probe_measures: Measures,
     /// The depths that were measured, and the one that was taken.
     pub chosen: Chosen,
-    /// Out-of-fold probabilities `[train, classes]` at the depth that was taken.
-    pub out_of_fold: Vec<f32>,
-    /// Out-of-fold numbers at the depth that was taken.
-    pub evaluation: Evaluation,
+    /// What the out-of-fold predictions of the depth taken are worth.
+    pub measures: Measures,
     /// The learning curve of the model itself, where a part of the base learnt.
     pub curve: Option<Curve>,
-    /// Training examples whose label is probably wrong; indices into `train`.
-    pub label_errors: Vec<LabelError>,
-    /// What more labels would bring to the probe.
+    /// Labels that are probably wrong; indices into the examples that the depth taken was measured on.
+    pub suspects: Suspects,
+    /// What more labels would bring to the probe; of classes.
     pub forecasts: Vec<Forecast>,
     /// Held-out splits.
     pub held_out: Vec<HeldOut>,
-    /// From scratch, if it was run.
-    pub control: Option<Control>,
-    /// Transfer against scratch, on the examples that both answered.
-    pub paired: Option<Paired>,
+    /// From scratch, if it was run, and the transfer against it on the examples that both answered.
+    pub scratch: Option<(Scratch, Paired)>,
+    /// Words counted, of texts with a class, and the transfer against them.
+    pub tf_idf: Option<(TfIdfControl, Paired)>,
+    /// What is told of texts alone.
+    pub texts: Option<TextFacts>,
     /// Wall seconds.
     pub seconds: Seconds,
-    /// Images per second through the base, where any ran.
-    pub images_per_second: f64,
+    /// Examples per second through the base, where any ran.
+    pub per_second: f64,
+}
+
+impl Fitted {
+    /// The depth that was taken.
+    pub fn taken(&self) -> &Measured {
+        &self.chosen.tried[self.chosen.chosen]
+    }
+
+    /// The learning curves of the trainings that began at the base, by name.
+    pub fn tuning_curves(&self) -> impl Iterator<Item = (&str, &Curve)> {
+        let measured = self.chosen.tried.iter().flat_map(|measured| &measured.curves);
+        measured.map(|(name, curve)| (name.as_str(), curve)).chain(self.curve.iter().map(|curve| ("final", curve)))
+    }
+
+    /// All learning curves, the controls' too, by name.
+    pub fn curves(&self) -> Vec<(String, Curve)> {
+        let mut curves: Vec<_> = self.tuning_curves().map(|(name, curve)| (name.to_owned(), curve.clone())).collect();
+        curves.extend(self.scratch.iter().flat_map(|(scratch, _)| scratch.curves.iter().cloned()));
+        curves
+    }
+
+    /// Whether the transfer helped, in words. It is judged against the same kind of network from scratch, and against
+    /// nothing else.
+    pub fn verdict(&self) -> String {
+        match &self.scratch {
+            Some((_, paired)) => paired.verdict.clone(),
+            None if self.config.control_budget > 0.0 => {
+                "not measured: the base has no network that could be trained from scratch".into()
+            }
+            None => "not measured: the from-scratch control was left out".into(),
+        }
+    }
 }
 
 /// What a fit works with.
@@ -132,114 +155,257 @@ pub struct Means<'a> {
 /// What a fit tells as soon as it is known.
 #[derive(Debug, Clone, Copy)]
 pub enum News<'a> {
-    /// The linear probe's out-of-fold numbers.
-    Probe(&'a Evaluation),
+    /// What the linear probe's out-of-fold predictions are worth.
+    Probe(&'a Measures),
+    /// The same of words counted.
+    TfIdf(&'a Measures),
+    /// What is going to be tried.
+    Outlook(&'a str),
     /// A depth was measured, and its gain over the probe.
     Depth(&'a Measured, &'a Difference),
     /// The depth was chosen.
     Chosen(&'a Chosen),
 }
 
-/// Fits a base to labelled pictures: a linear probe first, then as deep as is asked for, or as the data earns.
+/// What every fit begins with: the examples' labels and folds, and their features.
+struct Basis {
+    base: AnyBase,
+    tuning: TuningSettings,
+    train: Vec<usize>,
+    groups: Vec<usize>,
+    target: Box<dyn Target>,
+    folds: Vec<usize>,
+    count: usize,
+    reading: Reading,
+    features: Features,
+    probe: Option<Probe>,
+    coverage: Option<Coverage>,
+}
+
+fn target_settings(config: &Fit) -> TargetSettings {
+    TargetSettings {
+        balanced: config.balanced,
+        max_error: config.max_error,
+        level: config.interval_level.unwrap_or(Fit::INTERVAL_LEVEL),
+        seed: config.seed,
+    }
+}
+
+impl Basis {
+    fn new(config: &Fit, base: AnyBase, intake: &Intake, means: Means<'_>, probes: bool) -> Result<Self> {
+        let Means { cache, observer, .. } = means;
+        check(config)?;
+        refuse_foreign(config, intake)?;
+        base.refuse_unknown_depth(config)?;
+        refuse_for_target(config, &base, intake.dataset.task())?;
+        base.tell(intake, observer);
+        intake.require_usable(config.strict)?;
+        let train = intake.usable(Split::Train);
+        let photos = matches!(&base, AnyBase::Images(base) if base.card.preprocessing.channels == 3);
+        let passes = if intake.texts.is_some() { with_passes(config, train.len()) } else { config.clone() };
+        let tuning = TuningSettings::of(&passes, photos)?;
+        let groups: Vec<usize> = train.iter().map(|&index| intake.audit.groups[index]).collect();
+        let target = target_of(intake, &train, &target_settings(config));
+        let (count, folds) = target.folds(config.folds, &groups, intake.unit(), observer);
+        let mut best: Option<(Reading, Features, Option<Probe>)> = None;
+        for reading in base.readings(config, intake, &train)? {
+            let features = reading.features(intake, &train, cache, observer)?;
+            let probe = if probes { Some(target.probe(&features, &folds, observer)?) } else { None };
+            let loss = probe.as_ref().map_or(0.0, Probe::loss);
+            if let Some(pooling) = reading.name() {
+                observer.say(&format!("word vectors pooled by {pooling}: out-of-fold loss {loss:.4}"));
+            }
+            if best.as_ref().is_none_or(|(_, _, least)| loss < least.as_ref().map_or(0.0, Probe::loss)) {
+                best = Some((reading, features, probe));
+            }
+        }
+        let (reading, features, probe) = best.expect("a base has a way to give features");
+        let coverage = reading.of_texts().map(|extractor| extractor.coverage(&intake.texts_of(&train))).transpose()?;
+        if let Some(coverage) = coverage.filter(|coverage| coverage.truncated > 0) {
+            observer.say(&format!(
+                "{} of {} texts are longer than what the base takes: {} of {} tokens at their ends are not read",
+                coverage.truncated, coverage.texts, coverage.cut, coverage.tokens
+            ));
+        }
+        Ok(Self { base, tuning, train, groups, target, folds, count, reading, features, probe, coverage })
+    }
+
+    /// Mean number of tokens of a text that are read.
+    fn tokens(&self) -> usize {
+        let coverage = self.coverage.unwrap_or_default();
+        ((coverage.tokens - coverage.cut) / self.train.len().max(1)).max(2)
+    }
+}
+
+/// The examples in the form that training takes.
+struct Examples<'a> {
+    texts: Vec<&'a crate::data::text::Text>,
+    pictures: Option<(Pictures, Vec<String>)>,
+}
+
+impl<'a> Examples<'a> {
+    /// `decoded`: whether images are going to be trained on.
+    fn of(base: &AnyBase, intake: &'a Intake, which: &[usize], decoded: bool, observer: &dyn Observer) -> Result<Self> {
+        let pictures = match base {
+            AnyBase::Images(base) if decoded => {
+                let (paths, digests) = intake.pictures(which).into_iter().unzip();
+                let preprocessing = base.card.preprocessing.clone();
+                Some((Pictures::new(paths, preprocessing, Limits::default(), observer)?, digests))
+            }
+            _ => None,
+        };
+        Ok(Self { texts: intake.texts_of(which), pictures })
+    }
+
+    fn material<'m>(&'m self, basis: &'m Basis, pairs: usize, cache: Option<&'m Cache>, none: &'m Pictures) -> Material<'m> {
+        match &basis.base {
+            AnyBase::Images(base) => {
+                let shown = match &self.pictures {
+                    Some((pictures, digests)) => Shown { pictures, digests },
+                    None => Shown { pictures: none, digests: &[] },
+                };
+                Material::Images { base, shown, views: views_of(basis), cache }
+            }
+            AnyBase::Texts(base) => Material::Texts { base, texts: &self.texts, tokens: basis.tokens(), pairs },
+        }
+    }
+}
+
+fn views_of(basis: &Basis) -> &Views {
+    &basis.tuning.views
+}
+
+/// Fits a base to labelled examples: a linear probe first, then as deep as is asked for, or as the data earns.
+///
+/// # Errors
+/// Settings that the input, base or target does not have, data that nothing can be learnt from, interruption, trainings
+/// that all fail.
 pub fn fit(
     config: &Fit,
+    base: AnyBase,
     intake: Intake,
     means: Means<'_>,
     audit_seconds: f64,
     hear: &mut dyn FnMut(News<'_>),
 ) -> Result<Fitted> {
-    let Means { cache, observer, .. } = means;
+    let Means { cache, observer, journal } = means;
     let start = Instant::now();
-    let basis = Basis::new(config, &intake, means)?;
-    let (folds_count, classes) = (basis.fold_count, basis.classes);
+    let mut basis = Basis::new(config, base, &intake, means, true)?;
+    let probe = basis.probe.take().expect("it was asked for");
+    let target = &*basis.target;
+    let all: Vec<usize> = (0..target.len()).collect();
+    let how = format!("{}-fold out-of-fold", basis.count);
     let mut seconds = Seconds { audit: audit_seconds, features: start.elapsed().as_secs_f64(), ..Seconds::default() };
 
     let training = Instant::now();
-    let class_weights = if config.balanced { ClassWeights::Balanced } else { ClassWeights::None };
-    let options = Options { class_weights: class_weights.clone(), ..Options::default() };
-    let validation = cross_validate(&basis.features, &basis.labels, &basis.folds, classes, &options, observer)?;
-    let how = format!("{folds_count}-fold out-of-fold");
-    let probe = evaluate(&validation.out_of_fold, &basis.labels, classes, config.seed, &how)?;
-    hear(News::Probe(&probe));
-    let measured = measured_probe(&validation, &basis.labels, &probe, training.elapsed().as_secs_f64(), &basis.base)?;
-
-    means.journal.enter(&inputs(config, &basis.base.sha256, &intake)?)?;
-    let identity = identity(config, &basis.base, &intake);
-    let mut deepened = None;
-    let chosen = if (config.depth == "head" && config.only.is_none()) || basis.base.staged().is_err() {
-        let reason = match basis.base.staged() {
-            Ok(_) => format!(
-                "depth `head` was asked for: every stage is frozen, and a new head is solved on the {} features",
-                basis.features.columns
-            ),
-            Err(_) => "an ONNX model is frozen as a whole: a new head is solved on its features".into(),
-        };
-        Chosen { tried: vec![measured], chosen: 0, plan: None, reason, left_out: Vec::new() }
-    } else {
-        let (pictures, digests) = shown(&basis.base, &intake, &basis.train, observer)?;
-        let shown = Shown { pictures: &pictures, digests: &digests };
-        let ground = basis.ground(shown, validation.chosen_c, means, &identity, config.seeds);
-        let chosen = choose_depth(&ground, config, &basis.tuning, measured, hear)?;
-        if let Some(planned) = &chosen.plan {
-            deepened = Some(deepen(&ground, &planned.plan)?);
+    let probe_measures = target.measure(&probe.calibrated.predictions, &all, &how)?;
+    hear(News::Probe(&probe_measures));
+    let tf_idf = match (&intake.texts, target.task()) {
+        (Some(_), Task::SingleLabel) => {
+            let texts = intake.texts_of(&basis.train);
+            let (labels, classes) = (target.strata(), target.outputs());
+            let found = TfIdfControl::run(&texts, &labels, &basis.folds, classes, config.seed, observer)?;
+            hear(News::TfIdf(&Measures::Classes(found.evaluation.clone())));
+            Some(found)
         }
-        chosen
+        _ => None,
     };
+    let measured = measured_probe(&probe, &basis, training.elapsed().as_secs_f64());
+    journal.enter(&inputs(config, &basis.base.facts().sha256, &intake)?)?;
+    let identity = identity(config, &basis.base.facts().sha256, &intake);
+    let deepens = config.depth != "head" || config.only.is_some();
+    let nobody = Pictures::none();
+    let trains = deepens && !matches!(&basis.base, AnyBase::Images(base) if base.staged().is_err());
+    let examples = Examples::of(&basis.base, &intake, &basis.train, trains, observer)?;
+    let ground = Ground {
+        material: examples.material(&basis, config.tune.pairs, cache, &nobody),
+        target,
+        features: &basis.features,
+        strength: probe.strength,
+        protocol: Protocol { folds: &basis.folds, count: basis.count, seeds: config.seeds },
+        settings: &basis.tuning.settings,
+        spread: basis.tuning.spread,
+        journal: (journal, &identity),
+        observer,
+    };
+    let chosen = choose_depth(&ground, config, &basis.tuning, measured, hear)?;
     hear(News::Chosen(&chosen));
-    let Basis { mut base, train, labels, groups, folds, extractor, features, .. } = basis;
-    let taken = &chosen.tried[chosen.chosen];
-    let (out_of_fold, temperature) = (taken.out_of_fold.clone(), taken.temperature);
-    let (head, curve, deeper_features) = match deepened {
-        Some((tuned, deeper_features)) => {
-            if let Body::Stages(built) = &mut base.body {
-                built.network = tuned.network;
-            }
-            (tuned.head, Some(tuned.curve), Some(deeper_features))
+    let adapted = match &chosen.depth {
+        Some(depth) => {
+            observer.say(&format!("training the model itself on all training {}", intake.unit()));
+            let identity = format!("{identity}/final");
+            let seed = basis.tuning.settings.train.seed;
+            let whole = Fold { training: &all, held: &[], seed, identity: &identity, curve: "final" };
+            let adapted = ground.train(depth, whole, false)?;
+            let deeper = match (depth, ground.material) {
+                (Depth::Cut(planned), Material::Images { .. }) => {
+                    let at = ground.material.at(planned.plan.cut(), observer)?;
+                    adapted.grown.features(&ground.material, Some(&at), &all)?
+                }
+                _ => adapted.grown.features(&ground.material, None, &all)?,
+            };
+            Some((adapted, deeper))
+        }
+        None => None,
+    };
+    drop(examples);
+    let Basis { base, train, groups, target, folds, count, reading, features, coverage, .. } = basis;
+    let (head, curve, base, reading, features, probe_features) = match adapted {
+        Some((Adapted { grown, head, curve, .. }, deeper)) => {
+            let base = base.with(grown);
+            let reading = base.own_reading()?;
+            (head, Some(curve), base, reading, deeper, features)
         }
         None => {
-            let mut head = fit_head(&features, &labels, classes, validation.chosen_c, &class_weights, observer)?;
-            Predictor::round(&mut head)?;
-            (head, None, None)
+            let head = target.solve(&features, &all, probe.strength, observer)?.rounded()?;
+            (head, None, base, reading, features.clone(), features)
         }
     };
     seconds.training = training.elapsed().as_secs_f64();
 
     let evaluating = Instant::now();
-    let strength = validation.chosen_c;
-    let weights = &class_weights;
-    let probed = Probe { features: &features, labels: &labels, folds: &folds, classes, strength, weights };
-    let forecasts = forecasts(&probed, config.seed, observer)?;
-    let evaluation = evaluate(&out_of_fold, &labels, classes, config.seed, &how)?;
-    let predictions = Predictions::new(&out_of_fold, &labels, classes)?;
-    let correct = predictions.correct();
-    let rule = AnswerRule::choose(&predictions.confidences(), &correct, config.max_error.unwrap_or(Fit::MAX_ERROR))?;
-    let novelty = Novelty::fit(deeper_features.as_ref().unwrap_or(&features), &labels, &groups, config.seed, LIKE)?;
-    let suspected = label_errors(&out_of_fold, &labels, classes)?;
-    // Rounded as it is stored: what was evaluated is what will answer.
-    let predictor = Predictor { head, temperature: f64::from(temperature as f32), rule, novelty };
+    let taken = &chosen.tried[chosen.chosen];
+    let (predictions, rows) = (&taken.calibrated.predictions, &taken.rows);
+    let forecasts = match target.task() {
+        Task::SingleLabel => {
+            let weights = if config.balanced { ClassWeights::Balanced } else { ClassWeights::None };
+            let (labels, classes, strength) = (&target.strata(), target.outputs(), probe.strength);
+            // Features of a base that has seen all labels would forecast too well.
+            let (features, folds, weights) = (&probe_features, &folds, &weights);
+            let probed = forecast::Probe { features, labels, folds, classes, strength, weights };
+            forecasts(&probed, config.seed, observer)?
+        }
+        _ => Vec::new(),
+    };
+    let how = if rows.len() == all.len() { how } else { format!("{how}, on the folds that were run") };
+    let measures = target.measure(predictions, rows, &how)?;
+    let novelty = Novelty::fit(&features, &target.strata(), &groups, config.seed, LIKE)?;
+    let suspects = target.suspects(predictions, rows)?;
+    let predictor = Predictor { head, calibration: taken.calibrated.calibration.clone(), novelty };
     seconds.evaluation = evaluating.elapsed().as_secs_f64();
 
     let control_start = Instant::now();
-    let control = if config.control_budget > 0.0 {
-        let plan = ControlPlan::within(config.control_budget, &base, train.len(), folds_count, config.seed);
-        let paths = train.iter().map(|&index| intake.dataset.examples[index].path.clone()).collect();
-        let digests = train.iter().map(|&index| intake.digests[index].as_str()).collect();
-        let data = ControlData { paths, digests, labels: &labels, folds: &folds, fold_count: folds_count, classes };
-        Some(Control::run(&base, plan, &data, cache, observer)?)
-    } else {
-        None
+    let data =
+        ScratchData { intake: &intake, train: &train, target: &*target, folds: &folds, count, seed: config.seed };
+    let scratch = Scratch::run(&base, &data, config.control_budget, cache, observer)?;
+    let scratch = match scratch {
+        Some(scratch) => {
+            let paired = paired_on_common(&*target, (predictions, rows), (&scratch.predictions, &scratch.rows))?;
+            paired.map(|paired| (scratch, paired))
+        }
+        None => None,
     };
-    let paired = match &control {
+    let right = taken.calibrated.scores.iter().map(|score| *score > 0.5).collect::<Vec<bool>>();
+    let tf_idf = match tf_idf {
         Some(control) => {
-            let ours: Vec<bool> = control.measured.iter().map(|&example| correct[example]).collect();
-            Some(paired_difference(&ours, &control.correct)?)
+            let paired = control.against(&right, rows)?;
+            Some((control, paired))
         }
         None => None,
     };
     seconds.training += control_start.elapsed().as_secs_f64();
 
     // Every choice is made. Now, once, what was held out. Features of a network that is nobody else's are not cached.
-    let extractor = if curve.is_some() { Extractor::to_features(&base, &Device::flex())? } else { extractor };
     let cache = cache.filter(|_| curve.is_none());
     let mut held_out = Vec::new();
     for split in [Split::Val, Split::Test] {
@@ -247,231 +413,182 @@ pub fn fit(
         if examples.is_empty() {
             continue;
         }
+        let target = target_of(&intake, &examples, &target_settings(config));
+        if let Some(why) = target.unmeasurable() {
+            observer.say(&format!("the {} split is not measured: {why}", split.name()));
+            continue;
+        }
         let extracting = Instant::now();
-        let features = extract(&extractor, &intake.pictures(&examples), cache, observer)?;
+        let features = reading.features(&intake, &examples, cache, observer)?;
         seconds.features += extracting.elapsed().as_secs_f64();
         let evaluating = Instant::now();
-        held_out.push(hold(&predictor, split, examples, &features, &intake, config.seed)?);
+        let answers: Vec<TargetAnswer> =
+            (0..features.rows).into_par_iter().map(|row| predictor.answer(features.row(row))).collect();
+        let all: Vec<usize> = (0..examples.len()).collect();
+        let how = format!("the given {} split, looked at once", split.name());
+        let measures = target.measure(&target.collect(&answers), &all, &how)?;
+        let against_tf_idf = match &tf_idf {
+            Some((control, _)) => {
+                let labels = intake.labels(&examples);
+                let ours = answers.iter().filter_map(TargetAnswer::class).zip(&labels);
+                let ours: Vec<bool> = ours.map(|(answer, label)| answer.class == *label).collect();
+                let texts = intake.texts_of(&examples);
+                Some(paired_difference(&ours, &control.answers_right(&texts, &labels))?)
+            }
+            None => None,
+        };
+        held_out.push(HeldOut { split, examples, answers, measures, against_tf_idf });
         seconds.evaluation += evaluating.elapsed().as_secs_f64();
     }
+    let telling = Instant::now();
+    let texts = match (&base, &reading, coverage) {
+        (AnyBase::Texts(base), Reading::Texts(extractor, _), Some(coverage)) => {
+            let texts = intake.texts_of(&train);
+            let mut facts = TextFacts {
+                pooler: reading.pooler().cloned(),
+                coverage,
+                unknown_words: unknown_words(base, &texts),
+                lengths: Vec::new(),
+                explanations: std::collections::BTreeMap::new(),
+            };
+            if let (Predictions::Classes(probabilities), Suspects::Classes(suspects)) = (predictions, &suspects) {
+                let truth: Vec<usize> = rows.iter().map(|&at| target.strata()[at]).collect();
+                let measured: Vec<&crate::data::text::Text> = rows.iter().map(|&at| texts[at]).collect();
+                facts.lengths = by_length(&measured, &right);
+                let suspects: &[LabelError] = suspects;
+                let found = explanations(extractor, &predictor, &texts, (rows, probabilities, &truth), suspects)?;
+                facts.explanations = found.into_iter().map(|(at, words)| (train[at], words)).collect();
+            }
+            Some(facts)
+        }
+        _ => None,
+    };
+    seconds.evaluation += telling.elapsed().as_secs_f64();
     seconds.total = audit_seconds + start.elapsed().as_secs_f64();
-    let pictures = train.len() + held_out.iter().map(|held| held.examples.len()).sum::<usize>();
-    let images_per_second = pictures as f64 / seconds.features.max(1e-9);
+    let seen = train.len() + held_out.iter().map(|held| held.examples.len()).sum::<usize>();
     Ok(Fitted {
         config: config.clone(),
         base,
         intake,
         predictor,
         train,
-        folds,
-        validation,
+        folds: (folds, count),
         probe,
+        probe_measures,
         chosen,
-        out_of_fold,
-        evaluation,
+        measures,
         curve,
-        label_errors: suspected,
+        suspects,
         forecasts,
         held_out,
-        control,
-        paired,
+        scratch,
+        tf_idf,
+        texts,
+        per_second: seen as f64 / seconds.features.max(1e-9),
         seconds,
-        images_per_second,
     })
 }
 
-/// What every fit begins with: the base, the pictures' labels and folds, and their features.
-struct Basis {
-    base: Base,
-    tuning: Tuning,
-    train: Vec<usize>,
-    labels: Vec<usize>,
-    groups: Vec<usize>,
-    folds: Vec<usize>,
-    fold_count: usize,
-    classes: usize,
-    extractor: Extractor,
-    features: Features,
-}
-
-impl Basis {
-    fn new(config: &Fit, intake: &Intake, means: Means<'_>) -> Result<Self> {
-        check(config)?;
-        refuse_other_task(config, intake)?;
-        let Means { cache, observer, .. } = means;
-        let base = open_telling(config, observer)?;
-        let tuning = Tuning::of(config, base.card.preprocessing.channels == 3)?;
-        refuse_unknown_depth(config, &base)?;
-        require_usable(intake, &base, config, observer)?;
-        let classes = intake.dataset.classes.len();
-        let train = intake.usable(Split::Train);
-        let labels = intake.labels(&train);
-        let groups: Vec<usize> = train.iter().map(|&index| intake.audit.groups[index]).collect();
-        let fold_count = fold_count(config.folds, &labels, classes, "pictures", observer);
-        let folds = stratified_folds(&labels, &groups, fold_count, config.seed);
-        let extractor = Extractor::to_features(&base, &Device::flex())?;
-        let features = extract(&extractor, &intake.pictures(&train), cache, observer)?;
-        Ok(Self { base, tuning, train, labels, groups, folds, fold_count, classes, extractor, features })
-    }
-
-    /// What depths are measured with. `strength`: that of the probe; `identity`: what decides every training.
-    fn ground<'a>(
-        &'a self,
-        shown: Shown<'a>,
-        strength: f64,
-        means: Means<'a>,
-        identity: &'a str,
-        seeds: usize,
-    ) -> Ground<'a> {
-        Ground {
-            base: &self.base,
-            shown,
-            labels: &self.labels,
-            classes: self.classes,
-            features: &self.features,
-            strength,
-            protocol: Protocol { folds: &self.folds, count: self.fold_count, seeds },
-            settings: &self.tuning.settings,
-            spread: self.tuning.spread,
-            views: &self.tuning.views,
-            cache: means.cache,
-            journal: (means.journal, identity),
-            observer: means.observer,
-        }
-    }
-}
-
-/// Opens the base that the settings name, and says what there is to say of it.
-pub(super) fn open_telling(config: &Fit, observer: &dyn Observer) -> Result<Base> {
-    let base = open(&BaseSpec::from(config), &Device::flex())?;
-    for remark in &base.remarks {
-        observer.say(remark);
-    }
-    Ok(base)
-}
-
-/// Refuses data that nothing can be learnt from, and says where a base has to enlarge its pictures.
-pub(super) fn require_usable(intake: &Intake, base: &Base, config: &Fit, observer: &dyn Observer) -> Result<()> {
-    intake.require_usable(config.strict)?;
-    if let Some(remark) = Enlargement::of(&intake.inspections, &base.card.preprocessing).remark() {
-        observer.say(&remark);
-    }
-    Ok(())
-}
-
-/// The pictures of examples, prepared for a base, and the SHA-256 of each.
-fn shown(base: &Base, intake: &Intake, which: &[usize], observer: &dyn Observer) -> Result<(Pictures, Vec<String>)> {
-    let (paths, digests) = intake.pictures(which).into_iter().unzip();
-    Ok((Pictures::new(paths, base.card.preprocessing.clone(), Limits::default(), observer)?, digests))
-}
-
 /// How the loss of a fine-tuning answers to a rate that grows; at depth `auto` that of `last`. Nothing is kept.
-pub fn find_rate(config: &Fit, intake: &Intake, means: Means<'_>) -> Result<RateFinding> {
-    let observer = means.observer;
-    let basis = Basis::new(config, intake, means)?;
-    let (pictures, digests) = shown(&basis.base, intake, &basis.train, observer)?;
-    // Of the probe's usual strengths one in the middle: the search changes the head in every step.
-    let shown = Shown { pictures: &pictures, digests: &digests };
-    let ground = basis.ground(shown, RATE_STRENGTH, means, "", config.seeds);
+///
+/// # Errors
+/// As [`fit`]; a base or depth that is not trained by steps at a rate of its own.
+pub fn find_rate(config: &Fit, base: AnyBase, intake: &Intake, means: Means<'_>) -> Result<RateFinding> {
+    let Means { observer, cache, journal } = means;
+    let basis = Basis::new(config, base, intake, means, false)?;
+    let examples = Examples::of(&basis.base, intake, &basis.train, true, observer)?;
+    let nobody = Pictures::none();
+    let ground = Ground {
+        material: examples.material(&basis, config.tune.pairs, cache, &nobody),
+        target: &*basis.target,
+        features: &basis.features,
+        // Of the probe's usual strengths one in the middle: the search changes the head in every step.
+        strength: RATE_STRENGTH,
+        protocol: Protocol { folds: &basis.folds, count: basis.count, seeds: config.seeds },
+        settings: &basis.tuning.settings,
+        spread: basis.tuning.spread,
+        journal: (journal, ""),
+        observer,
+    };
     let (name, only) = match (&config.only, config.depth.as_str()) {
         (Some(stage), _) => (stage.as_str(), true),
         (None, "auto" | "head") => ("last", false),
         (None, depth) => (depth, false),
     };
-    let planned = ground.planned(name, only)?;
-    let activations = ground.activations(&planned.plan)?;
-    find_rate_of(ground.target(&planned.plan, &activations), &basis.tuning.settings, observer)
-}
-
-impl Fitted {
-    /// The learning curves of the trainings that began at the base, by name.
-    pub fn tuning_curves(&self) -> impl Iterator<Item = (&str, &Curve)> {
-        let measured = self.chosen.tried.iter().flat_map(|measured| &measured.curves);
-        measured.map(|(name, curve)| (name.as_str(), curve)).chain(self.curve.iter().map(|curve| ("final", curve)))
-    }
+    let Depth::Cut(planned) = ground.depth(name, only)? else {
+        let problem = Problem::new("a learning rate is searched for a training from a cut alone").found(name);
+        return Err(Error::Usage(problem.expected("a base with stages, and last, half, all or a stage").at("--find-lr")));
+    };
+    let at = ground.material.at(planned.plan.cut(), observer)?;
+    find_rate_of(ground.tuning(&planned.plan, &at), &basis.tuning.settings, observer)
 }
 
 /// The linear probe as one of the depths.
-fn measured_probe(
-    validation: &CrossValidation,
-    labels: &[usize],
-    probe: &Evaluation,
-    seconds: f64,
-    base: &Base,
-) -> Result<Measured> {
-    let right = Predictions::new(&validation.out_of_fold, labels, validation.classes)?.correct();
-    debug_assert_eq!(right.iter().filter(|right| **right).count() as f64 / right.len() as f64, probe.accuracy.mean);
-    Ok(Measured {
+fn measured_probe(probe: &Probe, basis: &Basis, seconds: f64) -> Measured {
+    Measured {
         depth: "head".into(),
-        cut: base.stages().last().cloned().unwrap_or_default(),
+        cut: basis.base.last_stage(),
         plan: "head, solved".into(),
         seeds: 1,
-        correct: right.into_iter().map(|right| f64::from(u8::from(right))).collect(),
-        out_of_fold: validation.out_of_fold.clone(),
-        temperature: validation.temperature,
+        rows: (0..basis.target.len()).collect(),
+        scores: probe.calibrated.scores.clone(),
+        calibrated: probe.calibrated.clone(),
         cost: 0.0,
         seconds,
         curves: Vec::new(),
         remarks: Vec::new(),
-    })
+    }
 }
 
 fn choose_depth(
     ground: &Ground<'_>,
     config: &Fit,
-    tuning: &Tuning,
+    tuning: &TuningSettings,
     probe: Measured,
     hear: &mut dyn FnMut(News<'_>),
 ) -> Result<Chosen> {
-    if config.depth == "auto" && config.only.is_none() {
-        return ground.choose(probe, &tuning.budget, |measured, gain| hear(News::Depth(measured, gain)));
+    let auto = config.depth == "auto" && config.only.is_none();
+    let columns = ground.features.columns;
+    let frozen = frozen_whole(&ground.material).filter(|_| auto || config.depth == "head");
+    if let Some(reason) = frozen {
+        return Ok(Chosen { tried: vec![probe], chosen: 0, depth: None, reason, left_out: Vec::new() });
+    }
+    if config.depth == "head" && config.only.is_none() {
+        let reason = format!(
+            "depth `head` was asked for: every stage is frozen, and a new head is solved on the {columns} features"
+        );
+        return Ok(Chosen { tried: vec![probe], chosen: 0, depth: None, reason, left_out: Vec::new() });
+    }
+    if auto {
+        hear(News::Outlook(&ground.outlook(&tuning.budget)?));
+        return ground.choose(probe, &tuning.budget, &mut |measured, gain| hear(News::Depth(measured, gain)));
     }
     let (name, only) = match &config.only {
         Some(stage) => (stage.as_str(), true),
         None => (config.depth.as_str(), false),
     };
-    let planned = ground.planned(name, only)?;
-    let measured = ground.measure(&planned)?;
-    hear(News::Depth(&measured, &Difference::of(&measured.correct, &probe.correct)));
-    let reason = format!("depth `{}` was asked for: {}", planned.depth.label, planned.plan.describe());
-    Ok(Chosen { tried: vec![probe, measured], chosen: 1, plan: Some(planned), reason, left_out: Vec::new() })
+    let depth = ground.depth(name, only)?;
+    let measured = ground.measure(&depth, ground.protocol.count, ground.protocol.seeds)?;
+    hear(News::Depth(&measured, &measured.gain_over(&probe)));
+    let reason = format!("depth `{}` was asked for: {}", depth.label(), measured.plan);
+    Ok(Chosen { tried: vec![probe, measured], chosen: 1, depth: Some(depth), reason, left_out: Vec::new() })
 }
 
-/// Trains the model itself, on all training pictures, and gives their features by it.
-fn deepen(ground: &Ground<'_>, plan: &Plan) -> Result<(FineTuned, Features)> {
-    let activations = ground.activations(plan)?;
-    let target = ground.target(plan, &activations);
-    let all: Vec<usize> = (0..ground.labels.len()).collect();
-    let (journal, identity) = ground.journal;
-    let settings = ground.settings;
-    let chooses = settings.train.patience.is_some() || settings.train.average > 0;
-    let (training, validation) = match chooses {
-        true => hold_out(&all, ground.labels, settings.train.seed),
-        false => (all.clone(), Vec::new()),
-    };
-    let observer = ground.observer;
-    observer.begin("training the model", settings.train.epochs * training.len() as u64, "images");
-    let identity = format!("{identity}/final");
-    let tuned = tune(target, settings, &training, &validation, (journal, &identity), observer, "final")?;
-    observer.end();
-    let features = features_of(&tuned, target, &all)?;
-    Ok((tuned, features))
-}
-
-/// Says before any work that a depth is none of the base's.
-fn refuse_unknown_depth(config: &Fit, base: &Base) -> Result<()> {
-    let Ok(built) = base.staged() else {
-        if config.only.is_some() || !["auto", "head"].contains(&config.depth.as_str()) {
-            return Err(base.staged().expect_err("it has no stages"));
-        }
-        return Ok(());
-    };
-    let costs = base.costs();
-    for name in config.only.iter().chain(Some(&config.depth)).filter(|name| !["auto", "head"].contains(&name.as_str()))
-    {
-        cut_of(name, &built.network, &costs)?;
+/// The one's predictions against the other's, on the examples that both answered; nothing where there is none.
+fn paired_on_common(
+    target: &dyn Target,
+    (ours, our_rows): (&Predictions, &[usize]),
+    (theirs, their_rows): (&Predictions, &[usize]),
+) -> Result<Option<Paired>> {
+    let common: Vec<usize> = our_rows.iter().copied().filter(|row| their_rows.binary_search(row).is_ok()).collect();
+    if common.is_empty() {
+        return Ok(None);
     }
-    Ok(())
+    let of = |predictions: &Predictions, rows: &[usize]| {
+        let places: Vec<usize> = common.iter().filter_map(|row| rows.binary_search(row).ok()).collect();
+        predictions.select(&places, rows.len())
+    };
+    target.compare(&of(ours, our_rows), &of(theirs, their_rows), &common).map(Some)
 }
 
 /// What the fit depends on, for going on with it after a stop.
@@ -485,62 +602,128 @@ fn inputs(config: &Fit, base: &str, intake: &Intake) -> Result<Inputs> {
 }
 
 /// The settings as `run.toml` has them.
-pub(super) fn settings_text(config: &Fit) -> Result<String> {
+fn settings_text(config: &Fit) -> Result<String> {
     toml::to_string(config)
         .map_err(|source| Error::Usage(Problem::new("the settings cannot be written as TOML").found(source)))
 }
 
 /// Everything that decides what a training gives.
-fn identity(config: &Fit, base: &Base, intake: &Intake) -> String {
+fn identity(config: &Fit, base: &str, intake: &Intake) -> String {
     let description = serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
         "config": Fit { data: std::path::PathBuf::new(), ..config.clone() },
-        "base": base.sha256,
+        "base": base,
         "data": intake.fingerprint(),
     });
     crate::files::sha256_hex(description.to_string().as_bytes())
 }
 
-fn hold(
-    predictor: &Predictor,
-    split: Split,
-    examples: Vec<usize>,
-    features: &Features,
-    intake: &Intake,
-    seed: u64,
-) -> Result<HeldOut> {
-    let answers: Vec<Answer> =
-        (0..features.rows).into_par_iter().map(|row| predictor.answer(features.row(row))).collect();
-    let probabilities: Vec<f32> = answers.iter().flat_map(|answer| answer.probabilities.iter().copied()).collect();
-    let how = format!("the given {} split, looked at once", split.name());
-    let classes = intake.dataset.classes.len();
-    let labels = intake.labels(&examples);
-    let evaluation = evaluate(&probabilities, &labels, classes, seed, &how)?;
-    Ok(HeldOut { split, examples, labels, answers, evaluation })
+/// The settings with the usual number of passes over so many texts, where they leave it open.
+fn with_passes(config: &Fit, texts: usize) -> Fit {
+    let mut config = config.clone();
+    if config.tune.epochs == 0 {
+        let steps = texts.div_ceil((config.tune.batch_size * config.tune.accumulate).max(1)).max(1);
+        config.tune.epochs = (STEPS.div_ceil(steps) as u64).clamp(4, 25);
+    }
+    config
 }
 
-pub(super) fn check(config: &Fit) -> Result<()> {
+fn check(config: &Fit) -> Result<()> {
     if config.folds < 2 {
         let problem = Problem::new("cross-validation needs folds").expected("at least 2").found(config.folds);
         return Err(Error::Usage(problem.at("--folds")));
     }
     if let Some(max_error) = config.max_error.filter(|rate| !(*rate > 0.0 && *rate < 1.0)) {
-        let problem = Problem::new("the error rate makes no sense").expected("a number between 0 and 1");
+        let problem = Problem::new("invalid error rate").expected("a number between 0 and 1");
         return Err(Error::Usage(problem.found(max_error).at("--max-error")));
     }
     if !(config.control_budget >= 0.0 && config.control_budget.is_finite()) {
-        let problem = Problem::new("the control's budget makes no sense").expected("0 or a positive number");
+        let problem = Problem::new("invalid budget of the from-scratch control").expected("0 or a positive number");
         return Err(Error::Usage(problem.found(config.control_budget).at("--control-budget")));
+    }
+    if let Some(level) = config.interval_level.filter(|level| !(*level > 0.0 && *level < 1.0)) {
+        let problem = Problem::new("invalid level of the prediction intervals").expected("a number between 0 and 1");
+        return Err(Error::Usage(problem.found(level).at("--interval-level")));
     }
     Ok(())
 }
 
-/// As many folds as asked for, but no more than the smallest class has examples.
-pub(super) fn fold_count(asked: usize, labels: &[usize], classes: usize, unit: &str, observer: &dyn Observer) -> usize {
-    let smallest = (0..classes).map(|class| labels.iter().filter(|label| **label == class).count()).min().unwrap_or(0);
-    let count = asked.min(smallest).max(2);
-    if count < asked {
-        observer.say(&format!("{count} folds instead of {asked}: the smallest class has {smallest} training {unit}"));
+/// Refuses settings that the input does not have: an option is never accepted and ignored.
+fn refuse_foreign(config: &Fit, intake: &Intake) -> Result<()> {
+    let usual = Tune::default();
+    let tune = &config.tune;
+    let (set, what): (Vec<(&str, bool)>, _) = match intake.texts {
+        Some(_) => (
+            vec![
+                ("--only", config.only.is_some()),
+                ("--channels", config.channels.is_some()),
+                ("--image-size", config.image_size.is_some()),
+                ("--input-size and what goes with it", config.input != Input::default()),
+                ("--card", config.card.is_some()),
+                ("--onnx-output", config.onnx_output.is_some()),
+                ("--path-column", config.path_column.is_some()),
+                ("--exact", config.exact),
+                ("--batch-norm", tune.batch_norm != usual.batch_norm),
+                ("--feature-distance", tune.feature_distance != 0.0),
+                ("--stochastic-depth", tune.stochastic_depth != 0.0),
+                ("--mixup", tune.mixup != 0.0),
+                ("--cutmix", tune.cutmix != 0.0),
+                ("--augment", tune.augment != usual.augment),
+                ("--views", tune.views != usual.views),
+            ],
+            "these settings are about pictures, and this data is texts",
+        ),
+        None => (
+            vec![("--pooling", config.pooling.is_some()), ("--pairs", tune.pairs != 0)],
+            "these settings are about texts, and this data is pictures",
+        ),
+    };
+    let given: Vec<&str> = set.iter().filter(|(_, set)| *set).map(|(name, _)| *name).collect();
+    if given.is_empty() {
+        return Ok(());
     }
-    count
+    Err(Error::Usage(Problem::new(what).found(given.join(", ")).hint("leave them out")))
+}
+
+/// Refuses settings that the kind of target does not have.
+fn refuse_for_target(config: &Fit, base: &AnyBase, task: Task) -> Result<()> {
+    let refuse = |setting: &str, what: &str, hint: &str| -> Result<()> {
+        let problem = Problem::new(format_args!("{what}, and the task is {task}")).at(setting);
+        Err(Error::Usage(problem.hint(hint)))
+    };
+    if task != Task::Regression && config.interval_level.is_some() {
+        return refuse("--interval-level", "only numbers have prediction intervals", "leave it out");
+    }
+    if task == Task::Regression && config.max_error.is_some() {
+        let hint = "--interval-level says how often intervals are to hold the truth";
+        return refuse("--max-error", "a number is never plainly wrong", hint);
+    }
+    if task == Task::SingleLabel {
+        return Ok(());
+    }
+    if config.balanced {
+        return refuse("--balanced", "only single classes are weighed by their frequency", "leave it out");
+    }
+    if config.depth == "contrastive" {
+        return refuse("--depth", "contrastive pairs share a class or do not", "choose last, half, all or auto");
+    }
+    let lstm = matches!(base, AnyBase::Texts(base) if matches!(base.body, TextBody::Lstm(_)));
+    if lstm && config.depth == "all" {
+        return refuse("--depth", "the recipe of a language model ends in a classifier", "choose head or auto");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_texts_are_passed_over_more_often() {
+        let passes = |texts: usize| with_passes(&Fit::for_texts(), texts).tune.epochs;
+        assert_eq!([0, 16, 128, 320, 800, 9000].map(passes), [25, 25, 25, 10, 4, 4]);
+        let mut asked = Fit::for_texts();
+        asked.tune.epochs = 3;
+        assert_eq!(with_passes(&asked, 16).tune.epochs, 3);
+    }
 }

@@ -9,7 +9,7 @@ use crate::data::image::Limits;
 use crate::error::{Error, Problem, Result};
 use crate::features::PictureReader;
 use crate::head::softmax;
-use crate::inductive::Answer;
+use crate::targets::Answer;
 use crate::train::argmax;
 
 /// A base that answers in its own classes.

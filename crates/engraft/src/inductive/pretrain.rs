@@ -13,7 +13,7 @@ use crate::data::image::Limits;
 use crate::data::split::stratified_folds;
 use crate::error::{Error, Problem, Result};
 use crate::evaluate::{Evaluation, evaluate};
-use crate::inductive::Intake;
+use crate::data::intake::Intake;
 use crate::progress::Observer;
 use crate::train::{Classifier, EpochRecord, Optimiser, PictureTask, Pictures, Settings, probabilities, train};
 

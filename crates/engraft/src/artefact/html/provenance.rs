@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::format::{count, decimal, duration, name, percent, percent_range, probability, setting};
 use super::{examples, scroll};
-use crate::artefact::report::{BaseReport, Choice, Report, SecondsReport};
+use crate::artefact::report::{BaseReport, Report, SecondsReport, TriedCut};
 use crate::inductive::tuning::Difference;
 
 /// What was chosen and why, and when the classifier refuses.
@@ -36,7 +36,7 @@ pub fn choices_section(report: &Report) -> Markup {
                 dd { "Classes were weighed by the inverse of their frequency." }
             }
         }
-        @if choice.tried.len() > 1 || !choice.left_out.is_empty() { h3 { "Depths tried" } (tried(choice)) }
+        @if choice.tried.len() > 1 || !choice.left_out.is_empty() { h3 { "Depths tried" } (tried(&choice.tried, &choice.depth, &choice.left_out, "Accuracy")) }
         h3 { "The base" }
         (base(&report.base))
     }
@@ -91,7 +91,7 @@ fn unlike(report: &Report) -> Markup {
     }
 }
 
-fn tried(choice: &Choice) -> Markup {
+pub(super) fn tried(tried: &[TriedCut], taken: &str, left_out: &[String], score: &str) -> Markup {
     let gain = |gain: &Difference| {
         let points = |share: f64| format!("{:+.1}", 100.0 * share).replace('-', "\u{2212}");
         format!("{} ({} to {})", points(gain.mean), points(gain.low), points(gain.high))
@@ -102,16 +102,16 @@ fn tried(choice: &Choice) -> Markup {
             html! {
                 table {
                     thead { tr {
-                        th scope="col" { "Depth" } th.number scope="col" { "Accuracy" }
+                        th scope="col" { "Depth" } th.number scope="col" { (score) }
                         th.number scope="col" { "95\u{202f}% interval" }
                         th.number scope="col" { "Points over the probe, on the same examples" }
                         th.number scope="col" { "Seeds" } th.number scope="col" { "Time" } th scope="col" { "What learns" }
                     } }
-                    tbody { @for cut in &choice.tried {
-                        tr.ours[cut.depth == choice.depth] {
-                            th scope="row" { (name(&cut.depth)) @if cut.depth == choice.depth { " ← taken" } }
-                            td.number { (percent(cut.accuracy.mean)) }
-                            td.number { (percent_range(cut.accuracy.low, cut.accuracy.high)) }
+                    tbody { @for cut in tried {
+                        tr.ours[cut.depth == taken] {
+                            th scope="row" { (name(&cut.depth)) @if cut.depth == taken { " ← taken" } }
+                            td.number { (percent(cut.score.mean)) }
+                            td.number { (percent_range(cut.score.low, cut.score.high)) }
                             td.number { @if let Some(against) = &cut.against_probe { (gain(against)) } }
                             td.number { (cut.seeds) }
                             td.number { (duration(cut.seconds)) }
@@ -121,8 +121,8 @@ fn tried(choice: &Choice) -> Markup {
                 }
             },
         ))
-        @let notes = choice.left_out.iter().chain(choice.tried.iter().flat_map(|tried| &tried.remarks));
-        @if choice.left_out.len() + choice.tried.iter().map(|tried| tried.remarks.len()).sum::<usize>() > 0 {
+        @let notes = left_out.iter().chain(tried.iter().flat_map(|tried| &tried.remarks));
+        @if left_out.len() + tried.iter().map(|tried| tried.remarks.len()).sum::<usize>() > 0 {
             ul { @for note in notes { li { (with_code(&sentence(note))) } } }
         }
     }

@@ -294,7 +294,7 @@ fn tried(depth: &str, cut: &str, plan: &str, accuracy: &Estimate, gain: Option<f
         cut: cut.into(),
         plan: plan.into(),
         seeds: 2,
-        accuracy: accuracy.clone(),
+        score: accuracy.clone(),
         against_probe: gain.map(difference),
         multiply_adds: 2.4,
         remarks: Vec::new(),

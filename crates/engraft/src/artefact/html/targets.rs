@@ -3,8 +3,8 @@
 use maud::{Markup, PreEscaped, html};
 
 use super::format::{amount, count, decimal, name, percent, points, points_range, setting};
-use super::provenance::{base, costs, sentence, temperature, with_code};
-use super::{Picture, audit, charts, data_name, figure, multi_label, page, regression};
+use super::provenance::{base, costs, sentence, temperature, tried as depths_tried, with_code};
+use super::{Curve, Picture, audit, charts, curves, data_name, figure, multi_label, page, regression, texts};
 use crate::artefact::target_report::TargetReport;
 use crate::data::Task;
 
@@ -12,7 +12,7 @@ use crate::data::Task;
 ///
 /// `pictures` are what is shown of mistakes and suspected labels, `reproduce` is the command line that gives this report
 /// again. Equal arguments give equal pages.
-pub fn render_target(report: &TargetReport, pictures: &[Picture], reproduce: &str) -> String {
+pub fn render_target(report: &TargetReport, curves: &[Curve], pictures: &[Picture], reproduce: &str) -> String {
     let title = data_name(&report.data.path);
     let labels = &report.data.labels;
     let mut sections: Vec<(&str, &str, Markup)> = Vec::new();
@@ -33,12 +33,23 @@ pub fn render_target(report: &TargetReport, pictures: &[Picture], reproduce: &st
             ("mistakes", "Mistakes and suspicious labels", multi_label::mistakes_section(sets, pictures)),
         ]);
     }
+    if curves::trained(curves) {
+        sections.push(("learning", "How it learned", curves::section(curves)));
+    }
+    if let Some(texts) = &report.text {
+        sections.push(("texts", "Lengths, and words it does not know", texts::section(texts)));
+    }
     sections.extend([
         ("audit", "What the audit found in the data", audit::of(&report.data.audit, "label")),
         ("choices", "Choices made, and why", choices(report)),
         ("reproduce", "How to get this again", reproduce_section(report, reproduce)),
     ]);
     page(&report.version, &title, header(report, &title), &sections)
+}
+
+/// What the examples are called.
+fn unit(report: &TargetReport) -> &'static str {
+    if report.text.is_some() { "texts" } else { "pictures" }
 }
 
 fn header(report: &TargetReport, title: &str) -> Markup {
@@ -48,7 +59,7 @@ fn header(report: &TargetReport, title: &str) -> Markup {
             h1 { (name(title)) }
             p.facts {
                 @if !report.data.labels.is_empty() { span { (count(report.data.labels.len())) " labels" } }
-                span { (count(report.data.train)) " training pictures" }
+                span { (count(report.data.train)) " training " (unit(report)) }
                 span { "base " (name(&report.base.id)) }
             }
             @if let Some(numbers) = &report.regression { (regression::answer(numbers)) }
@@ -83,7 +94,7 @@ fn verdict(report: &TargetReport) -> Markup {
                         "Against the same network trained from scratch: " strong { (points(paired.difference)) " points" }
                         " of mean average precision (" (points_range(paired.low, paired.high)) ")."
                     }
-                    " Both answered the same " (count(paired.n)) " pictures."
+                    " Both answered the same " (count(paired.n)) " " (unit(report)) "."
                 },
             }
         }
@@ -125,7 +136,11 @@ fn choices(report: &TargetReport) -> Markup {
     html! {
         dl {
             dt { "Task" } dd { (report.task) ": " (with_code(&sentence(&report.data.reason))) }
-            dt { "Depth" } dd { "Trained after " code { (name(&choice.cut)) } ". " (with_code(&sentence(&choice.reason))) }
+            dt { "Depth" } dd {
+                @if choice.cut.is_empty() { "Trained from the input on. " }
+                @else { "Trained after " code { (name(&choice.cut)) } ". " }
+                (with_code(&sentence(&choice.reason)))
+            }
             dt { "Strength" }
             dd {
                 (symbol) " = " (setting(choice.strength)) "; " (stricter) ". "
@@ -138,7 +153,7 @@ fn choices(report: &TargetReport) -> Markup {
             dd {
                 "Said when the features lie further than " (decimal(report.unlike.threshold, 3)) " from "
                 @if report.unlike.k > 1 { "neighbour " (report.unlike.k) } @else { "the nearest" }
-                " of " (count(report.unlike.references)) " training pictures (0 is the same, 2 the opposite)."
+                " of " (count(report.unlike.references)) " training " (unit(report)) " (0 is the same, 2 the opposite)."
             }
         }
         @if let Some(chart) = charts::strength_path(&tried, choice.strength, axis, loss) {
@@ -147,6 +162,10 @@ fn choices(report: &TargetReport) -> Markup {
                 "The head: out-of-fold loss for each strength tried (lower is better). The ring marks the chosen one. A minimum \
                  at an edge would mean that too little was tried.",
             ))
+        }
+        @if choice.tried.len() > 1 || !choice.left_out.is_empty() {
+            h3 { "Depths tried" }
+            (depths_tried(&choice.tried, &choice.depth, &choice.left_out, if regression { "R²" } else { "Mean F1" }))
         }
         h3 { "The base" }
         (base(&report.base))
@@ -165,6 +184,6 @@ fn reproduce_section(report: &TargetReport, reproduce: &str) -> Markup {
             dt { "Data fingerprint" } dd { code.hash { (report.data.fingerprint) } }
             dt { "Base SHA-256" } dd { code.hash { (report.base.sha256) } }
         }
-        (costs(&report.seconds, report.images_per_second, "pictures", report.peak_memory_mb))
+        (costs(&report.seconds, report.images_per_second, unit(report), report.peak_memory_mb))
     }
 }

@@ -101,12 +101,12 @@ fn report(task: Task) -> TargetReport {
 fn the_pages_stand_alone_and_names_cannot_become_markup() {
     for task in [Task::Regression, Task::MultiLabel] {
         let report = report(task);
-        let page = render_target(&report, &[], COMMAND);
+        let page = render_target(&report, &[], &[], COMMAND);
         assert_stands_alone(&page);
         assert_nested(&page);
         assert!(!page.contains("<script") && page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
         assert!(!words(&page).contains("NaN"), "{}", words(&page));
-        assert_eq!(page, render_target(&report, &[], COMMAND), "equal reports give equal pages");
+        assert_eq!(page, render_target(&report, &[], &[], COMMAND), "equal reports give equal pages");
     }
 }
 
@@ -132,7 +132,7 @@ fn the_reports_survive_json() {
 #[test]
 fn the_answers_are_sentences() {
     let mut numbers = report(Task::Regression);
-    let text = words(&render_target(&numbers, &[], COMMAND));
+    let text = words(&render_target(&numbers, &[], &[], COMMAND));
     assert!(text.contains("On pictures like these, its number is off by"), "{text}");
     assert!(text.contains("measured on 60 pictures it was not trained on."), "{text}");
     assert!(text.contains("the mean absolute error is smaller by 0.3100 (0.2600 to 0.3600)"), "{text}");
@@ -142,7 +142,7 @@ fn the_answers_are_sentences() {
     let part = numbers.regression.as_mut().unwrap();
     part.held_out.clear();
     part.coverage = None;
-    let text = words(&render_target(&numbers, &[], COMMAND));
+    let text = words(&render_target(&numbers, &[], &[], COMMAND));
     assert!(text.contains("of the training data, each answered by a copy"), "{text}");
     assert!(text.contains("There are too few examples for intervals"), "{text}");
     assert!(text.contains("the mean absolute error is larger by 0.2000 (−0.1000 to 0.3000)"), "{text}");
@@ -152,7 +152,7 @@ fn the_answers_are_sentences() {
     let part = sets.multi_label.as_mut().unwrap();
     part.thresholds[2] = None;
     part.worst.clear();
-    let text = words(&render_target(&sets, &[], COMMAND));
+    let text = words(&render_target(&sets, &[], &[], COMMAND));
     assert!(text.contains("its labels reach a mean average precision of"), "{text}");
     assert!(text.contains("Transfer not measured"), "{text}");
     assert!(text.contains("never given") && text.contains("1 of the labels are never given"), "{text}");
@@ -164,7 +164,7 @@ fn the_answers_are_sentences() {
 fn target_samples_to_look_at() {
     let folder = std::env::var_os("ENGRAFT_SAMPLES").map_or_else(std::env::temp_dir, Into::into);
     for task in [Task::Regression, Task::MultiLabel] {
-        let page = render_target(&report(task), &[], COMMAND);
+        let page = render_target(&report(task), &[], &[], COMMAND);
         crate::files::write_atomic(&folder.join(format!("report_{task}.html")), page.as_bytes()).unwrap();
     }
 }

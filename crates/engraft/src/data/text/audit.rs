@@ -1,7 +1,6 @@
 //! What is wrong with labelled texts, before anything is trained on them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use encoding_rs::WINDOWS_1252;
 use rayon::prelude::*;
@@ -10,7 +9,6 @@ use super::columns::is_missing;
 use super::minhash::{normalised, search};
 use super::{Text, TextDataset, words};
 use crate::data::audit::{Audit, Finding, FindingKind, Severity, Wording, Work};
-use crate::data::dataset::{Dataset, Example, Targets};
 use crate::files::sha256_hex;
 use crate::rng::permutation;
 
@@ -43,21 +41,7 @@ const LANGUAGE_TEXTS: usize = 3;
 ///   `val` when it is also in `test`.
 /// - Classes with few usable training texts, imbalance, and few texts in all are told.
 pub fn audit_texts(dataset: &TextDataset, findings: Vec<Finding>) -> Audit {
-    let labelled = Dataset {
-        root: dataset.root.clone(),
-        classes: dataset.classes.clone(),
-        examples: dataset
-            .examples
-            .iter()
-            .map(|example| Example {
-                path: PathBuf::new(),
-                name: example.name.clone(),
-                label: example.label,
-                split: example.split,
-            })
-            .collect(),
-        targets: Targets::Classes,
-    };
+    let labelled = dataset.labelled();
     let texts: Vec<&Text> = dataset.examples.iter().map(|example| &example.text).collect();
     let empty = indices(&texts, |text| text.parts().any(is_missing));
     let usable: Vec<usize> = (0..texts.len()).filter(|index| empty.binary_search(index).is_err()).collect();

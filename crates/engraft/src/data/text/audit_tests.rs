@@ -1,5 +1,7 @@
+use std::path::PathBuf;
+
 use super::*;
-use crate::data::Split;
+use crate::data::{Inferred, Split, Targets, Task};
 use crate::data::Split::{Test, Train, Val};
 use crate::data::text::{TextExample, TextFormat, TextSource};
 
@@ -33,7 +35,9 @@ fn run(rows: &[(Split, &str, String)]) -> Audit {
         label_column: None,
         remarks: Vec::new(),
     };
-    audit_texts(&TextDataset { root: PathBuf::new(), classes, examples, source }, Vec::new())
+    let inferred = Inferred { task: Task::SingleLabel, reason: String::new() };
+    let targets = Targets::Classes;
+    audit_texts(&TextDataset { root: PathBuf::new(), classes, examples, source, targets, inferred }, Vec::new())
 }
 
 /// Sixty clean rows of two classes, and more.

@@ -8,7 +8,7 @@ use super::encoding::{decode, detect_bytes};
 use super::open::Strays;
 use super::{Limits, Text, TextDataset, TextExample, TextFormat, TextReading, TextSource};
 use crate::data::folder::{Content, read_of};
-use crate::data::{Finding, FindingKind, Severity};
+use crate::data::{Finding, FindingKind, Inferred, Severity, Targets, Task};
 use crate::error::{Error, Problem, Result};
 use crate::files::read_limited;
 use crate::progress::Observer;
@@ -90,7 +90,19 @@ pub(super) fn read(
         label_column: None,
         remarks,
     };
-    Ok((TextDataset { root: dataset.root, classes: dataset.classes, examples, source }, findings))
+    let inferred = match reading.task {
+        Some(task) => Inferred { task, reason: "it was asked for".into() },
+        None => Inferred { task: Task::SingleLabel, reason: "each folder is a class".into() },
+    };
+    let plain = TextDataset {
+        root: dataset.root,
+        classes: dataset.classes,
+        examples,
+        source,
+        targets: Targets::Classes,
+        inferred,
+    };
+    Ok((plain.recast()?, findings))
 }
 
 fn page(path: &Path, limits: &Limits) -> Result<Page> {

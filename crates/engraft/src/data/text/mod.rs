@@ -32,7 +32,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::audit::Audit;
-use super::dataset::Split;
+use super::dataset::{Dataset, Example, Split, Targets};
+use super::task::{Inferred, Task};
+use crate::error::Result;
 use crate::files;
 
 pub use audit::audit_texts;
@@ -90,7 +92,7 @@ pub struct TextExample {
 }
 
 /// Labelled texts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TextDataset {
     /// The table or folder.
     pub root: PathBuf,
@@ -100,6 +102,10 @@ pub struct TextDataset {
     pub examples: Vec<TextExample>,
     /// How they were read.
     pub source: TextSource,
+    /// The labels, where they are no classes.
+    pub targets: Targets,
+    /// What is to be learnt, and why that.
+    pub inferred: Inferred,
 }
 
 /// How texts were read.
@@ -144,6 +150,9 @@ pub struct TextReading {
     pub text: Vec<String>,
     /// The column of the labels; inferred where it is not named.
     pub label: Option<String>,
+    /// What is to be learnt; inferred from the labels where it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
 }
 
 /// What may be read at most. Hostile or mistaken files are refused before they fill the memory.
@@ -186,12 +195,42 @@ impl TextDataset {
         self.examples.iter().map(|example| example.text.digest()).collect()
     }
 
-    /// Lower-case hexadecimal SHA-256 of all names, classes, splits and texts, in order.
+    /// The labels as what is to be learnt takes them; they have been read as the names of classes.
+    fn recast(mut self) -> Result<Self> {
+        let Dataset { classes, targets, .. } = self.labelled().recast(self.inferred.task)?;
+        (self.classes, self.targets) = (classes, targets);
+        Ok(self)
+    }
+
+    /// The examples without their texts, as other inputs have them.
+    pub fn labelled(&self) -> Dataset {
+        let example = |example: &TextExample| Example {
+            path: PathBuf::new(),
+            name: example.name.clone(),
+            label: example.label,
+            split: example.split,
+        };
+        Dataset {
+            root: self.root.clone(),
+            classes: self.classes.clone(),
+            examples: self.examples.iter().map(example).collect(),
+            targets: self.targets.clone(),
+        }
+    }
+
+    /// The examples, their texts, how they were read, and what is to be learnt.
+    pub fn into_parts(self) -> (Dataset, Vec<Text>, TextSource, Inferred) {
+        let dataset = self.labelled();
+        (dataset, self.examples.into_iter().map(|example| example.text).collect(), self.source, self.inferred)
+    }
+
+    /// Lower-case hexadecimal SHA-256 of all names, labels, splits and texts, in order.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
-        for example in &self.examples {
-            let class = &self.classes[example.label];
-            for part in [example.name.as_str(), class, example.split.name(), &example.text.digest()] {
+        let labelled = self.labelled();
+        for (index, example) in self.examples.iter().enumerate() {
+            let target = labelled.target_text(index);
+            for part in [example.name.as_str(), &target, example.split.name(), &example.text.digest()] {
                 hash.update((part.len() as u64).to_le_bytes());
                 hash.update(part.as_bytes());
             }

@@ -5,8 +5,8 @@ use std::path::Path;
 use super::columns::{Columns, choose, is_missing};
 use super::table::{Record, Table, at};
 use super::{Limits, Text, TextDataset, TextExample, TextReading, TextSource};
-use crate::data::task::{Task, infer};
-use crate::data::{Finding, FindingKind, Severity, Split};
+use crate::data::task::{Inferred, Task, infer, number};
+use crate::data::{Finding, FindingKind, Severity, Split, Targets};
 use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 
@@ -48,7 +48,7 @@ pub fn open_texts_within(
     }
     let columns = choose(&table, &sample, reading, true)?;
     let rows = Rows::read(&table, &columns, limits, observer)?;
-    rows.dataset(&table, columns)
+    rows.dataset(&table, columns, reading.task)
 }
 
 /// The refusal of more text than is kept in memory.
@@ -111,18 +111,18 @@ impl Rows {
         Ok(rows)
     }
 
-    fn dataset(self, table: &Table, columns: Columns) -> Result<(TextDataset, Vec<Finding>)> {
+    fn dataset(mut self, table: &Table, columns: Columns, task: Option<Task>) -> Result<(TextDataset, Vec<Finding>)> {
         let path = table.path();
         if self.labels.is_empty() {
             let found = format!("{} rows without one", self.unlabelled.len());
             let problem = Problem::new("no row has a label").expected("a label in most rows").found(found);
             return Err(Error::Data(problem.at(path)));
         }
-        let remark = single_label(&self.labels, table)?;
+        let inferred = inferred(&mut self.labels, table, task)?;
         let mut classes = self.labels.clone();
         classes.sort_unstable();
         classes.dedup();
-        if let [only] = classes.as_slice() {
+        if let ([only], Task::SingleLabel) = (classes.as_slice(), inferred.task) {
             let problem = Problem::new("there are fewer than two classes")
                 .expected("at least two different labels in the column of labels")
                 .found(only);
@@ -146,7 +146,7 @@ impl Rows {
         let name = |&column: &usize| table.columns()[column].clone();
         let mut remarks = table.remarks();
         remarks.extend(columns.remarks);
-        remarks.push(remark);
+        remarks.push(inferred.reason.clone());
         let source = TextSource {
             format: table.format(),
             encoding: table.encoding().map(|encoding| encoding.name().to_owned()),
@@ -160,35 +160,35 @@ impl Rows {
             findings.push(Finding::new(FindingKind::MissingValue, Severity::Warning, message, self.unlabelled));
         }
         findings.extend(self.strays.findings());
-        Ok((TextDataset { root: path.to_owned(), classes, examples, source }, findings))
+        let targets = Targets::Classes;
+        let plain = TextDataset { root: path.to_owned(), classes, examples, source, targets, inferred };
+        Ok((plain.recast()?, findings))
     }
 }
 
-/// Refuses labels that are no names of classes; else why they are.
-fn single_label(labels: &[String], table: &Table) -> Result<String> {
-    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
-    let inferred = infer(&labels, table.decimal_comma()).map_err(|error| match error {
-        Error::Data(problem) => {
-            Error::Data(problem.hint("name the column that holds the classes with --label").at(table.path()))
+/// What is to be learnt from the labels; numbers are written in one way.
+fn inferred(labels: &mut [String], table: &Table, task: Option<Task>) -> Result<Inferred> {
+    let texts: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let inferred = match task {
+        Some(task) => Inferred { task, reason: "it was asked for".into() },
+        None => infer(&texts, table.decimal_comma()).map_err(|error| match error {
+            Error::Data(problem) => {
+                Error::Data(problem.hint("name the column that holds the labels with --label").at(table.path()))
+            }
+            other => other,
+        })?,
+    };
+    if inferred.task == Task::Regression {
+        for label in labels.iter_mut() {
+            let value = number(label, table.decimal_comma()).filter(|value| value.is_finite());
+            let value = value.ok_or_else(|| {
+                let problem = Problem::new("a label is not a number").expected("a number for every text");
+                Error::Data(problem.found(format!("`{label}`")).at(table.path()))
+            })?;
+            *label = value.to_string();
         }
-        other => other,
-    })?;
-    match inferred.task {
-        Task::SingleLabel => Ok(inferred.reason),
-        other => Err(Error::Data(
-            Problem::new(match other {
-                Task::MultiLabel => "the labels are sets of several",
-                _ => "the labels are numbers that are no classes",
-            })
-            .expected("one class for every text: texts take classes so far")
-            .found(inferred.reason)
-            .hint(match other {
-                Task::MultiLabel => "write one label in every row, without `|`",
-                _ => "write ranges of the numbers as names of classes, or name another column with --label",
-            })
-            .at(table.path()),
-        )),
     }
+    Ok(inferred)
 }
 
 /// Characters that have no place in a text: what could not be decoded, and zeros.

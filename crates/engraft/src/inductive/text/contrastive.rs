@@ -8,11 +8,10 @@ use rand::RngExt;
 
 use crate::backbone::text::TextEncoder;
 use crate::backbone::{Mode, Pass, Statistics};
-use crate::data::text::Text;
 use crate::error::Result;
-use crate::head::{ClassWeights, fit as fit_head};
-use crate::inductive::text::tune::{GrownBase, TextTarget, adapted, encoder_on, features_by, with_encoder};
-use crate::inductive::tuning::{Journal, Plan, Staged, TuneSettings, failure_in, looked_at, retrying, telling};
+use crate::inductive::tuning::{
+    Adapted, AtCut, Body, Grown, Journal, Plan, TuneSettings, Tuning, looked_at, retrying, telling,
+};
 use crate::progress::Observer;
 use crate::rng::rng;
 use crate::train::{Curve, EpochRecord, Rules, Score, Settings, ShardLoss, Task, train};
@@ -59,65 +58,69 @@ pub fn pair(of_class: &[Vec<usize>], seed: u64, epoch: u64, number: usize) -> Pa
 }
 
 /// How many pairs a training on so many texts sees; `asked` of 0 is the usual number.
-pub(super) fn pairs_for(texts: usize, asked: usize) -> usize {
+pub(in crate::inductive) fn pairs_for(texts: usize, asked: usize) -> usize {
     if asked > 0 { asked } else { (2 * PER_TEXT * texts).min(MOST) }
 }
 
 /// How the loop is set for pairs: one pass over them, in steps of as many pairs as otherwise texts.
-pub(super) fn settings_for(settings: &TuneSettings) -> TuneSettings {
+pub(in crate::inductive) fn settings_for(settings: &TuneSettings) -> TuneSettings {
     let train = Settings { epochs: 1, patience: None, average: 0, ..settings.train.clone() };
     TuneSettings { train, ..settings.clone() }
 }
 
 /// Fine-tunes on pairs of the texts `training`, and solves the head on the new features of these.
-pub(super) fn tune_pairs(
-    target: TextTarget<'_>,
+pub(in crate::inductive) fn tune_pairs(
+    tuning: Tuning<'_>,
     settings: &TuneSettings,
     pairs: usize,
     training: &[usize],
     (journal, identity): (&Journal, &str),
     observer: &dyn Observer,
     name: &str,
-) -> Result<GrownBase> {
+) -> Result<Adapted> {
     let mut each = telling(name, observer);
-    let (grown, remarks) = retrying(settings, observer, &mut |settings, attempt| {
-        attempt_at(target, settings, pairs, training, (journal, identity, attempt), observer, &mut each)
+    let (adapted, remarks) = retrying(settings, observer, &mut |settings, attempt| {
+        attempt_at(tuning, settings, pairs, training, (journal, identity, attempt), observer, &mut each)
     })?;
-    Ok(GrownBase { remarks, ..grown })
+    Ok(Adapted { remarks, ..adapted })
 }
 
 fn attempt_at(
-    target: TextTarget<'_>,
+    tuning: Tuning<'_>,
     settings: &TuneSettings,
     pairs: usize,
     training: &[usize],
     (journal, identity, attempt): (&Journal, &str, usize),
     observer: &dyn Observer,
     each: &mut dyn FnMut(&EpochRecord, &Curve),
-) -> Result<(GrownBase, Option<String>)> {
-    let TextTarget { base, sentence, plan, strength, labels, classes, .. } = target;
+) -> Result<(Adapted, Option<String>)> {
+    let Tuning { material, plan, strength, target, .. } = tuning;
     let device = Device::flex().autodiff();
-    let (encoder, only) =
-        adapted(encoder_on(sentence, &sentence.encoder, &device)?, plan, settings, &sentence.encoder.names())?;
-    let mut of_class = vec![Vec::new(); classes];
+    let mut body = material.on(&material.body()?, &device)?;
+    let mut only = None;
+    if let Some(how) = settings.low_rank {
+        let (adapted, rules) = body.adapted(how, plan, settings.train.weight_decay)?;
+        (body, only) = (adapted, Some(rules));
+    }
+    let mut of_class = vec![Vec::new(); target.outputs()];
+    let labels = target.strata();
     training.iter().for_each(|&at| of_class[labels[at]].push(at));
     let seed = settings.train.seed;
-    let mut task = PairTask { target, of_class, pairs, seed, only, epochs: settings.train.epochs, device };
+    let mut task = PairTask { tuning, of_class, pairs, seed, only, epochs: settings.train.epochs, device };
     let mut checkpoints = journal.checkpoints(identity, attempt);
+    let Body::Encoder(encoder) = body else { unreachable!("pairs are of texts") };
     let model = PairedEncoder { encoder };
     let (model, curve) = train(&mut task, model, &settings.train, checkpoints.as_mut(), observer, each)?;
-    let encoder = encoder_on(sentence, &model.valid().encoder.merged(), &Device::flex())?;
-    let base = with_encoder(base, encoder);
-    let texts: Vec<&Text> = training.iter().map(|&at| target.texts[at]).collect();
-    let truth: Vec<usize> = training.iter().map(|&at| labels[at]).collect();
-    let features = features_by(&base, &texts)?;
-    let weights = if settings.balanced { ClassWeights::Balanced } else { ClassWeights::None };
-    let head = fit_head(&features, &truth, classes, strength, &weights, observer)?;
-    let grown = GrownBase { base, head, curve, remarks: Vec::new() };
+    let body = Body::Encoder(model.valid().encoder.merged());
+    let grown = Grown::of(&material, material.on(&body, &Device::flex())?);
+    let features = grown.features(&material, None, training)?;
+    let head = target.solve_on(&features, training, strength, observer)?;
     let some = looked_at(training).len();
+    let looked: Vec<usize> = (0..some).collect();
+    let outputs = head.of_features(&features.select(&looked));
     // The loss of pairs is no cross-entropy: only answers are looked at.
-    let failure = failure_in(&grown.logits(&texts[..some])?, &truth[..some], &Curve::default());
-    Ok((grown, failure))
+    let failure = target.aims(training).failure(&outputs, looked_at(training), &Curve::default());
+    Ok((Adapted { grown, head, curve, remarks: Vec::new() }, failure))
 }
 
 /// What learns: the encoder alone.
@@ -127,7 +130,7 @@ struct PairedEncoder {
 }
 
 struct PairTask<'a> {
-    target: TextTarget<'a>,
+    tuning: Tuning<'a>,
     of_class: Vec<Vec<usize>>,
     pairs: usize,
     seed: u64,
@@ -146,7 +149,7 @@ impl Task for PairTask<'_> {
     fn rules(&self, model: &PairedEncoder, epoch: u64, _weight_decay: f64) -> Rules {
         match &self.only {
             Some(only) => only.clone(),
-            None => self.target.plan.rules(&model.encoder, epoch, self.epochs),
+            None => self.tuning.plan.rules(&model.encoder, epoch, self.epochs),
         }
     }
 
@@ -156,7 +159,9 @@ impl Task for PairTask<'_> {
 
     /// The mean of `(cos(u, v) - y)²`, `y` one where the texts share a class and zero where they do not.
     fn loss(&self, model: &PairedEncoder, shard: &[usize], epoch: u64, pass: &Pass) -> Result<ShardLoss> {
-        let TextTarget { plan, states, sentence, .. } = self.target;
+        let (plan, AtCut::Texts { states, sentence, .. }) = (self.tuning.plan, self.tuning.at) else {
+            unreachable!("pairs are of texts")
+        };
         let pairs: Vec<Pair> = shard.iter().map(|&number| pair(&self.of_class, self.seed, epoch, number)).collect();
         let n = pairs.len();
         let which: Vec<usize> = pairs.iter().map(|pair| pair.one).chain(pairs.iter().map(|pair| pair.other)).collect();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::text::{Text, spans};
 use crate::error::Result;
 use crate::features::TextExtractor;
-use crate::inductive::Predictor;
+use crate::targets::Predictor;
 
 /// Places of a text that are left out, one after the other: of a text of more words each is a run of some.
 const MOST: usize = 48;
@@ -40,7 +40,7 @@ pub fn explain(extractor: &TextExtractor, predictor: &Predictor, text: &Text, cl
     });
     let variants: Vec<Text> = std::iter::once(text.clone()).chain(without).collect();
     let rows = extractor.rows(&variants.iter().collect::<Vec<_>>())?;
-    let probability = |row: &Vec<f32>| predictor.answer(row).probabilities[class];
+    let probability = |row: &Vec<f32>| predictor.answer(row).class().map_or(0.0, |answer| answer.probabilities[class]);
     let whole = rows.first().map_or(0.0, probability);
     let weights: Vec<f32> = rows.iter().skip(1).map(|row| whole - probability(row)).collect();
     Ok(found.into_iter().zip(weights).map(|(run, weight)| WordWeight { weight, ..run }).collect())

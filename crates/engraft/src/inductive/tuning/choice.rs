@@ -1,22 +1,35 @@
-//! The choice of the depth: the probe, then deeper cuts while the budget lasts and gains stand out of the noise.
+//! The choice of the depth: the probe, then deeper cuts while the budget lasts, each measured on folds and seeds, on fewer of
+//! them where the budget is short. One rule for every input and target.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use crate::backbone::Base;
+use crate::backbone::text::{LstmEncoder, TextBase, TextBody};
 use crate::error::{Error, Problem, Result};
-use crate::features::{Cache, Features};
-use crate::inductive::tuning::activations::{Activations, Shown, Views};
-use crate::inductive::tuning::depth::{Difference, Measured, Protocol, best_of, choose, measure};
+use crate::features::Features;
+use crate::inductive::text::contrastive::{pairs_for, settings_for, tune_pairs};
+use crate::inductive::text::ulmfit::{UlmfitSettings, tune_lstm};
+use crate::inductive::tuning::depth::{
+    Difference, Fold, FoldOutcome, Measured, Protocol, best_of, choose, hold_out, measure_folds,
+};
 use crate::inductive::tuning::journal::Journal;
+use crate::inductive::tuning::material::{Grown, Material};
 use crate::inductive::tuning::plan::{DepthCut, Learners, Plan, Spread, cut_of, usual_cuts};
-use crate::inductive::tuning::tune::{Target, TuneSettings};
+use crate::inductive::tuning::tune::{Adapted, TuneSettings, Tuning, tune};
 use crate::progress::Observer;
+use crate::targets::Target;
+use crate::train::Settings;
 
 /// A training step costs about three forward passes: one forwards, one to the inputs, one to the weights.
 pub(crate) const STEP_COST: f64 = 3.0;
-/// Depths without a gain after which none deeper is tried.
+/// Depths without a gain after which no other is tried.
 const PATIENCE: usize = 2;
+/// More examples of a class than this, and pairs have nothing to add to labels.
+const FEW_SHOT: usize = 200;
+/// Up to so many texts of a class, on average, contrastive pairs are presumed to be best: that is where they gain most
+/// over a head (Tunstall et al. 2022, figure 3), and where the answers tell least.
+const PRESUMED: usize = 64;
 /// Multiply-adds, in units of 10^12, that a second of the budget stands for: about what two cores of a laptop do.
 const PER_SECOND: f64 = 0.05;
 
@@ -68,7 +81,7 @@ impl FromStr for Budget {
                 }
                 _ => Ok(Self { text: trimmed.to_owned(), seconds: number * factor }),
             },
-            _ => Err(Error::Usage(refuse("the budget is no time"))),
+            _ => Err(Error::Usage(refuse("the budget is not a time"))),
         }
     }
 }
@@ -96,14 +109,10 @@ impl fmt::Display for Budget {
 /// Everything that depths are measured with.
 #[derive(Clone, Copy)]
 pub struct Ground<'a> {
-    /// The base.
-    pub base: &'a Base,
-    /// The training pictures.
-    pub shown: Shown<'a>,
+    /// The base and the training examples.
+    pub material: Material<'a>,
     /// Their labels.
-    pub labels: &'a [usize],
-    /// Number of classes.
-    pub classes: usize,
+    pub target: &'a dyn Target,
     /// The base's features of them.
     pub features: &'a Features,
     /// Strength of the probe's regularisation.
@@ -114,10 +123,6 @@ pub struct Ground<'a> {
     pub settings: &'a TuneSettings,
     /// How rates are spread.
     pub spread: Spread,
-    /// Views of each picture.
-    pub views: &'a Views,
-    /// Where activations are kept.
-    pub cache: Option<&'a Cache>,
     /// What is finished, and under which name.
     pub journal: (&'a Journal, &'a str),
     /// Hears of the work.
@@ -133,94 +138,50 @@ pub struct Planned {
     pub plan: Plan,
 }
 
-impl Ground<'_> {
-    /// The plan for a depth as it was asked for, or for one stage alone.
-    pub fn planned(&self, name: &str, only: bool) -> Result<Planned> {
-        let network = &self.base.staged()?.network;
-        let costs = self.base.costs();
-        let mut depth = cut_of(name, network, &costs)?;
-        let learners = if only { Learners::Only(depth.cut) } else { Learners::From(depth.cut) };
-        if only {
-            depth.label = format!("only {name}");
+/// How a base is retrained.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Depth {
+    /// Contrastive pairs through all blocks, then a solved head.
+    Contrastive(Plan),
+    /// Labels, from a cut on.
+    Cut(Planned),
+    /// A language model's own recipe: its fine-tuning on the target's texts, then the classifier, unfrozen gradually.
+    LanguageModel,
+}
+
+impl Depth {
+    /// What it is called.
+    pub fn label(&self) -> &str {
+        match self {
+            Depth::Contrastive(_) => "contrastive",
+            Depth::Cut(planned) => &planned.depth.label,
+            Depth::LanguageModel => "all",
         }
-        Ok(Planned { plan: Plan::new(network, &costs, learners, &self.spread), depth })
     }
 
-    /// Multiply-adds, in units of 10^12, of measuring a plan and of training the final model.
-    pub fn cost(&self, plan: &Plan) -> f64 {
-        let costs = self.base.costs();
-        let part =
-            |range: std::ops::Range<usize>| costs[range].iter().map(|cost| cost.multiply_adds).sum::<u64>() as f64;
-        let cut = plan.cut();
-        let n = self.labels.len();
-        let Protocol { folds, count, seeds } = self.protocol;
-        let trained: usize = (0..count).map(|fold| folds.iter().filter(|f| **f != fold).count()).sum();
-        let epochs = self.settings.train.epochs as f64;
-        let tail = part(cut..costs.len()) * STEP_COST * epochs * (trained * seeds + n) as f64;
-        let prefix = if cut == 0 { 0.0 } else { part(0..cut) * (n * self.views.count) as f64 };
-        (tail + prefix) / 1e12
-    }
-
-    /// The activations at a plan's cut.
-    pub fn activations(&self, plan: &Plan) -> Result<Activations<'_>> {
-        Activations::new(self.base, plan.cut(), self.shown, self.views.clone(), self.cache, self.observer)
-    }
-
-    /// What is fine-tuned to what.
-    pub fn target<'t>(&'t self, plan: &'t Plan, activations: &'t Activations<'t>) -> Target<'t> {
-        let Ground { base, features, strength, labels, classes, .. } = *self;
-        Target { base, plan, activations, features, strength, labels, classes }
-    }
-
-    /// Measures one depth.
-    pub fn measure(&self, planned: &Planned) -> Result<Measured> {
-        let Planned { depth, plan } = planned;
-        let activations = self.activations(plan)?;
-        let cut = depth.cut.checked_sub(1).map(|stage| plan.stages[stage].name.clone()).unwrap_or_default();
-        let target = self.target(plan, &activations);
-        let measured = measure(target, &depth.label, cut, self.settings, self.protocol, self.journal, self.observer)?;
-        Ok(Measured { cost: self.cost(plan), ..measured })
-    }
-
-    /// Tries the usual depths from the shallowest to the deepest after the probe, which is `tried` already.
-    pub fn choose(&self, probe: Measured, budget: &Budget, hear: impl FnMut(&Measured, &Difference)) -> Result<Chosen> {
-        let mut hear = hear;
-        let mut tried = vec![probe];
-        let mut plans = vec![None];
-        let mut left_out = Vec::new();
-        let (mut left, mut without_gain) = (budget.multiply_adds(), 0);
-        for usual in usual_cuts(&self.base.costs()) {
-            let planned = self.planned(&usual.label, false)?;
-            let planned = Planned { depth: usual, ..planned };
-            let cost = self.cost(&planned.plan);
-            let label = planned.depth.label.clone();
-            if without_gain >= PATIENCE {
-                left_out.push(format!("`{label}` was not tried: the {PATIENCE} depths before it gained nothing"));
-                continue;
-            }
-            if cost > left {
-                left_out.push(format!(
-                    "`{label}` was not tried: {cost:.1} x 10^12 multiply-adds, and {left:.1} are left of the budget of {budget}"
-                ));
-                continue;
-            }
-            let before = choose(&tried, None);
-            let measured = match self.measure(&planned) {
-                Ok(measured) => measured,
-                Err(Error::Training(problem)) => {
-                    left_out.push(format!("`{label}` could not be trained: {}", problem.what()));
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            left -= cost;
-            hear(&measured, &Difference::of(&measured.correct, &tried[0].correct));
-            tried.push(measured);
-            plans.push(Some(planned));
-            without_gain = if choose(&tried, None) == before { without_gain + 1 } else { 0 };
+    /// From the shallowest to the deepest: the order that "of equals the shallower" means.
+    fn rank(depth: Option<&Self>) -> usize {
+        match depth {
+            None => 0,
+            Some(Depth::Cut(planned)) => usize::MAX - planned.depth.cut,
+            Some(Depth::Contrastive(_)) => usize::MAX - 1,
+            Some(Depth::LanguageModel) => usize::MAX,
         }
-        let chosen = choose(&tried, None);
-        Ok(Chosen { reason: reason(&tried, chosen, None), plan: plans.swap_remove(chosen), tried, chosen, left_out })
+    }
+
+    /// The stage after which training begins, and what learns, in words.
+    fn described(&self) -> (String, String) {
+        match self {
+            Depth::Contrastive(plan) => (String::new(), format!("pairs, then a solved head: {}", plan.describe())),
+            Depth::LanguageModel => (
+                String::new(),
+                "the language model on the target's texts, then the classifier, unfrozen gradually".into(),
+            ),
+            Depth::Cut(Planned { depth, plan }) => {
+                let cut = depth.cut.checked_sub(1).map(|stage| plan.stages[stage].name.clone()).unwrap_or_default();
+                (cut, plan.describe())
+            }
+        }
     }
 }
 
@@ -231,12 +192,309 @@ pub struct Chosen {
     pub tried: Vec<Measured>,
     /// Which of them was taken.
     pub chosen: usize,
-    /// Its plan; nothing for the probe.
-    pub plan: Option<Planned>,
+    /// How it retrains; nothing for the probe.
+    pub depth: Option<Depth>,
     /// Why.
     pub reason: String,
-    /// Depths that were not measured, and why.
+    /// Depths that were not measured, or on less than all, and why.
     pub left_out: Vec<String>,
+}
+
+/// Why a base has nothing that could be retrained; nothing where it has.
+pub fn frozen_whole(material: &Material<'_>) -> Option<String> {
+    match material {
+        Material::Images { base, .. } => {
+            base.staged().is_err().then(|| "an ONNX model is frozen as a whole: a new head is solved on its features".into())
+        }
+        Material::Texts { base, .. } => {
+            matches!(base.body, TextBody::Words(_)).then(|| "word vectors have no stages to retrain".into())
+        }
+    }
+}
+
+impl Ground<'_> {
+    fn lstm(&self) -> Option<&LstmEncoder> {
+        match self.material {
+            Material::Texts { base, .. } => match &base.body {
+                TextBody::Lstm(model) => Some(model),
+                _ => None,
+            },
+            Material::Images { .. } => None,
+        }
+    }
+
+    fn planned(&self, depth: DepthCut, learners: Learners) -> Result<Planned> {
+        let plan = Plan::new(&self.material.body()?, &self.material.costs(), learners, &self.spread);
+        Ok(Planned { plan, depth })
+    }
+
+    /// The depth of a name, or one stage alone.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the base or the target has no such depth.
+    pub fn depth(&self, name: &str, only: bool) -> Result<Depth> {
+        if self.lstm().is_some() {
+            return match name {
+                "all" if !only => Ok(Depth::LanguageModel),
+                _ => {
+                    let problem = Problem::new("a language model is retrained as a whole, by its own recipe");
+                    Err(Error::Usage(problem.expected("head, all or auto").found(name).at("--depth")))
+                }
+            };
+        }
+        let body = self.material.body()?;
+        if name == "contrastive" && matches!(self.material, Material::Texts { .. }) && !only {
+            // Few texts have few of the words: the table of all of them stays, which is half of a small encoder.
+            let blocks = DepthCut { label: name.into(), cut: 1 };
+            return Ok(Depth::Contrastive(self.planned(blocks, Learners::From(1))?.plan));
+        }
+        let mut depth = cut_of(name, &body, &self.material.costs())?;
+        let learners = if only { Learners::Only(depth.cut) } else { Learners::From(depth.cut) };
+        if only {
+            depth.label = format!("only {name}");
+        }
+        Ok(Depth::Cut(self.planned(depth, learners)?))
+    }
+
+    /// Depths worth trying, in the order in which the budget is spent on them. For texts deeper is often better (Howard and
+    /// Ruder 2018, table 7), so that the deepest comes before what lies between.
+    fn usual(&self) -> Result<Vec<Depth>> {
+        if frozen_whole(&self.material).is_some() {
+            return Ok(Vec::new());
+        }
+        let single = matches!(self.target.task(), crate::data::Task::SingleLabel);
+        if self.lstm().is_some() {
+            return Ok(if single { vec![Depth::LanguageModel] } else { Vec::new() });
+        }
+        let mut cuts = usual_cuts(&self.material.costs());
+        let mut depths = Vec::new();
+        if matches!(self.material, Material::Texts { .. }) {
+            if single && self.target.len() <= FEW_SHOT * self.target.outputs() {
+                depths.push(self.depth("contrastive", false)?);
+            }
+            cuts.rotate_right(1);
+        }
+        for cut in cuts {
+            let learners = Learners::From(cut.cut);
+            depths.push(Depth::Cut(self.planned(cut, learners)?));
+        }
+        Ok(depths)
+    }
+
+    /// Multiply-adds, in units of 10^12, of one training on so many examples.
+    fn cost_of(&self, depth: &Depth, examples: usize) -> f64 {
+        let epochs = self.settings.train.epochs as f64;
+        let tail = |plan: &Plan| -> f64 {
+            let costs = self.material.costs();
+            costs[plan.cut().min(costs.len())..].iter().map(|cost| cost.multiply_adds).sum::<u64>() as f64
+        };
+        let (tail, seen) = match (depth, self.material) {
+            (Depth::Contrastive(plan), Material::Texts { pairs, .. }) => {
+                (tail(plan), 2.0 * pairs_for(examples, pairs) as f64)
+            }
+            (Depth::LanguageModel, Material::Texts { tokens, .. }) => {
+                (self.lstm().map_or(0.0, |model| model.multiply_adds(tokens) as f64), epochs * 2.0 * examples as f64)
+            }
+            (Depth::Contrastive(plan) | Depth::Cut(Planned { plan, .. }), _) => (tail(plan), epochs * examples as f64),
+            (Depth::LanguageModel, Material::Images { .. }) => (0.0, 0.0),
+        };
+        tail * seen * STEP_COST / 1e12
+    }
+
+    /// Multiply-adds of measuring a depth on the first folds, and of training the model itself.
+    fn cost(&self, depth: &Depth, run_folds: usize, seeds: usize) -> f64 {
+        let n = self.target.len();
+        let trained = n * (self.protocol.count - 1) / self.protocol.count;
+        let prefix = match (depth, self.material) {
+            (Depth::Cut(Planned { plan, .. }), Material::Images { .. }) => {
+                let before = self.material.costs()[..plan.cut()].iter().map(|cost| cost.multiply_adds).sum::<u64>();
+                before as f64 * (n * self.material.views()) as f64 / 1e12
+            }
+            _ => 0.0,
+        };
+        prefix + self.cost_of(depth, trained) * (run_folds * seeds) as f64 + self.cost_of(depth, n)
+    }
+
+    /// Trains one depth on some of the examples. Where the curve is not watched, nothing is measured on `fold.held`.
+    ///
+    /// # Errors
+    /// As [`tune`].
+    pub fn train(&self, depth: &Depth, fold: Fold<'_>, watched: bool) -> Result<Adapted> {
+        let train = Settings { seed: fold.seed, ..self.settings.train.clone() };
+        let settings = TuneSettings { train, ..self.settings.clone() };
+        let journal = (self.journal.0, fold.identity);
+        let plan = match depth {
+            Depth::LanguageModel => return self.train_language_model(&settings.train, fold),
+            Depth::Contrastive(plan) | Depth::Cut(Planned { plan, .. }) => plan,
+        };
+        let at = self.material.at(plan.cut(), self.observer)?;
+        let tuning = self.tuning(plan, &at);
+        if let (Depth::Contrastive(_), Material::Texts { pairs, .. }) = (depth, self.material) {
+            let pairs = pairs_for(fold.training.len(), pairs);
+            return tune_pairs(tuning, &settings_for(&settings), pairs, fold.training, journal, self.observer, fold.curve);
+        }
+        // Where the validation loss chooses the weights, it may not be that of the fold that is judged.
+        let chooses = settings.train.patience.is_some() || settings.train.average > 0;
+        let (training, validation) = match (chooses, watched) {
+            (true, _) => hold_out(fold.training, &self.target.strata(), settings.train.seed),
+            (false, true) => (fold.training.to_vec(), fold.held.to_vec()),
+            (false, false) => (fold.training.to_vec(), Vec::new()),
+        };
+        tune(tuning, &settings, &training, &validation, journal, self.observer, fold.curve)
+    }
+
+    /// What is fine-tuned to what.
+    pub fn tuning<'t>(
+        &'t self,
+        plan: &'t Plan,
+        at: &'t crate::inductive::tuning::material::AtCut<'t>,
+    ) -> Tuning<'t> {
+        let Ground { material, features, strength, target, .. } = *self;
+        Tuning { material, at, plan, features, strength, target }
+    }
+
+    fn train_language_model(&self, asked: &Settings, fold: Fold<'_>) -> Result<Adapted> {
+        let (Some(lstm), Material::Texts { base, texts, .. }) = (self.lstm(), self.material) else {
+            unreachable!("only a language model has its own recipe")
+        };
+        let settings = UlmfitSettings {
+            epochs: 2 * asked.epochs,
+            language_epochs: asked.epochs,
+            weight_decay: asked.weight_decay,
+            clip: asked.clip.unwrap_or(0.0),
+            limit: lstm.limit,
+            seed: asked.seed,
+            ..UlmfitSettings::default()
+        };
+        let (labels, classes) = (self.target.strata(), self.target.outputs());
+        let tuned = tune_lstm(&lstm.model, texts, &labels, classes, fold.training, &settings, self.observer)?;
+        let (hidden, head) = tuned.head.split();
+        let body = LstmEncoder { model: tuned.model, hidden: Some(hidden), limit: tuned.limit };
+        let base = Arc::new(TextBase { body: TextBody::Lstm(Box::new(body)), ..(**base).clone() });
+        let [_, curve] = tuned.curves;
+        Ok(Adapted { grown: Grown::Text(base), head: head.into(), curve, remarks: Vec::new() })
+    }
+
+    /// Measures one depth on the first folds.
+    ///
+    /// # Errors
+    /// As [`tune`].
+    pub fn measure(&self, depth: &Depth, run_folds: usize, seeds: usize) -> Result<Measured> {
+        let protocol = Protocol { seeds, ..self.protocol };
+        let label = depth.label();
+        let seed = self.settings.train.seed;
+        let trained = self.target.len() * (self.protocol.count - 1) / self.protocol.count;
+        let (work, unit) = match (depth, self.material) {
+            (Depth::Contrastive(_), Material::Texts { pairs, .. }) => (pairs_for(trained, pairs), "pairs"),
+            _ => (self.settings.train.epochs as usize * trained, self.material.unit()),
+        };
+        // Images at the cut are the same for all folds.
+        let at = match (depth, self.material) {
+            (Depth::Cut(Planned { plan, .. }), Material::Images { .. }) => {
+                Some(self.material.at(plan.cut(), self.observer)?)
+            }
+            _ => None,
+        };
+        self.observer.begin(&format!("fine-tuning: {label}"), (work * run_folds * seeds) as u64, unit);
+        let mut measured =
+            measure_folds(label, self.target, protocol, run_folds, seed, self.journal, &mut |fold| {
+                let adapted = self.train(depth, fold, true)?;
+                let features = adapted.grown.features(&self.material, at.as_ref(), fold.held)?;
+                let logits = adapted.head.of_features(&features);
+                Ok(FoldOutcome { logits, curve: adapted.curve, remarks: adapted.remarks })
+            })?;
+        self.observer.end();
+        measured.cost = self.cost(depth, run_folds, seeds);
+        (measured.cut, measured.plan) = depth.described();
+        Ok(measured)
+    }
+
+    /// What is going to be tried after the probe, and what that costs at most, in units of 10^12 multiply-adds; for whoever
+    /// waits.
+    ///
+    /// # Errors
+    /// Where the base's stages cannot be read.
+    pub fn outlook(&self, budget: &Budget) -> Result<String> {
+        let usual = self.usual()?;
+        let names: Vec<&str> = usual.iter().map(Depth::label).collect();
+        Ok(match names.as_slice() {
+            [] => "no depth but the linear probe is tried".into(),
+            names => format!("depths to try after the linear probe, within {budget}: {}", names.join(", ")),
+        })
+    }
+
+    /// Tries the usual depths after the probe, each on as many folds and seeds as the budget pays for.
+    ///
+    /// # Errors
+    /// Interruption; trainings that fail are told in [`Chosen::left_out`].
+    pub fn choose(
+        &self,
+        probe: Measured,
+        budget: &Budget,
+        hear: &mut dyn FnMut(&Measured, &Difference),
+    ) -> Result<Chosen> {
+        let Protocol { count, seeds, .. } = self.protocol;
+        let mut tried = vec![probe];
+        let mut depths: Vec<Option<Depth>> = vec![None];
+        let mut left_out = Vec::new();
+        let (mut left, mut without_gain) = (budget.multiply_adds(), 0);
+        let usual = self.usual()?;
+        for (at, depth) in usual.iter().enumerate() {
+            let label = depth.label();
+            if without_gain >= PATIENCE {
+                left_out.push(format!("`{label}` was not tried: the {PATIENCE} depths before it gained nothing"));
+                continue;
+            }
+            // No depth may take what would have paid for a first look at those after it.
+            let share = left / (usual.len() - at) as f64;
+            let ways = [(count, seeds), (count, 1)].into_iter().chain((1..count).rev().map(|folds| (folds, 1)));
+            let paid = |(folds, seeds): &(usize, usize), most: f64| self.cost(depth, *folds, *seeds) <= most;
+            let way = ways.clone().find(|way| paid(way, share)).or_else(|| Some((1, 1)).filter(|way| paid(way, left)));
+            let Some((folds, seeds_run)) = way else {
+                left_out.push(format!(
+                    "`{label}` was not tried: {:.1} x 10^12 multiply-adds at least, and {left:.1} are left of the budget of {budget}",
+                    self.cost(depth, 1, 1)
+                ));
+                continue;
+            };
+            if (folds, seeds_run) != (count, seeds) {
+                left_out.push(format!(
+                    "`{label}` was measured on {folds} of {count} folds with 1 seed: more was not within the budget of {budget}"
+                ));
+            }
+            let measured = match self.measure(depth, folds, seeds_run) {
+                Ok(measured) => measured,
+                Err(Error::Training(problem)) => {
+                    left_out.push(format!("`{label}` could not be trained: {}", problem.what()));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            left -= measured.cost;
+            let gain = measured.gain_over(&tried[0]);
+            hear(&measured, &gain);
+            without_gain = if gain.mean > gain.standard_error { 0 } else { without_gain + 1 };
+            tried.push(measured);
+            depths.push(Some(depth.clone()));
+        }
+        let mut order: Vec<usize> = (0..tried.len()).collect();
+        order.sort_by_key(|&at| Depth::rank(depths[at].as_ref()));
+        let tried: Vec<Measured> = order.iter().map(|&at| tried[at].clone()).collect();
+        let mut depths: Vec<Option<Depth>> = order.iter().map(|&at| depths[at].clone()).collect();
+        // Compared on the examples that all of them answered.
+        let n = self.target.len();
+        let common: Vec<usize> =
+            (0..n).filter(|at| tried.iter().all(|measured| measured.rows.binary_search(at).is_ok())).collect();
+        let compared: Vec<Measured> = tried.iter().map(|measured| measured.on(&common)).collect();
+        let few = n <= PRESUMED * self.target.outputs();
+        let presumed = depths.iter().position(|depth| few && matches!(depth, Some(Depth::Contrastive(_))));
+        let chosen = choose(&compared, presumed);
+        let mut reason = reason(&compared, chosen, presumed);
+        if common.len() < n && compared.len() > 1 {
+            reason.push_str(&format!(" (compared on the {} {} that all answered)", common.len(), self.material.unit()));
+        }
+        Ok(Chosen { depth: depths.swap_remove(chosen), tried, chosen, reason, left_out })
+    }
 }
 
 /// Why a depth was chosen, in words; all were measured on the same examples. `presumed` is what [`choose`] was told.
@@ -251,12 +509,12 @@ pub(in crate::inductive) fn reason(tried: &[Measured], chosen: usize, presumed: 
     let mut text = match chosen {
         0 => "the linear probe, with every stage frozen, is kept".to_owned(),
         _ => {
-            let gain = Difference::of(&tried[chosen].correct, &tried[0].correct);
+            let gain = Difference::of(&tried[chosen].scores, &tried[0].scores);
             format!("`{taken}` is {} against the linear probe on the same examples", points(&gain))
         }
     };
     if best != chosen {
-        let gain = Difference::of(&tried[best].correct, &tried[chosen].correct);
+        let gain = Difference::of(&tried[best].scores, &tried[chosen].scores);
         let rule = match presumed == Some(chosen) {
             true => "of equals the one that few examples usually gain most from",
             false => "of equals the shallower",

@@ -3,19 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::features::Features;
-use crate::head::{softmax, temperature};
 use crate::inductive::tuning::journal::Journal;
-use crate::inductive::tuning::task::logits_of;
-use crate::inductive::tuning::tune::{FineTuned, Target, TuneSettings, tune};
-use crate::progress::Observer;
-use crate::train::{Curve, Settings, argmax};
+use crate::targets::{Calibrated, FoldOutputs, Target};
+use crate::train::Curve;
 
 /// 97.5 % of a normal distribution lie below.
 const Z: f64 = 1.959_963_984_540_054;
 
 /// One depth, measured out of fold.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Measured {
     /// `head`, `last`, `half`, `all`, or a stage.
     pub depth: String,
@@ -25,12 +21,12 @@ pub struct Measured {
     pub plan: String,
     /// Seeds that it was trained with.
     pub seeds: usize,
-    /// For each picture the share of the seeds whose out-of-fold answer was right.
-    pub correct: Vec<f64>,
-    /// Out-of-fold probabilities `[pictures, classes]` of the first seed; the temperature used on a fold is from the others.
-    pub out_of_fold: Vec<f32>,
-    /// The temperature from all folds.
-    pub temperature: f64,
+    /// Training examples, by their places among these, that it was measured on; ascending.
+    pub rows: Vec<usize>,
+    /// How right each of their out-of-fold answers is, the mean over seeds (see [`Calibrated::scores`]).
+    pub scores: Vec<f64>,
+    /// Their out-of-fold predictions by the first seed.
+    pub calibrated: Calibrated,
     /// Multiply-adds of all its trainings, in units of 10^12.
     pub cost: f64,
     /// Wall seconds.
@@ -42,9 +38,27 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Share of right answers, over pictures and seeds.
-    pub fn accuracy(&self) -> f64 {
-        mean(&self.correct)
+    /// The mean score, over examples and seeds: accuracy, mean F1, or R².
+    pub fn score(&self) -> f64 {
+        mean(&self.scores)
+    }
+
+    /// Its scores on some of its examples.
+    ///
+    /// # Panics
+    /// If it was not measured on one of them.
+    pub fn scores_on(&self, rows: &[usize]) -> Vec<f64> {
+        rows.iter().map(|at| self.scores[self.rows.binary_search(at).expect("one of its examples")]).collect()
+    }
+
+    /// The gain over another that was measured on all of its examples.
+    pub fn gain_over(&self, other: &Self) -> Difference {
+        Difference::of(&self.scores, &other.scores_on(&self.rows))
+    }
+
+    /// Itself, as it was measured on some of its examples.
+    pub(super) fn on(&self, rows: &[usize]) -> Self {
+        Self { scores: self.scores_on(rows), rows: rows.to_vec(), ..self.clone() }
     }
 }
 
@@ -89,7 +103,7 @@ fn mean(values: &[f64]) -> f64 {
 pub fn choose(measured: &[Measured], presumed: Option<usize>) -> usize {
     let best = best_of(measured);
     let equal = |at: &usize| {
-        let gain = Difference::of(&measured[best].correct, &measured[*at].correct);
+        let gain = Difference::of(&measured[best].scores, &measured[*at].scores);
         gain.mean <= gain.standard_error
     };
     presumed.filter(equal).or_else(|| (0..best).find(equal)).unwrap_or(best)
@@ -97,7 +111,7 @@ pub fn choose(measured: &[Measured], presumed: Option<usize>) -> usize {
 
 /// The one of most right answers; of equals the first.
 pub(super) fn best_of(measured: &[Measured]) -> usize {
-    (0..measured.len()).fold(0, |best, at| if measured[at].accuracy() > measured[best].accuracy() { at } else { best })
+    (0..measured.len()).fold(0, |best, at| if measured[at].score() > measured[best].score() { at } else { best })
 }
 
 /// What one fold's training gave.
@@ -122,29 +136,6 @@ pub struct Protocol<'a> {
     pub seeds: usize,
 }
 
-/// Trains a depth once for each seed and fold, and has it answer the pictures of the fold that it was not trained on.
-pub fn measure(
-    target: Target<'_>,
-    depth: &str,
-    cut: String,
-    settings: &TuneSettings,
-    protocol: Protocol<'_>,
-    journal: (&Journal, &str),
-    observer: &dyn Observer,
-) -> Result<Measured> {
-    let trained: usize = (0..protocol.count).map(|fold| protocol.folds.iter().filter(|f| **f != fold).count()).sum();
-    let work = settings.train.epochs * (trained * protocol.seeds) as u64;
-    observer.begin(&format!("fine-tuning: {depth}"), work, "images");
-    let truth = (target.labels, target.classes);
-    let measured = measure_folds(depth, truth, protocol, protocol.count, settings.train.seed, journal, &mut |fold| {
-        let train = Settings { seed: fold.seed, ..settings.train.clone() };
-        let settings = TuneSettings { train, ..settings.clone() };
-        run_fold(target, &settings, fold.training, fold.held, (journal.0, fold.identity), observer, fold.curve)
-    })?;
-    observer.end();
-    Ok(Measured { cut, plan: target.plan.describe(), ..measured.0 })
-}
-
 /// One training of a depth that is measured.
 #[derive(Debug, Clone, Copy)]
 pub struct Fold<'a> {
@@ -160,25 +151,27 @@ pub struct Fold<'a> {
     pub curve: &'a str,
 }
 
-/// Has `run` train once for each seed and each of the first `run_folds` folds, and compares its answers with the labels; which examples
-/// were answered stands beside the result, whose rows they are. `seed` is that of the first training.
+/// Has `run` train once for each seed and each of the first `run_folds` folds, and compares its answers with the labels.
+/// `seed` is that of the first training.
+///
+/// # Errors
+/// What `run` gives; outputs that do not fit the labels.
 pub fn measure_folds(
     depth: &str,
-    (labels, classes): (&[usize], usize),
+    target: &dyn Target,
     protocol: Protocol<'_>,
     run_folds: usize,
     seed: u64,
     (journal, identity): (&Journal, &str),
     run: &mut dyn FnMut(Fold<'_>) -> Result<FoldOutcome>,
-) -> Result<(Measured, Vec<usize>)> {
+) -> Result<Measured> {
     let start = std::time::Instant::now();
-    let n = labels.len();
-    let rows: Vec<usize> = (0..n).filter(|&at| protocol.folds[at] < run_folds).collect();
-    let mut correct = vec![0.0; n];
+    let n = target.len();
     let (mut curves, mut remarks) = (Vec::new(), Vec::new());
-    let (mut out_of_fold, mut common) = (vec![0.0f32; n * classes], 1.0);
+    let mut first: Option<Calibrated> = None;
+    let mut scores: Vec<f64> = Vec::new();
     for round in 0..protocol.seeds {
-        let mut parts: Vec<(Vec<usize>, Vec<f32>)> = Vec::new();
+        let mut parts: Vec<FoldOutputs> = Vec::new();
         for fold in 0..run_folds {
             let (held, training): (Vec<usize>, Vec<usize>) = (0..n).partition(|&at| protocol.folds[at] == fold);
             let seed = seed.wrapping_add((round * protocol.count + fold) as u64);
@@ -193,51 +186,29 @@ pub fn measure_folds(
                     outcome
                 }
             };
-            for (row, &example) in outcome.logits.chunks_exact(classes).zip(&held) {
-                correct[example] += f64::from(u8::from(argmax(row) == labels[example]));
-            }
             curves.push((curve, outcome.curve));
             remarks.extend(outcome.remarks.into_iter().map(|remark| format!("{name}: {remark}")));
             parts.push((held, outcome.logits));
         }
-        if round == 0 {
-            (out_of_fold, common) = calibrated(&parts, labels, classes)?;
-        }
+        let calibrated = target.calibrate(&parts)?;
+        scores.resize(calibrated.scores.len(), 0.0);
+        scores.iter_mut().zip(&calibrated.scores).for_each(|(sum, score)| *sum += score);
+        first.get_or_insert(calibrated);
     }
-    let measured = Measured {
+    let calibrated = first.expect("there is at least one seed");
+    Ok(Measured {
         depth: depth.to_owned(),
         cut: String::new(),
         plan: String::new(),
         seeds: protocol.seeds,
-        correct: rows.iter().map(|&at| correct[at] / protocol.seeds as f64).collect(),
-        out_of_fold: rows.iter().flat_map(|&at| out_of_fold[at * classes..][..classes].iter().copied()).collect(),
-        temperature: common,
+        rows: (0..n).filter(|&at| protocol.folds[at] < run_folds).collect(),
+        scores: scores.into_iter().map(|sum| sum / protocol.seeds as f64).collect(),
+        calibrated,
         cost: 0.0,
         seconds: start.elapsed().as_secs_f64(),
         curves,
         remarks,
-    };
-    Ok((measured, rows))
-}
-
-fn run_fold(
-    target: Target<'_>,
-    settings: &TuneSettings,
-    training: &[usize],
-    held: &[usize],
-    journal: (&Journal, &str),
-    observer: &dyn Observer,
-    name: &str,
-) -> Result<FoldOutcome> {
-    // Where the validation loss chooses the weights, it may not be that of the fold that is judged.
-    let chooses = settings.train.patience.is_some() || settings.train.average > 0;
-    let (training, validation) = match chooses {
-        true => hold_out(training, target.labels, settings.train.seed),
-        false => (training.to_vec(), held.to_vec()),
-    };
-    let tuned = tune(target, settings, &training, &validation, journal, observer, name)?;
-    let logits = logits_of(&tuned.head, &features_of(&tuned, target, held)?);
-    Ok(FoldOutcome { logits, curve: tuned.curve, remarks: tuned.remarks })
+    })
 }
 
 /// A seventh of the pictures of each class, to choose weights by, and the rest.
@@ -256,47 +227,24 @@ pub fn hold_out(training: &[usize], labels: &[usize], seed: u64) -> (Vec<usize>,
     (kept, held)
 }
 
-/// A fine-tuned network's features of pictures.
-pub fn features_of(tuned: &FineTuned, target: Target<'_>, pictures: &[usize]) -> Result<Features> {
-    target.activations.features(&tuned.network, pictures, target.base.input())
-}
-
-/// Probabilities of all pictures, each with the temperature of the other folds, and the temperature of all.
-fn calibrated(parts: &[(Vec<usize>, Vec<f32>)], labels: &[usize], classes: usize) -> Result<(Vec<f32>, f64)> {
-    let truth: Vec<Vec<usize>> =
-        parts.iter().map(|(held, _)| held.iter().map(|&picture| labels[picture]).collect()).collect();
-    let of_all_but = |without: Option<usize>| {
-        let others = parts.iter().zip(&truth).enumerate().filter(|(fold, _)| Some(*fold) != without);
-        let others: Vec<(&[f32], &[usize])> =
-            others.map(|(_, ((_, logits), truth))| (&logits[..], &truth[..])).collect();
-        temperature(&others, classes)
-    };
-    let mut probabilities = vec![0.0f32; labels.len() * classes];
-    for (fold, (held, logits)) in parts.iter().enumerate() {
-        // One fold alone has no others to take a temperature from.
-        let temperature = if parts.len() > 1 { of_all_but(Some(fold))? } else { 1.0 };
-        for (row, &picture) in logits.chunks_exact(classes).zip(held) {
-            let row: Vec<f64> = row.iter().map(|z| f64::from(*z)).collect();
-            let out = &mut probabilities[picture * classes..][..classes];
-            out.iter_mut().zip(softmax(&row, temperature)).for_each(|(out, p)| *out = p as f32);
-        }
-    }
-    Ok((probabilities, of_all_but(None)?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::targets::{Calibration, Predictions};
 
-    fn measured(depth: &str, correct: Vec<f64>) -> Measured {
+    fn measured(depth: &str, scores: Vec<f64>) -> Measured {
         Measured {
             depth: depth.into(),
             cut: String::new(),
             plan: String::new(),
             seeds: 2,
-            correct,
-            out_of_fold: Vec::new(),
-            temperature: 1.0,
+            rows: (0..scores.len()).collect(),
+            calibrated: Calibrated {
+                predictions: Predictions::Classes(Vec::new()),
+                calibration: Calibration::LabelSets { temperature: 1.0, thresholds: Vec::new() },
+                scores: Vec::new(),
+            },
+            scores,
             cost: 0.0,
             seconds: 0.0,
             curves: Vec::new(),

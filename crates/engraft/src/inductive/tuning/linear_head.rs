@@ -6,7 +6,7 @@ use burn::tensor::{Device, TensorData};
 use rand::RngExt;
 
 use crate::backbone::{Drops, identity};
-use crate::head::LogisticRegression;
+use crate::head::Linear;
 use crate::inductive::tuning::plan::Learning;
 use crate::rng::rng;
 use crate::train::Rule;
@@ -22,8 +22,8 @@ pub struct LinearHead {
 
 impl LinearHead {
     /// A head that was solved, or one that is made up.
-    pub fn new(head: &LogisticRegression, device: &Device) -> Self {
-        let (classes, columns) = (head.classes, head.columns);
+    pub fn new(head: &Linear, device: &Device) -> Self {
+        let (classes, columns) = (head.outputs, head.columns);
         let turned = (0..columns).flat_map(|c| (0..classes).map(move |class| head.weights[class * columns + c] as f32));
         let weight = Tensor::<2>::from_data(TensorData::new(turned.collect::<Vec<f32>>(), [columns, classes]), device);
         let bias: Vec<f32> = head.intercepts.iter().map(|b| *b as f32).collect();
@@ -36,12 +36,12 @@ impl LinearHead {
     }
 
     /// The head as numbers.
-    pub fn numbers(&self) -> LogisticRegression {
+    pub fn numbers(&self) -> Linear {
         let [columns, classes] = self.weight.dims();
         let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<f64>>();
         let weights = self.weight.val().transpose().into_data().try_to_vec::<f32>().expect("weights are f32");
         let bias = self.bias.val().into_data().try_to_vec::<f32>().expect("biases are f32");
-        LogisticRegression { classes, columns, weights: wide(weights), intercepts: wide(bias) }
+        Linear { outputs: classes, columns, weights: wide(weights), intercepts: wide(bias) }
     }
 
     /// Logits `[N, classes]` of features `[N, columns]`.

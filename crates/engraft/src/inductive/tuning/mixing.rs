@@ -25,7 +25,7 @@ impl Mixed {
     pub fn draw(regularisers: &Regularisers, n: usize, drops: &Drops) -> Self {
         let Regularisers { mixup, cutmix, .. } = *regularisers;
         if (mixup == 0.0 && cutmix == 0.0) || n < 2 {
-            return Self { partners: Vec::new(), share: 1.0, window: None };
+            return Self::none();
         }
         let mut stream = rng(drops.seed, &format!("mix/{}", drops.first), drops.step);
         let boxed = match (mixup > 0.0, cutmix > 0.0) {
@@ -45,6 +45,11 @@ impl Mixed {
             [(centre - side / 2.0).max(0.0), (centre + side / 2.0).min(1.0)]
         };
         Self { partners, share: lambda as f32, window: Some([along(), along()]) }
+    }
+
+    /// Nothing is mixed.
+    pub fn none() -> Self {
+        Self { partners: Vec::new(), share: 1.0, window: None }
     }
 
     /// Share of itself that each example keeps.

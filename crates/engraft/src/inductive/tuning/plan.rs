@@ -13,7 +13,7 @@ use crate::train::{Rule, Rules, axes_of};
 /// A network as a plan sees it: a row of named stages with parameters.
 pub trait Staged {
     /// Depths that have a name, beside those named by a stage.
-    const DEPTHS: &'static [&'static str];
+    fn depths(&self) -> &'static [&'static str];
     /// Names of the stages, from the input to the features.
     fn names(&self) -> Vec<String>;
     /// Number of axes of every parameter of a stage, by identity.
@@ -21,7 +21,9 @@ pub trait Staged {
 }
 
 impl Staged for Network {
-    const DEPTHS: &'static [&'static str] = &["auto", "head", "last", "half", "all"];
+    fn depths(&self) -> &'static [&'static str] {
+        &["auto", "head", "last", "half", "all"]
+    }
 
     fn names(&self) -> Vec<String> {
         self.stages()
@@ -33,7 +35,9 @@ impl Staged for Network {
 }
 
 impl Staged for TextEncoder {
-    const DEPTHS: &'static [&'static str] = &["auto", "head", "contrastive", "last", "half", "all"];
+    fn depths(&self) -> &'static [&'static str] {
+        &["auto", "head", "contrastive", "last", "half", "all"]
+    }
 
     fn names(&self) -> Vec<String> {
         self.stages()
@@ -227,7 +231,7 @@ pub fn usual_cuts(costs: &[StageCost]) -> Vec<DepthCut> {
 }
 
 /// The cut that a name stands for.
-pub fn cut_of<N: Staged>(name: &str, network: &N, costs: &[StageCost]) -> Result<DepthCut> {
+pub fn cut_of(name: &str, network: &impl Staged, costs: &[StageCost]) -> Result<DepthCut> {
     if name == "all" {
         return Ok(DepthCut { label: name.into(), cut: 0 });
     }
@@ -243,8 +247,8 @@ pub fn cut_of<N: Staged>(name: &str, network: &N, costs: &[StageCost]) -> Result
     }
     let names = network.names();
     let stage = names.iter().position(|known| known == name).ok_or_else(|| {
-        let expected = format!("{}, or one of the base's stages: {}", N::DEPTHS.join(", "), names.join(", "));
-        let known = N::DEPTHS.iter().copied().chain(names.iter().map(String::as_str));
+        let expected = format!("{}, or one of the base's stages: {}", network.depths().join(", "), names.join(", "));
+        let known = network.depths().iter().copied().chain(names.iter().map(String::as_str));
         Error::Usage(Problem::new("no such depth or stage").expected(expected).found(name).suggest(name, known))
     })?;
     if costs[stage..].iter().all(|cost| cost.parameters == 0) {

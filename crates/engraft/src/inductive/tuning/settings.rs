@@ -13,7 +13,7 @@ use crate::train::{Optimiser, Settings};
 
 /// The settings of a fit's fine-tuning, checked.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tuning {
+pub struct TuningSettings {
     /// How to train.
     pub settings: TuneSettings,
     /// How rates are spread over the stages.
@@ -24,7 +24,7 @@ pub struct Tuning {
     pub budget: Budget,
 }
 
-impl Tuning {
+impl TuningSettings {
     /// Reads and checks them. `photos`: whether the base's pictures are photos, rather than drawings or characters, which
     /// may be neither mirrored nor coloured.
     pub fn of(config: &Fit, photos: bool) -> Result<Self> {
@@ -75,7 +75,6 @@ impl Tuning {
                 seed: config.seed,
             }),
             adapt_statistics,
-            balanced: config.balanced,
         };
         let spread = Spread {
             rate_factor: tune.rate_factor,
@@ -153,11 +152,11 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_named_by_its_flag() {
-        assert!(Tuning::of(&Fit::default(), true).is_ok());
+        assert!(TuningSettings::of(&Fit::default(), true).is_ok());
         let refused = |change: fn(&mut Fit), flag: &str| {
             let mut config = Fit::default();
             change(&mut config);
-            let error = Tuning::of(&config, true).unwrap_err().to_string();
+            let error = TuningSettings::of(&config, true).unwrap_err().to_string();
             assert!(error.contains(flag), "{flag}: {error}");
         };
         refused(|c| c.tune.dropout = 1.0, "--dropout");

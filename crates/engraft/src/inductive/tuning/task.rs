@@ -1,4 +1,4 @@
-//! One fine-tuning as a task for the training loop: activations at the cut through the stages that learn, to a loss.
+//! One fine-tuning as a task for the training loop: examples at the cut through the stages that learn, to a loss.
 
 use burn::module::Module;
 use burn::prelude::*;
@@ -6,36 +6,16 @@ use burn::tensor::{Device, TensorData};
 
 use crate::backbone::{Activation, Mode, Network, Pass, Statistics};
 use crate::error::Result;
-use crate::features::Features;
-use crate::head::LogisticRegression;
 use crate::inductive::tuning::activations::Activations;
+use crate::inductive::tuning::body::{Body, Tuned};
 use crate::inductive::tuning::frozen::FrozenPart;
 use crate::inductive::tuning::linear_head::{LinearHead, dropped};
+use crate::inductive::tuning::material::AtCut;
 use crate::inductive::tuning::mixing::Mixed;
 use crate::inductive::tuning::plan::Plan;
 use crate::progress::Observer;
-use crate::train::{Rules, Score, ShardLoss, Task, argmax, count_correct, cross_entropy};
-
-/// A network and a linear head on its features.
-#[derive(Module, Debug)]
-pub struct Tuned {
-    /// The stages; those before the cut are not run.
-    pub network: Network,
-    /// The head.
-    pub head: LinearHead,
-}
-
-impl Tuned {
-    /// A network with a head that was solved, or one that is made up.
-    pub fn new(network: Network, head: &LogisticRegression, device: &Device) -> Self {
-        Self { network, head: LinearHead::new(head, device) }
-    }
-
-    /// The head as numbers.
-    pub fn head(&self) -> LogisticRegression {
-        self.head.numbers()
-    }
-}
+use crate::targets::Aims;
+use crate::train::{Rules, Score, ShardLoss, Task};
 
 /// What pulls at the answers and features while training.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -53,17 +33,17 @@ pub struct Regularisers {
     pub label_smoothing: f64,
 }
 
-/// A fine-tuning on some pictures of a set.
+/// A fine-tuning on some examples of a set.
 pub struct TuneTask<'a> {
     /// The activations at a later cut, while stages after the plan's cut do not learn yet.
     pub(super) moved: Option<Activations<'a>>,
-    /// The activations at the cut of the whole plan.
-    pub(super) all: &'a Activations<'a>,
-    /// The base before any training, whose stages are run where they do not learn yet.
-    pub(super) base: &'a Network,
+    /// The examples at the cut of the whole plan.
+    pub(super) all: &'a AtCut<'a>,
+    /// The stages before any training, which are run where they do not learn yet; of images alone.
+    pub(super) base: Option<&'a Network>,
+    /// Rows and columns of images.
     pub(super) input: [usize; 2],
-    pub(super) labels: &'a [usize],
-    pub(super) class_weights: Vec<f32>,
+    pub(super) aims: Aims,
     pub(super) train: Vec<usize>,
     pub(super) validation: Vec<usize>,
     pub(super) plan: &'a Plan,
@@ -77,52 +57,48 @@ pub struct TuneTask<'a> {
     pub(super) observer: &'a dyn Observer,
 }
 
+/// Features of a shard, how its examples were mixed, and the pull towards the base's features.
+type Shard = (Tensor<2>, Mixed, Option<Tensor<1>>);
+
 impl<'a> TuneTask<'a> {
-    /// What the current epoch starts from.
-    fn activations(&self) -> &Activations<'a> {
-        self.moved.as_ref().unwrap_or(self.all)
+    /// What the current epoch starts from, of images.
+    fn activations(&self) -> Option<&Activations<'a>> {
+        match self.all {
+            AtCut::Images(all) => Some(self.moved.as_ref().unwrap_or(all)),
+            AtCut::Texts { .. } => None,
+        }
     }
 
-    fn classes(&self) -> usize {
-        self.class_weights.len()
-    }
-
-    /// Features `[N, D]` of rows at the current cut, with their graph.
-    fn features(&self, model: &Tuned, rows: Vec<f32>, n: usize, epoch: u64, pass: &Pass) -> Tensor<2> {
-        let columns = rows.len() / n;
-        let rows = Tensor::<2>::from_data(TensorData::new(rows, [n, columns]), &self.device);
-        let x = Activation::from_rows(rows, self.activations().shapes());
+    /// Features `[N, D]` of examples in an epoch, with their graph.
+    fn features(&self, model: &Tuned, examples: &[usize], epoch: u64, pass: &Pass) -> Result<Shard> {
+        let n = examples.len();
         let mode = |stage| match self.plan.learns(stage, epoch, self.epochs) {
             true => Mode::Train(pass),
             false => Mode::Frozen,
         };
-        model.network.forward_each(x, self.activations().cut()..self.plan.stages.len(), mode).vector()
-    }
-
-    /// The target distribution of each example: weighted, smoothed, mixed. `[n, classes]`
-    fn targets(&self, shard: &[usize], mixed: &Mixed) -> Vec<f32> {
-        let (classes, smoothing) = (self.classes(), self.regularisers.label_smoothing);
-        let mut targets = vec![0.0; shard.len() * classes];
-        let mut give = |row: usize, example: usize, share: f32| {
-            let label = self.labels[self.train[example]];
-            give(&mut targets[row * classes..][..classes], label, share * self.class_weights[label], smoothing);
-        };
-        for (row, &example) in shard.iter().enumerate() {
-            let share = mixed.share();
-            give(row, example, share);
-            if share < 1.0 {
-                give(row, shard[mixed.partner(row)], 1.0 - share);
+        let drops = pass.drops().copied().expect("the loop's passes say what is drawn");
+        match (&model.body, self.activations(), self.all) {
+            (Body::Network(network), Some(activations), _) => {
+                let rows = activations.rows(examples, Some(epoch))?;
+                let mixed = Mixed::draw(&self.regularisers, n, &drops).measured(activations.shapes());
+                let rows = mixed.mix(rows, activations.shapes());
+                let reference = self.reference.as_ref().map(|part| part.run(&rows));
+                let columns = rows.len() / n;
+                let rows = Tensor::<2>::from_data(TensorData::new(rows, [n, columns]), &self.device);
+                let x = Activation::from_rows(rows, activations.shapes());
+                let features = network.forward_each(x, activations.cut()..self.plan.stages.len(), mode).vector();
+                let distance = reference.map(|reference| {
+                    let reference = TensorData::new(reference, features.dims());
+                    (features.clone() - Tensor::<2>::from_data(reference, &self.device)).square().mean()
+                });
+                Ok((features, mixed, distance))
             }
+            (Body::Encoder(encoder), _, AtCut::Texts { states, sentence, .. }) => {
+                Ok((states.features(encoder, sentence, examples, mode, &self.device), Mixed::none(), None))
+            }
+            _ => unreachable!("stages read examples of their own kind"),
         }
-        targets
     }
-}
-
-/// Gives a share of an example's target distribution to its label, smoothed over all classes.
-pub(in crate::inductive) fn give(row: &mut [f32], label: usize, share: f32, smoothing: f64) {
-    let (smoothing, classes) = (smoothing as f32, row.len() as f32);
-    row.iter_mut().for_each(|target| *target += share * smoothing / classes);
-    row[label] += share * (1.0 - smoothing);
 }
 
 impl Task for TuneTask<'_> {
@@ -134,12 +110,12 @@ impl Task for TuneTask<'_> {
 
     fn begin(&mut self, epoch: u64) -> Result<()> {
         let cut = self.plan.cut_in(epoch, self.epochs);
-        if cut != self.activations().cut() {
+        let (AtCut::Images(all), Some(base)) = (self.all, self.base) else { return Ok(()) };
+        if self.activations().is_some_and(|activations| activations.cut() != cut) {
             // Stages that do not learn yet are still the base's: they are run once for all epochs until the next does.
-            let later = cut != self.all.cut();
-            self.moved = later.then(|| self.all.run_on(self.base, cut, self.input));
+            self.moved = (cut != all.cut()).then(|| all.run_on(base, cut, self.input));
             let rest = cut..self.plan.stages.len();
-            self.reference = self.reference.take().map(|_| FrozenPart::new(self.base, rest, self.input));
+            self.reference = self.reference.take().map(|_| FrozenPart::new(base, rest, self.input));
         }
         Ok(())
     }
@@ -147,7 +123,7 @@ impl Task for TuneTask<'_> {
     fn rules(&self, model: &Tuned, epoch: u64, _weight_decay: f64) -> Rules {
         let mut rules = match &self.only {
             Some(only) => only.clone(),
-            None => self.plan.rules(&model.network, epoch, self.epochs),
+            None => self.plan.rules(&model.body, epoch, self.epochs),
         };
         rules.0.extend(LinearHead::rules(&self.plan.head));
         rules
@@ -158,59 +134,42 @@ impl Task for TuneTask<'_> {
     }
 
     fn loss(&self, model: &Tuned, shard: &[usize], epoch: u64, pass: &Pass) -> Result<ShardLoss> {
-        let n = shard.len();
-        let pictures: Vec<usize> = shard.iter().map(|&example| self.train[example]).collect();
-        let rows = self.activations().rows(&pictures, Some(epoch))?;
+        let examples: Vec<usize> = shard.iter().map(|&at| self.train[at]).collect();
         let drops = pass.drops().copied().expect("the loop's passes say what is drawn");
-        let mixed = Mixed::draw(&self.regularisers, n, &drops).measured(self.activations().shapes());
-        let rows = mixed.mix(rows, self.activations().shapes());
-        let reference = self.reference.as_ref().map(|part| part.run(&rows));
-        let features = self.features(model, rows, n, epoch, pass);
-        let distance = reference.map(|reference| {
-            let reference = Tensor::<2>::from_data(TensorData::new(reference, features.dims()), &self.device);
-            (features.clone() - reference).square().mean()
-        });
+        let (features, mixed, distance) = self.features(model, &examples, epoch, pass)?;
         let logits = model.head.logits(dropped(features, self.regularisers.dropout, &drops));
-        let labels: Vec<usize> = pictures.iter().map(|&picture| self.labels[picture]).collect();
-        let correct = count_correct(&logits, &labels);
-        let mut loss = cross_entropy(logits, self.targets(shard, &mixed));
-        if let Some(distance) = distance {
-            loss = loss + distance.mul_scalar(self.regularisers.feature_distance / 2.0);
+        // The target of each example: weighted, smoothed, mixed.
+        let (outputs, smoothing, share) = (self.aims.outputs(), self.regularisers.label_smoothing, mixed.share());
+        let mut targets = vec![0.0; examples.len() * outputs];
+        for (row, target) in targets.chunks_exact_mut(outputs).enumerate() {
+            self.aims.give(target, examples[row], share, smoothing);
+            if share < 1.0 {
+                self.aims.give(target, examples[mixed.partner(row)], 1.0 - share, smoothing);
+            }
         }
-        Ok(ShardLoss { loss, correct })
+        let mut shard = self.aims.loss(logits, targets, &examples);
+        if let Some(distance) = distance {
+            shard.loss = shard.loss + distance.mul_scalar(self.regularisers.feature_distance / 2.0);
+        }
+        Ok(shard)
     }
 
     fn validate(&self, model: &Tuned) -> Result<Option<Score>> {
         if self.validation.is_empty() {
             return Ok(None);
         }
-        self.observer.check()?;
-        let features = self.all.features(&model.valid().network, &self.validation, self.input)?;
-        let logits = logits_of(&model.head(), &features);
-        let labels: Vec<usize> = self.validation.iter().map(|&picture| self.labels[picture]).collect();
-        Ok(Some(score(&logits, &labels, self.classes())))
+        let model = model.valid();
+        let body = match self.all {
+            // Images run through merged copies anyway.
+            AtCut::Images(_) => model.body,
+            AtCut::Texts { .. } => model.body.merged(),
+        };
+        let features = self.all.features(&body, &self.validation, self.input, self.observer)?;
+        let logits = model.head.numbers().of_features(&features);
+        Ok(Some(self.aims.score(&logits, &self.validation)))
     }
 
     fn describe(&self, example: usize) -> String {
         self.all.describe(self.train[example])
     }
-}
-
-/// Logits `[rows, classes]` of features.
-pub(in crate::inductive) fn logits_of(head: &LogisticRegression, features: &Features) -> Vec<f32> {
-    let rows = features.values.chunks_exact(features.columns);
-    rows.flat_map(|row| head.logits(row)).map(|z| z as f32).collect()
-}
-
-/// Cross-entropy and accuracy of logits `[n, classes]`.
-pub(in crate::inductive) fn score(logits: &[f32], labels: &[usize], classes: usize) -> Score {
-    let (mut loss, mut correct) = (0.0, 0);
-    for (row, &label) in logits.chunks_exact(classes).zip(labels) {
-        let most = row.iter().fold(f64::NEG_INFINITY, |most, z| most.max(f64::from(*z)));
-        let sum: f64 = row.iter().map(|z| (f64::from(*z) - most).exp()).sum();
-        loss += sum.ln() + most - f64::from(row[label]);
-        correct += usize::from(argmax(row) == label);
-    }
-    let n = labels.len().max(1) as f64;
-    Score { loss: loss / n, accuracy: correct as f64 / n }
 }

@@ -1,28 +1,31 @@
-//! One fine-tuning from beginning to end: a start, a training that is watched, and another try where it fails.
+//! One fine-tuning from beginning to end: from the examples at a cut through the stages that learn, to a loss; watched, and
+//! tried again at a lower rate where it fails.
 
 use burn::module::Module;
 use burn::prelude::*;
 use burn::tensor::{Device, TensorData};
-use engraft_weights::{Precision, Weights};
 use serde::{Deserialize, Serialize};
 
-use crate::backbone::{Activation, Adaptation, Base, Mode, Network, Pass, move_statistics};
-use crate::error::{Error, Problem, Result};
+use crate::backbone::{Activation, Adaptation, Mode, Network, Pass, move_statistics};
+use crate::error::{Error, Result};
 use crate::features::Features;
-use crate::head::{ClassWeights, LogisticRegression, fit as fit_head};
+use crate::head::Linear;
 use crate::inductive::tuning::activations::Activations;
+use crate::inductive::tuning::body::{Body, Tuned};
 use crate::inductive::tuning::frozen::FrozenPart;
 use crate::inductive::tuning::journal::Journal;
+use crate::inductive::tuning::material::{AtCut, Grown, Material};
 use crate::inductive::tuning::plan::Plan;
-use crate::inductive::tuning::task::{Regularisers, TuneTask, Tuned, logits_of, score};
+use crate::inductive::tuning::task::{Regularisers, TuneTask};
 use crate::progress::{CurvePoint, Observer};
-use crate::train::{Curve, EpochRecord, RateFinding, Rule, Rules, Settings, argmax, axes_of, find_lr, train};
+use crate::targets::Target;
+use crate::train::{Curve, EpochRecord, RateFinding, Settings, find_lr, train};
 
 /// Tries at a training that fails, each at a lower rate.
 const ATTEMPTS: usize = 3;
 /// The rate of the next try, as a share.
 const LOWER: f64 = 0.25;
-/// Pictures whose answers tell whether a network has collapsed.
+/// Examples whose answers tell whether a network has collapsed.
 const LOOKED_AT: usize = 256;
 
 /// Where the head begins.
@@ -51,61 +54,67 @@ pub struct TuneSettings {
     pub low_rank: Option<Adaptation>,
     /// Takes the statistics of batch norms after the cut from the target's pictures before training (AdaBN, Li et al. 2018).
     pub adapt_statistics: bool,
-    /// Weighs classes by the inverse of their frequency.
-    pub balanced: bool,
 }
 
 /// What is fine-tuned to what.
-#[derive(Debug, Clone, Copy)]
-pub struct Target<'a> {
-    /// The base.
-    pub base: &'a Base,
+#[derive(Clone, Copy)]
+pub struct Tuning<'a> {
+    /// The base and the examples.
+    pub material: Material<'a>,
+    /// The examples at the plan's cut.
+    pub at: &'a AtCut<'a>,
     /// The plan.
     pub plan: &'a Plan,
-    /// The pictures at the plan's cut.
-    pub activations: &'a Activations<'a>,
-    /// The base's own features of all pictures, for the probe.
+    /// The base's own features of all examples, for the probe.
     pub features: &'a Features,
     /// Strength of the probe's regularisation.
     pub strength: f64,
-    /// Label of every picture.
-    pub labels: &'a [usize],
-    /// Number of classes.
-    pub classes: usize,
+    /// The labels.
+    pub target: &'a dyn Target,
 }
 
-/// A fine-tuned network.
+impl Tuning<'_> {
+    /// Rows and columns of images; nothing of texts.
+    fn input(&self) -> [usize; 2] {
+        match self.material {
+            Material::Images { base, .. } => base.input(),
+            Material::Texts { .. } => [0; 2],
+        }
+    }
+}
+
+/// A base that was changed, and a head on its features.
 #[derive(Debug, Clone)]
-pub struct FineTuned {
-    /// The whole network, for evaluation.
-    pub network: Network,
+pub struct Adapted {
+    /// The base with its new weights.
+    pub grown: Grown,
     /// The head on its features.
-    pub head: LogisticRegression,
+    pub head: Linear,
     /// The learning curve.
     pub curve: Curve,
     /// Failures and what was done about them.
     pub remarks: Vec<String>,
 }
 
-/// Fine-tunes on the pictures `training`; `validation` is measured for the curve (and chooses the weights only where
+/// Fine-tunes on the examples `training`; `validation` is measured for the curve (and chooses the weights only where
 /// the settings average or wait). The same arguments give the same bits. `name` is the curve's, for whoever watches.
 ///
 /// # Errors
 /// If every try fails: the loss is no number, grows, or all answers become one.
 pub fn tune(
-    target: Target<'_>,
+    tuning: Tuning<'_>,
     settings: &TuneSettings,
     training: &[usize],
     validation: &[usize],
     journal: (&Journal, &str),
     observer: &dyn Observer,
     name: &str,
-) -> Result<FineTuned> {
+) -> Result<Adapted> {
     let mut each = telling(name, observer);
-    let (tuned, remarks) = retrying(settings, observer, &mut |settings, attempt| {
-        attempt_at(target, settings, training, validation, journal, attempt, observer, &mut each)
+    let (adapted, remarks) = retrying(settings, observer, &mut |settings, attempt| {
+        attempt_at(tuning, settings, training, validation, (journal.0, journal.1, attempt), observer, &mut each)
     })?;
-    Ok(FineTuned { remarks, ..tuned })
+    Ok(Adapted { remarks, ..adapted })
 }
 
 /// Tells the observer of a curve that grows.
@@ -151,140 +160,124 @@ pub(in crate::inductive) fn retrying<T>(
 }
 
 /// How the loss answers to a rate that grows, from the start that a training would have. Nothing is changed.
-pub fn find_rate(target: Target<'_>, settings: &TuneSettings, observer: &dyn Observer) -> Result<RateFinding> {
-    let training: Vec<usize> = (0..target.labels.len()).collect();
-    let (mut task, model) = prepare(target, settings, &training, &[], observer)?;
+///
+/// # Errors
+/// As [`tune`].
+pub fn find_rate(tuning: Tuning<'_>, settings: &TuneSettings, observer: &dyn Observer) -> Result<RateFinding> {
+    let training: Vec<usize> = (0..tuning.target.len()).collect();
+    let base = tuning.material.body()?;
+    let (mut task, model) = prepare(tuning, &base, settings, &training, &[], observer)?;
     find_lr(&mut task, &model, &settings.train, observer)
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call, which `tune` repeats with another rate")]
 fn attempt_at(
-    target: Target<'_>,
+    tuning: Tuning<'_>,
     settings: &TuneSettings,
     training: &[usize],
     validation: &[usize],
-    (journal, identity): (&Journal, &str),
-    attempt: usize,
+    (journal, identity, attempt): (&Journal, &str, usize),
     observer: &dyn Observer,
     each: &mut dyn FnMut(&EpochRecord, &Curve),
-) -> Result<(FineTuned, Option<String>)> {
-    let Target { base, activations, labels, .. } = target;
-    let (mut task, model) = prepare(target, settings, training, validation, observer)?;
+) -> Result<Attempt<Adapted>> {
+    let base = tuning.material.body()?;
+    let (mut task, model) = prepare(tuning, &base, settings, training, validation, observer)?;
     let mut checkpoints = journal.checkpoints(identity, attempt);
     let (model, curve) = train(&mut task, model, &settings.train, checkpoints.as_mut(), observer, each)?;
     let model = model.valid();
-    let failure = failure_of(&model, activations, training, labels, &curve, base.input())?;
-    let head = model.head();
+    let head = model.head.numbers();
     head.check()?;
-    let merged = model.network.merged();
-    let built = base.staged()?;
-    let weights = Weights { tensors: built.manifest.export(&merged, Precision::F32), ..Weights::default() };
-    let network = Network::from_weights(&base.card, &weights, &Device::flex())?.network.exact(base.exact);
-    Ok((FineTuned { network, head, curve, remarks: Vec::new() }, failure))
+    // What is looked at first are the weights as they were trained, so that a network that collapsed is not packed.
+    let looked_at = looked_at(training);
+    let body = tuning.material.on(&model.body.clone().merged(), &Device::flex())?;
+    let grown = Grown::of(&tuning.material, body);
+    let features = match &tuning.material {
+        Material::Images { .. } => tuning.at.features(&model.body, looked_at, tuning.input(), observer)?,
+        Material::Texts { .. } => grown.features(&tuning.material, None, looked_at)?,
+    };
+    let failure = task.aims.failure(&head.of_features(&features), looked_at, &curve);
+    let head = task.aims.to_user_units(head);
+    Ok((Adapted { grown, head, curve, remarks: Vec::new() }, failure))
 }
 
 /// A training before its first step.
 fn prepare<'a>(
-    target: Target<'a>,
+    tuning: Tuning<'a>,
+    base: &'a Body,
     settings: &TuneSettings,
     training: &[usize],
     validation: &[usize],
     observer: &'a dyn Observer,
 ) -> Result<(TuneTask<'a>, Tuned)> {
-    let Target { base, plan, activations, labels, classes, .. } = target;
+    let Tuning { at, plan, target, .. } = tuning;
     let device = Device::flex().autodiff();
-    let built = base.staged()?;
-    let weights = Weights { tensors: built.manifest.export(&built.network, Precision::F32), ..Weights::default() };
-    let mut network = Network::from_weights(&base.card, &weights, &device)?.network.exact(base.exact);
-    if settings.adapt_statistics {
-        network = with_statistics_of(network, activations, training)?;
+    let mut body = tuning.material.on(base, &device)?;
+    if let (true, AtCut::Images(activations), Body::Network(network)) = (settings.adapt_statistics, at, &body) {
+        body = Body::Network(with_statistics_of(network.clone(), activations, training)?);
     }
-    let head = start_head(target, settings, &network, training, observer)?;
-    network = network.stochastic_depth(settings.stochastic_depth);
+    let aims = target.aims(training);
+    let head = aims.to_loss_units(start_head(tuning, settings, &body, training, observer)?);
+    if let Body::Network(network) = body {
+        body = Body::Network(network.stochastic_depth(settings.stochastic_depth));
+    }
     let mut only = None;
     if let Some(how) = settings.low_rank {
-        let before = axes_of(&network);
-        network = network.adapted(|stage| plan.stages[stage].learns.is_some(), how);
-        let rule = Rule { rate: 1.0, weight_decay: settings.train.weight_decay, anchor: 0.0 };
-        let new = axes_of(&network).into_keys().filter(|id| !before.contains_key(id));
-        let rules = Rules(new.map(|id| (id, rule)).collect());
-        if rules.0.is_empty() {
-            return Err(Error::Usage(
-                Problem::new("there is nothing that low-rank factors could learn in place of")
-                    .expected("linear layers or convolutions of one pixel in the stages that learn")
-                    .found(plan.describe())
-                    .hint("choose a deeper --depth, or leave out --lora"),
-            ));
-        }
-        only = Some(rules);
+        let (adapted, rules) = body.adapted(how, plan, settings.train.weight_decay)?;
+        (body, only) = (adapted, Some(rules));
     }
     let stages = plan.stages.len();
     let is_pulled = settings.regularisers.feature_distance > 0.0;
+    let input = tuning.input();
+    let part = |network: &Network| FrozenPart::new(network, plan.cut()..stages, input);
     let task = TuneTask {
         moved: None,
-        all: activations,
-        base: &built.network,
-        input: base.input(),
-        labels,
-        class_weights: class_weights(labels, training, classes, settings.balanced),
+        all: at,
+        base: base.network(),
+        input,
+        aims,
         train: training.to_vec(),
         validation: validation.to_vec(),
         plan,
         only,
         epochs: settings.train.epochs,
         regularisers: settings.regularisers,
-        reference: is_pulled.then(|| FrozenPart::new(&built.network, activations.cut()..stages, base.input())),
+        reference: base.network().filter(|_| is_pulled).map(part),
         device: device.clone(),
         observer,
     };
-    Ok((task, Tuned::new(network, &head, &device)))
+    Ok((task, Tuned::new(body, &head, &device)))
 }
 
 /// The head before the first step.
 fn start_head(
-    target: Target<'_>,
+    tuning: Tuning<'_>,
     settings: &TuneSettings,
-    network: &Network,
+    body: &Body,
     training: &[usize],
     observer: &dyn Observer,
-) -> Result<LogisticRegression> {
-    let Target { base, activations, features, strength, labels, classes, .. } = target;
+) -> Result<Linear> {
+    let Tuning { at, features, strength, target, .. } = tuning;
     if settings.start == Start::Random {
-        return Ok(random_head(classes, features.columns, settings.train.seed));
+        let head = random_head(target.outputs(), features.columns, settings.train.seed);
+        return Ok(target.aims(training).to_user_units(head));
     }
-    let chosen = match settings.adapt_statistics {
-        // The features are others than those of the base's own statistics.
-        true => activations.features(network, training, base.input())?,
-        false => features.select(training),
-    };
-    let labels: Vec<usize> = training.iter().map(|&picture| labels[picture]).collect();
-    let weights = if settings.balanced { ClassWeights::Balanced } else { ClassWeights::None };
-    fit_head(&chosen, &labels, classes, strength, &weights, observer)
+    if !settings.adapt_statistics {
+        return target.solve(features, training, strength, observer);
+    }
+    // The features are others than those of the base's own statistics.
+    let all: Vec<usize> = (0..target.len()).collect();
+    target.solve(&at.features(body, &all, tuning.input(), observer)?, training, strength, observer)
 }
 
 /// A head of small normal numbers, each output from a stream of its own.
-pub(in crate::inductive) fn random_head(classes: usize, columns: usize, seed: u64) -> LogisticRegression {
+fn random_head(outputs: usize, columns: usize, seed: u64) -> Linear {
     use rand_distr::{Distribution, StandardNormal};
     let mut stream = crate::rng::rng(seed, "init/head", 0);
     let mut draw = || {
         let value: f64 = StandardNormal.sample(&mut stream);
         value * 0.01
     };
-    let weights = (0..classes * columns).map(|_| draw()).collect();
-    LogisticRegression { classes, columns, weights, intercepts: vec![0.0; classes] }
-}
-
-/// The weight of an example of each class: 1 for all, or such that every class counts as much as any other.
-pub(in crate::inductive) fn class_weights(
-    labels: &[usize],
-    training: &[usize],
-    classes: usize,
-    balanced: bool,
-) -> Vec<f32> {
-    let mut counts = vec![0usize; classes];
-    training.iter().for_each(|&picture| counts[labels[picture]] += 1);
-    let weight = |count: usize| training.len() as f32 / (classes * count.max(1)) as f32;
-    counts.into_iter().map(|count| if balanced { weight(count) } else { 1.0 }).collect()
+    let weights = (0..outputs * columns).map(|_| draw()).collect();
+    Linear { outputs, columns, weights, intercepts: vec![0.0; outputs] }
 }
 
 /// The network with the statistics of the target's pictures in the batch norms after the cut, stage by stage: what a
@@ -309,42 +302,7 @@ fn with_statistics_of(mut network: Network, activations: &Activations<'_>, train
     Ok(network)
 }
 
-/// What went wrong in a training that came to its end, if anything did.
-fn failure_of(
-    model: &Tuned,
-    activations: &Activations<'_>,
-    training: &[usize],
-    labels: &[usize],
-    curve: &Curve,
-    input: [usize; 2],
-) -> Result<Option<String>> {
-    let looked_at = looked_at(training);
-    let logits = logits_of(&model.head(), &activations.features(&model.network, looked_at, input)?);
-    let truth: Vec<usize> = looked_at.iter().map(|&picture| labels[picture]).collect();
-    Ok(failure_in(&logits, &truth, curve))
-}
-
 /// How many training examples' answers tell whether a network has collapsed.
 pub(in crate::inductive) fn looked_at(training: &[usize]) -> &[usize] {
     &training[..training.len().min(LOOKED_AT)]
-}
-
-/// What went wrong in a training, by its logits for examples that it was trained on, and its curve.
-pub(in crate::inductive) fn failure_in(logits: &[f32], truth: &[usize], curve: &Curve) -> Option<String> {
-    let classes = logits.len() / truth.len().max(1);
-    if !logits.iter().all(|z| z.is_finite()) {
-        return Some("the answers are not numbers".into());
-    }
-    let answers: Vec<usize> = logits.chunks_exact(classes).map(argmax).collect();
-    let several = truth.iter().any(|label| *label != truth[0]);
-    let now = score(logits, truth, classes);
-    if several && answers.iter().all(|answer| *answer == answers[0]) {
-        return Some("the network collapsed: it gives one answer to all of its training examples".into());
-    }
-    let chance = (classes as f64).ln();
-    let first = curve.epochs.first().map_or(f64::INFINITY, |epoch| epoch.train.loss);
-    let last = curve.epochs.last().map_or(0.0, |epoch| epoch.train.loss);
-    let grew = last > 1.5 * first && last > chance;
-    (grew || now.loss > 2.0 * chance)
-        .then(|| format!("the training diverged: its loss went from {first:.2} to {last:.2}, chance is {chance:.2}"))
 }

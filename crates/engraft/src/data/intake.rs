@@ -1,14 +1,16 @@
-//! Data to work on: opened, inspected, audited, and refused where it cannot be worked on.
+//! Data to work on: opened, inspected, audited, and refused where it cannot be worked on. One shape for every input.
 
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::data::audit::{Audit, audit};
-use crate::data::image::Limits;
-use crate::data::inspect::{Inspection, InspectionStore, inspect_all};
-use crate::data::unite::unite_copies;
-use crate::data::{Dataset, Inferred, Reading, Split, Targets, Task, open_as};
+use super::audit::{Audit, audit};
+use super::image::Limits;
+use super::inspect::{Inspection, InspectionStore, inspect_all};
+use super::text::{Text, TextReading, TextSource, audit_texts, is_text, open_texts};
+use super::unite::unite_copies;
+use super::{Dataset, Inferred, Reading, Split, Targets, Task, open_as};
+use crate::config::Fit;
 use crate::error::{Error, Problem, Result};
 use crate::files;
 use crate::progress::Observer;
@@ -29,6 +31,32 @@ pub struct Intake {
     pub inspections: Vec<Inspection>,
     /// What is to be learnt, and why that.
     pub inferred: Inferred,
+    /// The examples' texts, where they are texts.
+    pub texts: Option<TextInput>,
+}
+
+/// What examples are where they are texts.
+#[derive(Debug, Clone)]
+pub struct TextInput {
+    /// The text of every example.
+    pub texts: Vec<Text>,
+    /// How they were read.
+    pub source: TextSource,
+}
+
+/// Whether the data of a fit is texts: a column of texts is named, or it looks like them and no column of paths is.
+pub fn is_about_texts(config: &Fit) -> bool {
+    config.text.is_some() || config.path_column.is_none() && is_text(&config.data)
+}
+
+/// How the texts of a fit are to be read.
+///
+/// # Errors
+/// [`Error::Usage`] for a task that does not exist.
+pub fn text_reading(config: &Fit) -> Result<TextReading> {
+    let text = config.text.as_deref().map(|text| text.split(',').map(|name| name.trim().to_owned()).collect());
+    let task = config.task.as_deref().map(str::parse).transpose()?;
+    Ok(TextReading { text: text.unwrap_or_default(), label: config.label_column.clone(), task })
 }
 
 impl Intake {
@@ -55,7 +83,50 @@ impl Intake {
         }
         let audit = audit(&dataset, &inspections, findings);
         let digests = inspections.iter().map(|inspection| inspection.sha256.clone()).collect();
-        Ok(Self { dataset, audit, digests, inspections, inferred: opened.inferred })
+        Ok(Self { dataset, audit, digests, inspections, inferred: opened.inferred, texts: None })
+    }
+
+    /// Opens and audits `path` as labelled texts; what was found out about its form is told.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where the file or folder holds no labelled texts.
+    pub fn read_texts(path: &Path, reading: &TextReading, observer: &dyn Observer) -> Result<Self> {
+        let (opened, findings) = open_texts(path, reading, observer)?;
+        for remark in &opened.source.remarks {
+            observer.say(remark);
+        }
+        observer.check()?;
+        let audit = audit_texts(&opened, findings);
+        let digests = opened.digests();
+        let (dataset, texts, source, inferred) = opened.into_parts();
+        let texts = Some(TextInput { texts, source });
+        Ok(Self { dataset, audit, digests, inspections: Vec::new(), inferred, texts })
+    }
+
+    /// Opens what a fit is about, of whatever kind.
+    ///
+    /// # Errors
+    /// As [`Intake::read_as`] and [`Intake::read_texts`].
+    pub fn open(config: &Fit, store: &dyn InspectionStore, observer: &dyn Observer) -> Result<Self> {
+        if is_about_texts(config) {
+            return Self::read_texts(&config.data, &text_reading(config)?, observer);
+        }
+        Self::read_as(&config.data, &Reading::of(config)?, &Limits::default(), store, observer)
+    }
+
+    /// What the examples are called: `images` or `texts`.
+    pub fn unit(&self) -> &'static str {
+        if self.texts.is_some() { "texts" } else { "pictures" }
+    }
+
+    /// Texts of examples; nothing where they are not texts.
+    pub fn texts_of(&self, which: &[usize]) -> Vec<&Text> {
+        self.texts.as_ref().map_or_else(Vec::new, |input| which.iter().map(|&index| &input.texts[index]).collect())
+    }
+
+    /// SHA-256 of the contents of examples.
+    pub fn digests_of(&self, which: &[usize]) -> Vec<String> {
+        which.iter().map(|&index| self.digests[index].clone()).collect()
     }
 
     /// Refuses data that nothing can be learnt from, and with `strict` data with any finding worse than information.
@@ -74,10 +145,11 @@ impl Intake {
             Targets::Values(values) => {
                 let different = train.iter().any(|&index| values[index] != values[train[0]]);
                 if train.len() < LEAST_VALUES || !different {
-                    let problem = Problem::new("too few usable pictures to learn a number from")
-                        .expected(format!("at least {LEAST_VALUES} usable training pictures with different numbers"));
+                    let unit = self.unit();
+                    let problem = Problem::new(format_args!("too few usable {unit} to learn a number from"))
+                        .expected(format!("at least {LEAST_VALUES} usable training {unit} with different numbers"));
                     let excluded = self.audit.excluded.len();
-                    let found = format!("{}; {excluded} pictures are excluded by the audit", train.len());
+                    let found = format!("{}; {excluded} {unit} are excluded by the audit", train.len());
                     return Err(Error::Data(problem.found(found).at(place)));
                 }
             }
@@ -93,16 +165,19 @@ impl Intake {
         // Rare labels beside learnable ones are usual in multi-label: the audit tells them, and they are never answered.
         let refused = match self.dataset.task() {
             Task::MultiLabel => few.len() == counts.len(),
-            _ => !few.is_empty(),
+            Task::SingleLabel => counts.len() < 2 || !few.is_empty(),
+            Task::Regression => false,
         };
         if refused {
-            let excluded = self.audit.excluded.len();
+            let (excluded, unit) = (self.audit.excluded.len(), self.unit());
+            let found = if few.is_empty() { format!("{} class", counts.len()) } else { few.join(", ") };
+            let (one, usually) = if self.texts.is_some() { ("text", 8) } else { ("file", 20) };
             return Err(Error::Data(
-                Problem::new("too few usable pictures to learn a class from")
-                    .expected("at least 2 usable training pictures in every class, better 20")
-                    .found(format_args!("{}; {excluded} pictures are excluded by the audit", few.join(", ")))
+                Problem::new(format_args!("too few usable {unit} to learn a class from"))
+                    .expected(format!("at least 2 usable training {unit} in every class, better {usually}, and two classes"))
+                    .found(format_args!("{found}; {excluded} {unit} are excluded by the audit"))
                     .at(place)
-                    .hint("`engraft audit` names every excluded file and why"),
+                    .hint(format_args!("`engraft audit` names every excluded {one} and why")),
             ));
         }
         Ok(())

@@ -1,0 +1,81 @@
+//! A linear head of any target: features to as many numbers as the target asks for.
+
+use serde::{Deserialize, Serialize};
+
+use super::logistic::{LogisticRegression, linear};
+use super::one_vs_rest::OneVsRest;
+use super::ridge::RidgeRegression;
+use crate::error::{Error, Problem, Result};
+use crate::features::Features;
+
+/// `outputs` numbers of a row of features: `weights · row + intercepts`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Linear {
+    /// Numbers that it gives.
+    pub outputs: usize,
+    /// Numbers that it takes.
+    pub columns: usize,
+    /// `[outputs, columns]`, row after row.
+    pub weights: Vec<f64>,
+    /// `[outputs]`
+    pub intercepts: Vec<f64>,
+}
+
+impl Linear {
+    /// The outputs `[outputs]` for a row of at least `columns` features.
+    pub fn values(&self, row: &[f32]) -> Vec<f64> {
+        linear(&self.weights, &self.intercepts, &row[..self.columns])
+    }
+
+    /// The outputs `[rows, outputs]` of features, at the precision in which answers are compared.
+    pub fn of_features(&self, features: &Features) -> Vec<f32> {
+        let rows = features.values.chunks_exact(features.columns);
+        rows.flat_map(|row| self.values(row)).map(|value| value as f32).collect()
+    }
+
+    /// The same with every number rounded to f32, as it is stored: what is evaluated is what will answer.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] where a number is not finite, or the shapes do not fit.
+    pub fn rounded(mut self) -> Result<Self> {
+        self.weights.iter_mut().chain(&mut self.intercepts).for_each(|value| *value = f64::from(*value as f32));
+        self.check()?;
+        Ok(self)
+    }
+
+    /// Refuses numbers that are not finite, and shapes that do not fit.
+    ///
+    /// # Errors
+    /// [`Error::Weights`].
+    pub fn check(&self) -> Result<()> {
+        let shaped = self.outputs.checked_mul(self.columns) == Some(self.weights.len())
+            && self.intercepts.len() == self.outputs
+            && self.outputs > 0;
+        if shaped && self.weights.iter().chain(&self.intercepts).all(|value| value.is_finite()) {
+            return Ok(());
+        }
+        Err(Error::Weights(
+            Problem::new("the head's weights are not a linear function")
+                .expected(format!("finite weights, {} rows of {}, and as many intercepts", self.outputs, self.columns))
+                .found(format!("{} weights and {} intercepts", self.weights.len(), self.intercepts.len())),
+        ))
+    }
+}
+
+impl From<LogisticRegression> for Linear {
+    fn from(LogisticRegression { classes, columns, weights, intercepts }: LogisticRegression) -> Self {
+        Self { outputs: classes, columns, weights, intercepts }
+    }
+}
+
+impl From<OneVsRest> for Linear {
+    fn from(OneVsRest { labels, columns, weights, intercepts }: OneVsRest) -> Self {
+        Self { outputs: labels, columns, weights, intercepts }
+    }
+}
+
+impl From<RidgeRegression> for Linear {
+    fn from(RidgeRegression { weights, intercept }: RidgeRegression) -> Self {
+        Self { outputs: 1, columns: weights.len(), weights, intercepts: vec![intercept] }
+    }
+}

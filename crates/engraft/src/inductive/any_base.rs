@@ -1,0 +1,238 @@
+//! A pretrained base of any kind, as a fit sees it.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+
+use crate::backbone::text::{TextBase, TextBody, WordPooler, WordPooling, open_text_base};
+use crate::backbone::{Base, BaseSpec, Body, open};
+use crate::config::Fit;
+use crate::data::enlargement::Enlargement;
+use crate::data::intake::{Intake, is_about_texts};
+use crate::error::{Error, Problem, Result};
+use crate::features::{Cache, Extractor, Features, TextExtractor, extract};
+use crate::inductive::tuning::{Grown, cut_of};
+use crate::progress::Observer;
+
+/// A base of images or of texts.
+#[derive(Debug)]
+pub enum AnyBase {
+    /// Of images.
+    Images(Box<Base>),
+    /// Of texts.
+    Texts(Arc<TextBase>),
+}
+
+/// What is said of a base.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct BaseFacts {
+    /// Its name.
+    pub id: String,
+    /// SHA-256 of its weights.
+    pub sha256: String,
+    /// Its network.
+    pub architecture: String,
+    /// Its licence.
+    pub licence: String,
+}
+
+impl AnyBase {
+    /// Opens the base that the settings name.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] where it cannot be opened.
+    pub fn open(config: &Fit) -> Result<Self> {
+        if is_about_texts(config) {
+            return Ok(Self::Texts(Arc::new(open_text_base(&config.base, &Device::flex())?)));
+        }
+        Ok(Self::Images(Box::new(open(&BaseSpec::from(config), &Device::flex())?)))
+    }
+
+    /// What is said of it.
+    pub fn facts(&self) -> BaseFacts {
+        match self {
+            Self::Images(base) => BaseFacts {
+                id: base.card.id.clone(),
+                sha256: base.sha256.clone(),
+                architecture: base.card.architecture.name().into(),
+                licence: base.card.licence.clone(),
+            },
+            Self::Texts(base) => BaseFacts {
+                id: base.id.clone(),
+                sha256: base.sha256.clone(),
+                architecture: base.architecture.clone(),
+                licence: base.licence.clone(),
+            },
+        }
+    }
+
+    /// What the user should know about how it was found.
+    pub fn remarks(&self) -> &[String] {
+        match self {
+            Self::Images(base) => &base.remarks,
+            Self::Texts(base) => &base.remarks,
+        }
+    }
+
+    /// The name of its last stage, whose output a head takes.
+    pub fn last_stage(&self) -> String {
+        match self {
+            Self::Images(base) => base.stages().last().cloned().unwrap_or_default(),
+            Self::Texts(_) => "pool".into(),
+        }
+    }
+
+    /// Says what it does to the examples that one would not expect.
+    pub fn tell(&self, intake: &Intake, observer: &dyn Observer) {
+        self.remarks().iter().for_each(|remark| observer.say(remark));
+        if let Self::Images(base) = self
+            && let Some(remark) = Enlargement::of(&intake.inspections, &base.card.preprocessing).remark()
+        {
+            observer.say(&remark);
+        }
+    }
+
+    /// Refuses a depth or stage that it does not have, before any work.
+    ///
+    /// # Errors
+    /// [`Error::Usage`]; [`Error::Weights`] where it is frozen as a whole.
+    pub fn refuse_unknown_depth(&self, config: &Fit) -> Result<()> {
+        let depth = config.depth.as_str();
+        match self {
+            Self::Images(base) => {
+                let Ok(built) = base.staged() else {
+                    if config.only.is_some() || !["auto", "head"].contains(&depth) {
+                        return Err(base.staged().expect_err("it has no stages"));
+                    }
+                    return Ok(());
+                };
+                let costs = base.costs();
+                let names = config.only.iter().chain(Some(&config.depth));
+                for name in names.filter(|name| !["auto", "head"].contains(&name.as_str())) {
+                    cut_of(name, &built.network, &costs)?;
+                }
+                Ok(())
+            }
+            Self::Texts(base) => match &base.body {
+                TextBody::Encoder(_) if ["auto", "head", "contrastive"].contains(&depth) => Ok(()),
+                // Which stages there are does not depend on how long the texts are.
+                TextBody::Encoder(sentence) => cut_of(depth, &sentence.encoder, &sentence.encoder.costs(2)).map(|_| ()),
+                TextBody::Lstm(_) if !["auto", "head", "all"].contains(&depth) => {
+                    let problem = Problem::new("a language model is retrained as a whole, by its own recipe");
+                    let problem = problem.found(depth).expected("head, all or auto").at("--depth");
+                    Err(Error::Usage(problem.suggest(depth, ["head", "all", "auto"])))
+                }
+                TextBody::Words(_) if !["auto", "head"].contains(&depth) => {
+                    let problem = Problem::new("word vectors have no stages that could be retrained").found(depth);
+                    Err(Error::Usage(problem.expected("head or auto").at("--depth").suggest(depth, ["head", "auto"])))
+                }
+                TextBody::Lstm(_) | TextBody::Words(_) => Ok(()),
+            },
+        }
+    }
+
+    /// The same with other weights.
+    #[must_use]
+    pub fn with(self, grown: Grown) -> Self {
+        match (self, grown) {
+            (Self::Images(mut base), Grown::Network(network)) => {
+                if let Body::Stages(built) = &mut base.body {
+                    built.network = *network;
+                }
+                Self::Images(base)
+            }
+            (_, Grown::Text(base)) => Self::Texts(base),
+            (Self::Texts(_), Grown::Network(_)) => unreachable!("a base keeps its kind"),
+        }
+    }
+
+    /// The ways in which it gives features: one, or for word vectors one for each way to pool them.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where a way is asked for that it does not have.
+    pub fn readings(&self, config: &Fit, intake: &Intake, train: &[usize]) -> Result<Vec<Reading>> {
+        let asked = config.pooling.as_deref().map(str::parse::<WordPooling>).transpose()?;
+        let found: Vec<Reading> = match self {
+            Self::Images(base) => vec![Reading::Images(Box::new(Extractor::to_features(base, &Device::flex())?))],
+            Self::Texts(base) => match &base.body {
+                TextBody::Words(vectors) => {
+                    let texts = intake.texts_of(train);
+                    let pairs = texts.iter().any(|text| text.second.is_some());
+                    let all = WordPooling::ALL.into_iter().filter(|pooling| asked.is_none_or(|asked| asked == *pooling));
+                    let pooled = |pooling| {
+                        let pooler = Some(vectors.pooler(&texts, pooling));
+                        Reading::Texts(Box::new(TextExtractor::new(base).with_pooler(pooler, pairs)), Some(pooling))
+                    };
+                    return Ok(all.map(pooled).collect());
+                }
+                _ => vec![Reading::Texts(Box::new(TextExtractor::new(base)), None)],
+            },
+        };
+        if asked.is_some() {
+            let problem = Problem::new("only word vectors are pooled in ways to choose from").found(self.facts().architecture);
+            return Err(Error::Usage(problem.expected("no --pooling")));
+        }
+        Ok(found)
+    }
+
+    /// How it gives features once its weights are nobody else's.
+    ///
+    /// # Errors
+    /// As [`Extractor::to_features`].
+    pub fn own_reading(&self) -> Result<Reading> {
+        Ok(match self {
+            Self::Images(base) => Reading::Images(Box::new(Extractor::to_features(base, &Device::flex())?)),
+            Self::Texts(base) => Reading::Texts(Box::new(TextExtractor::new(base).uncached()), None),
+        })
+    }
+}
+
+/// A way in which a base gives features of examples.
+pub enum Reading {
+    /// Of images.
+    Images(Box<Extractor>),
+    /// Of texts, and how word vectors are pooled.
+    Texts(Box<TextExtractor>, Option<WordPooling>),
+}
+
+impl Reading {
+    /// Features `[examples, columns]`.
+    ///
+    /// # Errors
+    /// Examples that cannot be read any more, features that are not finite, interruption.
+    pub fn features(
+        &self,
+        intake: &Intake,
+        examples: &[usize],
+        cache: Option<&Cache>,
+        observer: &dyn Observer,
+    ) -> Result<Features> {
+        match self {
+            Self::Images(extractor) => extract(extractor, &intake.pictures(examples), cache, observer),
+            Self::Texts(extractor, _) => {
+                extractor.extract(&intake.texts_of(examples), &intake.digests_of(examples), cache, observer)
+            }
+        }
+    }
+
+    /// What reads texts, where they are texts.
+    pub fn of_texts(&self) -> Option<&TextExtractor> {
+        match self {
+            Self::Images(_) => None,
+            Self::Texts(extractor, _) => Some(extractor),
+        }
+    }
+
+    /// How word vectors are pooled.
+    pub fn pooler(&self) -> Option<&WordPooler> {
+        self.of_texts().and_then(TextExtractor::pooler)
+    }
+
+    /// Its name, where a base has several.
+    pub fn name(&self) -> Option<WordPooling> {
+        match self {
+            Self::Images(_) => None,
+            Self::Texts(_, pooling) => *pooling,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! What a base is trained on: the images or texts of a training set, and where training starts from.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+use engraft_weights::{Precision, Weights};
+
+use crate::backbone::text::{SentenceEncoder, TextBase, TextBody, TextEncoder};
+use crate::backbone::{Base, Mode, Network, StageCost};
+use crate::data::text::Text;
+use crate::error::{Error, Problem, Result};
+use crate::features::{Cache, Features, TextExtractor};
+use crate::inductive::tuning::activations::{Activations, Shown, Views};
+use crate::inductive::tuning::body::Body;
+use crate::inductive::tuning::text_states::TextStates;
+use crate::progress::{Observer, Silent};
+
+/// The examples of a training set, and the base that reads them.
+#[derive(Clone, Copy)]
+pub enum Material<'a> {
+    /// Images.
+    Images {
+        /// The base.
+        base: &'a Base,
+        /// The images.
+        shown: Shown<'a>,
+        /// Views of each.
+        views: &'a Views,
+        /// Where activations are kept.
+        cache: Option<&'a Cache>,
+    },
+    /// Texts.
+    Texts {
+        /// The base.
+        base: &'a Arc<TextBase>,
+        /// The texts.
+        texts: &'a [&'a Text],
+        /// Their mean number of tokens.
+        tokens: usize,
+        /// Pairs of a contrastive training; 0 for the usual number.
+        pairs: usize,
+    },
+}
+
+impl<'a> Material<'a> {
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        match self {
+            Material::Images { shown, .. } => shown.pictures.len(),
+            Material::Texts { texts, .. } => texts.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the examples are called, on a progress bar.
+    pub fn unit(&self) -> &'static str {
+        match self {
+            Material::Images { .. } => "images",
+            Material::Texts { .. } => "texts",
+        }
+    }
+
+    /// The base's stages, as they are before any training.
+    ///
+    /// # Errors
+    /// [`Error`] where the base has no stages that could be trained.
+    pub fn body(&self) -> Result<Body> {
+        match self {
+            Material::Images { base, .. } => Ok(Body::Network(base.staged()?.network.clone())),
+            Material::Texts { base, .. } => Ok(Body::Encoder(sentence_of(base)?.encoder.clone())),
+        }
+    }
+
+    /// The same on another device: with gradients to train, without to answer.
+    pub fn on(&self, body: &Body, device: &Device) -> Result<Body> {
+        match (self, body) {
+            (Material::Images { base, .. }, Body::Network(network)) => network_on(base, network, device).map(Body::Network),
+            (Material::Texts { base, .. }, Body::Encoder(encoder)) => {
+                let config = &sentence_of(base)?.config;
+                Ok(Body::Encoder(TextEncoder::of_tensors(config, encoder.tensors(), device)))
+            }
+            _ => unreachable!("a base's stages are of its own kind"),
+        }
+    }
+
+    /// Cost of each stage for one example.
+    pub fn costs(&self) -> Vec<StageCost> {
+        match self {
+            Material::Images { base, .. } => base.costs(),
+            Material::Texts { base, tokens, .. } => match &base.body {
+                TextBody::Encoder(sentence) => sentence.encoder.costs((*tokens).max(2)),
+                _ => Vec::new(),
+            },
+        }
+    }
+
+    /// How often each example runs through the frozen stages.
+    pub fn views(&self) -> usize {
+        match self {
+            Material::Images { views, .. } => views.count,
+            Material::Texts { .. } => 1,
+        }
+    }
+
+    /// The examples at a cut.
+    ///
+    /// # Errors
+    /// Examples that cannot be read any more, interruption.
+    pub fn at(&self, cut: usize, observer: &dyn Observer) -> Result<AtCut<'a>> {
+        match *self {
+            Material::Images { base, shown, views, cache } => {
+                Activations::new(base, cut, shown, views.clone(), cache, observer).map(AtCut::Images)
+            }
+            Material::Texts { base, texts, .. } => {
+                let sentence = sentence_of(base)?;
+                Ok(AtCut::Texts { states: TextStates::new(sentence, texts, cut, observer)?, sentence, texts })
+            }
+        }
+    }
+}
+
+/// The encoder of a base of texts.
+///
+/// # Errors
+/// [`Error::Usage`] where it is none.
+pub fn sentence_of(base: &TextBase) -> Result<&SentenceEncoder> {
+    match &base.body {
+        TextBody::Encoder(sentence) => Ok(sentence),
+        _ => {
+            let problem = Problem::new("this base has no blocks to cut between").found(&base.architecture);
+            Err(Error::Usage(problem.expected("an encoder").hint("choose --depth head, all or auto")))
+        }
+    }
+}
+
+/// A network of a base on another device, by its weights.
+fn network_on(base: &Base, network: &Network, device: &Device) -> Result<Network> {
+    let tensors = base.staged()?.manifest.export(network, Precision::F32);
+    let weights = Weights { tensors, ..Weights::default() };
+    Ok(Network::from_weights(&base.card, &weights, device)?.network.exact(base.exact))
+}
+
+/// Examples at a cut of their base.
+pub enum AtCut<'a> {
+    /// Images.
+    Images(Activations<'a>),
+    /// Texts.
+    Texts {
+        /// At the cut.
+        states: TextStates,
+        /// What reads them.
+        sentence: &'a SentenceEncoder,
+        /// The texts themselves.
+        texts: &'a [&'a Text],
+    },
+}
+
+/// Examples that run together where a curve is measured.
+const BATCH: usize = 32;
+
+impl AtCut<'_> {
+    /// Features `[examples, columns]` by the stages after the cut, as the loop measures them.
+    ///
+    /// # Errors
+    /// Interruption; examples that cannot be read any more.
+    pub fn features(&self, body: &Body, examples: &[usize], input: [usize; 2], observer: &dyn Observer) -> Result<Features> {
+        match (self, body) {
+            (AtCut::Images(activations), Body::Network(network)) => {
+                observer.check()?;
+                activations.features(network, examples, input)
+            }
+            (AtCut::Texts { states, sentence, .. }, Body::Encoder(encoder)) => {
+                let mut values = Vec::new();
+                for batch in examples.chunks(BATCH) {
+                    observer.check()?;
+                    let some: Tensor<2> = states.features(encoder, sentence, batch, |_| Mode::Frozen, &Device::flex());
+                    values.extend(some.into_data().try_to_vec::<f32>().expect("features are f32"));
+                }
+                Features::new(examples.len(), values.len() / examples.len().max(1), values)
+            }
+            _ => unreachable!("stages read examples of their own kind"),
+        }
+    }
+
+    /// An example in words.
+    pub fn describe(&self, example: usize) -> String {
+        match self {
+            AtCut::Images(activations) => activations.describe(example),
+            AtCut::Texts { texts, .. } => {
+                format!("“{}”", texts[example].first.chars().take(60).collect::<String>())
+            }
+        }
+    }
+}
+
+/// A base with other weights.
+#[derive(Debug, Clone)]
+pub enum Grown {
+    /// The stages of a base of images, for evaluation.
+    Network(Box<Network>),
+    /// A base of texts.
+    Text(Arc<TextBase>),
+}
+
+impl Grown {
+    /// A base whose stages are these.
+    pub(super) fn of(material: &Material<'_>, body: Body) -> Self {
+        match (material, body) {
+            (Material::Texts { base, .. }, Body::Encoder(encoder)) => Grown::Text(with_encoder(base, encoder)),
+            (_, Body::Network(network)) => Grown::Network(Box::new(network)),
+            _ => unreachable!("a base's stages are of its own kind"),
+        }
+    }
+
+    /// Features of examples by the new weights, as the run will give them. `at` are the examples at a cut before the first
+    /// stage that changed, where there are images.
+    ///
+    /// # Errors
+    /// Examples that cannot be read any more; features that are not finite.
+    pub fn features(&self, material: &Material<'_>, at: Option<&AtCut<'_>>, examples: &[usize]) -> Result<Features> {
+        match (self, material, at) {
+            (Grown::Network(network), Material::Images { base, .. }, Some(AtCut::Images(activations))) => {
+                activations.features(network, examples, base.input())
+            }
+            (Grown::Text(base), Material::Texts { texts, .. }, _) => {
+                features_by(base, &examples.iter().map(|&at| texts[at]).collect::<Vec<_>>())
+            }
+            _ => unreachable!("a base reads examples of its own kind"),
+        }
+    }
+}
+
+/// Features of texts by a base that is nobody else's, texts of like length together.
+pub fn features_by(base: &Arc<TextBase>, texts: &[&Text]) -> Result<Features> {
+    let digests: Vec<String> = (0..texts.len()).map(|at| at.to_string()).collect();
+    TextExtractor::new(base).uncached().extract(texts, &digests, None, &Silent)
+}
+
+/// The base with other weights of its encoder.
+pub fn with_encoder(base: &TextBase, encoder: TextEncoder) -> Arc<TextBase> {
+    let TextBody::Encoder(sentence) = &base.body else { unreachable!("only an encoder is given other weights") };
+    let body = TextBody::Encoder(Box::new(SentenceEncoder { encoder, ..(**sentence).clone() }));
+    Arc::new(TextBase { body, ..base.clone() })
+}

@@ -1,0 +1,250 @@
+//! What is learnt and how it is measured: one file for each kind of target. A target knows the labels of some examples,
+//! and neither the base nor what an example is.
+
+mod aims;
+mod class;
+mod label_sets;
+mod number;
+mod predictor;
+
+use crate::data::intake::Intake;
+use crate::data::{Targets, Task};
+use crate::error::Result;
+use crate::evaluate::{Coverage, Evaluation, LabelError, MultiLabelEvaluation, Paired, RegressionEvaluation};
+use crate::features::Features;
+use crate::head::Linear;
+use crate::progress::Observer;
+
+pub use aims::Aims;
+pub use predictor::{Answer, Calibration, LabelsAnswer, NumberAnswer, Predictor, TargetAnswer};
+
+/// Settings that decide how a target is learnt and measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetSettings {
+    /// Weighs classes by the inverse of their frequency.
+    pub balanced: bool,
+    /// Greatest share of wrong answers among those given; the default of the kind where none is asked for.
+    pub max_error: Option<f64>,
+    /// How often prediction intervals are to hold the truth.
+    pub level: f64,
+    /// Seed of everything that is drawn.
+    pub seed: u64,
+}
+
+/// A strength of regularisation that was tried.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Strength {
+    /// `C` (smaller is stricter), or ridge regression's `alpha` (larger is stricter).
+    pub value: f64,
+    /// Out-of-fold log-loss, or root mean squared error.
+    pub loss: f64,
+    /// Out-of-fold accuracy, where there are classes.
+    pub accuracy: Option<f64>,
+}
+
+/// Predictions for some examples, in their order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Predictions {
+    /// Probabilities `[examples, classes]`.
+    Classes(Vec<f32>),
+    /// Sets of labels.
+    LabelSets {
+        /// Probabilities `[examples, labels]`.
+        probabilities: Vec<f32>,
+        /// Whether each label is given, `[examples, labels]`.
+        given: Vec<bool>,
+    },
+    /// Numbers.
+    Numbers {
+        /// `[examples]`
+        values: Vec<f64>,
+        /// Prediction intervals, `[examples]`.
+        intervals: Vec<Option<(f64, f64)>>,
+    },
+}
+
+/// What was measured of predictions.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Measures {
+    /// Of classes.
+    Classes(Evaluation),
+    /// Of sets of labels.
+    LabelSets(MultiLabelEvaluation),
+    /// Of numbers.
+    Numbers {
+        /// The numbers themselves.
+        evaluation: RegressionEvaluation,
+        /// How often their intervals held the truth; none where there are too few examples.
+        coverage: Option<Coverage>,
+    },
+}
+
+/// Labels that are probably wrong, the likeliest first.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Suspects {
+    /// Of classes; `index` is a place among the examples measured.
+    Classes(Vec<LabelError>),
+    /// Of sets of labels.
+    LabelSets(Vec<SuspectedLabel>),
+    /// Numbers are not looked through.
+    Numbers,
+}
+
+/// A label that an example probably has against its target, or lacks.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct SuspectedLabel {
+    /// Which example.
+    pub index: usize,
+    /// Which label.
+    pub label: usize,
+    /// Whether the target says that it has it.
+    pub given: bool,
+    /// Out-of-fold probability that it has it.
+    pub probability: f32,
+}
+
+/// A head on frozen features, cross-validated.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// Strengths that were tried.
+    pub tried: Vec<Strength>,
+    /// The one with the least loss.
+    pub strength: f64,
+    /// Out-of-fold predictions of all examples.
+    pub calibrated: Calibrated,
+}
+
+impl Probe {
+    /// The least loss of the strengths that were tried.
+    pub fn loss(&self) -> f64 {
+        self.tried.iter().map(|tried| tried.loss).fold(f64::INFINITY, f64::min)
+    }
+}
+
+/// Out-of-fold predictions, and what was chosen on them.
+#[derive(Debug, Clone)]
+pub struct Calibrated {
+    /// Predictions of the examples measured, ascending; what was used on a fold was chosen on the others.
+    pub predictions: Predictions,
+    /// What makes a prediction of outputs, chosen on all of them.
+    pub calibration: Calibration,
+    /// How right each prediction is: 1 or 0 for a class, F1 for a set of labels, a part of R² for a number.
+    pub scores: Vec<f64>,
+}
+
+/// Outputs of one fold: places of its examples, ascending, and their logits `[examples, outputs]`.
+pub type FoldOutputs = (Vec<usize>, Vec<f32>);
+
+/// A kind of target, with the labels of some examples. Examples are named by their places among these.
+pub trait Target: Send + Sync {
+    /// Which kind.
+    fn task(&self) -> Task;
+    /// Number of examples.
+    fn len(&self) -> usize;
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Numbers that a head gives for an example.
+    fn outputs(&self) -> usize;
+    /// What a training on some of the examples aims at.
+    fn aims(&self, training: &[usize]) -> Aims;
+    /// As many folds as asked for, or as few as the labels allow, and why; then the fold of each example. Groups are never
+    /// cut.
+    fn folds(&self, asked: usize, groups: &[usize], unit: &str, observer: &dyn Observer) -> (usize, Vec<usize>);
+    /// The strength of a head on features `[examples, columns]`, by cross-validation, and its out-of-fold predictions.
+    ///
+    /// # Errors
+    /// Features that do not fit the labels, a loss that is not a number, interruption.
+    fn probe(&self, features: &Features, folds: &[usize], observer: &dyn Observer) -> Result<Probe>;
+    /// The head with the least regularised loss on some of the examples.
+    ///
+    /// # Errors
+    /// As [`Target::probe`].
+    fn solve(&self, features: &Features, rows: &[usize], strength: f64, observer: &dyn Observer) -> Result<Linear> {
+        if rows.len() == features.rows && rows.iter().enumerate().all(|(at, row)| at == *row) {
+            return self.solve_on(features, rows, strength, observer);
+        }
+        self.solve_on(&features.select(rows), rows, strength, observer)
+    }
+    /// The same on features `[rows.len(), columns]` of these examples alone.
+    ///
+    /// # Errors
+    /// As [`Target::probe`].
+    fn solve_on(&self, features: &Features, rows: &[usize], strength: f64, observer: &dyn Observer) -> Result<Linear>;
+    /// Predictions from the outputs of folds, and what is chosen on them.
+    ///
+    /// # Errors
+    /// Outputs that do not fit the labels.
+    fn calibrate(&self, parts: &[FoldOutputs]) -> Result<Calibrated>;
+    /// Predictions as they are measured, from a model's answers to all examples.
+    fn collect(&self, answers: &[TargetAnswer]) -> Predictions;
+    /// What predictions of the examples `rows` are worth.
+    ///
+    /// # Errors
+    /// Predictions that do not fit the labels; too few or all equal numbers.
+    fn measure(&self, predictions: &Predictions, rows: &[usize], how: &str) -> Result<Measures>;
+    /// By how much `ours` is better than `theirs` on the examples `rows`.
+    ///
+    /// # Errors
+    /// As [`Target::measure`].
+    fn compare(&self, ours: &Predictions, theirs: &Predictions, rows: &[usize]) -> Result<Paired>;
+    /// Labels that are probably wrong, by out-of-fold predictions of `rows`; indices are places among `rows`.
+    ///
+    /// # Errors
+    /// As [`Target::measure`].
+    fn suspects(&self, predictions: &Predictions, rows: &[usize]) -> Result<Suspects>;
+    /// The class of each example by which a training set is stratified or thinned out; all alike where there is none.
+    fn strata(&self) -> Vec<usize>;
+    /// Why the examples cannot be measured on; nothing where they can.
+    fn unmeasurable(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// The target of some examples of a data set.
+pub fn target_of(intake: &Intake, examples: &[usize], settings: &TargetSettings) -> Box<dyn Target> {
+    let settings = settings.clone();
+    let names = &intake.dataset.classes;
+    match intake.dataset.targets {
+        Targets::Classes => Box::new(class::Classes::new(intake.labels(examples), names.len(), settings)),
+        Targets::Labels(_) => {
+            Box::new(label_sets::LabelSets::new(intake.label_sets(examples), names.clone(), settings))
+        }
+        Targets::Values(_) => Box::new(number::Numbers::new(intake.values(examples), settings)),
+    }
+}
+
+impl Predictions {
+    /// Predictions of some of the examples, by their places.
+    #[must_use]
+    pub fn select(&self, places: &[usize], examples: usize) -> Self {
+        fn rows<T: Copy>(values: &[T], places: &[usize], examples: usize) -> Vec<T> {
+            let width = values.len() / examples.max(1);
+            places.iter().flat_map(|&at| values[at * width..][..width].iter().copied()).collect()
+        }
+        match self {
+            Predictions::Classes(values) => Predictions::Classes(rows(values, places, examples)),
+            Predictions::LabelSets { probabilities, given } => Predictions::LabelSets {
+                probabilities: rows(probabilities, places, examples),
+                given: rows(given, places, examples),
+            },
+            Predictions::Numbers { values, intervals } => Predictions::Numbers {
+                values: rows(values, places, examples),
+                intervals: rows(intervals, places, examples),
+            },
+        }
+    }
+}
+
+/// The places of fold outputs, ascending.
+fn places_of(parts: &[FoldOutputs]) -> Vec<usize> {
+    let mut places: Vec<usize> = parts.iter().flat_map(|(places, _)| places.iter().copied()).collect();
+    places.sort_unstable();
+    places
+}
+
+/// All folds' outputs but one's, or all.
+fn but(parts: &[FoldOutputs], without: Option<usize>) -> impl Iterator<Item = &FoldOutputs> {
+    parts.iter().enumerate().filter(move |(fold, _)| Some(*fold) != without).map(|(_, part)| part)
+}

@@ -1,0 +1,185 @@
+//! From a row of features to an answer: the same code for evaluation, for `predict` and for everything later.
+
+use serde::Serialize;
+
+use crate::evaluate::CvPlus;
+use crate::head::{AnswerRule, Linear, Novelty, sigmoid, softmax};
+use crate::train::argmax;
+
+/// A fitted head with everything that turns its outputs into an answer one can trust.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predictor {
+    /// Features to outputs.
+    pub head: Linear,
+    /// Outputs to a prediction.
+    pub calibration: Calibration,
+    /// When to say "unlike the training data".
+    pub novelty: Novelty,
+}
+
+/// What makes a prediction of outputs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Calibration {
+    /// Of a class.
+    Classes {
+        /// Divides the logits (Guo et al. 2017).
+        temperature: f64,
+        /// When to say "unsure".
+        rule: AnswerRule,
+    },
+    /// Of a set of labels.
+    LabelSets {
+        /// Divides the logits.
+        temperature: f64,
+        /// From which probability on each label is given, `[labels]`; none where it never is.
+        thresholds: Vec<Option<f64>>,
+    },
+    /// Of a number.
+    Numbers {
+        /// The heads of the folds, which the interval needs; none where the base was changed with them: the interval is
+        /// then about the number itself.
+        folds: Vec<Linear>,
+        /// How far off they were on what they had not seen.
+        intervals: CvPlus,
+    },
+}
+
+/// A class in answer to one example.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Answer {
+    /// Probability of every class, in the order of the classes.
+    pub probabilities: Vec<f32>,
+    /// The most probable class; of equals the first.
+    pub class: usize,
+    /// Whether the probability is too low to answer at the stated error rate.
+    pub unsure: bool,
+    /// Distance to the training data, 0 to 2; `None` where a base answers, whose training data is not here.
+    pub distance: Option<f32>,
+    /// Whether the distance is larger than nearly all of the training data's own.
+    pub unlike: bool,
+}
+
+/// A set of labels in answer to one example.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LabelsAnswer {
+    /// Probability of every label, in the order of the labels; they need not sum to anything.
+    pub probabilities: Vec<f32>,
+    /// Whether each label is given.
+    pub given: Vec<bool>,
+    /// Distance to the training data, 0 to 2.
+    pub distance: f32,
+    /// Whether the distance is larger than nearly all of the training data's own.
+    pub unlike: bool,
+}
+
+/// A number in answer to one example.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NumberAnswer {
+    /// The number.
+    pub value: f64,
+    /// Ends of the prediction interval; none where the training data is too little to promise its level.
+    pub interval: Option<(f64, f64)>,
+    /// Distance to the training data, 0 to 2.
+    pub distance: f32,
+    /// Whether the distance is larger than nearly all of the training data's own.
+    pub unlike: bool,
+}
+
+/// An answer of any kind.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum TargetAnswer {
+    /// A class.
+    Class(Answer),
+    /// A set of labels.
+    Labels(LabelsAnswer),
+    /// A number.
+    Number(NumberAnswer),
+}
+
+impl TargetAnswer {
+    /// Whether the example is unlike the training data.
+    pub fn unlike(&self) -> bool {
+        match self {
+            TargetAnswer::Class(answer) => answer.unlike,
+            TargetAnswer::Labels(answer) => answer.unlike,
+            TargetAnswer::Number(answer) => answer.unlike,
+        }
+    }
+
+    /// The class, where it is one.
+    pub fn class(&self) -> Option<&Answer> {
+        match self {
+            TargetAnswer::Class(answer) => Some(answer),
+            _ => None,
+        }
+    }
+}
+
+impl Answer {
+    /// Probability of the answered class.
+    pub fn probability(&self) -> f32 {
+        self.probabilities[self.class]
+    }
+
+    /// Classes by falling probability; of equals the first.
+    pub fn ranking(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.probabilities.len()).collect();
+        order.sort_by(|&a, &b| self.probabilities[b].total_cmp(&self.probabilities[a]).then(a.cmp(&b)));
+        order
+    }
+}
+
+impl LabelsAnswer {
+    /// The labels given, the most probable first.
+    pub fn labels(&self) -> Vec<usize> {
+        Self::order(&self.probabilities, &self.given)
+    }
+
+    /// The labels of `[labels]` that are given, the most probable first, of equals the first.
+    pub fn order(probabilities: &[f32], given: &[bool]) -> Vec<usize> {
+        let mut labels: Vec<usize> = (0..given.len()).filter(|&label| given[label]).collect();
+        labels.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]).then(a.cmp(&b)));
+        labels
+    }
+}
+
+impl Predictor {
+    /// The answer to a row of features. It depends on this row alone. A number's interval is CV+'s, widened to hold the
+    /// number.
+    pub fn answer(&self, row: &[f32]) -> TargetAnswer {
+        let outputs = self.head.values(row);
+        let distance = self.novelty.distance(row);
+        let unlike = self.novelty.is_unlike(distance);
+        match &self.calibration {
+            Calibration::Classes { temperature, rule } => {
+                let probabilities: Vec<f32> =
+                    softmax(&outputs, *temperature).into_iter().map(|p| p as f32).collect();
+                let class = argmax(&probabilities);
+                let unsure = !rule.answers(f64::from(probabilities[class]));
+                TargetAnswer::Class(Answer { class, unsure, unlike, distance: Some(distance), probabilities })
+            }
+            Calibration::LabelSets { temperature, thresholds } => {
+                let probabilities: Vec<f32> =
+                    outputs.into_iter().map(|logit| sigmoid(logit, *temperature) as f32).collect();
+                let given = given(&probabilities, thresholds);
+                TargetAnswer::Labels(LabelsAnswer { probabilities, given, distance, unlike })
+            }
+            Calibration::Numbers { folds, intervals } => {
+                let value = outputs[0];
+                let by_fold: Vec<f64> = match folds.as_slice() {
+                    [] => vec![value; intervals.residuals.len()],
+                    folds => folds.iter().map(|head| head.values(row)[0]).collect(),
+                };
+                let interval = intervals.interval(&by_fold).map(|(low, high)| (low.min(value), high.max(value)));
+                TargetAnswer::Number(NumberAnswer { value, interval, distance, unlike })
+            }
+        }
+    }
+}
+
+/// Which labels reach their thresholds.
+pub(super) fn given(probabilities: &[f32], thresholds: &[Option<f64>]) -> Vec<bool> {
+    let reaches = |(p, least): (&f32, &Option<f64>)| least.is_some_and(|least| f64::from(*p) >= least);
+    probabilities.iter().zip(thresholds).map(reaches).collect()
+}
