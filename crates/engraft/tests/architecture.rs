@@ -7,16 +7,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Floors of the rooms of this crate. A room may use its own, the ground, and those on lower floors.
-const FLOORS: [(&str, u32); 9] = [
+const FLOORS: [(&str, u32); 10] = [
     ("ground", 0),
     ("data", 1),
     ("backbone", 2),
     ("features", 3),
     ("head", 4),
     ("train", 5),
-    ("inductive", 6),
-    ("evaluate", 7),
-    ("artefact", 8),
+    ("targets", 6),
+    ("inductive", 7),
+    ("evaluate", 8),
+    ("artefact", 9),
 ];
 /// The rooms of the ground floor, as the crate's root names them.
 const GROUND: [&str; 8] = ["error", "config", "rng", "files", "progress", "guard", "suggestion", "weight_files"];

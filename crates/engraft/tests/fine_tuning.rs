@@ -13,10 +13,11 @@ use engraft::data::image::Limits;
 use engraft::features::Features;
 use engraft::files::sha256_hex;
 use engraft::inductive::tuning::{
-    Activations, Change, FrozenPart, Journal, Learners, Plan, Regularisers, Shown, Spread, Start, Target, TuneSettings,
-    Views, tune,
+    Activations, AtCut, Change, FrozenPart, Grown, Journal, Learners, Material, Plan, Regularisers, Shown, Spread,
+    Start, TuneSettings, Tuning, Views, tune,
 };
 use engraft::progress::Silent;
+use engraft::targets::{TargetSettings, classes};
 use engraft::train::{Gradients, Pictures, Settings, values_of, with_values};
 use engraft_weights::{Precision, Weights};
 
@@ -84,7 +85,6 @@ fn settings(start: Start) -> TuneSettings {
         stochastic_depth: 0.0,
         low_rank: None,
         adapt_statistics: false,
-        balanced: false,
     }
 }
 
@@ -109,27 +109,22 @@ fn frozen_stages_and_all_statistics_stay_to_the_bit_in_every_architecture() {
         let all: Vec<usize> = (0..10).collect();
         let part = FrozenPart::new(&built.network, 0..stages, base.input());
         let features = Features::new(10, part.columns(), part.run(&whole.rows(&all, None).unwrap())).unwrap();
-        let activations = Activations::new(&base, cut, shown, views, None, &Silent).unwrap();
-        let target = Target {
-            base: &base,
-            plan: &plan,
-            activations: &activations,
-            features: &features,
-            strength: 1e-3,
-            labels: &labels,
-            classes: 2,
-        };
+        let target = classes(labels.clone(), 2, &TargetSettings::default());
+        let material = Material::Images { base: &base, shown, views: &views, cache: None };
+        let at = AtCut::Images(Box::new(Activations::new(&base, cut, shown, views.clone(), None, &Silent).unwrap()));
+        let tuning = Tuning { material, at: &at, plan: &plan, features: &features, strength: 1e-3, target: &*target };
         let journal = Journal::none();
-        let tuned = tune(target, &settings(Start::Probe), &all, &[], (&journal, ""), &Silent, "test").unwrap();
+        let tuned = tune(tuning, &settings(Start::Probe), &all, &[], (&journal, ""), &Silent, "test").unwrap();
+        let Grown::Network(network) = tuned.grown else { panic!("a network") };
         let before = built.manifest.export(&built.network, Precision::F32);
-        let after = built.manifest.export(&tuned.network, Precision::F32);
+        let after = built.manifest.export(&network, Precision::F32);
         let learns = values_of(built.network.stage(cut), |_, _| true);
         assert!(!learns.is_empty());
         let moved: Vec<&String> = before.keys().filter(|key| before[*key].values != after[*key].values).collect();
         assert!(!moved.is_empty(), "{name}: something has learnt");
         assert!(moved.iter().all(|key| !key.contains("running_")), "{name}: statistics stay");
         // Everything before the cut runs to the same bits.
-        let untouched = FrozenPart::new(&tuned.network, 0..cut, base.input());
+        let untouched = FrozenPart::new(&network, 0..cut, base.input());
         let reference = FrozenPart::new(&built.network, 0..cut, base.input());
         let x = whole.rows(&all, None).unwrap();
         assert!(untouched.run(&x) == reference.run(&x), "{name}: frozen stages");
@@ -205,26 +200,21 @@ fn lp_ft_starts_at_the_probe() {
     let views = Views { count: 1, change: Change::None, seed: 0 };
     let built = base.staged().unwrap();
     let plan = Plan::new(&built.network, &base.costs(), Learners::From(1), &SPREAD);
-    let activations = Activations::new(&base, 1, shown, views, None, &Silent).unwrap();
+    let activations = Activations::new(&base, 1, shown, views.clone(), None, &Silent).unwrap();
     let all: Vec<usize> = (0..10).collect();
     let stages = built.network.stages().len();
     let part = FrozenPart::new(&built.network, 1..stages, base.input());
     let features = Features::new(10, part.columns(), part.run(&activations.rows(&all, None).unwrap())).unwrap();
-    let target = Target {
-        base: &base,
-        plan: &plan,
-        activations: &activations,
-        features: &features,
-        strength: 1e-2,
-        labels: &labels,
-        classes: 2,
-    };
+    let target = classes(labels, 2, &TargetSettings::default());
+    let material = Material::Images { base: &base, shown, views: &views, cache: None };
+    let at = AtCut::Images(Box::new(activations));
+    let tuning = Tuning { material, at: &at, plan: &plan, features: &features, strength: 1e-2, target: &*target };
     let first_loss = |start: Start| {
         let mut settings = settings(start);
         settings.train.batch_size = 10;
         settings.train.shard_size = 10;
         let journal = Journal::none();
-        let tuned = tune(target, &settings, &all, &[], (&journal, ""), &Silent, "test").unwrap();
+        let tuned = tune(tuning, &settings, &all, &[], (&journal, ""), &Silent, "test").unwrap();
         tuned.curve.steps[0].train.loss
     };
     let (probe, random) = (first_loss(Start::Probe), first_loss(Start::Random));

@@ -1,9 +1,8 @@
 //! `engraft audit`
 
 use engraft::config::{Fit, SpanFit};
-use engraft::data::{Reading, Severity};
+use engraft::data::Severity;
 use engraft::inductive::spans::SpanIntake;
-use engraft::inductive::text::{TextIntake, is_about_texts, text_reading};
 use engraft::progress::Observer;
 
 use crate::args::AuditArgs;
@@ -20,8 +19,7 @@ pub fn run(args: &AuditArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     let audit = match config.task.as_deref() {
         Some("qa") => SpanIntake::questions(&spans())?.audit,
         Some("tags") => SpanIntake::tagged(&spans())?.audit,
-        _ if is_about_texts(&config) => TextIntake::read(&args.data, &text_reading(&config)?, terminal)?.audit,
-        _ => super::intake(&args.data, &Reading::of(&config)?, None, terminal)?.audit,
+        _ => super::intake(&config, None, terminal)?.audit,
     };
     if json {
         output::json(&audit)?;

@@ -95,5 +95,5 @@ fn rows(args: &EmbedArgs, terminal: &Terminal) -> Result<Box<dyn Iterator<Item =
     if is_lines && args.text.is_none() {
         detect_file(data, terminal)?.remark().iter().for_each(|remark| terminal.say(remark));
     }
-    stream_texts(data, &TextReading { text: columns_of(args.text.as_deref()), label: None }, terminal)
+    stream_texts(data, &TextReading { text: columns_of(args.text.as_deref()), ..TextReading::default() }, terminal)
 }

@@ -4,24 +4,26 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use engraft::artefact::{Rendered, Report, save};
+use engraft::artefact::{Rendered, save};
 use engraft::backbone::DataKind;
-use engraft::config::{self, Device, Fit};
+use engraft::backbone::text::TextBody;
+use engraft::config::{self, Device, Fit, Tune};
+use engraft::data::intake::is_about_texts;
 use engraft::data::text::conll::is_tagged;
 use engraft::data::text::squad::is_questions;
-use engraft::data::{Reading, Task, open_as};
+use engraft::data::{Reading, open_as};
 use engraft::error::{Error, Problem, printable, shown, steers};
-use engraft::evaluate::{Estimate, Paired};
 use engraft::features::Cache;
 use engraft::files::{Made, Staging};
-use engraft::inductive::text::is_about_texts;
 use engraft::inductive::tuning::{Budget, Difference, Journal, Measured};
-use engraft::inductive::{Means, News, find_rate, fit};
+use engraft::inductive::{AnyBase, Means, News, find_rate, fit};
 use engraft::progress::Observer;
+use engraft::targets::Predictions;
 use engraft::train::{Curve, RateFinding, tensorboard};
 
 use crate::args::{DeviceArg, FitArgs};
-use crate::commands::{base_for, cache_of, fit_spans, fit_target, fit_texts, intake, tell_audit};
+use crate::commands::summary::{measures_line, summary};
+use crate::commands::{base_for, cache_of, fit_spans, intake, tell_audit};
 use crate::exit::Outcome;
 use crate::interruption;
 use crate::output::{self, percent};
@@ -79,23 +81,14 @@ pub fn of_another_task(error: Error, config: &Fit) -> Error {
 fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let start = Instant::now();
     let Begun { config, out, force, journal } = begun;
-    if is_about_texts(config) {
-        return fit_texts::run(begun, args, json, terminal);
-    }
     let cache = cache_of(&args.cache, terminal);
-    let intake = intake(&config.data, &Reading::of(config)?, cache.as_ref(), terminal)
-        .map_err(|error| of_another_task(error, config))?;
+    let intake = intake(config, cache.as_ref(), terminal).map_err(|error| of_another_task(error, config))?;
+    let base = AnyBase::open(config)?;
+    tell_useless(config, &base, terminal);
     tell_audit(&intake.audit, terminal);
     let audit_seconds = start.elapsed().as_secs_f64();
     let means = Means { cache: cache.as_ref(), journal, observer: terminal };
-    if intake.dataset.task() != Task::SingleLabel {
-        if let Some(folder) = &args.tensorboard {
-            let problem = Problem::new("this task has no learning curves").expected("no --tensorboard").at(folder);
-            return Err(Error::Usage(problem.hint("only single-label is fine-tuned so far")).into());
-        }
-        return fit_target::run(begun, intake, means, audit_seconds, json, terminal);
-    }
-    let fitted = fit(config, intake, means, audit_seconds, &mut |news| tell(news, terminal))?;
+    let fitted = fit(config, base, intake, means, audit_seconds, &mut |news| tell(news, terminal))?;
     terminal.check()?;
     let rendered = Rendered::of(&fitted, &command_line(config, out))?;
     save(&rendered, out, *force, &terminal.log())?;
@@ -109,6 +102,25 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
         output::text(&summary(&rendered.report, out))?;
     }
     Ok(Outcome::Done)
+}
+
+/// Says which settings of a training mean nothing to the depth that is asked for.
+fn tell_useless(config: &Fit, base: &AnyBase, terminal: &Terminal) {
+    let usual = if is_about_texts(config) { Tune::for_texts() } else { Tune::default() };
+    let given = flags_of(&config.tune, &usual);
+    let on_words = matches!(base, AnyBase::Texts(base) if matches!(base.body, TextBody::Words(_)));
+    let (useless, why): (Vec<String>, String) = match config.depth.as_str() {
+        "head" if config.only.is_none() => (given, "--depth head trains no stage".into()),
+        "auto" if on_words => (given, "word vectors have no blocks to train".into()),
+        "auto" | "contrastive" => return,
+        depth => {
+            let pairs = given.into_iter().filter(|flag| flag.starts_with("--pairs"));
+            (pairs.collect(), format!("--depth {depth} trains on labels"))
+        }
+    };
+    if !useless.is_empty() {
+        terminal.say(&format!("{why}: no effect of {}", useless.join(", ")));
+    }
 }
 
 /// A fit, new or to be gone on with.
@@ -186,33 +198,40 @@ pub fn checkpoint_interval(seconds: f64) -> engraft::error::Result<Duration> {
     })
 }
 
-/// Results as soon as they are known.
 fn tell(news: News<'_>, terminal: &Terminal) {
     match news {
-        News::Probe(evaluation) => {
-            terminal.say(&format!("linear probe, out-of-fold accuracy: {}", interval(&evaluation.accuracy)));
+        News::Probe(measures) => terminal.say(&format!("linear probe, out-of-fold {}", measures_line(measures))),
+        News::TfIdf(measures) => {
+            terminal.say(&format!("words counted (TF-IDF), out-of-fold {}", measures_line(measures)));
         }
+        News::Outlook(line) => terminal.say(line),
         News::Depth(measured, gain) => tell_depth(measured, gain, terminal),
         News::Chosen(chosen) => tell_choice(&chosen.reason, &chosen.left_out, terminal),
     }
 }
 
 /// A depth that was measured.
-pub fn tell_depth(measured: &Measured, gain: &Difference, terminal: &Terminal) {
-    terminal.say(&format!(
-        "{}: {} over {} seed{}, {:+.1} points ({:+.1} to {:+.1}) against the probe",
-        measured.depth,
-        percent(measured.accuracy()),
-        measured.seeds,
-        if measured.seeds == 1 { "" } else { "s" },
-        100.0 * gain.mean,
-        100.0 * gain.low,
-        100.0 * gain.high
-    ));
+fn tell_depth(measured: &Measured, gain: &Difference, terminal: &Terminal) {
+    let seeds = format!("over {} seed{}", measured.seeds, if measured.seeds == 1 { "" } else { "s" });
+    let depth = &measured.depth;
+    let score = measured.score();
+    terminal.say(&match measured.calibrated.predictions {
+        Predictions::Numbers { .. } => format!(
+            "{depth}: R² {score:.3} {seeds}, {:+.3} ({:+.3} to {:+.3}) against the probe",
+            gain.mean, gain.low, gain.high
+        ),
+        _ => format!(
+            "{depth}: {}{} {seeds}, {:+.1} points ({:+.1} to {:+.1}) against the probe",
+            if matches!(measured.calibrated.predictions, Predictions::LabelSets { .. }) { "mean F1 " } else { "" },
+            percent(score),
+            100.0 * gain.mean,
+            100.0 * gain.low,
+            100.0 * gain.high
+        ),
+    });
 }
 
-/// The depth that was chosen, and what was left out.
-pub fn tell_choice(reason: &str, left_out: &[String], terminal: &Terminal) {
+fn tell_choice(reason: &str, left_out: &[String], terminal: &Terminal) {
     terminal.say(&format!("depth: {reason}"));
     left_out.iter().for_each(|note| terminal.say(note));
 }
@@ -241,14 +260,10 @@ pub fn save_tensorboard<'a>(
 /// Shows how the loss answers to a rate that grows.
 fn find_lr(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let config = resolve(args, terminal)?;
-    if is_about_texts(&config) {
-        let problem = Problem::new("a rate is searched for pictures only, so far").found("texts").at("--find-lr");
-        return Err(Error::Usage(problem.hint("a rate that fails is lowered by itself; --lr says another")).into());
-    }
     let cache = cache_of(&args.cache, terminal);
-    let intake = intake(&config.data, &Reading::of(&config)?, cache.as_ref(), terminal)?;
+    let intake = intake(&config, cache.as_ref(), terminal)?;
     let means = Means { cache: cache.as_ref(), journal: &Journal::none(), observer: terminal };
-    let finding = find_rate(&config, &intake, means)?;
+    let finding = find_rate(&config, AnyBase::open(&config)?, &intake, means)?;
     if json {
         output::json(&finding)?;
     } else {
@@ -439,67 +454,4 @@ pub fn quoted(path: &Path) -> String {
     let text = printable(path);
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:@,".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-/// "95.1 % (92.0 to 97.1 %)"
-pub fn interval(estimate: &Estimate) -> String {
-    format!("{} ({:.1} to {})", percent(estimate.mean), 100.0 * estimate.low, percent(estimate.high))
-}
-
-/// "difference        +1.0 points (-0.9 to +2.9)"
-fn against(name: &str, paired: &Paired) -> String {
-    let [difference, low, high] = [paired.difference, paired.low, paired.high].map(|share| 100.0 * share);
-    let better = if paired.high < 0.0 { ": words counted do better" } else { "" };
-    let better = if name == "difference" { "" } else { better };
-    format!("{name:<17} {difference:+.1} points ({low:+.1} to {high:+.1}){better}")
-}
-
-/// What a fit to one class came to, for the terminal.
-pub fn summary(report: &Report, out: &Path) -> String {
-    let mut lines = Vec::new();
-    let unit = if report.text.is_some() { "texts" } else { "pictures" };
-    for held in &report.held_out {
-        let estimate = &held.evaluation.accuracy;
-        lines.push(format!("accuracy on {:<5} {} on {} {unit}", held.split, interval(estimate), estimate.n));
-    }
-    let accuracy = &report.accuracy;
-    lines.push(format!("out-of-fold       {} on {} {unit}", interval(accuracy), accuracy.n));
-    if report.choice.tried.len() > 1 {
-        lines.push(format!("linear probe      {}", interval(&report.controls.probe.accuracy)));
-    }
-    lines.push(format!("depth             {}", report.choice.depth));
-    if let Some(tf_idf) = &report.controls.tf_idf {
-        lines.push(format!("words counted     {} (TF-IDF)", interval(&tf_idf.accuracy)));
-        lines.push(against("against these", &tf_idf.paired));
-        for (split, paired) in &tf_idf.held_out {
-            lines.push(against(&format!("  on {split}"), paired));
-        }
-    }
-    if let Some(scratch) = &report.controls.scratch {
-        let paired = &scratch.paired;
-        lines.push(format!("from scratch      {} ({})", interval(&scratch.accuracy), scratch.how));
-        lines.push(against("difference", paired));
-    }
-    lines.push(format!("verdict           {}", report.verdict));
-    let unsure = &report.unsure;
-    lines.push(match unsure.threshold {
-        Some(threshold) => format!(
-            "unsure below      p = {threshold:.3}: answers {} of {unit} at {} errors",
-            percent(unsure.answered),
-            percent(unsure.error)
-        ),
-        None => format!(
-            "unsure            always: no threshold promises at most {} errors on this data",
-            percent(unsure.max_error)
-        ),
-    });
-    if !report.label_errors.is_empty() {
-        lines.push(format!("labels to check   {}", report.label_errors.len()));
-    }
-    if let Some(forecast) = report.forecasts.iter().find(|forecast| forecast.more == report.data.train) {
-        lines.push(format!("as many again     {forecast}"));
-    }
-    lines.push(format!("time              {:.1} s", report.seconds.total));
-    lines.push(format!("report            {}", shown(out.join("report.html"))));
-    lines.join("\n") + "\n"
 }

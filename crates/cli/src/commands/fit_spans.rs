@@ -14,8 +14,8 @@ use engraft::inductive::spans::{SpanIntake, SpanSettings, fit_questions, fit_tag
 use engraft::progress::Observer;
 
 use crate::args::FitArgs;
-use crate::commands::fit::{claim_outputs, interval, quoted, save_tensorboard};
-use crate::commands::fit_target::page;
+use crate::commands::fit::{claim_outputs, quoted, save_tensorboard};
+use crate::commands::summary::{interval, page};
 use crate::commands::{base_for, tell_audit};
 use crate::exit::Outcome;
 use crate::output;

@@ -1,5 +1,6 @@
 //! One file for each command: what was typed becomes settings, the library works, the outcome is told.
 
+mod answer_columns;
 pub mod audit;
 pub mod bases;
 pub mod cache;
@@ -7,27 +8,23 @@ pub mod embed;
 mod embed_texts;
 pub mod fit;
 mod fit_spans;
-mod fit_target;
-mod fit_texts;
 mod lines;
 pub mod predict;
 mod predict_spans;
-mod predict_target;
 mod predict_texts;
 pub mod pretrain;
 pub mod report;
+mod summary;
 pub mod verify;
 
-use std::path::Path;
-
 use engraft::backbone::{DataKind, DefaultBase, default_base, misfit};
+use engraft::config::Fit;
+use engraft::data::Task;
 use engraft::data::audit::Audit;
-use engraft::data::image::Limits;
 use engraft::data::inspect::NoStore;
-use engraft::data::{Reading, Task};
+use engraft::data::intake::{Intake, is_about_texts};
 use engraft::error::Result;
 use engraft::features::{Cache, Inspections};
-use engraft::inductive::Intake;
 use engraft::progress::Observer;
 
 use crate::args::CacheArgs;
@@ -48,20 +45,20 @@ pub fn cache_of(args: &CacheArgs, observer: &dyn Observer) -> Option<Cache> {
     Some(Cache::new(folder, args.limit.saturating_mul(1 << 20)).with_advice(advice))
 }
 
-/// Reads a data set, remembering in the cache what was seen, and says what it was taken for where that was inferred.
-pub fn intake(data: &Path, reading: &Reading, cache: Option<&Cache>, observer: &dyn Observer) -> Result<Intake> {
-    let limits = Limits::default();
-    let intake = match cache {
-        None => Intake::read_as(data, reading, &limits, &NoStore, observer)?,
+/// Reads what a fit is about, remembering in the cache what was seen, and says what it was taken for where that was
+/// inferred.
+pub fn intake(config: &Fit, cache: Option<&Cache>, observer: &dyn Observer) -> Result<Intake> {
+    let intake = match cache.filter(|_| !is_about_texts(config)) {
+        None => Intake::open(config, &NoStore, observer)?,
         Some(cache) => {
-            let store = Inspections::open(cache, data);
-            let intake = Intake::read_as(data, reading, &limits, &store, observer)?;
+            let store = Inspections::open(cache, &config.data);
+            let intake = Intake::open(config, &store, observer)?;
             store.save(observer);
             intake
         }
     };
     let inferred = &intake.inferred;
-    if reading.task.is_none() && inferred.task != Task::SingleLabel {
+    if config.task.is_none() && inferred.task != Task::SingleLabel {
         observer.say(&format!("task: {}, since {}; --task says otherwise", inferred.task, inferred.reason));
     }
     Ok(intake)

@@ -3,25 +3,24 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use engraft::artefact::{Model, RunModel, TargetAnswer, TargetModel, TextModel, is_span_run};
+use engraft::artefact::{Model, is_span_run};
 use engraft::backbone::Device;
 use engraft::error::{Error, Problem, Result, from_printable, printable};
-use engraft::inductive::{Answer, OwnClasses};
+use engraft::inductive::OwnClasses;
 use engraft::progress::Observer;
+use engraft::targets::TargetAnswer;
 use rayon::prelude::*;
 use serde_json::json;
 
 use crate::args::{Format, PredictArgs};
+use crate::commands::answer_columns::{AnswerColumns, reason_of};
 use crate::commands::lines::{in_batches, lines_of_stdin};
 use crate::commands::predict_spans;
-use crate::commands::predict_target::TargetColumns;
 use crate::commands::predict_texts;
 use crate::exit::Outcome;
 use crate::output;
 use crate::terminal::Terminal;
 
-/// Classes that are printed where the number is not told.
-const TOP: usize = 3;
 /// Pictures that are answered between two writes.
 const BATCH: usize = 64;
 
@@ -35,7 +34,9 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
         return Err(Error::Usage(problem.expected("no --context")).into());
     }
     let (model, given) = match Answerer::open(args, terminal)? {
-        (Answerer::Texts(model), given) => return predict_texts::run(&model, given, args, terminal),
+        (Answerer::Run(model), given) if model.reads_texts() => {
+            return predict_texts::run(&model, given, args, terminal);
+        }
         other => other,
     };
     for (flag, given) in [("--text", args.text.is_some()), ("--explain", args.explain)] {
@@ -53,12 +54,10 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// What answers: a run, of one class or of numbers or sets of labels, or a base by its own classes.
+/// What answers: a run, or a base by its own classes.
 enum Answerer {
     Run(Box<Model>),
-    Target(Box<TargetModel>),
     Base(Box<OwnClasses>),
-    Texts(Box<TextModel>),
 }
 
 impl Answerer {
@@ -74,11 +73,9 @@ impl Answerer {
         }
         args.about.refuse("a run, which has its base in it")?;
         match args.inputs.split_first() {
-            Some((run, inputs)) if !inputs.is_empty() => Ok(match RunModel::open(run, &device)? {
-                RunModel::Classes(model) => (Answerer::Run(model), inputs),
-                RunModel::Targets(model) => (Answerer::Target(model), inputs),
-                RunModel::Texts(model) => (Answerer::Texts(model), inputs),
-            }),
+            Some((run, inputs)) if !inputs.is_empty() => {
+                Ok((Answerer::Run(Box::new(Model::open(run, &device)?)), inputs))
+            }
             _ => {
                 let problem = Problem::new("nothing to answer").expected("RUN and pictures, or --base and pictures");
                 Err(Error::Usage(problem.hint("engraft predict runs/first photo.jpg")).into())
@@ -86,29 +83,19 @@ impl Answerer {
         }
     }
 
-    fn classes(&self) -> &[String] {
+    fn columns(&self, args: &PredictArgs) -> Result<AnswerColumns> {
         match self {
-            Answerer::Run(model) => &model.file.classes,
-            Answerer::Target(model) => &model.file.classes,
-            Answerer::Base(own) => own.classes(),
-            Answerer::Texts(model) => &model.file.classes,
+            Answerer::Run(model) => AnswerColumns::of_run(args, &model.file),
+            Answerer::Base(own) => Ok(AnswerColumns::of_classes(args, own.classes())),
         }
     }
 
-    fn answer(&self, path: &Path) -> Result<Answered> {
+    fn answer(&self, path: &Path) -> Result<TargetAnswer> {
         match self {
-            Answerer::Run(model) => model.predict(path).map(Answered::Class),
-            Answerer::Target(model) => model.predict(path).map(Answered::Target),
-            Answerer::Base(own) => own.answer(path).map(Answered::Class),
-            Answerer::Texts(_) => unreachable!("texts are answered by `predict_texts`"),
+            Answerer::Run(model) => model.predict(path),
+            Answerer::Base(own) => own.answer(path).map(TargetAnswer::Class),
         }
     }
-}
-
-/// An answer, whatever is answered.
-enum Answered {
-    Class(Answer),
-    Target(TargetAnswer),
 }
 
 /// One thing to answer, or why it cannot be found.
@@ -151,7 +138,7 @@ fn answer(
     terminal: &Terminal,
 ) -> anyhow::Result<usize> {
     terminal.check()?;
-    let answers: Vec<(PathBuf, Result<Answered>)> = batch
+    let answers: Vec<(PathBuf, Result<TargetAnswer>)> = batch
         .par_drain(..)
         .map(|input| match input {
             Input::Picture(path) => {
@@ -170,8 +157,7 @@ fn answer(
                 failed += 1;
                 writer.failure(&path, &error)?;
             }
-            Ok(Answered::Class(answer)) => writer.answer(&path, &answer)?,
-            Ok(Answered::Target(answer)) => writer.target(&path, &answer)?,
+            Ok(answer) => writer.answer(&path, &answer)?,
         }
     }
     writer.out.flush()?;
@@ -182,101 +168,44 @@ fn answer(
 struct Answers {
     out: io::BufWriter<io::Stdout>,
     format: Format,
-    top: usize,
-    classes: Vec<String>,
-    /// Where no single class is answered: the columns of what is.
-    target: Option<TargetColumns>,
+    columns: AnswerColumns,
 }
 
 impl Answers {
     fn new(args: &PredictArgs, model: &Answerer) -> anyhow::Result<Self> {
-        let classes = model.classes().to_vec();
-        let target = match model {
-            Answerer::Target(model) => Some(TargetColumns::of(args, &model.file)?),
-            _ => None,
-        };
-        let top = args.top.unwrap_or(TOP).clamp(1, classes.len().max(1));
-        let mut answers = Self { out: io::BufWriter::new(io::stdout()), format: args.format, top, classes, target };
+        let columns = model.columns(args)?;
+        let mut answers = Self { out: io::BufWriter::new(io::stdout()), format: args.format, columns };
         if args.format == Format::Csv {
-            if let Some(target) = &answers.target {
-                let header = target.header();
-                answers.row(header)?;
-                return Ok(answers);
-            }
-            let fixed = ["path", "answer", "label", "probability", "unlike", "distance", "error"].map(str::to_owned);
-            let tops = (2..=top).flat_map(|rank| [format!("label_{rank}"), format!("probability_{rank}")]);
-            answers.row(fixed.into_iter().chain(tops))?;
+            let header = answers.columns.header();
+            answers.row("path".into(), header)?;
         }
         Ok(answers)
     }
 
-    fn row(&mut self, fields: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
-        output::csv_row(&mut self.out, fields)
+    fn row(&mut self, path: String, fields: Vec<String>) -> anyhow::Result<()> {
+        output::csv_row(&mut self.out, std::iter::once(path).chain(fields))
     }
 
-    /// `answer` is the label, or "unsure"; `label` is the most probable class either way.
-    fn answer(&mut self, path: &Path, answer: &Answer) -> anyhow::Result<()> {
-        let label = self.classes[answer.class].clone();
-        let said = if answer.unsure { "unsure".to_owned() } else { label.clone() };
-        let ranking = answer.ranking();
-        let top =
-            ranking.iter().take(self.top).map(|&class| (self.classes[class].clone(), answer.probabilities[class]));
+    fn answer(&mut self, path: &Path, answer: &TargetAnswer) -> anyhow::Result<()> {
         match self.format {
             Format::Csv => {
-                let rest: Vec<String> = top.skip(1).flat_map(|(label, p)| [label, p.to_string()]).collect();
-                let fixed = [
-                    printable(path),
-                    said,
-                    label,
-                    answer.probability().to_string(),
-                    answer.distance.map_or_else(String::new, |_| answer.unlike.to_string()),
-                    answer.distance.map_or_else(String::new, |distance| distance.to_string()),
-                    String::new(),
-                ];
-                self.row(fixed.into_iter().chain(rest))
+                let fields = self.columns.row(answer);
+                self.row(printable(path), fields)
             }
             Format::Jsonl => {
-                let top: Vec<_> =
-                    top.map(|(label, probability)| json!({ "label": label, "probability": probability })).collect();
-                let line = json!({
-                    "path": printable(path),
-                    "answer": said,
-                    "label": label,
-                    "probability": answer.probability(),
-                    "unsure": answer.unsure,
-                    "unlike": answer.unlike,
-                    "distance": answer.distance,
-                    "top": top,
-                });
-                Ok(output::json_row(&mut self.out, &line)?)
+                let mut object = self.columns.object(answer);
+                object.insert("path".into(), printable(path).into());
+                Ok(output::json_row(&mut self.out, &object.into())?)
             }
-        }
-    }
-
-    /// A number, or a set of labels.
-    fn target(&mut self, path: &Path, answer: &TargetAnswer) -> anyhow::Result<()> {
-        let Some(target) = &self.target else { return Ok(()) };
-        match self.format {
-            Format::Csv => {
-                let row = target.row(path, answer);
-                self.row(row)
-            }
-            Format::Jsonl => Ok(output::json_row(&mut self.out, &target.object(path, answer))?),
         }
     }
 
     fn failure(&mut self, path: &Path, error: &Error) -> anyhow::Result<()> {
-        let reason = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-        if let (Some(target), Format::Csv) = (&self.target, self.format) {
-            let row = target.failure(path, reason);
-            return self.row(row);
-        }
+        let reason = reason_of(error);
         match self.format {
             Format::Csv => {
-                let empty = || String::new();
-                let fixed = [printable(path), "error".into(), empty(), empty(), empty(), empty(), reason];
-                let rest = std::iter::repeat_with(empty).take(2 * (self.top - 1));
-                self.row(fixed.into_iter().chain(rest))
+                let fields = self.columns.failure(reason);
+                self.row(printable(path), fields)
             }
             Format::Jsonl => {
                 let line = json!({ "path": printable(path), "answer": "error", "error": reason });

@@ -270,7 +270,7 @@ fn tags(
             .each_line(terminal, |rows, number, line| tags_of_text(model, (&name, number), &line, rows, terminal));
     }
     if args.text.is_some() || has_ending(input, &TABLES) {
-        let reading = TextReading { text: columns_of(args.text.as_deref()), label: None };
+        let reading = TextReading { text: columns_of(args.text.as_deref()), ..TextReading::default() };
         let texts = match stream_texts(input, &reading, terminal) {
             Ok(texts) => texts,
             Err(error) => return rows.failure(&name, &error, 8),

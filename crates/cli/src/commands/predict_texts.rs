@@ -3,23 +3,22 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use engraft::artefact::TextModel;
+use engraft::artefact::{BodyFile, Model};
 use engraft::data::text::encoding::detect_file;
 use engraft::data::text::{Text, TextReading, TextRow, stream_texts};
 use engraft::error::{Error, Problem, Result, printable};
-use engraft::inductive::Answer;
 use engraft::progress::Observer;
+use engraft::targets::TargetAnswer;
 use serde_json::json;
 
 use crate::args::{Format, PredictArgs};
+use crate::commands::answer_columns::{AnswerColumns, reason_of};
 use crate::commands::columns_of;
 use crate::commands::lines::{in_batches, lines_of_stdin};
 use crate::exit::Outcome;
 use crate::output;
 use crate::terminal::Terminal;
 
-/// Classes that are printed where the number is not told.
-const TOP: usize = 3;
 /// Texts that are answered between two writes.
 const BATCH: usize = 64;
 /// Characters of a text that a CSV shows.
@@ -31,9 +30,10 @@ const WORDS: usize = 5;
 type Input = (String, Result<Text>);
 
 /// Runs the command.
-pub fn run(model: &TextModel, inputs: &[PathBuf], args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
+pub fn run(model: &Model, inputs: &[PathBuf], args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let out = io::BufWriter::new(io::stdout());
-    let mut answers = Answers { out, model, args, top: top_of(args, model), truncated: 0 };
+    let columns = AnswerColumns::of_run(args, &model.file)?;
+    let mut answers = Answers { out, model, args, columns, truncated: 0 };
     answers.header()?;
     let texts = inputs.iter().flat_map(|input| texts_of(input, args, model, terminal));
     let failed = in_batches(texts, BATCH, |batch| answers.write(batch, terminal))?;
@@ -50,15 +50,11 @@ pub fn run(model: &TextModel, inputs: &[PathBuf], args: &PredictArgs, terminal: 
     Ok(Outcome::Done)
 }
 
-fn top_of(args: &PredictArgs, model: &TextModel) -> usize {
-    args.top.unwrap_or(TOP).clamp(1, model.file.classes.len())
-}
-
 /// The texts of a table, of a folder of text files, or of lines; nothing where stdin pauses.
 fn texts_of<'a>(
     input: &Path,
     args: &PredictArgs,
-    model: &TextModel,
+    model: &Model,
     terminal: &'a Terminal,
 ) -> Box<dyn Iterator<Item = Option<Input>> + 'a> {
     let refused = |error| Box::new(std::iter::once(Some((printable(input), Err(error)))));
@@ -83,7 +79,7 @@ fn texts_of<'a>(
 fn stream(
     input: &Path,
     args: &PredictArgs,
-    model: &TextModel,
+    model: &Model,
     terminal: &Terminal,
 ) -> Result<Box<dyn Iterator<Item = Result<TextRow>> + Send>> {
     let asked = columns_of(args.text.as_deref());
@@ -94,9 +90,12 @@ fn stream(
         let is_empty = |row: &Result<TextRow>| row.as_ref().is_ok_and(|row| row.text.first.trim().is_empty());
         return Ok(Box::new(rows.filter(move |row| !is_empty(row))));
     }
-    let trained = &model.file.text_columns;
+    let trained: &[String] = match &model.file.body {
+        BodyFile::Texts { text_columns, .. } => text_columns,
+        BodyFile::Images { .. } => &[],
+    };
     let as_trained = asked.is_empty();
-    let reading = TextReading { text: if as_trained { trained.clone() } else { asked }, label: None };
+    let reading = TextReading { text: if as_trained { trained.to_vec() } else { asked }, ..TextReading::default() };
     stream_texts(input, &reading, terminal).map_err(|error| match error {
         Error::Usage(problem) | Error::Data(problem) if as_trained && !trained.is_empty() => {
             let hint = format!("the run learnt from `{}`: --text names the column of this table", trained.join(","));
@@ -108,9 +107,9 @@ fn stream(
 
 struct Answers<'a> {
     out: io::BufWriter<io::Stdout>,
-    model: &'a TextModel,
+    model: &'a Model,
     args: &'a PredictArgs,
-    top: usize,
+    columns: AnswerColumns,
     /// Texts that the base did not read to their ends.
     truncated: usize,
 }
@@ -120,14 +119,12 @@ impl Answers<'_> {
         if self.args.format != Format::Csv {
             return Ok(());
         }
-        let fixed =
-            ["name", "text", "answer", "label", "probability", "unlike", "distance", "error"].map(str::to_owned);
-        let tops = (2..=self.top).flat_map(|rank| [format!("label_{rank}"), format!("probability_{rank}")]);
         let words = self.args.explain.then(|| "words".to_owned());
-        self.row(fixed.into_iter().chain(tops).chain(words))
+        let named = ["name", "text"].map(str::to_owned).into_iter();
+        self.row(named.chain(self.columns.header()).chain(words).collect())
     }
 
-    fn row(&mut self, fields: impl Iterator<Item = String>) -> anyhow::Result<()> {
+    fn row(&mut self, fields: Vec<String>) -> anyhow::Result<()> {
         output::csv_row(&mut self.out, fields)
     }
 
@@ -141,7 +138,7 @@ impl Answers<'_> {
         }
         let texts: Vec<&Text> = batch.iter().filter_map(|(_, text)| text.as_ref().ok()).collect();
         self.truncated += self.model.truncated(&texts)?;
-        let mut answers = self.model.predict(&texts)?.into_iter();
+        let mut answers = self.model.predict_texts(&texts)?.into_iter();
         let mut failed = 0;
         for (name, text) in batch {
             let answer = match text {
@@ -160,77 +157,48 @@ impl Answers<'_> {
         Ok(failed)
     }
 
-    /// `answer` is the label, or "unsure"; `label` is the most probable class either way.
-    fn answer(&mut self, name: &str, text: &Text, answer: &Answer) -> anyhow::Result<()> {
-        let classes = &self.model.file.classes;
-        let label = classes[answer.class].clone();
-        let said = if answer.unsure { "unsure".to_owned() } else { label.clone() };
-        let top: Vec<(String, f32)> = (answer.ranking().into_iter().take(self.top))
-            .map(|class| (classes[class].clone(), answer.probabilities[class]))
-            .collect();
+    fn answer(&mut self, name: &str, text: &Text, answer: &TargetAnswer) -> anyhow::Result<()> {
         let words = self.words(text, answer)?;
         match self.args.format {
             Format::Csv => {
-                let fixed = [
-                    name.to_owned(),
-                    beginning(text),
-                    said,
-                    label,
-                    answer.probability().to_string(),
-                    answer.unlike.to_string(),
-                    answer.distance.map_or_else(String::new, |distance| distance.to_string()),
-                    String::new(),
-                ];
-                let rest = top.into_iter().skip(1).flat_map(|(label, p)| [label, p.to_string()]);
                 let words = words.map(|words| {
                     words.iter().map(|(word, weight)| format!("{word} {weight:+.3}")).collect::<Vec<_>>().join("; ")
                 });
-                self.row(fixed.into_iter().chain(rest.collect::<Vec<_>>()).chain(words))
+                let named = [name.to_owned(), beginning(text)].into_iter();
+                self.row(named.chain(self.columns.row(answer)).chain(words).collect())
             }
             Format::Jsonl => {
-                let top: Vec<_> = top.iter().map(|(label, p)| json!({ "label": label, "probability": p })).collect();
-                let mut line = json!({
-                    "name": name,
-                    "text": text.parts().collect::<Vec<_>>(),
-                    "answer": said,
-                    "label": label,
-                    "probability": answer.probability(),
-                    "unsure": answer.unsure,
-                    "unlike": answer.unlike,
-                    "distance": answer.distance,
-                    "top": top,
-                });
+                let mut line = self.columns.object(answer);
+                line.insert("name".into(), name.into());
+                line.insert("text".into(), text.parts().collect::<Vec<_>>().into());
                 if let Some(words) = words {
-                    line["words"] =
-                        words.iter().map(|(word, weight)| json!({ "word": word, "weight": weight })).collect();
+                    let words = words.iter().map(|(word, weight)| json!({ "word": word, "weight": weight }));
+                    line.insert("words".into(), words.collect());
                 }
-                Ok(output::json_row(&mut self.out, &line)?)
+                Ok(output::json_row(&mut self.out, &line.into())?)
             }
         }
     }
 
     /// The words that gave most to an answer, where they are asked for.
-    fn words(&self, text: &Text, answer: &Answer) -> anyhow::Result<Option<Vec<(String, f32)>>> {
-        if !self.args.explain {
-            return Ok(None);
-        }
+    fn words(&self, text: &Text, answer: &TargetAnswer) -> anyhow::Result<Option<Vec<(String, f32)>>> {
+        let Some(answer) = answer.class().filter(|_| self.args.explain) else { return Ok(None) };
         let mut words = self.model.explain(text, answer.class)?;
         words.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.at.cmp(&b.at)));
         Ok(Some(words.into_iter().take(WORDS).map(|word| (word.word, word.weight)).collect()))
     }
 
     fn failure(&mut self, name: &str, error: &Error) -> anyhow::Result<()> {
-        let reason = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        let reason = reason_of(error);
         match self.args.format {
             Format::Csv => {
-                let empty = || String::new();
-                let fixed = [name.to_owned(), empty(), "error".into(), empty(), empty(), empty(), empty(), reason];
-                let rest = 2 * (self.top - 1) + usize::from(self.args.explain);
-                self.row(fixed.into_iter().chain(std::iter::repeat_with(empty).take(rest)))
+                let named = [name.to_owned(), String::new()].into_iter();
+                let words = self.args.explain.then(String::new);
+                self.row(named.chain(self.columns.failure(reason)).chain(words).collect())
             }
             Format::Jsonl => {
                 let line = json!({ "name": name, "answer": "error", "error": reason });
-                Ok(output::json_row(&mut self.out, &line)?)
+                Ok(output::json_row(&mut self.out, &line.into())?)
             }
         }
     }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use engraft::artefact::save_pretrained;
 use engraft::config::{self, Method, Pretrain};
-use engraft::data::{Reading, Task};
+use engraft::data::image::Limits;
+use engraft::data::inspect::NoStore;
+use engraft::data::intake::Intake;
 use engraft::error::{Error, Problem, printable, shown};
 use engraft::files::{Made, Staging};
 use engraft::inductive::pretrain;
@@ -12,8 +14,8 @@ use engraft::progress::Observer;
 use serde_json::json;
 
 use crate::args::{MethodArg, PretrainArgs};
-use crate::commands::fit::interval;
-use crate::commands::{intake, tell_audit};
+use crate::commands::summary::interval;
+use crate::commands::tell_audit;
 use crate::exit::Outcome;
 use crate::output::{self, percent};
 use crate::terminal::Terminal;
@@ -29,8 +31,7 @@ pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Resu
     let out = args.out.as_ref().expect("required by the flags' rules");
     let config = resolve(args)?;
     Staging::claim(out, Made::Base, args.force, &[("the data", &config.data)])?;
-    let reading = Reading { task: Some(Task::SingleLabel), ..Reading::default() };
-    let intake = intake(&config.data, &reading, None, terminal)?;
+    let intake = Intake::read(&config.data, &Limits::default(), &NoStore, terminal)?;
     tell_audit(&intake.audit, terminal);
     intake.require_usable(config.strict)?;
     let base = pretrain(&config, &intake, terminal, |record| {

@@ -7,9 +7,8 @@ use engraft::files;
 use serde::{Deserialize, Serialize};
 
 use crate::args::ReportArgs;
-use crate::commands::fit::interval;
 use crate::commands::fit_spans;
-use crate::commands::fit_target::{page, summary};
+use crate::commands::summary::{interval, of_target, page};
 use crate::exit::Outcome;
 use crate::output;
 
@@ -57,7 +56,7 @@ pub fn run(args: &ReportArgs, json: bool) -> anyhow::Result<Outcome> {
             return Ok(Outcome::Done);
         }
         AnyReport::Targets(report) => {
-            output::text(&(summary(&report) + &page(&html)))?;
+            output::text(&(of_target(&report) + &page(&html)))?;
             return Ok(Outcome::Done);
         }
     };

@@ -93,7 +93,7 @@ fn a_fine_tuned_run_has_its_curves_and_verifies_and_predicts() {
     let tried = report["choice"]["tried"].as_array().unwrap();
     assert_eq!(tried.iter().map(|t| t["depth"].as_str().unwrap()).collect::<Vec<_>>(), ["head", "last"]);
     assert!(tried[1]["against_probe"]["standard_error"].is_number());
-    assert_eq!(report["controls"]["probe"]["accuracy"]["mean"], tried[0]["accuracy"]["mean"]);
+    assert_eq!(report["controls"]["probe"]["accuracy"]["mean"], tried[0]["score"]["mean"]);
     let curves = fs::read_to_string(sandbox.path("run/curves.csv")).unwrap();
     for run in ["tune/last/seed0/fold0,3,", "tune/last/seed0/fold1,3,", "final,3,"] {
         assert!(curves.contains(run), "{run} in {curves}");

@@ -39,7 +39,7 @@ fn a_folder_of_pictures_becomes_a_run() {
     assert_eq!(sandbox.names(), ["digits", "run"], "nothing is left beside the run");
 
     let report = report(&sandbox, "run");
-    assert_eq!(report["schema"], 1);
+    assert_eq!(report["schema"], 2);
     assert_eq!(report["command"], "fit");
     assert_eq!(report["data"]["train"], 40);
     assert_eq!(report["data"]["classes"].as_array().unwrap().len(), 4);

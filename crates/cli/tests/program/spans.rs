@@ -130,7 +130,7 @@ fn questions_are_answered_as_they_were_measured() {
     assert_eq!(names, expected);
 
     let report = report(&sandbox, "run");
-    assert_eq!((&report["schema"], &report["task"]), (&1.into(), &"question-answering".into()));
+    assert_eq!((&report["schema"], &report["task"]), (&2.into(), &"question-answering".into()));
     for measured in [&report, &report["held_out"][0]] {
         for measure in ["em", "f1"] {
             let [low, mean, high] = ["low", "mean", "high"].map(|end| measured[measure][end].as_f64().unwrap());

@@ -172,7 +172,7 @@ fn what_makes_no_sense_for_texts_is_refused() {
     reviews(&sandbox, 60);
     fit(&sandbox, "run", &["--mixup", "0.2", "--image-size", "64"]).expect(2, &["--mixup", "--image-size", "pictures"]);
     fit(&sandbox, "run", &["--depth", "last"]).expect(2, &["word vectors have no stages"]);
-    fit(&sandbox, "run", &["--task", "regression"]).expect(2, &["texts are learnt by class so far"]);
+    fit(&sandbox, "run", &["--task", "regression"]).expect(3, &["a label is not a number"]);
     fit(&sandbox, "run", &["--pooling", "max"]).expect(2, &["mean, idf or sif"]);
     fit(&sandbox, "run", &["--find-lr"]).expect(2, &["--find-lr"]);
     let args =
@@ -185,6 +185,40 @@ fn what_makes_no_sense_for_texts_is_refused() {
     fs::write(sandbox.path("ragged.csv"), "text,label\na good one,x\na bad one\n").unwrap();
     sandbox.run(["fit", "ragged.csv", "--base", "words.txt", "--out", "run"]).expect(3, &["ragged.csv"]);
     assert!(!sandbox.path("run").exists());
+}
+
+/// Texts are told numbers and sets of labels as images are, by the same fit.
+#[test]
+fn texts_have_numbers_and_sets_of_labels() {
+    let sandbox = Sandbox::new();
+    reviews(&sandbox, 80);
+    let table = fs::read_to_string(sandbox.path("reviews.csv")).unwrap();
+    // Rows are `number,"text",stars,split`.
+    let of = |label: &dyn Fn(usize, bool) -> String| -> String {
+        let rows = table.lines().skip(1).enumerate().map(|(at, line)| {
+            let parts: Vec<&str> = line.split('"').collect();
+            format!("\"{}\",{}\n", parts[1], label(at, parts[2].contains("good")))
+        });
+        "review,target\n".to_owned() + &rows.collect::<String>()
+    };
+    let number = |at: usize, good: bool| format!("{:.2}", if good { 3.0 } else { 0.0 } + (at % 7) as f64 * 0.13);
+    fs::write(sandbox.path("numbers.csv"), of(&number)).unwrap();
+    let set = |at: usize, good: bool| format!("{}{}", if good { "kind" } else { "harsh" }, ["|even", "|odd"][at % 2]);
+    fs::write(sandbox.path("sets.csv"), of(&set)).unwrap();
+    for (table, task) in [("numbers.csv", "regression"), ("sets.csv", "multi-label")] {
+        let run = format!("run-{task}");
+        let fit = ["fit", table, "--text", "review", "--label-column", "target", "--base", "words.txt", "--out", &run];
+        sandbox.run(fit).expect(0, &[&format!("task: {task}"), "word vectors pooled by"]);
+        let report: serde_json::Value =
+            serde_json::from_slice(&fs::read(sandbox.path(format!("{run}/report.json"))).unwrap()).unwrap();
+        assert_eq!(report["task"], task);
+        assert!(report["text"]["coverage"]["texts"].as_u64().unwrap() > 0, "{report}");
+        let answers =
+            with_input(&sandbox, &["predict", &run, "-"], b"a good soup\na poor soup\n").expect(0, &[]).stdout;
+        assert_eq!(answers.lines().count(), 3, "{answers}");
+        with_input(&sandbox, &["predict", &run, "-", "--explain"], b"soup\n").expect(2, &["--explain", task]);
+        sandbox.run(["verify", &run]).expect(0, &[]);
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use engraft_weights::{Precision, Tensor, Weights};
 use serde::{Deserialize, Serialize};
 
-use crate::artefact::model::{SAFETENSORS, damaged, not_a_run};
+use crate::artefact::model::{Files, SAFETENSORS, damaged, not_a_run};
 use crate::backbone::text::{
     EncoderConfig, HiddenLayer, LanguageCard, LanguageModel, LanguageModelParts, LstmEncoder, SentenceEncoder,
     SentenceLayout, TextBase, TextBody, WordPooler, WordVectors,
@@ -51,7 +51,7 @@ pub enum BodyFile {
     /// A base of texts.
     Texts {
         /// What runs.
-        body: TextBodyFile,
+        body: Box<TextBodyFile>,
         /// Where it comes from.
         source: String,
         /// Whether an answer takes two texts.
@@ -110,7 +110,7 @@ impl Reader {
 
 impl BodyFile {
     /// Writes a base's tensors, says what they mean, and gives the files that go beside them.
-    pub(super) fn of(fitted: &Fitted, weights: &mut Weights) -> Result<(Self, Vec<(&'static str, Vec<u8>)>)> {
+    pub(super) fn of(fitted: &Fitted, weights: &mut Weights) -> Result<(Self, Files)> {
         let base = match &fitted.base {
             AnyBase::Texts(base) => base,
             AnyBase::Images(base) => {
@@ -146,7 +146,8 @@ impl BodyFile {
                 for (name, tensor) in read.tensors {
                     keep(&name, tensor.shape, tensor.values);
                 }
-                let pooler = fitted.texts.as_ref().and_then(|texts| texts.pooler.clone()).expect("word vectors are pooled");
+                let pooler =
+                    fitted.texts.as_ref().and_then(|texts| texts.pooler.clone()).expect("word vectors are pooled");
                 (TextBodyFile::Words { pooler, metadata: read.metadata }, (VOCABULARY, vocabulary))
             }
             TextBody::Lstm(model) => {
@@ -169,7 +170,7 @@ impl BodyFile {
         };
         let input = fitted.intake.texts.as_ref();
         let file = Self::Texts {
-            body,
+            body: Box::new(body),
             source: base.source.clone(),
             pairs: input.is_some_and(|input| input.texts.iter().any(|text| text.second.is_some())),
             text_columns: input.map_or_else(Vec::new, |input| input.source.text_columns.clone()),
@@ -182,14 +183,20 @@ impl BodyFile {
     ///
     /// # Errors
     /// [`Error::Weights`](crate::error::Error::Weights) where something is missing or damaged.
-    pub(super) fn open(&self, run: &Path, facts: &BaseFacts, exact: bool, weights: Weights, device: &Device) -> Result<Reader> {
+    pub(super) fn open(
+        &self,
+        run: &Path,
+        facts: &BaseFacts,
+        exact: bool,
+        weights: Weights,
+        device: &Device,
+    ) -> Result<Reader> {
         let tensors = weights.tensors.into_iter();
         let tensors = tensors.filter_map(|(name, tensor)| Some((name.strip_prefix(BASE)?.to_owned(), tensor)));
         let mut weights = Weights { tensors: tensors.collect(), ..Weights::default() };
         match self {
-            Self::Images { card, cut } => {
-                open_images(run, card, &facts.sha256, cut, exact, &weights, device).map(|it| Reader::Images(Box::new(it)))
-            }
+            Self::Images { card, cut } => open_images(run, card, &facts.sha256, cut, exact, &weights, device)
+                .map(|it| Reader::Images(Box::new(it))),
             Self::Texts { body, source, pairs, words_sha256, .. } => {
                 let (body, pooler) = body.open(run, words_sha256, &mut weights, device)?;
                 let base = Arc::new(TextBase {
@@ -289,7 +296,7 @@ fn open_images(
 
 /// The words whose vectors a run keeps: all of them, or of very many the most frequent and those of the texts, since later
 /// texts have other words.
-fn kept_words(vectors: &WordVectors, fitted: &FittedTexts) -> BTreeSet<String> {
+fn kept_words(vectors: &WordVectors, fitted: &Fitted) -> BTreeSet<String> {
     let mut kept: BTreeSet<String> = vectors.words().take(MOST_WORDS).map(str::to_owned).collect();
     if vectors.len() > MOST_WORDS {
         let texts = fitted.intake.texts.iter().flat_map(|input| &input.texts).flat_map(|text| text.parts());

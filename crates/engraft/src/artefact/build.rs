@@ -255,7 +255,8 @@ fn mistakes(fitted: &Fitted, out_of_fold: &[f32], labels: &[usize]) -> Vec<Mista
 
 fn tf_idf(fitted: &Fitted) -> Option<TfIdfReport> {
     let (control, paired) = fitted.tf_idf.as_ref()?;
-    let held = fitted.held_out.iter().filter_map(|held| Some((held.split.name().to_owned(), held.against_tf_idf.clone()?)));
+    let held =
+        fitted.held_out.iter().filter_map(|held| Some((held.split.name().to_owned(), held.against_tf_idf.clone()?)));
     Some(TfIdfReport {
         accuracy: control.evaluation.accuracy.clone(),
         macro_f1: control.evaluation.macro_f1.clone(),
@@ -377,8 +378,7 @@ fn regression_report(fitted: &Fitted) -> Option<RegressionReport> {
     let error = |i: usize| (predictions[i] - values[i]).abs();
     order.sort_by(|&a, &b| error(b).total_cmp(&error(a)).then(a.cmp(&b)));
     let worst = order.into_iter().take(LISTED);
-    let worst =
-        worst.map(|i| NumberMistake { file: name_of(fitted, i), truth: values[i], prediction: predictions[i] });
+    let worst = worst.map(|i| NumberMistake { file: name_of(fitted, i), truth: values[i], prediction: predictions[i] });
     let held = |held: &HeldOut| match &held.measures {
         Measures::Numbers { evaluation, coverage } => Some(HeldNumbers {
             split: held.split.name().to_owned(),

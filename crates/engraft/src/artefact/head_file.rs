@@ -218,10 +218,7 @@ mod tests {
         for (wanted, task, classes) in [
             (predictor(Calibration::Classes { temperature, rule }, 3), Task::SingleLabel, 3),
             (
-                predictor(
-                    Calibration::LabelSets { temperature, thresholds: vec![Some(f64::from(0.3f32)), None] },
-                    2,
-                ),
+                predictor(Calibration::LabelSets { temperature, thresholds: vec![Some(f64::from(0.3f32)), None] }, 2),
                 Task::MultiLabel,
                 2,
             ),

@@ -7,9 +7,9 @@ use crate::data::audit::Audit;
 use crate::evaluate::{CalibrationBin, ClassMetrics, Estimate, Evaluation, Forecast, ImbalanceEvaluation, Paired};
 use crate::features::Coverage;
 use crate::head::{AnswerRule, Novelty};
-use crate::inductive::{BaseFacts, Seconds};
 use crate::inductive::text::{LengthBin, WordWeight};
 use crate::inductive::tuning::Difference;
+use crate::inductive::{BaseFacts, Seconds};
 
 /// The version of the shapes. It changes when a field goes or changes its meaning, not when one is added.
 pub const SCHEMA: u32 = 2;

@@ -174,7 +174,9 @@ impl Intake {
             let (one, usually) = if self.texts.is_some() { ("text", 8) } else { ("file", 20) };
             return Err(Error::Data(
                 Problem::new(format_args!("too few usable {unit} to learn a class from"))
-                    .expected(format!("at least 2 usable training {unit} in every class, better {usually}, and two classes"))
+                    .expected(format!(
+                        "at least 2 usable training {unit} in every class, better {usually}, and two classes"
+                    ))
                     .found(format_args!("{found}; {excluded} {unit} are excluded by the audit"))
                     .at(place)
                     .hint(format_args!("`engraft audit` names every excluded {one} and why")),

@@ -158,7 +158,8 @@ impl AnyBase {
                 TextBody::Words(vectors) => {
                     let texts = intake.texts_of(train);
                     let pairs = texts.iter().any(|text| text.second.is_some());
-                    let all = WordPooling::ALL.into_iter().filter(|pooling| asked.is_none_or(|asked| asked == *pooling));
+                    let all =
+                        WordPooling::ALL.into_iter().filter(|pooling| asked.is_none_or(|asked| asked == *pooling));
                     let pooled = |pooling| {
                         let pooler = Some(vectors.pooler(&texts, pooling));
                         Reading::Texts(Box::new(TextExtractor::new(base).with_pooler(pooler, pairs)), Some(pooling))
@@ -169,7 +170,8 @@ impl AnyBase {
             },
         };
         if asked.is_some() {
-            let problem = Problem::new("only word vectors are pooled in ways to choose from").found(self.facts().architecture);
+            let problem =
+                Problem::new("only word vectors are pooled in ways to choose from").found(self.facts().architecture);
             return Err(Error::Usage(problem.expected("no --pooling")));
         }
         Ok(found)

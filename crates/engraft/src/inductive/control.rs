@@ -17,8 +17,8 @@ use crate::features::{Cache, Features};
 use crate::files::sha256_hex;
 use crate::inductive::any_base::AnyBase;
 use crate::inductive::tuning::{
-    AtCut, Change, Journal, Learners, Material, Plan, Regularisers, STEP_COST, Shown, Spread, Start, TuneSettings, Tuning,
-    Views, hold_out, tune,
+    AtCut, Change, Journal, Learners, Material, Plan, Regularisers, STEP_COST, Shown, Spread, Start, TuneSettings,
+    Tuning, Views, hold_out, tune,
 };
 use crate::progress::{Observer, Silent};
 use crate::rng::permutation;

@@ -26,7 +26,9 @@ use crate::inductive::tuning::{
     TuningSettings, Views, find_rate as find_rate_of, frozen_whole,
 };
 use crate::progress::Observer;
-use crate::targets::{Measures, Predictions, Predictor, Probe, Suspects, Target, TargetAnswer, TargetSettings, target_of};
+use crate::targets::{
+    Measures, Predictions, Predictor, Probe, Suspects, Target, TargetAnswer, TargetSettings, target_of,
+};
 use crate::train::{Curve, Pictures, RateFinding};
 
 /// Strength of the probe that a search for a rate starts from.
@@ -257,7 +259,13 @@ impl<'a> Examples<'a> {
         Ok(Self { texts: intake.texts_of(which), pictures })
     }
 
-    fn material<'m>(&'m self, basis: &'m Basis, pairs: usize, cache: Option<&'m Cache>, none: &'m Pictures) -> Material<'m> {
+    fn material<'m>(
+        &'m self,
+        basis: &'m Basis,
+        pairs: usize,
+        cache: Option<&'m Cache>,
+        none: &'m Pictures,
+    ) -> Material<'m> {
         match &basis.base {
             AnyBase::Images(base) => {
                 let shown = match &self.pictures {
@@ -354,7 +362,7 @@ pub fn fit(
         Some((Adapted { grown, head, curve, .. }, deeper)) => {
             let base = base.with(grown);
             let reading = base.own_reading()?;
-            (head, Some(curve), base, reading, deeper, features)
+            (head.rounded()?, Some(curve), base, reading, deeper, features)
         }
         None => {
             let head = target.solve(&features, &all, probe.strength, observer)?.rounded()?;
@@ -517,7 +525,9 @@ pub fn find_rate(config: &Fit, base: AnyBase, intake: &Intake, means: Means<'_>)
     };
     let Depth::Cut(planned) = ground.depth(name, only)? else {
         let problem = Problem::new("a learning rate is searched for a training from a cut alone").found(name);
-        return Err(Error::Usage(problem.expected("a base with stages, and last, half, all or a stage").at("--find-lr")));
+        return Err(Error::Usage(
+            problem.expected("a base with stages, and last, half, all or a stage").at("--find-lr"),
+        ));
     };
     let at = ground.material.at(planned.plan.cut(), observer)?;
     find_rate_of(ground.tuning(&planned.plan, &at), &basis.tuning.settings, observer)

@@ -10,10 +10,10 @@ use crate::config::Pretrain;
 use crate::data::Split;
 use crate::data::augment::Augment;
 use crate::data::image::Limits;
+use crate::data::intake::Intake;
 use crate::data::split::stratified_folds;
 use crate::error::{Error, Problem, Result};
 use crate::evaluate::{Evaluation, evaluate};
-use crate::data::intake::Intake;
 use crate::progress::Observer;
 use crate::train::{Classifier, EpochRecord, Optimiser, PictureTask, Pictures, Settings, probabilities, train};
 

@@ -156,8 +156,9 @@ impl Aims {
         let first = curve.epochs.first().map_or(f64::INFINITY, |epoch| epoch.train.loss);
         let last = curve.epochs.last().map_or(0.0, |epoch| epoch.train.loss);
         let grew = last > 1.5 * first && last > chance;
-        (grew || now.loss > 2.0 * chance)
-            .then(|| format!("the training diverged: its loss went from {first:.2} to {last:.2}, chance is {chance:.2}"))
+        (grew || now.loss > 2.0 * chance).then(|| {
+            format!("the training diverged: its loss went from {first:.2} to {last:.2}, chance is {chance:.2}")
+        })
     }
 
     /// A head for the user's units as one for the loss's.

@@ -46,7 +46,13 @@ impl Classes {
         AnswerRule::choose(&predictions.confidences(), &predictions.correct(), most)
     }
 
-    fn calibrated(&self, probabilities: Vec<f32>, rows: &[usize], temperature: f64, right: Vec<bool>) -> Result<Calibrated> {
+    fn calibrated(
+        &self,
+        probabilities: Vec<f32>,
+        rows: &[usize],
+        temperature: f64,
+        right: Vec<bool>,
+    ) -> Result<Calibrated> {
         // Rounded as it is stored: what was evaluated is what will answer.
         let temperature = f64::from(temperature as f32);
         let rule = self.rule(&probabilities, rows)?;
@@ -91,7 +97,8 @@ impl Target for Classes {
         let smallest = (0..self.classes).map(count).min().unwrap_or(0);
         let folds = asked.min(smallest).max(2);
         if folds < asked {
-            observer.say(&format!("{folds} folds instead of {asked}: the smallest class has {smallest} training {unit}"));
+            observer
+                .say(&format!("{folds} folds instead of {asked}: the smallest class has {smallest} training {unit}"));
         }
         (folds, stratified_folds(&self.labels, groups, folds, self.settings.seed))
     }
@@ -147,8 +154,7 @@ impl Target for Classes {
     }
 
     fn measure(&self, predictions: &Predictions, rows: &[usize], how: &str) -> Result<Measures> {
-        let found =
-            evaluate(probabilities(predictions), &self.truth(rows), self.classes, self.settings.seed, how)?;
+        let found = evaluate(probabilities(predictions), &self.truth(rows), self.classes, self.settings.seed, how)?;
         Ok(Measures::Classes(found))
     }
 

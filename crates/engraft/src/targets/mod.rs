@@ -204,14 +204,32 @@ pub trait Target: Send + Sync {
 
 /// The target of some examples of a data set.
 pub fn target_of(intake: &Intake, examples: &[usize], settings: &TargetSettings) -> Box<dyn Target> {
-    let settings = settings.clone();
     let names = &intake.dataset.classes;
     match intake.dataset.targets {
-        Targets::Classes => Box::new(class::Classes::new(intake.labels(examples), names.len(), settings)),
-        Targets::Labels(_) => {
-            Box::new(label_sets::LabelSets::new(intake.label_sets(examples), names.clone(), settings))
-        }
-        Targets::Values(_) => Box::new(number::Numbers::new(intake.values(examples), settings)),
+        Targets::Classes => classes(intake.labels(examples), names.len(), settings),
+        Targets::Labels(_) => label_sets(intake.label_sets(examples), names.clone(), settings),
+        Targets::Values(_) => numbers(intake.values(examples), settings),
+    }
+}
+
+/// One class of each example: `labels` `[examples]`, each less than `classes`.
+pub fn classes(labels: Vec<usize>, classes: usize, settings: &TargetSettings) -> Box<dyn Target> {
+    Box::new(class::Classes::new(labels, classes, settings.clone()))
+}
+
+/// A set of labels of each example: `has` `[examples, names]`.
+pub fn label_sets(has: Vec<bool>, names: Vec<String>, settings: &TargetSettings) -> Box<dyn Target> {
+    Box::new(label_sets::LabelSets::new(has, names, settings.clone()))
+}
+
+/// A number of each example: `values` `[examples]`.
+pub fn numbers(values: Vec<f64>, settings: &TargetSettings) -> Box<dyn Target> {
+    Box::new(number::Numbers::new(values, settings.clone()))
+}
+
+impl Default for TargetSettings {
+    fn default() -> Self {
+        Self { balanced: false, max_error: None, level: 0.9, seed: 0 }
     }
 }
 
@@ -248,3 +266,6 @@ fn places_of(parts: &[FoldOutputs]) -> Vec<usize> {
 fn but(parts: &[FoldOutputs], without: Option<usize>) -> impl Iterator<Item = &FoldOutputs> {
     parts.iter().enumerate().filter(move |(fold, _)| Some(*fold) != without).map(|(_, part)| part)
 }
+
+#[cfg(test)]
+mod tests;

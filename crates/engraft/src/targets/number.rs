@@ -2,8 +2,8 @@
 
 use super::label_sets::folds_of_groups;
 use super::{
-    Aims, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Strength, Suspects, Target,
-    TargetAnswer, TargetSettings, places_of,
+    Aims, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Strength, Suspects, Target, TargetAnswer,
+    TargetSettings, places_of,
 };
 use crate::data::Task;
 use crate::data::stratify::value_folds;

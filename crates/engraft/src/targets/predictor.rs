@@ -153,8 +153,7 @@ impl Predictor {
         let unlike = self.novelty.is_unlike(distance);
         match &self.calibration {
             Calibration::Classes { temperature, rule } => {
-                let probabilities: Vec<f32> =
-                    softmax(&outputs, *temperature).into_iter().map(|p| p as f32).collect();
+                let probabilities: Vec<f32> = softmax(&outputs, *temperature).into_iter().map(|p| p as f32).collect();
                 let class = argmax(&probabilities);
                 let unsure = !rule.answers(f64::from(probabilities[class]));
                 TargetAnswer::Class(Answer { class, unsure, unlike, distance: Some(distance), probabilities })

@@ -4,12 +4,11 @@ use super::*;
 use crate::artefact::report::{SCHEMA, UnlikeReport};
 use crate::artefact::target_report::*;
 use crate::data::Task;
-use crate::data::stratify::{label_folds, value_folds};
 use crate::evaluate::Paired;
 use crate::features::Features;
-use crate::head::LabelOptions;
-use crate::inductive::{NumberOptions, fit_labels, fit_numbers, measure_labels, measure_numbers};
+use crate::head::Novelty;
 use crate::progress::Silent;
+use crate::targets::{self, Calibration, Measures, Predictions, Predictor, Target, TargetAnswer, TargetSettings};
 use rand::RngExt;
 
 const COMMAND: &str = "engraft fit photos.csv --base glyphs --seed 7 --out runs/photos";
@@ -33,32 +32,96 @@ fn report(task: Task) -> TargetReport {
     let files = files();
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     let names = vec!["crack".to_owned(), HOSTILE.to_owned(), "rust".to_owned()];
+    let settings = TargetSettings { seed: 1, ..TargetSettings::default() };
+    let all: Vec<usize> = (0..ROWS).collect();
+    let held: Vec<usize> = (0..60).collect();
     let (mut regression, mut multi_label) = (None, None);
-    let cut = "layer4".to_owned();
-    let choice = match task {
+    // What a fit does, in short: a probe's out-of-fold predictions, and a head's answers to the test split.
+    let fitted = |ours: &dyn Target, theirs: &dyn Target| {
+        let (_, folds) = ours.folds(5, &groups, "pictures", &Silent);
+        let probe = ours.probe(&train, &folds, &Silent).unwrap();
+        let head = ours.solve(&train, &all, probe.strength, &Silent).unwrap();
+        let novelty = Novelty::fit(&train, &ours.strata(), &groups, 1, 0.99).unwrap();
+        let predictor = Predictor { head, calibration: probe.calibrated.calibration.clone(), novelty };
+        let answers: Vec<TargetAnswer> = (0..60).map(|row| predictor.answer(test.row(row))).collect();
+        let measures = ours.measure(&probe.calibrated.predictions, &all, "5-fold out-of-fold").unwrap();
+        let held = theirs.measure(&theirs.collect(&answers), &held, "the given test split").unwrap();
+        (probe, measures, held)
+    };
+    let probe = match task {
         Task::Regression => {
             let value = |row: &[f32]| 30.0 * f64::from(row[0]) + 9.0 * f64::from(row[1] * row[2]);
             let of = |features: &Features| (0..features.rows).map(|i| value(features.row(i))).collect::<Vec<f64>>();
-            let (y, y_test) = (of(&train), of(&test));
-            let folds = value_folds(&y, &groups, 5, 1);
-            let fitted = fit_numbers(&train, &y, &folds, &groups, &NumberOptions::default(), &Silent).unwrap();
-            let held = measure_numbers(&fitted.predictor, &test, &y_test, 1, "the given test split").unwrap();
-            regression = Some(RegressionReport::of(&fitted, &y, &files, &[("test", &held)]));
-            TargetChoice::of_numbers(cut, "depth `head` was asked for".into(), &fitted.validation)
+            let y = of(&train);
+            let (ours, theirs) = (targets::numbers(y.clone(), &settings), targets::numbers(of(&test), &settings));
+            let (probe, measures, held) = fitted(&*ours, &*theirs);
+            let (
+                Measures::Numbers { evaluation, coverage },
+                Measures::Numbers { evaluation: of_test, coverage: on_test },
+            ) = (measures, held)
+            else {
+                panic!("numbers")
+            };
+            let Predictions::Numbers { values, .. } = &probe.calibrated.predictions else { panic!("numbers") };
+            let points = y.iter().zip(values);
+            let points = points.map(|(&truth, &prediction)| NumberPoint { truth, prediction, held: Some(true) });
+            let worst = (0..20).map(|i| NumberMistake { file: files[i].into(), truth: y[i], prediction: values[i] });
+            regression = Some(RegressionReport {
+                evaluation,
+                coverage,
+                level: 0.9,
+                points: points.collect(),
+                worst: worst.collect(),
+                held_out: vec![HeldNumbers {
+                    split: "test".into(),
+                    evaluation: of_test,
+                    coverage: on_test,
+                    unlike: 0.1,
+                }],
+            });
+            probe
         }
         _ => {
             let has = |row: &[f32], label: usize| row[label] + 0.3 * row[5] > 0.8 + 0.1 * label as f32;
             let of = |features: &Features| {
                 (0..features.rows * 3).map(|at| has(features.row(at / 3), at % 3)).collect::<Vec<bool>>()
             };
-            let (y, y_test) = (of(&train), of(&test));
-            let folds = label_folds(&y, 3, &groups, 5, 1);
-            let options = LabelOptions::default();
-            let fitted = fit_labels(&train, &y, 3, &folds, &groups, &options, 1, &Silent).unwrap();
-            let held = measure_labels(&fitted.predictor, &test, &y_test, 1, "the given test split").unwrap();
-            multi_label = Some(MultiLabelReport::of(&fitted, &y, &names, &files, &[("test", &held)]));
-            TargetChoice::of_labels(cut, "depth `head` was asked for".into(), &fitted.validation)
+            let ours = targets::label_sets(of(&train), names.clone(), &settings);
+            let theirs = targets::label_sets(of(&test), names.clone(), &settings);
+            let (probe, measures, held) = fitted(&*ours, &*theirs);
+            let (Measures::LabelSets(evaluation), Measures::LabelSets(of_test)) = (measures, held) else {
+                panic!("label sets")
+            };
+            let Calibration::LabelSets { temperature, thresholds } = probe.calibrated.calibration.clone() else {
+                panic!("label sets")
+            };
+            let worst = LabelsMistake { file: files[3].into(), missing: names.clone(), wrong: vec![HOSTILE.into()] };
+            let error = |i: usize| SuspectedReport {
+                file: files[i].into(),
+                label: names[i % 3].clone(),
+                given: i.is_multiple_of(2),
+                probability: 0.5,
+            };
+            multi_label = Some(MultiLabelReport {
+                evaluation,
+                thresholds,
+                temperature,
+                worst: vec![worst],
+                label_errors: (0..6).map(error).collect(),
+                held_out: vec![HeldLabels { split: "test".into(), evaluation: of_test, unlike: 0.0 }],
+            });
+            probe
         }
+    };
+    let strengths = probe.tried.iter().map(|tried| TriedTarget { strength: tried.value, loss: tried.loss });
+    let choice = TargetChoice {
+        depth: "head".into(),
+        cut: "layer4".into(),
+        reason: "depth `head` was asked for".into(),
+        tried: Vec::new(),
+        left_out: Vec::new(),
+        strengths: strengths.collect(),
+        strength: probe.strength,
     };
     let paired = Paired {
         difference: 0.31,
@@ -92,6 +155,7 @@ fn report(task: Task) -> TargetReport {
         seed: 7,
         config: like.config,
         seconds: like.seconds,
+        text: None,
         images_per_second: 96.4,
         peak_memory_mb: 412.7,
     }

@@ -1,9 +1,9 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::data::{Inferred, Split, Targets, Task};
 use crate::data::Split::{Test, Train, Val};
 use crate::data::text::{TextExample, TextFormat, TextSource};
+use crate::data::{Inferred, Split, Targets, Task};
 
 const THINGS: [&str; 8] = ["kettle", "lamp", "garden", "river", "engine", "window", "ticket", "mirror"];
 

@@ -35,7 +35,7 @@ pub fn read_corpus<'a>(
     let metadata = std::fs::metadata(path).map_err(|source| crate::data::missing(path, &source))?;
     let is_plain = crate::data::ending(path).as_deref() == Some("txt") && columns.is_empty();
     if !metadata.is_dir() && !is_plain {
-        let rows = stream_texts(path, &TextReading { text: columns.to_vec(), label: None }, observer)?;
+        let rows = stream_texts(path, &TextReading { text: columns.to_vec(), ..TextReading::default() }, observer)?;
         return Ok(Box::new(rows.flat_map(|row| {
             let documents: Vec<Result<Document>> = match row {
                 Ok(row) => {

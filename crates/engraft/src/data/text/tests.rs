@@ -30,7 +30,11 @@ fn refusal(name: &str, bytes: &[u8], reading: &TextReading) -> String {
 }
 
 fn asked(text: &[&str], label: Option<&str>) -> TextReading {
-    TextReading { text: text.iter().map(|&name| name.to_owned()).collect(), label: label.map(str::to_owned) }
+    TextReading {
+        text: text.iter().map(|&name| name.to_owned()).collect(),
+        label: label.map(str::to_owned),
+        task: None,
+    }
 }
 
 /// (name, text, class, split) of every example.

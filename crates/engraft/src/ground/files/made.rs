@@ -35,6 +35,8 @@ const RUN: &[&str] = &[
     "base.onnx",
     "tokenizer.json",
     "vocab.txt",
+    "vectors.safetensors",
+    "vectors.words",
     "report.json",
     "report.html",
     "predictions.csv",

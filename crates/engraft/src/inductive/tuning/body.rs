@@ -16,6 +16,7 @@ use crate::train::{Rule, Rules};
 
 /// The stages of a base.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time is in memory, and a module cannot be boxed")]
 pub enum Body {
     /// Of images.
     Network(Network),
@@ -56,9 +57,7 @@ impl Body {
         let all = 0..self.names().len();
         let before = self.all_axes(all.clone());
         let body = match self {
-            Body::Network(network) => {
-                Body::Network(network.adapted(|stage| plan.stages[stage].learns.is_some(), how))
-            }
+            Body::Network(network) => Body::Network(network.adapted(|stage| plan.stages[stage].learns.is_some(), how)),
             Body::Encoder(encoder) => Body::Encoder(encoder.adapted(how, plan.cut()..all.end)),
         };
         let rule = Rule { rate: 1.0, weight_decay, anchor: 0.0 };

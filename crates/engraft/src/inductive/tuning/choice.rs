@@ -203,9 +203,10 @@ pub struct Chosen {
 /// Why a base has nothing that could be retrained; nothing where it has.
 pub fn frozen_whole(material: &Material<'_>) -> Option<String> {
     match material {
-        Material::Images { base, .. } => {
-            base.staged().is_err().then(|| "an ONNX model is frozen as a whole: a new head is solved on its features".into())
-        }
+        Material::Images { base, .. } => base
+            .staged()
+            .is_err()
+            .then(|| "an ONNX model is frozen as a whole: a new head is solved on its features".into()),
         Material::Texts { base, .. } => {
             matches!(base.body, TextBody::Words(_)).then(|| "word vectors have no stages to retrain".into())
         }
@@ -331,7 +332,15 @@ impl Ground<'_> {
         let tuning = self.tuning(plan, &at);
         if let (Depth::Contrastive(_), Material::Texts { pairs, .. }) = (depth, self.material) {
             let pairs = pairs_for(fold.training.len(), pairs);
-            return tune_pairs(tuning, &settings_for(&settings), pairs, fold.training, journal, self.observer, fold.curve);
+            return tune_pairs(
+                tuning,
+                &settings_for(&settings),
+                pairs,
+                fold.training,
+                journal,
+                self.observer,
+                fold.curve,
+            );
         }
         // Where the validation loss chooses the weights, it may not be that of the fold that is judged.
         let chooses = settings.train.patience.is_some() || settings.train.average > 0;
@@ -344,11 +353,7 @@ impl Ground<'_> {
     }
 
     /// What is fine-tuned to what.
-    pub fn tuning<'t>(
-        &'t self,
-        plan: &'t Plan,
-        at: &'t crate::inductive::tuning::material::AtCut<'t>,
-    ) -> Tuning<'t> {
+    pub fn tuning<'t>(&'t self, plan: &'t Plan, at: &'t crate::inductive::tuning::material::AtCut<'t>) -> Tuning<'t> {
         let Ground { material, features, strength, target, .. } = *self;
         Tuning { material, at, plan, features, strength, target }
     }
@@ -396,13 +401,12 @@ impl Ground<'_> {
             _ => None,
         };
         self.observer.begin(&format!("fine-tuning: {label}"), (work * run_folds * seeds) as u64, unit);
-        let mut measured =
-            measure_folds(label, self.target, protocol, run_folds, seed, self.journal, &mut |fold| {
-                let adapted = self.train(depth, fold, true)?;
-                let features = adapted.grown.features(&self.material, at.as_ref(), fold.held)?;
-                let logits = adapted.head.of_features(&features);
-                Ok(FoldOutcome { logits, curve: adapted.curve, remarks: adapted.remarks })
-            })?;
+        let mut measured = measure_folds(label, self.target, protocol, run_folds, seed, self.journal, &mut |fold| {
+            let adapted = self.train(depth, fold, true)?;
+            let features = adapted.grown.features(&self.material, at.as_ref(), fold.held)?;
+            let logits = adapted.head.of_features(&features);
+            Ok(FoldOutcome { logits, curve: adapted.curve, remarks: adapted.remarks })
+        })?;
         self.observer.end();
         measured.cost = self.cost(depth, run_folds, seeds);
         (measured.cut, measured.plan) = depth.described();

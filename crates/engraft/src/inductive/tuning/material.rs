@@ -78,7 +78,9 @@ impl<'a> Material<'a> {
     /// The same on another device: with gradients to train, without to answer.
     pub fn on(&self, body: &Body, device: &Device) -> Result<Body> {
         match (self, body) {
-            (Material::Images { base, .. }, Body::Network(network)) => network_on(base, network, device).map(Body::Network),
+            (Material::Images { base, .. }, Body::Network(network)) => {
+                network_on(base, network, device).map(Body::Network)
+            }
             (Material::Texts { base, .. }, Body::Encoder(encoder)) => {
                 let config = &sentence_of(base)?.config;
                 Ok(Body::Encoder(TextEncoder::of_tensors(config, encoder.tensors(), device)))
@@ -113,11 +115,12 @@ impl<'a> Material<'a> {
     pub fn at(&self, cut: usize, observer: &dyn Observer) -> Result<AtCut<'a>> {
         match *self {
             Material::Images { base, shown, views, cache } => {
-                Activations::new(base, cut, shown, views.clone(), cache, observer).map(AtCut::Images)
+                Activations::new(base, cut, shown, views.clone(), cache, observer).map(|at| AtCut::Images(Box::new(at)))
             }
             Material::Texts { base, texts, .. } => {
                 let sentence = sentence_of(base)?;
-                Ok(AtCut::Texts { states: TextStates::new(sentence, texts, cut, observer)?, sentence, texts })
+                let states = Box::new(TextStates::new(sentence, texts, cut, observer)?);
+                Ok(AtCut::Texts { states, sentence, texts })
             }
         }
     }
@@ -147,11 +150,11 @@ fn network_on(base: &Base, network: &Network, device: &Device) -> Result<Network
 /// Examples at a cut of their base.
 pub enum AtCut<'a> {
     /// Images.
-    Images(Activations<'a>),
+    Images(Box<Activations<'a>>),
     /// Texts.
     Texts {
         /// At the cut.
-        states: TextStates,
+        states: Box<TextStates>,
         /// What reads them.
         sentence: &'a SentenceEncoder,
         /// The texts themselves.
@@ -167,7 +170,13 @@ impl AtCut<'_> {
     ///
     /// # Errors
     /// Interruption; examples that cannot be read any more.
-    pub fn features(&self, body: &Body, examples: &[usize], input: [usize; 2], observer: &dyn Observer) -> Result<Features> {
+    pub fn features(
+        &self,
+        body: &Body,
+        examples: &[usize],
+        input: [usize; 2],
+        observer: &dyn Observer,
+    ) -> Result<Features> {
         match (self, body) {
             (AtCut::Images(activations), Body::Network(network)) => {
                 observer.check()?;
@@ -208,7 +217,7 @@ pub enum Grown {
 
 impl Grown {
     /// A base whose stages are these.
-    pub(super) fn of(material: &Material<'_>, body: Body) -> Self {
+    pub(in crate::inductive) fn of(material: &Material<'_>, body: Body) -> Self {
         match (material, body) {
             (Material::Texts { base, .. }, Body::Encoder(encoder)) => Grown::Text(with_encoder(base, encoder)),
             (_, Body::Network(network)) => Grown::Network(Box::new(network)),

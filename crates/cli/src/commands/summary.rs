@@ -1,0 +1,185 @@
+//! What a fit or a report tells on the terminal when it is done.
+
+use std::path::Path;
+
+use engraft::artefact::{MultiLabelReport, RegressionReport, Report, RunReport, TargetReport};
+use engraft::error::shown;
+use engraft::evaluate::{Coverage, Estimate, MultiLabelEvaluation, Paired, RegressionEvaluation};
+use engraft::targets::Measures;
+
+use crate::output::percent;
+
+/// What a run came to.
+pub fn summary(report: &RunReport, out: &Path) -> String {
+    match report {
+        RunReport::Classes(report) => of_classes(report, out),
+        RunReport::Targets(report) => {
+            let time = format!("time              {:.1} s\n", report.seconds.total);
+            of_target(report) + &time + &page(&out.join("report.html"))
+        }
+    }
+}
+
+/// The main numbers of predictions, on one line.
+pub fn measures_line(measures: &Measures) -> String {
+    match measures {
+        Measures::Classes(evaluation) => format!("accuracy: {}", interval(&evaluation.accuracy)),
+        Measures::LabelSets(evaluation) => labels_line(evaluation),
+        Measures::Numbers { evaluation, .. } => numbers_line(evaluation),
+    }
+}
+
+/// "95.1 % (92.0 to 97.1 %)"
+pub fn interval(estimate: &Estimate) -> String {
+    format!("{} ({:.1} to {})", percent(estimate.mean), 100.0 * estimate.low, percent(estimate.high))
+}
+
+/// "difference        +1.0 points (-0.9 to +2.9)"
+fn against(name: &str, paired: &Paired) -> String {
+    let [difference, low, high] = [paired.difference, paired.low, paired.high].map(|share| 100.0 * share);
+    let better = if paired.high < 0.0 { ": words counted do better" } else { "" };
+    let better = if name == "difference" { "" } else { better };
+    format!("{name:<17} {difference:+.1} points ({low:+.1} to {high:+.1}){better}")
+}
+
+/// What a fit to one class came to, for the terminal.
+fn of_classes(report: &Report, out: &Path) -> String {
+    let mut lines = Vec::new();
+    let unit = if report.text.is_some() { "texts" } else { "pictures" };
+    for held in &report.held_out {
+        let estimate = &held.evaluation.accuracy;
+        lines.push(format!("accuracy on {:<5} {} on {} {unit}", held.split, interval(estimate), estimate.n));
+    }
+    let accuracy = &report.accuracy;
+    lines.push(format!("out-of-fold       {} on {} {unit}", interval(accuracy), accuracy.n));
+    if report.choice.tried.len() > 1 {
+        lines.push(format!("linear probe      {}", interval(&report.controls.probe.accuracy)));
+    }
+    lines.push(format!("depth             {}", report.choice.depth));
+    if let Some(tf_idf) = &report.controls.tf_idf {
+        lines.push(format!("words counted     {} (TF-IDF)", interval(&tf_idf.accuracy)));
+        lines.push(against("against these", &tf_idf.paired));
+        for (split, paired) in &tf_idf.held_out {
+            lines.push(against(&format!("  on {split}"), paired));
+        }
+    }
+    if let Some(scratch) = &report.controls.scratch {
+        let paired = &scratch.paired;
+        lines.push(format!("from scratch      {} ({})", interval(&scratch.accuracy), scratch.how));
+        lines.push(against("difference", paired));
+    }
+    lines.push(format!("verdict           {}", report.verdict));
+    let unsure = &report.unsure;
+    lines.push(match unsure.threshold {
+        Some(threshold) => format!(
+            "unsure below      p = {threshold:.3}: answers {} of {unit} at {} errors",
+            percent(unsure.answered),
+            percent(unsure.error)
+        ),
+        None => format!(
+            "unsure            always: no threshold promises at most {} errors on this data",
+            percent(unsure.max_error)
+        ),
+    });
+    if !report.label_errors.is_empty() {
+        lines.push(format!("labels to check   {}", report.label_errors.len()));
+    }
+    if let Some(forecast) = report.forecasts.iter().find(|forecast| forecast.more == report.data.train) {
+        lines.push(format!("as many again     {forecast}"));
+    }
+    lines.push(format!("time              {:.1} s", report.seconds.total));
+    lines.push(format!("report            {}", shown(out.join("report.html"))));
+    lines.join("\n") + "\n"
+}
+
+/// The numbers of a run on sets of labels or numbers.
+pub fn of_target(report: &TargetReport) -> String {
+    let unit = if report.text.is_some() { "texts" } else { "pictures" };
+    let mut lines = Vec::new();
+    lines.extend(report.regression.iter().flat_map(|numbers| of_numbers(numbers, unit)));
+    lines.extend(report.multi_label.iter().flat_map(|labels| of_labels(labels, unit)));
+    lines.push(format!("depth             {}", report.choice.depth));
+    if let Some(scratch) = &report.scratch {
+        lines.push(format!("from scratch      {}", scratch.how));
+    }
+    lines.push(format!("verdict           {}", report.verdict));
+    lines.join("\n") + "\n"
+}
+
+fn of_numbers(report: &RegressionReport, unit: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for held in &report.held_out {
+        lines.push(line(&format!("on {}", held.split), &numbers_line(&held.evaluation), &held.evaluation.mae, unit));
+        lines.extend(held.coverage.as_ref().map(coverage));
+    }
+    lines.push(line("out-of-fold", &numbers_line(&report.evaluation), &report.evaluation.mae, unit));
+    lines.push(match &report.coverage {
+        Some(measured) => coverage(measured),
+        None => format!("intervals         none: too few {unit} for {} of the truth", percent(report.level)),
+    });
+    let median = report.evaluation.median_mae;
+    lines.push(format!("for comparison    always saying the median is off by {}", amount(median)));
+    lines
+}
+
+fn of_labels(report: &MultiLabelReport, unit: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for held in &report.held_out {
+        lines.push(line(&format!("on {}", held.split), &labels_line(&held.evaluation), &held.evaluation.map, unit));
+    }
+    lines.push(line("out-of-fold", &labels_line(&report.evaluation), &report.evaluation.map, unit));
+    lines.push(format!("for comparison    an order by chance has mAP {}", percent(report.evaluation.chance_map)));
+    let never = report.thresholds.iter().filter(|least| least.is_none()).count();
+    if never > 0 {
+        lines.push(format!("never given       {never} of {} labels: too little is known", report.thresholds.len()));
+    }
+    if !report.label_errors.is_empty() {
+        lines.push(format!("labels to check   {}", report.label_errors.len()));
+    }
+    lines
+}
+
+fn line(name: &str, numbers: &str, estimate: &Estimate, unit: &str) -> String {
+    format!("{name:<17} {numbers} on {} {unit}", estimate.n)
+}
+
+fn numbers_line(numbers: &RegressionEvaluation) -> String {
+    let RegressionEvaluation { mae, r2, .. } = numbers;
+    format!(
+        "off by {} ({} to {}), R² {:.3} ({:.3} to {:.3})",
+        amount(mae.mean),
+        amount(mae.low),
+        amount(mae.high),
+        r2.mean,
+        r2.low,
+        r2.high
+    )
+}
+
+fn labels_line(labels: &MultiLabelEvaluation) -> String {
+    format!("mAP {}, macro-F1 {}", interval(&labels.map), interval(&labels.macro_f1))
+}
+
+fn coverage(coverage: &Coverage) -> String {
+    format!(
+        "intervals         held the truth {} of the time (aim {}), {} wide",
+        interval(&coverage.measured),
+        percent(coverage.level),
+        amount(coverage.width)
+    )
+}
+
+/// A number of unknown unit and size with four digits.
+fn amount(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && !(1e-3..1e6).contains(&size) {
+        return format!("{value:.2e}");
+    }
+    let whole = if size >= 1.0 { size.log10().floor() as usize + 1 } else { 1 };
+    format!("{value:.*}", 4usize.saturating_sub(whole))
+}
+
+/// Where a run's page is.
+pub fn page(html: &Path) -> String {
+    format!("report            {}\n", shown(html))
+}
