@@ -116,6 +116,7 @@ fn frozen_stages_and_all_statistics_stay_to_the_bit_in_every_architecture() {
         let journal = Journal::none();
         let tuned = tune(tuning, &settings(Start::Probe), &all, &[], (&journal, ""), &Silent, "test").unwrap();
         let Grown::Network(network) = tuned.grown else { panic!("a network") };
+        let network = *network;
         let before = built.manifest.export(&built.network, Precision::F32);
         let after = built.manifest.export(&network, Precision::F32);
         let learns = values_of(built.network.stage(cut), |_, _| true);

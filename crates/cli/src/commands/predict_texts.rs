@@ -198,7 +198,7 @@ impl Answers<'_> {
             }
             Format::Jsonl => {
                 let line = json!({ "name": name, "answer": "error", "error": reason });
-                Ok(output::json_row(&mut self.out, &line.into())?)
+                Ok(output::json_row(&mut self.out, &line)?)
             }
         }
     }

@@ -222,7 +222,7 @@ fn numbers(report: Value) -> Map<String, Value> {
 fn processor() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let flags = info.lines().find(|line| line.starts_with("flags")).unwrap_or_default().to_owned();
-    engraft::files::sha256_hex(flags.as_bytes())
+    sha256_hex(flags.as_bytes())
 }
 
 /// Whether two numbers are the same but for what another processor may make of them.

@@ -66,7 +66,7 @@ fn a_folder_of_pictures_becomes_a_run() {
     let ran = sandbox.run(["report", "run", "-o", "copy.html"]).expect(0, &[]);
     assert!(ran.stdout.contains("copy.html"));
     assert_eq!(fs::read(sandbox.path("copy.html")).unwrap(), fs::read(sandbox.path("run/report.html")).unwrap());
-    assert_eq!(sandbox.run(["report", "run", "--json"]).expect(0, &[]).json()["schema"], 1);
+    assert_eq!(sandbox.run(["report", "run", "--json"]).expect(0, &[]).json()["schema"], 2);
 }
 
 #[test]

@@ -130,7 +130,9 @@ fn numbers_are_predicted_with_intervals_that_hold() {
 fn intervals_hold_where_features_tell_little_too() {
     let sandbox = Sandbox::new();
     told(&sandbox, "grey.csv", |_, path| grey(path));
-    sandbox.run(["fit", "grey.csv", "--out", "run"]).expect(0, &["task: regression"]);
+    sandbox
+        .run(["fit", "grey.csv", "--depth", "head", "--control-budget", "0", "--out", "run"])
+        .expect(0, &["task: regression"]);
     let numbers = &report(&sandbox, "run")["regression"];
     assert!(mean(&numbers["r2"]) < 0.6, "{}", numbers["r2"]);
     for measured in [numbers, &numbers["held_out"][0]] {
@@ -242,7 +244,20 @@ fn several_labels_are_given_and_measured() {
     assert!(ran.stdout.contains("reproduced"), "{}", ran.stdout);
 
     // An error rate that is told makes the thresholds stricter.
-    sandbox.run(["fit", "labels.csv", "--max-error", "0.02", "--out", "strict"]).expect(0, &[]);
+    sandbox
+        .run([
+            "fit",
+            "labels.csv",
+            "--depth",
+            "head",
+            "--max-error",
+            "0.02",
+            "--control-budget",
+            "0",
+            "--out",
+            "strict",
+        ])
+        .expect(0, &[]);
     let strict = self::report(&sandbox, "strict");
     let given = |report: &Value| -> f64 {
         let labels = report["multi_label"]["per_label"].as_array().unwrap();
@@ -260,7 +275,8 @@ fn tasks_give_the_same_bytes_with_any_threads() {
     for table in ["numbers", "labels"] {
         let (csv, one, three) = (format!("{table}.csv"), format!("{table}-1"), format!("{table}-3"));
         for (run, threads, cache) in [(&one, "1", "--no-cache"), (&three, "3", "--cache=other")] {
-            sandbox.run(["fit", &csv, "--threads", threads, cache, "--out", run]).expect(0, &[]);
+            let short = ["--depth", "last", "--epochs", "1", "--seeds", "1", "--control-budget", "0.02", "--out", run];
+            sandbox.run(["fit", &csv, "--threads", threads, cache].into_iter().chain(short)).expect(0, &[]);
         }
         for file in ["model.safetensors", "model.json", "predictions.csv", "curves.csv", "run.toml"] {
             let read = |run: &str| fs::read(sandbox.path(run).join(file)).unwrap();
@@ -285,7 +301,21 @@ fn the_task_is_told_or_inferred() {
     assert_eq!((&imbalance["ratio"], imbalance["per_class"].as_array().unwrap().len()), (&1.0.into(), 10));
     assert!(fs::read_to_string(sandbox.path("classes/report.html")).unwrap().contains("balanced accuracy"));
 
-    let ran = sandbox.run(["fit", "digits.csv", "--task", "regression", "--out", "numbers", "--json"]).expect(0, &[]);
+    let ran = sandbox
+        .run([
+            "fit",
+            "digits.csv",
+            "--task",
+            "regression",
+            "--depth",
+            "head",
+            "--control-budget",
+            "0",
+            "--out",
+            "numbers",
+            "--json",
+        ])
+        .expect(0, &[]);
     assert!(!ran.stderr.contains("task:"), "what was asked for is not told: {}", ran.stderr);
     assert_eq!(
         (&ran.json()["data"]["reason"], &ran.json()["task"]),
@@ -297,7 +327,20 @@ fn the_task_is_told_or_inferred() {
     // Columns of other names; settings from the run's own file.
     let text = fs::read_to_string(sandbox.path("digits.csv")).unwrap();
     fs::write(sandbox.path("named.csv"), text.replacen("path,label", "photo,grams", 1)).unwrap();
-    let args = ["fit", "named.csv", "--path-column", "photo", "--label-column", "grams", "--task", "regression"];
+    let args = [
+        "fit",
+        "named.csv",
+        "--path-column",
+        "photo",
+        "--label-column",
+        "grams",
+        "--task",
+        "regression",
+        "--control-budget",
+        "0",
+        "--depth",
+        "head",
+    ];
     sandbox.run(args.iter().chain(&["--out", "named"])).expect(0, &[]);
     let page = fs::read_to_string(sandbox.path("named/report.html")).unwrap();
     assert!(page.contains("--task regression --path-column photo --label-column grams"), "the command line");
@@ -306,7 +349,21 @@ fn the_task_is_told_or_inferred() {
     assert_eq!(read("named"), read("again"));
 
     // A folder's names are labels where that is asked for.
-    let ran = sandbox.run(["fit", "digits", "--task", "multi-label", "--out", "folders", "--json"]).expect(0, &[]);
+    let ran = sandbox
+        .run([
+            "fit",
+            "digits",
+            "--task",
+            "multi-label",
+            "--depth",
+            "head",
+            "--control-budget",
+            "0",
+            "--out",
+            "folders",
+            "--json",
+        ])
+        .expect(0, &[]);
     assert_eq!(ran.json()["data"]["labels"].as_array().unwrap().len(), 10);
 }
 
@@ -326,7 +383,9 @@ fn bad_values_are_told_and_left_out() {
         lines.collect()
     };
     fs::write(sandbox.path("holes.csv"), spoilt(&["NaN", "", "inf", "n/a"])).unwrap();
-    let ran = sandbox.run(["fit", "holes.csv", "--out", "run", "--json"]).expect(0, &["4"]);
+    let ran = sandbox
+        .run(["fit", "holes.csv", "--depth", "head", "--control-budget", "0", "--out", "run", "--json"])
+        .expect(0, &["4"]);
     assert_eq!(ran.json()["data"]["train"], 116, "{}", ran.stderr);
     sandbox.run(["fit", "holes.csv", "--strict", "--out", "strict"]).expect(3, &["--strict"]);
 
@@ -335,7 +394,7 @@ fn bad_values_are_told_and_left_out() {
         .run(["fit", "words.csv", "--out", "words"])
         .expect(3, &["nearly all labels are numbers, but not all", "`unknown`", "words.csv"]);
     sandbox
-        .run(["fit", "words.csv", "--task", "regression", "--out", "words"])
+        .run(["fit", "words.csv", "--task", "regression", "--depth", "head", "--control-budget", "0", "--out", "words"])
         .expect(3, &["a label is no number", "unknown", "words.csv"]);
 
     told(&sandbox, "texts.csv", |_, path| format!("a photo called {}", path.file_name().unwrap().to_string_lossy()));
@@ -362,7 +421,7 @@ fn bad_values_are_told_and_left_out() {
         .filter(|(at, line)| !line.ends_with(",test") || *at == 121);
     fs::write(sandbox.path("lonely.csv"), one.map(|(_, line)| format!("{line}\n")).collect::<String>()).unwrap();
     sandbox
-        .run(["fit", "lonely.csv", "--out", "lonely"])
+        .run(["fit", "lonely.csv", "--depth", "head", "--control-budget", "0", "--out", "lonely"])
         .expect(0, &["the test split is not measured: it has a single number"]);
     assert_eq!(report(&sandbox, "lonely")["regression"]["held_out"].as_array().unwrap().len(), 0);
 }

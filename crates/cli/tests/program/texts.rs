@@ -209,7 +209,7 @@ fn texts_have_numbers_and_sets_of_labels() {
         let run = format!("run-{task}");
         let fit = ["fit", table, "--text", "review", "--label-column", "target", "--base", "words.txt", "--out", &run];
         sandbox.run(fit).expect(0, &[&format!("task: {task}"), "word vectors pooled by"]);
-        let report: serde_json::Value =
+        let report: Value =
             serde_json::from_slice(&fs::read(sandbox.path(format!("{run}/report.json"))).unwrap()).unwrap();
         assert_eq!(report["task"], task);
         assert!(report["text"]["coverage"]["texts"].as_u64().unwrap() > 0, "{report}");

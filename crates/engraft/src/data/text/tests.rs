@@ -224,14 +224,20 @@ fn labels_that_are_no_classes_are_refused() {
     };
     for (text, words) in [
         (table(&|i| format!("free text {i}")), "the labels look like free text"),
-        (table(&|i| format!("{}.5", i * 3)), "numbers that are no classes"),
-        (table(&|i| if i % 2 == 0 { "a|b".into() } else { "a".into() }), "the labels are sets of several"),
         (table(&|_| "same".into()), "fewer than two classes"),
         (table(&|_| String::new()), "no row has a label"),
     ] {
         let problem = refusal("t.csv", text.as_bytes(), &TextReading::default());
         assert!(problem.contains(words) && !problem.contains("--label-column"), "{problem}");
     }
+    let (numbers, _) = read("t.csv", &table(&|i| format!("{}.5", i * 3)));
+    assert_eq!(numbers.targets, Targets::Values((0..40).map(|i| f64::from(i) * 3.0 + 0.5).collect()));
+    let (sets, _) = read("t.csv", &table(&|i| if i % 2 == 0 { "a|b".into() } else { "a".into() }));
+    assert_eq!(
+        (sets.inferred.task, sets.classes.as_slice()),
+        (Task::MultiLabel, ["a", "b"].map(String::from).as_slice())
+    );
+    assert!(matches!(&sets.targets, Targets::Labels(has) if has[0] == [true, true] && has[1] == [true, false]));
     let (dataset, findings) = read("t.csv", "text,label\na b,x\nc d,NA\ne f,y\ng h,\n");
     assert_eq!(dataset.examples.iter().map(|example| example.name.as_str()).collect::<Vec<_>>(), ["row 1", "row 3"]);
     assert_eq!(found(&findings, FindingKind::MissingValue).files, ["row 2", "row 4"]);
