@@ -174,7 +174,7 @@ fn what_makes_no_sense_for_texts_is_refused() {
     fit(&sandbox, "run", &["--depth", "last"]).expect(2, &["word vectors have no stages"]);
     fit(&sandbox, "run", &["--task", "regression"]).expect(3, &["a label is not a number"]);
     fit(&sandbox, "run", &["--pooling", "max"]).expect(2, &["mean, idf or sif"]);
-    fit(&sandbox, "run", &["--find-lr"]).expect(2, &["--find-lr"]);
+    fit(&sandbox, "run", &["--find-lr"]).expect(2, &["no blocks to cut between"]);
     let args =
         ["fit", "reviews.csv", "--text", "review", "--label", "stars", "--out", "run", "--base", "nowhere/at-all"];
     sandbox.run(args).expect(4, &["nowhere/at-all", "bases pull"]);
