@@ -93,7 +93,7 @@ fn optima_and_metrics_agree_with_scikit_learn() {
         }
 
         let probabilities: Vec<f32> =
-            (0..case.rows).flat_map(|i| softmax(&model.logits(features.row(i)), 1.0)).map(|p| p as f32).collect();
+            (0..case.rows).flat_map(|i| softmax(&model.values(features.row(i)), 1.0)).map(|p| p as f32).collect();
         let evaluation = evaluate(&probabilities, &labels, case.classes, 1, "training set").unwrap();
         assert!((evaluation.macro_f1.mean - case.macro_f1).abs() < 1e-9, "{name}");
         assert!((evaluation.log_loss.mean - case.log_loss).abs() < 1e-5 * case.log_loss.max(0.01), "{name}");

@@ -183,13 +183,13 @@ fn one_regression_per_label_agrees_with_scikit_learn() {
         assert_eq!((0..case.labels).map(positives).collect::<Vec<_>>(), case.positives);
         let (model, effort) = fit_one_vs_rest(&features, &truth, case.labels, case.c, &Silent).unwrap();
         assert!(effort.converged, "{name}: {effort:?}");
-        let ours = (0..4).flat_map(|row| model.logits(features.row(row)));
+        let ours = (0..4).flat_map(|row| model.values(features.row(row)));
         for (ours, theirs) in ours.zip(&case.logits) {
             near(ours, *theirs, 1e-6, &name);
         }
 
         let probabilities: Vec<f32> = (0..case.rows)
-            .flat_map(|row| model.logits(features.row(row)))
+            .flat_map(|row| model.values(features.row(row)))
             .map(|logit| sigmoid(logit, 1.0) as f32)
             .collect();
         let given: Vec<bool> = probabilities.iter().map(|&p| p >= 0.5).collect();

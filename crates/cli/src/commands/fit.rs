@@ -83,7 +83,7 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
     let Begun { config, out, force, journal } = begun;
     let cache = cache_of(&args.cache, terminal);
     let intake = intake(config, cache.as_ref(), terminal).map_err(|error| of_another_task(error, config))?;
-    let base = AnyBase::open(config)?;
+    let base = AnyBase::open(config, &intake)?;
     tell_useless(config, &base, terminal);
     tell_audit(&intake.audit, terminal);
     let audit_seconds = start.elapsed().as_secs_f64();
@@ -106,7 +106,7 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
 
 /// Says which settings of a training mean nothing to the depth that is asked for.
 fn tell_useless(config: &Fit, base: &AnyBase, terminal: &Terminal) {
-    let usual = if is_about_texts(config) { Tune::for_texts() } else { Tune::default() };
+    let usual = if matches!(base, AnyBase::Texts(_)) { Tune::for_texts() } else { Tune::default() };
     let given = flags_of(&config.tune, &usual);
     let on_words = matches!(base, AnyBase::Texts(base) if matches!(base.body, TextBody::Words(_)));
     let (useless, why): (Vec<String>, String) = match config.depth.as_str() {
@@ -263,7 +263,7 @@ fn find_lr(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
     let cache = cache_of(&args.cache, terminal);
     let intake = intake(&config, cache.as_ref(), terminal)?;
     let means = Means { cache: cache.as_ref(), journal: &Journal::none(), observer: terminal };
-    let finding = find_rate(&config, AnyBase::open(&config)?, &intake, means)?;
+    let finding = find_rate(&config, AnyBase::open(&config, &intake)?, &intake, means)?;
     if json {
         output::json(&finding)?;
     } else {

@@ -22,7 +22,7 @@ use engraft::config::Fit;
 use engraft::data::Task;
 use engraft::data::audit::Audit;
 use engraft::data::inspect::NoStore;
-use engraft::data::intake::{Intake, is_about_texts};
+use engraft::data::intake::Intake;
 use engraft::error::Result;
 use engraft::features::{Cache, Inspections};
 use engraft::progress::Observer;
@@ -48,7 +48,7 @@ pub fn cache_of(args: &CacheArgs, observer: &dyn Observer) -> Option<Cache> {
 /// Reads what a fit is about, remembering in the cache what was seen, and says what it was taken for where that was
 /// inferred.
 pub fn intake(config: &Fit, cache: Option<&Cache>, observer: &dyn Observer) -> Result<Intake> {
-    let intake = match cache.filter(|_| !is_about_texts(config)) {
+    let intake = match cache {
         None => Intake::open(config, &NoStore, observer)?,
         Some(cache) => {
             let store = Inspections::open(cache, &config.data);

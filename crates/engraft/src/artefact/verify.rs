@@ -46,7 +46,7 @@ pub fn verify(run: &Path, data: Option<&Path>, observer: &dyn Observer) -> Resul
         config.data = data.to_owned();
     }
     let intake = Intake::open(&config, &NoStore, observer)?;
-    let base = AnyBase::open(&config)?;
+    let base = AnyBase::open(&config, &intake)?;
     let means = Means { cache: None, journal: &Journal::none(), observer };
     let mut fitted = fit(&config, base, intake, means, 0.0, &mut |_| {})?;
     // Where the data lies is no part of what is compared.

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::task::{SEPARATOR, Task, label_set};
 use crate::error::{Error, Problem, Result};
+use crate::files;
 
 /// The part of the data an example belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -163,6 +165,19 @@ impl Dataset {
             }
             Targets::Values(values) => values[index].to_string(),
         }
+    }
+
+    /// SHA-256 over the names, labels, splits and contents (their SHA-256) of all examples: equal data, equal fingerprint.
+    pub fn fingerprint(&self, digests: &[String]) -> String {
+        let mut hash = Sha256::new();
+        for (index, (example, digest)) in self.examples.iter().zip(digests).enumerate() {
+            let target = self.target_text(index);
+            for part in [example.name.as_str(), &target, example.split.name(), digest] {
+                hash.update((part.len() as u64).to_le_bytes());
+                hash.update(part.as_bytes());
+            }
+        }
+        files::hex(&hash.finalize())
     }
 
     /// The indices of the examples of one split, ascending.

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::audit::{Audit, audit};
 use super::image::Limits;
 use super::inspect::{Inspection, InspectionStore, inspect_all};
@@ -12,7 +10,6 @@ use super::unite::unite_copies;
 use super::{Dataset, Inferred, Reading, Split, Targets, Task, open_as};
 use crate::config::Fit;
 use crate::error::{Error, Problem, Result};
-use crate::files;
 use crate::progress::Observer;
 
 /// Fewer usable training pictures than this, and a number cannot be learnt and measured.
@@ -218,15 +215,7 @@ impl Intake {
 
     /// SHA-256 over the names, labels, splits and contents of all examples: equal data, equal fingerprint.
     pub fn fingerprint(&self) -> String {
-        let mut hash = Sha256::new();
-        for (index, (example, digest)) in self.dataset.examples.iter().zip(&self.digests).enumerate() {
-            let target = self.dataset.target_text(index);
-            for part in [example.name.as_str(), &target, example.split.name(), digest] {
-                hash.update((part.len() as u64).to_le_bytes());
-                hash.update(part.as_bytes());
-            }
-        }
-        files::hex(&hash.finalize())
+        self.dataset.fingerprint(&self.digests)
     }
 }
 

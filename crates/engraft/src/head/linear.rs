@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::logistic::{LogisticRegression, linear};
-use super::one_vs_rest::OneVsRest;
 use super::ridge::RidgeRegression;
 use crate::error::{Error, Problem, Result};
 use crate::features::Features;
@@ -62,20 +60,31 @@ impl Linear {
     }
 }
 
-impl From<LogisticRegression> for Linear {
-    fn from(LogisticRegression { classes, columns, weights, intercepts }: LogisticRegression) -> Self {
-        Self { outputs: classes, columns, weights, intercepts }
-    }
-}
-
-impl From<OneVsRest> for Linear {
-    fn from(OneVsRest { labels, columns, weights, intercepts }: OneVsRest) -> Self {
-        Self { outputs: labels, columns, weights, intercepts }
-    }
-}
-
 impl From<RidgeRegression> for Linear {
     fn from(RidgeRegression { weights, intercept }: RidgeRegression) -> Self {
         Self { outputs: 1, columns: weights.len(), weights, intercepts: vec![intercept] }
     }
+}
+
+/// `W x + b` for `W` of `[outputs, columns]`, row-major.
+pub(super) fn linear(weights: &[f64], intercepts: &[f64], row: &[f32]) -> Vec<f64> {
+    // Widened once for all outputs.
+    let row: Vec<f64> = row.iter().map(|&x| f64::from(x)).collect();
+    let weights = weights.chunks_exact(row.len().max(1));
+    // Without columns there are no chunks: the intercepts alone decide.
+    let products = weights.map(|weights| dot(weights, &row)).chain(std::iter::repeat(0.0));
+    intercepts.iter().zip(products).map(|(intercept, product)| intercept + product).collect()
+}
+
+/// `sum_j w_j x_j` with eight running sums, in a fixed order.
+pub(super) fn dot(weights: &[f64], row: &[f64]) -> f64 {
+    let mut sums = [0.0f64; 8];
+    let (w, x) = (weights.chunks_exact(8), row.chunks_exact(8));
+    let rest: f64 = w.remainder().iter().zip(x.remainder()).map(|(w, x)| w * x).sum();
+    for (w, x) in w.zip(x) {
+        for lane in 0..8 {
+            sums[lane] += w[lane] * x[lane];
+        }
+    }
+    sums.iter().sum::<f64>() + rest
 }

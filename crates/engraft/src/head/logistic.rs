@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::axes::PrincipalAxes;
+use super::linear::Linear;
 use super::objective::{Answers, Objective, Weights};
 use super::solve::{Solution, minimise};
 use crate::error::{Error, Problem, Result};
@@ -15,67 +16,6 @@ pub const TOLERANCE: f64 = 1e-8;
 /// The logit of a class that no training example has: a probability below 1.2e-7, as the logits of the other
 /// classes sum to zero and the greatest of them is therefore at least 0.
 pub const ABSENT_LOGIT: f64 = -16.0;
-
-/// A linear classifier on raw features: `logits = W x + b`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LogisticRegression {
-    /// Number of classes.
-    pub classes: usize,
-    /// Number of features.
-    pub columns: usize,
-    /// `W`, row-major `[classes, columns]`; for two classes the rows are `-w/2` and `w/2`.
-    pub weights: Vec<f64>,
-    /// `b`, `[classes]`.
-    pub intercepts: Vec<f64>,
-}
-
-impl LogisticRegression {
-    /// The logits of one example, `[classes]`. They depend on the row alone, never on the rows beside it.
-    ///
-    /// # Panics
-    /// If the row is shorter than `columns`.
-    pub fn logits(&self, row: &[f32]) -> Vec<f64> {
-        linear(&self.weights, &self.intercepts, &row[..self.columns])
-    }
-
-    /// Refuses a model whose numbers do not fill its shape or are not finite, as one read from a file may be.
-    pub fn check(&self) -> Result<()> {
-        let shaped = self.classes.checked_mul(self.columns) == Some(self.weights.len())
-            && self.intercepts.len() == self.classes
-            && self.classes >= 2;
-        if shaped && self.weights.iter().chain(&self.intercepts).all(|value| value.is_finite()) {
-            return Ok(());
-        }
-        Err(Error::Weights(
-            Problem::new("the head's numbers make no classifier")
-                .expected(format!("finite weights, {} rows of {}, and as many intercepts", self.classes, self.columns))
-                .found(format!("{} weights and {} intercepts", self.weights.len(), self.intercepts.len())),
-        ))
-    }
-}
-
-/// `W x + b` for `W` of `[outputs, columns]`, row-major.
-pub(super) fn linear(weights: &[f64], intercepts: &[f64], row: &[f32]) -> Vec<f64> {
-    // Widened once for all outputs.
-    let row: Vec<f64> = row.iter().map(|&x| f64::from(x)).collect();
-    let weights = weights.chunks_exact(row.len().max(1));
-    // Without columns there are no chunks: the intercepts alone decide.
-    let products = weights.map(|weights| dot(weights, &row)).chain(std::iter::repeat(0.0));
-    intercepts.iter().zip(products).map(|(intercept, product)| intercept + product).collect()
-}
-
-/// `sum_j w_j x_j` with eight running sums, in a fixed order.
-pub(super) fn dot(weights: &[f64], row: &[f64]) -> f64 {
-    let mut sums = [0.0f64; 8];
-    let (w, x) = (weights.chunks_exact(8), row.chunks_exact(8));
-    let rest: f64 = w.remainder().iter().zip(x.remainder()).map(|(w, x)| w * x).sum();
-    for (w, x) in w.zip(x) {
-        for lane in 0..8 {
-            sums[lane] += w[lane] * x[lane];
-        }
-    }
-    sums.iter().sum::<f64>() + rest
-}
 
 /// `exp(z_k / T) / sum_j exp(z_j / T)`: the logits divided by a temperature become probabilities.
 pub fn softmax(logits: &[f64], temperature: f64) -> Vec<f64> {
@@ -157,7 +97,7 @@ pub fn fit(
     c: f64,
     class_weights: &ClassWeights,
     observer: &dyn Observer,
-) -> Result<LogisticRegression> {
+) -> Result<Linear> {
     fit_with_effort(features, labels, classes, c, class_weights, observer).map(|(model, _)| model)
 }
 
@@ -169,7 +109,7 @@ pub fn fit_with_effort(
     c: f64,
     class_weights: &ClassWeights,
     observer: &dyn Observer,
-) -> Result<(LogisticRegression, Effort)> {
+) -> Result<(Linear, Effort)> {
     check(features, labels, classes, &[c], class_weights)?;
     let rows: Vec<usize> = (0..features.rows).collect();
     let training = TrainingSet::new(features, &rows, labels, classes, class_weights, None)?;
@@ -288,9 +228,9 @@ impl<'a> TrainingSet<'a> {
     }
 
     /// The classifier on raw features.
-    pub fn model(&self, weights: &Weights) -> LogisticRegression {
-        let mut model = LogisticRegression {
-            classes: self.classes,
+    pub fn model(&self, weights: &Weights) -> Linear {
+        let mut model = Linear {
+            outputs: self.classes,
             columns: self.columns,
             weights: vec![0.0; self.classes * self.columns],
             intercepts: vec![ABSENT_LOGIT; self.classes],
@@ -334,7 +274,7 @@ mod tests {
         labels.iter_mut().for_each(|label| *label += usize::from(*label == 2));
         let model = fit(&features, &labels, 4, 1.0, &ClassWeights::Balanced, &Silent).unwrap();
         for i in 0..features.rows {
-            let probabilities = softmax(&model.logits(features.row(i)), 1.0);
+            let probabilities = softmax(&model.values(features.row(i)), 1.0);
             assert!(probabilities[2] > 0.0 && probabilities[2] < 2e-7);
         }
     }
@@ -343,7 +283,7 @@ mod tests {
     fn one_class_alone_is_always_the_answer() {
         let (features, _) = blobs(10, 5, 3);
         let model = fit(&features, &[1; 10], 2, 1.0, &ClassWeights::None, &Silent).unwrap();
-        assert!(softmax(&model.logits(features.row(3)), 1.0)[1] > 0.999);
+        assert!(softmax(&model.values(features.row(3)), 1.0)[1] > 0.999);
     }
 
     #[test]
@@ -379,7 +319,7 @@ mod tests {
         let near = fit(&features, &labels, 3, 1.0, &ClassWeights::None, &Silent).unwrap();
         let far = fit(&moved, &labels, 3, 1.0, &ClassWeights::None, &Silent).unwrap();
         for i in 0..features.rows {
-            for (a, b) in near.logits(features.row(i)).iter().zip(far.logits(moved.row(i))) {
+            for (a, b) in near.values(features.row(i)).iter().zip(far.values(moved.row(i))) {
                 assert!((a - b).abs() < 1e-4, "{a} {b}");
             }
         }

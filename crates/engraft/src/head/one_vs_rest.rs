@@ -1,53 +1,13 @@
 //! One logistic regression per label, all solved together to their optimum.
 
-use serde::{Deserialize, Serialize};
-
 use super::axes::PrincipalAxes;
-use super::logistic::{ABSENT_LOGIT, Effort, TOLERANCE, linear};
+use super::linear::Linear;
+use super::logistic::{ABSENT_LOGIT, Effort, TOLERANCE};
 use super::objective::{Answers, Objective, Weights};
 use super::solve::{Solution, minimise};
 use crate::error::{Error, Problem, Result};
 use crate::features::Features;
 use crate::progress::Observer;
-
-/// A linear function of raw features per label: `logits = W x + b`, each by itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OneVsRest {
-    /// Number of labels.
-    pub labels: usize,
-    /// Number of features.
-    pub columns: usize,
-    /// `W`, row-major `[labels, columns]`.
-    pub weights: Vec<f64>,
-    /// `b`, `[labels]`.
-    pub intercepts: Vec<f64>,
-}
-
-impl OneVsRest {
-    /// The logit of each label for one example, `[labels]`. They depend on the row alone.
-    ///
-    /// # Panics
-    /// If the row is shorter than `columns`.
-    pub fn logits(&self, row: &[f32]) -> Vec<f64> {
-        linear(&self.weights, &self.intercepts, &row[..self.columns])
-    }
-
-    /// Refuses a model whose numbers do not fill its shape or are not finite, as one read from a file may be.
-    pub fn check(&self) -> Result<()> {
-        let shaped = self.labels.checked_mul(self.columns) == Some(self.weights.len())
-            && self.intercepts.len() == self.labels
-            && self.labels > 0
-            && self.columns > 0;
-        if shaped && self.weights.iter().chain(&self.intercepts).all(|value| value.is_finite()) {
-            return Ok(());
-        }
-        Err(Error::Weights(
-            Problem::new("the head's numbers make no labels")
-                .expected(format!("finite weights, {} rows of {}, and as many intercepts", self.labels, self.columns))
-                .found(format!("{} weights and {} intercepts", self.weights.len(), self.intercepts.len())),
-        ))
-    }
-}
 
 /// `1 / (1 + exp(-z / T))`: the probability of a label by itself.
 pub fn sigmoid(logit: f64, temperature: f64) -> f64 {
@@ -65,7 +25,7 @@ pub fn fit_one_vs_rest(
     label_count: usize,
     c: f64,
     observer: &dyn Observer,
-) -> Result<(OneVsRest, Effort)> {
+) -> Result<(Linear, Effort)> {
     check(features, labels, label_count, &[c])?;
     let rows: Vec<usize> = (0..features.rows).collect();
     let training = LabelledSet::new(features, &rows, labels, label_count, None)?;
@@ -155,11 +115,11 @@ impl<'a> LabelledSet<'a> {
     }
 
     /// The model on raw features.
-    pub fn model(&self, weights: &Weights) -> OneVsRest {
+    pub fn model(&self, weights: &Weights) -> Linear {
         let labels = self.always.len();
         let intercept = |&always: &bool| if always { -ABSENT_LOGIT } else { ABSENT_LOGIT };
-        let mut model = OneVsRest {
-            labels,
+        let mut model = Linear {
+            outputs: labels,
             columns: self.columns,
             weights: vec![0.0; labels * self.columns],
             intercepts: self.always.iter().map(intercept).collect(),
@@ -200,12 +160,12 @@ mod tests {
                 let own: Vec<usize> = (0..rows).map(|i| usize::from(labels[i * 3 + label])).collect();
                 let alone = fit(&features, &own, 2, 0.5, &ClassWeights::None, &Silent).unwrap();
                 for row in 0..rows {
-                    let logits = alone.logits(features.row(row));
-                    let ours = together.logits(features.row(row))[label];
+                    let logits = alone.values(features.row(row));
+                    let ours = together.values(features.row(row))[label];
                     assert!((logits[1] - logits[0] - ours).abs() < 1e-5, "{ours} {logits:?}");
                 }
             }
-            assert_eq!(together.logits(features.row(0))[2], -ABSENT_LOGIT);
+            assert_eq!(together.values(features.row(0))[2], -ABSENT_LOGIT);
         }
     }
 
@@ -213,7 +173,7 @@ mod tests {
     fn labels_that_tell_nothing_are_survived() {
         let features = Features::new(4, 2, vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 9.0]).unwrap();
         let (model, _) = fit_one_vs_rest(&features, &[true, false].repeat(4), 2, 1.0, &Silent).unwrap();
-        assert_eq!(model.logits(&[1.0, 1.0]), [16.0, -16.0]);
+        assert_eq!(model.values(&[1.0, 1.0]), [16.0, -16.0]);
         assert!(fit_one_vs_rest(&features, &[true], 2, 1.0, &Silent).is_err());
         assert!(fit_one_vs_rest(&features, &[true; 8], 2, -1.0, &Silent).is_err());
     }

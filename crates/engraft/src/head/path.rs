@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::axes::{Coordinates, PrincipalAxes};
-use super::logistic::{ClassWeights, LogisticRegression, TrainingSet};
+use super::linear::Linear;
+use super::logistic::{ClassWeights, TrainingSet};
 use super::objective::Weights;
 use super::select::Options;
 use super::standardise::Standardiser;
@@ -41,7 +42,7 @@ struct Walker<'a> {
     /// Per strength so far.
     scores: Vec<Score>,
     /// Per strength so far; those that can no longer be chosen are dropped.
-    models: Vec<Option<LogisticRegression>>,
+    models: Vec<Option<Linear>>,
     iterations: usize,
     evaluations: usize,
     unconverged: usize,
@@ -157,7 +158,7 @@ impl<'a> Walker<'a> {
             .held_out
             .par_iter()
             .map(|&row| {
-                let logits: Vec<f32> = model.logits(features.row(row)).iter().map(|&z| z as f32).collect();
+                let logits: Vec<f32> = model.values(features.row(row)).iter().map(|&z| z as f32).collect();
                 let label = labels[row];
                 let known = self.training.knows(label);
                 let loss = if known { log_loss(&logits, label, 1.0) } else { 0.0 };
@@ -179,7 +180,7 @@ impl<'a> Walker<'a> {
 /// The path, walked: what the choice needs of it.
 pub(super) struct Outcome {
     /// Per fold: scores and surviving models of each strength.
-    pub folds: Vec<(Vec<Score>, Vec<Option<LogisticRegression>>)>,
+    pub folds: Vec<(Vec<Score>, Vec<Option<Linear>>)>,
     /// Per fold and class: whether the training part has it.
     pub known: Vec<Vec<bool>>,
     pub stopped_early: bool,

@@ -29,7 +29,7 @@ impl RidgeRegression {
     /// If the row is shorter than the weights.
     pub fn value(&self, row: &[f32]) -> f64 {
         let row: Vec<f64> = row[..self.weights.len()].iter().map(|&x| f64::from(x)).collect();
-        self.intercept + super::logistic::dot(&self.weights, &row)
+        self.intercept + super::linear::dot(&self.weights, &row)
     }
 
     /// Refuses a function with numbers that are not finite, as one read from a file may have.

@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::logistic::{ClassWeights, LogisticRegression, check, softmax};
+use super::linear::Linear;
+use super::logistic::{ClassWeights, check, softmax};
 use super::path::{Outcome, Path, Score, Split, best, losses};
 use super::temperature::temperature;
 use crate::error::{Error, Problem, Result};
@@ -172,7 +173,7 @@ impl Outcome {
                 let rows = split.held_out.iter().copied().step_by(stride);
                 let rows: Vec<usize> = rows.filter(|&row| self.known[fold][labels[row]]).collect();
                 let model = self.model(fold, step)?;
-                let logits = rows.par_iter().flat_map_iter(|&row| model.logits(features.row(row)));
+                let logits = rows.par_iter().flat_map_iter(|&row| model.values(features.row(row)));
                 parts.push((logits.map(|z| z as f32).collect(), rows.iter().map(|&row| labels[row]).collect()));
             }
             let of_all_but = |without: Option<usize>| {
@@ -196,7 +197,7 @@ impl Outcome {
             let model = self.model(fold, chosen_without[fold])?;
             rows.par_iter_mut().enumerate().for_each(|(row, out)| {
                 if split.held_out.binary_search(&row).is_ok() {
-                    let probabilities = softmax(&model.logits(features.row(row)), temperatures[fold]);
+                    let probabilities = softmax(&model.values(features.row(row)), temperatures[fold]);
                     out.iter_mut().zip(probabilities).for_each(|(out, p)| *out = p as f32);
                 }
             });
@@ -229,7 +230,7 @@ impl Outcome {
         })
     }
 
-    fn model(&self, fold: usize, step: usize) -> Result<&LogisticRegression> {
+    fn model(&self, fold: usize, step: usize) -> Result<&Linear> {
         self.folds[fold].1[step].as_ref().ok_or_else(|| {
             Error::Training(Problem::new("a model was dropped that is wanted after all").hint("please report this"))
         })

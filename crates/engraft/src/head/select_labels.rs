@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::axes::PrincipalAxes;
 use super::label_thresholds::{ThresholdRule, label_thresholds};
+use super::linear::Linear;
 use super::objective::Weights;
-use super::one_vs_rest::{LabelledSet, OneVsRest, check, sigmoid};
+use super::one_vs_rest::{LabelledSet, check, sigmoid};
 use super::path::{Split, best, shared_axes};
 use super::select::splits;
 use super::temperature::{log_loss, temperature};
@@ -101,7 +102,7 @@ struct Walker<'a> {
     /// Summed log-loss of each strength so far.
     losses: Vec<f64>,
     /// Model of each strength so far; those that can no longer be chosen are dropped.
-    models: Vec<Option<OneVsRest>>,
+    models: Vec<Option<Linear>>,
     unconverged: usize,
 }
 
@@ -195,10 +196,10 @@ impl Walker<'_> {
             .held_out
             .par_iter()
             .map(|&row| {
-                let logits = model.logits(features.row(row));
-                let known = (0..model.labels).filter(|&label| self.training.knows(label));
+                let logits = model.values(features.row(row));
+                let known = (0..model.outputs).filter(|&label| self.training.knows(label));
                 known
-                    .map(|k| log_loss(&[0.0, logits[k] as f32], usize::from(labels[row * model.labels + k]), 1.0))
+                    .map(|k| log_loss(&[0.0, logits[k] as f32], usize::from(labels[row * model.outputs + k]), 1.0))
                     .sum()
             })
             .collect();
@@ -249,7 +250,7 @@ fn choose(
         for walker in &walkers {
             let Some(model) = &walker.models[step] else { continue };
             let rows: Vec<Vec<f64>> =
-                walker.split.held_out.par_iter().map(|&row| model.logits(features.row(row))).collect();
+                walker.split.held_out.par_iter().map(|&row| model.values(features.row(row))).collect();
             for (&row, own) in walker.split.held_out.iter().zip(rows) {
                 let into = &mut logits[row * label_count..(row + 1) * label_count];
                 into.iter_mut().zip(own).for_each(|(into, z)| *into = z as f32);

@@ -8,7 +8,7 @@ use crate::backbone::text::{TextBase, TextBody, WordPooler, WordPooling, open_te
 use crate::backbone::{Base, BaseSpec, Body, open};
 use crate::config::Fit;
 use crate::data::enlargement::Enlargement;
-use crate::data::intake::{Intake, is_about_texts};
+use crate::data::intake::Intake;
 use crate::error::{Error, Problem, Result};
 use crate::features::{Cache, Extractor, Features, TextExtractor, extract};
 use crate::inductive::tuning::{Grown, cut_of};
@@ -37,12 +37,12 @@ pub struct BaseFacts {
 }
 
 impl AnyBase {
-    /// Opens the base that the settings name.
+    /// Opens the base that the settings name, for the kind of examples that there are.
     ///
     /// # Errors
     /// [`Error::Weights`] where it cannot be opened.
-    pub fn open(config: &Fit) -> Result<Self> {
-        if is_about_texts(config) {
+    pub fn open(config: &Fit, intake: &Intake) -> Result<Self> {
+        if intake.texts.is_some() {
             return Ok(Self::Texts(Arc::new(open_text_base(&config.base, &Device::flex())?)));
         }
         Ok(Self::Images(Box::new(open(&BaseSpec::from(config), &Device::flex())?)))
@@ -128,6 +128,19 @@ impl AnyBase {
                 }
                 TextBody::Lstm(_) | TextBody::Words(_) => Ok(()),
             },
+        }
+    }
+
+    /// Why it has nothing that could be retrained; nothing where it has.
+    pub fn frozen_whole(&self) -> Option<&'static str> {
+        match self {
+            Self::Images(base) if base.staged().is_err() => {
+                Some("an ONNX model is frozen as a whole: a new head is solved on its features")
+            }
+            Self::Texts(base) if matches!(base.body, TextBody::Words(_)) => {
+                Some("word vectors have no stages to retrain")
+            }
+            _ => None,
         }
     }
 

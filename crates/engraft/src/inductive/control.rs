@@ -20,7 +20,7 @@ use crate::inductive::tuning::{
     AtCut, Change, Journal, Learners, Material, Plan, Regularisers, STEP_COST, Shown, Spread, Start, TuneSettings,
     Tuning, Views, hold_out, tune,
 };
-use crate::progress::{Observer, Silent};
+use crate::progress::Observer;
 use crate::rng::permutation;
 use crate::targets::{FoldOutputs, Measures, Predictions, Target};
 use crate::train::{Curve, Optimiser, Pictures, Settings};
@@ -76,12 +76,33 @@ pub struct Scratch {
     pub curves: Vec<(String, Curve)>,
 }
 
-/// A network with random weights, and how large a step on an example is.
+/// A network of a base's kind that could be trained from scratch, and how large a step on an example is.
 struct Candidate {
     network: String,
-    base: AnyBase,
+    untrained: Untrained,
     /// Multiply-adds of a forward pass on one example.
     forward: f64,
+}
+
+/// What makes a network with random weights.
+enum Untrained {
+    /// Of images: its card.
+    Images { card: Box<Card>, exact: bool },
+    /// Of texts: the base itself, which is small.
+    Texts(Arc<TextBase>),
+}
+
+impl Untrained {
+    fn build(self, seed: u64) -> AnyBase {
+        match self {
+            Untrained::Images { card, exact } => {
+                let body = Body::Stages(Box::new(Network::random(&card, 2, seed, &Device::flex())));
+                let base = Base { card: *card, body, sha256: String::new(), remarks: Vec::new(), exact };
+                AnyBase::Images(Box::new(base.exact(exact)))
+            }
+            Untrained::Texts(base) => AnyBase::Texts(base),
+        }
+    }
 }
 
 /// What the control shares with the transfer: examples, labels and folds.
@@ -98,28 +119,32 @@ pub(super) struct ScratchData<'a> {
 fn candidates(base: &AnyBase, data: &ScratchData<'_>) -> Result<(Vec<Candidate>, [f64; 3])> {
     match base {
         AnyBase::Images(base) => {
-            let stand_in = match base.staged() {
-                Ok(_) => base.card.clone(),
+            let (card, small);
+            let network = match base.staged() {
+                Ok(built) => {
+                    card = base.card.clone();
+                    &built.network
+                }
                 // In place of an ONNX model, which cannot be trained.
                 Err(_) => {
-                    let mut card = Card::usual(Architecture::SMALL_RESNET, base.card.id.clone());
-                    card.preprocessing = base.card.preprocessing.clone();
-                    card
+                    let mut usual = Card::usual(Architecture::SMALL_RESNET, base.card.id.clone());
+                    usual.preprocessing = base.card.preprocessing.clone();
+                    card = usual;
+                    small = Network::random(&card, 2, data.seed, &Device::flex()).network;
+                    &small
                 }
             };
-            let smallest = SMALLEST_INPUT.max(stand_in.architecture.smallest_input());
+            let smallest = SMALLEST_INPUT.max(card.architecture.smallest_input());
             let mut input = base.input();
             let mut found = Vec::new();
             loop {
-                let mut card = stand_in.clone();
+                let mut card = Box::new(card.clone());
                 card.preprocessing.scale_to(input);
-                let weights = Network::random(&card, 2, data.seed, &Device::flex());
-                let forward = weights.network.multiply_adds(input) as f64;
-                let network = format!("{} at {} x {}", card.architecture.name(), input[0], input[1]);
-                let body = Body::Stages(Box::new(weights));
-                let exact = base.exact;
-                let random = Base { card, body, sha256: String::new(), remarks: Vec::new(), exact }.exact(exact);
-                found.push(Candidate { network, base: AnyBase::Images(Box::new(random)), forward });
+                found.push(Candidate {
+                    network: format!("{} at {} x {}", card.architecture.name(), input[0], input[1]),
+                    forward: network.multiply_adds(input) as f64,
+                    untrained: Untrained::Images { card, exact: base.exact },
+                });
                 input = input.map(|side| side / 2);
                 if input[0].min(input[1]) < smallest {
                     return Ok((found, [1e-3, 3e-3, 1e-2]));
@@ -138,7 +163,7 @@ fn candidates(base: &AnyBase, data: &ScratchData<'_>) -> Result<(Vec<Candidate>,
             let forward = costs.iter().map(|cost| cost.multiply_adds).sum::<u64>() as f64;
             let network = format!("{} blocks of {}", config.layers, base.architecture);
             let base = TextBase { body: TextBody::Encoder(Box::new(small)), ..(**base).clone() };
-            let found = Candidate { network, base: AnyBase::Texts(Arc::new(base)), forward };
+            let found = Candidate { network, untrained: Untrained::Texts(Arc::new(base)), forward };
             Ok((vec![found], [2e-4, 5e-4, 2e-3]))
         }
     }
@@ -229,13 +254,13 @@ impl Scratch {
         let mut plan = within(budget, &forward, rates, data.train.len(), data.count);
         let chosen = found.swap_remove(plan.size);
         plan.network.clone_from(&chosen.network);
-        let key = identity(&chosen.base, &plan, data);
+        let key = identity(&chosen.untrained, &plan, data);
         let kept = cache.and_then(|cache| cache.get(KIND, &key));
         let kept: Option<Trained> = kept.and_then(|body| ciborium::from_reader(body.as_slice()).ok());
         let trained = match kept.filter(|kept| kept.fits(&plan, data)) {
             Some(trained) => trained,
             None => {
-                let trained = train_all(&chosen.base, &plan, data, observer)?;
+                let trained = train_all(&chosen.untrained.build(data.seed), &plan, data, observer)?;
                 if let Some(cache) = cache {
                     let mut body = Vec::new();
                     ciborium::into_writer(&trained, &mut body).expect("fold results are plain data");
@@ -256,15 +281,15 @@ impl Scratch {
 }
 
 /// Everything that decides what a control gives.
-fn identity(base: &AnyBase, plan: &ScratchPlan, data: &ScratchData<'_>) -> String {
-    let network = match base {
-        AnyBase::Images(base) => serde_json::json!({
-            "architecture": base.card.architecture,
-            "padding": base.card.padding,
-            "preprocessing": base.card.preprocessing.fingerprint(),
-            "exact": base.exact,
+fn identity(untrained: &Untrained, plan: &ScratchPlan, data: &ScratchData<'_>) -> String {
+    let network = match untrained {
+        Untrained::Images { card, exact } => serde_json::json!({
+            "architecture": card.architecture,
+            "padding": card.padding,
+            "preprocessing": card.preprocessing.fingerprint(),
+            "exact": exact,
         }),
-        AnyBase::Texts(base) => serde_json::json!({ "fingerprint": base.fingerprint() }),
+        Untrained::Texts(base) => serde_json::json!({ "fingerprint": base.fingerprint() }),
     };
     let description = serde_json::json!({
         "format": 4,
@@ -304,8 +329,7 @@ fn train_all(base: &AnyBase, plan: &ScratchPlan, data: &ScratchData<'_>, observe
     let body = material.body()?;
     let whole = Plan::new(&body, &material.costs(), Learners::From(0), &spread);
     let at = material.at(0, observer)?;
-    let first: Vec<usize> = (0..1).collect();
-    let columns = at.features(&body, &first, input_of(base), observer)?.columns;
+    let columns = at.features(&body, &[0], material.input(), observer)?.columns;
     let features = Features::new(0, columns, Vec::new())?;
     let tuning = Tuning { material, at: &at, plan: &whole, features: &features, strength: 1.0, target: data.target };
     let trainings = Trainings { tuning, plan, data, observer };
@@ -317,13 +341,6 @@ fn train_all(base: &AnyBase, plan: &ScratchPlan, data: &ScratchData<'_>, observe
     let folds = (0..plan.folds).map(|fold| trainings.run_fold(fold, lr)).collect::<Result<Vec<_>>>()?;
     observer.end();
     Ok(Trained { lr, folds })
-}
-
-fn input_of(base: &AnyBase) -> [usize; 2] {
-    match base {
-        AnyBase::Images(base) => base.input(),
-        AnyBase::Texts(_) => [0; 2],
-    }
 }
 
 /// Trainings of the same network from random weights on the same examples.
@@ -407,14 +424,12 @@ impl Trainings<'_> {
     }
 }
 
-/// Passes progress on, and keeps remarks about trainings that failed and were tried again to itself: the best of several
+/// Passes progress on inside of one task, and keeps remarks about trainings that failed and were tried again to itself: the best of several
 /// rates is looked for.
 struct Quiet<'a>(&'a dyn Observer);
 
 impl Observer for Quiet<'_> {
-    fn begin(&self, task: &str, total: u64, unit: &str) {
-        Silent.begin(task, total, unit);
-    }
+    fn begin(&self, _task: &str, _total: u64, _unit: &str) {}
 
     fn advance(&self, units: u64) {
         self.0.advance(units);

@@ -10,6 +10,7 @@ use crate::backbone::text::TextBody;
 use crate::config::{Fit, Input, Tune};
 use crate::data::image::Limits;
 use crate::data::intake::Intake;
+use crate::data::text::Text;
 use crate::data::{Split, Task};
 use crate::error::{Error, Problem, Result};
 use crate::evaluate::{Forecast, LabelError, Paired, paired_difference};
@@ -23,7 +24,7 @@ use crate::inductive::text::facts::{by_length, explanations, unknown_words};
 use crate::inductive::text::tf_idf::TfIdfControl;
 use crate::inductive::tuning::{
     Adapted, Chosen, Depth, Difference, Fold, Ground, Inputs, Journal, Material, Measured, Protocol, Shown,
-    TuningSettings, Views, find_rate as find_rate_of, frozen_whole,
+    TuningSettings, find_rate as find_rate_of,
 };
 use crate::progress::Observer;
 use crate::targets::{
@@ -241,46 +242,58 @@ impl Basis {
 
 /// The examples in the form that training takes.
 struct Examples<'a> {
-    texts: Vec<&'a crate::data::text::Text>,
+    texts: Vec<&'a Text>,
+    /// Of images, and the SHA-256 of each.
     pictures: Option<(Pictures, Vec<String>)>,
 }
 
 impl<'a> Examples<'a> {
-    /// `decoded`: whether images are going to be trained on.
-    fn of(base: &AnyBase, intake: &'a Intake, which: &[usize], decoded: bool, observer: &dyn Observer) -> Result<Self> {
+    fn of(base: &AnyBase, intake: &'a Intake, which: &[usize], observer: &dyn Observer) -> Result<Self> {
         let pictures = match base {
-            AnyBase::Images(base) if decoded => {
+            AnyBase::Images(base) => {
                 let (paths, digests) = intake.pictures(which).into_iter().unzip();
                 let preprocessing = base.card.preprocessing.clone();
                 Some((Pictures::new(paths, preprocessing, Limits::default(), observer)?, digests))
             }
-            _ => None,
+            AnyBase::Texts(_) => None,
         };
         Ok(Self { texts: intake.texts_of(which), pictures })
     }
-
-    fn material<'m>(
-        &'m self,
-        basis: &'m Basis,
-        pairs: usize,
-        cache: Option<&'m Cache>,
-        none: &'m Pictures,
-    ) -> Material<'m> {
-        match &basis.base {
-            AnyBase::Images(base) => {
-                let shown = match &self.pictures {
-                    Some((pictures, digests)) => Shown { pictures, digests },
-                    None => Shown { pictures: none, digests: &[] },
-                };
-                Material::Images { base, shown, views: views_of(basis), cache }
-            }
-            AnyBase::Texts(base) => Material::Texts { base, texts: &self.texts, tokens: basis.tokens(), pairs },
-        }
-    }
 }
 
-fn views_of(basis: &Basis) -> &Views {
-    &basis.tuning.views
+impl Basis {
+    /// What depths are measured with. `strength`: that of the probe; `identity`: what decides every training.
+    fn ground<'a>(
+        &'a self,
+        config: &Fit,
+        examples: &'a Examples<'a>,
+        strength: f64,
+        means: Means<'a>,
+        identity: &'a str,
+    ) -> Ground<'a> {
+        let material = match (&self.base, &examples.pictures) {
+            (AnyBase::Images(base), Some((pictures, digests))) => {
+                let shown = Shown { pictures, digests };
+                Material::Images { base, shown, views: &self.tuning.views, cache: means.cache }
+            }
+            (AnyBase::Texts(base), _) => {
+                let (tokens, pairs) = (self.tokens(), config.tune.pairs);
+                Material::Texts { base, texts: &examples.texts, tokens, pairs }
+            }
+            (AnyBase::Images(_), None) => unreachable!("images are decoded for a base of images"),
+        };
+        Ground {
+            material,
+            target: &*self.target,
+            features: &self.features,
+            strength,
+            protocol: Protocol { folds: &self.folds, count: self.count, seeds: config.seeds },
+            settings: &self.tuning.settings,
+            spread: self.tuning.spread,
+            journal: (means.journal, identity),
+            observer: means.observer,
+        }
+    }
 }
 
 /// Fits a base to labelled examples: a linear probe first, then as deep as is asked for, or as the data earns.
@@ -321,54 +334,44 @@ pub fn fit(
     let measured = measured_probe(&probe, &basis, training.elapsed().as_secs_f64());
     journal.enter(&inputs(config, &basis.base.facts().sha256, &intake)?)?;
     let identity = identity(config, &basis.base.facts().sha256, &intake);
-    let deepens = config.depth != "head" || config.only.is_some();
-    let nobody = Pictures::none();
-    let trains = deepens && !matches!(&basis.base, AnyBase::Images(base) if base.staged().is_err());
-    let examples = Examples::of(&basis.base, &intake, &basis.train, trains, observer)?;
-    let ground = Ground {
-        material: examples.material(&basis, config.tune.pairs, cache, &nobody),
-        target,
-        features: &basis.features,
-        strength: probe.strength,
-        protocol: Protocol { folds: &basis.folds, count: basis.count, seeds: config.seeds },
-        settings: &basis.tuning.settings,
-        spread: basis.tuning.spread,
-        journal: (journal, &identity),
-        observer,
-    };
-    let chosen = choose_depth(&ground, config, &basis.tuning, measured, hear)?;
-    hear(News::Chosen(&chosen));
-    let adapted = match &chosen.depth {
-        Some(depth) => {
-            observer.say(&format!("training the model itself on all training {}", intake.unit()));
-            let identity = format!("{identity}/final");
-            let seed = basis.tuning.settings.train.seed;
-            let whole = Fold { training: &all, held: &[], seed, identity: &identity, curve: "final" };
-            let adapted = ground.train(depth, whole, false)?;
-            let deeper = match (depth, ground.material) {
-                (Depth::Cut(planned), Material::Images { .. }) => {
-                    let at = ground.material.at(planned.plan.cut(), observer)?;
-                    adapted.grown.features(&ground.material, Some(&at), &all)?
-                }
-                _ => adapted.grown.features(&ground.material, None, &all)?,
-            };
-            Some((adapted, deeper))
+    let (chosen, adapted) = match probe_alone(config, &basis) {
+        Some(reason) => {
+            let chosen = Chosen { tried: vec![measured], chosen: 0, depth: None, reason, left_out: Vec::new() };
+            hear(News::Chosen(&chosen));
+            (chosen, None)
         }
-        None => None,
+        None => {
+            let examples = Examples::of(&basis.base, &intake, &basis.train, observer)?;
+            let ground = basis.ground(config, &examples, probe.strength, means, &identity);
+            let chosen = choose_depth(&ground, config, &basis.tuning, measured, hear)?;
+            hear(News::Chosen(&chosen));
+            let adapted = chosen.depth.as_ref().map(|depth| {
+                observer.say(&format!("training the model itself on all training {}", intake.unit()));
+                let identity = format!("{identity}/final");
+                let seed = basis.tuning.settings.train.seed;
+                let whole = Fold { training: &all, held: &[], seed, identity: &identity, curve: "final" };
+                let at = ground.at(depth)?;
+                let adapted = ground.train(depth, at.as_ref(), whole, false)?;
+                let features = adapted.grown.features(&ground.material, at.as_ref(), &all)?;
+                Ok((adapted, features))
+            });
+            let adapted: Option<(Adapted, Features)> = adapted.transpose()?;
+            (chosen, adapted)
+        }
     };
-    drop(examples);
     let Basis { base, train, groups, target, folds, count, reading, features, coverage, .. } = basis;
-    let (head, curve, base, reading, features, probe_features) = match adapted {
+    let (head, curve, base, reading, deeper) = match adapted {
         Some((Adapted { grown, head, curve, .. }, deeper)) => {
             let base = base.with(grown);
             let reading = base.own_reading()?;
-            (head.rounded()?, Some(curve), base, reading, deeper, features)
+            (head.rounded()?, Some(curve), base, reading, Some(deeper))
         }
         None => {
             let head = target.solve(&features, &all, probe.strength, observer)?.rounded()?;
-            (head, None, base, reading, features.clone(), features)
+            (head, None, base, reading, None)
         }
     };
+    let strata = target.strata();
     seconds.training = training.elapsed().as_secs_f64();
 
     let evaluating = Instant::now();
@@ -377,9 +380,9 @@ pub fn fit(
     let forecasts = match target.task() {
         Task::SingleLabel => {
             let weights = if config.balanced { ClassWeights::Balanced } else { ClassWeights::None };
-            let (labels, classes, strength) = (&target.strata(), target.outputs(), probe.strength);
-            // Features of a base that has seen all labels would forecast too well.
-            let (features, folds, weights) = (&probe_features, &folds, &weights);
+            let (classes, strength) = (target.outputs(), probe.strength);
+            // Features of a base that has seen all labels would forecast too well: these are the probe's.
+            let (features, labels, folds, weights) = (&features, &strata, &folds, &weights);
             let probed = forecast::Probe { features, labels, folds, classes, strength, weights };
             forecasts(&probed, config.seed, observer)?
         }
@@ -387,7 +390,7 @@ pub fn fit(
     };
     let how = if rows.len() == all.len() { how } else { format!("{how}, on the folds that were run") };
     let measures = target.measure(predictions, rows, &how)?;
-    let novelty = Novelty::fit(&features, &target.strata(), &groups, config.seed, LIKE)?;
+    let novelty = Novelty::fit(deeper.as_ref().unwrap_or(&features), &strata, &groups, config.seed, LIKE)?;
     let suspects = target.suspects(predictions, rows)?;
     let predictor = Predictor { head, calibration: taken.calibrated.calibration.clone(), novelty };
     seconds.evaluation = evaluating.elapsed().as_secs_f64();
@@ -460,8 +463,8 @@ pub fn fit(
                 explanations: std::collections::BTreeMap::new(),
             };
             if let (Predictions::Classes(probabilities), Suspects::Classes(suspects)) = (predictions, &suspects) {
-                let truth: Vec<usize> = rows.iter().map(|&at| target.strata()[at]).collect();
-                let measured: Vec<&crate::data::text::Text> = rows.iter().map(|&at| texts[at]).collect();
+                let truth: Vec<usize> = rows.iter().map(|&at| strata[at]).collect();
+                let measured: Vec<&Text> = rows.iter().map(|&at| texts[at]).collect();
                 facts.lengths = by_length(&measured, &right);
                 let suspects: &[LabelError] = suspects;
                 let found = explanations(extractor, &predictor, &texts, (rows, probabilities, &truth), suspects)?;
@@ -502,22 +505,11 @@ pub fn fit(
 /// # Errors
 /// As [`fit`]; a base or depth that is not trained by steps at a rate of its own.
 pub fn find_rate(config: &Fit, base: AnyBase, intake: &Intake, means: Means<'_>) -> Result<RateFinding> {
-    let Means { observer, cache, journal } = means;
+    let observer = means.observer;
     let basis = Basis::new(config, base, intake, means, false)?;
-    let examples = Examples::of(&basis.base, intake, &basis.train, true, observer)?;
-    let nobody = Pictures::none();
-    let ground = Ground {
-        material: examples.material(&basis, config.tune.pairs, cache, &nobody),
-        target: &*basis.target,
-        features: &basis.features,
-        // Of the probe's usual strengths one in the middle: the search changes the head in every step.
-        strength: RATE_STRENGTH,
-        protocol: Protocol { folds: &basis.folds, count: basis.count, seeds: config.seeds },
-        settings: &basis.tuning.settings,
-        spread: basis.tuning.spread,
-        journal: (journal, ""),
-        observer,
-    };
+    let examples = Examples::of(&basis.base, intake, &basis.train, observer)?;
+    // Of the probe's usual strengths one in the middle: the search changes the head in every step.
+    let ground = basis.ground(config, &examples, RATE_STRENGTH, means, "");
     let (name, only) = match (&config.only, config.depth.as_str()) {
         (Some(stage), _) => (stage.as_str(), true),
         (None, "auto" | "head") => ("last", false),
@@ -550,6 +542,22 @@ fn measured_probe(probe: &Probe, basis: &Basis, seconds: f64) -> Measured {
     }
 }
 
+/// Why nothing is tried but the linear probe; nothing where something is.
+fn probe_alone(config: &Fit, basis: &Basis) -> Option<String> {
+    let frozen = basis.base.frozen_whole().map(str::to_owned);
+    match config.depth.as_str() {
+        _ if config.only.is_some() => None,
+        "auto" => frozen,
+        "head" => frozen.or_else(|| {
+            let columns = basis.features.columns;
+            Some(format!(
+                "depth `head` was asked for: every stage is frozen, and a new head is solved on the {columns} features"
+            ))
+        }),
+        _ => None,
+    }
+}
+
 fn choose_depth(
     ground: &Ground<'_>,
     config: &Fit,
@@ -557,19 +565,7 @@ fn choose_depth(
     probe: Measured,
     hear: &mut dyn FnMut(News<'_>),
 ) -> Result<Chosen> {
-    let auto = config.depth == "auto" && config.only.is_none();
-    let columns = ground.features.columns;
-    let frozen = frozen_whole(&ground.material).filter(|_| auto || config.depth == "head");
-    if let Some(reason) = frozen {
-        return Ok(Chosen { tried: vec![probe], chosen: 0, depth: None, reason, left_out: Vec::new() });
-    }
-    if config.depth == "head" && config.only.is_none() {
-        let reason = format!(
-            "depth `head` was asked for: every stage is frozen, and a new head is solved on the {columns} features"
-        );
-        return Ok(Chosen { tried: vec![probe], chosen: 0, depth: None, reason, left_out: Vec::new() });
-    }
-    if auto {
+    if config.depth == "auto" && config.only.is_none() {
         hear(News::Outlook(&ground.outlook(&tuning.budget)?));
         return ground.choose(probe, &tuning.budget, &mut |measured, gain| hear(News::Depth(measured, gain)));
     }

@@ -56,7 +56,7 @@ pub(super) fn forecasts(probe: &Probe<'_>, seed: u64, observer: &dyn Observer) -
                 let held = (0..labels.len()).filter(|&picture| folds[picture] == fold);
                 wrong += held
                     .filter(|&picture| {
-                        let logits: Vec<f32> = head.logits(features.row(picture)).iter().map(|z| *z as f32).collect();
+                        let logits: Vec<f32> = head.values(features.row(picture)).iter().map(|z| *z as f32).collect();
                         argmax(&logits) != labels[picture]
                     })
                     .count();

@@ -120,7 +120,7 @@ impl Target for Classes {
 
     fn solve_on(&self, features: &Features, rows: &[usize], strength: f64, observer: &dyn Observer) -> Result<Linear> {
         let weights = self.class_weights();
-        Ok(fit(features, &self.truth(rows), self.classes, strength, &weights, observer)?.into())
+        fit(features, &self.truth(rows), self.classes, strength, &weights, observer)
     }
 
     fn calibrate(&self, parts: &[FoldOutputs]) -> Result<Calibrated> {

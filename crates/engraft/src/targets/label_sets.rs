@@ -3,7 +3,7 @@
 use super::predictor::given;
 use super::{
     Aims, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Strength, SuspectedLabel, Suspects,
-    Target, TargetAnswer, TargetSettings, but, places_of,
+    Target, TargetAnswer, TargetSettings, but, folds_of_groups, places_of,
 };
 use crate::data::Task;
 use crate::data::stratify::label_folds;
@@ -127,7 +127,7 @@ impl Target for LabelSets {
 
     fn solve_on(&self, features: &Features, rows: &[usize], strength: f64, observer: &dyn Observer) -> Result<Linear> {
         let (head, _) = fit_one_vs_rest(features, &self.truth(rows), self.names.len(), strength, observer)?;
-        Ok(head.into())
+        Ok(head)
     }
 
     fn calibrate(&self, parts: &[FoldOutputs]) -> Result<Calibrated> {
@@ -215,14 +215,4 @@ impl Target for LabelSets {
     fn unmeasurable(&self) -> Option<&'static str> {
         (!self.has.contains(&true)).then_some("none of its examples has a label")
     }
-}
-
-/// As many folds as asked for, but no more than there are groups of examples: one cannot be cut.
-pub(super) fn folds_of_groups(asked: usize, groups: &[usize], unit: &str, observer: &dyn Observer) -> usize {
-    let different = groups.iter().collect::<std::collections::BTreeSet<_>>().len();
-    let count = asked.min(different).max(2);
-    if count < asked {
-        observer.say(&format!("{count} folds instead of {asked}: there are {different} different training {unit}"));
-    }
-    count
 }

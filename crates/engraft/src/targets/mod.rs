@@ -267,5 +267,15 @@ fn but(parts: &[FoldOutputs], without: Option<usize>) -> impl Iterator<Item = &F
     parts.iter().enumerate().filter(move |(fold, _)| Some(*fold) != without).map(|(_, part)| part)
 }
 
+/// As many folds as asked for, but no more than there are groups of examples: one cannot be cut.
+fn folds_of_groups(asked: usize, groups: &[usize], unit: &str, observer: &dyn Observer) -> usize {
+    let different = groups.iter().collect::<std::collections::BTreeSet<_>>().len();
+    let count = asked.min(different).max(2);
+    if count < asked {
+        observer.say(&format!("{count} folds instead of {asked}: there are {different} different training {unit}"));
+    }
+    count
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,8 @@
 //! A number of each example.
 
-use super::label_sets::folds_of_groups;
 use super::{
     Aims, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Strength, Suspects, Target, TargetAnswer,
-    TargetSettings, places_of,
+    TargetSettings, folds_of_groups, places_of,
 };
 use crate::data::Task;
 use crate::data::stratify::value_folds;

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 
-use crate::backbone::{Architecture, Card};
 use crate::data::image::{Limits, Pixels};
 use crate::data::preprocess::Preprocessing;
 use crate::error::{Error, Problem, Result, printable};
@@ -44,12 +43,6 @@ impl Pictures {
             pictures.kept = Some(all);
         }
         Ok(pictures)
-    }
-
-    /// No picture at all, where nothing is trained on any.
-    pub fn none() -> Self {
-        let preprocessing = Card::usual(Architecture::SMALL_RESNET, String::new()).preprocessing;
-        Self { preprocessing, limits: Limits::default(), paths: Vec::new(), kept: None }
     }
 
     /// How the pictures were prepared.

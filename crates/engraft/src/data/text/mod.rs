@@ -31,7 +31,6 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::audit::Audit;
 use super::dataset::{Dataset, Example, Split, Targets};
 use super::task::{Inferred, Task};
 use crate::error::Result;
@@ -185,11 +184,6 @@ impl TextDataset {
         self.examples.iter().any(|example| example.split == split)
     }
 
-    /// The indices of the examples of one split that an audit leaves in, ascending.
-    pub fn usable(&self, audit: &Audit, split: Split) -> Vec<usize> {
-        self.of(split).into_iter().filter(|index| !audit.excluded.contains(index)).collect()
-    }
-
     /// [`Text::digest`] of every example.
     pub fn digests(&self) -> Vec<String> {
         self.examples.iter().map(|example| example.text.digest()).collect()
@@ -226,16 +220,7 @@ impl TextDataset {
 
     /// Lower-case hexadecimal SHA-256 of all names, labels, splits and texts, in order.
     pub fn fingerprint(&self) -> String {
-        let mut hash = Sha256::new();
-        let labelled = self.labelled();
-        for (index, example) in self.examples.iter().enumerate() {
-            let target = labelled.target_text(index);
-            for part in [example.name.as_str(), &target, example.split.name(), &example.text.digest()] {
-                hash.update((part.len() as u64).to_le_bytes());
-                hash.update(part.as_bytes());
-            }
-        }
-        files::hex(&hash.finalize())
+        self.labelled().fingerprint(&self.digests())
     }
 }
 

@@ -18,7 +18,7 @@ use crate::backbone::text::{
 use crate::backbone::{Drops, Mode, Pass, identity};
 use crate::data::text::Text;
 use crate::error::{Error, Problem, Result};
-use crate::head::LogisticRegression;
+use crate::head::Linear;
 use crate::inductive::language_model::Windows;
 use crate::progress::Observer;
 use crate::rng::{permutation, rng};
@@ -208,7 +208,7 @@ impl LstmHead {
     }
 
     /// What gives features, and the linear classifier on these.
-    pub fn split(&self) -> (HiddenLayer, LogisticRegression) {
+    pub fn split(&self) -> (HiddenLayer, Linear) {
         let values = |name: &str| self.tensors()[name].values.clone();
         let hidden = HiddenLayer {
             scale: values("head.scale"),
@@ -222,7 +222,7 @@ impl LstmHead {
         let turned = (0..classes).flat_map(|class| (0..columns).map(move |column| (class, column)));
         let weights = turned.map(|(class, column)| f64::from(output[column * classes + class])).collect();
         let intercepts = intercepts.into_iter().map(f64::from).collect();
-        (hidden, LogisticRegression { classes, columns, weights, intercepts })
+        (hidden, Linear { outputs: classes, columns, weights, intercepts })
     }
 
     fn axes(&self) -> [(u64, usize); 6] {

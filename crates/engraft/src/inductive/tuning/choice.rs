@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::backbone::text::{LstmEncoder, TextBase, TextBody};
+use crate::data::Task;
 use crate::error::{Error, Problem, Result};
 use crate::features::Features;
 use crate::inductive::text::contrastive::{pairs_for, settings_for, tune_pairs};
@@ -14,7 +15,7 @@ use crate::inductive::tuning::depth::{
     Difference, Fold, FoldOutcome, Measured, Protocol, best_of, choose, hold_out, measure_folds,
 };
 use crate::inductive::tuning::journal::Journal;
-use crate::inductive::tuning::material::{Grown, Material};
+use crate::inductive::tuning::material::{AtCut, Grown, Material};
 use crate::inductive::tuning::plan::{DepthCut, Learners, Plan, Spread, cut_of, usual_cuts};
 use crate::inductive::tuning::tune::{Adapted, TuneSettings, Tuning, tune};
 use crate::progress::Observer;
@@ -200,19 +201,6 @@ pub struct Chosen {
     pub left_out: Vec<String>,
 }
 
-/// Why a base has nothing that could be retrained; nothing where it has.
-pub fn frozen_whole(material: &Material<'_>) -> Option<String> {
-    match material {
-        Material::Images { base, .. } => base
-            .staged()
-            .is_err()
-            .then(|| "an ONNX model is frozen as a whole: a new head is solved on its features".into()),
-        Material::Texts { base, .. } => {
-            matches!(base.body, TextBody::Words(_)).then(|| "word vectors have no stages to retrain".into())
-        }
-    }
-}
-
 impl Ground<'_> {
     fn lstm(&self) -> Option<&LstmEncoder> {
         match self.material {
@@ -260,10 +248,7 @@ impl Ground<'_> {
     /// Depths worth trying, in the order in which the budget is spent on them. For texts deeper is often better (Howard and
     /// Ruder 2018, table 7), so that the deepest comes before what lies between.
     fn usual(&self) -> Result<Vec<Depth>> {
-        if frozen_whole(&self.material).is_some() {
-            return Ok(Vec::new());
-        }
-        let single = matches!(self.target.task(), crate::data::Task::SingleLabel);
+        let single = self.target.task() == Task::SingleLabel;
         if self.lstm().is_some() {
             return Ok(if single { vec![Depth::LanguageModel] } else { Vec::new() });
         }
@@ -316,20 +301,34 @@ impl Ground<'_> {
         prefix + self.cost_of(depth, trained) * (run_folds * seeds) as f64 + self.cost_of(depth, n)
     }
 
-    /// Trains one depth on some of the examples. Where the curve is not watched, nothing is measured on `fold.held`.
+    /// The examples where the trainings of a depth start from, the same for all folds; nothing for a recipe that starts
+    /// from the texts.
+    ///
+    /// # Errors
+    /// Examples that cannot be read any more, interruption.
+    pub fn at(&self, depth: &Depth) -> Result<Option<AtCut<'_>>> {
+        match depth {
+            Depth::LanguageModel => Ok(None),
+            Depth::Contrastive(plan) | Depth::Cut(Planned { plan, .. }) => {
+                self.material.at(plan.cut(), self.observer).map(Some)
+            }
+        }
+    }
+
+    /// Trains one depth on some of the examples, which start at `at` (see [`Ground::at`]). Where the curve is not watched,
+    /// nothing is measured on `fold.held`.
     ///
     /// # Errors
     /// As [`tune`].
-    pub fn train(&self, depth: &Depth, fold: Fold<'_>, watched: bool) -> Result<Adapted> {
+    pub fn train(&self, depth: &Depth, at: Option<&AtCut<'_>>, fold: Fold<'_>, watched: bool) -> Result<Adapted> {
         let train = Settings { seed: fold.seed, ..self.settings.train.clone() };
         let settings = TuneSettings { train, ..self.settings.clone() };
         let journal = (self.journal.0, fold.identity);
-        let plan = match depth {
-            Depth::LanguageModel => return self.train_language_model(&settings.train, fold),
-            Depth::Contrastive(plan) | Depth::Cut(Planned { plan, .. }) => plan,
+        let (plan, at) = match (depth, at) {
+            (Depth::Contrastive(plan) | Depth::Cut(Planned { plan, .. }), Some(at)) => (plan, at),
+            _ => return self.train_language_model(&settings.train, fold),
         };
-        let at = self.material.at(plan.cut(), self.observer)?;
-        let tuning = self.tuning(plan, &at);
+        let tuning = self.tuning(plan, at);
         if let (Depth::Contrastive(_), Material::Texts { pairs, .. }) = (depth, self.material) {
             let pairs = pairs_for(fold.training.len(), pairs);
             return tune_pairs(
@@ -353,7 +352,7 @@ impl Ground<'_> {
     }
 
     /// What is fine-tuned to what.
-    pub fn tuning<'t>(&'t self, plan: &'t Plan, at: &'t crate::inductive::tuning::material::AtCut<'t>) -> Tuning<'t> {
+    pub fn tuning<'t>(&'t self, plan: &'t Plan, at: &'t AtCut<'t>) -> Tuning<'t> {
         let Ground { material, features, strength, target, .. } = *self;
         Tuning { material, at, plan, features, strength, target }
     }
@@ -377,7 +376,7 @@ impl Ground<'_> {
         let body = LstmEncoder { model: tuned.model, hidden: Some(hidden), limit: tuned.limit };
         let base = Arc::new(TextBase { body: TextBody::Lstm(Box::new(body)), ..(**base).clone() });
         let [_, curve] = tuned.curves;
-        Ok(Adapted { grown: Grown::Text(base), head: head.into(), curve, remarks: Vec::new() })
+        Ok(Adapted { grown: Grown::Text(base), head, curve, remarks: Vec::new() })
     }
 
     /// Measures one depth on the first folds.
@@ -393,16 +392,10 @@ impl Ground<'_> {
             (Depth::Contrastive(_), Material::Texts { pairs, .. }) => (pairs_for(trained, pairs), "pairs"),
             _ => (self.settings.train.epochs as usize * trained, self.material.unit()),
         };
-        // Images at the cut are the same for all folds.
-        let at = match (depth, self.material) {
-            (Depth::Cut(Planned { plan, .. }), Material::Images { .. }) => {
-                Some(self.material.at(plan.cut(), self.observer)?)
-            }
-            _ => None,
-        };
+        let at = self.at(depth)?;
         self.observer.begin(&format!("fine-tuning: {label}"), (work * run_folds * seeds) as u64, unit);
         let mut measured = measure_folds(label, self.target, protocol, run_folds, seed, self.journal, &mut |fold| {
-            let adapted = self.train(depth, fold, true)?;
+            let adapted = self.train(depth, at.as_ref(), fold, true)?;
             let features = adapted.grown.features(&self.material, at.as_ref(), fold.held)?;
             let logits = adapted.head.of_features(&features);
             Ok(FoldOutcome { logits, curve: adapted.curve, remarks: adapted.remarks })
@@ -413,8 +406,7 @@ impl Ground<'_> {
         Ok(measured)
     }
 
-    /// What is going to be tried after the probe, and what that costs at most, in units of 10^12 multiply-adds; for whoever
-    /// waits.
+    /// What is going to be tried after the probe, in words; for whoever waits.
     ///
     /// # Errors
     /// Where the base's stages cannot be read.

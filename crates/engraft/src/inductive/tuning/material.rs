@@ -43,24 +43,19 @@ pub enum Material<'a> {
 }
 
 impl<'a> Material<'a> {
-    /// Number of examples.
-    pub fn len(&self) -> usize {
-        match self {
-            Material::Images { shown, .. } => shown.pictures.len(),
-            Material::Texts { texts, .. } => texts.len(),
-        }
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// What the examples are called, on a progress bar.
     pub fn unit(&self) -> &'static str {
         match self {
             Material::Images { .. } => "images",
             Material::Texts { .. } => "texts",
+        }
+    }
+
+    /// Rows and columns of an image; nothing of texts.
+    pub fn input(&self) -> [usize; 2] {
+        match self {
+            Material::Images { base, .. } => base.input(),
+            Material::Texts { .. } => [0; 2],
         }
     }
 

@@ -19,7 +19,7 @@ mod tune;
 pub use activations::{Activations, Change, Shown, Views};
 pub use body::{Body, Tuned};
 pub(in crate::inductive) use choice::STEP_COST;
-pub use choice::{Budget, Chosen, Depth, Ground, Planned, frozen_whole};
+pub use choice::{Budget, Chosen, Depth, Ground, Planned};
 pub use depth::{Difference, Fold, FoldOutcome, Measured, Protocol, choose, hold_out, measure_folds};
 pub use frozen::FrozenPart;
 pub use inputs::Inputs;

@@ -73,16 +73,6 @@ pub struct Tuning<'a> {
     pub target: &'a dyn Target,
 }
 
-impl Tuning<'_> {
-    /// Rows and columns of images; nothing of texts.
-    fn input(&self) -> [usize; 2] {
-        match self.material {
-            Material::Images { base, .. } => base.input(),
-            Material::Texts { .. } => [0; 2],
-        }
-    }
-}
-
 /// A base that was changed, and a head on its features.
 #[derive(Debug, Clone)]
 pub struct Adapted {
@@ -191,7 +181,7 @@ fn attempt_at(
     let body = tuning.material.on(&model.body.clone().merged(), &Device::flex())?;
     let grown = Grown::of(&tuning.material, body);
     let features = match &tuning.material {
-        Material::Images { .. } => tuning.at.features(&model.body, looked_at, tuning.input(), observer)?,
+        Material::Images { .. } => tuning.at.features(&model.body, looked_at, tuning.material.input(), observer)?,
         Material::Texts { .. } => grown.features(&tuning.material, None, looked_at)?,
     };
     let failure = task.aims.failure(&head.of_features(&features), looked_at, &curve);
@@ -226,7 +216,7 @@ fn prepare<'a>(
     }
     let stages = plan.stages.len();
     let is_pulled = settings.regularisers.feature_distance > 0.0;
-    let input = tuning.input();
+    let input = tuning.material.input();
     let part = |network: &Network| FrozenPart::new(network, plan.cut()..stages, input);
     let task = TuneTask {
         moved: None,
@@ -265,7 +255,7 @@ fn start_head(
     }
     // The features are others than those of the base's own statistics.
     let all: Vec<usize> = (0..target.len()).collect();
-    target.solve(&at.features(body, &all, tuning.input(), observer)?, training, strength, observer)
+    target.solve(&at.features(body, &all, tuning.material.input(), observer)?, training, strength, observer)
 }
 
 /// A head of small normal numbers, each output from a stream of its own.
