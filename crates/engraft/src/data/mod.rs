@@ -17,6 +17,7 @@ pub mod image;
 pub mod inspect;
 mod jpeg;
 pub mod near;
+mod pixels;
 pub mod preprocess;
 pub mod split;
 pub mod stratify;
