@@ -3,10 +3,10 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::backbone::builder::Builder;
-use crate::backbone::card::PaddingDialect;
 use crate::backbone::cifar_resnet::{self, Shortcut};
 use crate::backbone::dialect::{Dialect, Input, Layers, Leaves};
 use crate::backbone::resnet::{self, Block};
+use crate::backbone::style::PaddingDialect;
 use crate::backbone::{inception_v3, mobilenet_v1, mobilenet_v2, nasnet, small_resnet, squeezenet, tiny_darknet};
 
 /// What is known of an architecture.

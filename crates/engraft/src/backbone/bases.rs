@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::backbone::architecture::Architecture;
 use crate::backbone::card::Card;
-use crate::backbone::channels::ChannelStatistics;
 use crate::backbone::hub::{Hub, Local, Reference, registry};
 use crate::backbone::network::{Likeness, Network, NetworkWeights};
 use crate::backbone::onnx::OnnxModel;
+use crate::backbone::remix::ChannelStatistics;
 use crate::backbone::runner::Runner;
 use crate::backbone::stage::StageCost;
 use crate::config::{self, Fit};

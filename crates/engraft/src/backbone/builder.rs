@@ -5,11 +5,11 @@ use std::collections::HashSet;
 
 use engraft_kernels::{Activation as Pointwise, ConvOptions, Padding, PoolOptions};
 
-use crate::backbone::card::PaddingDialect;
 use crate::backbone::fuse::fuse_residuals;
 use crate::backbone::graph::{Node, Op, Plain, PlainOp, Stage};
 use crate::backbone::layers::{BatchNorm, Conv, ConvNorm, Linear};
 use crate::backbone::parameters::Scope;
+use crate::backbone::style::{PaddingDialect, Style};
 
 /// A value inside a stage that is being described.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,15 +69,6 @@ impl Window {
     fn pool(self, dialect: PaddingDialect) -> PoolOptions {
         PoolOptions { kernel: self.size, stride: [self.stride; 2], padding: self.padding_in(dialect) }
     }
-}
-
-/// What the program that a checkpoint was made with does in its own way.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Style {
-    /// How it pads.
-    pub padding: PaddingDialect,
-    /// What its batch norms add to the variance.
-    pub epsilon: f64,
 }
 
 /// Describes a network, stage by stage.

@@ -1,36 +1,12 @@
 //! A base's card: everything that must be known to feed it, and where it comes from.
 
-use engraft_kernels::Padding;
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::architecture::Architecture;
-use crate::backbone::builder::Style;
 use crate::backbone::dialect::Dialect;
+use crate::backbone::style::{PaddingDialect, Style};
 use crate::data::preprocess::Preprocessing;
 use crate::error::{Error, Problem, Result};
-
-/// How a checkpoint's maker pads before convolving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PaddingDialect {
-    /// The same on both sides, as PyTorch.
-    Symmetric,
-    /// TensorFlow's SAME: an odd total puts the extra at the end.
-    Same,
-    /// timm's rendering of SAME: the same, but where a strided pool looks over the border it counts the zeros in a
-    /// mean and not in a maximum.
-    Timm,
-}
-
-impl PaddingDialect {
-    /// The padding that keeps the size at stride 1 for an odd kernel of `[rows, columns]`.
-    pub fn of_kernel(self, kernel: [usize; 2]) -> Padding {
-        match self {
-            PaddingDialect::Symmetric => Padding::Symmetric(kernel.map(|side| side / 2)),
-            PaddingDialect::Same | PaddingDialect::Timm => Padding::Same,
-        }
-    }
-}
 
 /// What must be known of a base. TOML or JSON beside the weights, or embedded in a run's `model.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

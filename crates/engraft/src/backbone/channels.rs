@@ -4,76 +4,10 @@
 //! grey pictures, else repeated and scaled by old over new. What timm leaves to the user is done here too: the mean and
 //! std of the card go with the filters, so that a grey picture gives what it gave as three equal channels.
 
-use burn::tensor::Tensor;
-
 use crate::backbone::bases::{Base, Body};
+use crate::backbone::remix::{ChannelStatistics, Remix};
 use crate::data::preprocess::{ChannelOrder, Preprocessing};
 use crate::error::{Error, Problem, Result};
-
-/// New filters out of old ones, and what is added to the output.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Remix {
-    /// For each new channel the factor of each old one.
-    factors: Vec<Vec<f64>>,
-    /// For each old channel what each of its weights adds to the output.
-    shifts: Vec<f64>,
-}
-
-impl Remix {
-    /// Every new channel is an old one, over and over, scaled by old over new.
-    fn repeated(old: usize, new: usize) -> Self {
-        let scale = old as f64 / new as f64;
-        let factor = |new: usize, channel: usize| if new % old == channel { scale } else { 0.0 };
-        let factors = (0..new).map(|new| (0..old).map(|channel| factor(new, channel)).collect()).collect();
-        Self { factors, shifts: vec![0.0; old] }
-    }
-
-    /// One channel in place of several that are equal before they are normalised: with the byte's share `b`,
-    /// `sum_c W_c (b - m_c) / s_c = (sum_c W_c s / s_c) (b - m) / s + sum_c W_c (m - m_c) / s_c`.
-    fn summed(own: &Preprocessing, mean: f64, std: f64) -> Self {
-        Self {
-            factors: vec![own.std.iter().map(|own| std / own).collect()],
-            shifts: own.mean.iter().zip(&own.std).map(|(own, unit)| (mean - own) / unit).collect(),
-        }
-    }
-
-    /// Number of channels that the new filters take.
-    pub(super) fn channels(&self) -> usize {
-        self.factors.len()
-    }
-
-    /// The new filters, `[rows, columns, new, C_out]`, out of `[rows, columns, old, C_out]`.
-    pub(super) fn filters(&self, old: &[f32], [_, _, channels, outputs]: [usize; 4]) -> Vec<f32> {
-        let mut new = Vec::with_capacity(old.len() / channels.max(1) * self.channels());
-        for tap in old.chunks_exact((channels * outputs).max(1)) {
-            for factors in &self.factors {
-                new.extend((0..outputs).map(|output| {
-                    let terms = factors.iter().enumerate();
-                    terms.map(|(c, factor)| factor * f64::from(tap[c * outputs + output])).sum::<f64>() as f32
-                }));
-            }
-        }
-        new
-    }
-
-    /// What is added to each output, `[C_out]`: the shifts of all taps.
-    pub(super) fn summand(&self, old: &[f32], [_, _, channels, outputs]: [usize; 4]) -> Vec<f32> {
-        let mut sums = vec![0.0f64; outputs];
-        for tap in old.chunks_exact((channels * outputs).max(1)) {
-            for (weights, shift) in tap.chunks_exact(outputs).zip(&self.shifts) {
-                for (sum, weight) in sums.iter_mut().zip(weights) {
-                    *sum += shift * f64::from(*weight);
-                }
-            }
-        }
-        sums.into_iter().map(|sum| sum as f32).collect()
-    }
-
-    /// Whether anything is added.
-    fn shifts(&self) -> bool {
-        self.shifts.iter().any(|shift| *shift != 0.0)
-    }
-}
 
 /// The mean for one channel in place of several: theirs, where they agree. Else any mean is right inside the picture,
 /// where the shift goes into the output, and none at the border, where padding takes the shift's taps away. This one
@@ -101,15 +35,6 @@ fn grey_mean(own: &Preprocessing, filters: &[f32], [_, _, channels, outputs]: [u
 
 fn average(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
-}
-
-/// What is said of the mean and std of the new channels.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ChannelStatistics {
-    /// Subtracted from each channel, in the order of the network's channels.
-    pub mean: Option<Vec<f64>>,
-    /// Divided by.
-    pub std: Option<Vec<f64>>,
 }
 
 impl Base {
@@ -183,14 +108,6 @@ impl Base {
         });
         Ok(self)
     }
-}
-
-/// New values on the device of an old tensor, and with its wish for a gradient.
-pub(super) fn like<const D: usize>(old: &Tensor<D>, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
-    let device = old.device();
-    let tensor = Tensor::from_data(burn::tensor::TensorData::new(values, shape), &device);
-    // A parameter of a plain device cannot carry a gradient.
-    if device.is_autodiff() { tensor.require_grad() } else { tensor }
 }
 
 #[cfg(test)]

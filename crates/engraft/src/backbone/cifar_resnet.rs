@@ -3,9 +3,9 @@
 use engraft_kernels::Activation as Pointwise;
 
 use crate::backbone::builder::{Builder, StageBuilder, Value, Window};
-use crate::backbone::card::PaddingDialect;
 use crate::backbone::dialect::{Dialect, Input, Layers, Leaves};
 use crate::backbone::parameters::Scope;
+use crate::backbone::style::PaddingDialect;
 
 /// Yerlan Idelbayev's files (akamaster/pytorch_resnet_cifar10).
 pub const DIALECTS: &[Dialect] =

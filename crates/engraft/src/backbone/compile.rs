@@ -1,47 +1,9 @@
 //! Stages in evaluation mode, compiled for the CPU: batch norms folded into convolutions, weights packed once, values
 //! sharing memory.
 
-use engraft_kernels::{Activation as Pointwise, Compiled, Compiler, ConvLayer, ConvOptions, Value};
+use engraft_kernels::{Activation as Pointwise, Compiled, Compiler, Value};
 
 use crate::backbone::graph::{Node, Op, Plain, Stage, zeros_around};
-
-/// A convolution with its batch norm folded in, as numbers.
-pub(super) struct PlainConv {
-    /// `[rows, columns, C_in / groups, C_out]`
-    pub(super) weight: Vec<f32>,
-    pub(super) shape: [usize; 4],
-    pub(super) bias: Option<Vec<f32>>,
-    pub(super) options: ConvOptions,
-    pub(super) activation: Pointwise,
-}
-
-impl PlainConv {
-    /// Takes in a scale and a shift of each output channel that come after it.
-    fn scaled(mut self, scale: &[f32], shift: &[f32]) -> Self {
-        for weights in self.weight.chunks_exact_mut(scale.len()) {
-            for (weight, scale) in weights.iter_mut().zip(scale) {
-                *weight *= scale;
-            }
-        }
-        let bias = self.bias.unwrap_or_else(|| vec![0.0; scale.len()]);
-        self.bias =
-            Some(bias.iter().zip(scale).zip(shift).map(|((bias, scale), shift)| bias * scale + shift).collect());
-        self
-    }
-
-    fn compile(&self, compiler: &mut Compiler, x: Value, residual: Option<Value>) -> Value {
-        let layer = ConvLayer {
-            weight: &self.weight,
-            kernel: [self.shape[0], self.shape[1]],
-            outputs: self.shape[3],
-            options: self.options,
-            bias: self.bias.as_deref(),
-            residual,
-            activation: self.activation,
-        };
-        compiler.conv2d(x, &layer)
-    }
-}
 
 /// The program of stages in a row, for inputs of these shapes: `[rows, columns, channels]` each.
 ///

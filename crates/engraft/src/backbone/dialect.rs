@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use engraft_weights::Weights;
 
-use crate::backbone::card::PaddingDialect;
-use crate::backbone::parameters::Role;
+use crate::backbone::role::Role;
+use crate::backbone::style::PaddingDialect;
 use crate::data::preprocess::{ChannelOrder, Interpolation, Preprocessing, Resize};
 
 /// How a program names and lays out an architecture's tensors, and what it does in its own way.

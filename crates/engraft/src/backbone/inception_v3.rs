@@ -6,9 +6,9 @@
 use engraft_kernels::Activation as Pointwise;
 
 use crate::backbone::builder::{Builder, StageBuilder, Value, Window};
-use crate::backbone::card::PaddingDialect;
 use crate::backbone::dialect::{Dialect, Input, Layers, Leaves};
 use crate::backbone::parameters::Scope;
+use crate::backbone::style::PaddingDialect;
 
 /// torchvision, and Keras, which numbers its layers in the order in which they stand here.
 pub const DIALECTS: &[Dialect] = &[

@@ -8,10 +8,11 @@ use engraft_kernels::{
 };
 use rand::RngExt;
 
-use crate::backbone::channels::{Remix, like};
-use crate::backbone::compile::PlainConv;
 use crate::backbone::low_rank::{Adaptation, LowRank};
-use crate::backbone::parameters::{Init, Role, Scope};
+use crate::backbone::parameters::{Init, Scope};
+use crate::backbone::plain_conv::PlainConv;
+use crate::backbone::remix::{Remix, like};
+use crate::backbone::role::Role;
 use crate::backbone::stage::{BatchStatistics, Mode, Pass, Statistics};
 use crate::rng::rng;
 

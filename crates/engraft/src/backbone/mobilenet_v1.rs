@@ -3,8 +3,8 @@
 use engraft_kernels::{Activation as Pointwise, Padding};
 
 use crate::backbone::builder::{Builder, Window};
-use crate::backbone::card::PaddingDialect;
 use crate::backbone::dialect::{Dialect, Input, Layers, Leaves};
+use crate::backbone::style::PaddingDialect;
 
 /// Output channels at width 1 and stride of each separable block (table 1).
 const BLOCKS: [(usize, usize); 13] = [

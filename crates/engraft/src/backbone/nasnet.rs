@@ -6,9 +6,9 @@
 use engraft_kernels::{Activation as Pointwise, Padding};
 
 use crate::backbone::builder::{Builder, StageBuilder, Value, Window};
-use crate::backbone::card::PaddingDialect;
 use crate::backbone::dialect::{Cell, Dialect, Input, Layers, Leaves};
 use crate::backbone::parameters::Scope;
+use crate::backbone::style::PaddingDialect;
 
 /// What the two sizes differ in.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -10,15 +10,16 @@ use engraft_kernels::{Compiled, Geometry};
 use engraft_weights::{Tensors, Weights};
 
 use crate::backbone::architecture::Architecture;
-use crate::backbone::builder::{Builder, Style};
+use crate::backbone::builder::Builder;
 use crate::backbone::card::Card;
-use crate::backbone::channels::Remix;
 use crate::backbone::compile::compile;
 use crate::backbone::dialect::Dialect;
 use crate::backbone::graph::{Op, Stage};
 use crate::backbone::low_rank::Adaptation;
 use crate::backbone::parameters::{Expected, Manifest, Match, Parameters};
+use crate::backbone::remix::Remix;
 use crate::backbone::stage::{Activation, BatchStatistics, Mode, StageCost};
+use crate::backbone::style::Style;
 use crate::error::{Error, Problem, Result};
 
 /// A network without its classifier.

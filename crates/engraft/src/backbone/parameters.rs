@@ -15,6 +15,7 @@ use rand_distr::{Distribution, StandardNormal};
 use sha2::{Digest, Sha256};
 
 use crate::backbone::dialect::{Dialect, Layout, Leaves, Names};
+use crate::backbone::role::Role;
 use crate::rng::rng;
 
 /// How a parameter starts when there is no file.
@@ -24,27 +25,6 @@ pub enum Init {
     Constant(f32),
     /// Normal with mean 0 and this standard deviation.
     Normal(f32),
-}
-
-/// What a parameter is to its layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// A convolution's weight.
-    Convolution,
-    /// The weight of a convolution of each channel by itself.
-    Depthwise,
-    /// A linear layer's weight.
-    Linear,
-    /// A bias.
-    Bias,
-    /// A batch norm's factor.
-    Gamma,
-    /// A batch norm's summand.
-    Beta,
-    /// A batch norm's running mean.
-    Mean,
-    /// A batch norm's running variance.
-    Variance,
 }
 
 /// One parameter's canonical name, and how to find it in the network.
@@ -471,8 +451,8 @@ fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backbone::card::PaddingDialect;
     use crate::backbone::dialect::{Input, Layers};
+    use crate::backbone::style::PaddingDialect;
 
     #[test]
     fn layouts_go_there_and_back() {

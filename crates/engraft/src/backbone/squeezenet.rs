@@ -3,9 +3,9 @@
 use engraft_kernels::{Activation as Pointwise, Padding};
 
 use crate::backbone::builder::{Builder, StageBuilder, Value, Window};
-use crate::backbone::card::PaddingDialect;
 use crate::backbone::dialect::{Dialect, Input, Layers, Leaves};
 use crate::backbone::parameters::Scope;
+use crate::backbone::style::PaddingDialect;
 
 /// torchvision's.
 pub const DIALECTS_1_0: &[Dialect] = &[Dialect::TORCHVISION];

@@ -15,12 +15,10 @@ mod recipe;
 mod small;
 
 pub use crop::{Crop, RATIO};
+pub use geometry::Shape;
 pub use rand_augment::{LEVELS, Operation, RandAugment};
 pub use recipe::{Changes, Recipe};
 pub use small::Augment;
-
-/// Height, width and channels of a picture.
-pub type Shape = (usize, usize, usize);
 
 #[cfg(test)]
 mod reference_tests;

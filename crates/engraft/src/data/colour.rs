@@ -12,7 +12,7 @@ use moxcms::{
     TransformExecutor, TransformOptions,
 };
 
-use super::image::{DecodeError, one_line};
+use super::pixels::{DecodeError, one_line};
 use crate::guard::guarded;
 
 /// Changes whenever the same bytes would be decoded to other pixels; part of the keys of what is computed from them.

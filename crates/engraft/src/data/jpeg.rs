@@ -13,7 +13,7 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 
 use super::colour::{inks_to_srgb, to_srgb};
-use super::image::{DecodeError, Decoded, Form, Limits, check_size, one_line};
+use super::pixels::{DecodeError, Decoded, Form, Limits, check_size, one_line};
 
 /// Decodes a JPEG, upright, to the form that is wanted.
 ///

@@ -18,6 +18,7 @@ pub mod inspect;
 pub mod intake;
 mod jpeg;
 pub mod near;
+mod pixels;
 pub mod preprocess;
 pub mod split;
 pub mod stratify;

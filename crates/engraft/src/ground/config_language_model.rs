@@ -4,7 +4,16 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::Method;
+/// How a base learns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// From labels.
+    #[default]
+    Supervised,
+    /// From plain text, whose next word is to be told.
+    LanguageModel,
+}
 
 /// Settings of `engraft pretrain --method language-model`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -5,25 +5,26 @@
 mod aside;
 mod lock;
 mod made;
+mod reading;
 mod staging;
+mod steps;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Result};
 
 pub use aside::remove_leftovers_in;
-use aside::{aside_name, claim_aside, is_aside_name};
+use aside::{aside_name, claim_aside};
 pub use lock::Lock;
 pub use made::{Made, claim_file, is_digest_name, refuse_over_inputs};
+pub use reading::{begins_with, kind_of, open_regular, read_limited};
 pub use staging::Staging;
-
-/// Opens without waiting for whoever is at the other end of a pipe, and takes no terminal.
-const NO_WAIT: i32 = rustix::fs::OFlags::NONBLOCK.union(rustix::fs::OFlags::NOCTTY).bits() as i32;
+use steps::{parent, rename_to_new, sync_folder};
 
 /// Lower-case hexadecimal SHA-256.
 pub fn sha256_hex(bytes: &[u8]) -> String {
@@ -33,66 +34,6 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 /// Bytes as lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What lies somewhere, in words: "a file", "a folder", "a named pipe", "a socket" or "a device".
-pub fn kind_of(metadata: &fs::Metadata) -> &'static str {
-    let kind = metadata.file_type();
-    match () {
-        () if kind.is_file() => "a file",
-        () if kind.is_dir() => "a folder",
-        () if kind.is_fifo() => "a named pipe",
-        () if kind.is_socket() => "a socket",
-        () => "a device",
-    }
-}
-
-/// Opens a regular file to be read, and nothing else: opening a named pipe would wait until somebody writes to it, and a
-/// device may never end.
-///
-/// # Errors
-/// [`io::ErrorKind::InvalidInput`] that says what lies there, where that is no regular file.
-pub fn open_regular(path: &Path) -> io::Result<File> {
-    let is_regular = |metadata: &fs::Metadata| match metadata.is_file() {
-        true => Ok(()),
-        false => {
-            Err(io::Error::new(io::ErrorKind::InvalidInput, format!("not a regular file but {}", kind_of(metadata))))
-        }
-    };
-    is_regular(&fs::metadata(path)?)?;
-    // Something else may lie there by now: it is opened without waiting, and looked at again.
-    let file = File::options().read(true).custom_flags(NO_WAIT).open(path)?;
-    is_regular(&file.metadata()?)?;
-    Ok(file)
-}
-
-/// Reads a whole file, refusing one of more than `limit` bytes before it is read.
-pub fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let file = open_regular(path)?;
-    let metadata = file.metadata()?;
-    if metadata.len() > limit {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("{} bytes, over the limit of {limit}", metadata.len()),
-        ));
-    }
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(metadata.len() as usize).map_err(|_| {
-        let asked = format!("not enough memory: {} bytes were asked for", metadata.len());
-        io::Error::new(io::ErrorKind::OutOfMemory, asked)
-    })?;
-    // The file may grow between the two looks: the limit holds for what is read.
-    file.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("over the limit of {limit} bytes")));
-    }
-    Ok(bytes)
-}
-
-/// Whether a regular file begins with these bytes.
-pub fn begins_with(path: &Path, expected: &[u8]) -> bool {
-    let mut found = vec![0; expected.len()];
-    open_regular(path).is_ok_and(|mut file| file.read_exact(&mut found).is_ok()) && found == expected
 }
 
 /// Replaces `path` by `bytes`: written beside it, synced, renamed over it, and the folder synced.
@@ -323,45 +264,6 @@ pub fn link(target: &Path, path: &Path) -> Result<()> {
 pub fn free_bytes(folder: &Path) -> Option<u64> {
     let there = folder.ancestors().find(|path| path.is_dir())?;
     rustix::fs::statvfs(there).ok().map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize))
-}
-
-fn parent(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    }
-}
-
-/// Renames to a name that nobody has.
-fn rename_to_new(from: &Path, to: &Path) -> Result<()> {
-    let taken = || {
-        Error::Output(
-            Problem::new("the output appeared while we worked").at(to).hint("choose another name for the output"),
-        )
-    };
-    let place = rustix::fs::CWD;
-    match rustix::fs::renameat_with(place, from, place, to, rustix::fs::RenameFlags::NOREPLACE) {
-        Ok(()) => Ok(()),
-        Err(rustix::io::Errno::EXIST) => Err(taken()),
-        // A file system that knows no such renames: a look before has to do.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
-            if fs::symlink_metadata(to).is_ok() {
-                return Err(taken());
-            }
-            fs::rename(from, to).map_err(|source| Error::write(to, &source))
-        }
-        Err(source) => Err(Error::write(to, &source.into())),
-    }
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::options().write(true).create_new(true).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

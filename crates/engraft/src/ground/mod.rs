@@ -9,4 +9,5 @@ pub mod progress;
 pub mod rng;
 mod span_config;
 pub mod suggestion;
+mod tune_config;
 pub mod weight_files;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::Tune;
+use super::tune_config::Tune;
 
 /// Settings of `engraft fit --task qa` and `--task tags`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

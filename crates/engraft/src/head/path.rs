@@ -6,7 +6,6 @@ use super::axes::{Coordinates, PrincipalAxes};
 use super::linear::Linear;
 use super::logistic::{ClassWeights, TrainingSet};
 use super::objective::Weights;
-use super::select::Options;
 use super::standardise::Standardiser;
 use super::temperature::log_loss;
 use crate::error::Result;
@@ -16,6 +15,28 @@ use crate::progress::Observer;
 /// Norm of the gradient at which the fits within the folds stop: their log-loss is then exact to far less than the
 /// differences between strengths.
 const TOLERANCE: f64 = 1e-5;
+
+/// What to try.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Values of `C` (scikit-learn's, see [`super::fit`]), in any order. A small `C` regularises strongly.
+    pub strengths: Vec<f64>,
+    /// How much an example of each class weighs in training. The log-losses that decide are not weighted.
+    pub class_weights: ClassWeights,
+    /// Leave out the weak end of the path once the log-loss has kept rising.
+    pub stop_early: bool,
+}
+
+impl Default for Options {
+    /// Twelve values of `C` from 1e-5 to 1e2, evenly spaced on a log scale, with early stopping.
+    ///
+    /// For standardised features the prior variance of a logit is `C · columns`. A thousand columns of a pretrained
+    /// network want `C` of about 1e-4 to 1e-2, a few columns of a table about 1: the grid holds both.
+    fn default() -> Self {
+        let strengths = (0..12).map(|i| 10f64.powf(-5.0 + 7.0 * f64::from(i) / 11.0)).collect();
+        Self { strengths, class_weights: ClassWeights::None, stop_early: true }
+    }
+}
 
 /// A fold: what is held out and what is trained on.
 pub(super) struct Split {

@@ -4,37 +4,17 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::linear::Linear;
-use super::logistic::{ClassWeights, check, softmax};
+use super::logistic::{check, softmax};
 use super::path::{Outcome, Path, Score, Split, best, losses};
 use super::temperature::temperature;
 use crate::error::{Error, Problem, Result};
 use crate::features::Features;
 use crate::progress::Observer;
 
+pub use super::path::Options;
+
 /// A temperature, a single number, is found from at most this many rows, evenly spaced.
 const TEMPERATURE_ROWS: usize = 20_000;
-
-/// What to try.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Options {
-    /// Values of `C` (scikit-learn's, see [`super::fit`]), in any order. A small `C` regularises strongly.
-    pub strengths: Vec<f64>,
-    /// How much an example of each class weighs in training. The log-losses that decide are not weighted.
-    pub class_weights: ClassWeights,
-    /// Leave out the weak end of the path once the log-loss has kept rising.
-    pub stop_early: bool,
-}
-
-impl Default for Options {
-    /// Twelve values of `C` from 1e-5 to 1e2, evenly spaced on a log scale, with early stopping.
-    ///
-    /// For standardised features the prior variance of a logit is `C · columns`. A thousand columns of a pretrained
-    /// network want `C` of about 1e-4 to 1e-2, a few columns of a table about 1: the grid holds both.
-    fn default() -> Self {
-        let strengths = (0..12).map(|i| 10f64.powf(-5.0 + 7.0 * f64::from(i) / 11.0)).collect();
-        Self { strengths, class_weights: ClassWeights::None, stop_early: true }
-    }
-}
 
 /// One strength and how it did on rows that the model had not seen.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ use crate::error::{Error, Problem, Result, shown};
 use crate::files::{self, Made, Staging};
 use crate::progress::Observer;
 use crate::train::optimiser::{Memory, Slot};
-use crate::train::steps::{Snapshot, State};
+use crate::train::state::{Snapshot, State};
 use crate::train::values::Values;
 use crate::weight_files;
 

@@ -51,6 +51,17 @@ impl Rules {
     }
 }
 
+/// The model with gradients for those parameters alone that have a rule: nothing is computed for the others.
+pub(super) fn learning<M: Module>(model: M, rules: &Rules) -> M {
+    struct Freeze<'a>(&'a Rules);
+    impl ModuleMapper for Freeze<'_> {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            if self.0.0.contains_key(&param.id.val()) { param } else { param.set_require_grad(false) }
+        }
+    }
+    model.map(&mut Freeze(rules))
+}
+
 /// What the optimiser remembers of one parameter.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Slot {

@@ -6,7 +6,8 @@ use crate::error::Result;
 use crate::progress::Observer;
 use crate::rng::permutation;
 use crate::train::optimiser::Memory;
-use crate::train::steps::{Settings, State, Task, run_batch};
+use crate::train::state::State;
+use crate::train::steps::{Settings, Task, run_batch};
 
 /// The least and the greatest rate.
 const RANGE: [f64; 2] = [1e-7, 10.0];

@@ -10,8 +10,6 @@ use burn::prelude::*;
 use burn::tensor::TensorData;
 use rayon::prelude::*;
 
-use crate::train::optimiser::Rules;
-
 /// Numbers that are worked on together: long enough for a thread, short enough for all of them.
 pub(super) const BLOCK: usize = 1 << 16;
 
@@ -62,17 +60,6 @@ pub fn with_values<M: Module>(model: M, values: Values) -> M {
         }
     }
     model.map(&mut Replace(values))
-}
-
-/// The model with gradients for those parameters alone that have a rule: nothing is computed for the others.
-pub(super) fn learning<M: Module>(model: M, rules: &Rules) -> M {
-    struct Freeze<'a>(&'a Rules);
-    impl ModuleMapper for Freeze<'_> {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            if self.0.0.contains_key(&param.id.val()) { param } else { param.set_require_grad(false) }
-        }
-    }
-    model.map(&mut Freeze(rules))
 }
 
 /// Gradients of a model's parameters.

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::Local;
+use super::address::Address;
 use super::cache::Repository;
 use super::pins::{self, Pin};
 use super::reference::{Reference, is_blob_name, is_commit, is_sha256};
 use super::settings::{Patience, Settings};
-use super::transport::{Address, Answer, Client, Failure, Method, escaped};
+use super::transport::{Answer, Client, Failure, Method, escaped};
 use crate::backbone::text;
 use crate::error::{Error, Problem, Result, shown};
 use crate::files::{self, Lock, Partial};

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::registry::Entry;
 use crate::backbone::architecture::Architecture;
-use crate::backbone::card::{Card, PaddingDialect};
+use crate::backbone::card::Card;
+use crate::backbone::style::PaddingDialect;
 use crate::error::{Error, Problem, Result};
 
 impl Entry {

@@ -4,6 +4,7 @@
 //! Python's `huggingface_hub`, so that both use each other's files. No byte is believed before its SHA-256 is that of
 //! the registry, of the hub's answer, or of the first time (`engraft-pins.toml`).
 
+mod address;
 mod cache;
 mod download;
 mod entry_card;

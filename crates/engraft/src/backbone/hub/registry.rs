@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use crate::backbone::card::PaddingDialect;
+use crate::backbone::style::PaddingDialect;
 use crate::data::preprocess::Preprocessing;
 
 /// A known base.

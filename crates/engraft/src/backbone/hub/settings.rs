@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::transport::Address;
+use super::address::Address;
 use crate::error::{Error, Problem, Result};
 use crate::files;
 

@@ -1,8 +1,10 @@
 //! Which value of an ONNX model serves as features: the one that its last linear layer reads, or the one asked for.
 
 use super::OnnxCandidate;
-use super::facts::{Fact, Facts, Kind};
+use super::fact::Fact;
+use super::facts::Facts;
 use super::graph::{Graph, Node, Value};
+use super::kind::Kind;
 use super::shown;
 use crate::error::Problem;
 

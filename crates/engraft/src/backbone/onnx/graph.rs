@@ -9,7 +9,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Side;
 use tract_onnx::pb::type_proto::Value as TypeValue;
 
-use super::facts::Kind;
+use super::kind::Kind;
 use super::{ELEMENTS, shown};
 use crate::error::Problem;
 

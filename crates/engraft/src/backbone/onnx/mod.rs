@@ -5,8 +5,10 @@
 //! sees only the part that leads to the chosen value, written anew ([`plan`]). No file is ever opened.
 
 mod cut;
+mod fact;
 mod facts;
 mod graph;
+mod kind;
 mod operations;
 mod plan;
 mod wire;
@@ -17,8 +19,10 @@ use prost::Message;
 use tract_onnx::pb;
 
 use self::cut::Row;
-use self::facts::{Fact, Facts, Kind};
+use self::fact::Fact;
+use self::facts::Facts;
 use self::graph::{Declared, Graph, Value};
+use self::kind::Kind;
 use self::plan::{Part, Plan, quietly};
 use crate::error::{Error, Problem, Result, printable};
 

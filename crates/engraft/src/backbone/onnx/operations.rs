@@ -1,8 +1,9 @@
 //! What each operation does to kinds, shapes and small constants. An operation that is not here is not supported; a shape
 //! that depends on a picture is not either.
 
-use super::facts::{Fact, Given, KNOWN, Kind, stored};
+use super::fact::{Fact, Given, KNOWN, stored};
 use super::graph::{Node, elements};
+use super::kind::Kind;
 use super::shown;
 
 /// Strides, dilations, pads and kernels.

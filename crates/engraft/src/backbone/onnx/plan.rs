@@ -10,8 +10,10 @@ use tract_onnx::pb;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::prelude::{Framework, InferenceModelExt, IntoRunnable, Tensor, TypedRunnableModel, tvec};
 
-use super::facts::{Fact, Facts, Kind};
+use super::fact::Fact;
+use super::facts::Facts;
 use super::graph::{Graph, Node, Origin, Value};
+use super::kind::Kind;
 use super::operations::attributes;
 use crate::error::Problem;
 use crate::guard::guarded;

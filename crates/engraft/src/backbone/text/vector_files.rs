@@ -24,8 +24,22 @@ const PIECE: usize = 1 << 20;
 /// What the form of a file is told from, in bytes.
 const HEAD: usize = LINE * 2;
 
+impl WordVectors {
+    /// Reads vectors: GloVe's and fastText's text, word2vec's text and binary form, found out by the bytes.
+    ///
+    /// The memory that it takes is bounded by the file's size. A word that comes twice keeps its first row.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the file cannot be read; [`Error::Weights`], with the line or row, where a row is shorter or longer
+    /// than the first, something is no finite number, the header promises other than what is there, or the file is
+    /// compressed or of another kind.
+    pub fn open(path: &Path) -> Result<Self> {
+        read(path)
+    }
+}
+
 /// Reads a file of any of the forms.
-pub(super) fn read(path: &Path) -> Result<WordVectors> {
+fn read(path: &Path) -> Result<WordVectors> {
     let file = open_regular(path)
         .map_err(|source| Error::Weights(Problem::new("the word vectors cannot be read").found(source).at(path)))?;
     let metadata = file.metadata().map_err(|source| Error::read(path, &source))?;

@@ -1,12 +1,10 @@
 //! Static word vectors: a row of numbers for each word of a vocabulary.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::sync::Arc;
 
 use engraft_weights::{Precision, Tensor, Weights};
 
-use crate::backbone::text::vector_files;
 use crate::data::text::words::spans;
 use crate::error::{Error, Problem, Result};
 use crate::weight_files;
@@ -30,18 +28,6 @@ pub struct WordVectors {
 }
 
 impl WordVectors {
-    /// Reads vectors: GloVe's and fastText's text, word2vec's text and binary form, found out by the bytes.
-    ///
-    /// The memory that it takes is bounded by the file's size. A word that comes twice keeps its first row.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where the file cannot be read; [`Error::Weights`], with the line or row, where a row is shorter or longer
-    /// than the first, something is no finite number, the header promises other than what is there, or the file is
-    /// compressed or of another kind.
-    pub fn open(path: &Path) -> Result<Self> {
-        vector_files::read(path)
-    }
-
     /// Vectors of these words, `[words, columns]`, the most frequent first.
     ///
     /// # Errors

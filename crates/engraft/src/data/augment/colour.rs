@@ -1,6 +1,6 @@
 //! Changes to colours, as torchvision defines them on 8-bit pictures (`torchvision.transforms.v2.functional`).
 
-use super::Shape;
+use super::geometry::Shape;
 
 /// How many of a picture's channels are colours: alpha, the fourth beside three or the second beside grey, is none.
 pub(super) fn colours(channels: usize) -> usize {

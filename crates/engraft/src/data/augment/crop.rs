@@ -94,7 +94,7 @@ impl Crop {
 }
 
 /// A preprocessing that resizes bytes of a shape to the same shape, bilinear.
-pub(super) fn same_shape((height, width, channels): super::Shape) -> Preprocessing {
+pub(super) fn same_shape((height, width, channels): super::geometry::Shape) -> Preprocessing {
     Preprocessing {
         height,
         width,

@@ -1,7 +1,8 @@
 //! Mirroring, and affine changes as torchvision defines them (`affine` and `rotate` of
 //! `torchvision.transforms.v2.functional`, bilinear, black outside).
 
-use super::Shape;
+/// Height, width and channels of a picture.
+pub type Shape = (usize, usize, usize);
 
 /// Mirrors left to right.
 pub(super) fn mirror(picture: &mut [u8], (_, w, c): Shape) {

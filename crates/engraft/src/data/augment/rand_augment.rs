@@ -3,7 +3,8 @@
 
 use rand::{Rng, RngExt};
 
-use super::{Shape, colour, geometry};
+use super::geometry::Shape;
+use super::{colour, geometry};
 
 /// Magnitudes go from 0 to this.
 pub const LEVELS: u8 = 30;

@@ -8,8 +8,9 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::crop::{Crop, same_shape};
+use super::geometry::Shape;
 use super::rand_augment::{LEVELS, RandAugment};
-use super::{Shape, colour, geometry};
+use super::{colour, geometry};
 use crate::data::image::Pixels;
 use crate::data::preprocess::Preprocessing;
 use crate::error::{Error, Problem, Result};

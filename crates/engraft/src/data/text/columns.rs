@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::table::{Record, Table};
+use super::record::Record;
+use super::table::Table;
 use super::{TextReading, words};
 use crate::data::task;
 use crate::error::{Error, Problem, Result};
@@ -31,45 +32,6 @@ const LABEL_NAMES: [&str; 18] = [
 ];
 /// Of those, how many are a label whatever the column holds.
 const SURE: usize = 5;
-/// Names that tables with a header usually have.
-pub(super) const KNOWN_NAMES: [&str; 36] = [
-    "label",
-    "labels",
-    "class",
-    "category",
-    "target",
-    "stars",
-    "sentiment",
-    "rating",
-    "topic",
-    "intent",
-    "emotion",
-    "tag",
-    "score",
-    "polarity",
-    "is_spam",
-    "language",
-    "text",
-    "texts",
-    "sentence",
-    "sentence1",
-    "sentence2",
-    "review",
-    "content",
-    "body",
-    "message",
-    "comment",
-    "tweet",
-    "question",
-    "answer",
-    "title",
-    "document",
-    "premise",
-    "hypothesis",
-    "split",
-    "path",
-    "id",
-];
 /// Up to this many different values, a column may hold labels however few its rows are.
 const FEW_VALUES: usize = 10;
 /// More words than this on average, and a column holds texts, not labels.

@@ -8,10 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
 
-use super::columns::KNOWN_NAMES;
 use super::encoding::{Decoding, Detected, detect_file};
-use super::table::{Record, Records, at, decoded, too_long};
-use super::{Limits, table, words};
+use super::record::{KINDS, Record, Records, at, decoded, too_long};
+use super::{Limits, words};
 use crate::data::task;
 use crate::error::{Error, Problem, Result};
 use crate::files::open_regular;
@@ -26,6 +25,45 @@ const HEAD: u64 = 1 << 20;
 const COUNTED: usize = 200;
 /// Words in a field that make it a text and no name of a column.
 const WORDS_OF_A_TEXT: usize = 8;
+/// Names that tables with a header usually have.
+const KNOWN_NAMES: [&str; 36] = [
+    "label",
+    "labels",
+    "class",
+    "category",
+    "target",
+    "stars",
+    "sentiment",
+    "rating",
+    "topic",
+    "intent",
+    "emotion",
+    "tag",
+    "score",
+    "polarity",
+    "is_spam",
+    "language",
+    "text",
+    "texts",
+    "sentence",
+    "sentence1",
+    "sentence2",
+    "review",
+    "content",
+    "body",
+    "message",
+    "comment",
+    "tweet",
+    "question",
+    "answer",
+    "title",
+    "document",
+    "premise",
+    "hypothesis",
+    "split",
+    "path",
+    "id",
+];
 
 /// What was found out about a table.
 #[derive(Debug)]
@@ -54,7 +92,7 @@ impl Delimited {
         let mut table = Self { encoding, delimiter, columns: Vec::new(), remarks, header: false, quoting };
         let mut first = Stream::open(&table, path, limits)?;
         let Some(first) = first.next()? else {
-            return Err(Error::Data(Problem::new("the table is empty").expected(table::KINDS).at(path)));
+            return Err(Error::Data(Problem::new("the table is empty").expected(KINDS).at(path)));
         };
         let first: Vec<String> = first.iter().map(clean).collect();
         table.header = is_header(&first, &table.records_of(&head), named);

@@ -5,7 +5,8 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::encoding::{decode, detect_bytes};
-use super::open::Strays;
+use super::record::too_much;
+use super::strays::Strays;
 use super::{Limits, Text, TextDataset, TextExample, TextFormat, TextReading, TextSource};
 use crate::data::folder::{Content, read_of};
 use crate::data::{Finding, FindingKind, Inferred, Severity, Targets, Task};
@@ -43,7 +44,7 @@ pub(super) fn read(
         .map(|metadata| metadata.len().min(limits.record as u64))
         .sum();
     if total > limits.total {
-        return Err(Error::Data(super::open::too_much(limits).at(path)));
+        return Err(Error::Data(too_much(limits).at(path)));
     }
     let pages: Vec<Result<Page>> = dataset
         .examples

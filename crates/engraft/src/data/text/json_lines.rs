@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::Limits;
 use super::encoding::{Decoding, Detected, detect_file};
-use super::table::{KINDS, Record, Records, SAMPLE, at, decoded, too_long};
+use super::record::{KINDS, Record, Records, SAMPLE, at, decoded, too_long};
 use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::columns::{Columns, choose, is_missing};
-use super::table::{Record, Table, at};
+use super::record::{Record, at, too_much};
+use super::strays::Strays;
+use super::table::Table;
 use super::{Limits, Text, TextDataset, TextExample, TextReading, TextSource};
 use crate::data::task::{Inferred, Task, infer, number};
 use crate::data::{Finding, FindingKind, Severity, Split, Targets};
@@ -49,13 +51,6 @@ pub fn open_texts_within(
     let columns = choose(&table, &sample, reading, true)?;
     let rows = Rows::read(&table, &columns, limits, observer)?;
     rows.dataset(&table, columns, reading.task)
-}
-
-/// The refusal of more text than is kept in memory.
-pub(super) fn too_much(limits: &Limits) -> Problem {
-    Problem::new("there is more text than is read at once")
-        .expected(format!("at most {} MiB of labelled texts", limits.total >> 20))
-        .hint("take a sample of it; embeddings are computed of tables of any size")
 }
 
 /// Rows of a table whose labels are still words.
@@ -189,44 +184,4 @@ fn inferred(labels: &mut [String], table: &Table, task: Option<Task>) -> Result<
         }
     }
     Ok(inferred)
-}
-
-/// Characters that have no place in a text: what could not be decoded, and zeros.
-#[derive(Default)]
-pub(super) struct Strays {
-    faulty: Vec<String>,
-    zeros: Vec<String>,
-}
-
-impl Strays {
-    /// Takes zeros out of a text and remembers its name, as it does where a text of a file with faults holds one.
-    pub(super) fn note(&mut self, name: &str, text: &mut Text, has_faults: bool) {
-        let mut zeros = false;
-        for part in std::iter::once(&mut text.first).chain(&mut text.second) {
-            if part.contains('\0') {
-                part.retain(|c| c != '\0');
-                zeros = true;
-            }
-        }
-        if zeros {
-            self.zeros.push(name.to_owned());
-        }
-        if has_faults && text.parts().any(|part| part.contains(char::REPLACEMENT_CHARACTER)) {
-            self.faulty.push(name.to_owned());
-        }
-    }
-
-    pub(super) fn findings(self) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        for (names, what) in [
-            (self.faulty, "texts with bytes that are no characters, which became U+FFFD"),
-            (self.zeros, "texts with zero characters, which were taken out"),
-        ] {
-            if !names.is_empty() {
-                let message = format!("{what}: {}", names.len());
-                findings.push(Finding::new(FindingKind::BrokenEncoding, Severity::Warning, message, names));
-            }
-        }
-        findings
-    }
 }

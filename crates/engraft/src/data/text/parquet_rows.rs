@@ -22,7 +22,7 @@ use parquet::schema::types::ColumnDescPtr;
 
 use super::Limits;
 use super::parquet_depth;
-use super::table::{KINDS, Record, Records, too_long};
+use super::record::{KINDS, Record, Records, too_long};
 use crate::error::{Error, Problem, Result};
 use crate::files::open_regular;
 use crate::guard::guarded;

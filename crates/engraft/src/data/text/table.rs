@@ -1,20 +1,17 @@
 //! A table of any kind as named columns and a stream of records.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use super::delimited::Delimited;
-use super::encoding::Decoding;
 use super::json_lines::JsonLines;
 use super::parquet_rows::ParquetRows;
+use super::record::{KINDS, SAMPLE};
 use super::{Limits, TextFormat};
-use crate::error::{Error, Problem, Result, printable};
-use crate::files::{kind_of, open_regular};
+use crate::error::{Error, Problem, Result};
+use crate::files::kind_of;
 use crate::progress::Observer;
 
-/// Records that are looked at to find out about columns.
-pub(super) const SAMPLE: usize = 1000;
+pub use super::record::{Record, Records};
 
 /// A table of which the columns are known, and no more than a sample was read.
 #[derive(Debug)]
@@ -30,20 +27,6 @@ enum Kind {
     JsonLines(JsonLines),
     Parquet(ParquetRows),
 }
-
-/// One record: some of its fields.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// Its number, from 1, the header not counted.
-    pub row: u64,
-    /// The line on which it begins, from 1; in Parquet its row.
-    pub line: u64,
-    /// The fields that were asked for, in that order, trimmed; nothing where there is none.
-    pub fields: Vec<Option<String>>,
-}
-
-/// Records one after the other; ends after the first error.
-pub type Records = Box<dyn Iterator<Item = Result<Record>> + Send>;
 
 impl Table {
     /// Opens a table: finds out its encoding, its delimiter and its columns. `named` are columns that are known to be
@@ -154,29 +137,4 @@ impl Table {
         };
         records.take(SAMPLE).collect()
     }
-}
-
-pub(super) const KINDS: &str = "a table (.csv, .tsv, .jsonl, .parquet) with one row per text";
-
-/// A place in a table, for an error.
-pub(super) fn at(path: &Path, line: u64) -> String {
-    format!("{}, line {line}", printable(path))
-}
-
-/// A file as UTF-8.
-pub(super) fn decoded(path: &Path, encoding: &super::encoding::Detected) -> Result<Decoding<BufReader<File>>> {
-    let file = open_regular(path).map_err(|source| crate::data::missing(path, &source))?;
-    Ok(Decoding::new(BufReader::new(file), encoding.encoding))
-}
-
-/// The refusal of a record over the limit.
-pub(super) fn too_long(limit: usize) -> Problem {
-    let limit = match limit >> 20 {
-        0 => format!("{limit} bytes"),
-        mebibytes => format!("{mebibytes} MiB"),
-    };
-    Problem::new("a record is too long")
-        .expected(format!("at most {limit} in one row"))
-        .found("more than that without an end")
-        .hint("a quote that is never closed makes one row of all that follows; split longer documents")
 }

@@ -11,7 +11,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{NO_WAIT, parent};
+use super::reading::NO_WAIT;
+use super::steps::parent;
 
 const MARK: &[u8] = b".partial-";
 /// Bytes of the target's name that a hidden name keeps: file systems take 255 together.

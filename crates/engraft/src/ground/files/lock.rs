@@ -6,7 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{NO_WAIT, parent};
+use super::reading::NO_WAIT;
+use super::steps::parent;
 use crate::error::{Error, Problem, Result};
 
 /// An exclusive lock between processes and threads, held until it is dropped or its process ends (`flock`, as Python's

@@ -7,7 +7,8 @@ use walkdir::WalkDir;
 
 use crate::error::{Error, Problem, Result, printable};
 
-use super::{is_aside_name, read_limited};
+use super::aside::is_aside_name;
+use super::reading::read_limited;
 
 /// The largest `report.json` that is read to tell whether a folder is a run.
 const REPORT_LIMIT: u64 = 256 << 20;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::aside::{aside_name, claim_aside};
-use super::{Made, parent, refuse_over_inputs, rename_to_new, sync_folder, write_synced};
+use super::made::{Made, refuse_over_inputs};
+use super::steps::{parent, rename_to_new, sync_folder, write_synced};
 use crate::error::{Error, Problem, Result, printable};
 
 /// A folder that appears complete or not at all.

@@ -1,0 +1,226 @@
+//! Decoded pictures, what may be asked for them, and why there are none: what all decoders share.
+
+use image::DynamicImage;
+use image::metadata::Orientation;
+
+/// A decoded picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pixels {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// 1 (grey), 3 (red, green, blue) or 4 (and alpha).
+    pub channels: usize,
+    /// Shape `[height, width, channels]`, row by row.
+    pub data: Vec<u8>,
+}
+
+impl Pixels {
+    /// The grey values, shape `[height, width]`: ITU-R 601 luma with the very rounding of Pillow's `convert("L")`.
+    pub fn grey(&self) -> Vec<u8> {
+        if self.channels == 1 {
+            return self.data.clone();
+        }
+        if self.channels == 4 {
+            return Self { channels: 3, data: self.rgb(), ..*self }.grey();
+        }
+        let luma = |rgb: &[u8; 3]| {
+            let [red, green, blue] = rgb.map(u32::from);
+            ((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16) as u8
+        };
+        self.data.as_chunks::<3>().0.iter().map(luma).collect()
+    }
+
+    /// The colours, shape `[height, width, 3]`; grey is replicated, transparency laid over white.
+    pub fn rgb(&self) -> Vec<u8> {
+        match self.channels {
+            3 => self.data.clone(),
+            4 => self.data.as_chunks::<4>().0.iter().flat_map(rgb_over_white).collect(),
+            _ => self.data.iter().flat_map(|&grey| [grey; 3]).collect(),
+        }
+    }
+
+    /// Colours and alpha, shape `[height, width, 4]`; opaque where there is no alpha.
+    pub fn rgba(&self) -> Vec<u8> {
+        match self.channels {
+            4 => self.data.clone(),
+            3 => self.data.as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [r, g, b, u8::MAX]).collect(),
+            _ => self.data.iter().flat_map(|&grey| [grey, grey, grey, u8::MAX]).collect(),
+        }
+    }
+}
+
+/// A decoded picture, and what is to be said of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoded {
+    /// The picture.
+    pub pixels: Pixels,
+    /// Why its colour profile was ignored, where it has one that cannot be used.
+    pub profile: Option<String>,
+}
+
+/// How much a file may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest file, in bytes.
+    pub bytes: u64,
+    /// The most pixels, width times height.
+    pub pixels: u64,
+    /// The most memory for decoding one picture, in bytes (as estimated from its header, and as its decoder keeps to).
+    pub allocation: u64,
+}
+
+impl Default for Limits {
+    /// 64 MiB of file, 100 million pixels, 512 MiB of memory.
+    fn default() -> Self {
+        Self { bytes: 64 << 20, pixels: 100_000_000, allocation: 512 << 20 }
+    }
+}
+
+/// Why there are no pixels.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes begin like no picture that is known.
+    #[error("not a picture")]
+    NotAnImage,
+    /// The file ends before the picture does.
+    #[error("cut off: {0}")]
+    Truncated(String),
+    /// The file contradicts itself.
+    #[error("damaged: {0}")]
+    Damaged(String),
+    /// The picture is larger than allowed.
+    #[error("too large: {width} x {height}, over the limit of {limit}")]
+    TooLarge {
+        /// Columns, as the header says.
+        width: u64,
+        /// Rows, as the header says.
+        height: u64,
+        /// The limit, in words.
+        limit: String,
+    },
+    /// The file is larger than allowed.
+    #[error("too large: a file of {bytes} bytes, over the limit of {limit}")]
+    FileTooLarge {
+        /// The file's size.
+        bytes: u64,
+        /// [`Limits::bytes`].
+        limit: u64,
+    },
+    /// A picture of a kind that is not read.
+    #[error("not supported: {0}")]
+    Unsupported(String),
+}
+
+/// What a decoded picture is turned into.
+#[derive(Clone, Copy)]
+pub(super) enum Form {
+    /// Three channels, transparency over white.
+    Rgb,
+    /// Four.
+    Rgba,
+}
+
+impl Form {
+    fn channels(self) -> u64 {
+        match self {
+            Form::Rgb => 3,
+            Form::Rgba => 4,
+        }
+    }
+
+    /// Turns a picture upright and into this form.
+    pub(super) fn of(self, picture: DynamicImage, orientation: Orientation) -> Result<Pixels, DecodeError> {
+        match self {
+            Form::Rgb => flatten(picture, orientation),
+            Form::Rgba => flatten_rgba(picture, orientation),
+        }
+    }
+}
+
+/// Refuses a picture whose header promises more than is allowed. `decoded` is the decoder's own need in bytes, to which
+/// the result is added.
+pub(super) fn check_size(
+    width: u64,
+    height: u64,
+    decoded: u64,
+    limits: &Limits,
+    form: Form,
+) -> Result<(), DecodeError> {
+    let pixels = width.saturating_mul(height);
+    if pixels > limits.pixels {
+        return Err(DecodeError::TooLarge { width, height, limit: format!("{} pixels", limits.pixels) });
+    }
+    if decoded.saturating_add(pixels.saturating_mul(form.channels())) > limits.allocation {
+        return Err(DecodeError::TooLarge { width, height, limit: format!("{} bytes of memory", limits.allocation) });
+    }
+    if pixels == 0 {
+        return Err(DecodeError::Damaged("a picture without pixels".to_owned()));
+    }
+    Ok(())
+}
+
+/// Turns the picture upright and into RGB8.
+fn flatten(mut picture: DynamicImage, orientation: Orientation) -> Result<Pixels, DecodeError> {
+    picture.apply_orientation(orientation);
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let data = match picture {
+        DynamicImage::ImageRgb8(image) => image.into_raw(),
+        DynamicImage::ImageLuma8(image) => image.as_raw().iter().flat_map(|&grey| [grey; 3]).collect(),
+        DynamicImage::ImageLumaA8(image) => {
+            let over = |&[grey, alpha]: &[u8; 2]| [over_white(grey, alpha); 3];
+            image.as_raw().as_chunks::<2>().0.iter().flat_map(over).collect()
+        }
+        DynamicImage::ImageRgba8(image) => image.as_raw().as_chunks::<4>().0.iter().flat_map(rgb_over_white).collect(),
+        DynamicImage::ImageRgb16(image) => image.as_raw().iter().map(|&value| eight_bits(value)).collect(),
+        DynamicImage::ImageLuma16(image) => image.as_raw().iter().flat_map(|&grey| [eight_bits(grey); 3]).collect(),
+        DynamicImage::ImageLumaA16(image) => {
+            let over = |&[grey, alpha]: &[u16; 2]| [over_white(eight_bits(grey), eight_bits(alpha)); 3];
+            image.as_raw().as_chunks::<2>().0.iter().flat_map(over).collect()
+        }
+        DynamicImage::ImageRgba16(image) => {
+            let over = |pixel: &[u16; 4]| rgb_over_white(&pixel.map(eight_bits));
+            image.as_raw().as_chunks::<4>().0.iter().flat_map(over).collect()
+        }
+        other => return Err(DecodeError::Unsupported(format!("pixels of the kind {:?}", other.color()))),
+    };
+    Ok(Pixels { width, height, channels: 3, data })
+}
+
+/// Turns the picture upright and into RGBA8.
+fn flatten_rgba(mut picture: DynamicImage, orientation: Orientation) -> Result<Pixels, DecodeError> {
+    picture.apply_orientation(orientation);
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let grey = |&[grey, alpha]: &[u8; 2]| [grey, grey, grey, alpha];
+    let data = match picture {
+        DynamicImage::ImageRgba8(image) => image.into_raw(),
+        DynamicImage::ImageLumaA8(image) => image.as_raw().as_chunks::<2>().0.iter().flat_map(grey).collect(),
+        DynamicImage::ImageRgba16(image) => image.as_raw().iter().map(|&value| eight_bits(value)).collect(),
+        DynamicImage::ImageLumaA16(image) => {
+            let pixels = image.as_raw().as_chunks::<2>().0.iter();
+            pixels.flat_map(|pixel| grey(&pixel.map(eight_bits))).collect()
+        }
+        opaque => flatten(opaque, Orientation::NoTransforms)?.rgba(),
+    };
+    Ok(Pixels { width, height, channels: 4, data })
+}
+
+fn rgb_over_white(&[red, green, blue, alpha]: &[u8; 4]) -> [u8; 3] {
+    [red, green, blue].map(|value| over_white(value, alpha))
+}
+
+fn eight_bits(value: u16) -> u8 {
+    ((u32::from(value) + 128) / 257) as u8
+}
+
+fn over_white(value: u8, alpha: u8) -> u8 {
+    let (value, alpha) = (u32::from(value), u32::from(alpha));
+    ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+}
+
+/// A decoder's message, fit for a list.
+pub(super) fn one_line(problem: &impl std::fmt::Display) -> String {
+    let text: String = problem.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect();
+    text.trim().trim_end_matches('.').to_owned()
+}

@@ -1,0 +1,59 @@
+//! Records of a table, and what the readers of all kinds of tables share.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use super::Limits;
+use super::encoding::{Decoding, Detected};
+use crate::error::{Problem, Result, printable};
+use crate::files::open_regular;
+
+/// Records that are looked at to find out about columns.
+pub(super) const SAMPLE: usize = 1000;
+
+/// One record: some of its fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its number, from 1, the header not counted.
+    pub row: u64,
+    /// The line on which it begins, from 1; in Parquet its row.
+    pub line: u64,
+    /// The fields that were asked for, in that order, trimmed; nothing where there is none.
+    pub fields: Vec<Option<String>>,
+}
+
+/// Records one after the other; ends after the first error.
+pub type Records = Box<dyn Iterator<Item = Result<Record>> + Send>;
+
+pub(super) const KINDS: &str = "a table (.csv, .tsv, .jsonl, .parquet) with one row per text";
+
+/// A place in a table, for an error.
+pub(super) fn at(path: &Path, line: u64) -> String {
+    format!("{}, line {line}", printable(path))
+}
+
+/// A file as UTF-8.
+pub(super) fn decoded(path: &Path, encoding: &Detected) -> Result<Decoding<BufReader<File>>> {
+    let file = open_regular(path).map_err(|source| crate::data::missing(path, &source))?;
+    Ok(Decoding::new(BufReader::new(file), encoding.encoding))
+}
+
+/// The refusal of a record over the limit.
+pub(super) fn too_long(limit: usize) -> Problem {
+    let limit = match limit >> 20 {
+        0 => format!("{limit} bytes"),
+        mebibytes => format!("{mebibytes} MiB"),
+    };
+    Problem::new("a record is too long")
+        .expected(format!("at most {limit} in one row"))
+        .found("more than that without an end")
+        .hint("a quote that is never closed makes one row of all that follows; split longer documents")
+}
+
+/// The refusal of more text than is kept in memory.
+pub(super) fn too_much(limits: &Limits) -> Problem {
+    Problem::new("there is more text than is read at once")
+        .expected(format!("at most {} MiB of labelled texts", limits.total >> 20))
+        .hint("take a sample of it; embeddings are computed of tables of any size")
+}
