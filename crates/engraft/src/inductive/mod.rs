@@ -2,6 +2,7 @@
 //!
 //! Never here: a label of a held-out split in any choice. What is held out is looked at once, after every choice.
 
+pub mod boosted;
 mod control;
 mod fit;
 mod fit_targets;
