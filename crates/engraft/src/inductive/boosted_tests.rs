@@ -36,7 +36,8 @@ fn a_checkerboard_that_no_line_divides_is_learnt() {
 #[test]
 fn probabilities_of_many_classes_sum_to_one_and_an_absent_class_has_none() {
     let (x, _) = checkerboard(600);
-    let labels: Vec<usize> = (0..600).map(|row| if x.row(row)[0] < -0.3 { 0 } else { 1 + usize::from(x.row(row)[1] > 0.0) }).collect();
+    let labels: Vec<usize> =
+        (0..600).map(|row| if x.row(row)[0] < -0.3 { 0 } else { 1 + usize::from(x.row(row)[1] > 0.0) }).collect();
     let (train, test) = split(600);
     let scores = boosted_classes(&x, &labels, 4, &train, &test, 1, &Silent).unwrap();
     assert!(scores.chunks(4).all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-6 && row[3] == 0.0));
@@ -50,7 +51,9 @@ fn numbers_are_learnt_whatever_their_size() {
     let function = |row: usize| 5e9 + 1e9 * f64::from(x.row(row)[0] * x.row(row)[1]);
     let values: Vec<f64> = (0..900).map(function).collect();
     let guesses = boosted_numbers(&x, &values, &train, &test, 1, &Silent).unwrap();
-    let error = |guess: &dyn Fn(usize) -> f64| test.iter().enumerate().map(|(i, &row)| (values[row] - guess(i)).powi(2)).sum::<f64>();
+    let error = |guess: &dyn Fn(usize) -> f64| {
+        test.iter().enumerate().map(|(i, &row)| (values[row] - guess(i)).powi(2)).sum::<f64>()
+    };
     let mean = train.iter().map(|&row| values[row]).sum::<f64>() / train.len() as f64;
     let left = error(&|i| guesses[i]) / error(&|_| mean);
     assert!(left < 0.05, "{left}");
@@ -63,7 +66,8 @@ fn the_numbers_do_not_depend_on_the_threads() {
     // More columns than a tree looks at, so that some are drawn; more rows than one piece of parallel work.
     let (rows, columns) = (200, 700);
     let x = Features::new(rows, columns, (0..rows * columns).map(|_| draw.random_range(-1.0..1.0)).collect()).unwrap();
-    let labels: Vec<usize> = (0..rows).map(|row| usize::from(x.row(row)[5] > 0.0) + usize::from(x.row(row)[6] > 0.5)).collect();
+    let labels: Vec<usize> =
+        (0..rows).map(|row| usize::from(x.row(row)[5] > 0.0) + usize::from(x.row(row)[6] > 0.5)).collect();
     let values: Vec<f64> = (0..rows).map(|row| f64::from(x.row(row)[5])).collect();
     let (long, long_labels) = checkerboard(40_000);
     let run = |threads: usize| {
