@@ -4,7 +4,7 @@ use crate::progress::Silent;
 /// Rows of three features of which the first two say, together, which of two classes it is; the third is noise.
 fn checkerboard(rows: usize) -> (Features, Vec<usize>) {
     let mut draw = rng(3, "checkerboard", 0);
-    let values: Vec<f32> = (0..3 * rows).map(|_| draw.random_range(-1.0..1.0)).collect();
+    let values: Vec<f32> = (0..3 * rows).map(|_| draw.random_range(-1.0f32..1.0)).collect();
     let labels = values.chunks(3).map(|row| usize::from((row[0] > 0.0) == (row[1] > 0.0))).collect();
     (Features::new(rows, 3, values).unwrap(), labels)
 }
@@ -65,7 +65,8 @@ fn the_numbers_do_not_depend_on_the_threads() {
     let mut draw = rng(4, "wide", 0);
     // More columns than a tree looks at, so that some are drawn; more rows than one piece of parallel work.
     let (rows, columns) = (200, 700);
-    let x = Features::new(rows, columns, (0..rows * columns).map(|_| draw.random_range(-1.0..1.0)).collect()).unwrap();
+    let x =
+        Features::new(rows, columns, (0..rows * columns).map(|_| draw.random_range(-1.0f32..1.0)).collect()).unwrap();
     let labels: Vec<usize> =
         (0..rows).map(|row| usize::from(x.row(row)[5] > 0.0) + usize::from(x.row(row)[6] > 0.5)).collect();
     let values: Vec<f64> = (0..rows).map(|row| f64::from(x.row(row)[5])).collect();
@@ -112,7 +113,7 @@ fn what_teaches_nothing_gives_the_rates_and_what_cannot_be_learnt_is_refused() {
     let refused = |result: Result<Vec<f64>>| result.unwrap_err().to_string();
     assert!(refused(boosted_numbers(&x, &[0.0; 4], &[], &[0], 1, &Silent)).contains("no rows to train on"));
     assert!(refused(boosted_numbers(&x, &[0.0, f64::NAN, 0.0, 0.0], &[0, 1], &[0], 1, &Silent)).contains("row 1"));
-    assert_eq!(boosted_numbers(&x, &[2.0, 4.0, 0.0, 0.0], &[0, 1], &[], 1, &Silent).unwrap(), []);
+    assert_eq!(boosted_numbers(&x, &[2.0, 4.0, 0.0, 0.0], &[0, 1], &[], 1, &Silent).unwrap(), [0.0; 0]);
 }
 
 /// An observer that was asked to stop.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use npyz::{DType, Deserialize, NpyFile, Order, TypeChar};
 
 use super::decide::is_usable;
-use super::labels::{label_column, listing};
+use super::labels::{find_label, label_column, listing};
 use super::open::{Raw, check_size};
 use super::sources::{Source, is_array};
 use super::{Cells, Column, VectorReading};
@@ -59,7 +59,7 @@ pub(super) fn read(
         };
         let (labels, splits) = match is_array(&beside) {
             true => (label_array(&beside)?, Vec::new()),
-            false => label_table(&beside, reading, observer)?,
+            false => label_table(&beside, rows, reading, observer)?,
         };
         if labels.len() != rows {
             let problem = Problem::new("there is not one label for every row")
@@ -169,8 +169,14 @@ fn label_array(path: &Path) -> Result<Vec<String>> {
     }
 }
 
-/// Labels as a table: its column of labels, or its only column; with splits where it has such a column.
-fn label_table(path: &Path, reading: &VectorReading, observer: &dyn Observer) -> Result<(Vec<String>, Vec<Split>)> {
+/// Labels of `rows` rows as a table: its column of labels, or its only column; with splits where it has such a column. Of an
+/// only column the first label looks like a header: where one label is lacking, it is that.
+fn label_table(
+    path: &Path,
+    rows: usize,
+    reading: &VectorReading,
+    observer: &dyn Observer,
+) -> Result<(Vec<String>, Vec<Split>)> {
     let named: Vec<&str> = reading.label.iter().map(String::as_str).collect();
     let table = Table::open(path, &named, &Limits::default(), observer)?;
     let names = table.columns();
@@ -194,6 +200,12 @@ fn label_table(path: &Path, reading: &VectorReading, observer: &dyn Observer) ->
                 Error::Data(problem.at(format!("{}, row {}", printable(path), record.row)))
             })?,
         });
+    }
+    if let [only] = names
+        && labels.len() + 1 == rows
+        && find_label(names).is_none()
+    {
+        labels.insert(0, only.clone());
     }
     match labels.is_empty() {
         true => Err(Error::Data(Problem::new("the table has no rows").found(listing(names)).at(path))),
