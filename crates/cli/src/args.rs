@@ -188,6 +188,12 @@ pub struct ReadingArgs {
     /// The column of a table that holds the labels [default: label; of texts found by what stands in them].
     #[arg(long, visible_alias = "label", value_name = "COLUMN", aliases = ["target", "target-column"])]
     pub label_column: Option<String>,
+    /// A column of a table of numbers and categories that is not read; may be given several times.
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    pub ignore_column: Vec<String>,
+    /// The file of the labels of an array of features (`.npy`, `.csv`, `.tsv`, `.parquet`) [default: found beside it].
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
 }
 
 impl ReadingArgs {
@@ -202,6 +208,12 @@ impl ReadingArgs {
             if said.is_some() {
                 setting.clone_from(said);
             }
+        }
+        if !self.ignore_column.is_empty() {
+            config.ignore_columns.clone_from(&self.ignore_column);
+        }
+        if self.labels.is_some() {
+            config.labels.clone_from(&self.labels);
         }
     }
 }
@@ -358,7 +370,8 @@ pub enum DeviceArg {
 )]
 pub struct PredictArgs {
     /// The run's folder (not with --base), then pictures, folders of pictures, or `-` for a list of paths on stdin; of a run
-    /// of texts tables, folders of .txt files, .txt files with a text on each line, or `-` for such lines on stdin.
+    /// of texts tables, folders of .txt files, .txt files with a text on each line, or `-` for such lines on stdin; of a run
+    /// of rows tables (.csv, .tsv, .parquet) or arrays (.npy).
     #[arg(required = true, value_name = "RUN INPUTS")]
     pub inputs: Vec<PathBuf>,
     /// Of a run of texts: the column of a table that holds the texts, or two with a comma between them [default: as in
@@ -387,9 +400,9 @@ pub struct PredictArgs {
 /// Formats of `predict`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// A header and one line for each picture.
+    /// A header and one line for each example.
     Csv,
-    /// One JSON object for each picture.
+    /// One JSON object for each example.
     Jsonl,
 }
 

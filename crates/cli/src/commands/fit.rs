@@ -8,7 +8,7 @@ use engraft::artefact::{Rendered, save};
 use engraft::backbone::DataKind;
 use engraft::backbone::text::TextBody;
 use engraft::config::{self, Device, Fit, Tune};
-use engraft::data::intake::is_about_texts;
+use engraft::data::intake::{InputKind, NO_BASE};
 use engraft::data::text::conll::is_tagged;
 use engraft::data::text::squad::is_questions;
 use engraft::data::{Reading, open_as};
@@ -106,6 +106,7 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
 
 /// Says which settings of a training mean nothing to the depth that is asked for.
 fn tell_useless(config: &Fit, base: &AnyBase, terminal: &Terminal) {
+    // A setting of a training is refused where there is no base.
     let usual = if matches!(base, AnyBase::Texts(_)) { Tune::for_texts() } else { Tune::default() };
     let given = flags_of(&config.tune, &usual);
     let on_words = matches!(base, AnyBase::Texts(base) if matches!(base.body, TextBody::Words(_)));
@@ -201,8 +202,8 @@ pub fn checkpoint_interval(seconds: f64) -> engraft::error::Result<Duration> {
 fn tell(news: News<'_>, terminal: &Terminal) {
     match news {
         News::Probe(measures) => terminal.say(&format!("linear probe, out-of-fold {}", measures_line(measures))),
-        News::TfIdf(measures) => {
-            terminal.say(&format!("words counted (TF-IDF), out-of-fold {}", measures_line(measures)));
+        News::Baseline(name, measures) => {
+            terminal.say(&format!("{name}, out-of-fold {}", measures_line(measures)));
         }
         News::Outlook(line) => terminal.say(line),
         News::Depth(measured, gain) => tell_depth(measured, gain, terminal),
@@ -298,18 +299,15 @@ fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Fit> {
         None => Fit::default(),
     };
     // What is usual depends on what the data is, which a flag or the file may tell.
-    let texts = Fit {
-        data: args.data.clone().unwrap_or_else(|| config.data.clone()),
-        text: args.reading.text.clone().or_else(|| config.text.clone()),
-        path_column: args.reading.path_column.clone().or_else(|| config.path_column.clone()),
-        ..Fit::default()
+    let mut asked = config.clone();
+    args.reading.lay_over(&mut asked);
+    asked.data = args.data.clone().unwrap_or(asked.data);
+    asked.base = args.base.clone().unwrap_or(asked.base);
+    let usual = InputKind::of(&asked).usual_settings();
+    config = match &args.config {
+        Some(path) => config::read_over(path, &usual)?,
+        None => usual,
     };
-    if is_about_texts(&texts) {
-        config = match &args.config {
-            Some(path) => config::read_over(path, &Fit::for_texts())?,
-            None => Fit::for_texts(),
-        };
-    }
     fn set<T>(field: &mut T, flag: Option<T>) {
         if let Some(value) = flag {
             *field = value;
@@ -364,12 +362,25 @@ fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Fit> {
             Problem::new("no data to fit to").expected("DATA, a folder with one folder of pictures per class");
         return Err(Error::Usage(problem.hint("engraft fit photos/ --out runs/first")).into());
     }
-    // Before anything that only texts have is missed.
-    if config.text.is_none() && is_about_texts(&config) {
-        terminal.say("the data is read as texts; --text names their column, --path-column a column of pictures");
+    let input = InputKind::of(&config);
+    match input {
+        InputKind::Vectors if config.base.is_empty() => {
+            config.base = NO_BASE.into();
+            terminal.say(
+                "the data is read as rows of numbers and categories; --text names a column of texts, --path-column one of images",
+            );
+        }
+        // Before anything that only texts have is missed.
+        InputKind::Texts if config.text.is_none() => {
+            terminal.say("the data is read as texts; --text names their column, --path-column a column of pictures");
+        }
+        _ => {}
+    }
+    if input == InputKind::Vectors {
+        return Ok(config);
     }
     let kind = || {
-        if is_about_texts(&config) {
+        if input == InputKind::Texts {
             return Ok(DataKind::Texts);
         }
         let opened = open_as(&config.data, &Reading::of(&config)?).map_err(|error| of_another_task(error, &config))?;
@@ -382,7 +393,7 @@ fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Fit> {
 
 /// The flags that give this configuration again.
 pub fn command_line(config: &Fit, out: &Path) -> String {
-    let default = if is_about_texts(config) { Fit::for_texts() } else { Fit::default() };
+    let default = InputKind::of(config).usual_settings();
     let mut line = format!("engraft fit {} --base {} --out {}", quoted(&config.data), config.base, quoted(out));
     let mut flag = |differs: bool, text: String| {
         if differs {
@@ -400,8 +411,13 @@ pub fn command_line(config: &Fit, out: &Path) -> String {
             flag(true, format!("--{name} {}", quoted(Path::new(value))));
         }
     }
-    if let Some(card) = &config.card {
-        flag(true, format!("--card {}", quoted(card)));
+    for column in &config.ignore_columns {
+        flag(true, format!("--ignore-column {}", quoted(Path::new(column))));
+    }
+    for (name, file) in [("labels", &config.labels), ("card", &config.card)] {
+        if let Some(file) = file {
+            flag(true, format!("--{name} {}", quoted(file)));
+        }
     }
     if let Some(output) = &config.onnx_output {
         flag(true, format!("--onnx-output {}", quoted(Path::new(output))));

@@ -1,6 +1,7 @@
 //! One file for each command: what was typed becomes settings, the library works, the outcome is told.
 
 mod answer_columns;
+mod answers;
 pub mod audit;
 pub mod bases;
 pub mod cache;
@@ -10,6 +11,7 @@ pub mod fit;
 mod fit_spans;
 mod lines;
 pub mod predict;
+mod predict_rows;
 mod predict_spans;
 mod predict_texts;
 pub mod pretrain;

@@ -1,24 +1,22 @@
 //! `engraft predict`
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use engraft::artefact::{Model, is_span_run};
 use engraft::backbone::Device;
+use engraft::data::intake::InputKind;
 use engraft::error::{Error, Problem, Result, from_printable, printable};
 use engraft::inductive::OwnClasses;
 use engraft::progress::Observer;
 use engraft::targets::TargetAnswer;
 use rayon::prelude::*;
-use serde_json::json;
 
-use crate::args::{Format, PredictArgs};
-use crate::commands::answer_columns::{AnswerColumns, reason_of};
+use crate::args::PredictArgs;
+use crate::commands::answer_columns::AnswerColumns;
+use crate::commands::answers::{Answers, Field};
 use crate::commands::lines::{in_batches, lines_of_stdin};
-use crate::commands::predict_spans;
-use crate::commands::predict_texts;
+use crate::commands::{predict_rows, predict_spans, predict_texts};
 use crate::exit::Outcome;
-use crate::output;
 use crate::terminal::Terminal;
 
 /// Pictures that are answered between two writes.
@@ -33,19 +31,21 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
         let problem = Problem::new("--context is for runs that answer questions, and this one does not").at(context);
         return Err(Error::Usage(problem.expected("no --context")).into());
     }
-    let (model, given) = match Answerer::open(args, terminal)? {
-        (Answerer::Run(model), given) if model.reads_texts() => {
-            return predict_texts::run(&model, given, args, terminal);
-        }
-        other => other,
-    };
+    let (model, given) = Answerer::open(args, terminal)?;
+    let kind = model.kind();
     for (flag, given) in [("--text", args.text.is_some()), ("--explain", args.explain)] {
-        if given {
-            let problem = Problem::new(format_args!("{flag} is for runs of texts, and this one answers pictures"));
+        if given && kind != InputKind::Texts {
+            let problem =
+                Problem::new(format_args!("{flag} is for runs of texts, and this one answers {}", kind.unit()));
             return Err(Error::Usage(problem.expected(format_args!("no {flag}"))).into());
         }
     }
-    let mut writer = Answers::new(args, &model)?;
+    match (&model, kind) {
+        (Answerer::Run(model), InputKind::Texts) => return predict_texts::run(model, given, args, terminal),
+        (Answerer::Run(model), InputKind::Vectors) => return predict_rows::run(model, given, args, terminal),
+        _ => {}
+    }
+    let mut writer = Answers::new(args, model.columns(args)?, &["path"], &[])?;
     let failed = in_batches(inputs(given, terminal), BATCH, |batch| answer(&model, batch, &mut writer, terminal))?;
     if failed > 0 {
         terminal.say(&format!("{failed} of the inputs could not be answered: see the column `error`"));
@@ -80,6 +80,13 @@ impl Answerer {
                 let problem = Problem::new("nothing to answer").expected("RUN and pictures, or --base and pictures");
                 Err(Error::Usage(problem.hint("engraft predict runs/first photo.jpg")).into())
             }
+        }
+    }
+
+    fn kind(&self) -> InputKind {
+        match self {
+            Answerer::Run(model) => model.kind(),
+            Answerer::Base(_) => InputKind::Images,
         }
     }
 
@@ -155,62 +162,15 @@ fn answer(
             Err(error @ Error::Weights(_)) => return Err(error.into()),
             Err(error) => {
                 failed += 1;
-                writer.failure(&path, &error)?;
+                writer.failure(vec![named(&path)], &error)?;
             }
-            Ok(answer) => writer.answer(&path, &answer)?,
+            Ok(answer) => writer.answer(vec![named(&path)], &answer, Vec::new())?,
         }
     }
-    writer.out.flush()?;
+    writer.flush()?;
     Ok(failed)
 }
 
-/// The rows on stdout.
-struct Answers {
-    out: io::BufWriter<io::Stdout>,
-    format: Format,
-    columns: AnswerColumns,
-}
-
-impl Answers {
-    fn new(args: &PredictArgs, model: &Answerer) -> anyhow::Result<Self> {
-        let columns = model.columns(args)?;
-        let mut answers = Self { out: io::BufWriter::new(io::stdout()), format: args.format, columns };
-        if args.format == Format::Csv {
-            let header = answers.columns.header();
-            answers.row("path".into(), header)?;
-        }
-        Ok(answers)
-    }
-
-    fn row(&mut self, path: String, fields: Vec<String>) -> anyhow::Result<()> {
-        output::csv_row(&mut self.out, std::iter::once(path).chain(fields))
-    }
-
-    fn answer(&mut self, path: &Path, answer: &TargetAnswer) -> anyhow::Result<()> {
-        match self.format {
-            Format::Csv => {
-                let fields = self.columns.row(answer);
-                self.row(printable(path), fields)
-            }
-            Format::Jsonl => {
-                let mut object = self.columns.object(answer);
-                object.insert("path".into(), printable(path).into());
-                Ok(output::json_row(&mut self.out, &object.into())?)
-            }
-        }
-    }
-
-    fn failure(&mut self, path: &Path, error: &Error) -> anyhow::Result<()> {
-        let reason = reason_of(error);
-        match self.format {
-            Format::Csv => {
-                let fields = self.columns.failure(reason);
-                self.row(printable(path), fields)
-            }
-            Format::Jsonl => {
-                let line = json!({ "path": printable(path), "answer": "error", "error": reason });
-                Ok(output::json_row(&mut self.out, &line)?)
-            }
-        }
-    }
+fn named(path: &Path) -> Field {
+    ("path", printable(path), printable(path).into())
 }

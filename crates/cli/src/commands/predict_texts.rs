@@ -1,6 +1,5 @@
 //! `engraft predict` with a run of texts: tables, folders of text files, lines.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use engraft::artefact::{BodyFile, Model};
@@ -11,12 +10,12 @@ use engraft::progress::Observer;
 use engraft::targets::TargetAnswer;
 use serde_json::json;
 
-use crate::args::{Format, PredictArgs};
-use crate::commands::answer_columns::{AnswerColumns, reason_of};
+use crate::args::PredictArgs;
+use crate::commands::answer_columns::AnswerColumns;
+use crate::commands::answers::Answers;
 use crate::commands::columns_of;
 use crate::commands::lines::{in_batches, lines_of_stdin};
 use crate::exit::Outcome;
-use crate::output;
 use crate::terminal::Terminal;
 
 /// Texts that are answered between two writes.
@@ -31,10 +30,9 @@ type Input = (String, Result<Text>);
 
 /// Runs the command.
 pub fn run(model: &Model, inputs: &[PathBuf], args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let out = io::BufWriter::new(io::stdout());
-    let columns = AnswerColumns::of_run(args, &model.file)?;
-    let mut answers = Answers { out, model, args, columns, truncated: 0 };
-    answers.header()?;
+    let further: &[&str] = if args.explain { &["words"] } else { &[] };
+    let out = Answers::new(args, AnswerColumns::of_run(args, &model.file)?, &["name", "text"], further)?;
+    let mut answers = TextAnswers { out, model, explain: args.explain, truncated: 0 };
     let texts = inputs.iter().flat_map(|input| texts_of(input, args, model, terminal));
     let failed = in_batches(texts, BATCH, |batch| answers.write(batch, terminal))?;
     if answers.truncated > 0 {
@@ -92,7 +90,7 @@ fn stream(
     }
     let trained: &[String] = match &model.file.body {
         BodyFile::Texts { text_columns, .. } => text_columns,
-        BodyFile::Images { .. } => &[],
+        _ => &[],
     };
     let as_trained = asked.is_empty();
     let reading = TextReading { text: if as_trained { trained.to_vec() } else { asked }, ..TextReading::default() };
@@ -105,29 +103,16 @@ fn stream(
     })
 }
 
-struct Answers<'a> {
-    out: io::BufWriter<io::Stdout>,
+struct TextAnswers<'a> {
+    out: Answers,
     model: &'a Model,
-    args: &'a PredictArgs,
-    columns: AnswerColumns,
+    /// Whether to name the words that spoke for an answer.
+    explain: bool,
     /// Texts that the base did not read to their ends.
     truncated: usize,
 }
 
-impl Answers<'_> {
-    fn header(&mut self) -> anyhow::Result<()> {
-        if self.args.format != Format::Csv {
-            return Ok(());
-        }
-        let words = self.args.explain.then(|| "words".to_owned());
-        let named = ["name", "text"].map(str::to_owned).into_iter();
-        self.row(named.chain(self.columns.header()).chain(words).collect())
-    }
-
-    fn row(&mut self, fields: Vec<String>) -> anyhow::Result<()> {
-        output::csv_row(&mut self.out, fields)
-    }
-
+impl TextAnswers<'_> {
     /// Answers a batch and writes it in order; how many failed.
     fn write(&mut self, batch: &[Input], terminal: &Terminal) -> anyhow::Result<usize> {
         terminal.check()?;
@@ -149,7 +134,8 @@ impl Answers<'_> {
                 Ok((text, answer)) => self.answer(name, text, &answer)?,
                 Err(error) => {
                     failed += 1;
-                    self.failure(name, &error)?;
+                    let named = vec![("name", name.clone(), name.as_str().into()), ("text", String::new(), "".into())];
+                    self.out.failure(named, &error)?;
                 }
             }
         }
@@ -158,58 +144,21 @@ impl Answers<'_> {
     }
 
     fn answer(&mut self, name: &str, text: &Text, answer: &TargetAnswer) -> anyhow::Result<()> {
-        let words = self.words(text, answer)?;
-        match self.args.format {
-            Format::Csv => {
-                let words = words.map(|words| {
-                    words.iter().map(|(word, weight)| format!("{word} {weight:+.3}")).collect::<Vec<_>>().join("; ")
-                });
-                let named = [name.to_owned(), beginning(text)].into_iter();
-                self.row(named.chain(self.columns.row(answer)).chain(words).collect())
-            }
-            Format::Jsonl => {
-                let mut line = self.columns.object(answer);
-                line.insert("name".into(), name.into());
-                line.insert("text".into(), text.parts().collect::<Vec<_>>().into());
-                if let Some(words) = words {
-                    let words = words.iter().map(|(word, weight)| json!({ "word": word, "weight": weight }));
-                    line.insert("words".into(), words.collect());
-                }
-                Ok(output::json_row(&mut self.out, &line.into())?)
-            }
-        }
+        let further = self.words(text, answer)?.map(|words| {
+            let told = words.iter().map(|(word, weight)| format!("{word} {weight:+.3}")).collect::<Vec<_>>().join("; ");
+            let values = words.iter().map(|(word, weight)| json!({ "word": word, "weight": weight }));
+            ("words", told, values.collect())
+        });
+        let parts = text.parts().collect::<Vec<_>>().into();
+        let named = vec![("name", name.to_owned(), name.into()), ("text", text.beginning(SHOWN), parts)];
+        self.out.answer(named, answer, further.into_iter().collect())
     }
 
     /// The words that gave most to an answer, where they are asked for.
     fn words(&self, text: &Text, answer: &TargetAnswer) -> anyhow::Result<Option<Vec<(String, f32)>>> {
-        let Some(answer) = answer.class().filter(|_| self.args.explain) else { return Ok(None) };
+        let Some(answer) = answer.class().filter(|_| self.explain) else { return Ok(None) };
         let mut words = self.model.explain(text, answer.class)?;
         words.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.at.cmp(&b.at)));
         Ok(Some(words.into_iter().take(WORDS).map(|word| (word.word, word.weight)).collect()))
-    }
-
-    fn failure(&mut self, name: &str, error: &Error) -> anyhow::Result<()> {
-        let reason = reason_of(error);
-        match self.args.format {
-            Format::Csv => {
-                let named = [name.to_owned(), String::new()].into_iter();
-                let words = self.args.explain.then(String::new);
-                self.row(named.chain(self.columns.failure(reason)).chain(words).collect())
-            }
-            Format::Jsonl => {
-                let line = json!({ "name": name, "answer": "error", "error": reason });
-                Ok(output::json_row(&mut self.out, &line)?)
-            }
-        }
-    }
-}
-
-/// The first characters of a text, on one line.
-fn beginning(text: &Text) -> String {
-    let whole = text.parts().collect::<Vec<_>>().join(" | ");
-    let line: String = whole.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
     }
 }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use engraft::artefact::{MultiLabelReport, RegressionReport, Report, RunReport, TargetReport};
+use engraft::artefact::{
+    BaselineReport, MultiLabelReport, RegressionReport, Report, RunReport, TableReport, TargetReport,
+};
 use engraft::error::shown;
 use engraft::evaluate::{Coverage, Estimate, MultiLabelEvaluation, Paired, RegressionEvaluation};
 use engraft::targets::Measures;
@@ -36,16 +38,55 @@ pub fn interval(estimate: &Estimate) -> String {
 
 /// "difference        +1.0 points (-0.9 to +2.9)"
 fn against(name: &str, paired: &Paired) -> String {
+    format!("{name:<17} {}", points(paired))
+}
+
+/// "+1.0 points (-0.9 to +2.9)"
+fn points(paired: &Paired) -> String {
     let [difference, low, high] = [paired.difference, paired.low, paired.high].map(|share| 100.0 * share);
-    let better = if paired.high < 0.0 { ": words counted do better" } else { "" };
-    let better = if name == "difference" { "" } else { better };
-    format!("{name:<17} {difference:+.1} points ({low:+.1} to {high:+.1}){better}")
+    format!("{difference:+.1} points ({low:+.1} to {high:+.1})")
+}
+
+/// What one gets without a network, each with how much better the model is.
+fn baselines(baselines: &[BaselineReport]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for baseline in baselines {
+        let measured = |name: &str| baseline.measures.get(name);
+        let (told, is_number) = match (measured("accuracy"), measured("map"), measured("mae")) {
+            (Some(accuracy), ..) => (interval(accuracy), false),
+            (_, Some(map), _) => (format!("mAP {}", interval(map)), false),
+            (_, _, Some(mae)) => (format!("off by {}", amount(mae.mean)), true),
+            _ => continue,
+        };
+        let better = |paired: &Paired| match is_number {
+            true => {
+                let [difference, low, high] = [paired.difference, paired.low, paired.high].map(amount);
+                format!("off by {difference} less ({low} to {high})")
+            }
+            false => points(paired),
+        };
+        let worse = |paired: &Paired| if paired.high < 0.0 { ": the baseline is better" } else { "" };
+        let paired = &baseline.paired;
+        lines.push(format!("{:<17} {told}; the model: {}{}", baseline.name, better(paired), worse(paired)));
+        for (split, paired) in &baseline.held_out {
+            lines.push(format!("{:<17} the model: {}{}", format!("  on {split}"), better(paired), worse(paired)));
+        }
+    }
+    lines
+}
+
+/// The columns that a model of rows goes by.
+fn columns(table: Option<&TableReport>) -> Option<String> {
+    let columns = &table?.columns;
+    let named: Vec<String> = columns.iter().take(3).map(|column| shown(&column.name)).collect();
+    let more = if columns.len() > named.len() { format!(", of {}", columns.len()) } else { String::new() };
+    Some(format!("goes by           {}{more} columns", named.join(", ")))
 }
 
 /// What a fit to one class came to, for the terminal.
 fn of_classes(report: &Report, out: &Path) -> String {
     let mut lines = Vec::new();
-    let unit = if report.text.is_some() { "texts" } else { "pictures" };
+    let unit = report.data.unit.as_str();
     for held in &report.held_out {
         let estimate = &held.evaluation.accuracy;
         lines.push(format!("accuracy on {:<5} {} on {} {unit}", held.split, interval(estimate), estimate.n));
@@ -56,13 +97,8 @@ fn of_classes(report: &Report, out: &Path) -> String {
         lines.push(format!("linear probe      {}", interval(&report.controls.probe.accuracy)));
     }
     lines.push(format!("depth             {}", report.choice.depth));
-    if let Some(tf_idf) = &report.controls.tf_idf {
-        lines.push(format!("words counted     {} (TF-IDF)", interval(&tf_idf.accuracy)));
-        lines.push(against("against these", &tf_idf.paired));
-        for (split, paired) in &tf_idf.held_out {
-            lines.push(against(&format!("  on {split}"), paired));
-        }
-    }
+    lines.extend(columns(report.table.as_ref()));
+    lines.extend(baselines(&report.controls.baselines));
     if let Some(scratch) = &report.controls.scratch {
         let paired = &scratch.paired;
         lines.push(format!("from scratch      {} ({})", interval(&scratch.accuracy), scratch.how));
@@ -94,11 +130,13 @@ fn of_classes(report: &Report, out: &Path) -> String {
 
 /// The numbers of a run on sets of labels or numbers.
 pub fn of_target(report: &TargetReport) -> String {
-    let unit = if report.text.is_some() { "texts" } else { "pictures" };
+    let unit = report.data.unit.as_str();
     let mut lines = Vec::new();
     lines.extend(report.regression.iter().flat_map(|numbers| of_numbers(numbers, unit)));
     lines.extend(report.multi_label.iter().flat_map(|labels| of_labels(labels, unit)));
     lines.push(format!("depth             {}", report.choice.depth));
+    lines.extend(columns(report.table.as_ref()));
+    lines.extend(baselines(&report.baselines));
     if let Some(scratch) = &report.scratch {
         lines.push(format!("from scratch      {}", scratch.how));
     }
@@ -117,8 +155,6 @@ fn of_numbers(report: &RegressionReport, unit: &str) -> Vec<String> {
         Some(measured) => coverage(measured),
         None => format!("intervals         none: too few {unit} for {} of the truth", percent(report.level)),
     });
-    let median = report.evaluation.median_mae;
-    lines.push(format!("for comparison    always saying the median is off by {}", amount(median)));
     lines
 }
 
@@ -128,7 +164,6 @@ fn of_labels(report: &MultiLabelReport, unit: &str) -> Vec<String> {
         lines.push(line(&format!("on {}", held.split), &labels_line(&held.evaluation), &held.evaluation.map, unit));
     }
     lines.push(line("out-of-fold", &labels_line(&report.evaluation), &report.evaluation.map, unit));
-    lines.push(format!("for comparison    an order by chance has mAP {}", percent(report.evaluation.chance_map)));
     let never = report.thresholds.iter().filter(|least| least.is_none()).count();
     if never > 0 {
         lines.push(format!("never given       {never} of {} labels: too little is known", report.thresholds.len()));

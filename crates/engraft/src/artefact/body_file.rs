@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use engraft_weights::{Precision, Tensor, Weights};
 use serde::{Deserialize, Serialize};
 
-use crate::artefact::model::{Files, SAFETENSORS, damaged, not_a_run};
+use crate::artefact::model::{Files, JSON, SAFETENSORS, damaged, not_a_run};
 use crate::backbone::text::{
     EncoderConfig, HiddenLayer, LanguageCard, LanguageModel, LanguageModelParts, LstmEncoder, SentenceEncoder,
     SentenceLayout, TextBase, TextBody, WordPooler, WordVectors,
@@ -16,6 +16,7 @@ use crate::backbone::text::{
 use crate::backbone::{Architecture, Base, BaseSpec, Body, Card};
 use crate::data::image::Limits;
 use crate::data::text::words;
+use crate::data::vectors::Encoding;
 use crate::error::Result;
 use crate::features::{Extractor, TextExtractor};
 use crate::files;
@@ -61,6 +62,13 @@ pub enum BodyFile {
         /// SHA-256 of `tokenizer.json` or `vocab.txt`.
         words_sha256: String,
     },
+    /// No base: rows of a table, or of an array.
+    Vectors {
+        /// How a row becomes numbers.
+        encoding: Encoding,
+        /// The column that held the labels, or their file.
+        label: Option<String>,
+    },
 }
 
 /// What runs in a base of texts.
@@ -96,6 +104,8 @@ pub(super) enum Reader {
     Images(Box<Extractor>),
     /// Of texts, and whether of pairs.
     Texts(Box<TextExtractor>, bool),
+    /// Of rows.
+    Vectors(Encoding),
 }
 
 impl Reader {
@@ -104,6 +114,7 @@ impl Reader {
         match self {
             Reader::Images(extractor) => extractor.columns(),
             Reader::Texts(extractor, _) => extractor.columns(),
+            Reader::Vectors(encoding) => encoding.columns(),
         }
     }
 }
@@ -113,6 +124,11 @@ impl BodyFile {
     pub(super) fn of(fitted: &Fitted, weights: &mut Weights) -> Result<(Self, Files)> {
         let base = match &fitted.base {
             AnyBase::Texts(base) => base,
+            AnyBase::None => {
+                let encoding = fitted.columns.as_ref().expect("rows are encoded").encoding.clone();
+                let label = fitted.intake.vectors().and_then(|set| set.source.label.clone());
+                return Ok((Self::Vectors { encoding, label }, Vec::new()));
+            }
             AnyBase::Images(base) => {
                 let mut files = Vec::new();
                 match &base.body {
@@ -168,7 +184,7 @@ impl BodyFile {
                 (body, (VOCABULARY, vocabulary))
             }
         };
-        let input = fitted.intake.texts.as_ref();
+        let input = fitted.intake.texts();
         let file = Self::Texts {
             body: Box::new(body),
             source: base.source.clone(),
@@ -210,6 +226,10 @@ impl BodyFile {
                 });
                 let extractor = TextExtractor::new(&base).uncached().with_pooler(pooler, *pairs);
                 Ok(Reader::Texts(Box::new(extractor), *pairs))
+            }
+            Self::Vectors { encoding, .. } => {
+                encoding.check(&run.join(JSON))?;
+                Ok(Reader::Vectors(encoding.clone()))
             }
         }
     }
@@ -299,7 +319,7 @@ fn open_images(
 fn kept_words(vectors: &WordVectors, fitted: &Fitted) -> BTreeSet<String> {
     let mut kept: BTreeSet<String> = vectors.words().take(MOST_WORDS).map(str::to_owned).collect();
     if vectors.len() > MOST_WORDS {
-        let texts = fitted.intake.texts.iter().flat_map(|input| &input.texts).flat_map(|text| text.parts());
+        let texts = fitted.intake.texts().into_iter().flat_map(|input| &input.texts).flat_map(|text| text.parts());
         kept.extend(texts.flat_map(|text| words(text).map(|(_, word)| word.into_owned()).collect::<Vec<_>>()));
     }
     kept

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::artefact::report::*;
 use crate::artefact::save::peak_memory_mb;
 use crate::artefact::target_report::*;
+use crate::data::intake::InputKind;
 use crate::data::text::Text;
 use crate::error::printable;
 use crate::evaluate::{
@@ -86,10 +87,16 @@ fn classes_report(fitted: &Fitted, evaluation: &Evaluation) -> Report {
         schema: SCHEMA,
         command: "fit".into(),
         version: env!("CARGO_PKG_VERSION").into(),
-        task: if fitted.intake.texts.is_some() { "text-classification" } else { "image-classification" }.into(),
+        task: match fitted.intake.kind() {
+            InputKind::Images => "image-classification",
+            InputKind::Texts => "text-classification",
+            InputKind::Vectors => "tabular-classification",
+        }
+        .into(),
         base: BaseReport::of(fitted.base.facts(), fitted.predictor.head.columns),
         data: DataReport {
             path: printable(&fitted.config.data),
+            unit: fitted.intake.unit().into(),
             examples: dataset.examples.len(),
             train: fitted.train.len(),
             classes: dataset.classes.clone(),
@@ -113,12 +120,13 @@ fn classes_report(fitted: &Fitted, evaluation: &Evaluation) -> Report {
             temperature: *temperature,
         },
         held_out: fitted.held_out.iter().filter_map(|held| held_out(held, fitted)).collect(),
-        controls: Controls { scratch, probe: ProbeReport { accuracy: probe_accuracy }, tf_idf: tf_idf(fitted) },
+        controls: Controls { scratch, probe: ProbeReport { accuracy: probe_accuracy }, baselines: baselines(fitted) },
         text: fitted.texts.as_ref().map(|facts| {
             let shown = mistakes.iter().take(SHOWN).map(|mistake| mistake.file.as_str());
             let shown = shown.chain(label_errors.iter().take(SHOWN).map(|error| error.file.as_str()));
             text_report(fitted, facts, &shown.collect())
         }),
+        table: fitted.columns.as_ref().map(Into::into),
         verdict: fitted.verdict(),
         unsure: rule.into(),
         unlike: (&fitted.predictor.novelty).into(),
@@ -253,25 +261,12 @@ fn mistakes(fitted: &Fitted, out_of_fold: &[f32], labels: &[usize]) -> Vec<Mista
     wrong.into_iter().take(LISTED).map(mistake).collect()
 }
 
-fn tf_idf(fitted: &Fitted) -> Option<TfIdfReport> {
-    let (control, paired) = fitted.tf_idf.as_ref()?;
-    let held =
-        fitted.held_out.iter().filter_map(|held| Some((held.split.name().to_owned(), held.against_tf_idf.clone()?)));
-    Some(TfIdfReport {
-        accuracy: control.evaluation.accuracy.clone(),
-        macro_f1: control.evaluation.macro_f1.clone(),
-        log_loss: control.evaluation.log_loss.clone(),
-        how: format!(
-            "TF-IDF of {} words and pairs of words, logistic regression at C = {}, the best of three",
-            control.terms, control.c
-        ),
-        paired: paired.clone(),
-        held_out: held.collect(),
-    })
+fn baselines(fitted: &Fitted) -> Vec<BaselineReport> {
+    fitted.baselines.iter().map(Into::into).collect()
 }
 
 fn text_report(fitted: &Fitted, facts: &TextFacts, shown_files: &BTreeSet<&str>) -> TextReport {
-    let source = fitted.intake.texts.as_ref().map(|input| input.source.remarks.clone());
+    let source = fitted.intake.texts().map(|input| input.source.remarks.clone());
     TextReport {
         source: source.unwrap_or_default(),
         coverage: facts.coverage,
@@ -321,6 +316,7 @@ fn target_report(fitted: &Fitted) -> TargetReport {
         base: BaseReport::of(fitted.base.facts(), fitted.predictor.head.columns),
         data: TargetDataReport {
             path: printable(&config.data),
+            unit: intake.unit().into(),
             reason: intake.inferred.reason.clone(),
             examples: dataset.examples.len(),
             train: train.len(),
@@ -350,6 +346,8 @@ fn target_report(fitted: &Fitted) -> TargetReport {
             .scratch
             .as_ref()
             .map(|(scratch, paired)| TargetScratch { how: scratch.how.clone(), paired: paired.clone() }),
+        baselines: baselines(fitted),
+        table: fitted.columns.as_ref().map(Into::into),
         verdict: fitted.verdict(),
         unlike: (&fitted.predictor.novelty).into(),
         seed: config.seed,

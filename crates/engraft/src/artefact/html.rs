@@ -6,8 +6,10 @@
 
 mod answer;
 mod audit;
+mod baselines;
 mod charts;
 mod classes;
+mod columns;
 mod curves;
 mod format;
 mod gallery;
@@ -66,9 +68,9 @@ pub struct Curve {
 pub struct Picture {
     /// The file it shows, as the report names it.
     pub file: String,
-    /// `image/png` or `image/jpeg`.
+    /// `image/png`, `image/jpeg`, or `text/plain` for an example that is not an image.
     pub mime: &'static str,
-    /// The file's bytes.
+    /// The file's bytes, or the text in UTF-8.
     pub bytes: Vec<u8>,
 }
 
@@ -97,6 +99,9 @@ pub fn render(report: &Report, curves: &[Curve], pictures: &[Picture], reproduce
         ("choices", "Choices made, and why", provenance::choices_section(report)),
         ("reproduce", "How to get this again", provenance::reproduce_section(report, reproduce)),
     ];
+    if let Some(table) = &report.table {
+        sections.insert(1, ("columns", "What it goes by", columns::section(table)));
+    }
     if let Some(texts) = &report.text {
         let mistakes = sections.iter().position(|(id, _, _)| *id == "mistakes").unwrap_or(sections.len());
         sections.insert(mistakes + 1, ("texts", "Lengths, and words it does not know", texts::section(texts)));
@@ -146,13 +151,9 @@ fn data_name(path: &str) -> String {
 }
 
 /// What one example is called.
-fn examples(report: &Report, how_many: usize) -> &'static str {
-    let (one, several) = match report.task.as_str() {
-        task if task.contains("image") => ("picture", "pictures"),
-        task if task.contains("text") => ("text", "texts"),
-        _ => ("example", "examples"),
-    };
-    if how_many == 1 { one } else { several }
+fn examples(report: &Report, how_many: usize) -> &str {
+    let several = report.data.unit.as_str();
+    if how_many == 1 { several.strip_suffix('s').unwrap_or(several) } else { several }
 }
 
 /// The held-out split that the answer is taken from: `test` before any other. None, and the answer is out-of-fold.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use engraft_weights::{Tensor, Weights};
+use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -13,11 +14,14 @@ use crate::artefact::head_file::HeadFile;
 use crate::artefact::report::SCHEMA;
 use crate::config::Fit;
 use crate::data::Task;
+use crate::data::intake::InputKind;
 use crate::data::text::Text;
+use crate::data::vectors::{VectorReading, VectorSet, open_unlabelled};
 use crate::error::{Error, Problem, Result};
 use crate::files;
 use crate::inductive::text::{WordWeight, explain};
 use crate::inductive::{BaseFacts, Fitted};
+use crate::progress::Observer;
 use crate::targets::{Predictor, TargetAnswer};
 use crate::weight_files;
 
@@ -112,9 +116,13 @@ impl Model {
         Ok(Self { file, predictor, reader })
     }
 
-    /// Whether it reads texts; it reads images otherwise.
-    pub fn reads_texts(&self) -> bool {
-        matches!(self.reader, Reader::Texts(..))
+    /// What it reads.
+    pub fn kind(&self) -> InputKind {
+        match self.reader {
+            Reader::Images(_) => InputKind::Images,
+            Reader::Texts(..) => InputKind::Texts,
+            Reader::Vectors(_) => InputKind::Vectors,
+        }
     }
 
     /// Whether an answer takes two texts.
@@ -125,9 +133,9 @@ impl Model {
     /// The answer to the image in `path`.
     ///
     /// # Errors
-    /// [`Error::Data`] where it cannot be read; [`Error::Usage`] where the run reads texts.
+    /// [`Error::Data`] where it cannot be read; [`Error::Usage`] where the run reads anything else.
     pub fn predict(&self, path: &Path) -> Result<TargetAnswer> {
-        let Reader::Images(extractor) = &self.reader else { return Err(reads("texts")) };
+        let Reader::Images(extractor) = &self.reader else { return Err(self.reads()) };
         let bytes = extractor.reader().read(path)?;
         extractor.row(&bytes).map(|row| self.predictor.answer(&row))
     }
@@ -136,9 +144,9 @@ impl Model {
     /// answer depends on the texts beside it.
     ///
     /// # Errors
-    /// [`Error::Weights`] where the run gives features that are not finite; [`Error::Usage`] where it reads images.
+    /// [`Error::Weights`] where the run gives features that are not finite; [`Error::Usage`] where it reads anything else.
     pub fn predict_texts(&self, texts: &[&Text]) -> Result<Vec<Result<TargetAnswer>>> {
-        let Reader::Texts(extractor, _) = &self.reader else { return Err(reads("pictures")) };
+        let Reader::Texts(extractor, _) = &self.reader else { return Err(self.reads()) };
         let checked: Vec<Result<()>> = texts.iter().map(|text| self.check(text)).collect();
         let usable: Vec<&Text> =
             texts.iter().zip(&checked).filter(|(_, check)| check.is_ok()).map(|(text, _)| *text).collect();
@@ -152,11 +160,11 @@ impl Model {
     /// How many of these texts are longer than what the base reads.
     ///
     /// # Errors
-    /// [`Error::Usage`] where the run reads images.
+    /// [`Error::Usage`] where the run reads anything else.
     pub fn truncated(&self, texts: &[&Text]) -> Result<usize> {
         match &self.reader {
             Reader::Texts(extractor, _) => extractor.truncated(texts),
-            Reader::Images(_) => Err(reads("pictures")),
+            _ => Err(self.reads()),
         }
     }
 
@@ -167,8 +175,41 @@ impl Model {
     pub fn explain(&self, text: &Text, class: usize) -> Result<Vec<WordWeight>> {
         match &self.reader {
             Reader::Texts(extractor, _) => explain(extractor, &self.predictor, text, class),
-            Reader::Images(_) => Err(reads("pictures")),
+            _ => Err(self.reads()),
         }
+    }
+
+    /// Rows to be answered: a table, or an array, with the columns of training. What is different from the training data, and
+    /// what is made of it, is told.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where it cannot be read or lacks a column; [`Error::Usage`] where the run reads anything else.
+    pub fn open_rows(&self, path: &Path, observer: &dyn Observer) -> Result<VectorSet> {
+        let Reader::Vectors(encoding) = &self.reader else { return Err(self.reads()) };
+        let label = if let BodyFile::Vectors { label, .. } = &self.file.body { label.clone() } else { None };
+        let reading = VectorReading { label, kinds: encoding.kinds(), ..VectorReading::default() };
+        let (set, _) = open_unlabelled(path, &reading, observer)?;
+        let notes = set.source.remarks.iter().cloned().chain(encoding.align(&set)?);
+        notes.for_each(|note| observer.say(&note));
+        Ok(set)
+    }
+
+    /// Answers to some rows, in this order. No answer depends on the rows beside it.
+    ///
+    /// # Errors
+    /// As [`Model::open_rows`].
+    ///
+    /// # Panics
+    /// If a row does not exist.
+    pub fn predict_rows(&self, set: &VectorSet, rows: &[usize]) -> Result<Vec<TargetAnswer>> {
+        let Reader::Vectors(encoding) = &self.reader else { return Err(self.reads()) };
+        let features = encoding.features(set, rows)?;
+        Ok((0..features.rows).into_par_iter().map(|row| self.predictor.answer(features.row(row))).collect())
+    }
+
+    /// The error of a question about another kind of input.
+    fn reads(&self) -> Error {
+        Error::Usage(Problem::new("the run answers other inputs").expected(self.kind().unit()))
     }
 
     fn check(&self, text: &Text) -> Result<()> {
@@ -182,10 +223,6 @@ impl Model {
         }
         Ok(())
     }
-}
-
-fn reads(what: &str) -> Error {
-    Error::Usage(Problem::new("the run answers other inputs").expected(what))
 }
 
 /// The bytes of a run's `model.json`.

@@ -1,5 +1,7 @@
 //! `report.json`: the same shapes for every command that measures, stable from release to release.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::Fit;
@@ -9,7 +11,7 @@ use crate::features::Coverage;
 use crate::head::{AnswerRule, Novelty};
 use crate::inductive::text::{LengthBin, WordWeight};
 use crate::inductive::tuning::Difference;
-use crate::inductive::{BaseFacts, Seconds};
+use crate::inductive::{BaseFacts, BaselineResult, ColumnEffect, ColumnFacts, Seconds};
 
 /// The version of the shapes. It changes when a field goes or changes its meaning, not when one is added.
 pub const SCHEMA: u32 = 2;
@@ -71,6 +73,9 @@ pub struct Report {
     /// What is told of texts alone; absent for pictures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<TextReport>,
+    /// What is told of rows of a table alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<TableReport>,
     /// Seed of everything that was drawn.
     pub seed: u64,
     /// The settings.
@@ -103,6 +108,8 @@ pub struct BaseReport {
 pub struct DataReport {
     /// Where it was, as given.
     pub path: String,
+    /// What the examples are: `pictures`, `texts` or `rows`.
+    pub unit: String,
     /// Number of examples, excluded ones included.
     pub examples: usize,
     /// Number of examples trained on.
@@ -196,9 +203,8 @@ pub struct Controls {
     pub scratch: Option<ScratchReport>,
     /// The linear probe on frozen features.
     pub probe: ProbeReport,
-    /// Words counted, and a linear classifier on the counts; absent for pictures.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tf_idf: Option<TfIdfReport>,
+    /// What one gets without a network.
+    pub baselines: Vec<BaselineReport>,
 }
 
 /// The from-scratch control.
@@ -216,21 +222,40 @@ pub struct ScratchReport {
     pub paired: Paired,
 }
 
-/// The control of words counted.
+/// A baseline: what one gets without a network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TfIdfReport {
-    /// Out-of-fold accuracy.
-    pub accuracy: Estimate,
-    /// Out-of-fold macro-F1.
-    pub macro_f1: Estimate,
-    /// Out-of-fold log-loss.
-    pub log_loss: Estimate,
-    /// How it was made, in words.
+pub struct BaselineReport {
+    /// What it is called.
+    pub name: String,
+    /// How it was made.
     pub how: String,
-    /// The transfer's accuracy minus its, on the same texts.
+    /// Its main out-of-fold numbers by name: `accuracy`, `macro_f1` and `log_loss` of classes; `map` and `macro_f1` of sets
+    /// of labels; `mae` and `r2` of numbers.
+    pub measures: BTreeMap<String, Estimate>,
+    /// By how much the model is better, out of fold: accuracy, mean average precision, or mean absolute error.
     pub paired: Paired,
-    /// The same on every held-out split, by name.
+    /// The same on each held-out split.
     pub held_out: Vec<(String, Paired)>,
+}
+
+impl BaselineReport {
+    /// Whether it learns from the examples, so that one could use it in place of the model.
+    pub fn needs_no_base(&self) -> bool {
+        ["TF-IDF", "boosted trees"].contains(&self.name.as_str())
+    }
+}
+
+impl From<&BaselineResult> for BaselineReport {
+    fn from(result: &BaselineResult) -> Self {
+        let held_out = result.held_out.iter().map(|(split, paired)| (split.name().to_owned(), paired.clone()));
+        Self {
+            name: result.name.into(),
+            how: result.how.clone(),
+            measures: result.numbers(),
+            paired: result.paired.clone(),
+            held_out: held_out.collect(),
+        }
+    }
 }
 
 /// What is told of texts alone.
@@ -246,6 +271,21 @@ pub struct TextReport {
     pub lengths: Vec<LengthBin>,
     /// The texts of mistakes and suspected labels.
     pub shown: Vec<ShownText>,
+}
+
+/// What is told of rows of a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TableReport {
+    /// What each column does to the answers, the strongest first.
+    pub columns: Vec<ColumnEffect>,
+    /// How rows become numbers, where something is worth saying.
+    pub notes: Vec<String>,
+}
+
+impl From<&ColumnFacts> for TableReport {
+    fn from(facts: &ColumnFacts) -> Self {
+        Self { columns: facts.effects.clone(), notes: facts.encoding.notes.clone() }
+    }
 }
 
 /// A text that a report shows.

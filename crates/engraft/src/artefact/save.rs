@@ -1,6 +1,6 @@
 //! Writing a run's folder.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use image::ImageEncoder as _;
 use image::codecs::jpeg::JpegEncoder;
@@ -12,8 +12,8 @@ use crate::artefact::html::{Curve, Picture, render, render_target};
 use crate::artefact::model::to_bytes;
 use crate::artefact::predictions::predictions_csv;
 use crate::config::Pretrain;
-use crate::data::Dataset;
 use crate::data::image::{Limits, decode};
+use crate::data::intake::Content;
 use crate::error::{Error, Problem, Result};
 use crate::files::{self, Made, Staging};
 use crate::inductive::{Fitted, Pretrained};
@@ -21,6 +21,9 @@ use crate::train::{Curve as LearningCurve, curves_csv, steps_csv};
 
 /// Thumbnails of wrong answers, and of suspected labels, that a report shows of each.
 const THUMBNAILS: usize = 24;
+/// Characters of a text, and cells of a row, that are shown in their place.
+const EXCERPT: usize = 200;
+const CELLS: usize = 8;
 /// Longest side of a thumbnail, in pixels.
 const THUMBNAIL_SIDE: u32 = 160;
 
@@ -49,7 +52,7 @@ impl Rendered<RunReport> {
     pub fn of(fitted: &Fitted, command_line: &str) -> Result<Self> {
         let report = build_report(fitted);
         let curves = fitted.curves();
-        let pictures = if fitted.intake.texts.is_some() { Vec::new() } else { thumbnails(fitted, &report) };
+        let pictures = shown(fitted, &report);
         let html = match &report {
             RunReport::Classes(report) => render(report, &html_curves(&curves), &pictures, command_line),
             RunReport::Targets(report) => render_target(report, &html_curves(&curves), &pictures, command_line),
@@ -143,9 +146,9 @@ fn html_curves(curves: &[(String, LearningCurve)]) -> Vec<Curve> {
     curves.iter().map(|(name, curve)| Curve { name: name.clone(), epochs: curve.epochs.clone() }).collect()
 }
 
-/// Small pictures of the mistakes and suspected labels that the page shows.
-fn thumbnails(fitted: &Fitted, report: &RunReport) -> Vec<Picture> {
-    let names: Vec<&str> = match report {
+/// The mistakes and suspected labels that the page shows: small pictures, or the beginnings of texts and rows.
+fn shown(fitted: &Fitted, report: &RunReport) -> Vec<Picture> {
+    let mut names: Vec<&str> = match report {
         RunReport::Classes(report) => {
             let mistakes = report.mistakes.iter().take(THUMBNAILS).map(|mistake| mistake.file.as_str());
             mistakes.chain(report.label_errors.iter().take(THUMBNAILS).map(|error| error.file.as_str())).collect()
@@ -157,23 +160,20 @@ fn thumbnails(fitted: &Fitted, report: &RunReport) -> Vec<Picture> {
             numbers.chain(labels.take(THUMBNAILS).map(|error| error.file.as_str())).collect()
         }
     };
-    thumbnails_of(names, &fitted.intake.dataset)
-}
-
-/// Small pictures of the examples of these names, each once.
-fn thumbnails_of(mut names: Vec<&str>, dataset: &Dataset) -> Vec<Picture> {
     names.sort_unstable();
     names.dedup();
-    let path_of = |name: &str| -> Option<PathBuf> {
-        dataset.examples.iter().find(|example| example.name == name).map(|example| example.path.clone())
+    let picture = |name: &str| {
+        let examples = &fitted.intake.dataset.examples;
+        let index = examples.iter().position(|example| example.name == name)?;
+        let excerpt = |text: String| ("text/plain", text.into_bytes());
+        let (mime, bytes) = match &fitted.intake.content {
+            Content::Images(_) => thumbnail(&examples[index].path)?,
+            Content::Texts(input) => excerpt(input.texts[index].beginning(EXCERPT)),
+            Content::Vectors(set) => excerpt(set.beginning(index, CELLS)),
+        };
+        Some(Picture { file: name.to_owned(), mime, bytes })
     };
-    names
-        .into_iter()
-        .filter_map(|name| {
-            let (mime, bytes) = thumbnail(&path_of(name)?)?;
-            Some(Picture { file: name.to_owned(), mime, bytes })
-        })
-        .collect()
+    names.into_iter().filter_map(picture).collect()
 }
 
 fn thumbnail(path: &Path) -> Option<(&'static str, Vec<u8>)> {

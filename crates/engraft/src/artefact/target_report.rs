@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::report::{BaseReport, SecondsReport, TextReport, TriedCut, UnlikeReport};
+use super::report::{BaseReport, BaselineReport, SecondsReport, TableReport, TextReport, TriedCut, UnlikeReport};
 use crate::config::Fit;
 use crate::data::Task;
 use crate::data::audit::Audit;
@@ -35,6 +35,8 @@ pub struct TargetReport {
     /// precision); absent where the control was not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scratch: Option<TargetScratch>,
+    /// What one gets without a network.
+    pub baselines: Vec<BaselineReport>,
     /// Whether the transfer helped.
     pub verdict: String,
     /// When the model says "unlike the training data".
@@ -48,6 +50,9 @@ pub struct TargetReport {
     /// What is told of texts alone; absent for pictures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<TextReport>,
+    /// What is told of rows of a table alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<TableReport>,
     /// Examples per second through the base.
     pub images_per_second: f64,
     /// Largest resident memory of the process, in megabytes.
@@ -59,6 +64,8 @@ pub struct TargetReport {
 pub struct TargetDataReport {
     /// Where it was, as given.
     pub path: String,
+    /// What the examples are: `pictures`, `texts` or `rows`.
+    pub unit: String,
     /// Why it was read as this task, in words.
     pub reason: String,
     /// Number of examples, excluded ones included.

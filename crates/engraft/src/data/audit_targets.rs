@@ -45,8 +45,9 @@ impl Work<'_> {
         move |a, b| values.is_empty() || (values[a] - values[b]).abs() > deviation
     }
 
-    /// Labels that cannot be learnt or hardly, and pictures without any label.
+    /// Labels that cannot be learnt or hardly, and examples without any label.
     pub(super) fn label_sizes(&mut self, sets: &[Vec<bool>], labels: &[ClassCount]) {
+        let things = self.wording.things;
         let total = self.usable_training().count();
         let listed = |label: usize| {
             let examples = self.dataset.examples.iter().zip(sets);
@@ -57,23 +58,23 @@ impl Work<'_> {
         for (label, count) in labels.iter().enumerate() {
             let (name, without) = (plain(&count.class), total - count.train.min(total));
             if !listed(label) {
-                let message = format!("the label {name} has held-out pictures only: it cannot be learnt");
+                let message = format!("the label {name} has held-out {things} only: it cannot be learnt");
                 about(FindingKind::NoTraining, Severity::Serious, message);
             } else if count.train < LEAST {
                 let message = format!(
-                    "the label {name} has too few usable training pictures: {} (at least {LEAST})",
+                    "the label {name} has too few usable training {things}: {} (at least {LEAST})",
                     count.train
                 );
                 about(FindingKind::SmallClass, Severity::Serious, message);
             } else if without < LEAST {
-                let message = format!("too few training pictures lack the label {name}: {without} (at least {LEAST})");
+                let message = format!("too few training {things} lack the label {name}: {without} (at least {LEAST})");
                 about(FindingKind::SmallClass, Severity::Serious, message);
             } else if count.train < FEW {
                 let message =
-                    format!("the label {name} has few training pictures: {} (better {FEW} or more)", count.train);
+                    format!("the label {name} has few training {things}: {} (better {FEW} or more)", count.train);
                 about(FindingKind::SmallClass, Severity::Warning, message);
             } else if without < FEW {
-                let message = format!("few training pictures lack the label {name}: {without} (better {FEW} or more)");
+                let message = format!("few training {things} lack the label {name}: {without} (better {FEW} or more)");
                 about(FindingKind::SmallClass, Severity::Warning, message);
             }
         }
@@ -81,12 +82,14 @@ impl Work<'_> {
         let none =
             sets.iter().enumerate().filter(|(index, set)| !self.excluded.contains(index) && !set.contains(&true));
         let files = none.map(|(index, _)| self.name(index)).collect();
-        self.tell(FindingKind::NoLabel, Severity::Info, "pictures without any label, kept as such", files);
+        let what = format!("{things} without any label, kept as such");
+        self.tell(FindingKind::NoLabel, Severity::Info, &what, files);
         self.few_in_all();
     }
 
     /// Numbers far outside the training data's, which pull a least-squares fit towards themselves.
     pub(super) fn value_spread(&mut self, values: &[f64]) {
+        let things = self.wording.things;
         let mut sorted: Vec<f64> = self.usable_training().map(|index| values[index]).collect();
         sorted.sort_unstable_by(f64::total_cmp);
         if let Some(last) = sorted.len().checked_sub(1) {
@@ -105,12 +108,12 @@ impl Work<'_> {
                 .collect();
             let files = far.iter().map(|&index| self.name(index)).collect();
             let what = format!(
-                "pictures whose number is far from all others (outside {low:.4} to {high:.4}), kept: look if it is right"
+                "{things} whose number is far from all others (outside {low:.4} to {high:.4}), kept: look if it is right"
             );
             self.tell(FindingKind::Outlier, Severity::Warning, &what, files);
             if sorted[0] == sorted[last] {
                 let message =
-                    format!("all usable training pictures have the same number, {}: nothing can be learnt", sorted[0]);
+                    format!("all usable training {things} have the same number, {}: nothing can be learnt", sorted[0]);
                 self.findings.push(Finding::new(FindingKind::NoTraining, Severity::Serious, message, Vec::new()));
             }
         }

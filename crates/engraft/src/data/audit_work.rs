@@ -31,7 +31,7 @@ pub(in crate::data) struct Wording {
 /// An audit under way.
 pub(in crate::data) struct Work<'a> {
     pub(super) dataset: &'a Dataset,
-    wording: &'static Wording,
+    pub(super) wording: &'static Wording,
     /// What an example's content is known by, equal for copies; nothing for one that has no content.
     digests: Vec<Option<String>>,
     pub(super) findings: Vec<Finding>,

@@ -93,6 +93,18 @@ pub enum FindingKind {
     MixedLanguages,
     /// Texts without a letter.
     NoLetters,
+    /// Columns with one value in all rows. (Rows of a table, as all below.)
+    ConstantColumn,
+    /// Columns that only number or name the rows.
+    IdentifierColumn,
+    /// Columns that tell the label.
+    LabelLeak,
+    /// Columns of numbers and words.
+    MixedColumn,
+    /// Columns with missing cells.
+    MissingCells,
+    /// Rows of which many are equal, because their columns take few values.
+    FewCombinations,
 }
 
 impl FindingKind {

@@ -7,6 +7,7 @@ use super::image::Limits;
 use super::inspect::{Inspection, InspectionStore, inspect_all};
 use super::text::{Text, TextReading, TextSource, audit_texts, is_text, open_texts};
 use super::unite::unite_copies;
+use super::vectors::{VectorReading, VectorSet, audit_vectors, is_vectors, open_vectors};
 use super::{Dataset, Inferred, Reading, Split, Targets, Task, open_as};
 use crate::config::Fit;
 use crate::error::{Error, Problem, Result};
@@ -24,13 +25,36 @@ pub struct Intake {
     pub audit: Audit,
     /// SHA-256 of every example's bytes; empty where they cannot be read.
     pub digests: Vec<String>,
-    /// What was seen of every example's file.
-    pub inspections: Vec<Inspection>,
     /// What is to be learnt, and why that.
     pub inferred: Inferred,
-    /// The examples' texts, where they are texts.
-    pub texts: Option<TextInput>,
+    /// The examples themselves.
+    pub content: Content,
 }
+
+/// What examples are, by the kind of input.
+#[derive(Debug)]
+pub enum Content {
+    /// Images, read from their files when they are wanted; what was seen of every file.
+    Images(Vec<Inspection>),
+    /// Texts.
+    Texts(TextInput),
+    /// Rows of a table or an array.
+    Vectors(Box<VectorSet>),
+}
+
+/// The kinds of input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputKind {
+    /// Image files.
+    Images,
+    /// Texts, or pairs of texts.
+    Texts,
+    /// Rows of numbers and categories, or of features.
+    Vectors,
+}
+
+/// The base that rows of a table have: none.
+pub const NO_BASE: &str = "none";
 
 /// What examples are where they are texts.
 #[derive(Debug, Clone)]
@@ -41,9 +65,45 @@ pub struct TextInput {
     pub source: TextSource,
 }
 
-/// Whether the data of a fit is texts: a column of texts is named, or it looks like them and no column of paths is.
-pub fn is_about_texts(config: &Fit) -> bool {
-    config.text.is_some() || config.path_column.is_none() && is_text(&config.data)
+impl InputKind {
+    /// What the data of a fit is: texts where a column of texts is named, images where one of paths is, rows where no base
+    /// is asked for; else what it looks like.
+    pub fn of(config: &Fit) -> Self {
+        match config {
+            Fit { text: Some(_), .. } => Self::Texts,
+            Fit { path_column: Some(_), .. } => Self::Images,
+            _ if config.base == NO_BASE || is_vectors(&config.data, &VectorReading::of(config)) => Self::Vectors,
+            _ if is_text(&config.data) => Self::Texts,
+            _ => Self::Images,
+        }
+    }
+
+    /// What examples are called: `pictures`, `texts` or `rows`.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Images => "pictures",
+            Self::Texts => "texts",
+            Self::Vectors => "rows",
+        }
+    }
+
+    /// The settings that are usual for it.
+    pub fn usual_settings(self) -> Fit {
+        if self == Self::Texts { Fit::for_texts() } else { Fit::default() }
+    }
+}
+
+impl VectorReading {
+    /// As the settings of a fit tell; an unknown task is told elsewhere.
+    fn of(config: &Fit) -> Self {
+        Self {
+            label: config.label_column.clone(),
+            task: config.task.as_deref().and_then(|task| task.parse().ok()),
+            ignore: config.ignore_columns.clone(),
+            labels: config.labels.clone(),
+            ..Self::default()
+        }
+    }
 }
 
 /// How the texts of a fit are to be read.
@@ -80,7 +140,7 @@ impl Intake {
         }
         let audit = audit(&dataset, &inspections, findings);
         let digests = inspections.iter().map(|inspection| inspection.sha256.clone()).collect();
-        Ok(Self { dataset, audit, digests, inspections, inferred: opened.inferred, texts: None })
+        Ok(Self { dataset, audit, digests, inferred: opened.inferred, content: Content::Images(inspections) })
     }
 
     /// Opens and audits `path` as labelled texts; what was found out about its form is told.
@@ -96,29 +156,70 @@ impl Intake {
         let audit = audit_texts(&opened, findings);
         let digests = opened.digests();
         let (dataset, texts, source, inferred) = opened.into_parts();
-        let texts = Some(TextInput { texts, source });
-        Ok(Self { dataset, audit, digests, inspections: Vec::new(), inferred, texts })
+        let content = Content::Texts(TextInput { texts, source });
+        Ok(Self { dataset, audit, digests, inferred, content })
+    }
+
+    /// Opens and audits `path` as labelled rows; what was found out about its form is told, and columns that teach nothing
+    /// are taken out.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where there are no labelled rows (see [`open_vectors`]).
+    pub fn read_vectors(path: &Path, reading: &VectorReading, observer: &dyn Observer) -> Result<Self> {
+        let (set, findings) = open_vectors(path, reading, observer)?;
+        set.source.remarks.iter().for_each(|remark| observer.say(remark));
+        let inferred = set.source.inferred.clone().expect("labels were asked for");
+        let (set, audit) = audit_vectors(set, findings);
+        let (dataset, digests) = (set.labelled(), set.digests());
+        Ok(Self { dataset, audit, digests, inferred, content: Content::Vectors(Box::new(set)) })
     }
 
     /// Opens what a fit is about, of whatever kind.
     ///
     /// # Errors
-    /// As [`Intake::read_as`] and [`Intake::read_texts`].
+    /// As [`Intake::read_as`], [`Intake::read_texts`] and [`Intake::read_vectors`].
     pub fn open(config: &Fit, store: &dyn InspectionStore, observer: &dyn Observer) -> Result<Self> {
-        if is_about_texts(config) {
-            return Self::read_texts(&config.data, &text_reading(config)?, observer);
+        // A task that there is not is told before anything is read.
+        let reading = Reading::of(config)?;
+        match InputKind::of(config) {
+            InputKind::Texts => Self::read_texts(&config.data, &text_reading(config)?, observer),
+            InputKind::Vectors => Self::read_vectors(&config.data, &VectorReading::of(config), observer),
+            InputKind::Images => Self::read_as(&config.data, &reading, &Limits::default(), store, observer),
         }
-        Self::read_as(&config.data, &Reading::of(config)?, &Limits::default(), store, observer)
     }
 
-    /// What the examples are called: `images` or `texts`.
+    /// What the examples are.
+    pub fn kind(&self) -> InputKind {
+        match self.content {
+            Content::Images(_) => InputKind::Images,
+            Content::Texts(_) => InputKind::Texts,
+            Content::Vectors(_) => InputKind::Vectors,
+        }
+    }
+
+    /// What the examples are called, as [`InputKind::unit`] has it.
     pub fn unit(&self) -> &'static str {
-        if self.texts.is_some() { "texts" } else { "pictures" }
+        self.kind().unit()
+    }
+
+    /// What was seen of every example's file; nothing where they are no images.
+    pub fn inspections(&self) -> &[Inspection] {
+        if let Content::Images(inspections) = &self.content { inspections } else { &[] }
+    }
+
+    /// The texts and how they were read, where the examples are texts.
+    pub fn texts(&self) -> Option<&TextInput> {
+        if let Content::Texts(input) = &self.content { Some(input) } else { None }
+    }
+
+    /// The rows, where the examples are rows.
+    pub fn vectors(&self) -> Option<&VectorSet> {
+        if let Content::Vectors(set) = &self.content { Some(set) } else { None }
     }
 
     /// Texts of examples; nothing where they are not texts.
     pub fn texts_of(&self, which: &[usize]) -> Vec<&Text> {
-        self.texts.as_ref().map_or_else(Vec::new, |input| which.iter().map(|&index| &input.texts[index]).collect())
+        self.texts().map_or_else(Vec::new, |input| which.iter().map(|&index| &input.texts[index]).collect())
     }
 
     /// SHA-256 of the contents of examples.
@@ -168,7 +269,11 @@ impl Intake {
         if refused {
             let (excluded, unit) = (self.audit.excluded.len(), self.unit());
             let found = if few.is_empty() { format!("{} class", counts.len()) } else { few.join(", ") };
-            let (one, usually) = if self.texts.is_some() { ("text", 8) } else { ("file", 20) };
+            let (one, usually) = match self.kind() {
+                InputKind::Images => ("file", 20),
+                InputKind::Texts => ("text", 8),
+                InputKind::Vectors => ("row", 20),
+            };
             return Err(Error::Data(
                 Problem::new(format_args!("too few usable {unit} to learn a class from"))
                     .expected(format!(

@@ -26,6 +26,7 @@ pub mod table;
 pub mod task;
 pub mod text;
 pub mod unite;
+pub mod vectors;
 
 use std::path::{Path, PathBuf};
 

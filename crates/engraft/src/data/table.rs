@@ -106,7 +106,7 @@ pub fn read_as(path: &Path, reading: &Reading) -> Result<Opened> {
 }
 
 /// A label as one and the same text for one and the same target.
-fn canonical(text: &str, task: Task, decimal_comma: bool) -> std::result::Result<String, Problem> {
+pub(super) fn canonical(text: &str, task: Task, decimal_comma: bool) -> std::result::Result<String, Problem> {
     match task {
         Task::SingleLabel if text.is_empty() => {
             Err(Problem::new("a field is empty").expected("a path and a label in every row"))

@@ -18,7 +18,7 @@ pub use super::tune_config::Tune;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Fit {
-    /// The labelled pictures or texts: a folder, or a table.
+    /// The labelled pictures, texts or rows: a folder, a table, or an array of features (`.npy`).
     pub data: PathBuf,
     /// The column of a table that holds texts, or two with a comma between them; found where it is not told. Data with it
     /// is texts.
@@ -36,8 +36,14 @@ pub struct Fit {
     /// The column of a table that holds the labels; `label` where it is not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_column: Option<String>,
-    /// The pretrained base: the name of an embedded one, of one that was pulled, or a weights file. Empty where it is to be
-    /// chosen by the data ([`crate::backbone::default_base()`]); a run's settings have the one that was taken.
+    /// Columns of a table of numbers and categories that are not read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignore_columns: Vec<String>,
+    /// The file of labels of an array (`.npy`, `.csv`, `.tsv`, `.parquet`); looked for beside it where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<PathBuf>,
+    /// The pretrained base: the name of an embedded one, of one that was pulled, or a weights file; `none` for rows of a
+    /// table. Empty where it is to be chosen by the data ([`crate::backbone::default_base()`]); a run's settings have the one that was taken.
     pub base: String,
     /// The card of the base, where it is not beside the weights.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,6 +112,8 @@ impl Default for Fit {
             task: None,
             path_column: None,
             label_column: None,
+            ignore_columns: Vec::new(),
+            labels: None,
             base: String::new(),
             card: None,
             onnx_output: None,

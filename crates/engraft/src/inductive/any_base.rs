@@ -8,19 +8,22 @@ use crate::backbone::text::{TextBase, TextBody, WordPooler, WordPooling, open_te
 use crate::backbone::{Base, BaseSpec, Body, open};
 use crate::config::Fit;
 use crate::data::enlargement::Enlargement;
-use crate::data::intake::Intake;
+use crate::data::intake::{InputKind, Intake, NO_BASE};
+use crate::data::vectors::{Encoding, VectorSet};
 use crate::error::{Error, Problem, Result};
 use crate::features::{Cache, Extractor, Features, TextExtractor, extract};
 use crate::inductive::tuning::{Grown, cut_of};
 use crate::progress::Observer;
 
-/// A base of images or of texts.
+/// A base of images or of texts, or none.
 #[derive(Debug)]
 pub enum AnyBase {
     /// Of images.
     Images(Box<Base>),
     /// Of texts.
     Texts(Arc<TextBase>),
+    /// None: rows of a table are features already.
+    None,
 }
 
 /// What is said of a base.
@@ -40,12 +43,20 @@ impl AnyBase {
     /// Opens the base that the settings name, for the kind of examples that there are.
     ///
     /// # Errors
-    /// [`Error::Weights`] where it cannot be opened.
+    /// [`Error::Weights`] where it cannot be opened; [`Error::Usage`] for a base of rows.
     pub fn open(config: &Fit, intake: &Intake) -> Result<Self> {
-        if intake.texts.is_some() {
-            return Ok(Self::Texts(Arc::new(open_text_base(&config.base, &Device::flex())?)));
+        match intake.kind() {
+            InputKind::Images => Ok(Self::Images(Box::new(open(&BaseSpec::from(config), &Device::flex())?))),
+            InputKind::Texts => Ok(Self::Texts(Arc::new(open_text_base(&config.base, &Device::flex())?))),
+            InputKind::Vectors if config.base == NO_BASE || config.base.is_empty() => Ok(Self::None),
+            InputKind::Vectors => {
+                let problem = Problem::new("rows of numbers have no pretrained base").expected(NO_BASE);
+                let problem = problem.found(&config.base).at("--base");
+                Err(Error::Usage(
+                    problem.hint("leave it out; --text names a column of texts, --path-column one of images"),
+                ))
+            }
         }
-        Ok(Self::Images(Box::new(open(&BaseSpec::from(config), &Device::flex())?)))
     }
 
     /// What is said of it.
@@ -63,6 +74,12 @@ impl AnyBase {
                 architecture: base.architecture.clone(),
                 licence: base.licence.clone(),
             },
+            Self::None => BaseFacts {
+                id: NO_BASE.into(),
+                sha256: String::new(),
+                architecture: NO_BASE.into(),
+                licence: String::new(),
+            },
         }
     }
 
@@ -71,6 +88,7 @@ impl AnyBase {
         match self {
             Self::Images(base) => &base.remarks,
             Self::Texts(base) => &base.remarks,
+            Self::None => &[],
         }
     }
 
@@ -79,6 +97,7 @@ impl AnyBase {
         match self {
             Self::Images(base) => base.stages().last().cloned().unwrap_or_default(),
             Self::Texts(_) => "pool".into(),
+            Self::None => "columns".into(),
         }
     }
 
@@ -86,7 +105,7 @@ impl AnyBase {
     pub fn tell(&self, intake: &Intake, observer: &dyn Observer) {
         self.remarks().iter().for_each(|remark| observer.say(remark));
         if let Self::Images(base) = self
-            && let Some(remark) = Enlargement::of(&intake.inspections, &base.card.preprocessing).remark()
+            && let Some(remark) = Enlargement::of(intake.inspections(), &base.card.preprocessing).remark()
         {
             observer.say(&remark);
         }
@@ -128,6 +147,11 @@ impl AnyBase {
                 }
                 TextBody::Lstm(_) | TextBody::Words(_) => Ok(()),
             },
+            Self::None if ["auto", "head"].contains(&depth) => Ok(()),
+            Self::None => {
+                let problem = Problem::new("rows of numbers have no base that could be retrained").found(depth);
+                Err(Error::Usage(problem.expected("head or auto").at("--depth").suggest(depth, ["head", "auto"])))
+            }
         }
     }
 
@@ -140,6 +164,7 @@ impl AnyBase {
             Self::Texts(base) if matches!(base.body, TextBody::Words(_)) => {
                 Some("word vectors have no stages to retrain")
             }
+            Self::None => Some("rows of numbers have no base to retrain: a head is solved on their columns"),
             _ => None,
         }
     }
@@ -155,7 +180,7 @@ impl AnyBase {
                 Self::Images(base)
             }
             (_, Grown::Text(base)) => Self::Texts(base),
-            (Self::Texts(_), Grown::Network(_)) => unreachable!("a base keeps its kind"),
+            (Self::Texts(_) | Self::None, Grown::Network(_)) => unreachable!("a base keeps its kind"),
         }
     }
 
@@ -181,6 +206,7 @@ impl AnyBase {
                 }
                 _ => vec![Reading::Texts(Box::new(TextExtractor::new(base)), None)],
             },
+            Self::None => vec![Reading::Vectors(Box::new(Encoding::fit(rows_of(intake)?, train)?))],
         };
         if asked.is_some() {
             let problem =
@@ -198,6 +224,9 @@ impl AnyBase {
         Ok(match self {
             Self::Images(base) => Reading::Images(Box::new(Extractor::to_features(base, &Device::flex())?)),
             Self::Texts(base) => Reading::Texts(Box::new(TextExtractor::new(base).uncached()), None),
+            Self::None => {
+                return Err(Error::Usage(Problem::new("rows of numbers have no base that could be retrained")));
+            }
         })
     }
 }
@@ -208,6 +237,16 @@ pub enum Reading {
     Images(Box<Extractor>),
     /// Of texts, and how word vectors are pooled.
     Texts(Box<TextExtractor>, Option<WordPooling>),
+    /// Of rows.
+    Vectors(Box<Encoding>),
+}
+
+/// The rows that a base of none reads.
+fn rows_of(intake: &Intake) -> Result<&VectorSet> {
+    intake.vectors().ok_or_else(|| {
+        let problem = Problem::new("only rows of numbers are learnt from without a base").found(intake.unit());
+        Error::Usage(problem.at("--base").hint("name a base, or leave it out"))
+    })
 }
 
 impl Reading {
@@ -227,15 +266,21 @@ impl Reading {
             Self::Texts(extractor, _) => {
                 extractor.extract(&intake.texts_of(examples), &intake.digests_of(examples), cache, observer)
             }
+            Self::Vectors(encoding) => encoding.features(rows_of(intake)?, examples),
         }
     }
 
     /// What reads texts, where they are texts.
     pub fn of_texts(&self) -> Option<&TextExtractor> {
         match self {
-            Self::Images(_) => None,
             Self::Texts(extractor, _) => Some(extractor),
+            Self::Images(_) | Self::Vectors(_) => None,
         }
+    }
+
+    /// How rows of a table become numbers.
+    pub fn encoding(&self) -> Option<&Encoding> {
+        if let Self::Vectors(encoding) = self { Some(encoding) } else { None }
     }
 
     /// How word vectors are pooled.
@@ -246,8 +291,8 @@ impl Reading {
     /// Its name, where a base has several.
     pub fn name(&self) -> Option<WordPooling> {
         match self {
-            Self::Images(_) => None,
             Self::Texts(_, pooling) => *pooling,
+            Self::Images(_) | Self::Vectors(_) => None,
         }
     }
 }

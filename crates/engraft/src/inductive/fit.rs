@@ -7,21 +7,21 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::backbone::text::TextBody;
-use crate::config::{Fit, Input, Tune};
+use crate::config::{Fit, Input};
 use crate::data::image::Limits;
-use crate::data::intake::Intake;
+use crate::data::intake::{InputKind, Intake};
 use crate::data::text::Text;
 use crate::data::{Split, Task};
 use crate::error::{Error, Problem, Result};
-use crate::evaluate::{Forecast, LabelError, Paired, paired_difference};
+use crate::evaluate::{Forecast, LabelError, Paired};
 use crate::features::{Cache, Coverage, Features};
 use crate::head::{ClassWeights, Novelty};
 use crate::inductive::any_base::{AnyBase, Reading};
-use crate::inductive::control::{Scratch, ScratchData};
+use crate::inductive::columns::ColumnFacts;
+use crate::inductive::controls::{BaselineResult, ControlData, Scratch, baselines};
 use crate::inductive::forecast::{self, forecasts};
 use crate::inductive::text::TextFacts;
 use crate::inductive::text::facts::{by_length, explanations, unknown_words};
-use crate::inductive::text::tf_idf::TfIdfControl;
 use crate::inductive::tuning::{
     Adapted, Chosen, Depth, Difference, Fold, Ground, Inputs, Journal, Material, Measured, Protocol, Shown,
     TuningSettings, find_rate as find_rate_of,
@@ -65,8 +65,6 @@ pub struct HeldOut {
     pub answers: Vec<TargetAnswer>,
     /// What they are worth.
     pub measures: Measures,
-    /// Its right answers against those of words counted, of texts with a class.
-    pub against_tf_idf: Option<Paired>,
 }
 
 /// Everything that a fit led to.
@@ -102,10 +100,12 @@ pub struct Fitted {
     pub held_out: Vec<HeldOut>,
     /// From scratch, if it was run, and the transfer against it on the examples that both answered.
     pub scratch: Option<(Scratch, Paired)>,
-    /// Words counted, of texts with a class, and the transfer against them.
-    pub tf_idf: Option<(TfIdfControl, Paired)>,
+    /// What one gets without a network.
+    pub baselines: Vec<BaselineResult>,
     /// What is told of texts alone.
     pub texts: Option<TextFacts>,
+    /// What is told of rows of a table alone.
+    pub columns: Option<ColumnFacts>,
     /// Wall seconds.
     pub seconds: Seconds,
     /// Examples per second through the base, where any ran.
@@ -136,6 +136,9 @@ impl Fitted {
     pub fn verdict(&self) -> String {
         match &self.scratch {
             Some((_, paired)) => paired.verdict.clone(),
+            None if matches!(self.base, AnyBase::None) => {
+                "nothing was transferred: rows of numbers have no pretrained base".into()
+            }
             None if self.config.control_budget > 0.0 => {
                 "not measured: the base has no network that could be trained from scratch".into()
             }
@@ -160,8 +163,8 @@ pub struct Means<'a> {
 pub enum News<'a> {
     /// What the linear probe's out-of-fold predictions are worth.
     Probe(&'a Measures),
-    /// The same of words counted.
-    TfIdf(&'a Measures),
+    /// The same of a baseline, by its name.
+    Baseline(&'a str, &'a Measures),
     /// What is going to be tried.
     Outlook(&'a str),
     /// A depth was measured, and its gain over the probe.
@@ -205,7 +208,7 @@ impl Basis {
         intake.require_usable(config.strict)?;
         let train = intake.usable(Split::Train);
         let photos = matches!(&base, AnyBase::Images(base) if base.card.preprocessing.channels == 3);
-        let passes = if intake.texts.is_some() { with_passes(config, train.len()) } else { config.clone() };
+        let passes = if intake.texts().is_some() { with_passes(config, train.len()) } else { config.clone() };
         let tuning = TuningSettings::of(&passes, photos)?;
         let groups: Vec<usize> = train.iter().map(|&index| intake.audit.groups[index]).collect();
         let target = target_of(intake, &train, &target_settings(config));
@@ -255,7 +258,7 @@ impl<'a> Examples<'a> {
                 let preprocessing = base.card.preprocessing.clone();
                 Some((Pictures::new(paths, preprocessing, Limits::default(), observer)?, digests))
             }
-            AnyBase::Texts(_) => None,
+            AnyBase::Texts(_) | AnyBase::None => None,
         };
         Ok(Self { texts: intake.texts_of(which), pictures })
     }
@@ -281,6 +284,7 @@ impl Basis {
                 Material::Texts { base, texts: &examples.texts, tokens, pairs }
             }
             (AnyBase::Images(_), None) => unreachable!("images are decoded for a base of images"),
+            (AnyBase::None, _) => unreachable!("there is nothing to train where there is no base"),
         };
         Ground {
             material,
@@ -321,16 +325,21 @@ pub fn fit(
     let training = Instant::now();
     let probe_measures = target.measure(&probe.calibrated.predictions, &all, &how)?;
     hear(News::Probe(&probe_measures));
-    let tf_idf = match (&intake.texts, target.task()) {
-        (Some(_), Task::SingleLabel) => {
-            let texts = intake.texts_of(&basis.train);
-            let (labels, classes) = (target.strata(), target.outputs());
-            let found = TfIdfControl::run(&texts, &labels, &basis.folds, classes, config.seed, observer)?;
-            hear(News::TfIdf(&Measures::Classes(found.evaluation.clone())));
-            Some(found)
-        }
-        _ => None,
+    let shared = ControlData {
+        intake: &intake,
+        train: &basis.train,
+        target,
+        folds: &basis.folds,
+        count: basis.count,
+        seed: config.seed,
     };
+    let baselines = baselines(&shared, &basis.features, observer)?;
+    let mut baseline_measures = Vec::with_capacity(baselines.len());
+    for baseline in &baselines {
+        let measures = target.measure(baseline.predictions(), &all, &how)?;
+        hear(News::Baseline(baseline.name(), &measures));
+        baseline_measures.push(measures);
+    }
     let measured = measured_probe(&probe, &basis, training.elapsed().as_secs_f64());
     journal.enter(&inputs(config, &basis.base.facts().sha256, &intake)?)?;
     let identity = identity(config, &basis.base.facts().sha256, &intake);
@@ -397,7 +406,7 @@ pub fn fit(
 
     let control_start = Instant::now();
     let data =
-        ScratchData { intake: &intake, train: &train, target: &*target, folds: &folds, count, seed: config.seed };
+        ControlData { intake: &intake, train: &train, target: &*target, folds: &folds, count, seed: config.seed };
     let scratch = Scratch::run(&base, &data, config.control_budget, cache, observer)?;
     let scratch = match scratch {
         Some(scratch) => {
@@ -406,14 +415,13 @@ pub fn fit(
         }
         None => None,
     };
-    let right = taken.calibrated.scores.iter().map(|score| *score > 0.5).collect::<Vec<bool>>();
-    let tf_idf = match tf_idf {
-        Some(control) => {
-            let paired = control.against(&right, rows)?;
-            Some((control, paired))
-        }
-        None => None,
-    };
+    let mut results = Vec::with_capacity(baselines.len());
+    for (baseline, measures) in baselines.iter().zip(baseline_measures) {
+        let ours = (predictions, &rows[..]);
+        let Some(paired) = paired_on_common(&*target, ours, (baseline.predictions(), &all))? else { continue };
+        let (name, how) = (baseline.name(), baseline.how());
+        results.push(BaselineResult { name, how, measures, paired, held_out: Vec::new() });
+    }
     seconds.training += control_start.elapsed().as_secs_f64();
 
     // Every choice is made. Now, once, what was held out. Features of a network that is nobody else's are not cached.
@@ -424,34 +432,30 @@ pub fn fit(
         if examples.is_empty() {
             continue;
         }
-        let target = target_of(&intake, &examples, &target_settings(config));
-        if let Some(why) = target.unmeasurable() {
+        let held_target = target_of(&intake, &examples, &target_settings(config));
+        if let Some(why) = held_target.unmeasurable() {
             observer.say(&format!("the {} split is not measured: {why}", split.name()));
             continue;
         }
         let extracting = Instant::now();
-        let features = reading.features(&intake, &examples, cache, observer)?;
+        let held_features = reading.features(&intake, &examples, cache, observer)?;
         seconds.features += extracting.elapsed().as_secs_f64();
         let evaluating = Instant::now();
         let answers: Vec<TargetAnswer> =
-            (0..features.rows).into_par_iter().map(|row| predictor.answer(features.row(row))).collect();
-        let all: Vec<usize> = (0..examples.len()).collect();
+            (0..held_features.rows).into_par_iter().map(|row| predictor.answer(held_features.row(row))).collect();
+        let places: Vec<usize> = (0..examples.len()).collect();
         let how = format!("the given {} split, looked at once", split.name());
-        let measures = target.measure(&target.collect(&answers), &all, &how)?;
-        let against_tf_idf = match &tf_idf {
-            Some((control, _)) => {
-                let labels = intake.labels(&examples);
-                let ours = answers.iter().filter_map(TargetAnswer::class).zip(&labels);
-                let ours: Vec<bool> = ours.map(|(answer, label)| answer.class == *label).collect();
-                let texts = intake.texts_of(&examples);
-                Some(paired_difference(&ours, &control.answers_right(&texts, &labels))?)
-            }
-            None => None,
-        };
-        held_out.push(HeldOut { split, examples, answers, measures, against_tf_idf });
+        let ours = held_target.collect(&answers);
+        let measures = held_target.measure(&ours, &places, &how)?;
+        for (baseline, result) in baselines.iter().zip(&mut results) {
+            let theirs = baseline.predict(&data, &examples, &held_features)?;
+            result.held_out.push((split, held_target.compare(&ours, &theirs, &places)?));
+        }
+        held_out.push(HeldOut { split, examples, answers, measures });
         seconds.evaluation += evaluating.elapsed().as_secs_f64();
     }
     let telling = Instant::now();
+    let columns = reading.encoding().map(|encoding| ColumnFacts::of(encoding, &features, &predictor.head));
     let texts = match (&base, &reading, coverage) {
         (AnyBase::Texts(base), Reading::Texts(extractor, _), Some(coverage)) => {
             let texts = intake.texts_of(&train);
@@ -463,6 +467,7 @@ pub fn fit(
                 explanations: std::collections::BTreeMap::new(),
             };
             if let (Predictions::Classes(probabilities), Suspects::Classes(suspects)) = (predictions, &suspects) {
+                let right: Vec<bool> = taken.calibrated.scores.iter().map(|score| *score > 0.5).collect();
                 let truth: Vec<usize> = rows.iter().map(|&at| strata[at]).collect();
                 let measured: Vec<&Text> = rows.iter().map(|&at| texts[at]).collect();
                 facts.lengths = by_length(&measured, &right);
@@ -493,8 +498,9 @@ pub fn fit(
         forecasts,
         held_out,
         scratch,
-        tf_idf,
+        baselines: results,
         texts,
+        columns,
         per_second: seen as f64 / seconds.features.max(1e-9),
         seconds,
     })
@@ -506,6 +512,10 @@ pub fn fit(
 /// As [`fit`]; a base or depth that is not trained by steps at a rate of its own.
 pub fn find_rate(config: &Fit, base: AnyBase, intake: &Intake, means: Means<'_>) -> Result<RateFinding> {
     let observer = means.observer;
+    if let Some(why) = base.frozen_whole() {
+        let problem = Problem::new("there is no rate to find").found(why).at("--find-lr");
+        return Err(Error::Usage(problem.expected("a base with stages")));
+    }
     let basis = Basis::new(config, base, intake, means, false)?;
     let examples = Examples::of(&basis.base, intake, &basis.train, observer)?;
     // Of the probe's usual strengths one in the middle: the search changes the head in every step.
@@ -656,39 +666,47 @@ fn check(config: &Fit) -> Result<()> {
 
 /// Refuses settings that the input does not have: an option is never accepted and ignored.
 fn refuse_foreign(config: &Fit, intake: &Intake) -> Result<()> {
-    let usual = Tune::default();
-    let tune = &config.tune;
-    let (set, what): (Vec<(&str, bool)>, _) = match intake.texts {
-        Some(_) => (
-            vec![
-                ("--only", config.only.is_some()),
-                ("--channels", config.channels.is_some()),
-                ("--image-size", config.image_size.is_some()),
-                ("--input-size and what goes with it", config.input != Input::default()),
-                ("--card", config.card.is_some()),
-                ("--onnx-output", config.onnx_output.is_some()),
-                ("--path-column", config.path_column.is_some()),
-                ("--exact", config.exact),
-                ("--batch-norm", tune.batch_norm != usual.batch_norm),
-                ("--feature-distance", tune.feature_distance != 0.0),
-                ("--stochastic-depth", tune.stochastic_depth != 0.0),
-                ("--mixup", tune.mixup != 0.0),
-                ("--cutmix", tune.cutmix != 0.0),
-                ("--augment", tune.augment != usual.augment),
-                ("--views", tune.views != usual.views),
-            ],
-            "these settings are about pictures, and this data is texts",
+    use InputKind::{Images, Texts, Vectors};
+    let kind = intake.kind();
+    let all = kind.usual_settings();
+    let (usual, tune) = (&all.tune, &config.tune);
+    let rows_differ = |differs: bool| kind == Vectors && differs;
+    let settings: [(&str, bool, &[InputKind]); 23] = [
+        ("--only", config.only.is_some(), &[Images]),
+        ("--channels", config.channels.is_some(), &[Images]),
+        ("--image-size", config.image_size.is_some(), &[Images]),
+        ("--input-size and what goes with it", config.input != Input::default(), &[Images]),
+        ("--card", config.card.is_some(), &[Images]),
+        ("--onnx-output", config.onnx_output.is_some(), &[Images]),
+        ("--path-column", config.path_column.is_some(), &[Images]),
+        ("--exact", config.exact, &[Images]),
+        ("--batch-norm", tune.batch_norm != usual.batch_norm, &[Images]),
+        ("--feature-distance", tune.feature_distance != 0.0, &[Images]),
+        ("--stochastic-depth", tune.stochastic_depth != 0.0, &[Images]),
+        ("--mixup", tune.mixup != 0.0, &[Images]),
+        ("--cutmix", tune.cutmix != 0.0, &[Images]),
+        ("--augment", tune.augment != usual.augment, &[Images]),
+        ("--views", tune.views != usual.views, &[Images]),
+        ("--pooling", config.pooling.is_some(), &[Texts]),
+        ("--pairs", tune.pairs != 0, &[Texts]),
+        ("--ignore-column", !config.ignore_columns.is_empty(), &[Vectors]),
+        ("--labels", config.labels.is_some(), &[Vectors]),
+        (
+            "--control-budget",
+            rows_differ(![0.0, all.control_budget].contains(&config.control_budget)),
+            &[Images, Texts],
         ),
-        None => (
-            vec![("--pooling", config.pooling.is_some()), ("--pairs", tune.pairs != 0)],
-            "these settings are about texts, and this data is pictures",
-        ),
-    };
-    let given: Vec<&str> = set.iter().filter(|(_, set)| *set).map(|(name, _)| *name).collect();
+        ("--budget", rows_differ(config.budget != all.budget), &[Images, Texts]),
+        ("--seeds", rows_differ(config.seeds != all.seeds), &[Images, Texts]),
+        ("settings of a training", rows_differ(*tune != all.tune), &[Images, Texts]),
+    ];
+    let given = settings.iter().filter(|(_, set, kinds)| *set && !kinds.contains(&kind));
+    let given: Vec<&str> = given.map(|(name, _, _)| *name).collect();
     if given.is_empty() {
         return Ok(());
     }
-    Err(Error::Usage(Problem::new(what).found(given.join(", ")).hint("leave them out")))
+    let problem = Problem::new(format_args!("these settings do not apply to {}", kind.unit()));
+    Err(Error::Usage(problem.found(given.join(", ")).hint("leave them out")))
 }
 
 /// Refuses settings that the kind of target does not have.

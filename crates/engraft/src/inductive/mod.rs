@@ -3,7 +3,8 @@
 //! Never here: a label of a held-out split in any choice. What is held out is looked at once, after every choice.
 
 mod any_base;
-mod control;
+mod columns;
+mod controls;
 mod fit;
 mod forecast;
 mod language_model;
@@ -14,7 +15,8 @@ pub mod text;
 pub mod tuning;
 
 pub use any_base::{AnyBase, BaseFacts, Reading};
-pub use control::{Scratch, ScratchPlan};
+pub use columns::{ColumnEffect, ColumnFacts};
+pub use controls::{BaselineResult, Scratch, ScratchPlan, TfIdf};
 pub use fit::{Fitted, HeldOut, Means, News, Seconds, find_rate, fit};
 pub use language_model::{Documents, PretrainedLanguageModel, measure_language_model, pretrain_language_model};
 pub use own_classes::OwnClasses;

@@ -148,6 +148,12 @@ impl Target for Classes {
         self.calibrated(kept.collect(), &rows, of_all_but(None)?, right)
     }
 
+    fn constant(&self, training: &[usize], count: usize) -> Predictions {
+        let mut shares = vec![0.0f32; self.classes];
+        training.iter().for_each(|&row| shares[self.labels[row]] += 1.0 / training.len() as f32);
+        Predictions::Classes(shares.repeat(count))
+    }
+
     fn collect(&self, answers: &[TargetAnswer]) -> Predictions {
         let of = |answer: &Answer| answer.probabilities.clone();
         Predictions::Classes(answers.iter().filter_map(TargetAnswer::class).flat_map(of).collect())

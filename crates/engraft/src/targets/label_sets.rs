@@ -161,6 +161,16 @@ impl Target for LabelSets {
         Ok(self.calibrated((probabilities, given), &rows, temperature, &thresholds))
     }
 
+    fn constant(&self, training: &[usize], count: usize) -> Predictions {
+        let labels = self.names.len();
+        let mut shares = vec![0.0f32; labels];
+        for (at, has) in self.truth(training).into_iter().enumerate() {
+            shares[at % labels] += f32::from(u8::from(has)) / training.len() as f32;
+        }
+        let given: Vec<bool> = shares.iter().map(|share| *share >= 0.5).collect();
+        Predictions::LabelSets { probabilities: shares.repeat(count), given: given.repeat(count) }
+    }
+
     fn collect(&self, answers: &[TargetAnswer]) -> Predictions {
         let (mut probabilities, mut given) = (Vec::new(), Vec::new());
         for answer in answers {

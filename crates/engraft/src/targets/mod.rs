@@ -177,6 +177,9 @@ pub trait Target: Send + Sync {
     /// # Errors
     /// Outputs that do not fit the labels.
     fn calibrate(&self, parts: &[FoldOutputs]) -> Result<Calibrated>;
+    /// What one would say of `count` examples without a look at them, knowing the labels of `training`: the shares of the
+    /// classes or labels, or the median.
+    fn constant(&self, training: &[usize], count: usize) -> Predictions;
     /// Predictions as they are measured, from a model's answers to all examples.
     fn collect(&self, answers: &[TargetAnswer]) -> Predictions;
     /// What predictions of the examples `rows` are worth.
@@ -234,6 +237,39 @@ impl Default for TargetSettings {
 }
 
 impl Predictions {
+    /// Predictions of parts as those of the whole: `places` say where each part's examples stand, and together name every
+    /// place once.
+    ///
+    /// # Panics
+    /// If the parts are of different kinds, or there is none.
+    #[must_use]
+    pub fn joined(parts: Vec<(Vec<usize>, Self)>) -> Self {
+        let mut order: Vec<(usize, usize)> =
+            parts.iter().flat_map(|(places, _)| places).enumerate().map(|(at, &place)| (place, at)).collect();
+        order.sort_unstable();
+        let order: Vec<usize> = order.into_iter().map(|(_, at)| at).collect();
+        let mut parts = parts.into_iter().map(|(_, part)| part);
+        let mut whole = parts.next().expect("a part");
+        for part in parts {
+            match (&mut whole, part) {
+                (Self::Classes(all), Self::Classes(more)) => all.extend(more),
+                (
+                    Self::LabelSets { probabilities: all, given: all_given },
+                    Self::LabelSets { probabilities, given },
+                ) => {
+                    all.extend(probabilities);
+                    all_given.extend(given);
+                }
+                (Self::Numbers { values: all, intervals: all_intervals }, Self::Numbers { values, intervals }) => {
+                    all.extend(values);
+                    all_intervals.extend(intervals);
+                }
+                _ => unreachable!("parts of one kind"),
+            }
+        }
+        whole.select(&order, order.len())
+    }
+
     /// Predictions of some of the examples, by their places.
     #[must_use]
     pub fn select(&self, places: &[usize], examples: usize) -> Self {

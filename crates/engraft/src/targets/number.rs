@@ -112,6 +112,13 @@ impl Target for Numbers {
         self.calibrated(values, &rows, &folds, Vec::new())
     }
 
+    fn constant(&self, training: &[usize], count: usize) -> Predictions {
+        let mut known = self.truth(training);
+        known.sort_unstable_by(f64::total_cmp);
+        let (below, above) = (known[(known.len() - 1) / 2], known[known.len() / 2]);
+        Predictions::Numbers { values: vec![below / 2.0 + above / 2.0; count], intervals: vec![None; count] }
+    }
+
     fn collect(&self, answers: &[TargetAnswer]) -> Predictions {
         let numbers = answers.iter().filter_map(|answer| match answer {
             TargetAnswer::Number(answer) => Some((answer.value, answer.interval)),

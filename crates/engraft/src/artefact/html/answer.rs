@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::format::{count, name, percent, percent_range, points, points_range, probability};
 use super::{classes_counted, examples, headline};
-use crate::artefact::report::{Report, TfIdfReport, UnsureReport};
+use crate::artefact::report::{BaselineReport, Report, UnsureReport};
 use crate::evaluate::Paired;
 
 /// Title, the answer in a sentence, and the two judgements that qualify it.
@@ -22,7 +22,9 @@ pub fn header(report: &Report, title: &str) -> Markup {
             @if headline(report).is_some() { p.beside { (beside(report)) } }
             div.judgements {
                 (verdict(report))
-                @if let Some(tf_idf) = &report.controls.tf_idf { (against_words(report, tf_idf)) }
+                @for baseline in report.controls.baselines.iter().filter(|baseline| baseline.needs_no_base()) {
+                    (against(report, baseline))
+                }
                 div.judgement {
                     p.badge { span.sign aria-hidden="true" { "?" } "When it is not sure" }
                     p { (unsure(report)) }
@@ -62,6 +64,7 @@ fn beside(report: &Report) -> Markup {
 fn verdict(report: &Report) -> Markup {
     let paired = report.controls.scratch.as_ref().map(|scratch| &scratch.paired);
     let (class, sign, badge) = match (paired, report.verdict.as_str()) {
+        (None, _) if report.table.is_some() => ("open", "–", "No transfer"),
         (None, _) => ("open", "–", "Transfer not measured"),
         (_, "positive transfer") => ("good", "▲", "Positive transfer"),
         (_, "negative transfer") => ("bad", "▼", "Negative transfer"),
@@ -78,10 +81,8 @@ fn verdict(report: &Report) -> Markup {
 
 fn verdict_words(report: &Report, paired: Option<&Paired>) -> Markup {
     let Some(paired) = paired else {
-        if report.text.is_some() {
-            return html! {
-                "No small network was trained from scratch beside it; what the labels give without any base is told by words counted."
-            };
+        if report.table.is_some() {
+            return html! { "Nothing was transferred: rows of numbers have no pretrained base." };
         }
         return html! {
             "Whether the base helped is not known: the control that trains the same network from scratch was not run."
@@ -107,26 +108,25 @@ fn verdict_words(report: &Report, paired: Option<&Paired>) -> Markup {
     }
 }
 
-/// Whether the base was worth more than words counted, in a box: on the held-out split of the headline, where there is one.
-fn against_words(report: &Report, tf_idf: &TfIdfReport) -> Markup {
+/// Whether the model is worth more than a baseline, in a box: on the held-out split of the headline, where there is one.
+fn against(report: &Report, baseline: &BaselineReport) -> Markup {
     let split = headline(report).map(|held| held.split.as_str());
-    let held = split.and_then(|split| tf_idf.held_out.iter().find(|(name, _)| name == split));
-    let paired = held.map_or(&tf_idf.paired, |(_, paired)| paired);
+    let held = split.and_then(|split| baseline.held_out.iter().find(|(name, _)| name == split));
+    let paired = held.map_or(&baseline.paired, |(_, paired)| paired);
+    let name = &baseline.name;
     let difference =
         html! { strong { (points(paired.difference)) " points" } " (" (points_range(paired.low, paired.high)) ")" };
     let (class, sign, badge) = match paired {
-        paired if paired.low > 0.0 => ("good", "▲", "Better than words counted"),
-        paired if paired.high < 0.0 => ("bad", "▼", "Words counted do better"),
-        _ => ("open", "≈", "No better than words counted"),
+        paired if paired.low > 0.0 => ("good", "▲", format!("Better than {name}")),
+        paired if paired.high < 0.0 => ("bad", "▼", format!("Worse than {name}")),
+        _ => ("open", "≈", format!("No better than {name}")),
     };
     html! {
         div.judgement.(class) {
             p.badge { span.sign aria-hidden="true" { (sign) } (badge) }
             p {
-                (difference) " against a linear classifier on TF-IDF, which needs no base and answers in microseconds, on the same "
-                (count(paired.n)) " " (examples(report, paired.n)) "."
-                @if paired.high < 0.0 { " Use that one." }
-                @else if paired.low <= 0.0 { " If the simpler one will do, use it." }
+                (difference) " against " (baseline.how) ", on the same " (count(paired.n)) " " (examples(report, paired.n)) "."
+                @if paired.high < 0.0 { " That one does better." }
             }
         }
     }

@@ -77,6 +77,7 @@ fn tile_item(tile: &Tile, picture: Option<&Picture>) -> Markup {
     html! {
         li {
             @match picture {
+                Some(Picture { mime: "text/plain", bytes, .. }) => p.excerpt { (name(&String::from_utf8_lossy(bytes))) },
                 Some(picture) => img src=(data_uri(picture)) alt={ "Picture: " (tile.file) } decoding="async";
                 None => div.missing { "no thumbnail" }
             }

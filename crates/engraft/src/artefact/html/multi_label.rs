@@ -18,14 +18,14 @@ const PAIRS: usize = 15;
 const MEASURES: [Measure; 7] = [
     Measure {
         name: "mAP",
-        meaning: "how well each label ranks the pictures, 1 is perfect; higher is better",
+        meaning: "how well each label ranks the examples, 1 is perfect; higher is better",
         unit: Unit::Share,
     },
     Measure { name: "Macro-F1", meaning: "every label counts alike; higher is better", unit: Unit::Share },
     Measure { name: "Micro-F1", meaning: "every answer counts alike; higher is better", unit: Unit::Share },
     Measure {
         name: "All labels right",
-        meaning: "share of pictures without a single wrong label; higher is better",
+        meaning: "share of examples without a single wrong label; higher is better",
         unit: Unit::Share,
     },
     Measure {
@@ -42,20 +42,20 @@ const MEASURES: [Measure; 7] = [
 ];
 
 /// The answer in one sentence, and what chance would get.
-pub fn answer(report: &MultiLabelReport) -> Markup {
+pub fn answer(report: &MultiLabelReport, unit: &str) -> Markup {
     let (numbers, from) = match report.held_out.iter().find(|held| held.split == "test").or(report.held_out.first()) {
         Some(held) => (&held.evaluation, "it was not trained on"),
         None => (&report.evaluation, "of the training data, each answered by a copy that had not been trained on it"),
     };
     html! {
         p.answer {
-            "On pictures like these, its labels reach a mean average precision of " strong { (percent(numbers.map.mean)) }
-            " (" (percent_range(numbers.map.low, numbers.map.high)) "), measured on " (count(numbers.map.n)) " pictures "
+            "On " (unit) " like these, its labels reach a mean average precision of " strong { (percent(numbers.map.mean)) }
+            " (" (percent_range(numbers.map.low, numbers.map.high)) "), measured on " (count(numbers.map.n)) " " (unit) " "
             (from) "."
         }
         p.beside {
             "Chance would get " (percent(numbers.chance_map)) ". Of " (percent(numbers.subset_accuracy.mean))
-            " of the pictures every label is right; of all single answers " (percent(1.0 - numbers.hamming_loss.mean)) " are."
+            " of the " (unit) " every label is right; of all single answers " (percent(1.0 - numbers.hamming_loss.mean)) " are."
         }
     }
 }
@@ -89,7 +89,7 @@ pub fn labels_section(report: &MultiLabelReport, labels: &[String]) -> Markup {
     }
     html! {
         p.lead {
-            "The weakest first. Precision: of the pictures it gives the label to, how many have it. Recall: of those that have \
+            "The weakest first. Precision: of the examples it gives the label to, how many have it. Recall: of those that have \
              it, how many get it. Average precision needs no threshold."
         }
         @for (place, evaluation) in &all {
@@ -217,7 +217,7 @@ fn share_of(evaluation: &MultiLabelEvaluation, label: usize, times: usize) -> St
 /// The calibration of all labels' probabilities.
 pub fn calibration_section(report: &MultiLabelReport) -> Markup {
     let calibration = &report.evaluation.calibration;
-    let Some(chart) = charts::calibration_of(calibration, "probability of a label", "pictures that have it") else {
+    let Some(chart) = charts::calibration_of(calibration, "probability of a label", "examples that have it") else {
         return html! { p.empty { "There are no bins to draw." } };
     };
     let ece = &report.evaluation.ece;
@@ -231,7 +231,7 @@ pub fn calibration_section(report: &MultiLabelReport) -> Markup {
             div {
                 p {
                     "The expected calibration error over all labels is " strong { (percent(ece.mean)) } " ("
-                    (percent_range(ece.low, ece.high)) "). Most labels are absent from most pictures, so that most points lie \
+                    (percent_range(ece.low, ece.high)) "). Most labels are absent from most examples, so that most points lie \
                      near zero."
                 }
                 details { summary { "The " (calibration.len()) " points as numbers" } (bins(calibration)) }
@@ -276,7 +276,7 @@ pub fn mistakes_section(report: &MultiLabelReport, pictures: &[Picture]) -> Mark
         h3 { "Labels that are probably wrong" }
         @if suspected.is_empty() { p.empty { "No label looks wrong." } } @else {
             p.lead {
-                "Look at these by eye before anything else: what the data says of the label, and the probability that the picture \
+                "Look at these by eye before anything else: what the data says of the label, and the probability that the example \
                  has it."
             }
             (tiles(&suspected, &known))

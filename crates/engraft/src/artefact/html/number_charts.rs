@@ -47,7 +47,7 @@ pub fn residuals(points: &[NumberPoint]) -> Option<String> {
         x: Scale { low, high, ticks: ticks(low, high, 5), label: &label },
         y: Scale { low: 0.0, high: 1.05 * highest, ticks: ticks(0.0, highest, 4), label: &label },
         x_title: "prediction minus truth",
-        y_title: "pictures",
+        y_title: "examples",
         right: 12,
     };
     svg("Histogram of prediction minus truth", |area| {

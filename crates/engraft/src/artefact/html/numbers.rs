@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 
 use super::format::{Unit, count, decimal, percent, percent_range, tidy};
-use super::{examples, scroll};
+use super::scroll;
 use crate::artefact::report::Report;
-use crate::evaluate::{Estimate, wilson};
+use crate::evaluate::Estimate;
 
 /// A measure: its name, what is better, how it is written, and what it means.
 pub(super) struct Measure {
@@ -122,7 +122,7 @@ fn grouped<'a>(measures: &[Measure], source: &Source<'a>) -> Vec<(&'a str, Vec<&
 
 /// A way to get answers, in the table of controls.
 struct Row<'a> {
-    name: &'static str,
+    name: &'a str,
     explanation: String,
     accuracy: &'a Estimate,
     macro_f1: Option<f64>,
@@ -131,7 +131,6 @@ struct Row<'a> {
 }
 
 fn controls(report: &Report) -> Markup {
-    let majority = majority(&report.confusion);
     let mut rows = vec![Row {
         name: "This classifier",
         explanation: format!("base {}, trained after {}", report.base.id, report.choice.cut),
@@ -160,23 +159,15 @@ fn controls(report: &Report) -> Markup {
             ours: false,
         });
     }
-    if let Some(tf_idf) = &report.controls.tf_idf {
+    for baseline in &report.controls.baselines {
+        let mean = |name: &str| baseline.measures.get(name).map(|estimate| estimate.mean);
+        let Some(accuracy) = baseline.measures.get("accuracy") else { continue };
         rows.push(Row {
-            name: "Words counted",
-            explanation: tf_idf.how.clone(),
-            accuracy: &tf_idf.accuracy,
-            macro_f1: Some(tf_idf.macro_f1.mean),
-            log_loss: Some(tf_idf.log_loss.mean),
-            ours: false,
-        });
-    }
-    if let Some(majority) = &majority {
-        rows.push(Row {
-            name: "Always the commonest class",
-            explanation: format!("needs no {} at all", examples(report, 1)),
-            accuracy: majority,
-            macro_f1: None,
-            log_loss: None,
+            name: &baseline.name,
+            explanation: baseline.how.clone(),
+            accuracy,
+            macro_f1: mean("macro_f1"),
+            log_loss: mean("log_loss"),
             ours: false,
         });
     }
@@ -229,15 +220,4 @@ fn interval_bar(estimate: &Estimate) -> Markup {
             span.dot style=(format!("left:{mean:.2}%")) {}
         }
     }
-}
-
-/// What one gets by naming the commonest class every time, from the rows of the confusion matrix.
-pub(super) fn majority(confusion: &[Vec<usize>]) -> Option<Estimate> {
-    let rows: Vec<usize> = confusion.iter().map(|row| row.iter().sum()).collect();
-    let (n, most) = (rows.iter().sum::<usize>(), rows.iter().copied().max()?);
-    if n == 0 {
-        return None;
-    }
-    let (low, high) = wilson(most, n);
-    Some(Estimate { mean: most as f64 / n as f64, low, high, n, how: "share of the commonest class".into() })
 }

@@ -28,16 +28,16 @@ const MEASURES: [Measure; 6] = [
 ];
 
 /// The answer in one sentence, and how good it would be to know nothing.
-pub fn answer(report: &RegressionReport) -> Markup {
+pub fn answer(report: &RegressionReport, unit: &str) -> Markup {
     let (numbers, from) = match report.held_out.iter().find(|held| held.split == "test").or(report.held_out.first()) {
         Some(held) => (&held.evaluation, "it was not trained on"),
         None => (&report.evaluation, "of the training data, each answered by a copy that had not been trained on it"),
     };
     html! {
         p.answer {
-            "On pictures like these, its number is off by " strong { (amount(numbers.mae.mean)) } " on average ("
+            "On " (unit) " like these, its number is off by " strong { (amount(numbers.mae.mean)) } " on average ("
             (amount(numbers.mae.low)) " to " (amount(numbers.mae.high)) "), measured on " (count(numbers.mae.n))
-            " pictures " (from) "."
+            " " (unit) " " (from) "."
         }
         p.beside {
             "Always saying the middle number would be off by " (amount(numbers.median_mae)) ". R² is "
@@ -72,7 +72,7 @@ pub fn errors_section(report: &RegressionReport) -> Markup {
             @if let Some(chart) = number_charts::residuals(&report.points) {
                 (figure(
                     PreEscaped(chart),
-                    "How often it is off by how much. A peak beside the dotted line is a bias; far bars are single pictures \
+                    "How often it is off by how much. A peak beside the dotted line is a bias; far bars are single examples \
                      that are worth a look.",
                 ))
             }
@@ -84,7 +84,7 @@ pub fn errors_section(report: &RegressionReport) -> Markup {
                 ))
             }
         }
-        p.caption { "Out-of-fold, " (count(report.points.len())) " of " (count(report.evaluation.mae.n)) " pictures drawn." }
+        p.caption { "Out-of-fold, " (count(report.points.len())) " of " (count(report.evaluation.mae.n)) " examples drawn." }
     }
 }
 
@@ -125,7 +125,7 @@ pub fn intervals_section(report: &RegressionReport) -> Markup {
                 } }
             }
         }))
-        p.caption { "The width is the same for all pictures but for how much the models of the folds disagree." }
+        p.caption { "The width is the same for all examples but for how much the models of the folds disagree." }
     }
 }
 

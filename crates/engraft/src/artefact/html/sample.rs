@@ -236,6 +236,7 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
         },
         data: DataReport {
             path: if classes == 2 { "/data/concrete".into() } else { "../photos/flowers".into() },
+            unit: "pictures".into(),
             examples,
             train,
             audit: audit(&names, examples),
@@ -260,9 +261,10 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
         controls: Controls {
             scratch: Some(scratch(&ours)),
             probe: ProbeReport { accuracy: ours.accuracy.clone() },
-            tf_idf: None,
+            baselines: vec![majority(&ours)],
         },
         text: None,
+        table: None,
         verdict: "positive transfer".into(),
         unsure,
         unlike: UnlikeReport { threshold: 0.4312, k: 5, references: train },
@@ -284,6 +286,20 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
         per_class: ours.per_class,
         confusion: ours.confusion,
         calibration: ours.calibration,
+    }
+}
+
+fn majority(ours: &Evaluation) -> BaselineReport {
+    let rows: Vec<usize> = ours.confusion.iter().map(|row| row.iter().sum()).collect();
+    let (n, most) = (rows.iter().sum::<usize>(), rows.iter().copied().max().unwrap_or(0));
+    let (low, high) = wilson(most, n);
+    let accuracy = Estimate { mean: most as f64 / n as f64, low, high, n, how: "out-of-fold".into() };
+    BaselineReport {
+        name: "majority class".into(),
+        how: "every example gets the shares of the classes in the training data".into(),
+        measures: [("accuracy".to_owned(), accuracy)].into(),
+        paired: scratch(ours).paired,
+        held_out: Vec::new(),
     }
 }
 

@@ -4,7 +4,9 @@ use maud::{Markup, PreEscaped, html};
 
 use super::format::{amount, count, decimal, name, percent, points, points_range, setting};
 use super::provenance::{base, costs, sentence, temperature, tried as depths_tried, with_code};
-use super::{Curve, Picture, audit, charts, curves, data_name, figure, multi_label, page, regression, texts};
+use super::{
+    Curve, Picture, audit, baselines, charts, columns, curves, data_name, figure, multi_label, page, regression, texts,
+};
 use crate::artefact::target_report::TargetReport;
 use crate::data::Task;
 
@@ -36,6 +38,10 @@ pub fn render_target(report: &TargetReport, curves: &[Curve], pictures: &[Pictur
     if curves::trained(curves) {
         sections.push(("learning", "How it learned", curves::section(curves)));
     }
+    sections.push(("baselines", "Beside baselines", baselines::section(&report.baselines)));
+    if let Some(table) = &report.table {
+        sections.push(("columns", "What it goes by", columns::section(table)));
+    }
     if let Some(texts) = &report.text {
         sections.push(("texts", "Lengths, and words it does not know", texts::section(texts)));
     }
@@ -48,8 +54,8 @@ pub fn render_target(report: &TargetReport, curves: &[Curve], pictures: &[Pictur
 }
 
 /// What the examples are called.
-fn unit(report: &TargetReport) -> &'static str {
-    if report.text.is_some() { "texts" } else { "pictures" }
+fn unit(report: &TargetReport) -> &str {
+    &report.data.unit
 }
 
 fn header(report: &TargetReport, title: &str) -> Markup {
@@ -62,8 +68,8 @@ fn header(report: &TargetReport, title: &str) -> Markup {
                 span { (count(report.data.train)) " training " (unit(report)) }
                 span { "base " (name(&report.base.id)) }
             }
-            @if let Some(numbers) = &report.regression { (regression::answer(numbers)) }
-            @if let Some(sets) = &report.multi_label { (multi_label::answer(sets)) }
+            @if let Some(numbers) = &report.regression { (regression::answer(numbers, unit(report))) }
+            @if let Some(sets) = &report.multi_label { (multi_label::answer(sets, unit(report))) }
             div.judgements { (verdict(report)) (intervals(report)) }
         }
     }
@@ -72,6 +78,7 @@ fn header(report: &TargetReport, title: &str) -> Markup {
 /// Whether the transfer helped, in a box.
 fn verdict(report: &TargetReport) -> Markup {
     let (class, sign, badge) = match (report.scratch.is_some(), report.verdict.as_str()) {
+        (false, _) if report.table.is_some() => ("open", "–", "No transfer"),
         (false, _) => ("open", "–", "Transfer not measured"),
         (_, "positive transfer") => ("good", "▲", "Positive transfer"),
         (_, "negative transfer") => ("bad", "▼", "Negative transfer"),
@@ -82,6 +89,7 @@ fn verdict(report: &TargetReport) -> Markup {
         div.judgement.(class) {
             p.badge { span.sign aria-hidden="true" { (sign) } (badge) }
             @match &report.scratch {
+                None if report.table.is_some() => p { "Nothing was transferred: rows of numbers have no pretrained base." },
                 None => p { "Whether the base helped is not known: the control that trains the same network from scratch was not run." },
                 Some(scratch) => p {
                     @let paired = &scratch.paired;

@@ -132,12 +132,15 @@ fn report(task: Task) -> TargetReport {
         verdict: "positive transfer".into(),
     };
     TargetReport {
+        baselines: like.controls.baselines.clone(),
+        table: None,
         schema: SCHEMA,
         command: "fit".into(),
         version: "0.1.0".into(),
         task,
         base: like.base,
         data: TargetDataReport {
+            unit: "pictures".into(),
             path: format!("/data/{HOSTILE}"),
             reason: "all labels are numbers, from 1 to 39".into(),
             examples: ROWS + 60,

@@ -220,14 +220,6 @@ fn a_picture_that_is_missing_becomes_words() {
 }
 
 #[test]
-fn the_baseline_is_the_commonest_row() {
-    let majority = numbers::majority(&[vec![3, 1], vec![2, 14]]).unwrap();
-    assert_eq!((majority.mean, majority.n), (0.8, 20));
-    assert_eq!(numbers::majority(&[]), None);
-    assert_eq!(numbers::majority(&[vec![0, 0], vec![0, 0]]), None);
-}
-
-#[test]
 fn numbers_that_are_none_do_not_break_the_page() {
     let mut report = sample::report(3, 60, true);
     for estimate in [&mut report.accuracy, &mut report.log_loss, &mut report.ece] {

@@ -66,6 +66,16 @@ impl Text {
         std::iter::once(self.first.as_str()).chain(self.second.as_deref())
     }
 
+    /// Its first characters, on one line.
+    pub fn beginning(&self, characters: usize) -> String {
+        let whole = self.parts().collect::<Vec<_>>().join(" | ");
+        let line: String = whole.split_whitespace().collect::<Vec<_>>().join(" ");
+        match line.char_indices().nth(characters) {
+            Some((end, _)) => format!("{}…", &line[..end]),
+            None => line,
+        }
+    }
+
     /// Lower-case hexadecimal SHA-256 of the text; of a pair, of both with a zero byte between them (which no text that
     /// was read from a file holds).
     pub fn digest(&self) -> String {

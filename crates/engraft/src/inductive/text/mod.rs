@@ -1,12 +1,10 @@
-//! What only texts have: contrastive pairs, the recipe of language models, words counted, and what is told of texts.
+//! What only texts have: contrastive pairs, the recipe of language models, and what is told of texts.
 
 pub(in crate::inductive) mod contrastive;
 mod explain;
 pub(in crate::inductive) mod facts;
-pub(in crate::inductive) mod tf_idf;
 pub mod ulmfit;
 
 pub use contrastive::{Pair, pair};
 pub use explain::{WordWeight, explain};
 pub use facts::{LengthBin, TextFacts};
-pub use tf_idf::{TfIdf, TfIdfControl};

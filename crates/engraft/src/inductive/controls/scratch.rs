@@ -11,18 +11,18 @@ use crate::backbone::{Architecture, Base, Body, Card, Network, Statistics};
 use crate::data::augment::Augment;
 use crate::data::colour::DECODING;
 use crate::data::image::Limits;
-use crate::data::intake::Intake;
 use crate::error::{Error, Result};
 use crate::features::{Cache, Features};
 use crate::files::sha256_hex;
 use crate::inductive::any_base::AnyBase;
+use crate::inductive::controls::ControlData;
 use crate::inductive::tuning::{
     AtCut, Change, Journal, Learners, Material, Plan, Regularisers, STEP_COST, Shown, Spread, Start, TuneSettings,
     Tuning, Views, hold_out, tune,
 };
 use crate::progress::Observer;
 use crate::rng::permutation;
-use crate::targets::{FoldOutputs, Measures, Predictions, Target};
+use crate::targets::{FoldOutputs, Measures, Predictions};
 use crate::train::{Curve, Optimiser, Pictures, Settings};
 
 /// Where finished controls are kept in the cache.
@@ -105,18 +105,8 @@ impl Untrained {
     }
 }
 
-/// What the control shares with the transfer: examples, labels and folds.
-pub(super) struct ScratchData<'a> {
-    pub intake: &'a Intake,
-    pub train: &'a [usize],
-    pub target: &'a dyn Target,
-    pub folds: &'a [usize],
-    pub count: usize,
-    pub seed: u64,
-}
-
 /// The networks of a base's kind, from the largest to the smallest; none where it has none to train.
-fn candidates(base: &AnyBase, data: &ScratchData<'_>) -> Result<(Vec<Candidate>, [f64; 3])> {
+fn candidates(base: &AnyBase, data: &ControlData<'_>) -> Result<(Vec<Candidate>, [f64; 3])> {
     match base {
         AnyBase::Images(base) => {
             let (card, small);
@@ -166,6 +156,7 @@ fn candidates(base: &AnyBase, data: &ScratchData<'_>) -> Result<(Vec<Candidate>,
             let found = Candidate { network, untrained: Untrained::Texts(Arc::new(base)), forward };
             Ok((vec![found], [2e-4, 5e-4, 2e-3]))
         }
+        AnyBase::None => Ok((Vec::new(), [0.0; 3])),
     }
 }
 
@@ -200,7 +191,7 @@ fn within(budget: f64, forward: &[f64], rates: [f64; 3], examples: usize, folds:
 
 impl ScratchPlan {
     /// The plan in words.
-    fn describe(&self, lr: f64, data: &ScratchData<'_>) -> String {
+    fn describe(&self, lr: f64, data: &ControlData<'_>) -> String {
         let Self { network, epochs, folds, examples, cost, rates, .. } = self;
         let part = match *examples < data.train.len() * (data.count - 1) / data.count {
             true => format!(" of {examples} {} each", data.intake.unit()),
@@ -223,7 +214,7 @@ struct Trained {
 
 impl Trained {
     /// Whether this can be what such a control gave: a cache may hand out anything.
-    fn fits(&self, plan: &ScratchPlan, data: &ScratchData<'_>) -> bool {
+    fn fits(&self, plan: &ScratchPlan, data: &ControlData<'_>) -> bool {
         let of_fold = |(fold, ((held, logits), _)): (usize, &(FoldOutputs, Curve))| {
             held.iter().all(|&at| data.folds.get(at) == Some(&fold))
                 && logits.len() == held.len() * data.target.outputs()
@@ -236,9 +227,9 @@ impl Trained {
 impl Scratch {
     /// The control, from the cache where the same was done before: it is as deterministic as everything else. None where
     /// there is no network of the base's kind to train, or no budget.
-    pub(super) fn run(
+    pub(in crate::inductive) fn run(
         base: &AnyBase,
-        data: &ScratchData<'_>,
+        data: &ControlData<'_>,
         budget: f64,
         cache: Option<&Cache>,
         observer: &dyn Observer,
@@ -281,7 +272,7 @@ impl Scratch {
 }
 
 /// Everything that decides what a control gives.
-fn identity(untrained: &Untrained, plan: &ScratchPlan, data: &ScratchData<'_>) -> String {
+fn identity(untrained: &Untrained, plan: &ScratchPlan, data: &ControlData<'_>) -> String {
     let network = match untrained {
         Untrained::Images { card, exact } => serde_json::json!({
             "architecture": card.architecture,
@@ -306,7 +297,7 @@ fn identity(untrained: &Untrained, plan: &ScratchPlan, data: &ScratchData<'_>) -
     sha256_hex(description.to_string().as_bytes())
 }
 
-fn train_all(base: &AnyBase, plan: &ScratchPlan, data: &ScratchData<'_>, observer: &dyn Observer) -> Result<Trained> {
+fn train_all(base: &AnyBase, plan: &ScratchPlan, data: &ControlData<'_>, observer: &dyn Observer) -> Result<Trained> {
     let texts = data.intake.texts_of(data.train);
     let digests = data.intake.digests_of(data.train);
     let (pictures, views);
@@ -322,6 +313,7 @@ fn train_all(base: &AnyBase, plan: &ScratchPlan, data: &ScratchData<'_>, observe
             Material::Images { base, shown, views: &views, cache: None }
         }
         AnyBase::Texts(base) => Material::Texts { base, texts: &texts, tokens: 0, pairs: 0 },
+        AnyBase::None => unreachable!("there is nothing to train where there is no base"),
     };
     let statistics = if matches!(base, AnyBase::Images(_)) { Statistics::Batch } else { Statistics::Stored };
     let spread =
@@ -347,7 +339,7 @@ fn train_all(base: &AnyBase, plan: &ScratchPlan, data: &ScratchData<'_>, observe
 struct Trainings<'a> {
     tuning: Tuning<'a>,
     plan: &'a ScratchPlan,
-    data: &'a ScratchData<'a>,
+    data: &'a ControlData<'a>,
     observer: &'a dyn Observer,
 }
 

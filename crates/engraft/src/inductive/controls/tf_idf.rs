@@ -1,15 +1,17 @@
-//! The control that no text classifier may leave out: words counted, and a linear classifier on the counts, learnt from
+//! The baseline that no text classifier may leave out: TF-IDF, and a linear classifier on the counts, learnt from
 //! the same labels and from nothing else.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rayon::prelude::*;
 
+use super::{Baseline, ControlData};
 use crate::data::text::{Text, words};
 use crate::error::Result;
-use crate::evaluate::{Evaluation, Paired, evaluate, paired_difference};
+use crate::features::Features;
 use crate::head::{SparseClassifier, SparseRows, fit_sparse, softmax};
 use crate::progress::{Observer, Silent};
+use crate::targets::Predictions;
 use crate::train::argmax;
 
 /// Most words and pairs of words that are counted: those that most texts have.
@@ -89,33 +91,31 @@ fn terms(text: &Text) -> BTreeMap<String, usize> {
     counts
 }
 
-/// What words counted give on the same folds and splits.
-#[derive(Debug, Clone)]
-pub struct TfIdfControl {
-    /// Words and pairs of words in all of the training texts.
-    pub terms: usize,
-    /// The strength with the most right out-of-fold answers: chosen in the control's favour.
-    pub c: f64,
-    /// Out-of-fold numbers.
-    pub evaluation: Evaluation,
-    /// Whether the out-of-fold answer to each training text was right.
-    pub correct: Vec<bool>,
-    /// The chosen classifier, fitted to all training texts.
+/// TF-IDF and logistic regression on the same folds and splits.
+pub(super) struct TfIdfBaseline {
+    /// The strength with the most right out-of-fold answers: chosen in the baseline's favour.
+    c: f64,
+    predictions: Predictions,
+    /// Fitted to all training texts.
     model: (TfIdf, SparseClassifier),
 }
 
-impl TfIdfControl {
+impl TfIdfBaseline {
     /// Measures it on the folds of the training texts.
-    pub fn run(
+    pub fn of(data: &ControlData<'_>, observer: &dyn Observer) -> Result<Self> {
+        let (texts, labels) = (data.intake.texts_of(data.train), data.target.strata());
+        Self::run(&texts, &labels, data.folds, data.target.outputs(), observer)
+    }
+
+    fn run(
         texts: &[&Text],
         labels: &[usize],
         folds: &[usize],
         classes: usize,
-        seed: u64,
         observer: &dyn Observer,
     ) -> Result<Self> {
         let count = folds.iter().max().map_or(0, |last| last + 1);
-        observer.begin("control: TF-IDF", (count * STRENGTHS.len()) as u64, "fits");
+        observer.begin("baseline: TF-IDF", (count * STRENGTHS.len()) as u64, "fits");
         // One after the other: each fit is parallel inside.
         let mut probabilities = vec![vec![0.0f32; labels.len() * classes]; STRENGTHS.len()];
         for fold in 0..count {
@@ -128,44 +128,56 @@ impl TfIdfControl {
                 observer.check()?;
                 let model = fit_sparse(&rows, &truth, classes, c, &Silent)?;
                 for &at in &held {
-                    let row = softmax(&model.logits(&tf_idf.row(texts[at])), 1.0);
-                    out[at * classes..][..classes].iter_mut().zip(row).for_each(|(out, p)| *out = p as f32);
+                    out[at * classes..][..classes].copy_from_slice(&probabilities_of(&tf_idf, &model, texts[at]));
                 }
                 observer.advance(1);
             }
         }
         observer.end();
-        let right = |probabilities: &[f32]| -> Vec<bool> {
-            probabilities.chunks_exact(classes).zip(labels).map(|(row, &label)| argmax(row) == label).collect()
+        let right = |probabilities: &[f32]| {
+            let rows = probabilities.chunks_exact(classes).zip(labels);
+            rows.filter(|(row, label)| argmax(row) == **label).count()
         };
-        let count_of = |at: usize| right(&probabilities[at]).into_iter().filter(|right| *right).count();
-        let best = (0..STRENGTHS.len()).fold(0, |best, at| if count_of(at) > count_of(best) { at } else { best });
-        let how = format!("{count}-fold out-of-fold");
+        let best =
+            (0..STRENGTHS.len()).fold(0, |best, at| match right(&probabilities[at]) > right(&probabilities[best]) {
+                true => at,
+                false => best,
+            });
         let tf_idf = TfIdf::of(texts);
         let model = fit_sparse(&tf_idf.rows(texts), labels, classes, STRENGTHS[best], observer)?;
-        Ok(Self {
-            terms: tf_idf.columns(),
-            c: STRENGTHS[best],
-            evaluation: evaluate(&probabilities[best], labels, classes, seed, &how)?,
-            correct: right(&probabilities[best]),
-            model: (tf_idf, model),
-        })
+        let predictions = Predictions::Classes(probabilities.swap_remove(best));
+        Ok(Self { c: STRENGTHS[best], predictions, model: (tf_idf, model) })
+    }
+}
+
+/// Probabilities of the classes of a text.
+fn probabilities_of(tf_idf: &TfIdf, model: &SparseClassifier, text: &Text) -> Vec<f32> {
+    softmax(&model.logits(&tf_idf.row(text)), 1.0).into_iter().map(|p| p as f32).collect()
+}
+
+impl Baseline for TfIdfBaseline {
+    fn name(&self) -> &'static str {
+        "TF-IDF"
     }
 
-    /// Whether its answers to other texts are right.
-    pub fn answers_right(&self, texts: &[&Text], labels: &[usize]) -> Vec<bool> {
+    fn how(&self) -> String {
+        format!(
+            "TF-IDF of {} words and pairs of words, logistic regression at C = {}, the best of {}",
+            self.model.0.columns(),
+            self.c,
+            STRENGTHS.len()
+        )
+    }
+
+    fn predictions(&self) -> &Predictions {
+        &self.predictions
+    }
+
+    fn predict(&self, data: &ControlData<'_>, examples: &[usize], _features: &Features) -> Result<Predictions> {
         let (tf_idf, model) = &self.model;
-        let answers = texts.par_iter().zip(labels).map(|(text, &label)| {
-            let logits: Vec<f32> = model.logits(&tf_idf.row(text)).into_iter().map(|z| z as f32).collect();
-            argmax(&logits) == label
-        });
-        answers.collect()
-    }
-
-    /// Our answers against its own, on the training texts `rows`: `ours` for each of these.
-    pub fn against(&self, ours: &[bool], rows: &[usize]) -> Result<Paired> {
-        let its: Vec<bool> = rows.iter().map(|&at| self.correct[at]).collect();
-        paired_difference(ours, &its)
+        let texts = data.intake.texts_of(examples);
+        let rows: Vec<Vec<f32>> = texts.par_iter().map(|text| probabilities_of(tf_idf, model, text)).collect();
+        Ok(Predictions::Classes(rows.concat()))
     }
 }
 
@@ -210,8 +222,12 @@ mod tests {
         let all: Vec<&Text> = texts.iter().collect();
         let labels: Vec<usize> = (0..60).map(|at| at % 3).collect();
         let folds: Vec<usize> = (0..60).map(|at| at / 3 % 4).collect();
-        let control = TfIdfControl::run(&all, &labels, &folds, 3, 0, &Silent).unwrap();
-        assert!(control.evaluation.accuracy.mean > 0.95, "{:?}", control.evaluation.accuracy);
-        assert!(control.answers_right(&all, &labels).iter().all(|right| *right));
+        let baseline = TfIdfBaseline::run(&all, &labels, &folds, 3, &Silent).unwrap();
+        let right = |rows: &[f32]| rows.chunks_exact(3).zip(&labels).filter(|(row, l)| argmax(row) == **l).count();
+        let Predictions::Classes(out_of_fold) = &baseline.predictions else { panic!("classes") };
+        assert!(right(out_of_fold) > 57, "{out_of_fold:?}");
+        let (tf_idf, model) = &baseline.model;
+        let again: Vec<f32> = all.iter().flat_map(|text| probabilities_of(tf_idf, model, text)).collect();
+        assert_eq!(right(&again), 60);
     }
 }

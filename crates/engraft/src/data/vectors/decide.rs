@@ -1,0 +1,125 @@
+//! Whether a column holds numbers or categories: counted over all its cells, then decided.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::{Kind, is_missing};
+use crate::data::task::number;
+use crate::data::{Finding, FindingKind, Severity};
+use crate::error::{Error, Problem, Result, printable};
+
+/// A column of nearly only numbers is read as categories up to this many different values.
+const FEW_VALUES: usize = 20;
+
+/// What a cell is among numbers: nothing for a word, NaN where it is missing.
+pub(super) fn value(cell: Option<&str>, decimal_comma: bool) -> Option<f64> {
+    match cell {
+        Some(cell) if !is_missing(cell) => number(cell, decimal_comma),
+        _ => Some(f64::NAN),
+    }
+}
+
+/// Whether a number can be a feature, which is an f32 in the end.
+pub(super) fn is_usable(value: f64) -> bool {
+    value.is_nan() || value.abs() <= f64::from(f32::MAX)
+}
+
+/// What was counted in a column.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    numbers: usize,
+    /// Cells that are words, whatever the column holds.
+    words: usize,
+    /// Whether a cell says `none` or `-`: missing among numbers, a word among words.
+    has_none: bool,
+    /// The first word that is not a whole number with leading zeros: its row and what it says.
+    odd: Option<(String, String)>,
+    /// The first word of any kind.
+    first: Option<(String, String)>,
+    /// The first number that is too large.
+    infinite: Option<(String, String)>,
+    /// Different values, as long as they are few.
+    distinct: BTreeSet<String>,
+}
+
+impl Survey {
+    pub(super) fn note(&mut self, row: &str, cell: Option<&str>, decimal_comma: bool) {
+        let Some(cell) = cell.filter(|cell| !is_missing(cell)) else { return };
+        if self.distinct.len() <= FEW_VALUES && !self.distinct.contains(cell) {
+            self.distinct.insert(cell.to_owned());
+        }
+        let here = || Some((row.to_owned(), cell.to_owned()));
+        match number(cell, decimal_comma) {
+            Some(value) if value.is_nan() => self.has_none = true,
+            Some(value) => {
+                self.numbers += 1;
+                if !is_usable(value) && self.infinite.is_none() {
+                    self.infinite = here();
+                }
+            }
+            None => {
+                self.words += 1;
+                if self.first.is_none() {
+                    self.first = here();
+                }
+                if self.odd.is_none() && !cell.bytes().all(|byte| byte.is_ascii_digit()) {
+                    self.odd = here();
+                }
+            }
+        }
+    }
+
+    /// The kind of the column `name` of the data at `path`; `known` where it is known already.
+    ///
+    /// # Errors
+    /// [`Error::Data`], with row and column, where a number is infinite, where nearly all cells of a column of many values
+    /// are numbers but not all, or a column that is known to be numeric holds a word.
+    pub(super) fn decide(&self, name: &str, path: &Path, known: Option<Kind>) -> Result<(Kind, Option<Finding>)> {
+        let place = |row: &str| format!("{}, {row}, column `{name}`", printable(path));
+        let refused = |what: &str, expected: &str, (row, cell): &(String, String)| {
+            Problem::new(what).expected(expected).found(format!("`{}`", shortened(cell))).at(place(row))
+        };
+        let finite = |kind| match &self.infinite {
+            Some(cell) => {
+                let problem = refused("a number is infinite or too large", "numbers up to 3.4e38", cell);
+                Err(Error::Data(problem.hint("correct it, or leave the cell empty if the number is not known")))
+            }
+            None => Ok((kind, None)),
+        };
+        match (known, &self.first) {
+            (Some(Kind::Categorical), _) => return Ok((Kind::Categorical, None)),
+            (Some(Kind::Numeric), Some(cell)) => {
+                let problem = refused("a cell is not a number", "a number, as in training, or an empty cell", cell);
+                return Err(Error::Data(problem));
+            }
+            (Some(Kind::Numeric), None) => return finite(Kind::Numeric),
+            (None, None) if self.numbers > 0 || !self.has_none => return finite(Kind::Numeric),
+            (None, _) => {}
+        }
+        let odd = self.odd.as_ref().filter(|_| self.numbers >= 9 * self.words);
+        let Some((row, cell)) = odd else { return Ok((Kind::Categorical, None)) };
+        let counts = format!("{} of {} cells are numbers", self.numbers, self.numbers + self.words);
+        if self.distinct.len() > FEW_VALUES {
+            let problem = refused(
+                "nearly all cells of a column are numbers, but not all",
+                "a number",
+                &(row.clone(), cell.clone()),
+            );
+            return Err(Error::Data(problem.hint(format!(
+                "{counts}: correct the others or leave them empty, or take the column out of the table"
+            ))));
+        }
+        let message = format!(
+            "the column `{name}` is read as {} categories: {counts}, but {row} holds `{}`",
+            self.distinct.len(),
+            shortened(cell)
+        );
+        let finding = Finding::new(FindingKind::MixedColumn, Severity::Serious, message, vec![row.clone()]);
+        Ok((Kind::Categorical, Some(finding)))
+    }
+}
+
+/// The beginning of a cell, for a message.
+pub(super) fn shortened(cell: &str) -> String {
+    cell.chars().take(40).collect()
+}

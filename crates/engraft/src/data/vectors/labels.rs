@@ -1,0 +1,155 @@
+//! From the texts of labels to targets, by the same rules as for images.
+
+use std::path::{Path, PathBuf};
+
+use super::is_missing;
+use crate::data::dataset::{Dataset, Example, Split, Targets};
+use crate::data::table::canonical;
+use crate::data::task::{Inferred, Task, infer, number};
+use crate::data::{Finding, FindingKind, Severity};
+use crate::error::{Error, Problem, Result};
+
+/// Names of columns that hold labels, the surest first.
+const NAMES: [&str; 4] = ["label", "target", "class", "y"];
+/// The flag that names another.
+pub(super) const FLAG: &str = "--label-column";
+
+/// The column of labels by its name.
+pub(super) fn find_label(names: &[String]) -> Option<usize> {
+    NAMES.iter().find_map(|usual| names.iter().position(|name| name.eq_ignore_ascii_case(usual)))
+}
+
+/// The column of labels: the one that is asked for, else by its name.
+///
+/// # Errors
+/// [`Error::Data`] where there is none.
+pub(super) fn label_column(names: &[String], asked: Option<&str>, path: &Path) -> Result<usize> {
+    if let Some(asked) = asked {
+        return find(names, asked, FLAG, path);
+    }
+    find_label(names).ok_or_else(|| {
+        let problem =
+            Problem::new("no column is named like labels").expected(format!("a column called {}", NAMES.join(", ")));
+        Error::Data(problem.found(listing(names)).hint(format!("name the column that holds them with {FLAG}")).at(path))
+    })
+}
+
+/// The column of a name: exactly as written, else in any case.
+pub(super) fn find(names: &[String], name: &str, flag: &str, path: &Path) -> Result<usize> {
+    let exact = names.iter().position(|column| column == name);
+    exact.or_else(|| names.iter().position(|column| column.eq_ignore_ascii_case(name))).ok_or_else(|| {
+        Error::Data(
+            Problem::new(format!("there is no column `{name}`"))
+                .expected(format!("a column of the table after {flag}"))
+                .found(listing(names))
+                .suggest(name, names.iter().map(String::as_str))
+                .at(path),
+        )
+    })
+}
+
+/// Names of columns for a message, the first of them.
+pub(super) fn listing(names: &[String]) -> String {
+    let mut shown: Vec<String> =
+        names.iter().take(12).map(|name| format!("`{}`", super::decide::shortened(name))).collect();
+    if names.len() > shown.len() {
+        shown.push(format!("and {} more", names.len() - shown.len()));
+    }
+    shown.join(", ")
+}
+
+/// What is learnt of the rows that have a label.
+pub(super) struct Settled {
+    /// Those rows, ascending.
+    pub(super) kept: Vec<usize>,
+    pub(super) classes: Vec<String>,
+    pub(super) labels: Vec<usize>,
+    pub(super) targets: Targets,
+    pub(super) inferred: Inferred,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Makes targets of labels. `names` and `splits` are those of the rows; `place` is where they stand, for an error.
+///
+/// Nothing is a label where it is missing, but in multi-label an empty one is a row without any label; in regression a
+/// number must be finite.
+///
+/// # Errors
+/// [`Error::Data`] where no row has a label, the task cannot be inferred, a label is not a number in regression, there are
+/// fewer than two classes, or no row to train on has a label.
+pub(super) fn settle(
+    texts: &[String],
+    names: &[String],
+    splits: &[Split],
+    task: Option<Task>,
+    decimal_comma: bool,
+    place: &Path,
+) -> Result<Settled> {
+    let refused = |problem: Problem| Error::Data(problem.at(place));
+    let told: Vec<&str> = texts.iter().map(String::as_str).filter(|text| !is_missing(text)).collect();
+    if told.is_empty() {
+        let problem = Problem::new("no row has a label").expected("a label in most rows");
+        return Err(refused(problem.found(format!("{} rows without one", texts.len()))));
+    }
+    let inferred = match task {
+        Some(task) => Inferred { task, reason: "it was asked for".into() },
+        None => infer(&told, decimal_comma).map_err(|error| match error {
+            Error::Data(problem) => refused(problem),
+            other => other,
+        })?,
+    };
+    let has_label = |text: &str| match inferred.task {
+        Task::SingleLabel => !is_missing(text),
+        Task::MultiLabel => text.is_empty() || !is_missing(text),
+        // What is not a number at all is refused below.
+        Task::Regression => !is_missing(text) && number(text, decimal_comma).is_none_or(f64::is_finite),
+    };
+    let (kept, without): (Vec<usize>, Vec<usize>) = (0..texts.len()).partition(|&row| has_label(&texts[row]));
+    let mut findings = Vec::new();
+    if !without.is_empty() {
+        let what = if inferred.task == Task::Regression {
+            "rows without a finite number as label"
+        } else {
+            "rows without a label"
+        };
+        let message = format!("{what}, left out: {}", without.len());
+        let rows = without.iter().map(|&row| names[row].clone()).collect();
+        findings.push(Finding::new(FindingKind::MissingValue, Severity::Warning, message, rows));
+    }
+    let mut targets = Vec::with_capacity(kept.len());
+    for &row in &kept {
+        let at = || format!("{}, {}", crate::error::printable(place), names[row]);
+        targets.push(
+            canonical(&texts[row], inferred.task, decimal_comma).map_err(|problem| Error::Data(problem.at(at())))?,
+        );
+    }
+    let mut classes = targets.clone();
+    classes.sort_unstable();
+    classes.dedup();
+    let example = |(&row, target): (&usize, &String)| Example {
+        path: PathBuf::new(),
+        name: names[row].clone(),
+        label: classes.partition_point(|class| class < target),
+        split: splits[row],
+    };
+    let examples = kept.iter().zip(&targets).map(example).collect();
+    let dataset = Dataset { root: place.to_owned(), classes: classes.clone(), examples, targets: Targets::Classes };
+    let dataset = dataset.recast(inferred.task)?;
+    let few = match inferred.task {
+        Task::SingleLabel if dataset.classes.len() < 2 => {
+            Some(("there are fewer than two classes", "two different labels"))
+        }
+        Task::MultiLabel if dataset.classes.is_empty() => Some(("there are no labels", "a label")),
+        _ => None,
+    };
+    if let Some((what, expected)) = few {
+        let found = dataset.classes.first().map_or("none", String::as_str);
+        return Err(refused(Problem::new(what).expected(format!("at least {expected}")).found(found)));
+    }
+    if !dataset.has(Split::Train) {
+        let problem = Problem::new("there is no training data");
+        return Err(refused(problem.expected("rows with a label whose split is train or empty")));
+    }
+    let labels = dataset.examples.iter().map(|example| example.label).collect();
+    Ok(Settled { kept, classes: dataset.classes, labels, targets: dataset.targets, inferred, findings })
+}

@@ -1,0 +1,276 @@
+//! Rows of a table with columns of numbers and of categories (CSV, TSV, Parquet), and features as arrays (`.npy`) with
+//! labels beside them.
+//!
+//! The order in which things happen: [`open_vectors`] reads a [`VectorSet`], [`audit_vectors`] says what is wrong with it
+//! and takes out columns that teach nothing, [`Encoding::fit`] learns from the training rows how a row becomes numbers,
+//! [`Encoding::features`] makes them.
+//!
+//! **Columns.** One is numeric when all its cells are finite numbers or missing, else categorical. Whole numbers with
+//! leading zeros (`007`) are names. A column in which nine cells of ten are numbers, but not all, is an error unless it
+//! has few values. Where fields are separated by semicolons, a number may be written `3,5`.
+//!
+//! **Missing cells** are empty or say `NA`, `N/A`, `NaN`, `null`, `<NA>` or `?`, in any case; among numbers also `none`
+//! and `-`.
+//!
+//! **Labels** are in the column that is asked for, else in one called `label`, `target`, `class` or `y`. What is learnt of
+//! them follows from them as for images (see [`super::task`]).
+//!
+//! **Splits** are a column `split` (`train`, `val`, `test`, or nothing for `train`), or the files `train`, `val` and `test`
+//! of a folder, with the ending of a table or `.npy`.
+//!
+//! **Arrays** have two axes, `[rows, columns]`, of f32, f64, whole numbers or truth values, in C or Fortran order; their
+//! columns are called `f0`, `f1`, ... The labels of `x.npy` are in `x_labels.npy`, `x_labels.csv`, `labels.npy` or
+//! `labels.csv` beside it, the first that is there; in a folder `train_labels.npy` belongs to `train.npy`. Labels as an
+//! array have one axis (numbers or text), or two of zeros and ones: one column for each label.
+
+mod align;
+mod audit;
+mod decide;
+mod detect;
+mod encoding;
+mod labels;
+mod leaks;
+mod npy;
+mod open;
+mod sources;
+mod tables;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::dataset::{Dataset, Example, Split, Targets};
+use super::task::{Inferred, Task};
+use crate::files;
+
+pub use audit::audit_vectors;
+pub use detect::is_vectors;
+pub use encoding::{Encoding, Input, InputKind};
+pub use open::{open_unlabelled, open_vectors};
+
+/// How rows of a table are to be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VectorReading {
+    /// The column that holds the labels; found by its name where none is asked for.
+    pub label: Option<String>,
+    /// What is to be learnt; inferred where it is not told.
+    pub task: Option<Task>,
+    /// Columns that are not read.
+    pub ignore: Vec<String>,
+    /// The file of labels (`.npy`, `.csv`, `.tsv`, `.parquet`) of an array; looked for beside it where none is asked for.
+    pub labels: Option<PathBuf>,
+    /// Kinds of columns that are known already (see [`Encoding::kinds`]); those of others are found out.
+    pub kinds: BTreeMap<String, Kind>,
+}
+
+/// What the cells of a column are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Numbers.
+    Numeric,
+    /// Names of categories.
+    Categorical,
+}
+
+/// The cells of a column, one for each row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cells {
+    /// Numbers; NaN where one is missing, never infinite.
+    Numbers(Vec<f64>),
+    /// Words, each named by its place among the different ones; nothing where one is missing.
+    Words {
+        /// The different words, in the order in which they come first.
+        words: Vec<String>,
+        /// The word of every row.
+        codes: Vec<Option<u32>>,
+    },
+}
+
+/// One cell.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Cell<'a> {
+    /// Nothing.
+    Missing,
+    /// A finite number.
+    Number(f64),
+    /// The name of a category.
+    Word(&'a str),
+}
+
+/// A column of features.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// Its name, unique in the set.
+    pub name: String,
+    /// What stands in it.
+    pub cells: Cells,
+}
+
+impl Column {
+    /// What its cells are.
+    pub fn kind(&self) -> Kind {
+        match self.cells {
+            Cells::Numbers(_) => Kind::Numeric,
+            Cells::Words { .. } => Kind::Categorical,
+        }
+    }
+
+    /// The cell of a row.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn cell(&self, row: usize) -> Cell<'_> {
+        match &self.cells {
+            Cells::Numbers(numbers) if numbers[row].is_nan() => Cell::Missing,
+            Cells::Numbers(numbers) => Cell::Number(numbers[row]),
+            Cells::Words { words, codes } => codes[row].map_or(Cell::Missing, |code| Cell::Word(&words[code as usize])),
+        }
+    }
+
+    /// The column with some of its rows, in the given order.
+    fn select(self, rows: &[usize]) -> Self {
+        let cells = match self.cells {
+            Cells::Numbers(numbers) => Cells::Numbers(rows.iter().map(|&row| numbers[row]).collect()),
+            Cells::Words { words, codes } => {
+                Cells::Words { words, codes: rows.iter().map(|&row| codes[row]).collect() }
+            }
+        };
+        Self { name: self.name, cells }
+    }
+}
+
+/// Labelled rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VectorSet {
+    /// The table, the array, or the folder of them.
+    pub root: PathBuf,
+    /// `row 17`, counted from 1 without the header; of several files `test.csv row 17`. Unique.
+    pub names: Vec<String>,
+    /// The columns of features.
+    pub columns: Vec<Column>,
+    /// The classes' (or labels') names, sorted by their bytes; none in regression, or without labels.
+    pub classes: Vec<String>,
+    /// For every row an index into the classes; in other tasks the number of its target among the different ones. All 0
+    /// without labels.
+    pub labels: Vec<usize>,
+    /// What is to be learnt of every row.
+    pub targets: Targets,
+    /// The part of the data of every row.
+    pub splits: Vec<Split>,
+    /// How they were read.
+    pub source: VectorSource,
+}
+
+/// How rows were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VectorSource {
+    /// The column, or the file, of the labels; nothing where they were not asked for.
+    pub label: Option<String>,
+    /// What is learnt of the labels, and why that; nothing where there are none.
+    pub inferred: Option<Inferred>,
+    /// What was detected and inferred, in words.
+    pub remarks: Vec<String>,
+}
+
+impl VectorSet {
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The indices of the rows of one split, ascending.
+    pub fn of(&self, split: Split) -> Vec<usize> {
+        (0..self.rows()).filter(|&row| self.splits[row] == split).collect()
+    }
+
+    /// The column of a name, exactly as written.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The first cells of a row, on one line: `alcohol: 9.4, colour: red, …`.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn beginning(&self, row: usize, cells: usize) -> String {
+        let cell = |column: &Column| match column.cell(row) {
+            Cell::Missing => format!("{}: –", column.name),
+            Cell::Number(number) => format!("{}: {number}", column.name),
+            Cell::Word(word) => format!("{}: {word}", column.name),
+        };
+        let mut shown: Vec<String> = self.columns.iter().take(cells).map(cell).collect();
+        if self.columns.len() > cells {
+            shown.push("…".into());
+        }
+        shown.join(", ")
+    }
+
+    /// Names, classes, targets and splits alone, as of any data set. The paths are empty.
+    pub fn labelled(&self) -> Dataset {
+        let example = |row: usize| Example {
+            path: PathBuf::new(),
+            name: self.names[row].clone(),
+            label: self.labels[row],
+            split: self.splits[row],
+        };
+        Dataset {
+            root: self.root.clone(),
+            classes: self.classes.clone(),
+            examples: (0..self.rows()).map(example).collect(),
+            targets: self.targets.clone(),
+        }
+    }
+
+    /// Lower-case hexadecimal SHA-256 of the cells of every row, column after column. The label has no part in it.
+    pub fn digests(&self) -> Vec<String> {
+        (0..self.rows()).into_par_iter().map(|row| files::hex(&self.hash(row).finalize())).collect()
+    }
+
+    /// Lower-case hexadecimal SHA-256 of the columns' names and of all names, targets, splits and cells, in order.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut part = |text: &str| {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text.as_bytes());
+        };
+        self.columns.iter().for_each(|column| part(&column.name));
+        let labelled = self.labelled();
+        for (row, digest) in self.digests().iter().enumerate() {
+            let target = if self.source.inferred.is_some() { labelled.target_text(row) } else { String::new() };
+            [self.names[row].as_str(), &target, self.splits[row].name(), digest].into_iter().for_each(&mut part);
+        }
+        files::hex(&hash.finalize())
+    }
+
+    fn hash(&self, row: usize) -> Sha256 {
+        let mut hash = Sha256::new();
+        for column in &self.columns {
+            match column.cell(row) {
+                Cell::Missing => hash.update([0]),
+                Cell::Number(number) => {
+                    hash.update([1]);
+                    // One zero, whatever its sign.
+                    hash.update((number + 0.0).to_le_bytes());
+                }
+                Cell::Word(word) => {
+                    hash.update([2]);
+                    hash.update((word.len() as u64).to_le_bytes());
+                    hash.update(word.as_bytes());
+                }
+            }
+        }
+        hash
+    }
+}
+
+/// Whether a cell says that there is nothing (see the module).
+pub fn is_missing(cell: &str) -> bool {
+    super::text::columns::is_missing(cell) || cell.trim() == "?"
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! From files to rows.
+
+use std::path::Path;
+
+use super::labels::{Settled, settle};
+use super::sources::{is_array, sources};
+use super::{Column, VectorReading, VectorSet, VectorSource, npy, tables};
+use crate::data::{Finding, Split, Targets};
+use crate::error::{Error, Problem, Result};
+use crate::progress::Observer;
+
+/// The most cells that are kept in memory: 4 GiB of numbers.
+const CELLS: usize = 512 << 20;
+
+/// Rows whose labels are still texts.
+pub(super) struct Raw {
+    pub(super) names: Vec<String>,
+    pub(super) columns: Vec<Column>,
+    /// One for each row, empty where there is none; not read where they were not asked for.
+    pub(super) labels: Vec<String>,
+    pub(super) splits: Vec<Split>,
+    /// The column or file of the labels.
+    pub(super) label: Option<String>,
+    pub(super) decimal_comma: bool,
+    pub(super) remarks: Vec<String>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Reads labelled rows: a table (`.csv`, `.tsv`, `.parquet`), an array (`.npy`) with labels beside it, or a folder with
+/// such a file for each split (see [`super`]).
+///
+/// Rows without a label are left out, and columns of nearly only numbers read as categories; the findings say so.
+///
+/// # Errors
+/// [`Error::Data`], with row and column where there are any, when the data cannot be read as described there: no such
+/// file, column or labels; two columns of one name; rows of different lengths; an infinite number; a column of many values
+/// that are nearly all numbers; an unknown split; labels that are free text; fewer than two classes; no training data; more
+/// than 4 GiB of cells. [`Error::Interrupted`] once the observer says so.
+pub fn open_vectors(
+    path: &Path,
+    reading: &VectorReading,
+    observer: &dyn Observer,
+) -> Result<(VectorSet, Vec<Finding>)> {
+    let mut raw = read(path, reading, true, observer)?;
+    let texts = std::mem::take(&mut raw.labels);
+    let settled = settle(&texts, &raw.names, &raw.splits, reading.task, raw.decimal_comma, path)?;
+    let Settled { kept, classes, labels, targets, inferred, findings } = settled;
+    if kept.len() < raw.names.len() {
+        raw.columns = raw.columns.into_iter().map(|column| column.select(&kept)).collect();
+        raw.names = kept.iter().map(|&row| std::mem::take(&mut raw.names[row])).collect();
+        raw.splits = kept.iter().map(|&row| raw.splits[row]).collect();
+    }
+    raw.findings.extend(findings);
+    let source = VectorSource { label: raw.label, inferred: Some(inferred), remarks: raw.remarks };
+    let Raw { names, columns, splits, .. } = raw;
+    Ok((VectorSet { root: path.to_owned(), names, columns, classes, labels, targets, splits, source }, raw.findings))
+}
+
+/// Reads rows to be predicted, as [`open_vectors`] does without asking for labels. A column of labels that
+/// [`VectorReading::label`] names is passed over where it is there.
+///
+/// # Errors
+/// As [`open_vectors`], but for labels.
+pub fn open_unlabelled(
+    path: &Path,
+    reading: &VectorReading,
+    observer: &dyn Observer,
+) -> Result<(VectorSet, Vec<Finding>)> {
+    let Raw { names, columns, splits, remarks, findings, .. } = read(path, reading, false, observer)?;
+    let source = VectorSource { label: None, inferred: None, remarks };
+    let (labels, targets) = (vec![0; names.len()], Targets::Classes);
+    let set = VectorSet { root: path.to_owned(), names, columns, classes: Vec::new(), labels, targets, splits, source };
+    Ok((set, findings))
+}
+
+fn read(path: &Path, reading: &VectorReading, with_labels: bool, observer: &dyn Observer) -> Result<Raw> {
+    let sources = sources(path)?;
+    let raw = match is_array(&sources[0].path) {
+        true => npy::read(&sources, reading, with_labels, observer)?,
+        false => tables::read(path, &sources, reading, with_labels, observer)?,
+    };
+    match () {
+        () if raw.names.is_empty() => {
+            Err(Error::Data(Problem::new("there are no rows").expected("at least one").at(path)))
+        }
+        () if raw.columns.is_empty() => {
+            let problem = Problem::new("there are no columns of features");
+            Err(Error::Data(problem.expected("at least one column beside the labels").at(path)))
+        }
+        () => Ok(raw),
+    }
+}
+
+/// Refuses more cells than are kept in memory.
+pub(super) fn check_size(rows: usize, columns: usize, path: &Path) -> Result<()> {
+    match rows.checked_mul(columns) {
+        Some(cells) if cells <= CELLS => Ok(()),
+        _ => Err(Error::Data(
+            Problem::new("there are more cells than are kept in memory")
+                .expected(format!("at most {CELLS}"))
+                .found(format!("{rows} rows of {columns} columns"))
+                .hint("take a sample of the rows, or fewer columns")
+                .at(path),
+        )),
+    }
+}

@@ -1,0 +1,75 @@
+//! Which files hold the rows: one, or those of a folder with a file for each split.
+
+use std::path::{Path, PathBuf};
+
+use crate::data::{Split, ending, missing};
+use crate::error::{Error, Problem, Result, printable};
+
+/// Endings of tables that are read.
+const TABLES: [&str; 4] = ["csv", "tsv", "tab", "parquet"];
+
+/// A file of rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Source {
+    pub(super) path: PathBuf,
+    /// What it is for, in a folder.
+    pub(super) split: Option<Split>,
+}
+
+impl Source {
+    /// What stands before the names of its rows: nothing unless there are other files.
+    pub(super) fn prefix(&self) -> String {
+        match (self.split, self.path.file_name()) {
+            (Some(_), Some(name)) => format!("{} ", printable(Path::new(name))),
+            _ => String::new(),
+        }
+    }
+}
+
+/// Whether a file is named like an array.
+pub(super) fn is_array(path: &Path) -> bool {
+    ending(path).as_deref() == Some("npy")
+}
+
+/// Whether a file is named like a table that is read.
+pub(super) fn is_table(path: &Path) -> bool {
+    ending(path).is_some_and(|ending| TABLES.contains(&ending.as_str()))
+}
+
+/// The files at `path`, training first.
+///
+/// # Errors
+/// [`Error::Data`] where nothing is there, or a folder has no file to train on, two files for one split, or tables beside
+/// arrays.
+pub(super) fn sources(path: &Path) -> Result<Vec<Source>> {
+    let metadata = std::fs::metadata(path).map_err(|source| missing(path, &source))?;
+    if !metadata.is_dir() {
+        return Ok(vec![Source { path: path.to_owned(), split: None }]);
+    }
+    let mut found: Vec<(Split, PathBuf)> = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(|source| Error::read(path, &source))? {
+        let file = entry.map_err(|source| Error::read(path, &source))?.path();
+        let stem = file.file_stem().map(|stem| stem.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        let split = if stem == "dev" { Some(Split::Val) } else { Split::from_name(&stem) };
+        if let Some(split) = split.filter(|_| is_array(&file) || is_table(&file)) {
+            found.push((split, file));
+        }
+    }
+    found.sort();
+    let name = |file: &Path| file.file_name().map(|name| printable(Path::new(name))).unwrap_or_default();
+    let refused = |what: &str, expected: &str, files: &[&(Split, PathBuf)]| {
+        let files: Vec<String> = files.iter().map(|(_, file)| name(file)).collect();
+        Err(Error::Data(Problem::new(what).expected(expected).found(files.join(", ")).at(path)))
+    };
+    let all: Vec<&(Split, PathBuf)> = found.iter().collect();
+    if found.first().is_none_or(|(split, _)| *split != Split::Train) {
+        return refused("the folder has no file to train on", "train.csv, train.tsv, train.parquet or train.npy", &all);
+    }
+    if let Some(pair) = all.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return refused("two files are one split", "one file for each of train, val and test", pair);
+    }
+    if found.iter().any(|(_, file)| is_array(file) != is_array(&found[0].1)) {
+        return refused("the folder holds tables beside arrays", "files of one kind", &all);
+    }
+    Ok(found.into_iter().map(|(split, path)| Source { path, split: Some(split) }).collect())
+}

@@ -1,0 +1,254 @@
+//! Rows of tables. They are read twice: once to learn what every column holds, once to keep it as that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::decide::{Survey, is_usable, value};
+use super::labels::{find, label_column, listing};
+use super::open::{Raw, check_size};
+use super::sources::Source;
+use super::{Cells, Column, Kind, VectorReading, is_missing};
+use crate::data::Split;
+use crate::data::text::{Limits, table::Table};
+use crate::error::{Error, Problem, Result, printable};
+use crate::progress::Observer;
+
+/// One table, and what its columns are for.
+struct Part {
+    table: Table,
+    split: Option<Split>,
+    prefix: String,
+    /// The columns to read, as they lie in the table: first the features, in the order of the first table's, then the label
+    /// and the split where there are any.
+    columns: Vec<usize>,
+    features: usize,
+    has_label: bool,
+}
+
+/// Reads the tables. `path` is what was asked for: a table, or the folder of them.
+pub(super) fn read(
+    path: &Path,
+    sources: &[Source],
+    reading: &VectorReading,
+    with_labels: bool,
+    observer: &dyn Observer,
+) -> Result<Raw> {
+    let named: Vec<&str> =
+        reading.label.iter().chain(&reading.ignore).chain(reading.kinds.keys()).map(String::as_str).collect();
+    let mut parts: Vec<Part> = Vec::new();
+    let (mut features, mut label) = (Vec::new(), None);
+    for source in sources {
+        let table = Table::open(&source.path, &named, &Limits::default(), observer)?;
+        let names = column_names(&table)?;
+        let roles = Roles::find(&names, source, reading, with_labels)?;
+        if parts.is_empty() {
+            features = roles.features.iter().map(|&column| names[column].clone()).collect();
+            label = roles.label.map(|column| names[column].clone());
+        }
+        parts.push(roles.part(table, &names, &features, source)?);
+    }
+    let decimal_comma = parts.iter().any(|part| part.table.decimal_comma());
+    let mut remarks: Vec<String> = Vec::new();
+    parts.iter().flat_map(|part| part.table.remarks()).for_each(|remark| {
+        if !remarks.contains(&remark) {
+            remarks.push(remark);
+        }
+    });
+    let columns = Vec::new();
+    let (names, labels, splits, findings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut raw = Raw { names, columns, labels, splits, label, decimal_comma, remarks, findings };
+
+    let mut surveys: Vec<Survey> = features.iter().map(|_| Survey::default()).collect();
+    for part in &parts {
+        part.survey(&mut surveys, &mut raw, observer)?;
+    }
+    let mut cells = Vec::with_capacity(features.len());
+    for (name, survey) in features.iter().zip(&surveys) {
+        // Columns that whoever knows the kinds does not know are of no use to them, and may hold anything.
+        let unknown = (!reading.kinds.is_empty()).then_some(Kind::Categorical);
+        let (kind, finding) = survey.decide(name, path, reading.kinds.get(name).copied().or(unknown))?;
+        raw.findings.extend(finding);
+        cells.push(Builder::new(kind, raw.names.len()));
+    }
+    for part in &parts {
+        part.fill(&mut cells, decimal_comma, observer)?;
+    }
+    let column = |(name, cells): (String, Builder)| Column { name, cells: cells.finish() };
+    raw.columns = features.into_iter().zip(cells).map(column).collect();
+    Ok(raw)
+}
+
+/// The names of a table's columns; one without a name is called by its place.
+///
+/// # Errors
+/// [`Error::Data`] where two are the same.
+fn column_names(table: &Table) -> Result<Vec<String>> {
+    let name = |(place, name): (usize, &String)| match name.is_empty() {
+        true => format!("column {}", place + 1),
+        false => name.clone(),
+    };
+    let names: Vec<String> = table.columns().iter().enumerate().map(name).collect();
+    let mut seen = BTreeSet::new();
+    match names.iter().find(|name| !seen.insert(name.as_str())) {
+        None => Ok(names),
+        Some(twice) => {
+            let problem =
+                Problem::new(format!("two columns are called `{twice}`")).expected("columns of different names");
+            Err(Error::Data(problem.found(listing(&names)).hint("rename one in the header").at(table.path())))
+        }
+    }
+}
+
+/// What the columns of a table are for.
+struct Roles {
+    features: Vec<usize>,
+    label: Option<usize>,
+    split: Option<usize>,
+}
+
+impl Roles {
+    fn find(names: &[String], source: &Source, reading: &VectorReading, with_labels: bool) -> Result<Self> {
+        let ignored: Vec<usize> = reading
+            .ignore
+            .iter()
+            .map(|name| find(names, name, "--ignore-column", &source.path))
+            .collect::<Result<_>>()?;
+        let label = label_column(names, reading.label.as_deref(), &source.path);
+        let label = match (with_labels, source.split) {
+            (true, None | Some(Split::Train)) => Some(label?),
+            (true, Some(_)) => label.ok(),
+            // A column is only passed over where it was named.
+            (false, _) => label.ok().filter(|_| reading.label.is_some()),
+        };
+        if let Some(both) = label.filter(|label| ignored.contains(label)) {
+            let problem = Problem::new("the column of labels cannot be ignored").found(&names[both]);
+            return Err(Error::Usage(problem.at("--ignore-column")));
+        }
+        let split = names.iter().position(|name| name.eq_ignore_ascii_case("split"));
+        let split = split.filter(|split| source.split.is_none() && Some(*split) != label && !ignored.contains(split));
+        let other = |column: &usize| Some(*column) != label && Some(*column) != split && !ignored.contains(column);
+        Ok(Self { features: (0..names.len()).filter(other).collect(), label, split })
+    }
+
+    /// The table with its features in the order of the first table's.
+    fn part(self, table: Table, names: &[String], features: &[String], source: &Source) -> Result<Part> {
+        let places: BTreeMap<&str, usize> =
+            self.features.iter().map(|&column| (names[column].as_str(), column)).collect();
+        let lacking: Vec<String> =
+            features.iter().filter(|name| !places.contains_key(name.as_str())).cloned().collect();
+        let more: Vec<String> =
+            places.keys().filter(|name| !features.iter().any(|f| f == *name)).map(|&name| name.to_owned()).collect();
+        if !lacking.is_empty() || !more.is_empty() {
+            let problem = Problem::new("the tables of the splits have different columns")
+                .expected("the columns of the training table");
+            let found = match lacking.is_empty() {
+                true => format!("also {}", listing(&more)),
+                false => format!("no {}", listing(&lacking)),
+            };
+            return Err(Error::Data(problem.found(found).at(table.path())));
+        }
+        let mut columns: Vec<usize> = features.iter().map(|name| places[name.as_str()]).collect();
+        columns.extend(self.label.iter().chain(&self.split));
+        let (split, prefix, has_label) = (source.split, source.prefix(), self.label.is_some());
+        Ok(Part { table, split, prefix, features: features.len(), columns, has_label })
+    }
+}
+
+impl Part {
+    /// Counts what stands in the columns; adds names, labels and splits.
+    fn survey(&self, surveys: &mut [Survey], raw: &mut Raw, observer: &dyn Observer) -> Result<()> {
+        let class_names = self.has_label.then(|| self.table.class_names(self.columns[self.features])).flatten();
+        let split_field = self.features + usize::from(self.has_label);
+        for record in self.table.records(&self.columns)? {
+            observer.check()?;
+            let record = record?;
+            let name = format!("{}row {}", self.prefix, record.row);
+            for (survey, cell) in surveys.iter_mut().zip(&record.fields) {
+                survey.note(&name, cell.as_deref(), raw.decimal_comma);
+            }
+            let mut label = String::new();
+            if self.has_label {
+                label = record.fields[self.features].clone().unwrap_or_default();
+                let class = class_names.and_then(|names| names.get(label.parse::<usize>().ok()?));
+                label = class.cloned().unwrap_or(label);
+            }
+            let split = match record.fields.get(split_field).and_then(Option::as_deref).unwrap_or_default() {
+                "" => self.split.unwrap_or(Split::Train),
+                word => Split::from_name(word).ok_or_else(|| {
+                    let place = format!("{}, {name}", printable(self.table.path()));
+                    let problem = Problem::new("an unknown split").expected("train, val, test or nothing").found(word);
+                    Error::Data(problem.at(place))
+                })?,
+            };
+            raw.names.push(name);
+            raw.labels.push(label);
+            raw.splits.push(split);
+            check_size(raw.names.len(), surveys.len(), self.table.path())?;
+        }
+        Ok(())
+    }
+
+    fn fill(&self, cells: &mut [Builder], decimal_comma: bool, observer: &dyn Observer) -> Result<()> {
+        for record in self.table.records(&self.columns[..self.features])? {
+            observer.check()?;
+            let record = record?;
+            for (cells, field) in cells.iter_mut().zip(record.fields) {
+                if !cells.push(field, decimal_comma) {
+                    let problem = Problem::new("the table changed while it was read");
+                    return Err(Error::Data(problem.at(format!(
+                        "{}, row {}",
+                        printable(self.table.path()),
+                        record.row
+                    ))));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A column under way.
+enum Builder {
+    Numbers(Vec<f64>),
+    Words { places: BTreeMap<String, u32>, codes: Vec<Option<u32>> },
+}
+
+impl Builder {
+    fn new(kind: Kind, rows: usize) -> Self {
+        match kind {
+            Kind::Numeric => Self::Numbers(Vec::with_capacity(rows)),
+            Kind::Categorical => Self::Words { places: BTreeMap::new(), codes: Vec::with_capacity(rows) },
+        }
+    }
+
+    /// Adds a cell; `false` where it cannot be one of this column.
+    fn push(&mut self, cell: Option<String>, decimal_comma: bool) -> bool {
+        match self {
+            Self::Numbers(numbers) => {
+                let Some(number) = value(cell.as_deref(), decimal_comma).filter(|&number| is_usable(number)) else {
+                    return false;
+                };
+                numbers.push(number);
+            }
+            Self::Words { places, codes } => {
+                let word = cell.filter(|cell| !is_missing(cell));
+                codes.push(word.map(|word| {
+                    let next = places.len() as u32;
+                    *places.entry(word).or_insert(next)
+                }));
+            }
+        }
+        true
+    }
+
+    fn finish(self) -> Cells {
+        match self {
+            Self::Numbers(numbers) => Cells::Numbers(numbers),
+            Self::Words { places, codes } => {
+                let mut words: Vec<(u32, String)> = places.into_iter().map(|(word, place)| (place, word)).collect();
+                words.sort_unstable();
+                Cells::Words { words: words.into_iter().map(|(_, word)| word).collect(), codes }
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What one gets without transfer, on the same folds and splits: a network of the base's kind from random weights, and
+//! baselines without a network, one file each.
+
+mod boosted;
+mod boosted_trees;
+mod constant;
+mod scratch;
+mod tf_idf;
+
+use std::collections::BTreeMap;
+
+use crate::data::intake::Intake;
+use crate::data::{Split, Task};
+use crate::error::Result;
+use crate::evaluate::{Estimate, Paired};
+use crate::features::Features;
+use crate::progress::Observer;
+use crate::targets::{Measures, Predictions, Target};
+
+pub use scratch::{Scratch, ScratchPlan};
+pub use tf_idf::TfIdf;
+
+/// What a control shares with the transfer: examples, labels and folds.
+pub(super) struct ControlData<'a> {
+    pub intake: &'a Intake,
+    pub train: &'a [usize],
+    pub target: &'a dyn Target,
+    pub folds: &'a [usize],
+    pub count: usize,
+    pub seed: u64,
+}
+
+impl ControlData<'_> {
+    /// The places of the training examples outside a fold, and in it.
+    fn fold(&self, fold: usize) -> (Vec<usize>, Vec<usize>) {
+        (0..self.train.len()).partition(|&at| self.folds[at] != fold)
+    }
+
+    /// Out-of-fold predictions of all training examples, given what makes those of each fold: of the places to train on
+    /// and those to predict.
+    fn out_of_fold(&self, mut of: impl FnMut(&[usize], &[usize]) -> Result<Predictions>) -> Result<Predictions> {
+        let mut parts = Vec::with_capacity(self.count);
+        for fold in 0..self.count {
+            let (training, held) = self.fold(fold);
+            let predictions = of(&training, &held)?;
+            parts.push((held, predictions));
+        }
+        Ok(Predictions::joined(parts))
+    }
+}
+
+/// A way to predict without a network, as it was measured.
+pub(super) trait Baseline {
+    /// What it is called.
+    fn name(&self) -> &'static str;
+    /// How it was made, in words.
+    fn how(&self) -> String;
+    /// Its out-of-fold predictions of all training examples.
+    fn predictions(&self) -> &Predictions;
+    /// What it predicts for other examples of the data, having learnt from all training examples. `features` are those that
+    /// a base of none gives of them.
+    fn predict(&self, data: &ControlData<'_>, examples: &[usize], features: &Features) -> Result<Predictions>;
+}
+
+/// The baselines that the input and the target have. `features` are those of the training examples.
+pub(super) fn baselines(
+    data: &ControlData<'_>,
+    features: &Features,
+    observer: &dyn Observer,
+) -> Result<Vec<Box<dyn Baseline>>> {
+    let mut found: Vec<Box<dyn Baseline>> = vec![Box::new(constant::Constant::of(data)?)];
+    if data.intake.texts().is_some() && data.target.task() == Task::SingleLabel {
+        found.push(Box::new(tf_idf::TfIdfBaseline::of(data, observer)?));
+    }
+    if data.intake.vectors().is_some() {
+        found.push(Box::new(boosted::Boosted::of(data, features, observer)?));
+    }
+    Ok(found)
+}
+
+/// What a baseline came to, beside the model.
+#[derive(Debug, Clone)]
+pub struct BaselineResult {
+    /// What it is called.
+    pub name: &'static str,
+    /// How it was made, in words.
+    pub how: String,
+    /// What its out-of-fold predictions are worth.
+    pub measures: Measures,
+    /// By how much the model is better, out of fold.
+    pub paired: Paired,
+    /// The same of every held-out split.
+    pub held_out: Vec<(Split, Paired)>,
+}
+
+impl BaselineResult {
+    /// Its main numbers by name.
+    pub fn numbers(&self) -> BTreeMap<String, Estimate> {
+        let named: Vec<(&str, &Estimate)> = match &self.measures {
+            Measures::Classes(it) => {
+                vec![("accuracy", &it.accuracy), ("macro_f1", &it.macro_f1), ("log_loss", &it.log_loss)]
+            }
+            Measures::LabelSets(it) => vec![("map", &it.map), ("macro_f1", &it.macro_f1)],
+            Measures::Numbers { evaluation: it, .. } => vec![("mae", &it.mae), ("r2", &it.r2)],
+        };
+        named.into_iter().map(|(name, estimate)| (name.to_owned(), estimate.clone())).collect()
+    }
+}
