@@ -13,11 +13,12 @@ use engraft::files::sha256_hex;
 use serde_json::{Map, Value, json};
 
 use crate::sandbox::{Ran, Sandbox, without_timings};
-use crate::{bases, spans, tasks, texts};
+use crate::{bases, rows, spans, tasks, texts};
 
 /// What of a report is measured out of fold, or the controls and the choice of the depth beside it.
-const EVALUATIONS: [&str; 17] = [
+const EVALUATIONS: [&str; 18] = [
     "accuracy",
+    "baselines",
     "brier",
     "calibration",
     "choice",
@@ -105,6 +106,21 @@ const CASES: &[Case] = &[
         make: language_model,
         fit: &[REVIEWS, &["--base", "mine", "--depth", "all", "--epochs", "1"], NO_CONTROL],
     },
+    Case {
+        name: "rows, classes",
+        make: cars,
+        fit: &[&["cars.csv", "--label", "worth"], &["--ignore-column", "price,traits"]],
+    },
+    Case {
+        name: "rows, label sets",
+        make: cars,
+        fit: &[&["cars.csv", "--label", "traits"], &["--ignore-column", "price,worth"]],
+    },
+    Case {
+        name: "rows, numbers",
+        make: cars,
+        fit: &[&["cars.csv", "--label", "price"], &["--ignore-column", "worth,traits"]],
+    },
     Case { name: "tags, head", make: tags, fit: &[TAGS, &["--depth", "head"], LEARNS, NO_CONTROL] },
     Case { name: "tags, last", make: tags, fit: &[TAGS, &["--depth", "last"], LEARNS, NO_CONTROL] },
     Case { name: "answers", make: questions, fit: &[QUESTIONS, LEARNS, NO_CONTROL] },
@@ -118,6 +134,10 @@ fn pictures(sandbox: &Sandbox) {
 fn pictures_and_onnx(sandbox: &Sandbox) {
     pictures(sandbox);
     fs::copy(bases::onnx("plain"), sandbox.path("plain.onnx")).unwrap();
+}
+
+fn cars(sandbox: &Sandbox) {
+    rows::cars(sandbox, 100);
 }
 
 fn reviews(sandbox: &Sandbox) {

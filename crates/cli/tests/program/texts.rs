@@ -77,8 +77,8 @@ fn with_input(sandbox: &Sandbox, args: &[&str], input: &[u8]) -> Ran {
 fn word_vectors_answer_lines_and_tables_and_the_run_is_done_again() {
     let sandbox = Sandbox::new();
     reviews(&sandbox, 160);
-    let told = fit(&sandbox, "run", &[]).expect(0, &["linear probe", "words counted", "word vectors pooled by"]);
-    for part in ["accuracy on test", "words counted", "against these", "verdict"] {
+    let told = fit(&sandbox, "run", &[]).expect(0, &["linear probe", "TF-IDF", "word vectors pooled by"]);
+    for part in ["accuracy on test", "majority class", "TF-IDF", "the model: ", "verdict"] {
         assert!(told.stdout.contains(part), "{}", told.stdout);
     }
     let first = report(&sandbox, "run");
@@ -87,7 +87,7 @@ fn word_vectors_answer_lines_and_tables_and_the_run_is_done_again() {
         (Some("text-classification"), Some("head"))
     );
     assert!(first["held_out"][0]["accuracy"]["mean"].as_f64().unwrap() > 0.9, "{first}");
-    assert!(first["controls"]["tf_idf"]["accuracy"]["mean"].as_f64().unwrap() > 0.8);
+    assert!(first["controls"]["baselines"][1]["measures"]["accuracy"]["mean"].as_f64().unwrap() > 0.8);
     assert!(first["text"]["coverage"]["tokens"].as_u64().unwrap() > 1000);
     let unknown: Vec<&str> =
         first["text"]["unknown_words"].as_array().unwrap().iter().filter_map(|pair| pair[0].as_str()).collect();
@@ -170,11 +170,12 @@ fn damage_to_a_run_is_seen() {
 fn what_makes_no_sense_for_texts_is_refused() {
     let sandbox = Sandbox::new();
     reviews(&sandbox, 60);
-    fit(&sandbox, "run", &["--mixup", "0.2", "--image-size", "64"]).expect(2, &["--mixup", "--image-size", "pictures"]);
+    fit(&sandbox, "run", &["--mixup", "0.2", "--image-size", "64"])
+        .expect(2, &["--mixup", "--image-size", "do not apply to texts"]);
     fit(&sandbox, "run", &["--depth", "last"]).expect(2, &["word vectors have no stages"]);
     fit(&sandbox, "run", &["--task", "regression"]).expect(3, &["a label is not a number"]);
     fit(&sandbox, "run", &["--pooling", "max"]).expect(2, &["mean, idf or sif"]);
-    fit(&sandbox, "run", &["--find-lr"]).expect(2, &["no blocks to cut between"]);
+    fit(&sandbox, "run", &["--find-lr"]).expect(2, &["no rate to find"]);
     let args =
         ["fit", "reviews.csv", "--text", "review", "--label", "stars", "--out", "run", "--base", "nowhere/at-all"];
     sandbox.run(args).expect(4, &["nowhere/at-all", "bases pull"]);

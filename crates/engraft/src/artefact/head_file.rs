@@ -11,7 +11,7 @@ use crate::data::Task;
 use crate::error::Result;
 use crate::evaluate::CvPlus;
 use crate::features::Features;
-use crate::head::{AnswerRule, Linear, Novelty};
+use crate::head::{AnswerRule, Linear, Metric, Novelty};
 use crate::targets::{Calibration, Predictor};
 
 /// What `model.json` says of a head. Its tensors are `head.weight` `[outputs, features]`, `head.bias` `[outputs]` and
@@ -25,6 +25,9 @@ pub struct HeadFile {
     pub unlike_threshold: f32,
     /// Which neighbour's distance counts.
     pub unlike_k: usize,
+    /// What is measured to a neighbour.
+    #[serde(default)]
+    pub unlike_metric: Metric,
 }
 
 /// What makes a prediction of outputs.
@@ -86,7 +89,7 @@ impl HeadFile {
                 CalibrationFile::Number { level: intervals.level, fold_sizes, fold_heads: !folds.is_empty() }
             }
         };
-        Self { calibration, unlike_threshold: novelty.threshold, unlike_k: novelty.k }
+        Self { calibration, unlike_threshold: novelty.threshold, unlike_k: novelty.k, unlike_metric: novelty.metric }
     }
 
     /// The predictor again. Takes its tensors out of `weights`; `path` is where they were, for errors.
@@ -122,7 +125,8 @@ impl HeadFile {
         }
         let references = Features::new(rows, columns, references.values)?;
         references.check()?;
-        let novelty = Novelty { references, k: self.unlike_k, threshold: self.unlike_threshold };
+        let novelty =
+            Novelty { references, metric: self.unlike_metric, k: self.unlike_k, threshold: self.unlike_threshold };
         // What was f32 when it was written comes back to the bit through f32 from any decimal text.
         let narrow = |value: f64| f64::from(value as f32);
         let heat = |temperature: f64| match narrow(temperature) {
@@ -198,7 +202,11 @@ mod tests {
 
     fn predictor(calibration: Calibration, outputs: usize) -> Predictor {
         let references = Features::new(2, 3, vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0]).unwrap();
-        Predictor { head: linear(outputs, 0.0), calibration, novelty: Novelty { references, k: 1, threshold: 0.5 } }
+        Predictor {
+            head: linear(outputs, 0.0),
+            calibration,
+            novelty: Novelty { references, metric: Metric::Direction, k: 1, threshold: 0.5 },
+        }
     }
 
     fn numbers() -> Predictor {

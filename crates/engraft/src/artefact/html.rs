@@ -32,6 +32,7 @@ mod texts;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::report::{HeldOutReport, Report};
+use crate::head::Metric;
 use crate::train::EpochRecord;
 use format::{count, name, plural};
 pub use spans::render_spans;
@@ -154,6 +155,14 @@ fn data_name(path: &str) -> String {
 fn examples(report: &Report, how_many: usize) -> &str {
     let several = report.data.unit.as_str();
     if how_many == 1 { several.strip_suffix('s').unwrap_or(several) } else { several }
+}
+
+/// What distances mean.
+fn scale(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Direction => " (0 is the same, 2 the opposite).",
+        Metric::Distance => " (in standard deviations of columns).",
+    }
 }
 
 /// The held-out split that the answer is taken from: `test` before any other. None, and the answer is out-of-fold.

@@ -8,7 +8,7 @@ use crate::config::Fit;
 use crate::data::audit::Audit;
 use crate::evaluate::{CalibrationBin, ClassMetrics, Estimate, Evaluation, Forecast, ImbalanceEvaluation, Paired};
 use crate::features::Coverage;
-use crate::head::{AnswerRule, Novelty};
+use crate::head::{AnswerRule, Metric, Novelty};
 use crate::inductive::text::{LengthBin, WordWeight};
 use crate::inductive::tuning::Difference;
 use crate::inductive::{BaseFacts, BaselineResult, ColumnEffect, ColumnFacts, Seconds};
@@ -332,6 +332,9 @@ pub struct UnlikeReport {
     pub k: usize,
     /// Training examples that distances are taken to.
     pub references: usize,
+    /// What is measured.
+    #[serde(default)]
+    pub metric: Metric,
 }
 
 /// A label that is probably wrong.
@@ -394,7 +397,12 @@ impl From<&AnswerRule> for UnsureReport {
 
 impl From<&Novelty> for UnlikeReport {
     fn from(novelty: &Novelty) -> Self {
-        Self { threshold: f64::from(novelty.threshold), k: novelty.k, references: novelty.references.rows }
+        Self {
+            threshold: f64::from(novelty.threshold),
+            k: novelty.k,
+            references: novelty.references.rows,
+            metric: novelty.metric,
+        }
     }
 }
 

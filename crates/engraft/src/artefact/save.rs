@@ -148,16 +148,18 @@ fn html_curves(curves: &[(String, LearningCurve)]) -> Vec<Curve> {
 
 /// The mistakes and suspected labels that the page shows: small pictures, or the beginnings of texts and rows.
 fn shown(fitted: &Fitted, report: &RunReport) -> Vec<Picture> {
+    // Texts and rows take no room worth saving.
+    let most = if matches!(fitted.intake.content, Content::Images(_)) { THUMBNAILS } else { usize::MAX };
     let mut names: Vec<&str> = match report {
         RunReport::Classes(report) => {
-            let mistakes = report.mistakes.iter().take(THUMBNAILS).map(|mistake| mistake.file.as_str());
-            mistakes.chain(report.label_errors.iter().take(THUMBNAILS).map(|error| error.file.as_str())).collect()
+            let mistakes = report.mistakes.iter().take(most).map(|mistake| mistake.file.as_str());
+            mistakes.chain(report.label_errors.iter().take(most).map(|error| error.file.as_str())).collect()
         }
         RunReport::Targets(report) => {
             let numbers = report.regression.iter().flat_map(|numbers| &numbers.worst);
-            let numbers = numbers.take(THUMBNAILS).map(|mistake| mistake.file.as_str());
+            let numbers = numbers.take(most).map(|mistake| mistake.file.as_str());
             let labels = report.multi_label.iter().flat_map(|labels| &labels.label_errors);
-            numbers.chain(labels.take(THUMBNAILS).map(|error| error.file.as_str())).collect()
+            numbers.chain(labels.take(most).map(|error| error.file.as_str())).collect()
         }
     };
     names.sort_unstable();

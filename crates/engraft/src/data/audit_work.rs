@@ -109,12 +109,23 @@ impl<'a> Work<'a> {
 
     /// Puts copies into one group; leaves out those under different labels.
     pub(in crate::data) fn exact(&mut self, contents: &[Vec<usize>]) {
+        self.keep_together(contents);
+        self.tell_exact(contents);
+    }
+
+    /// Puts examples of one content into one group, so that no fold parts them.
+    pub(in crate::data) fn keep_together(&mut self, contents: &[Vec<usize>]) {
+        for content in contents {
+            for &other in &content[1..] {
+                self.groups.join(content[0], other);
+            }
+        }
+    }
+
+    fn tell_exact(&mut self, contents: &[Vec<usize>]) {
         let (mut copies, mut conflicts) = (Vec::new(), Vec::new());
         for content in contents {
             let first = content[0];
-            for &other in &content[1..] {
-                self.groups.join(first, other);
-            }
             let examples = &self.dataset.examples;
             if self.label(content).is_some() {
                 for split in [Split::Train, Split::Val, Split::Test] {

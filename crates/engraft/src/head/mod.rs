@@ -20,7 +20,7 @@ pub mod threshold;
 pub use label_thresholds::{ThresholdRule, label_thresholds};
 pub use linear::Linear;
 pub use logistic::{ClassWeights, fit, softmax};
-pub use neighbours::Novelty;
+pub use neighbours::{Metric, Novelty};
 pub use one_vs_rest::{fit_one_vs_rest, sigmoid};
 pub use ridge::{RidgeOptions, RidgeRegression, RidgeValidation, TriedRidge, cross_validate_ridge, fit_ridge};
 pub use select::{CrossValidation, Options, cross_validate};

@@ -18,15 +18,28 @@ const NEIGHBOUR: usize = 10;
 /// nothing would be far.
 const REFERENCES_PER_NEIGHBOUR: usize = 5;
 
-/// How far an example is from the training data: the distance to its k-th nearest neighbour among reference rows, all
-/// of length 1 (Sun, Ming, Zhu and Li, 2022, "Out-of-distribution detection with deep nearest neighbors").
+/// What is measured between two rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// The distance of the two brought to length 1, from 0 to 2: for features of a network, whose lengths say little.
+    #[default]
+    Direction,
+    /// The distance of the two as they are: for columns of a table.
+    Distance,
+}
+
+/// How far an example is from the training data: the distance to its k-th nearest neighbour among reference rows, of
+/// features of a network all of length 1 (Sun, Ming, Zhu and Li, 2022, "Out-of-distribution detection with deep nearest neighbors").
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Novelty {
-    /// Rows of the training data, each of length 1.
+    /// Rows of the training data, each of length 1 where directions are measured.
     pub references: Features,
+    /// What is measured.
+    pub metric: Metric,
     /// Which neighbour's distance counts, from 1.
     pub k: usize,
-    /// Distances above this are unlike the training data; from 0 to 2.
+    /// Distances above this are unlike the training data.
     pub threshold: f32,
 }
 
@@ -37,8 +50,19 @@ impl Novelty {
     /// A row's own distance leaves out the row and all others of its group (`groups[i]`: duplicates, or photos of
     /// one thing, share a group), as a new example has no duplicate among the references either. The quantile is the
     /// `ceil((n + 1) · quantile)`-th smallest distance, at most the greatest. Where no row has a neighbour outside its
-    /// group, nothing can be told apart and the threshold is 2, which no distance exceeds.
-    pub fn fit(features: &Features, labels: &[usize], groups: &[usize], seed: u64, quantile: f64) -> Result<Self> {
+    /// group, nothing can be told apart and the threshold is one that no distance exceeds.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for fewer than two rows, or features that are not finite; [`Error::Usage`] for a quantile outside of 0
+    /// to 1.
+    pub fn fit(
+        features: &Features,
+        labels: &[usize],
+        groups: &[usize],
+        metric: Metric,
+        seed: u64,
+        quantile: f64,
+    ) -> Result<Self> {
         features.check()?;
         if features.rows != labels.len() || features.rows != groups.len() || features.rows < 2 {
             return Err(Error::Data(
@@ -53,11 +77,11 @@ impl Novelty {
         let rows = stratified(labels, seed);
         let mut references = features.select(&rows);
         for row in references.values.chunks_exact_mut(features.columns.max(1)) {
-            normalise(row);
+            metric.prepare(row);
         }
         let classes = labels.iter().collect::<std::collections::BTreeSet<_>>().len().max(1);
         let k = (references.rows / classes / REFERENCES_PER_NEIGHBOUR).clamp(1, NEIGHBOUR);
-        let mut novelty = Self { references, k, threshold: 2.0 };
+        let mut novelty = Self { references, metric, k, threshold: metric.farthest() };
         let own = |at: usize| {
             let others = (0..rows.len()).filter(|&other| other != at && groups[rows[other]] != groups[rows[at]]);
             novelty.kth_distance(novelty.references.row(at), others)
@@ -71,14 +95,14 @@ impl Novelty {
         Ok(novelty)
     }
 
-    /// Distance of an example from the training data, from 0 to 2.
+    /// Distance of an example from the training data.
     ///
     /// # Panics
     /// If the row is shorter than the references.
     pub fn distance(&self, row: &[f32]) -> f32 {
         let mut row = row[..self.references.columns].to_vec();
-        normalise(&mut row);
-        self.kth_distance(&row, 0..self.references.rows).unwrap_or(2.0)
+        self.metric.prepare(&mut row);
+        self.kth_distance(&row, 0..self.references.rows).unwrap_or(self.metric.farthest())
     }
 
     /// Whether an example of this distance is unlike the training data.
@@ -95,6 +119,23 @@ impl Novelty {
         }
         let (_, kth, _) = distances.select_nth_unstable_by(k - 1, f32::total_cmp);
         Some(kth.sqrt())
+    }
+}
+
+impl Metric {
+    /// Brings a row to the form in which it is compared.
+    fn prepare(self, row: &mut [f32]) {
+        if self == Self::Direction {
+            normalise(row);
+        }
+    }
+
+    /// A distance that no other exceeds.
+    fn farthest(self) -> f32 {
+        match self {
+            Self::Direction => 2.0,
+            Self::Distance => f32::MAX,
+        }
     }
 }
 
@@ -175,7 +216,7 @@ mod tests {
     fn what_is_unlike_is_told_from_what_is_alike() {
         let features = cloud(600, 32, 1);
         let groups: Vec<usize> = (0..600).collect();
-        let novelty = Novelty::fit(&features, &[0; 600], &groups, 1, 0.99).unwrap();
+        let novelty = Novelty::fit(&features, &[0; 600], &groups, Metric::Direction, 1, 0.99).unwrap();
         let alike = cloud(500, 32, 2);
         let flagged = (0..500).filter(|&i| novelty.is_unlike(novelty.distance(alike.row(i)))).count();
         assert!(flagged <= 20, "{flagged} of 500 alike are flagged, 5 are expected");
@@ -190,22 +231,32 @@ mod tests {
         let thrice = (0..40).collect::<Vec<_>>().repeat(3);
         let labels = [0; 120];
         let tripled = features.select(&thrice);
-        let grouped = Novelty::fit(&tripled, &labels, &thrice, 1, 0.9).unwrap();
-        let apart = Novelty::fit(&tripled, &labels, &(0..120).collect::<Vec<_>>(), 1, 0.9).unwrap();
+        let grouped = Novelty::fit(&tripled, &labels, &thrice, Metric::Direction, 1, 0.9).unwrap();
+        let apart = Novelty::fit(&tripled, &labels, &(0..120).collect::<Vec<_>>(), Metric::Direction, 1, 0.9).unwrap();
         assert!(apart.threshold < grouped.threshold);
+    }
+
+    #[test]
+    fn how_far_a_row_of_a_table_lies_counts() {
+        let features = cloud(600, 2, 1);
+        let groups: Vec<usize> = (0..600).collect();
+        let fit = |metric| Novelty::fit(&features, &[0; 600], &groups, metric, 1, 0.99).unwrap();
+        let far = [40.0, 40.0];
+        let unlike = |novelty: &Novelty| novelty.is_unlike(novelty.distance(&far));
+        assert!(unlike(&fit(Metric::Distance)) && !unlike(&fit(Metric::Direction)));
     }
 
     #[test]
     fn two_rows_are_enough() {
         let features = Features::new(2, 2, vec![1.0, 0.0, 0.0, 3.0]).unwrap();
-        let novelty = Novelty::fit(&features, &[0, 1], &[0, 1], 1, 0.99).unwrap();
+        let novelty = Novelty::fit(&features, &[0, 1], &[0, 1], Metric::Direction, 1, 0.99).unwrap();
         assert_eq!(novelty.k, 1);
         assert!((novelty.threshold - 2f32.sqrt()).abs() < 1e-6);
         assert_eq!(novelty.distance(&[5.0, 0.0]), 0.0);
         // Without a neighbour outside the group nothing is unlike.
-        let novelty = Novelty::fit(&features, &[0, 1], &[7, 7], 1, 0.99).unwrap();
+        let novelty = Novelty::fit(&features, &[0, 1], &[7, 7], Metric::Direction, 1, 0.99).unwrap();
         assert!(!novelty.is_unlike(novelty.distance(&[-1.0, 0.0])));
-        assert!(Novelty::fit(&features, &[0], &[0, 1], 1, 0.99).is_err());
+        assert!(Novelty::fit(&features, &[0], &[0, 1], Metric::Direction, 1, 0.99).is_err());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::data::{Split, Task};
 use crate::error::{Error, Problem, Result};
 use crate::evaluate::{Forecast, LabelError, Paired};
 use crate::features::{Cache, Coverage, Features};
-use crate::head::{ClassWeights, Novelty};
+use crate::head::{ClassWeights, Metric, Novelty};
 use crate::inductive::any_base::{AnyBase, Reading};
 use crate::inductive::columns::ColumnFacts;
 use crate::inductive::controls::{BaselineResult, ControlData, Scratch, baselines};
@@ -399,7 +399,8 @@ pub fn fit(
     };
     let how = if rows.len() == all.len() { how } else { format!("{how}, on the folds that were run") };
     let measures = target.measure(predictions, rows, &how)?;
-    let novelty = Novelty::fit(deeper.as_ref().unwrap_or(&features), &strata, &groups, config.seed, LIKE)?;
+    let metric = if reading.encoding().is_some() { Metric::Distance } else { Metric::Direction };
+    let novelty = Novelty::fit(deeper.as_ref().unwrap_or(&features), &strata, &groups, metric, config.seed, LIKE)?;
     let suspects = target.suspects(predictions, rows)?;
     let predictor = Predictor { head, calibration: taken.calibrated.calibration.clone(), novelty };
     seconds.evaluation = evaluating.elapsed().as_secs_f64();

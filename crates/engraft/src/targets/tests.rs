@@ -19,7 +19,7 @@ fn fitted(target: &dyn Target, train: &Features, test: &Features) -> (Probe, Vec
     assert_eq!(count, 5);
     let probe = target.probe(train, &folds, &Silent).unwrap();
     let head = target.solve(train, &groups, probe.strength, &Silent).unwrap().rounded().unwrap();
-    let novelty = Novelty::fit(train, &target.strata(), &groups, 1, 0.99).unwrap();
+    let novelty = Novelty::fit(train, &target.strata(), &groups, crate::head::Metric::Direction, 1, 0.99).unwrap();
     let predictor = Predictor { head, calibration: probe.calibrated.calibration.clone(), novelty };
     let answers = (0..test.rows).map(|row| predictor.answer(test.row(row))).collect();
     (probe, answers, predictor)

@@ -86,7 +86,7 @@ fn unlike(report: &Report) -> Markup {
     html! {
         "Said when the features lie further than " (decimal(rule.threshold, 3)) " from "
         @if rule.k > 1 { "neighbour " (rule.k) } @else { "the nearest" }
-        " of " (count(rule.references)) " training " (examples(report, rule.references)) " (0 is the same, 2 the opposite)."
+        " of " (count(rule.references)) " training " (examples(report, rule.references)) (super::scale(report.unlike.metric))
         @for held in &report.held_out { " Held-out " (held.split) ": said of " (percent(held.unlike)) "." }
     }
 }

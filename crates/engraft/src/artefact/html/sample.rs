@@ -11,6 +11,7 @@ use crate::evaluate::{
     CalibrationBin, ClassMetrics, ClassShares, Estimate, Evaluation, Forecast, ImbalanceEvaluation, Outcome, Paired,
     PowerLaw, Share, wilson,
 };
+use crate::head::Metric;
 use crate::inductive::tuning::Difference;
 use crate::train::{EpochRecord, Score};
 
@@ -267,7 +268,7 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
         table: None,
         verdict: "positive transfer".into(),
         unsure,
-        unlike: UnlikeReport { threshold: 0.4312, k: 5, references: train },
+        unlike: UnlikeReport { threshold: 0.4312, k: 5, references: train, metric: Metric::Direction },
         label_errors: label_errors(&names, 5),
         mistakes: mistakes(&names, 30),
         held_out: if held_out { vec![held] } else { Vec::new() },

@@ -161,7 +161,7 @@ fn choices(report: &TargetReport) -> Markup {
             dd {
                 "Said when the features lie further than " (decimal(report.unlike.threshold, 3)) " from "
                 @if report.unlike.k > 1 { "neighbour " (report.unlike.k) } @else { "the nearest" }
-                " of " (count(report.unlike.references)) " training " (unit(report)) " (0 is the same, 2 the opposite)."
+                " of " (count(report.unlike.references)) " training " (unit(report)) (super::scale(report.unlike.metric))
             }
         }
         @if let Some(chart) = charts::strength_path(&tried, choice.strength, axis, loss) {

@@ -6,7 +6,7 @@ use crate::artefact::target_report::*;
 use crate::data::Task;
 use crate::evaluate::Paired;
 use crate::features::Features;
-use crate::head::Novelty;
+use crate::head::{Metric, Novelty};
 use crate::progress::Silent;
 use crate::targets::{self, Calibration, Measures, Predictions, Predictor, Target, TargetAnswer, TargetSettings};
 use rand::RngExt;
@@ -41,7 +41,7 @@ fn report(task: Task) -> TargetReport {
         let (_, folds) = ours.folds(5, &groups, "pictures", &Silent);
         let probe = ours.probe(&train, &folds, &Silent).unwrap();
         let head = ours.solve(&train, &all, probe.strength, &Silent).unwrap();
-        let novelty = Novelty::fit(&train, &ours.strata(), &groups, 1, 0.99).unwrap();
+        let novelty = Novelty::fit(&train, &ours.strata(), &groups, Metric::Direction, 1, 0.99).unwrap();
         let predictor = Predictor { head, calibration: probe.calibrated.calibration.clone(), novelty };
         let answers: Vec<TargetAnswer> = (0..60).map(|row| predictor.answer(test.row(row))).collect();
         let measures = ours.measure(&probe.calibrated.predictions, &all, "5-fold out-of-fold").unwrap();
@@ -154,7 +154,7 @@ fn report(task: Task) -> TargetReport {
         multi_label,
         scratch: Some(TargetScratch { how: "40 epochs".into(), paired }),
         verdict: "positive transfer".into(),
-        unlike: UnlikeReport { threshold: 0.4, k: 3, references: ROWS },
+        unlike: UnlikeReport { threshold: 0.4, k: 3, references: ROWS, metric: Metric::Direction },
         seed: 7,
         config: like.config,
         seconds: like.seconds,

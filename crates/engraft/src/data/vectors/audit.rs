@@ -29,8 +29,9 @@ const COPIES: usize = 10;
 /// - The columns with missing cells are told, with how many.
 /// - Rows with the same features are kept and share a group; under different labels they contradict each other and are
 ///   excluded (nobody knows which label is right). A row that is in two splits is excluded from the one that matters less.
-///   Nothing of this where more than a tenth of the rows are copies of others: then the columns take few values, different
-///   things look the same, and that is told.
+///   Where more than a tenth of the rows are copies of others, the columns take few values and different things look the
+///   same: none is excluded for it. They still share a group, so that no fold tests what it learnt, unless more than half are
+///   copies; what is done is told.
 /// - Classes with few usable training rows, imbalance, and few rows in all are told.
 pub fn audit_vectors(mut set: VectorSet, mut findings: Vec<Finding>) -> (VectorSet, Audit) {
     let train = set.of(Split::Train);
@@ -43,17 +44,23 @@ pub fn audit_vectors(mut set: VectorSet, mut findings: Vec<Finding>) -> (VectorS
     let distinct = digests.iter().collect::<BTreeSet<_>>().len();
     let copies = digests.len() - distinct;
     let are_copies = COPIES * copies <= digests.len();
+    let are_grouped = 2 * copies <= digests.len();
     if !are_copies {
-        let message = format!(
-            "the columns take few values: {} rows have {distinct} different contents; equal rows may be in different folds",
-            digests.len()
-        );
+        let done = if are_grouped {
+            "equal rows are kept together in one fold"
+        } else {
+            "equal rows may be in different folds"
+        };
+        let message =
+            format!("the columns take few values: {} rows have {distinct} different contents; {done}", digests.len());
         findings.push(Finding::new(FindingKind::FewCombinations, Severity::Info, message, Vec::new()));
     }
     let mut work = Work::new(&labelled, &ROWS, digests.into_iter().map(Some).collect(), findings);
-    if are_copies {
-        let contents = work.contents();
-        work.exact(&contents);
+    let contents = work.contents();
+    match (are_copies, are_grouped) {
+        (true, _) => work.exact(&contents),
+        (false, true) => work.keep_together(&contents),
+        (false, false) => {}
     }
     let audit = work.finish();
     (set, audit)

@@ -114,6 +114,18 @@ fn rows_of_few_values_are_no_copies() {
 }
 
 #[test]
+fn rows_of_which_some_are_equal_share_a_fold_and_stay() {
+    let text = table("x,label", 60, |row| format!("{},{}", mixed(row % 40), row % 2));
+    let (set, audit) = audited(&text);
+    let digests = set.digests();
+    assert_eq!(audit.excluded.len(), 0);
+    for row in 0..60 {
+        let equal = |other: usize| digests[row] == digests[other];
+        assert!((0..60).all(|other| equal(other) == (audit.groups[row] == audit.groups[other])));
+    }
+}
+
+#[test]
 fn missing_cells_are_told_by_column() {
     let text = table("x,a,b,label", 60, |row| {
         let cell = |missing: bool| if missing { String::new() } else { mixed(row).to_string() };
