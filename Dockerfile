@@ -10,7 +10,7 @@ FROM rust:1.95.0-alpine AS build
 RUN apk add --no-cache build-base
 WORKDIR /source
 COPY . .
-RUN cargo build --release --locked -p engraft-cli
+RUN cargo build --release --locked -p engraft-cli --all-features
 # What the final image cannot make for itself: folders that any user may write to.
 RUN mkdir -p /image/work /image/cache /image/tmp && chmod 1777 /image/work /image/cache /image/tmp
 

@@ -77,7 +77,7 @@ def boosted(kind):
 
     words = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
     rest = make_column_transformer(
-        (words, make_column_selector(dtype_exclude=np.number)), remainder="passthrough", force_int_remainder_cols=False
+        (words, make_column_selector(dtype_exclude=np.number)), remainder="passthrough"
     )
     return make_pipeline(rest, kind(random_state=0))
 

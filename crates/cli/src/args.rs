@@ -10,7 +10,7 @@ use engraft::error::{Error, Problem};
 use crate::span_args::SpanArgs;
 use crate::tune_args::{BATCH_SIZE, EPOCHS, LABEL_SMOOTHING, LR, OPTIMISER, TuneArgs, WARMUP, WEIGHT_DECAY};
 
-/// Transfer learning: give a pretrained network a new job from little data.
+/// Transfer learning: adapt a pretrained network to a new task with little data.
 #[derive(Debug, Parser)]
 #[command(name = "engraft", version, propagate_version = true)]
 pub struct Arguments {
@@ -61,106 +61,117 @@ pub fn refuse_beside_resume(matches: &ArgMatches) -> Result<(), Error> {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a classifier, or a predictor of numbers or several labels, from labelled pictures and a pretrained base.
+    /// Fit a pretrained base to labelled images or texts, or a linear head to rows of a table.
     Fit(Box<FitArgs>),
-    /// Answer: label, probability, top classes, "unsure", "unlike the training data"; or a number, or several labels.
+    /// Predict with a run: label, probability, "unsure", "unlike the training data"; or a number, or a set of labels.
     Predict(PredictArgs),
     /// Show a run's report, and where its HTML file is.
     Report(ReportArgs),
-    /// Features of pictures by a frozen base, to .npy, .parquet or .jsonl.
+    /// Write the features of a frozen base to .npy, .parquet or .jsonl.
     Embed(EmbedArgs),
-    /// Tell what is wrong with a data set.
+    /// Report what is wrong with a dataset.
     Audit(AuditArgs),
-    /// Do a run again and compare to the bit.
+    /// Re-run a fit and verify it bit for bit.
     Verify(VerifyArgs),
-    /// Make a base of your own.
+    /// Pretrain a base of your own.
     Pretrain(PretrainArgs),
-    /// The bases that the program knows.
+    /// List, show, fetch and import pretrained bases.
     #[command(subcommand)]
     Bases(BasesCommand),
-    /// The cache of features: what it holds, and clearing it.
+    /// Show or clear the feature cache.
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Print shell completions, for example `engraft completions bash > ~/.local/share/bash-completion/completions/engraft`.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print a man page, for example `engraft man fit | man -l -`.
+    Man {
+        /// The command, for example `fit` or `bases pull` [default: the program itself].
+        command: Vec<String>,
+    },
+    /// Print the reference of all commands and flags in Markdown.
+    #[command(hide = true)]
+    Reference,
 }
 
 /// Arguments of `fit`.
 #[derive(Debug, Args)]
 pub struct FitArgs {
-    /// A folder with one folder of pictures or .txt files per class (or train/, val/, test/ of such), a CSV with path,label,
-    /// or a table of texts: .csv, .tsv, .jsonl or .parquet.
+    /// A folder with one folder of images or .txt files per class (or train/, val/, test/ of such); a CSV with path,label; a
+    /// table of texts, or of numbers and categories (.csv, .tsv, .jsonl, .parquet); or an array of features (.npy).
     pub data: Option<PathBuf>,
     #[command(flatten)]
     pub reading: ReadingArgs,
-    /// How word vectors become one vector of a text: mean, idf or sif [default: the best in cross-validation].
-    #[arg(long, value_name = "HOW")]
+    /// Word vectors: how they are pooled into one vector per text: mean, idf or sif [default: the best by cross-validation].
+    #[arg(long, value_name = "HOW", help_heading = BASE)]
     pub pooling: Option<String>,
-    /// The pretrained base: an embedded one, a weights file, one that was pulled; of texts a folder with an encoder or a
-    /// language model, or a file of word vectors [default: the best that is on this machine and fits the data; glyphs for
-    /// small grey images, all-MiniLM-L6-v2 for texts].
+    /// The pretrained base: an embedded one, one that was pulled, or a weights file; for texts a folder with an encoder or a
+    /// language model, or a file of word vectors; `none` for a table [default: the best on this machine that fits the data].
     #[arg(long, value_name = "BASE", aliases = ["model", "backbone"])]
     pub base: Option<String>,
     #[command(flatten)]
     pub about: BaseArgs,
-    /// The run's folder, to be made.
+    /// The run's folder, to be created.
     #[arg(long, short, value_name = "RUN", required_unless_present_any = ["resume", "find_lr"], visible_alias = "output",
           aliases = ["output-dir", "out-dir", "save-dir"])]
     pub out: Option<PathBuf>,
-    /// How much of the base is retrained: head, last, half, all, the stage that training begins at, of texts contrastive,
-    /// or auto, as deep as gains stand out of the noise [default: auto].
+    /// How much of the base is retrained: head, last, half, all, the name of the first stage to train, contrastive (texts), or
+    /// auto: deeper as long as the gain is larger than noise [default: auto].
     #[arg(long, value_name = "DEPTH")]
     pub depth: Option<String>,
     /// Retrain this stage alone.
-    #[arg(long, value_name = "STAGE", conflicts_with = "depth")]
+    #[arg(long, value_name = "STAGE", conflicts_with = "depth", help_heading = METHOD)]
     pub only: Option<String>,
-    /// What the choice of the depth may cost, in the time that it takes on two cores of a laptop: 90s, 5m, 1h, or 0
-    /// [default: 5m].
+    /// Budget for choosing the depth, as time on two cores of a laptop: 90s, 5m, 1h, or 0 [default: 5m].
     #[arg(long, value_name = "TIME")]
     pub budget: Option<String>,
-    /// Seeds that every depth is measured with [default: 2].
-    #[arg(long, value_name = "N")]
+    /// Seeds per depth [default: 2].
+    #[arg(long, value_name = "N", help_heading = METHOD)]
     pub seeds: Option<usize>,
-    /// Go on with a run that was stopped, to the same bytes as if it had not been; qa and tags begin anew.
+    /// Resume an interrupted run; the result is the same, bit for bit (qa and tags start again).
     #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "out", "config", "force", "find_lr"])]
     pub resume: Option<PathBuf>,
-    /// Show how the loss answers to a rate that grows, and train nothing.
-    #[arg(long)]
+    /// Run a learning-rate range test and exit.
+    #[arg(long, help_heading = METHOD)]
     pub find_lr: bool,
-    /// Write the learning curves as TensorBoard event files below this folder too.
-    #[arg(long, value_name = "DIR")]
+    /// Also write the learning curves as TensorBoard event files to this folder.
+    #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
     pub tensorboard: Option<PathBuf>,
-    /// Seconds between two checkpoints of a training; qa and tags have none [default: 30].
-    #[arg(long, value_name = "SECONDS")]
+    /// Seconds between two checkpoints (qa and tags have none) [default: 30].
+    #[arg(long, value_name = "SECONDS", help_heading = OUTPUT)]
     pub checkpoint_every: Option<f64>,
     /// Folds of the cross-validation [default: 5].
-    #[arg(long, value_name = "K", aliases = ["cv", "k-folds", "num-folds"])]
+    #[arg(long, value_name = "K", help_heading = EVALUATION, aliases = ["cv", "k-folds", "num-folds"])]
     pub folds: Option<usize>,
-    /// Seed of everything that is drawn [default: 0].
+    /// Random seed [default: 0].
     #[arg(long, value_name = "N", aliases = ["random-seed", "random-state"])]
     pub seed: Option<u64>,
-    /// Weigh classes by the inverse of their frequency.
-    #[arg(long)]
+    /// Weight classes by their inverse frequency.
+    #[arg(long, help_heading = METHOD)]
     pub balanced: bool,
-    /// Error rate that answers may have; less sure ones become "unsure" [default: 0.05]. In multi-label, the error rate of
-    /// every label that is given [default: none; labels are given for the best F1].
-    #[arg(long, value_name = "SHARE")]
+    /// Highest error rate among the answers given; less certain ones become "unsure" [default: 0.05]. Multi-label: highest error
+    /// rate of each label given [default: none; thresholds maximise F1].
+    #[arg(long, value_name = "FRACTION", help_heading = EVALUATION)]
     pub max_error: Option<f64>,
-    /// In regression, how often prediction intervals are to hold the truth [default: 0.9].
-    #[arg(long, value_name = "SHARE")]
+    /// Regression: coverage of the prediction intervals [default: 0.9].
+    #[arg(long, value_name = "FRACTION", help_heading = EVALUATION)]
     pub interval_level: Option<f64>,
-    /// What the from-scratch control may cost, in 10^12 multiply-adds; 0 leaves it out [default: 0.5; 1 for texts].
-    #[arg(long, value_name = "TERA")]
+    /// Budget of the from-scratch control, in 10^12 MACs; 0 leaves it out [default: 0.5; 1 for texts].
+    #[arg(long, value_name = "TERA", help_heading = EVALUATION)]
     pub control_budget: Option<f64>,
-    /// Treat serious findings and warnings of the audit as fatal.
-    #[arg(long)]
+    /// Fail on serious findings and warnings of the audit.
+    #[arg(long, help_heading = DATA)]
     pub strict: bool,
-    /// Where to compute [default: cpu].
-    #[arg(long, value_enum)]
+    /// Compute device [default: cpu].
+    #[arg(long, value_enum, help_heading = OUTPUT)]
     pub device: Option<DeviceArg>,
     /// Replace RUN if it exists.
     #[arg(long)]
     pub force: bool,
-    /// Settings from a TOML file; flags win.
-    #[arg(long, value_name = "FILE")]
+    /// Read settings from a TOML file; flags take precedence.
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub config: Option<PathBuf>,
     #[command(flatten)]
     pub cache: CacheArgs,
@@ -170,29 +181,34 @@ pub struct FitArgs {
     pub spans: SpanArgs,
 }
 
+/// Flags in groups: those without one are the ten that people need first.
+const DATA: &str = "Data";
+const BASE: &str = "Base";
+const METHOD: &str = "Method";
+const EVALUATION: &str = "Evaluation";
+const OUTPUT: &str = "Output";
+
 /// How labelled data is to be read.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ReadingArgs {
-    /// What is predicted: single-label, multi-label (labels separated by `|`) or regression (numbers) [default: inferred
-    /// from the labels of a table; single-label for a folder]; qa for answers cut out of paragraphs, from questions as SQuAD
-    /// has them; tags for spans of words, from CoNLL files.
+    /// What is predicted: single-label, multi-label (labels separated by `|`), regression (numbers), qa (answers in paragraphs,
+    /// from SQuAD files) or tags (spans of words, from CoNLL files) [default: inferred from the labels].
     #[arg(long, value_name = "TASK")]
     pub task: Option<String>,
-    /// The column of a table that holds the texts, or two with a comma between them for pairs [default: found by what
-    /// stands in them].
+    /// The column of a table that holds the texts, or two columns for pairs [default: inferred].
     #[arg(long, value_name = "COLUMN[,COLUMN]", alias = "text-column")]
     pub text: Option<String>,
-    /// The column of a table that names the files [default: path].
-    #[arg(long, value_name = "COLUMN", alias = "image-column")]
+    /// The column of a table that names the image files [default: path].
+    #[arg(long, value_name = "COLUMN", alias = "image-column", help_heading = DATA)]
     pub path_column: Option<String>,
-    /// The column of a table that holds the labels [default: label; of texts found by what stands in them].
+    /// The column of a table that holds the labels [default: label; for texts inferred].
     #[arg(long, visible_alias = "label", value_name = "COLUMN", aliases = ["target", "target-column"])]
     pub label_column: Option<String>,
-    /// A column of a table of numbers and categories that is not read; may be given several times.
-    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    /// Columns of a table of numbers and categories to ignore; may be repeated.
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', help_heading = DATA)]
     pub ignore_column: Vec<String>,
-    /// The file of the labels of an array of features (`.npy`, `.csv`, `.tsv`, `.parquet`) [default: found beside it].
-    #[arg(long, value_name = "FILE")]
+    /// The labels of an array of features (.npy, .csv, .tsv, .parquet) [default: found beside it].
+    #[arg(long, value_name = "FILE", help_heading = DATA)]
     pub labels: Option<PathBuf>,
 }
 
@@ -220,39 +236,40 @@ impl ReadingArgs {
 
 /// What is said of a base by hand.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Base")]
 pub struct BaseArgs {
     /// The base's card, where it is not beside the weights.
     #[arg(long, value_name = "FILE")]
     pub card: Option<PathBuf>,
-    /// Of an ONNX model: the value that serves as features [default: found by itself].
+    /// ONNX: the value to use as features [default: inferred].
     #[arg(long, value_name = "NODE")]
     pub onnx_output: Option<String>,
-    /// Rows and columns of the input, for a base without a card.
+    /// Base without a card: height and width of the input.
     #[arg(long, value_name = "PIXELS")]
     pub input_size: Option<usize>,
-    /// The shorter side before the centre is cut out; 0 stretches. For a base without a card.
+    /// Base without a card: resize the shorter side to this before the centre crop; 0 stretches.
     #[arg(long, value_name = "PIXELS")]
     pub resize: Option<usize>,
-    /// bilinear, bicubic or nearest. For a base without a card.
+    /// Base without a card: bilinear, bicubic or nearest.
     #[arg(long, value_name = "KIND")]
     pub interpolation: Option<String>,
-    /// rgb or bgr. For a base without a card.
+    /// Base without a card: rgb or bgr.
     #[arg(long, value_name = "ORDER")]
     pub channel_order: Option<String>,
-    /// Subtracted from byte / 255: one number, or one for each channel. For a base without a card.
+    /// Base without a card: mean of byte / 255, one number or one per channel.
     #[arg(long, value_name = "M,..", value_delimiter = ',', allow_negative_numbers = true)]
     pub mean: Option<Vec<f64>>,
-    /// Divided by after that. For a base without a card.
+    /// Base without a card: standard deviation of byte / 255, one number or one per channel.
     #[arg(long, value_name = "S,..", value_delimiter = ',')]
     pub std: Option<Vec<f64>>,
-    /// Channels of the pictures, where they are not the base's: 1 is grey, 3 colours, 4 colours and alpha. As many
-    /// values of --mean and --std are then those of the new channels.
+    /// Channels of the images, where they differ from the base's: 1 grey, 3 RGB, 4 RGBA. --mean and --std then have as many
+    /// values.
     #[arg(long, value_name = "C", value_parser = channels())]
     pub channels: Option<usize>,
-    /// The shorter side of the input, where it is not the card's.
+    /// Shorter side of the input, in place of the card's.
     #[arg(long, value_name = "PIXELS", aliases = ["img-size", "input-res"])]
     pub image_size: Option<usize>,
-    /// Convolutions by sums of products only: slower, and closer to other programs' last digits.
+    /// Disable Winograd convolutions: slower, and numerically closer to other programs.
     #[arg(long)]
     pub exact: bool,
 }
@@ -344,14 +361,15 @@ pub struct EmbedArgs {
 
 /// Where features are cached.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
 pub struct CacheArgs {
-    /// The cache's folder [default: $ENGRAFT_CACHE, $XDG_CACHE_HOME/engraft or ~/.cache/engraft].
+    /// The cache folder [default: $ENGRAFT_CACHE, $XDG_CACHE_HOME/engraft or ~/.cache/engraft].
     #[arg(long = "cache", value_name = "DIR")]
     pub folder: Option<PathBuf>,
-    /// Do not read or write a cache.
+    /// Do not use a cache.
     #[arg(long, conflicts_with = "folder")]
     pub no_cache: bool,
-    /// Megabytes that the cache may hold; what was used longest ago goes first.
+    /// Size limit of the cache, in MB; the least recently used entries go first.
     #[arg(long = "cache-limit", value_name = "MB", default_value_t = 4096)]
     pub limit: u64,
 }
@@ -475,25 +493,25 @@ pub struct PretrainArgs {
     /// Rows and columns of the input [default: the network's usual size].
     #[arg(long, value_name = "PIXELS")]
     pub size: Option<usize>,
-    /// Passes over the data [default: 10; of a language model 1].
+    /// Epochs [default: 10; language model: 1].
     #[arg(long, value_name = "N", aliases = EPOCHS)]
     pub epochs: Option<u64>,
-    /// Pictures in a step [default: 128], or windows of a language model [default: 32].
+    /// Images per batch [default: 128], or windows of a language model [default: 32].
     #[arg(long, value_name = "N", visible_alias = "batch", aliases = BATCH_SIZE)]
     pub batch_size: Option<usize>,
-    /// adamw or sgd [default: adamw].
+    /// Optimiser: adamw or sgd [default: adamw].
     #[arg(long, value_name = "KIND", aliases = OPTIMISER)]
     pub optimiser: Option<String>,
     /// Peak learning rate [default: 0.003; of a language model 0.005].
     #[arg(long, value_name = "RATE", visible_alias = "learning-rate", aliases = LR)]
     pub lr: Option<f64>,
-    /// Share of the steps in which the rate rises [default: 0.1].
+    /// Fraction of the steps used for learning-rate warm-up [default: 0.1].
     #[arg(long, value_name = "SHARE", aliases = WARMUP)]
     pub warmup: Option<f64>,
-    /// Pull of weights towards zero, not on norms and biases [default: 0.02; of a language model 0.01].
+    /// Weight decay; norms and biases are exempt [default: 0.02; language model: 0.01].
     #[arg(long, value_name = "X", aliases = WEIGHT_DECAY)]
     pub weight_decay: Option<f64>,
-    /// Share of each label given to all classes alike [default: 0.1].
+    /// Label smoothing [default: 0.1].
     #[arg(long, value_name = "SHARE", aliases = LABEL_SMOOTHING)]
     pub label_smoothing: Option<f64>,
     /// Largest random shift, as a share of the picture [default: 0.1].
@@ -515,19 +533,19 @@ pub struct PretrainArgs {
     /// Write the weights as 16-bit floats.
     #[arg(long)]
     pub half: bool,
-    /// Convolutions by sums of products only: slower, and closer to other programs' last digits.
+    /// Disable Winograd convolutions: slower, and numerically closer to other programs.
     #[arg(long)]
     pub exact: bool,
-    /// Seed of everything that is drawn [default: 0].
+    /// Random seed [default: 0].
     #[arg(long, value_name = "N", aliases = ["random-seed", "random-state"])]
     pub seed: Option<u64>,
-    /// Treat serious findings and warnings of the audit as fatal.
+    /// Fail on serious findings and warnings of the audit.
     #[arg(long)]
     pub strict: bool,
     /// Replace the folder if it exists.
     #[arg(long)]
     pub force: bool,
-    /// Settings from a TOML file; flags win.
+    /// Read settings from a TOML file; flags take precedence.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

@@ -96,5 +96,8 @@ fn run(arguments: Arguments, terminal: &Terminal) -> anyhow::Result<exit::Outcom
         Command::Pretrain(args) => commands::pretrain::run(&args, json, terminal),
         Command::Bases(args) => commands::bases::run(&args, json, terminal),
         Command::Cache(args) => commands::cache::run(&args, json),
+        Command::Completions { shell } => commands::shell::completions(shell),
+        Command::Man { command } => commands::shell::man(&command),
+        Command::Reference => commands::shell::reference(),
     }
 }

@@ -7,13 +7,13 @@ use engraft::config::SpanFit;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Answers and tags")]
 pub struct SpanArgs {
-    /// Tokens that an encoder sees at once [default: 384].
+    /// Longest input of the encoder, in tokens [default: 384].
     #[arg(long, value_name = "N", aliases = ["max-seq-length", "max-length"])]
     pub max_tokens: Option<usize>,
-    /// Tokens that two windows over a long paragraph share [default: 128].
+    /// Overlap of two windows over a long paragraph, in tokens [default: 128].
     #[arg(long, value_name = "N", alias = "doc-stride")]
     pub stride: Option<usize>,
-    /// Tokens of the longest answer [default: 30; 15 words on word vectors].
+    /// Longest answer, in tokens [default: 30; 15 words with word vectors].
     #[arg(long, value_name = "N", alias = "max-answer-length")]
     pub max_answer: Option<usize>,
     /// Width of the reader's LSTMs, one way, on word vectors [default: 128].

@@ -22,91 +22,92 @@ pub const LABEL_SMOOTHING: [&str; 2] = ["smoothing", "label-smoothing-factor"];
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Fine-tuning")]
 pub struct TuneArgs {
-    /// Passes over the examples in a fine-tuning [default: 10; for texts as many as make 200 steps, from 4 to 25].
+    /// Epochs of fine-tuning [default: 10; for texts as many as make 200 steps, from 4 to 25].
     #[arg(long, value_name = "N", aliases = EPOCHS)]
     pub epochs: Option<u64>,
-    /// Examples that run together [default: 32; 16 for texts].
+    /// Examples per batch [default: 32; 16 for texts].
     #[arg(long, value_name = "N", visible_alias = "batch", aliases = BATCH_SIZE)]
     pub batch_size: Option<usize>,
-    /// Batches whose gradients make one step [default: 1].
+    /// Gradient accumulation: batches per optimiser step [default: 1].
     #[arg(long, value_name = "N", aliases = ["grad-accum-steps", "gradient-accumulation-steps"])]
     pub accumulate: Option<usize>,
-    /// adamw or sgd [default: adamw].
+    /// Optimiser: adamw or sgd [default: adamw].
     #[arg(long, value_name = "KIND", aliases = OPTIMISER)]
     pub optimiser: Option<String>,
     /// Peak learning rate of the last stage [default: 0.0001; 0.00005 for texts].
     #[arg(long, value_name = "RATE", visible_alias = "learning-rate", aliases = LR)]
     pub lr: Option<f64>,
-    /// cosine, constant, slanted-triangular, one-cycle or step [default: cosine; slanted-triangular for texts].
+    /// Learning-rate schedule: cosine, constant, slanted-triangular, one-cycle or step [default: cosine; slanted-triangular for
+    /// texts].
     #[arg(long, value_name = "KIND", aliases = ["sched", "scheduler", "lr-scheduler", "lr-scheduler-type"])]
     pub schedule: Option<String>,
-    /// Share of the steps in which the rate rises [default: 0.1].
+    /// Fraction of the steps used for learning-rate warm-up [default: 0.1].
     #[arg(long, value_name = "SHARE", aliases = WARMUP)]
     pub warmup: Option<f64>,
-    /// Pull of weights towards zero, not on norms and biases [default: 0.02].
+    /// Weight decay; norms and biases are exempt [default: 0.02].
     #[arg(long, value_name = "X", aliases = WEIGHT_DECAY)]
     pub weight_decay: Option<f64>,
-    /// Share of each label given to all classes alike [default: 0].
+    /// Label smoothing [default: 0].
     #[arg(long, value_name = "SHARE", aliases = LABEL_SMOOTHING)]
     pub label_smoothing: Option<f64>,
-    /// Longest gradient; 0 for any [default: 1].
+    /// Clip gradients to this global norm; 0 disables [default: 1].
     #[arg(long, value_name = "NORM", aliases = ["clip-grad", "gradient-clip", "max-grad-norm"])]
     pub clip: Option<f64>,
-    /// Decay of a moving average of the weights, which then answers; 0 for none [default: 0].
+    /// Decay of an exponential moving average of the weights, which becomes the model; 0 disables [default: 0].
     #[arg(long, value_name = "DECAY", aliases = ["ema-decay", "model-ema-decay"])]
     pub ema: Option<f64>,
-    /// Takes the mean of the weights after the K best epochs; 0 takes the last [default: 0].
+    /// Average the weights of the K best epochs; 0 takes the last epoch's [default: 0].
     #[arg(long, value_name = "K")]
     pub average: Option<usize>,
-    /// Stops after N epochs without a better validation loss; 0 never does [default: 0].
+    /// Early stopping: stop after N epochs without a better validation loss; 0 disables [default: 0].
     #[arg(long, value_name = "N", aliases = ["early-stopping", "early-stopping-patience"])]
     pub patience: Option<u64>,
-    /// Each stage learns at the rate of the one after it, divided by F [default: 2.6; 1.2 for texts].
+    /// Layer-wise learning-rate decay: each stage's rate is that of the next stage divided by F [default: 2.6; 1.2 for texts].
     #[arg(long, value_name = "F")]
     pub rate_factor: Option<f64>,
-    /// The head's rate, in rates of the last stage [default: 10].
+    /// The head's learning rate as a multiple of the last stage's [default: 10].
     #[arg(long, value_name = "F")]
     pub head_rate: Option<f64>,
-    /// together, or gradual from the last stage to the first [default: together].
+    /// Unfreezing: together, or gradual from the last stage to the first [default: together].
     #[arg(long, value_name = "HOW")]
     pub unfreeze: Option<String>,
-    /// Where the head begins: at the solved probe, or at random numbers [default: probe].
+    /// Initial head: probe (the solved linear probe) or random [default: probe].
     #[arg(long, value_name = "WHERE")]
     pub start: Option<String>,
-    /// Batch norms of stages that learn: frozen, adapt or train [default: frozen].
+    /// Batch norm in trained stages: frozen, adapt (statistics only) or train [default: frozen].
     #[arg(long, value_name = "HOW")]
     pub batch_norm: Option<String>,
-    /// Pull towards the base's weights [default: 0].
+    /// L2-SP: penalty on the distance to the pretrained weights [default: 0].
     #[arg(long, value_name = "X")]
     pub l2_sp: Option<f64>,
-    /// Pull towards the base's features [default: 0].
+    /// Penalty on the distance to the pretrained base's features [default: 0].
     #[arg(long, value_name = "X")]
     pub feature_distance: Option<f64>,
-    /// Share of the features that are dropped before the head [default: 0].
+    /// Dropout before the head [default: 0].
     #[arg(long, value_name = "SHARE", alias = "drop")]
     pub dropout: Option<f64>,
-    /// Share of the pictures that the last residual branch is dropped for [default: 0].
+    /// Stochastic depth: drop rate of the last residual branch [default: 0].
     #[arg(long, value_name = "SHARE", alias = "drop-path")]
     pub stochastic_depth: Option<f64>,
-    /// Parameter of mixup; 0 for none [default: 0].
+    /// Mixup alpha; 0 disables [default: 0].
     #[arg(long, value_name = "ALPHA")]
     pub mixup: Option<f64>,
-    /// Parameter of cutmix; 0 for none [default: 0].
+    /// CutMix alpha; 0 disables [default: 0].
     #[arg(long, value_name = "ALPHA")]
     pub cutmix: Option<f64>,
-    /// Rank of low-rank factors in place of linear layers and 1 x 1 convolutions; 0 for none [default: 0].
+    /// LoRA rank, on linear layers and 1 x 1 convolutions; 0 disables [default: 0].
     #[arg(long, value_name = "RANK", aliases = ["lora-rank", "lora-r"])]
     pub lora: Option<usize>,
-    /// The factors' product counts X, divided by the rank [default: 16].
+    /// LoRA scale: the update is multiplied by X / rank [default: 16].
     #[arg(long, value_name = "X")]
     pub lora_alpha: Option<f64>,
-    /// Views of each picture that are kept at the cut: as it is, and changed [default: 4].
+    /// Views cached per image at the cut: the original and augmented ones [default: 4].
     #[arg(long, value_name = "N")]
     pub views: Option<usize>,
-    /// What is changed in views: auto, none, small, light or rand-augment[:N:M][:no-mirror] [default: auto].
+    /// Augmentation of the views: auto, none, small, light or rand-augment[:N:M][:no-mirror] [default: auto].
     #[arg(long, value_name = "RECIPE", alias = "augmentation")]
     pub augment: Option<String>,
-    /// Of texts: pairs of a contrastive fine-tuning; 0 for 40 a text, 2048 at most [default: 0].
+    /// Texts: pairs for contrastive fine-tuning; 0 means 40 per text, 2048 at most [default: 0].
     #[arg(long, value_name = "N")]
     pub pairs: Option<usize>,
 }

@@ -16,7 +16,10 @@ pub mod features;
 mod ground;
 pub mod head;
 pub mod inductive;
+mod run;
 pub mod targets;
 pub mod train;
 
+pub use artefact::Model;
 pub use ground::{config, error, files, guard, progress, rng, suggestion, weight_files};
+pub use run::{Fit, Run};

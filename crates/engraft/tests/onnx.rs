@@ -1,5 +1,6 @@
 //! ONNX models as bases: against onnxruntime, against hostile files, and against files with flipped bytes.
 
+#![cfg(feature = "onnx")]
 #![allow(clippy::disallowed_methods, reason = "tests write where they like")]
 
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use engraft::backbone::{DataKind, Device, open};
+use engraft::backbone::{DataKind, Device, base_for, open};
 use engraft::data::image::Limits;
 use engraft::error::{Error, Problem, Result, from_printable, printable, shown};
 use engraft::features::{Extractor, Format, INDEX_HEADER, claim_features, embed, write_features};
@@ -11,7 +11,7 @@ use engraft::progress::Observer;
 use serde_json::json;
 
 use crate::args::EmbedArgs;
-use crate::commands::{base_for, cache_of, embed_texts};
+use crate::commands::{cache_of, embed_texts};
 use crate::exit::Outcome;
 use crate::output;
 use crate::terminal::Terminal;

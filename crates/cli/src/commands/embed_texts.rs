@@ -14,7 +14,8 @@ use engraft::progress::Observer;
 use serde_json::json;
 
 use crate::args::EmbedArgs;
-use crate::commands::{base_for, columns_of};
+use crate::commands::columns_of;
+use engraft::backbone::base_for;
 use crate::exit::Outcome;
 use crate::output;
 use crate::terminal::Terminal;

@@ -5,25 +5,24 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use engraft::artefact::{Rendered, save};
-use engraft::backbone::DataKind;
 use engraft::backbone::text::TextBody;
 use engraft::config::{self, Device, Fit, Tune};
-use engraft::data::intake::{InputKind, NO_BASE};
+use engraft::data::intake::InputKind;
 use engraft::data::text::conll::is_tagged;
 use engraft::data::text::squad::is_questions;
-use engraft::data::{Reading, open_as};
+use engraft::data::Reading;
 use engraft::error::{Error, Problem, printable, shown, steers};
 use engraft::features::Cache;
 use engraft::files::{Made, Staging};
 use engraft::inductive::tuning::{Budget, Difference, Journal, Measured};
-use engraft::inductive::{AnyBase, Means, News, find_rate, fit};
+use engraft::inductive::{AnyBase, Means, News, find_rate, fit, with_base};
 use engraft::progress::Observer;
 use engraft::targets::Predictions;
 use engraft::train::{Curve, RateFinding, tensorboard};
 
 use crate::args::{DeviceArg, FitArgs};
 use crate::commands::summary::{measures_line, summary};
-use crate::commands::{base_for, cache_of, fit_spans, intake, tell_audit};
+use crate::commands::{cache_of, fit_spans, intake, tell_audit};
 use crate::exit::Outcome;
 use crate::interruption;
 use crate::output::{self, percent};
@@ -362,33 +361,7 @@ fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Fit> {
             Problem::new("no data to fit to").expected("DATA, a folder with one folder of pictures per class");
         return Err(Error::Usage(problem.hint("engraft fit photos/ --out runs/first")).into());
     }
-    let input = InputKind::of(&config);
-    match input {
-        InputKind::Vectors if config.base.is_empty() => {
-            config.base = NO_BASE.into();
-            terminal.say(
-                "the data is read as rows of numbers and categories; --text names a column of texts, --path-column one of images",
-            );
-        }
-        // Before anything that only texts have is missed.
-        InputKind::Texts if config.text.is_none() => {
-            terminal.say("the data is read as texts; --text names their column, --path-column a column of pictures");
-        }
-        _ => {}
-    }
-    if input == InputKind::Vectors {
-        return Ok(config);
-    }
-    let kind = || {
-        if input == InputKind::Texts {
-            return Ok(DataKind::Texts);
-        }
-        let opened = open_as(&config.data, &Reading::of(&config)?).map_err(|error| of_another_task(error, &config))?;
-        let paths: Vec<PathBuf> = opened.dataset.examples.into_iter().map(|example| example.path).collect();
-        Ok(DataKind::of_images(&paths))
-    };
-    config.base = base_for(Some(&config.base), kind, terminal)?;
-    Ok(config)
+    with_base(config.clone(), terminal).map_err(|error| of_another_task(error, &config).into())
 }
 
 /// The flags that give this configuration again.

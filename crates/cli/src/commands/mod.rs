@@ -16,10 +16,10 @@ mod predict_spans;
 mod predict_texts;
 pub mod pretrain;
 pub mod report;
+pub mod shell;
 mod summary;
 pub mod verify;
 
-use engraft::backbone::{DataKind, DefaultBase, default_base, misfit};
 use engraft::config::Fit;
 use engraft::data::Task;
 use engraft::data::audit::Audit;
@@ -64,21 +64,6 @@ pub fn intake(config: &Fit, cache: Option<&Cache>, observer: &dyn Observer) -> R
         observer.say(&format!("task: {}, since {}; --task says otherwise", inferred.task, inferred.reason));
     }
     Ok(intake)
-}
-
-/// The base that is named, or the one that fits the data's kind, which is then said; so is a base that does not fit.
-fn base_for(named: Option<&str>, kind: impl FnOnce() -> Result<DataKind>, observer: &dyn Observer) -> Result<String> {
-    match named.filter(|base| !base.is_empty()) {
-        Some(base) => {
-            misfit(base, kind)?.iter().for_each(|warning| observer.say(warning));
-            Ok(base.to_owned())
-        }
-        None => {
-            let DefaultBase { base, reason } = default_base(kind()?)?;
-            observer.say(&format!("base: {base}, {reason}"));
-            Ok(base)
-        }
-    }
 }
 
 /// Says what the audit found, in a line or in full.

@@ -167,6 +167,9 @@ fn a_base_is_opened_for_other_pictures() {
     sandbox.run(["predict", "run", "digits"]).expect(0, &[]);
     sandbox.run(["predict", "run", "digits", "--image-size", "64"]).expect(2, &["--image-size has no effect on a run"]);
     // An ONNX model takes what it takes.
+    if !cfg!(feature = "onnx") {
+        return;
+    }
     let fixed = onnx("plain");
     sandbox.run(["bases", "show", &fixed, "--channels", "4"]).expect(2, &["cannot be opened for other channels"]);
     sandbox.run(["bases", "show", &fixed, "--image-size", "47"]).expect(4, &["exported for another size of picture"]);
@@ -222,6 +225,16 @@ pub(crate) fn onnx(name: &str) -> String {
     format!("{}/../engraft/tests/fixtures/onnx/{name}.onnx", env!("CARGO_MANIFEST_DIR"))
 }
 
+#[cfg(not(feature = "onnx"))]
+#[test]
+fn an_onnx_model_names_the_feature_that_reads_it() {
+    let sandbox = Sandbox::new();
+    sandbox.digits("digits", 2, 4, 0);
+    let fit = ["fit", "digits", "--base", &onnx("plain"), "--out", "run"];
+    sandbox.run(fit).expect(4, &["built without ONNX", "--features onnx"]);
+}
+
+#[cfg(feature = "onnx")]
 #[test]
 fn an_onnx_model_is_a_frozen_base() {
     let sandbox = Sandbox::new();
@@ -250,6 +263,7 @@ fn an_onnx_model_is_a_frozen_base() {
     sandbox.run(["predict", "run", "digits/test"]).expect(4, &["base.onnx"]);
 }
 
+#[cfg(feature = "onnx")]
 #[test]
 fn what_an_onnx_model_cannot_do_is_said() {
     let sandbox = Sandbox::new();

@@ -8,6 +8,7 @@ use crate::backbone::text::{USUAL_ENCODER, is_text_base_here};
 use crate::data::image::{Limits, decode};
 use crate::error::{Error, Problem, Result};
 use crate::files::read_limited;
+use crate::progress::Observer;
 
 /// The base for photos that a machine without any is told to fetch: small, quick, and free to use.
 const USUAL_FOR_PHOTOS: &str = "timm/resnet18.a1_in1k";
@@ -58,6 +59,28 @@ pub struct DefaultBase {
     pub base: String,
     /// What to tell the user.
     pub reason: String,
+}
+
+/// The base that is named, or the one that fits the data's kind, which is then said; so is a base that does not fit.
+///
+/// # Errors
+/// As [`default_base`], and those of finding out the kind.
+pub fn base_for(
+    named: Option<&str>,
+    kind: impl FnOnce() -> Result<DataKind>,
+    observer: &dyn Observer,
+) -> Result<String> {
+    match named.filter(|base| !base.is_empty()) {
+        Some(base) => {
+            misfit(base, kind)?.iter().for_each(|warning| observer.say(warning));
+            Ok(base.to_owned())
+        }
+        None => {
+            let DefaultBase { base, reason } = default_base(kind()?)?;
+            observer.say(&format!("base: {base}, {reason}"));
+            Ok(base)
+        }
+    }
 }
 
 /// The base for data of this kind where none is named.

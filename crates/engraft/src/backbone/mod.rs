@@ -23,7 +23,12 @@ mod mobilenet_v1;
 mod mobilenet_v2;
 mod nasnet;
 mod network;
+#[cfg(feature = "onnx")]
 mod onnx;
+#[cfg(not(feature = "onnx"))]
+#[path = "onnx_absent.rs"]
+mod onnx;
+mod onnx_types;
 mod parameters;
 mod plain_conv;
 mod remix;
@@ -41,12 +46,13 @@ pub use architecture::Architecture;
 pub use bases::{Base, BaseSpec, BaseSummary, Body, embedded, known_names, open};
 pub use burn::tensor::Device;
 pub use card::Card;
-pub use default_base::{DataKind, DefaultBase, default_base, misfit};
+pub use default_base::{DataKind, DefaultBase, base_for, default_base, misfit};
 pub use dialect::{Dialect, Layers, Leaves};
 pub use graph::Stage;
 pub use low_rank::Adaptation;
 pub use network::{Likeness, Network, NetworkWeights, OwnClassifier, move_statistics};
-pub use onnx::{OnnxCandidate, OnnxInput, OnnxLayout, OnnxModel};
+pub use onnx::OnnxModel;
+pub use onnx_types::{OnnxCandidate, OnnxInput, OnnxLayout};
 pub use parameters::{Expected, Manifest, Match, identity};
 pub use remix::ChannelStatistics;
 pub use role::Role;

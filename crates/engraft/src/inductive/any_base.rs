@@ -1,15 +1,17 @@
 //! A pretrained base of any kind, as a fit sees it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::Device;
 
 use crate::backbone::text::{TextBase, TextBody, WordPooler, WordPooling, open_text_base};
-use crate::backbone::{Base, BaseSpec, Body, open};
+use crate::backbone::{Base, BaseSpec, Body, DataKind, base_for, open};
 use crate::config::Fit;
 use crate::data::enlargement::Enlargement;
 use crate::data::intake::{InputKind, Intake, NO_BASE};
 use crate::data::vectors::{Encoding, VectorSet};
+use crate::data::{self, open_as};
 use crate::error::{Error, Problem, Result};
 use crate::features::{Cache, Extractor, Features, TextExtractor, extract};
 use crate::inductive::tuning::{Grown, cut_of};
@@ -229,6 +231,40 @@ impl AnyBase {
             }
         })
     }
+}
+
+/// The settings of a fit with the base that fits the data, where none is named. What was decided is said.
+///
+/// # Errors
+/// [`Error::Data`] where the data cannot be opened; [`Error::Weights`] where no base that fits is on this machine.
+pub fn with_base(mut config: Fit, observer: &dyn Observer) -> Result<Fit> {
+    let input = InputKind::of(&config);
+    match input {
+        InputKind::Vectors if config.base.is_empty() => {
+            config.base = NO_BASE.into();
+            observer.say(
+                "the data is read as rows of numbers and categories; --text names a column of texts, --path-column one of images",
+            );
+        }
+        // Before anything that only texts have is missed.
+        InputKind::Texts if config.text.is_none() => {
+            observer.say("the data is read as texts; --text names their column, --path-column a column of pictures");
+        }
+        _ => {}
+    }
+    if input == InputKind::Vectors {
+        return Ok(config);
+    }
+    let kind = || {
+        if input == InputKind::Texts {
+            return Ok(DataKind::Texts);
+        }
+        let opened = open_as(&config.data, &data::Reading::of(&config)?)?;
+        let paths: Vec<PathBuf> = opened.dataset.examples.into_iter().map(|example| example.path).collect();
+        Ok(DataKind::of_images(&paths))
+    };
+    config.base = base_for(Some(&config.base), kind, observer)?;
+    Ok(config)
 }
 
 /// A way in which a base gives features of examples.

@@ -14,7 +14,7 @@ pub mod spans;
 pub mod text;
 pub mod tuning;
 
-pub use any_base::{AnyBase, BaseFacts, Reading};
+pub use any_base::{AnyBase, BaseFacts, Reading, with_base};
 pub use columns::{ColumnEffect, ColumnFacts};
 pub use controls::{BaselineResult, Scratch, ScratchPlan, TfIdf};
 pub use fit::{Fitted, HeldOut, Means, News, Seconds, find_rate, fit};

@@ -32,12 +32,12 @@ fn table(baselines: &[BaselineReport]) -> Markup {
                 tr {
                     th scope="row" { (baseline.name) small { (baseline.how) } }
                     td data-of="Out-of-fold" {
-                        @for (name, estimate) in &baseline.measures { (title(name)) " " (value(name, estimate)) br; }
+                        @for (name, estimate) in &baseline.measures { div { (title(name)) " " (value(name, estimate)) } }
                     }
                     td.number data-of="The model is better by" { (difference(&baseline.paired, is_number)) }
                     td data-of="Held out" {
                         @if baseline.held_out.is_empty() { "–" }
-                        @for (split, paired) in &baseline.held_out { (split) ": " (difference(paired, is_number)) br; }
+                        @for (split, paired) in &baseline.held_out { div { (split) ": " (difference(paired, is_number)) } }
                     }
                 }
             } }
