@@ -124,7 +124,7 @@ fn classifier(architecture: Architecture, device: &Device) -> (Classifier, [usiz
     (move_statistics(model, &[pass.into_statistics()], 1.0), input)
 }
 
-/// Features of a batch of pictures, compiled as for extraction.
+/// Features of a batch of images, compiled as for extraction.
 fn forward(architecture: Architecture, batch: usize) -> Work {
     let (model, input) = classifier(architecture, &Device::flex());
     let stages = model.network.stages().len();

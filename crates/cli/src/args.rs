@@ -274,7 +274,7 @@ pub struct BaseArgs {
     pub exact: bool,
 }
 
-/// The numbers of channels that pictures in files can have.
+/// The numbers of channels that images in files can have.
 fn channels() -> impl TypedValueParser<Value = usize> {
     PossibleValuesParser::new(["1", "3", "4"]).try_map(|text| text.parse::<usize>())
 }
@@ -292,7 +292,7 @@ impl BaseArgs {
         }
     }
 
-    /// Refuses flags that say how a base of pictures is opened, where nothing would come of them.
+    /// Refuses flags that say how a base of images is opened, where nothing would come of them.
     ///
     /// # Errors
     /// [`Error::Usage`] where one is given.
@@ -309,7 +309,7 @@ impl BaseArgs {
             None => Ok(()),
             Some((flag, _)) => {
                 let problem = Problem::new(format_args!("{flag} has no effect on {command}"));
-                Err(Error::Usage(problem.expected("it with a base of pictures")))
+                Err(Error::Usage(problem.expected("it with a base of images")))
             }
         }
     }
@@ -332,7 +332,7 @@ impl BaseArgs {
 /// Arguments of `embed`.
 #[derive(Debug, Args)]
 pub struct EmbedArgs {
-    /// A picture, a folder of pictures, or a .txt or .csv list of paths; or a table of texts, a folder of .txt files, or (with
+    /// An image, a folder of images, or a .txt or .csv list of paths; or a table of texts, a folder of .txt files, or (with
     /// a base of texts) a .txt file with a text on each line.
     pub data: PathBuf,
     /// The column of a table that holds the texts, or two with a comma between them [default: found by what stands in them].
@@ -349,7 +349,7 @@ pub struct EmbedArgs {
     /// The stage to stop after; a map is flattened [default: the last].
     #[arg(long, value_name = "STAGE")]
     pub cut: Option<String>,
-    /// Stop at the first picture that cannot be used, and write nothing.
+    /// Stop at the first image that cannot be used, and write nothing.
     #[arg(long)]
     pub strict: bool,
     /// Replace the file if it exists.
@@ -387,7 +387,7 @@ pub enum DeviceArg {
     override_usage = "engraft predict [OPTIONS] <RUN> <INPUTS>...\n       engraft predict [OPTIONS] --base <BASE> <INPUTS>..."
 )]
 pub struct PredictArgs {
-    /// The run's folder (not with --base), then pictures, folders of pictures, or `-` for a list of paths on stdin; of a run
+    /// The run's folder (not with --base), then images, folders of images, or `-` for a list of paths on stdin; of a run
     /// of texts tables, folders of .txt files, .txt files with a text on each line, or `-` for such lines on stdin; of a run
     /// of rows tables (.csv, .tsv, .parquet) or arrays (.npy).
     #[arg(required = true, value_name = "RUN INPUTS")]
@@ -440,7 +440,7 @@ pub struct ReportArgs {
 /// Arguments of `audit`.
 #[derive(Debug, Args)]
 pub struct AuditArgs {
-    /// A folder with one folder of pictures or texts per class, a CSV with path,label, a table of texts, or (with --task)
+    /// A folder with one folder of images or texts per class, a CSV with path,label, a table of texts, or (with --task)
     /// questions or tagged words.
     pub data: PathBuf,
     #[command(flatten)]
@@ -455,7 +455,7 @@ pub struct AuditArgs {
 pub struct VerifyArgs {
     /// The run's folder.
     pub run: PathBuf,
-    /// Where the pictures are now, if they moved.
+    /// Where the images are now, if they moved.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 }
@@ -463,7 +463,7 @@ pub struct VerifyArgs {
 /// Arguments of `pretrain`.
 #[derive(Debug, Args)]
 pub struct PretrainArgs {
-    /// The labelled pictures; for a language model plain text: a .txt file, a folder of such, or a table.
+    /// The labelled images; for a language model plain text: a .txt file, a folder of such, or a table.
     pub data: Option<PathBuf>,
     /// The base's folder, to be made.
     #[arg(long, short, value_name = "DIR", required_unless_present = "resume", visible_alias = "output",
@@ -514,10 +514,10 @@ pub struct PretrainArgs {
     /// Label smoothing [default: 0.1].
     #[arg(long, value_name = "SHARE", aliases = LABEL_SMOOTHING)]
     pub label_smoothing: Option<f64>,
-    /// Largest random shift, as a share of the picture [default: 0.1].
+    /// Largest random shift, as a share of the image [default: 0.1].
     #[arg(long, value_name = "SHARE")]
     pub shift: Option<f32>,
-    /// Mirror half of the pictures.
+    /// Mirror half of the images.
     #[arg(long)]
     pub flip: bool,
     /// Largest random rotation [default: 0].
@@ -526,7 +526,7 @@ pub struct PretrainArgs {
     /// Largest random change of size, as a share [default: 0].
     #[arg(long, value_name = "SHARE")]
     pub zoom: Option<f32>,
-    /// Share of the pictures to measure on, where the data has no val/ [default: 0.1]; of a corpus, its end [default:
+    /// Share of the images to measure on, where the data has no val/ [default: 0.1]; of a corpus, its end [default:
     /// 0.02].
     #[arg(long, value_name = "SHARE")]
     pub holdout: Option<f64>,

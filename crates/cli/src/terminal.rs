@@ -14,7 +14,7 @@ use crate::chart;
 use crate::interruption;
 use crate::output::{lines_for_reader, percent};
 
-/// How often plain progress lines are printed where stderr is no terminal.
+/// How often plain progress lines are printed where stderr is not a terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// How often a plain line about a learning curve is printed there, at most; and never twice for an epoch.
@@ -52,7 +52,7 @@ pub struct Terminal {
     quiet: bool,
     colour: bool,
     start: Instant,
-    /// Everything that is drawn in place; nothing where stderr is no terminal, or one that cannot move its cursor.
+    /// Everything that is drawn in place; nothing where stderr is not a terminal, or one that cannot move its cursor.
     drawn: MultiProgress,
     task: Mutex<Option<Task>>,
     curves: Mutex<Curves>,
@@ -126,7 +126,7 @@ impl Terminal {
     }
 
     /// The chart as wide and as high as the terminal lets it be, under its name.
-    fn picture(&self, name: &str, points: &[CurvePoint]) -> Option<String> {
+    fn image(&self, name: &str, points: &[CurvePoint]) -> Option<String> {
         let (width, height) = terminal_size::terminal_size_of(std::io::stderr())
             .map_or((80, 24), |(width, height)| (usize::from(width.0), usize::from(height.0)));
         // One column stays free, since some terminals break a line that is full.
@@ -195,13 +195,13 @@ impl Observer for Terminal {
             return;
         }
         curves.told = Some(Instant::now());
-        match self.picture(name, points) {
-            Some(picture) => {
+        match self.image(name, points) {
+            Some(image) => {
                 let chart = curves.chart.get_or_insert_with(|| {
                     let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
                     self.drawn.insert(0, ProgressBar::new(0).with_style(style))
                 });
-                chart.set_message(picture);
+                chart.set_message(image);
             }
             // The terminal has become too small for what is drawn.
             None => {

@@ -9,7 +9,7 @@ use crate::data::intake::{InputKind, Intake};
 use crate::error::Result;
 use crate::features::{Cache, Inspections};
 use crate::inductive::tuning::Journal;
-use crate::inductive::{AnyBase, Fitted, Means, News, fit, with_base};
+use crate::inductive::{AnyBase, Context, FitEvent, Fitted, fit, with_base};
 use crate::progress::{Observer, Silent};
 
 /// A fit to be run: a pretrained base, labelled data, and how far to go.
@@ -27,7 +27,7 @@ use crate::progress::{Observer, Silent};
 /// println!("{}", run.verdict());
 /// run.save(&out)?;
 /// let model = engraft::Model::open(&out)?;
-/// let rows = model.open_rows(data.as_ref(), &engraft::progress::Silent)?;
+/// let rows = model.open_rows(data, &engraft::progress::Silent)?;
 /// assert_eq!(model.predict_rows(&rows, &[0, 1, 2])?.len(), 3);
 /// # Ok(())
 /// # }
@@ -36,7 +36,7 @@ pub struct Fit<'a> {
     settings: config::Fit,
     cache: Option<Cache>,
     observer: &'a dyn Observer,
-    on_event: Box<dyn FnMut(News<'_>) + 'a>,
+    on_event: Box<dyn FnMut(FitEvent<'_>) + 'a>,
 }
 
 impl<'a> Fit<'a> {
@@ -113,7 +113,7 @@ impl<'a> Fit<'a> {
 
     /// Hears of results as soon as they are known.
     #[must_use]
-    pub fn on_event(mut self, on_event: impl FnMut(News<'_>) + 'a) -> Self {
+    pub fn on_event(mut self, on_event: impl FnMut(FitEvent<'_>) + 'a) -> Self {
         self.on_event = Box::new(on_event);
         self
     }
@@ -142,7 +142,7 @@ impl<'a> Fit<'a> {
             }
         };
         let base = AnyBase::open(&config, &intake)?;
-        let means = Means { cache: self.cache.as_ref(), journal: &Journal::none(), observer: self.observer };
+        let means = Context { cache: self.cache.as_ref(), journal: &Journal::none(), observer: self.observer };
         let fitted = fit(&config, base, intake, means, 0.0, &mut *self.on_event)?;
         let rendered = Rendered::of(&fitted, "engraft fit --config run.toml --out NEW")?;
         Ok(Run { fitted, rendered })

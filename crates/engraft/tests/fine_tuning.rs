@@ -13,12 +13,12 @@ use engraft::data::image::Limits;
 use engraft::features::Features;
 use engraft::files::sha256_hex;
 use engraft::inductive::tuning::{
-    Activations, AtCut, Change, FrozenPart, Grown, Journal, Learners, Material, Plan, Regularisers, Shown, Spread,
-    Start, TuneSettings, Tuning, Views, tune,
+    Activations, AtCut, Change, FineTuned, FrozenPart, Journal, KeyedImages, Learners, Material, Plan, Regularisers,
+    Spread, Start, TuneSettings, Tuning, Views, tune,
 };
 use engraft::progress::Silent;
 use engraft::targets::{TargetSettings, classes};
-use engraft::train::{Gradients, Pictures, Settings, values_of, with_values};
+use engraft::train::{Gradients, Settings, TrainingImages, values_of, with_values};
 use engraft_weights::{Precision, Weights};
 
 /// One of each family, at an input as small as it takes.
@@ -43,7 +43,7 @@ const SPREAD: Spread = Spread {
     statistics: Statistics::Stored,
 };
 
-fn pictures() -> Vec<PathBuf> {
+fn images() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/digits/train");
     let of_class = |class: &str| {
         let mut paths: Vec<PathBuf> =
@@ -90,15 +90,15 @@ fn settings(start: Start) -> TuneSettings {
 
 #[test]
 fn frozen_stages_and_all_statistics_stay_to_the_bit_in_every_architecture() {
-    let paths = pictures();
+    let paths = images();
     let digests: Vec<String> = paths.iter().map(|path| sha256_hex(&std::fs::read(path).unwrap())).collect();
     let labels: Vec<usize> = (0..10).map(|at| at / 5).collect();
     for (architecture, side) in FAMILIES {
         let name = architecture.name();
         let base = base(architecture, side);
-        let pictures =
-            Pictures::new(paths.clone(), base.card.preprocessing.clone(), Limits::default(), &Silent).unwrap();
-        let shown = Shown { pictures: &pictures, digests: &digests };
+        let images =
+            TrainingImages::new(paths.clone(), base.card.preprocessing.clone(), Limits::default(), &Silent).unwrap();
+        let shown = KeyedImages { images: &images, digests: &digests };
         let views = Views { count: 1, change: Change::None, seed: 0 };
         let built = base.staged().unwrap();
         let stages = built.network.stages().len();
@@ -115,7 +115,7 @@ fn frozen_stages_and_all_statistics_stay_to_the_bit_in_every_architecture() {
         let tuning = Tuning { material, at: &at, plan: &plan, features: &features, strength: 1e-3, target: &*target };
         let journal = Journal::none();
         let tuned = tune(tuning, &settings(Start::Probe), &all, &[], (&journal, ""), &Silent, "test").unwrap();
-        let Grown::Network(network) = tuned.grown else { panic!("a network") };
+        let FineTuned::Network(network) = tuned.grown else { panic!("a network") };
         let network = *network;
         let before = built.manifest.export(&built.network, Precision::F32);
         let after = built.manifest.export(&network, Precision::F32);
@@ -193,11 +193,11 @@ fn gradients_with_stored_statistics_are_slopes() {
 #[test]
 fn lp_ft_starts_at_the_probe() {
     let base = base(Architecture::SMALL_RESNET, 32);
-    let paths = pictures();
+    let paths = images();
     let digests: Vec<String> = paths.iter().map(|path| sha256_hex(&std::fs::read(path).unwrap())).collect();
     let labels: Vec<usize> = (0..10).map(|at| at / 5).collect();
-    let pictures = Pictures::new(paths, base.card.preprocessing.clone(), Limits::default(), &Silent).unwrap();
-    let shown = Shown { pictures: &pictures, digests: &digests };
+    let images = TrainingImages::new(paths, base.card.preprocessing.clone(), Limits::default(), &Silent).unwrap();
+    let shown = KeyedImages { images: &images, digests: &digests };
     let views = Views { count: 1, change: Change::None, seed: 0 };
     let built = base.staged().unwrap();
     let plan = Plan::new(&built.network, &base.costs(), Learners::From(1), &SPREAD);

@@ -55,7 +55,7 @@ fn network(padding: PaddingDialect, device: &Device) -> NetworkWeights {
     Network::from_weights(&card, &Weights { tensors, ..Weights::default() }, device).unwrap()
 }
 
-/// The fixture's pictures, `[2, 64, 64, 3]`.
+/// The fixture's images, `[2, 64, 64, 3]`.
 fn input(device: &Device) -> Tensor<4> {
     let nchw = formula("input", &[2, 3, 64, 64]);
     Tensor::<4>::from_data(TensorData::new(nchw, [2, 3, 64, 64]), device).permute([0, 2, 3, 1])
@@ -171,7 +171,7 @@ fn frozen_leaves_no_trace() {
             assert_eq!(bits(&tensor.values), bits(&after[name].values), "{name}");
         }
     }
-    assert_ne!(before["classifier.1.weight"], after["classifier.1.weight"], "the head is no stage, and trains");
+    assert_ne!(before["classifier.1.weight"], after["classifier.1.weight"], "the head is not a stage, and trains");
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn every_stage_can_be_a_cut() {
 
 #[test]
 fn multiply_adds_are_those_of_the_paper() {
-    // Sandler et al. 2018, table 4: 300 million multiply-adds, with the classifier's 1.3 million.
+    // Sandler et al. 2018, table 4: 300 million MACs, with the classifier's 1.3 million.
     let device = Device::flex();
     let network = Network::random(&card(PaddingDialect::Symmetric), 2, 0, &device).network;
     let total = network.multiply_adds([224, 224]);

@@ -172,17 +172,17 @@ impl Case {
         // Compiled, with batch norms folded and sums fused, by Winograd or by sums of products: nothing that matters
         // changes.
         let expected = numbers(&reference["pooled"]);
-        let pictures = input(size, &device).into_data().try_to_vec::<f32>().unwrap();
+        let images = input(size, &device).into_data().try_to_vec::<f32>().unwrap();
         for exact in [false, true] {
             let network = network.clone().exact(exact);
             let program = network.compile(0..network.stages().len(), [size; 2], None);
-            let compiled = program.run(&[&pictures], 2).swap_remove(0);
+            let compiled = program.run(&[&images], 2).swap_remove(0);
             let columns = compiled.len() / 2;
             let rows = compiled.chunks(columns).flat_map(|row| &row[..expected.len() / 2]);
             let ours: Vec<f64> = rows.map(|value| f64::from(*value)).collect();
             close(&format!("{}, compiled, exact {exact}", self.variant), &ours, &expected, largest(&expected), 1e-4);
-            // A picture's row is the same bits without its neighbour.
-            let alone = program.run(&[&pictures[..pictures.len() / 2]], 1).swap_remove(0);
+            // An image's row is the same bits without its neighbour.
+            let alone = program.run(&[&images[..images.len() / 2]], 1).swap_remove(0);
             assert!(alone.iter().zip(&compiled).all(|(a, b)| a.to_bits() == b.to_bits()), "{}, alone", self.variant);
         }
     }
@@ -282,7 +282,7 @@ fn in_layout(values: &[f64], shape: &[usize], entry: &Expected, leaves: Leaves) 
     }
 }
 
-/// The fixtures' pictures, `[2, size, size, 3]`.
+/// The fixtures' images, `[2, size, size, 3]`.
 fn input(size: usize, device: &Device) -> Tensor<4> {
     let values = fill("input", 2 * 3 * size * size, |u| 2.0 * u - 1.0);
     Tensor::<4>::from_data(TensorData::new(values, [2, 3, size, size]), device).permute([0, 2, 3, 1])

@@ -958,7 +958,7 @@ fn a_commit_that_changes_its_bytes_is_refused() {
     std::fs::create_dir_all(after.cache()).unwrap();
     std::fs::copy(before.cache().join("engraft-pins.toml"), after.cache().join("engraft-pins.toml")).unwrap();
     after.refused(&["not the one that was pulled before"]);
-    // A record that cannot be read is no licence to trust.
+    // A record that cannot be read is not a licence to trust.
     std::fs::write(after.cache().join("engraft-pins.toml"), "[[pin]]\nrepo = 1").unwrap();
     after.refused(&["record of pulled bases"]);
 }
@@ -1022,7 +1022,7 @@ fn nothing_leads_out_of_the_cache() {
     ];
     for (hub, header) in cases {
         let world = World::new(hub, as_usual());
-        world.refused(&[header, "makes no sense"]);
+        world.refused(&[header, "invalid"]);
         assert!(tree(world.temp.path()).is_empty(), "nothing was written");
     }
     let nameless = always("HEAD", FILE, |_| Reply::status(200).header("Content-Length", 1));

@@ -18,7 +18,7 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 struct Expected {
     size: [usize; 2],
-    picture: Vec<f32>,
+    image: Vec<f32>,
     output: String,
     features: Vec<f32>,
     logits: Option<Vec<f32>>,
@@ -65,8 +65,8 @@ fn features_and_logits_are_those_of_onnxruntime() {
         assert_eq!(format!("{:?}", input.layout) == "Nhwc", name == "nhwc");
         assert_eq!(model.output().name, expected.output, "{name}: {}", model.why());
         assert_eq!(model.columns(), 8);
-        close(&model.row(&expected.picture).unwrap(), &expected.features);
-        match (model.classify(&expected.picture).unwrap(), &expected.logits) {
+        close(&model.row(&expected.image).unwrap(), &expected.features);
+        match (model.classify(&expected.image).unwrap(), &expected.logits) {
             (Some(found), Some(expected)) => close(&found, expected),
             (found, expected) => assert_eq!(found.is_some(), expected.is_some(), "{name}"),
         }
@@ -86,7 +86,7 @@ fn parameters_and_products_are_counted_up_to_the_features() {
 fn one_model_serves_many_threads() {
     let case = &expected()["plain"];
     let model = open(&fixture("plain"), None, None).unwrap();
-    let rows: Vec<Vec<f32>> = (0..64).into_par_iter().map(|_| model.row(&case.picture).unwrap()).collect();
+    let rows: Vec<Vec<f32>> = (0..64).into_par_iter().map(|_| model.row(&case.image).unwrap()).collect();
     assert!(rows.iter().all(|row| *row == rows[0]));
 }
 
@@ -109,22 +109,22 @@ fn a_value_is_found_by_its_name_or_that_of_its_node() {
     assert_eq!((map.output().shape.as_slice(), map.columns()), (&[1, 6, 5, 4][..], 6));
     assert!(map.why().contains("averaged"), "{}", map.why());
     let same = open(&bytes, Some("node_maxpool_2"), None).unwrap();
-    assert_eq!(same.row(&case.picture).unwrap(), map.row(&case.picture).unwrap());
+    assert_eq!(same.row(&case.image).unwrap(), map.row(&case.image).unwrap());
     // The logits do not depend on which value the features are.
-    close(&map.classify(&case.picture).unwrap().unwrap(), case.logits.as_ref().unwrap());
+    close(&map.classify(&case.image).unwrap().unwrap(), case.logits.as_ref().unwrap());
     let logits = open(&bytes, Some("logits"), None).unwrap();
-    assert_eq!(logits.classify(&case.picture).unwrap().unwrap(), logits.row(&case.picture).unwrap());
+    assert_eq!(logits.classify(&case.image).unwrap().unwrap(), logits.row(&case.image).unwrap());
     let message = refusal(&bytes, Some("maxpool2"), None);
     assert!(message.contains("maxpool_2"), "{message}");
     let message = refusal(&bytes, Some("fc.weight"), None);
-    assert!(message.contains("the same for every picture"), "{message}");
+    assert!(message.contains("the same for every image"), "{message}");
 }
 
 #[test]
 fn numbers_that_are_not_finite_are_an_error() {
     let case = &expected()["plain"];
     let model = open(&fixture("plain"), Some("conv_0"), None).unwrap();
-    assert!(model.row(&vec![f32::NAN; case.picture.len()]).unwrap_err().to_string().contains("finite"));
+    assert!(model.row(&vec![f32::NAN; case.image.len()]).unwrap_err().to_string().contains("finite"));
 }
 
 /// Models that are too large for a fixture: `ENGRAFT_ONNX=folder`, with `name.onnx` and `name.json` side by side.
@@ -134,7 +134,7 @@ fn numbers_that_are_not_finite_are_an_error() {
 fn larger_models_agree_too() {
     #[derive(Deserialize)]
     struct Case {
-        picture: Vec<f32>,
+        image: Vec<f32>,
         features: Vec<f32>,
         logits: Vec<f32>,
     }
@@ -149,13 +149,13 @@ fn larger_models_agree_too() {
         let begin = Instant::now();
         let model = OnnxModel::open(&bytes, None, None, &path).unwrap();
         let opened = begin.elapsed();
-        let row = model.row(&case.picture).unwrap();
+        let row = model.row(&case.image).unwrap();
         let begin = Instant::now();
         for _ in 0..10 {
-            model.row(&case.picture).unwrap();
+            model.row(&case.image).unwrap();
         }
         let each = begin.elapsed() / 10;
-        let logits = model.classify(&case.picture).unwrap().unwrap();
+        let logits = model.classify(&case.image).unwrap().unwrap();
         let far = |a: &[f32], b: &[f32]| a.iter().zip(b).fold(0f32, |far, (a, b)| far.max((a - b).abs()));
         let most = |a: &[f32]| a.iter().fold(0f32, |most, a| most.max(a.abs()));
         println!(
@@ -258,12 +258,12 @@ fn mutate(rounds: usize, limit: Duration) -> (usize, usize) {
                 Ok(model) => {
                     let input = model.input();
                     let length = input.channels * input.height.unwrap() * input.width.unwrap();
-                    // Zeros where the picture has changed its size.
-                    let picture = if length == case.picture.len() { case.picture.clone() } else { vec![0.0; length] };
-                    if let Ok(row) = model.row(&picture) {
+                    // Zeros where the image has changed its size.
+                    let image = if length == case.image.len() { case.image.clone() } else { vec![0.0; length] };
+                    if let Ok(row) = model.row(&image) {
                         assert_eq!(row.len(), model.columns());
                     }
-                    let _ = model.classify(&picture);
+                    let _ = model.classify(&image);
                     (1, 1)
                 }
                 Err(_) => (1, 0),

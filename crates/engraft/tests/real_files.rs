@@ -15,8 +15,8 @@ fn base(data: &Path, file: &str) -> Base {
     base
 }
 
-/// The fixture's picture, `[side, side, 3]`: byte i is floor(255.99 u).
-fn formula_picture(side: usize) -> Vec<u8> {
+/// The fixture's image, `[side, side, 3]`: byte i is floor(255.99 u).
+fn formula_image(side: usize) -> Vec<u8> {
     let u = uniform("input");
     (0..(side * side * 3) as u64).map(|i| (255.99 * u(i)) as u8).collect()
 }
@@ -68,7 +68,7 @@ fn every_real_file_gives_its_reference_programs_numbers() {
             Some((top, 1.0 / sum))
         };
         // Without any resizing: nothing but the network is compared.
-        let values = p.normalise(&formula_picture(p.height));
+        let values = p.normalise(&formula_image(p.height));
         let row = base
             .runner(base.stages().len(), &device)
             .unwrap()
@@ -106,10 +106,10 @@ fn every_real_file_gives_its_reference_programs_numbers() {
     }
 }
 
-/// Real bases opened for grey pictures: what they gave for three equal channels. SqueezeNet does not pad its first
+/// Real bases opened for grey images: what they gave for three equal channels. SqueezeNet does not pad its first
 /// convolution, Tiny Darknet's means agree; CIFAR's ResNet-20 pads, and its means do not agree.
 #[test]
-fn a_grey_picture_gives_what_it_gave_as_three_equal_channels() {
+fn a_grey_image_gives_what_it_gave_as_three_equal_channels() {
     let Some(data) = test_data() else { return };
     let device = Device::flex();
     let photo = image_bytes_in_grey(&std::fs::read(data.join("images/coral_cat.png")).unwrap());
@@ -133,7 +133,7 @@ fn a_grey_picture_gives_what_it_gave_as_three_equal_channels() {
     }
 }
 
-/// A picture without colours, as PNG.
+/// An image without colours, as PNG.
 fn image_bytes_in_grey(bytes: &[u8]) -> Vec<u8> {
     let mut out = std::io::Cursor::new(Vec::new());
     let grey = image::load_from_memory(bytes).unwrap().into_luma8();

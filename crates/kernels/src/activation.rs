@@ -142,7 +142,7 @@ impl Activation {
         arch().dispatch(
             #[inline(always)]
             || {
-                // One loop for each kind, so that the kind is no branch inside it.
+                // One loop for each kind, so that the kind is not a branch inside it.
                 macro_rules! each {
                     ($kind:expr) => {
                         for (g, &s) in gradient.iter_mut().zip(seen) {

@@ -1,8 +1,8 @@
 //! Parts of a network that do not learn, compiled for the CPU.
 //!
 //! A [`Compiler`] is told the operations in order. It packs every weight once and lets values share memory as soon as
-//! their last reader is done. A [`Compiled`] program then runs any number of pictures in small groups, whose maps stay
-//! in the cache, without allocating anything but its results. How pictures are grouped, and on how many threads, does
+//! their last reader is done. A [`Compiled`] program then runs any number of images in small groups, whose maps stay
+//! in the cache, without allocating anything but its results. How images are grouped, and on how many threads, does
 //! not change a bit of them.
 
 use std::sync::{Mutex, PoisonError};
@@ -16,14 +16,14 @@ use crate::geometry::{ConvOptions, Convolution, Geometry, PoolOptions};
 use crate::norm;
 use crate::pooling::{self, Pool};
 
-/// Numbers that the values of a group of pictures may take together: what the last cache holds, so that packed weights
-/// are used for as many pictures as possible each time that they are read, and maps do not go through memory.
+/// Numbers that the values of a group of images may take together: what the last cache holds, so that packed weights
+/// are used for as many images as possible each time that they are read, and maps do not go through memory.
 const GROUP_NUMBERS: usize = 1 << 22;
 
-/// Most pictures of a group.
-const GROUP_PICTURES: usize = 32;
+/// Most images of a group.
+const GROUP_IMAGES: usize = 32;
 
-/// A value of the program: a map of each picture.
+/// A value of the program: a map of each image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Value(usize);
 
@@ -269,7 +269,7 @@ impl Compiler {
             }
         }
         let together: usize = buffers.iter().sum::<usize>().max(1);
-        let group = (GROUP_NUMBERS / together).clamp(1, GROUP_PICTURES);
+        let group = (GROUP_NUMBERS / together).clamp(1, GROUP_IMAGES);
         Compiled {
             steps,
             sizes,
@@ -310,30 +310,30 @@ enum Place {
     Buffer(usize),
 }
 
-/// A program for pictures of one size.
+/// A program for images of one size.
 #[derive(Debug)]
 pub struct Compiled {
     steps: Vec<Step>,
     sizes: Vec<usize>,
     shapes: Vec<[usize; 3]>,
     places: Vec<Place>,
-    /// Numbers of each buffer, for one picture.
+    /// Numbers of each buffer, for one image.
     buffers: Vec<usize>,
     outputs: Vec<Value>,
     inputs: usize,
-    /// Pictures that run together.
+    /// Images that run together.
     group: usize,
     /// Memory of finished runs, for the next.
     idle: Mutex<Vec<Vec<Vec<f32>>>>,
 }
 
 impl Compiled {
-    /// Numbers of each output for one picture.
+    /// Numbers of each output for one image.
     pub fn output_sizes(&self) -> Vec<usize> {
         self.outputs.iter().map(|value| self.sizes[value.0]).collect()
     }
 
-    /// Runs `images` pictures: `inputs` are the maps of all of them one after the other, and so are the results.
+    /// Runs `images` images: `inputs` are the maps of all of them one after the other, and so are the results.
     ///
     /// # Panics
     /// If the inputs have not the lengths that the program was made for.

@@ -28,7 +28,7 @@ fn along_last<const D: usize>(vector: Tensor<1>) -> Tensor<D> {
     vector.reshape(shape)
 }
 
-/// What is missing around a picture for every window to find what it reaches for: rows, then columns, before and
+/// What is missing around an image for every window to find what it reaches for: rows, then columns, before and
 /// after.
 fn around(g: &Geometry) -> [(usize, usize); 2] {
     [0, 1].map(|axis| {

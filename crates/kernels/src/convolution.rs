@@ -3,7 +3,7 @@
 //! Three ways, chosen by shape alone so that a result never depends on the machine's mood:
 //! - depthwise, where every channel is convolved by itself;
 //! - Winograd's minimal filtering, for 3 x 3 windows at stride 1 over enough channels;
-//! - gathering: a matrix product whose left rows are read where they lie in the picture.
+//! - gathering: a matrix product whose left rows are read where they lie in the image.
 
 use std::ops::{Deref, Range};
 
@@ -20,9 +20,9 @@ use crate::winograd::{self, Filters, Tile};
 /// Sizes of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
-    /// Pictures.
+    /// Images.
     pub images: usize,
-    /// Channels of a picture.
+    /// Channels of an image.
     pub channels: usize,
     /// Channels of the result.
     pub outputs: usize,
@@ -202,7 +202,7 @@ fn gather(shape: &Shape, x: &[f32], groups: &[Panels], y: &mut [f32], epilogue: 
     });
 }
 
-/// The numbers of a picture.
+/// The numbers of an image.
 enum Pixels<'a> {
     /// As they were given.
     Given(&'a [f32]),
@@ -221,7 +221,7 @@ impl Deref for Pixels<'_> {
     }
 }
 
-/// A picture as rows of pieces: for each output pixel, what each tap sees.
+/// An image as rows of pieces: for each output pixel, what each tap sees.
 ///
 /// Where a pixel has few channels, a whole row of taps is one piece of a padded copy.
 struct View<'a> {
@@ -326,9 +326,9 @@ pub(crate) fn backward_input(shape: &Shape, gradient: &[f32], weight: &[f32], ex
 
 /// The pixels of the input that see the same taps, at a stride: each phase is a product of its own.
 struct Phase {
-    /// Where pieces of the gradient lie in a picture's gradient.
+    /// Where pieces of the gradient lie in an image's gradient.
     offsets: Vec<usize>,
-    /// Where the pixels lie in a picture.
+    /// Where the pixels lie in an image.
     outputs: Vec<usize>,
     pieces: usize,
     panels: Vec<Panels>,

@@ -1,6 +1,6 @@
 //! Convolution of each channel by itself, channel-last.
 //!
-//! A task takes some rows of one picture. Away from the border it computes four neighbouring pixels at a time: each
+//! A task takes some rows of one image. Away from the border it computes four neighbouring pixels at a time: each
 //! number that they see is loaded once for all of them. A pixel at the border visits the taps that it has. Gradients to
 //! the input are the same computation on gradients with zeros between them. For gradients to the weights, what the window
 //! sees of some channels is copied beside each other, with the padding written out, and summed over.
@@ -124,7 +124,7 @@ fn convolve(windows: &Windows, x: &[f32], taps: &Taps<'_>, y: &mut [f32], epilog
     if of_y == 0 {
         return;
     }
-    assert_eq!(x.len() / of_x.max(1), y.len() / of_y, "as many pictures in as out");
+    assert_eq!(x.len() / of_x.max(1), y.len() / of_y, "as many images in as out");
     let rows = windows.rows_per_task();
     y.par_chunks_mut(of_y).enumerate().for_each(|(image, y)| {
         let x = &x[image * of_x..(image + 1) * of_x];
@@ -138,7 +138,7 @@ fn convolve(windows: &Windows, x: &[f32], taps: &Taps<'_>, y: &mut [f32], epilog
     });
 }
 
-/// Some rows of the result of one picture.
+/// Some rows of the result of one image.
 #[derive(Clone, Copy)]
 struct Task<'a> {
     windows: &'a Windows,
@@ -350,7 +350,7 @@ impl Convolve<'_> {
     }
 }
 
-/// Gradient to the weights, `[rows, columns, C]`: each picture's, added in order.
+/// Gradient to the weights, `[rows, columns, C]`: each image's, added in order.
 pub(crate) fn backward_taps(x: &[f32], gradient: &[f32], g: &Geometry, channels: usize) -> Vec<f32> {
     let windows = &Windows::forward(g);
     let size = g.kernel[0] * g.kernel[1] * channels;

@@ -1,6 +1,6 @@
-//! Where a window looks as it moves over a picture.
+//! Where a window looks as it moves over an image.
 
-/// What is added around a picture before convolving.
+/// What is added around an image before convolving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Padding {
     /// The same number of zero rows on both sides and zero columns on both sides, as PyTorch does.
@@ -23,7 +23,7 @@ pub enum Padding {
 pub struct ConvOptions {
     /// Step in rows and columns.
     pub stride: [usize; 2],
-    /// What is added around the picture.
+    /// What is added around the image.
     pub padding: Padding,
     /// Distance between taps in rows and columns.
     pub dilation: [usize; 2],
@@ -39,7 +39,7 @@ impl Default for ConvOptions {
     }
 }
 
-/// A convolution of pictures of one size.
+/// A convolution of images of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Convolution {
     /// Where the window looks.
@@ -51,7 +51,7 @@ pub struct Convolution {
 }
 
 impl Convolution {
-    /// Of pictures of `[rows, columns]` with a window of `kernel`.
+    /// Of images of `[rows, columns]` with a window of `kernel`.
     ///
     /// # Panics
     /// As [`Geometry::new`].
@@ -106,7 +106,7 @@ impl Geometry {
                 Padding::Ceil(pad) => {
                     before[axis] = pad[axis];
                     let windows = room(size + 2 * pad[axis]).div_ceil(step) + 1;
-                    // The last window must begin inside the picture or its padding before.
+                    // The last window must begin inside the image or its padding before.
                     output[axis] = if (windows - 1) * step >= size + pad[axis] { windows - 1 } else { windows };
                 }
                 Padding::Same => {
@@ -184,12 +184,12 @@ pub struct PoolOptions {
     pub kernel: [usize; 2],
     /// Step in rows and columns.
     pub stride: [usize; 2],
-    /// What lies around the picture.
+    /// What lies around the image.
     pub padding: Padding,
 }
 
 impl PoolOptions {
-    /// Where the windows lie over a picture of `[rows, columns]`.
+    /// Where the windows lie over an image of `[rows, columns]`.
     ///
     /// # Panics
     /// As [`Geometry::new`].

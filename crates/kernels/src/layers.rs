@@ -18,7 +18,7 @@ use crate::geometry::{ConvOptions, Convolution, PoolOptions};
 use crate::pooling::Pool;
 
 /// Whether this crate's kernels run where a tensor lies.
-fn here<const D: usize>(x: &Tensor<D>) -> bool {
+fn is_cpu_f32<const D: usize>(x: &Tensor<D>) -> bool {
     x.dtype() == DType::F32 && x.device() == Device::flex()
 }
 
@@ -78,7 +78,7 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, fused: Fused<4>, options: &ConvOp
     let convolution = Convolution::new([rows, columns], [kernel_rows, kernel_columns], options);
     let output = convolution.geometry.output;
     check(&fused, [n, output[0], output[1], outputs]);
-    if !here(&x) {
+    if !is_cpu_f32(&x) {
         return composed::conv2d(x, weight, fused, &convolution);
     }
     Tensor::from_dispatch(Dispatch::convolve(
@@ -116,7 +116,7 @@ pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, fused: Fused<D>) 
     assert_eq!(output[D - 1], inputs, "a linear layer of {inputs} inputs against {output:?}");
     output[D - 1] = outputs;
     check(&fused, output);
-    if !here(&x) {
+    if !is_cpu_f32(&x) {
         return composed::linear(x, weight, fused);
     }
     Tensor::from_dispatch(Dispatch::project(
@@ -132,7 +132,7 @@ pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, fused: Fused<D>) 
 pub fn activate<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<D> {
     match activation {
         Activation::None => x,
-        _ if here(&x) => Tensor::from_dispatch(Dispatch::activate(x.into_dispatch(), activation)),
+        _ if is_cpu_f32(&x) => Tensor::from_dispatch(Dispatch::activate(x.into_dispatch(), activation)),
         _ => composed::activate(x, activation),
     }
 }
@@ -168,7 +168,7 @@ pub fn batch_norm(
     let channels = x.dims()[3];
     assert_eq!((gamma.dims(), beta.dims()), ([channels], [channels]), "a gamma and a beta for each channel");
     assert!(residual.as_ref().is_none_or(|r| r.dims() == x.dims()), "a residual as large as the input");
-    if !here(&x) {
+    if !is_cpu_f32(&x) {
         return composed::batch_norm(x, gamma, beta, residual, epsilon, activation);
     }
     let (output, mean, variance) = Dispatch::normalise_batch(
@@ -204,7 +204,7 @@ pub fn affine(
     let channels = x.dims()[3];
     assert_eq!((scale.dims(), shift.dims()), ([channels], [channels]), "a scale and a shift for each channel");
     assert!(residual.as_ref().is_none_or(|r| r.dims() == x.dims()), "a residual as large as the input");
-    if !here(&x) {
+    if !is_cpu_f32(&x) {
         return composed::affine(x, scale, shift, residual, activation);
     }
     Tensor::from_dispatch(Dispatch::scale_and_shift(
@@ -224,8 +224,8 @@ pub fn max_pool2d(x: Tensor<4>, options: &PoolOptions) -> Tensor<4> {
     pool(x, Pool::Max, options)
 }
 
-/// The mean of each window, `[N, H, W, C]` to `[N, H', W', C]`. With `count_padding` the zeros around the picture
-/// count, as PyTorch's `count_include_pad`; without it a window is as large as what it sees of the picture.
+/// The mean of each window, `[N, H, W, C]` to `[N, H', W', C]`. With `count_padding` the zeros around the image
+/// count, as PyTorch's `count_include_pad`; without it a window is as large as what it sees of the image.
 ///
 /// # Panics
 /// As [`crate::Geometry::new`].
@@ -236,7 +236,7 @@ pub fn average_pool2d(x: Tensor<4>, options: &PoolOptions, count_padding: bool) 
 fn pool(x: Tensor<4>, pool: Pool, options: &PoolOptions) -> Tensor<4> {
     let [_, rows, columns, _] = x.dims();
     let geometry = options.geometry([rows, columns]);
-    if !here(&x) {
+    if !is_cpu_f32(&x) {
         return composed::pool(x, pool, &geometry);
     }
     Tensor::from_dispatch(Dispatch::pool_windows(x.into_dispatch(), pool, geometry))
@@ -244,7 +244,7 @@ fn pool(x: Tensor<4>, pool: Pool, options: &PoolOptions) -> Tensor<4> {
 
 /// The mean over rows and columns, `[N, H, W, C]` to `[N, C]`.
 pub fn global_average(x: Tensor<4>) -> Tensor<2> {
-    if !here(&x) {
+    if !is_cpu_f32(&x) {
         return composed::global_average(x);
     }
     Tensor::from_dispatch(Dispatch::average_pixels(x.into_dispatch()))
@@ -261,7 +261,7 @@ pub fn global_average(x: Tensor<4>) -> Tensor<2> {
 pub fn layer_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: f64) -> Tensor<D> {
     let channels = x.dims()[D - 1];
     assert_eq!((gamma.dims(), beta.dims()), ([channels], [channels]), "a gamma and a beta for each channel");
-    if !here(&x) {
+    if !is_cpu_f32(&x) {
         return composed::layer_norm(x, gamma, beta, epsilon);
     }
     let (x, gamma, beta) = (x.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch());
@@ -270,7 +270,7 @@ pub fn layer_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, beta: Tensor<1
 
 /// Softmax over the last axis.
 pub fn softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    if !here(&x) {
+    if !is_cpu_f32(&x) {
         return composed::softmax(x);
     }
     Tensor::from_dispatch(Dispatch::softmax_rows(x.into_dispatch()))
@@ -298,7 +298,7 @@ pub fn cross_entropy(logits: Tensor<2>, classes: &[Option<u32>]) -> Tensor<1> {
     let [rows, columns] = logits.dims();
     assert_eq!(classes.len(), rows, "a class for each row");
     assert!(classes.iter().flatten().all(|&class| (class as usize) < columns), "classes are fewer than {columns}");
-    if !here(&logits) {
+    if !is_cpu_f32(&logits) {
         return composed::cross_entropy(logits, classes);
     }
     let classes = Arc::new(classes.iter().map(|class| class.unwrap_or(IGNORED)).collect());
@@ -330,7 +330,7 @@ pub fn attention(
     assert_eq!((key.dims(), value.dims()), ([batch, keys, size], [batch, keys, size]), "keys and values of {size}");
     assert!(mask.as_ref().is_none_or(|mask| mask.dims() == [batch, keys]), "a mask of [{batch}, {keys}]");
     let heads = Heads { batch, heads, queries, keys, width: size / heads };
-    if !here(&query) {
+    if !is_cpu_f32(&query) {
         return composed::attention(query, key, value, mask, heads.heads);
     }
     let (query, key, value) = (query.into_dispatch(), key.into_dispatch(), value.into_dispatch());
@@ -379,7 +379,7 @@ pub fn lstm(x: Tensor<3>, weights: LstmWeights, state: Option<LstmState>) -> (Te
         LstmState { hidden: zeros(), cell: zeros() }
     });
     assert_eq!((state.hidden.dims(), state.cell.dims()), ([batch, width], [batch, width]), "the state of an LSTM");
-    if !here(&x) {
+    if !is_cpu_f32(&x) {
         return composed::lstm(x, weights, state);
     }
     let (all, _, _) = Dispatch::run_lstm(

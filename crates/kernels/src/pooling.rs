@@ -1,4 +1,4 @@
-//! Maximum and average over windows, channel-last, a picture or a row of outputs to each task.
+//! Maximum and average over windows, channel-last, an image or a row of outputs to each task.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -157,7 +157,7 @@ impl WithSimd for AverageBackward<'_> {
     }
 }
 
-/// The mean over all pixels of each picture: `[N, pixels, C]` to `[N, C]`.
+/// The mean over all pixels of each image: `[N, pixels, C]` to `[N, C]`.
 pub(crate) fn global_average(x: &[f32], pixels: usize, channels: usize, y: &mut [f32]) {
     assert_eq!(x.len(), y.len() * pixels);
     if pixels == 0 || channels == 0 {

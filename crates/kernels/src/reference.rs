@@ -158,7 +158,7 @@ pub(crate) fn gradient_to_input(shape: &Shape, gradient: &[f32], weight: &[f32],
     sum
 }
 
-/// The gradient to the weights at an index into them: the sum over all pixels of all pictures.
+/// The gradient to the weights at an index into them: the sum over all pixels of all images.
 pub(crate) fn gradient_to_weight(shape: &Shape, x: &[f32], gradient: &[f32], at: usize) -> Sum {
     let g = &shape.geometry;
     let (channels, outputs) = of_group(shape);

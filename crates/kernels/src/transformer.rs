@@ -355,7 +355,7 @@ impl Encoder {
     /// neither the others nor the number of threads.
     ///
     /// # Panics
-    /// If the range leaves the row, a text is no whole tokens, or it is longer than there are distances for.
+    /// If the range leaves the row, a text is not whole tokens, or it is longer than there are distances for.
     pub fn run(&self, texts: &[&[f32]], range: Range<usize>) -> Vec<Vec<f32>> {
         let blocks = &self.blocks[range];
         let width = self.shape.width;

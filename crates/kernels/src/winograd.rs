@@ -42,7 +42,7 @@ impl Tile {
 }
 
 /// Whether Winograd is the fastest way for this shape, and with which tile. Measured on AVX2 for the shapes of ResNet,
-/// Inception and VGG at batches of 1 and 32; the number of pictures does not count, so that a picture's result does not
+/// Inception and VGG at batches of 1 and 32; the number of images does not count, so that an image's result does not
 /// depend on its company.
 pub(crate) fn tile(shape: &Shape) -> Option<Tile> {
     let g = &shape.geometry;
@@ -85,7 +85,7 @@ impl Filters {
     }
 }
 
-/// Where tiles lie on the pictures of a convolution.
+/// Where tiles lie on the images of a convolution.
 #[derive(Debug, Clone, Copy)]
 struct Grid {
     /// Outputs along a tile's side.
@@ -105,27 +105,27 @@ impl Grid {
         Self { side, tiles, input: g.input, output: g.output, before: g.before }
     }
 
-    /// Picture, and row and column of the first output of a tile.
+    /// Image, and row and column of the first output of a tile.
     fn place(&self, tile: usize) -> (usize, usize, usize) {
         let (column, rest) = (tile % self.tiles[1], tile / self.tiles[1]);
         (rest / self.tiles[0], rest % self.tiles[0] * self.side, column * self.side)
     }
 
-    /// What a tile sees at place `(i, j)`: where the pixel begins among all pixels, if it is in the picture.
+    /// What a tile sees at place `(i, j)`: where the pixel begins among all pixels, if it is in the image.
     fn source(&self, (image, row, column): (usize, usize, usize), i: usize, j: usize) -> Option<usize> {
         let row = (row + i).checked_sub(self.before[0]).filter(|&row| row < self.input[0])?;
         let column = (column + j).checked_sub(self.before[1]).filter(|&column| column < self.input[1])?;
         Some((image * self.input[0] + row) * self.input[1] + column)
     }
 
-    /// The output at place `(i, j)` of a tile, if it is in the picture.
+    /// The output at place `(i, j)` of a tile, if it is in the image.
     fn target(&self, (image, row, column): (usize, usize, usize), i: usize, j: usize) -> Option<usize> {
         let (row, column) = (row + i, column + j);
         (row < self.output[0] && column < self.output[1])
             .then(|| (image * self.output[0] + row) * self.output[1] + column)
     }
 
-    /// The first output row (over all pictures) of a row of tiles (over all pictures).
+    /// The first output row (over all images) of a row of tiles (over all images).
     fn first_row(&self, tile_row: usize) -> usize {
         tile_row / self.tiles[0] * self.output[0] + tile_row % self.tiles[0] * self.side
     }
@@ -536,7 +536,7 @@ impl Work for TransformInputs<'_> {
         let mut values = [[simd.splat_f32s(0.0); 6]; 6];
         for tile in 0..place_size / count {
             let place = grid.place(first + tile);
-            // Outside of the picture: nothing, which reads as zeros.
+            // Outside of the image: nothing, which reads as zeros.
             let mut pixels: [[&[S::f32s]; 6]; 6] = [[&[]; 6]; 6];
             for i in 0..side {
                 for j in 0..side {

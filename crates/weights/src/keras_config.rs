@@ -34,7 +34,7 @@ pub(crate) struct Config {
 
 impl Config {
     /// # Errors
-    /// For text that is no configuration; [`Error::Code`] for a layer that holds Python code.
+    /// For text that is not a configuration; [`Error::Code`] for a layer that holds Python code.
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
         if text.len() > CONFIG {
             let found = text.len() as u64;

@@ -128,7 +128,7 @@ pub enum Error {
         /// What the file says.
         found: u64,
     },
-    /// The header is no JSON of the expected form, or its offsets overlap, leave holes or leave the file.
+    /// The header is not JSON of the expected form, or its offsets overlap, leave holes or leave the file.
     #[error("the header is damaged: {reason}")]
     Header {
         /// What the parser said.

@@ -15,7 +15,7 @@ pub fn format<'a>(source: impl Into<Source<'a>>) -> Option<Format> {
     of_head(&head)
 }
 
-/// The format of a file that is no archive, by its first bytes.
+/// The format of a file that is not an archive, by its first bytes.
 pub(crate) fn of_head(bytes: &[u8]) -> Option<Format> {
     if bytes.starts_with(b"\x89HDF\r\n\x1a\n") {
         Some(Format::KerasH5)

@@ -195,7 +195,7 @@ fn table(costs: &[StageCost]) -> String {
         costs.iter().fold((0, 0), |(p, m), stage| (p + stage.parameters, m + stage.multiply_adds));
     let mut text = format!(
         "  {:width$}  {:>wide$}  {:>12}  {:>14}  {:>12}  {:>8}\n",
-        "stage", "output", "parameters", "multiply-adds", "row", "frozen"
+        "stage", "output", "parameters", "MACs", "row", "frozen"
     );
     let mut before = 0;
     for (stage, output) in costs.iter().zip(&outputs) {
@@ -208,7 +208,7 @@ fn table(costs: &[StageCost]) -> String {
         ));
     }
     text.push_str(&format!("  {:width$}  {:>wide$}  {parameters:>12}  {total:>14}\n", "total", ""));
-    text.push_str("\n  row: what the cache keeps of each picture at a cut after the stage; frozen: the share of the work that it saves.\n");
+    text.push_str("\n  row: what the cache keeps of each image at a cut after the stage; frozen: the share of the work that it saves.\n");
     text
 }
 
@@ -298,6 +298,6 @@ fn class_names(path: &Path) -> anyhow::Result<Vec<String>> {
         )
     };
     let bytes = files::read_limited(path, CLASSES_LIMIT).map_err(|source| bad(source.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|_| bad("bytes that are no UTF-8".into()))?;
+    let text = String::from_utf8(bytes).map_err(|_| bad("bytes that are not UTF-8".into()))?;
     Ok(text.lines().map(str::trim_end).filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }

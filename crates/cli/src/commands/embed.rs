@@ -16,7 +16,7 @@ use crate::exit::Outcome;
 use crate::output;
 use crate::terminal::Terminal;
 
-/// Longest list of pictures that is read, in bytes.
+/// Longest list of images that is read, in bytes.
 const LIST_LIMIT: u64 = 1 << 30;
 
 /// Runs the command.
@@ -28,10 +28,10 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     if embed_texts::is_meant(args) {
         return embed_texts::run(args, format, &index, json, terminal);
     }
-    let mut pictures = pictures(&args.data)?;
-    pictures.sort();
+    let mut images = images(&args.data)?;
+    images.sort();
     let device = Device::flex();
-    let name = base_for(args.base.as_deref(), || Ok(DataKind::of_images(&pictures)), terminal)?;
+    let name = base_for(args.base.as_deref(), || Ok(DataKind::of_images(&images)), terminal)?;
     let base = open(&args.about.of(&name), &device)?;
     for remark in &base.remarks {
         terminal.say(remark);
@@ -49,16 +49,16 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     };
     let extractor = Extractor::new(&base, cut, Limits::default(), &device)?;
     let cache = cache_of(&args.cache, terminal);
-    let embedding = embed(&extractor, &pictures, cache.as_ref(), terminal)?;
+    let embedding = embed(&extractor, &images, cache.as_ref(), terminal)?;
     for (path, error) in &embedding.failed {
         terminal.say(&format!("left out {}: {error}", shown(path)));
     }
     if args.strict && !embedding.failed.is_empty() {
-        let problem = Problem::new("some pictures cannot be used, and --strict makes that fatal");
-        return Err(Error::Data(problem.found(format_args!("{} pictures", embedding.failed.len()))).into());
+        let problem = Problem::new("some images cannot be used, and --strict makes that fatal");
+        return Err(Error::Data(problem.found(format_args!("{} images", embedding.failed.len()))).into());
     }
     if embedding.paths.is_empty() {
-        return Err(Error::Data(Problem::new("no picture can be used").at(&args.data)).into());
+        return Err(Error::Data(Problem::new("no image can be used").at(&args.data)).into());
     }
     let root = if args.data.is_dir() { args.data.as_path() } else { Path::new("") };
     let names: Vec<String> =
@@ -80,7 +80,7 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
         }))?;
     } else {
         output::text(&format!(
-            "{rows} rows of {columns} features after `{}` of {}: {}\nwhich row is which picture: {}\n",
+            "{rows} rows of {columns} features after `{}` of {}: {}\nwhich row is which image: {}\n",
             stages[cut - 1],
             base.card.id,
             shown(&args.out),
@@ -90,19 +90,19 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     Ok(if embedding.failed.is_empty() { Outcome::Done } else { Outcome::BadData })
 }
 
-/// The pictures of a folder, a list, or a single one.
-fn pictures(data: &Path) -> Result<Vec<PathBuf>> {
+/// The images of a folder, a list, or a single one.
+fn images(data: &Path) -> Result<Vec<PathBuf>> {
     let ending = data.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
     if !matches!(ending.as_deref(), Some("txt" | "csv")) || data.is_dir() {
         return engraft::data::images(data);
     }
     let bad = |found: String| {
-        let problem = Problem::new("the list of pictures cannot be read").found(found).at(data);
+        let problem = Problem::new("the list of images cannot be read").found(found).at(data);
         Error::Data(problem.expected("a path on each line, or a CSV with a column `path`"))
     };
     let bytes = files::read_limited(data, LIST_LIMIT).map_err(|source| bad(source.to_string()))?;
     let folder = data.parent().unwrap_or(Path::new(""));
-    let text = String::from_utf8(bytes).map_err(|_| bad("bytes that are no UTF-8".into()))?;
+    let text = String::from_utf8(bytes).map_err(|_| bad("bytes that are not UTF-8".into()))?;
     let paths: Vec<String> = if ending.as_deref() == Some("csv") {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let headers = reader.headers().map_err(|source| bad(source.to_string()))?.clone();

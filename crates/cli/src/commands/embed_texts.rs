@@ -15,10 +15,10 @@ use serde_json::json;
 
 use crate::args::EmbedArgs;
 use crate::commands::columns_of;
-use engraft::backbone::base_for;
 use crate::exit::Outcome;
 use crate::output;
 use crate::terminal::Terminal;
+use engraft::backbone::base_for;
 
 /// Whether the data is texts: a column is named, the data looks like texts, or the base is one of texts.
 pub fn is_meant(args: &EmbedArgs) -> bool {

@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use engraft::artefact::{Rendered, save};
 use engraft::backbone::text::TextBody;
 use engraft::config::{self, Device, Fit, Tune};
+use engraft::data::Reading;
 use engraft::data::intake::InputKind;
 use engraft::data::text::conll::is_tagged;
 use engraft::data::text::squad::is_questions;
-use engraft::data::Reading;
 use engraft::error::{Error, Problem, printable, shown, steers};
 use engraft::features::Cache;
 use engraft::files::{Made, Staging};
 use engraft::inductive::tuning::{Budget, Difference, Journal, Measured};
-use engraft::inductive::{AnyBase, Means, News, find_rate, fit, with_base};
+use engraft::inductive::{AnyBase, Context, FitEvent, find_rate, fit, with_base};
 use engraft::progress::Observer;
 use engraft::targets::Predictions;
 use engraft::train::{Curve, RateFinding, tensorboard};
@@ -86,7 +86,7 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
     tell_useless(config, &base, terminal);
     tell_audit(&intake.audit, terminal);
     let audit_seconds = start.elapsed().as_secs_f64();
-    let means = Means { cache: cache.as_ref(), journal, observer: terminal };
+    let means = Context { cache: cache.as_ref(), journal, observer: terminal };
     let fitted = fit(config, base, intake, means, audit_seconds, &mut |news| tell(news, terminal))?;
     terminal.check()?;
     let rendered = Rendered::of(&fitted, &command_line(config, out))?;
@@ -198,15 +198,15 @@ pub fn checkpoint_interval(seconds: f64) -> engraft::error::Result<Duration> {
     })
 }
 
-fn tell(news: News<'_>, terminal: &Terminal) {
+fn tell(news: FitEvent<'_>, terminal: &Terminal) {
     match news {
-        News::Probe(measures) => terminal.say(&format!("linear probe, out-of-fold {}", measures_line(measures))),
-        News::Baseline(name, measures) => {
+        FitEvent::Probe(measures) => terminal.say(&format!("linear probe, out-of-fold {}", measures_line(measures))),
+        FitEvent::Baseline(name, measures) => {
             terminal.say(&format!("{name}, out-of-fold {}", measures_line(measures)));
         }
-        News::Outlook(line) => terminal.say(line),
-        News::Depth(measured, gain) => tell_depth(measured, gain, terminal),
-        News::Chosen(chosen) => tell_choice(&chosen.reason, &chosen.left_out, terminal),
+        FitEvent::Outlook(line) => terminal.say(line),
+        FitEvent::Depth(measured, gain) => tell_depth(measured, gain, terminal),
+        FitEvent::Chosen(chosen) => tell_choice(&chosen.reason, &chosen.left_out, terminal),
     }
 }
 
@@ -262,7 +262,7 @@ fn find_lr(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
     let config = resolve(args, terminal)?;
     let cache = cache_of(&args.cache, terminal);
     let intake = intake(&config, cache.as_ref(), terminal)?;
-    let means = Means { cache: cache.as_ref(), journal: &Journal::none(), observer: terminal };
+    let means = Context { cache: cache.as_ref(), journal: &Journal::none(), observer: terminal };
     let finding = find_rate(&config, AnyBase::open(&config, &intake)?, &intake, means)?;
     if json {
         output::json(&finding)?;
@@ -344,7 +344,7 @@ fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Fit> {
     if args.pooling.is_some() {
         config.pooling.clone_from(&args.pooling);
     }
-    // A task that there is not is told before anything is read or made; so is a budget that is no time.
+    // A task that there is not is told before anything is read or made; so is a budget that is not a time.
     Reading::of(&config)?;
     config.budget.parse::<Budget>()?;
     config.max_error = args.max_error.or(config.max_error);
@@ -357,8 +357,7 @@ fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Fit> {
     config.balanced |= args.balanced;
     config.strict |= args.strict;
     if config.data == PathBuf::new() {
-        let problem =
-            Problem::new("no data to fit to").expected("DATA, a folder with one folder of pictures per class");
+        let problem = Problem::new("no data to fit to").expected("DATA, a folder with one folder of images per class");
         return Err(Error::Usage(problem.hint("engraft fit photos/ --out runs/first")).into());
     }
     with_base(config.clone(), terminal).map_err(|error| of_another_task(error, &config).into())

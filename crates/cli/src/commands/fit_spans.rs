@@ -17,12 +17,12 @@ use crate::args::FitArgs;
 use crate::commands::fit::{claim_outputs, quoted, save_tensorboard};
 use crate::commands::summary::{interval, page};
 use crate::commands::tell_audit;
-use engraft::backbone::base_for;
 use crate::exit::Outcome;
 use crate::output;
 use crate::span_args::SpanArgs;
 use crate::terminal::Terminal;
 use crate::tune_args::flags_of;
+use engraft::backbone::base_for;
 
 /// The names of the two tasks.
 const TASKS: [&str; 2] = ["qa", "tags"];
@@ -38,7 +38,7 @@ pub fn is_asked(args: &FitArgs) -> bool {
 
 fn file_table(path: &Path) -> Result<toml::Table> {
     let fail = |found: String| {
-        let problem = Problem::new("the configuration file makes no sense").found_lines(found).at(path);
+        let problem = Problem::new("invalid configuration file").found_lines(found).at(path);
         Error::Usage(problem.hint("its names are those of the flags, as `max-tokens = 256`"))
     };
     let bytes = files::read_limited(path, 1 << 20).map_err(|source| fail(source.to_string()))?;
@@ -184,8 +184,7 @@ fn refuse_of_base(flags: &SpanArgs, task: &str, on_words: bool) -> Result<()> {
 
 /// Settings with those of a file over them.
 fn laid_over(settings: &SpanFit, file: toml::Table, path: &Path) -> Result<SpanFit> {
-    let fail =
-        |found: String| Error::Usage(Problem::new("the configuration file makes no sense").found_lines(found).at(path));
+    let fail = |found: String| Error::Usage(Problem::new("invalid configuration file").found_lines(found).at(path));
     let mut whole = toml::Table::try_from(settings).map_err(|source| fail(source.to_string()))?;
     for (name, value) in file {
         match (whole.get_mut(&name), value) {

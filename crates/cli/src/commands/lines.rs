@@ -20,7 +20,7 @@ const WAIT: Duration = Duration::from_millis(50);
 
 /// A line that is not empty with its number from 1, or nothing where no more input is there at the moment.
 ///
-/// A line that is no UTF-8, or too long, is an error of its own: those after it are read. At a pause everything that was read
+/// A line that is not UTF-8, or too long, is an error of its own: those after it are read. At a pause everything that was read
 /// is to be answered, since who writes may wait for it; and it is to be seen whether the user asked to stop.
 pub type Line = Option<(usize, Result<String>)>;
 
@@ -193,7 +193,7 @@ fn text(number: usize, line: Option<&[u8]>) -> Result<Option<String>> {
         Ok(line) if line.trim().is_empty() => Ok(None),
         Ok(line) => Ok(Some(line.trim_end_matches(['\n', '\r']).to_owned())),
         Err(source) => {
-            let problem = Problem::new("the line is no UTF-8").found(source);
+            let problem = Problem::new("the line is not UTF-8").found(source);
             Err(Error::Data(problem.hint("convert it, as with `iconv -f latin1 -t utf8`")))
         }
     }

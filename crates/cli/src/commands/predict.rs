@@ -19,7 +19,7 @@ use crate::commands::{predict_rows, predict_spans, predict_texts};
 use crate::exit::Outcome;
 use crate::terminal::Terminal;
 
-/// Pictures that are answered between two writes.
+/// Images that are answered between two writes.
 const BATCH: usize = 64;
 
 /// Runs the command.
@@ -73,11 +73,9 @@ impl Answerer {
         }
         args.about.refuse("a run, which has its base in it")?;
         match args.inputs.split_first() {
-            Some((run, inputs)) if !inputs.is_empty() => {
-                Ok((Answerer::Run(Box::new(Model::open(run, &device)?)), inputs))
-            }
+            Some((run, inputs)) if !inputs.is_empty() => Ok((Answerer::Run(Box::new(Model::open(run)?)), inputs)),
             _ => {
-                let problem = Problem::new("nothing to answer").expected("RUN and pictures, or --base and pictures");
+                let problem = Problem::new("nothing to answer").expected("RUN and images, or --base and images");
                 Err(Error::Usage(problem.hint("engraft predict runs/first photo.jpg")).into())
             }
         }
@@ -107,11 +105,11 @@ impl Answerer {
 
 /// One thing to answer, or why it cannot be found.
 enum Input {
-    Picture(PathBuf),
+    Image(PathBuf),
     Failed(PathBuf, Error),
 }
 
-/// Files, the pictures of folders, and the lines of stdin for `-`; nothing where stdin pauses.
+/// Files, the images of folders, and the lines of stdin for `-`; nothing where stdin pauses.
 fn inputs<'a>(given: &'a [PathBuf], terminal: &'a Terminal) -> impl Iterator<Item = Option<Input>> + 'a {
     given.iter().flat_map(move |path| -> Box<dyn Iterator<Item = Option<Input>> + 'a> {
         if path.as_os_str() != "-" {
@@ -132,7 +130,7 @@ fn inputs<'a>(given: &'a [PathBuf], terminal: &'a Terminal) -> impl Iterator<Ite
 
 fn expand(path: &Path) -> Vec<Input> {
     match engraft::data::images(path) {
-        Ok(pictures) => pictures.into_iter().map(Input::Picture).collect(),
+        Ok(images) => images.into_iter().map(Input::Image).collect(),
         Err(error) => vec![Input::Failed(path.to_owned(), error)],
     }
 }
@@ -148,7 +146,7 @@ fn answer(
     let answers: Vec<(PathBuf, Result<TargetAnswer>)> = batch
         .par_drain(..)
         .map(|input| match input {
-            Input::Picture(path) => {
+            Input::Image(path) => {
                 let answer = terminal.check().and_then(|()| model.answer(&path));
                 (path, answer)
             }

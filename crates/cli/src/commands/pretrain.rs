@@ -53,7 +53,7 @@ pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Resu
     } else {
         let accuracy = &base.evaluation.accuracy;
         output::text(&format!(
-            "accuracy  {} on {} pictures ({})\nbase      {}\n",
+            "accuracy  {} on {} images ({})\nbase      {}\n",
             interval(accuracy),
             accuracy.n,
             accuracy.how,
@@ -83,8 +83,8 @@ fn resolve(args: &PretrainArgs) -> anyhow::Result<Pretrain> {
     config.strict |= args.strict;
     if config.data == PathBuf::new() {
         let problem =
-            Problem::new("no data to learn from").expected("DATA, a folder with one folder of pictures per class");
-        return Err(Error::Usage(problem.hint("engraft pretrain pictures/ --out bases/mine")).into());
+            Problem::new("no data to learn from").expected("DATA, a folder with one folder of images per class");
+        return Err(Error::Usage(problem.hint("engraft pretrain images/ --out bases/mine")).into());
     }
     if config.id.is_empty() {
         let name =

@@ -21,7 +21,7 @@ pub fn run(args: &ReportArgs, json: bool) -> anyhow::Result<Outcome> {
         let path = args.run.join(name);
         files::read_limited(&path, LIMIT).map_err(|source| {
             let expected = "a run's folder, as `engraft fit` writes it";
-            Error::Weights(Problem::new("this is no run's folder").expected(expected).found(source).at(path))
+            Error::Weights(Problem::new("this is not a run's folder").expected(expected).found(source).at(path))
         })
     };
     let bytes = read("report.json")?;
@@ -83,7 +83,7 @@ struct Kind {
     task: String,
 }
 
-/// The task that a report names, where it is no single class.
+/// The task that a report names, where it is not a single class.
 fn kind(report: &[u8]) -> Option<Task> {
     serde_json::from_slice::<Kind>(report).ok()?.task.parse().ok()
 }

@@ -39,10 +39,13 @@ pub fn man(path: &[String]) -> anyhow::Result<Outcome> {
 pub fn reference() -> anyhow::Result<Outcome> {
     let mut command = Arguments::command();
     command.build();
-    let mut text = "# Commands and flags\n\nWritten by `engraft reference` from what the program declares.\n".to_owned();
+    let mut text =
+        "# Commands and flags\n\nWritten by `engraft reference` from what the program declares.\n".to_owned();
     for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
         match command.has_subcommands() {
-            true => command.get_subcommands().filter(|sub| sub.get_name() != "help").for_each(|sub| section(sub, &mut text)),
+            true => {
+                command.get_subcommands().filter(|sub| sub.get_name() != "help").for_each(|sub| section(sub, &mut text))
+            }
             false => section(command, &mut text),
         }
     }
@@ -57,7 +60,8 @@ fn section(command: &Command, text: &mut String) {
     let name = command.get_display_name().unwrap_or(command.get_name()).replace('-', " ");
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let _ = write!(text, "\n## {name}\n{about}.\n");
-    let shown = || command.get_arguments().filter(|arg| !arg.is_hide_set() && !arg.is_global_set() && arg.get_id() != "help");
+    let shown =
+        || command.get_arguments().filter(|arg| !arg.is_hide_set() && !arg.is_global_set() && arg.get_id() != "help");
     let mut headings: Vec<Option<&str>> = Vec::new();
     for arg in shown() {
         let heading = arg.get_help_heading();

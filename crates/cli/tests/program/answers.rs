@@ -34,7 +34,7 @@ fn the_same_probabilities_as_in_evaluation_to_the_bit() {
 #[test]
 fn one_bad_file_is_a_row_and_not_a_stop() {
     let sandbox = fitted();
-    fs::write(sandbox.path("bad.png"), b"not a picture").unwrap();
+    fs::write(sandbox.path("bad.png"), b"not an image").unwrap();
     let ran =
         sandbox.run(["predict", "run", "bad.png", "nowhere.png", "digits/test/0"]).expect(3, &["2 of the inputs"]);
     let lines: Vec<&str> = ran.stdout.lines().collect();
@@ -78,7 +78,7 @@ fn one_line_is_answered_while_the_input_stays_open() {
     for name in ["nowhere.png", "bad.png", "nowhere.png"] {
         assert!(dialogue.ask(name).starts_with(&format!("{name},error,")));
     }
-    // Half a line is no question, and what comes at once is answered at once.
+    // Half a line is not a question, and what comes at once is answered at once.
     dialogue.say("bad.p");
     std::thread::sleep(std::time::Duration::from_millis(200));
     dialogue.say("ng\nother.png\n\nthird.png\n");
@@ -91,7 +91,7 @@ fn one_line_is_answered_while_the_input_stays_open() {
 }
 
 #[test]
-fn a_picture_like_nothing_seen_is_told() {
+fn a_image_like_nothing_seen_is_told() {
     let sandbox = fitted();
     let noise = image::RgbImage::from_fn(64, 64, |x, y| {
         let mixed = (x * 7919 + y * 104_729).wrapping_mul(2_654_435_761) >> 24;

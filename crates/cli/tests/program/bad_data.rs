@@ -81,13 +81,13 @@ fn bad_files_are_named_and_left_out() {
     for name in bad {
         assert!(ran.stdout.contains(name), "{name} in {}", ran.stdout);
     }
-    // The link that leads nowhere is told, but is no example that could be left out.
+    // The link that leads nowhere is told, but is not an example that could be left out.
     assert_eq!(ran.json()["excluded"].as_array().unwrap().len(), bad.len() - 1, "{}", ran.stdout);
     assert!(ran.stdout.contains("too-large"), "the bomb is refused for its size: {}", ran.stdout);
     let ran = sandbox.run(["audit", "data"]).expect(0, &["exit code at 0", "--strict"]);
     assert!(
         ran.stdout.contains("warning: ") && !ran.stdout.contains("error"),
-        "findings are no errors: {}",
+        "findings are not errors: {}",
         ran.stdout
     );
     let ran = sandbox.run(["audit", "data", "--strict"]).expect(3, &[]);
@@ -96,7 +96,7 @@ fn bad_files_are_named_and_left_out() {
 
     let ran = sandbox.run(FIT.iter().chain(&["--json"])).expect(0, &["bomb.png"]);
     let report = ran.json();
-    assert_eq!(report["data"]["train"], 24, "the file whose name is no UTF-8 is used");
+    assert_eq!(report["data"]["train"], 24, "the file whose name is not UTF-8 is used");
     let predictions = fs::read_to_string(sandbox.path("run/predictions.csv")).unwrap();
     assert!(predictions.contains("2/caf\\xE9.png"), "{predictions}");
     assert!(bad.iter().all(|name| !predictions.contains(name)));
@@ -159,12 +159,12 @@ fn duplicates_and_leaks_cannot_flatter() {
 #[test]
 fn a_table_of_paths_and_labels() {
     let sandbox = Sandbox::new();
-    sandbox.flat_digits("pictures", 2, 6);
+    sandbox.flat_digits("images", 2, 6);
     let mut rows = String::from("path,label\n");
     for class in 0..2 {
-        for file in fs::read_dir(sandbox.path(format!("pictures/{class}"))).unwrap().flatten() {
+        for file in fs::read_dir(sandbox.path(format!("images/{class}"))).unwrap().flatten() {
             let name = file.file_name().into_string().unwrap();
-            rows.push_str(&format!("pictures/{class}/{name},{}\n", ["zero", "one"][class]));
+            rows.push_str(&format!("images/{class}/{name},{}\n", ["zero", "one"][class]));
         }
     }
     fs::write(sandbox.path("table.csv"), rows).unwrap();

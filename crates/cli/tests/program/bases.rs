@@ -66,10 +66,10 @@ fn a_cut_gives_the_map_there() {
 }
 
 #[test]
-fn pictures_that_cannot_be_used_are_told_and_left_out() {
+fn images_that_cannot_be_used_are_told_and_left_out() {
     let sandbox = Sandbox::new();
     sandbox.flat_digits("digits", 2, 3);
-    fs::write(sandbox.path("digits/0/broken.png"), b"no picture").unwrap();
+    fs::write(sandbox.path("digits/0/broken.png"), b"no image").unwrap();
     let ran = sandbox.run(["embed", "digits", "-o", "x.npy", "--json"]).expect(3, &["broken.png"]);
     assert_eq!(ran.json()["rows"], 6);
     assert_eq!(ran.json()["left_out"].as_array().unwrap().len(), 1);
@@ -91,7 +91,7 @@ fn a_base_answers_in_its_own_classes() {
         fields[2] == format!("digit_{class}") || (class == "0" && fields[2] == "both_o")
     });
     assert!(right.count() >= 5, "{lines:?}");
-    sandbox.run(["predict", "digits"]).expect(2, &["RUN and pictures"]);
+    sandbox.run(["predict", "digits"]).expect(2, &["RUN and images"]);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn an_imported_base_gives_the_same_features() {
 }
 
 #[test]
-fn a_base_is_opened_for_other_pictures() {
+fn a_base_is_opened_for_other_images() {
     let sandbox = Sandbox::new();
     sandbox.flat_digits("digits", 2, 2);
     let rows = |flags: &[&str], out: &str| {
@@ -155,7 +155,7 @@ fn a_base_is_opened_for_other_pictures() {
     assert_ne!(larger.1, own.1);
 
     let shown = sandbox.run(["bases", "show", "glyphs", "--channels", "3", "--image-size", "40"]).expect(0, &[]).stdout;
-    for part in ["40 x 40 x 3", "repeated, scaled by 1/3", "pictures of 40 x 40 pixels, where the card says"] {
+    for part in ["40 x 40 x 3", "repeated, scaled by 1/3", "images of 40 x 40 pixels, where the card says"] {
         assert!(shown.contains(part), "{part} in {shown}");
     }
     sandbox.run(["bases", "show", "glyphs", "--image-size", "7"]).expect(2, &["8 to 4096 pixels for small_resnet"]);
@@ -172,7 +172,7 @@ fn a_base_is_opened_for_other_pictures() {
     }
     let fixed = onnx("plain");
     sandbox.run(["bases", "show", &fixed, "--channels", "4"]).expect(2, &["cannot be opened for other channels"]);
-    sandbox.run(["bases", "show", &fixed, "--image-size", "47"]).expect(4, &["exported for another size of picture"]);
+    sandbox.run(["bases", "show", &fixed, "--image-size", "47"]).expect(4, &["exported for another size of image"]);
     let open = onnx("symbolic");
     let shown = sandbox.run(["bases", "show", &open, "--image-size", "48"]).expect(0, &[]).stdout;
     assert!(shown.contains("48 x 48 x"), "{shown}");
@@ -182,7 +182,7 @@ fn a_base_is_opened_for_other_pictures() {
 fn show_and_list_tell_what_there_is() {
     let sandbox = Sandbox::new();
     let shown = sandbox.run(["bases", "show", "glyphs"]).expect(0, &[]).stdout;
-    for part in ["layer3", "4 x 4 x 88", "multiply-adds", "100.0 %", "tensors"] {
+    for part in ["layer3", "4 x 4 x 88", "MACs", "100.0 %", "tensors"] {
         assert!(shown.contains(part), "{part} in {shown}");
     }
     let listed = sandbox.run(["bases", "list"]).expect(0, &[]).stdout;
@@ -291,7 +291,7 @@ fn a_base_that_was_not_pulled_is_asked_for() {
     };
     let embed = ["embed", "digits", "-o", "x.npy", "--base"];
     run(&[&embed[..], &["timm/resnet18.a1_in1k"]].concat()).expect(4, &["not on this machine", "bases pull"]);
-    run(&[&embed[..], &["hf://../../etc/passwd"]].concat()).expect(2, &["makes no sense"]);
+    run(&[&embed[..], &["hf://../../etc/passwd"]].concat()).expect(2, &["invalid"]);
     run(&["bases", "pull", "timm/resnet18.a1_in1k"]).expect(4, &["HF_HUB_OFFLINE"]);
     let listed = run(&["bases", "list", "--json"]).expect(0, &[]).json();
     let bases = listed.as_array().unwrap();

@@ -102,17 +102,16 @@ fn a_fine_tuned_run_has_its_curves_and_verifies_and_predicts() {
     assert_eq!(events.filter(|entry| entry.file_type().is_file()).count(), 3);
 
     // What answers is what was evaluated, to the bit.
-    let pictures: Vec<String> = fs::read_to_string(sandbox.path("run/predictions.csv"))
+    let images: Vec<String> = fs::read_to_string(sandbox.path("run/predictions.csv"))
         .unwrap()
         .lines()
         .filter(|line| line.contains(",test,"))
         .map(str::to_owned)
         .collect();
-    let names: Vec<String> =
-        pictures.iter().map(|line| format!("digits/{}", line.split(',').next().unwrap())).collect();
+    let names: Vec<String> = images.iter().map(|line| format!("digits/{}", line.split(',').next().unwrap())).collect();
     let args = ["predict", "run"].into_iter().map(str::to_owned).chain(names);
     let ran = sandbox.run(args).expect(0, &[]);
-    for (line, evaluated) in ran.stdout.lines().skip(1).zip(&pictures) {
+    for (line, evaluated) in ran.stdout.lines().skip(1).zip(&images) {
         let probability = |line: &str, at: usize| line.split(',').nth(at).unwrap().to_owned();
         assert!(
             evaluated.contains(&probability(line, 2)) || evaluated.contains(&probability(line, 3)),

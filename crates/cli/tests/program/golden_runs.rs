@@ -48,7 +48,7 @@ struct Case {
     fit: &'static [&'static [&'static str]],
 }
 
-const PICTURES: &[&str] = &["digits", "--folds", "2", "--seeds", "1"];
+const IMAGES: &[&str] = &["digits", "--folds", "2", "--seeds", "1"];
 const REVIEWS: &[&str] = &["reviews.csv", "--text", "review", "--label", "stars", "--folds", "2"];
 const COUNTS: &[&str] = &["counts.csv", "--text", "said", "--label", "amount", "--base", "tiny", "--folds", "2"];
 const TAGS: &[&str] = &["words.conll", "--task", "tags", "--base", "tiny", "--folds", "2"];
@@ -60,31 +60,31 @@ const SMALL_BATCHES: &[&str] = &["--batch-size", "4", "--views", "2"];
 const NO_CONTROL: &[&str] = &["--control-budget", "0"];
 
 const CASES: &[Case] = &[
-    Case { name: "pictures, head", make: pictures, fit: &[PICTURES, &["--depth", "head"], NO_CONTROL] },
+    Case { name: "images, head", make: images, fit: &[IMAGES, &["--depth", "head"], NO_CONTROL] },
     Case {
-        name: "pictures, from scratch beside",
-        make: pictures,
-        fit: &[PICTURES, &["--depth", "head", "--control-budget", "0.0005"]],
+        name: "images, from scratch beside",
+        make: images,
+        fit: &[IMAGES, &["--depth", "head", "--control-budget", "0.0005"]],
     },
     Case {
-        name: "pictures, half",
-        make: pictures,
-        fit: &[PICTURES, &["--depth", "half", "--epochs", "2"], SMALL_BATCHES, NO_CONTROL],
+        name: "images, half",
+        make: images,
+        fit: &[IMAGES, &["--depth", "half", "--epochs", "2"], SMALL_BATCHES, NO_CONTROL],
     },
     Case {
-        name: "pictures, all by low-rank factors",
-        make: pictures,
-        fit: &[PICTURES, &["--depth", "all", "--epochs", "1", "--lora", "2"], SMALL_BATCHES, NO_CONTROL],
+        name: "images, all by low-rank factors",
+        make: images,
+        fit: &[IMAGES, &["--depth", "all", "--epochs", "1", "--lora", "2"], SMALL_BATCHES, NO_CONTROL],
     },
     Case {
-        name: "pictures, auto",
-        make: pictures,
-        fit: &[PICTURES, &["--depth", "auto", "--budget", "1m", "--epochs", "1"], SMALL_BATCHES, NO_CONTROL],
+        name: "images, auto",
+        make: images,
+        fit: &[IMAGES, &["--depth", "auto", "--budget", "1m", "--epochs", "1"], SMALL_BATCHES, NO_CONTROL],
     },
-    Case { name: "pictures, label sets", make: tasks::labels, fit: &[&["labels.csv", "--depth", "head"], NO_CONTROL] },
-    Case { name: "pictures, numbers", make: tasks::numbers, fit: &[&["numbers.csv", "--depth", "head"], NO_CONTROL] },
+    Case { name: "images, label sets", make: tasks::labels, fit: &[&["labels.csv", "--depth", "head"], NO_CONTROL] },
+    Case { name: "images, numbers", make: tasks::numbers, fit: &[&["numbers.csv", "--depth", "head"], NO_CONTROL] },
     #[cfg(feature = "onnx")]
-    Case { name: "pictures, ONNX base", make: pictures_and_onnx, fit: &[PICTURES, PLAIN, NO_CONTROL] },
+    Case { name: "images, ONNX base", make: images_and_onnx, fit: &[IMAGES, PLAIN, NO_CONTROL] },
     Case { name: "texts, encoder, head", make: counts, fit: &[COUNTS, &["--depth", "head"], NO_CONTROL] },
     Case {
         name: "texts, encoder, from scratch beside",
@@ -127,14 +127,14 @@ const CASES: &[Case] = &[
     Case { name: "answers", make: questions, fit: &[QUESTIONS, LEARNS, NO_CONTROL] },
 ];
 
-fn pictures(sandbox: &Sandbox) {
+fn images(sandbox: &Sandbox) {
     sandbox.digits("digits", 10, 6, 2);
 }
 
-/// Beside the pictures, for reports name a base by its path.
+/// Beside the images, for reports name a base by its path.
 #[cfg(feature = "onnx")]
-fn pictures_and_onnx(sandbox: &Sandbox) {
-    pictures(sandbox);
+fn images_and_onnx(sandbox: &Sandbox) {
+    images(sandbox);
     fs::copy(bases::onnx("plain"), sandbox.path("plain.onnx")).unwrap();
 }
 

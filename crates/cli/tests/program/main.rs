@@ -18,6 +18,7 @@ mod main_job;
 mod memory;
 mod names;
 mod nothing_lost;
+mod reference;
 mod rows;
 mod sandbox;
 mod shared_data;

@@ -12,7 +12,7 @@ fn report(sandbox: &Sandbox, run: &str) -> serde_json::Value {
 }
 
 #[test]
-fn a_folder_of_pictures_becomes_a_run() {
+fn a_folder_of_images_becomes_a_run() {
     let sandbox = Sandbox::new();
     sandbox.digits("digits", 4, 10, 5);
     let ran =

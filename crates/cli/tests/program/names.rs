@@ -45,7 +45,7 @@ fn data(sandbox: &Sandbox) -> PathBuf {
     fs::rename(data.join("1"), &class).unwrap();
     let first = fs::read_dir(&class).unwrap().next().unwrap().unwrap().path();
     fs::rename(&first, class.join(hostile())).unwrap();
-    fs::write(class.join(OsStr::from_bytes(&[HOSTILE, b".png"].concat())), b"no picture").unwrap();
+    fs::write(class.join(OsStr::from_bytes(&[HOSTILE, b".png"].concat())), b"no image").unwrap();
     data
 }
 
@@ -75,9 +75,9 @@ fn names_steer_no_terminal_and_are_whole_in_data() {
     let report = shown(sandbox.run([OsStr::new("report"), run.as_os_str()]), 0);
     harmless(&report.stdout);
 
-    let picture = data.join(hostile()).join(hostile());
+    let image = data.join(hostile()).join(hostile());
     let predict = |more: &[&str]| {
-        let args = [OsStr::new("predict"), run.as_os_str(), picture.as_os_str(), OsStr::new("missing\x1b[31m.png")];
+        let args = [OsStr::new("predict"), run.as_os_str(), image.as_os_str(), OsStr::new("missing\x1b[31m.png")];
         sandbox.run(args.into_iter().chain(more.iter().map(OsStr::new)))
     };
     let csv = predict(&[]).expect(3, &[]);

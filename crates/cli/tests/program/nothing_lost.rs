@@ -84,7 +84,7 @@ fn no_flag_of_no_command_replaces_what_is_the_users() {
             assert_all_there(&before, out);
         }
     }
-    // A run is no base, a base no run; the base that is read is not replaced, nor the data, nor where one stands.
+    // A run is not a base, a base no run; the base that is read is not replaced, nor the data, nor where one stands.
     let trained =
         ["fit", "mine/photos", "--base", "mine/base/base.safetensors", "--depth", "head", "--control-budget", "0"];
     for args in [

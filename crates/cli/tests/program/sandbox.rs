@@ -75,7 +75,7 @@ impl Sandbox {
         Dialogue::new(command.spawn().unwrap())
     }
 
-    /// A small data set of real digits: `train/` with `train` pictures of each of `classes`, and `test/`.
+    /// A small data set of real digits: `train/` with `train` images of each of `classes`, and `test/`.
     pub fn digits(&self, name: &str, classes: usize, train: usize, test: usize) -> PathBuf {
         let root = self.path(name);
         for (split, count) in [("train", train), ("test", test)] {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::sandbox::{Sandbox, without_timings};
 
-/// Pictures of ten digits, 12 of each to train on and 5 to test on, and what is said of each.
+/// Images of ten digits, 12 of each to train on and 5 to test on, and what is said of each.
 fn told(sandbox: &Sandbox, table: &str, say: impl Fn(usize, &Path) -> String) {
     let root = sandbox.path("digits");
     if !root.exists() {
@@ -30,7 +30,7 @@ fn told(sandbox: &Sandbox, table: &str, say: impl Fn(usize, &Path) -> String) {
     fs::write(sandbox.path(table), text).unwrap();
 }
 
-/// The mean grey value of a picture, in steps of a half: the features of characters tell little of it.
+/// The mean grey value of an image, in steps of a half: the features of characters tell little of it.
 fn grey(path: &Path) -> String {
     let pixels = image::open(path).unwrap().into_luma8();
     let sum: f64 = pixels.pixels().map(|pixel| f64::from(pixel.0[0])).sum();
@@ -168,8 +168,8 @@ fn the_same_numbers_as_in_evaluation_to_the_bit() {
     let coverage = &report(&sandbox, "run")["regression"]["held_out"][0]["coverage"]["measured"]["mean"];
     assert_eq!(coverage.as_f64().unwrap(), f64::from(held) / 50.0, "the table says what the report says");
 
-    // JSON lines say the same, and a bad picture is a row.
-    fs::write(sandbox.path("bad.png"), b"not a picture").unwrap();
+    // JSON lines say the same, and a bad image is a row.
+    fs::write(sandbox.path("bad.png"), b"not an image").unwrap();
     let first = predicted.keys().next().unwrap();
     let ran = sandbox
         .run(["predict", "run", first, "bad.png", "--format", "jsonl"])
@@ -177,7 +177,7 @@ fn the_same_numbers_as_in_evaluation_to_the_bit() {
     let lines: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines[0]["value"].as_f64().unwrap().to_string(), predicted[first]["value"]);
     assert_eq!(lines[0]["high"].as_f64().unwrap().to_string(), predicted[first]["high"]);
-    assert!(lines[1]["error"].as_str().unwrap().contains("picture"), "{}", lines[1]);
+    assert!(lines[1]["error"].as_str().unwrap().contains("image"), "{}", lines[1]);
     let ran = sandbox.run(["predict", "run", "bad.png", "--top", "2"]).expect(2, &["--top", "regression"]);
     assert_eq!(ran.stdout, "");
     let ran = sandbox.run(["predict", "run", "bad.png"]).expect(3, &[]);
@@ -208,7 +208,7 @@ fn several_labels_are_given_and_measured() {
     }
     assert_eq!(sets["thresholds"].as_array().unwrap().len(), 3);
 
-    // The very same answers for held-out pictures.
+    // The very same answers for held-out images.
     let evaluated = rows(&fs::read_to_string(sandbox.path("run/predictions.csv")).unwrap());
     let predicted = rows(&sandbox.run(["predict", "run", "digits/test"]).expect(0, &[]).stdout);
     assert_eq!(predicted.len(), 50);
@@ -395,7 +395,7 @@ fn bad_values_are_told_and_left_out() {
         .expect(3, &["nearly all labels are numbers, but not all", "`unknown`", "words.csv"]);
     sandbox
         .run(["fit", "words.csv", "--task", "regression", "--depth", "head", "--control-budget", "0", "--out", "words"])
-        .expect(3, &["a label is no number", "unknown", "words.csv"]);
+        .expect(3, &["a label is not a number", "unknown", "words.csv"]);
 
     told(&sandbox, "texts.csv", |_, path| format!("a photo called {}", path.file_name().unwrap().to_string_lossy()));
     sandbox
@@ -438,7 +438,7 @@ fn what_no_task_can_follow_is_refused() {
     };
     refused(&["numbers.csv", "--task", "both"], &["no such task", "both", "multi-label"]);
     refused(&["numbers.csv", "--depth", "contrastive"], &["no such depth"]);
-    refused(&["numbers.csv", "--pooling", "mean"], &["do not apply to pictures", "--pooling"]);
+    refused(&["numbers.csv", "--pooling", "mean"], &["do not apply to images", "--pooling"]);
     refused(&["labels.csv", "--balanced"], &["--balanced"]);
     refused(&["labels.csv", "--interval-level", "0.8"], &["--interval-level", "multi-label"]);
     refused(&["classes.csv", "--interval-level", "0.8"], &["--interval-level", "single-label"]);

@@ -176,7 +176,7 @@ fn score(measured: &Measured, classes: bool) -> Estimate {
     };
     if classes {
         let mean = measured.score();
-        // Seeds are no new examples: the interval is that of the examples.
+        // Seeds are not new examples: the interval is that of the examples.
         let (low, high) = wilson((mean * n as f64).round() as usize, n);
         let over = if of_seeds.is_empty() { "" } else { " over examples" };
         return Estimate { mean, low, high, n, how: format!("out-of-fold{of_seeds}; Wilson interval{over}, 95 %") };

@@ -64,9 +64,9 @@ pub struct Curve {
     pub epochs: Vec<EpochRecord>,
 }
 
-/// A small picture for the report.
+/// A small image for the report.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Picture {
+pub struct Thumbnail {
     /// The file it shows, as the report names it.
     pub file: String,
     /// `image/png`, `image/jpeg`, or `text/plain` for an example that is not an image.
@@ -77,10 +77,10 @@ pub struct Picture {
 
 /// The report as one HTML page that needs nothing outside itself.
 ///
-/// `curves` are those of everything that was trained, `pictures` what is shown of mistakes and suspected labels (where one
+/// `curves` are those of everything that was trained, `images` what is shown of mistakes and suspected labels (where one
 /// is missing the page says so in words), `reproduce` the command line that gives this report again. What is missing
 /// from the report is told as missing; equal arguments give equal pages.
-pub fn render(report: &Report, curves: &[Curve], pictures: &[Picture], reproduce: &str) -> String {
+pub fn render(report: &Report, curves: &[Curve], images: &[Thumbnail], reproduce: &str) -> String {
     let title = data_name(&report.data.path);
     let mut sections: Vec<(&str, &str, Markup)> = vec![
         ("numbers", "Headline numbers", numbers::section(report)),
@@ -93,7 +93,7 @@ pub fn render(report: &Report, curves: &[Curve], pictures: &[Picture], reproduce
             "Mistakes and suspicious labels",
             match &report.text {
                 Some(texts) => texts::mistakes_section(report, texts),
-                None => gallery::section(report, pictures),
+                None => gallery::section(report, images),
             },
         ),
         ("audit", "What the audit found in the data", audit::section(report)),

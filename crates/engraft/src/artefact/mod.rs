@@ -21,7 +21,7 @@ mod verify;
 pub use body_file::{BodyFile, TextBodyFile};
 pub use build::{RunReport, build_report};
 pub use head_file::{CalibrationFile, HeadFile};
-pub use html::{Curve, Picture, is_page, render, render_spans, render_target};
+pub use html::{Curve, Thumbnail, is_page, render, render_spans, render_target};
 pub use import::{Imported, claim_import, import};
 pub use model::{Model, ModelFile};
 pub use open_spans::{Answered, EncoderFile, SpanModel, SpanModelFile, WordReaderFile, is_span_run};

@@ -101,7 +101,8 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Weights`] where the folder is not a run, is damaged, or was written by another version.
-    pub fn open(run: &Path, device: &Device) -> Result<Self> {
+    pub fn open(run: impl AsRef<Path>) -> Result<Self> {
+        let (run, device) = (run.as_ref(), &Device::flex());
         let json = read_json(run)?;
         check_schema(run, &json)?;
         let file: ModelFile = parse_json(run, &json)?;
@@ -134,13 +135,14 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Data`] where it cannot be read; [`Error::Usage`] where the run reads anything else.
-    pub fn predict(&self, path: &Path) -> Result<TargetAnswer> {
+    pub fn predict(&self, path: impl AsRef<Path>) -> Result<TargetAnswer> {
+        let path = path.as_ref();
         let Reader::Images(extractor) = &self.reader else { return Err(self.reads()) };
         let bytes = extractor.reader().read(path)?;
         extractor.row(&bytes).map(|row| self.predictor.answer(&row))
     }
 
-    /// Answers to texts, in this order; of a text that is empty, or is no pair where the run takes pairs, an error. No
+    /// Answers to texts, in this order; of a text that is empty, or is not a pair where the run takes pairs, an error. No
     /// answer depends on the texts beside it.
     ///
     /// # Errors
@@ -184,11 +186,11 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Data`] where it cannot be read or lacks a column; [`Error::Usage`] where the run reads anything else.
-    pub fn open_rows(&self, path: &Path, observer: &dyn Observer) -> Result<VectorSet> {
+    pub fn open_rows(&self, path: impl AsRef<Path>, observer: &dyn Observer) -> Result<VectorSet> {
         let Reader::Vectors(encoding) = &self.reader else { return Err(self.reads()) };
         let label = if let BodyFile::Vectors { label, .. } = &self.file.body { label.clone() } else { None };
         let reading = VectorReading { label, kinds: encoding.kinds(), ..VectorReading::default() };
-        let (set, _) = open_unlabelled(path, &reading, observer)?;
+        let (set, _) = open_unlabelled(path.as_ref(), &reading, observer)?;
         let notes = set.source.remarks.iter().cloned().chain(encoding.align(&set)?);
         notes.for_each(|note| observer.say(&note));
         Ok(set)
@@ -274,7 +276,7 @@ pub(super) fn take(weights: &mut Weights, name: &str, path: &Path) -> Result<Ten
 
 pub(super) fn not_a_run(run: &Path, found: &str) -> Error {
     Error::Weights(
-        Problem::new("this is no run's folder")
+        Problem::new("this is not a run's folder")
             .expected("a folder with model.json and model.safetensors, as `engraft fit` writes it")
             .found(found)
             .at(run),

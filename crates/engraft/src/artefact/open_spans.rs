@@ -169,7 +169,7 @@ fn encoder_parts(
     put("head.weight".into(), vec![config.width, outputs], reader.head.weight.clone());
     put("head.bias".into(), vec![outputs], reader.head.bias.clone());
     let tokenizer = tokenizer.to_bytes();
-    // What follows the pooling is no part of what answers by tokens.
+    // What follows the pooling is not part of what answers by tokens.
     let layout = SentenceLayout { dense: Vec::new(), ..layout.clone() };
     let tokenizer_sha256 = files::sha256_hex(&tokenizer);
     (EncoderFile { config: config.clone(), layout, tokenizer_sha256 }, tokenizer)

@@ -70,7 +70,7 @@ pub struct Report {
     /// What more labels would bring, for several numbers of them; empty where it was not looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forecasts: Vec<Forecast>,
-    /// What is told of texts alone; absent for pictures.
+    /// What is told of texts alone; absent for images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<TextReport>,
     /// What is told of rows of a table alone.
@@ -108,7 +108,7 @@ pub struct BaseReport {
 pub struct DataReport {
     /// Where it was, as given.
     pub path: String,
-    /// What the examples are: `pictures`, `texts` or `rows`.
+    /// What the examples are: `images`, `texts` or `rows`.
     pub unit: String,
     /// Number of examples, excluded ones included.
     pub examples: usize,
@@ -159,7 +159,7 @@ pub struct TriedCut {
     /// Its score minus the probe's, on the same examples; absent for the probe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub against_probe: Option<Difference>,
-    /// Multiply-adds of all its trainings, in units of 10^12.
+    /// MACs of all its trainings, in units of 10^12.
     pub multiply_adds: f64,
     /// Failures and what was done about them.
     pub remarks: Vec<String>,

@@ -8,7 +8,7 @@ use image::codecs::png::PngEncoder;
 use serde::Serialize;
 
 use crate::artefact::build::{RunReport, build_report};
-use crate::artefact::html::{Curve, Picture, render, render_target};
+use crate::artefact::html::{Curve, Thumbnail, render, render_target};
 use crate::artefact::model::to_bytes;
 use crate::artefact::predictions::predictions_csv;
 use crate::config::Pretrain;
@@ -52,10 +52,10 @@ impl Rendered<RunReport> {
     pub fn of(fitted: &Fitted, command_line: &str) -> Result<Self> {
         let report = build_report(fitted);
         let curves = fitted.curves();
-        let pictures = shown(fitted, &report);
+        let images = shown(fitted, &report);
         let html = match &report {
-            RunReport::Classes(report) => render(report, &html_curves(&curves), &pictures, command_line),
-            RunReport::Targets(report) => render_target(report, &html_curves(&curves), &pictures, command_line),
+            RunReport::Classes(report) => render(report, &html_curves(&curves), &images, command_line),
+            RunReport::Targets(report) => render_target(report, &html_curves(&curves), &images, command_line),
         };
         let mut files = to_bytes(fitted)?;
         files.extend([
@@ -146,8 +146,8 @@ fn html_curves(curves: &[(String, LearningCurve)]) -> Vec<Curve> {
     curves.iter().map(|(name, curve)| Curve { name: name.clone(), epochs: curve.epochs.clone() }).collect()
 }
 
-/// The mistakes and suspected labels that the page shows: small pictures, or the beginnings of texts and rows.
-fn shown(fitted: &Fitted, report: &RunReport) -> Vec<Picture> {
+/// The mistakes and suspected labels that the page shows: small images, or the beginnings of texts and rows.
+fn shown(fitted: &Fitted, report: &RunReport) -> Vec<Thumbnail> {
     // Texts and rows take no room worth saving.
     let most = if matches!(fitted.intake.content, Content::Images(_)) { THUMBNAILS } else { usize::MAX };
     let mut names: Vec<&str> = match report {
@@ -164,7 +164,7 @@ fn shown(fitted: &Fitted, report: &RunReport) -> Vec<Picture> {
     };
     names.sort_unstable();
     names.dedup();
-    let picture = |name: &str| {
+    let image = |name: &str| {
         let examples = &fitted.intake.dataset.examples;
         let index = examples.iter().position(|example| example.name == name)?;
         let excerpt = |text: String| ("text/plain", text.into_bytes());
@@ -173,9 +173,9 @@ fn shown(fitted: &Fitted, report: &RunReport) -> Vec<Picture> {
             Content::Texts(input) => excerpt(input.texts[index].beginning(EXCERPT)),
             Content::Vectors(set) => excerpt(set.beginning(index, CELLS)),
         };
-        Some(Picture { file: name.to_owned(), mime, bytes })
+        Some(Thumbnail { file: name.to_owned(), mime, bytes })
     };
-    names.into_iter().filter_map(picture).collect()
+    names.into_iter().filter_map(image).collect()
 }
 
 fn thumbnail(path: &Path) -> Option<(&'static str, Vec<u8>)> {
@@ -185,7 +185,7 @@ fn thumbnail(path: &Path) -> Option<(&'static str, Vec<u8>)> {
         image::RgbImage::from_raw(u32::try_from(pixels.width).ok()?, u32::try_from(pixels.height).ok()?, pixels.rgb())?;
     let mut bytes = Vec::new();
     if rgb.width().max(rgb.height()) <= 64 {
-        // Small pictures are kept as they are, without loss.
+        // Small images are kept as they are, without loss.
         let (width, height) = rgb.dimensions();
         PngEncoder::new(&mut bytes).write_image(&rgb, width, height, image::ExtendedColorType::Rgb8).ok()?;
         return Some(("image/png", bytes));

@@ -1,4 +1,4 @@
-//! `report.json` of the tasks that are no single class. What [`Report`](super::Report) has too has the same name here.
+//! `report.json` of the tasks that are not a single class. What [`Report`](super::Report) has too has the same name here.
 
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +47,7 @@ pub struct TargetReport {
     pub config: Fit,
     /// Wall seconds.
     pub seconds: SecondsReport,
-    /// What is told of texts alone; absent for pictures.
+    /// What is told of texts alone; absent for images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<TextReport>,
     /// What is told of rows of a table alone.
@@ -64,7 +64,7 @@ pub struct TargetReport {
 pub struct TargetDataReport {
     /// Where it was, as given.
     pub path: String,
-    /// What the examples are: `pictures`, `texts` or `rows`.
+    /// What the examples are: `images`, `texts` or `rows`.
     pub unit: String,
     /// Why it was read as this task, in words.
     pub reason: String,

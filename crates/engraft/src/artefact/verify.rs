@@ -1,4 +1,4 @@
-//! Doing a run again, from the pictures, and comparing to the bit.
+//! Doing a run again, from the images, and comparing to the bit.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::error::{Error, Problem, Result};
 use crate::files;
 use crate::inductive::spans::{SpanIntake, fit_questions, fit_tags};
 use crate::inductive::tuning::Journal;
-use crate::inductive::{AnyBase, Means, fit};
+use crate::inductive::{AnyBase, Context, fit};
 use crate::progress::Observer;
 
 /// Fields of a report that differ from one time to the next.
@@ -34,7 +34,7 @@ pub struct Verification {
 
 /// Does a run again without any cache and compares model, report and predictions with what is stored.
 ///
-/// `data` is where the pictures are now, if they moved.
+/// `data` is where the images are now, if they moved.
 pub fn verify(run: &Path, data: Option<&Path>, observer: &dyn Observer) -> Result<Verification> {
     if is_span_run(run) {
         return verify_spans(run, data, observer);
@@ -47,9 +47,9 @@ pub fn verify(run: &Path, data: Option<&Path>, observer: &dyn Observer) -> Resul
     }
     let intake = Intake::open(&config, &NoStore, observer)?;
     let base = AnyBase::open(&config, &intake)?;
-    let means = Means { cache: None, journal: &Journal::none(), observer };
+    let means = Context { cache: None, journal: &Journal::none(), observer };
     let mut fitted = fit(&config, base, intake, means, 0.0, &mut |_| {})?;
-    // Where the data lies is no part of what is compared.
+    // Where the data lies is not part of what is compared.
     fitted.config.data = recorded;
     compare_run(run, &Rendered::of(&fitted, "")?)
 }

@@ -14,7 +14,7 @@ struct Plan {
     name: &'static str,
     dialects: &'static [Dialect],
     describe: fn(&mut Builder<'_>),
-    /// Rows or columns that a picture must have at least.
+    /// Rows or columns that an image must have at least.
     smallest: usize,
 }
 
@@ -110,7 +110,7 @@ impl Architecture {
         self.plan().dialects
     }
 
-    /// Rows or columns that a picture must have at least.
+    /// Rows or columns that an image must have at least.
     pub fn smallest_input(self) -> usize {
         self.plan().smallest
     }

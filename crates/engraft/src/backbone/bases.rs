@@ -69,7 +69,7 @@ pub struct BaseSpec {
     pub architecture: Option<Architecture>,
     /// Its convolutions by sums of products only.
     pub exact: bool,
-    /// Channels of the pictures, where they are not those of the base: 1 (grey), 3 (colours) or 4 (colours and alpha).
+    /// Channels of the images, where they are not those of the base: 1 (grey), 3 (colours) or 4 (colours and alpha).
     /// A mean and std of as many values in `input` are then those of the new channels.
     pub channels: Option<usize>,
     /// The shorter side of the input, where it is not the card's.
@@ -251,7 +251,7 @@ fn read_card(place: &Path) -> Result<String> {
     let bytes = files::read_limited(place, 16 << 20)
         .map_err(|source| Error::Weights(Problem::new("the card cannot be read").found(source).at(place)))?;
     String::from_utf8(bytes)
-        .map_err(|_| Error::Weights(Problem::new("the card is no text").expected("UTF-8").at(place)))
+        .map_err(|_| Error::Weights(Problem::new("the card is not text").expected("UTF-8").at(place)))
 }
 
 /// The error for a weights file that cannot be read.
@@ -281,7 +281,7 @@ fn check_flags(card: Option<&Card>, spec: &BaseSpec, place: &Path) -> Result<()>
     if let Some(card) = card
         && !spec.split(card.preprocessing.channels).0.is_empty()
     {
-        let problem = Problem::new("the base has a card, which says how pictures become its input");
+        let problem = Problem::new("the base has a card, which says how images become its input");
         let problem = problem.expected("no flags about the input").at(place);
         return Err(Error::Usage(problem.hint("change a copy of the card, and give it with --card")));
     }
@@ -474,7 +474,7 @@ impl Base {
         }
     }
 
-    /// Cost of each stage for one picture of the card's size.
+    /// Cost of each stage for one image of the card's size.
     pub fn costs(&self) -> Vec<StageCost> {
         match &self.body {
             Body::Stages(built) => built.network.costs(self.input()),
@@ -532,8 +532,7 @@ fn resized(card: Card, spec: &BaseSpec, remarks: &mut Vec<String>) -> Result<Car
     let card = card.for_image_size(pixels)?;
     let new = card.preprocessing.shape();
     if new != own {
-        remarks
-            .push(format!("pictures of {} x {} pixels, where the card says {} x {}", new[0], new[1], own[0], own[1]));
+        remarks.push(format!("images of {} x {} pixels, where the card says {} x {}", new[0], new[1], own[0], own[1]));
     }
     Ok(card)
 }
@@ -546,7 +545,7 @@ fn stem(place: &Path) -> String {
 fn adjust(p: &mut Preprocessing, said: &config::Input) -> Result<()> {
     fn parse<T: for<'de> Deserialize<'de>>(flag: &str, text: &str) -> Result<T> {
         serde_json::from_value(serde_json::Value::String(text.to_owned()))
-            .map_err(|source| Error::Usage(Problem::new(format_args!("--{flag} makes no sense")).found(source)))
+            .map_err(|source| Error::Usage(Problem::new(format_args!("invalid --{flag}")).found(source)))
     }
     let channels = p.channels;
     if let Some(size) = said.size {

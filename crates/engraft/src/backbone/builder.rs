@@ -83,7 +83,7 @@ pub struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// A network for pictures of `channels` channels with the parameters at `root`.
+    /// A network for images of `channels` channels with the parameters at `root`.
     ///
     /// `classes`: outputs of the classifier; `None` takes as many as the file has, or leaves it out.
     pub fn new(root: Scope<'a>, style: Style, channels: usize, classes: Option<usize>) -> Self {
@@ -316,7 +316,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         self.plain(Plain::GlobalAverage, &[x], x.channels)
     }
 
-    /// Drops this path of whole pictures in training, in the end at `rate`.
+    /// Drops this path of whole images in training, in the end at `rate`.
     pub fn drop_path(&mut self, x: Value, name: String, rate: f64) -> Value {
         if rate == 0.0 { x } else { self.plain(Plain::DropPath(name, rate), &[x], x.channels) }
     }

@@ -42,7 +42,7 @@ pub struct Card {
     /// Of an ONNX model: the value that serves as features.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
-    /// How a picture becomes the network's input.
+    /// How an image becomes the network's input.
     pub preprocessing: Preprocessing,
 }
 
@@ -62,12 +62,12 @@ impl Card {
         card.checked(place)
     }
 
-    /// Refuses a card whose numbers make no sense together.
+    /// Refuses a card whose numbers are inconsistent.
     pub fn checked(self, place: &std::path::Path) -> Result<Self> {
         self.preprocessing.validate()?;
         match self.check() {
             Ok(()) => Ok(self),
-            Err(found) => Err(Error::Weights(Problem::new("the card makes no sense").found(found).at(place))),
+            Err(found) => Err(Error::Weights(Problem::new("invalid card").found(found).at(place))),
         }
     }
 
@@ -77,7 +77,7 @@ impl Card {
         let p = &self.preprocessing;
         let smallest = self.architecture.smallest_input();
         if p.height.min(p.width) < smallest {
-            return Err(format!("{name} takes pictures of at least {smallest} pixels, not {} x {}", p.height, p.width));
+            return Err(format!("{name} takes images of at least {smallest} pixels, not {} x {}", p.height, p.width));
         }
         if let Some(name) = &self.class_list
             && class_list(name).is_none()

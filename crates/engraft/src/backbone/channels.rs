@@ -1,15 +1,15 @@
-//! Opening a base for pictures of another number of channels than it was trained on, by its first convolution.
+//! Opening a base for images of another number of channels than it was trained on, by its first convolution.
 //!
 //! The filters are those of timm's `adapt_input_conv` (Wightman, "PyTorch Image Models"): summed over the channels for
-//! grey pictures, else repeated and scaled by old over new. What timm leaves to the user is done here too: the mean and
-//! std of the card go with the filters, so that a grey picture gives what it gave as three equal channels.
+//! grey images, else repeated and scaled by old over new. What timm leaves to the user is done here too: the mean and
+//! std of the card go with the filters, so that a grey image gives what it gave as three equal channels.
 
 use crate::backbone::bases::{Base, Body};
 use crate::backbone::remix::{ChannelStatistics, Remix};
 use crate::data::preprocess::{ChannelOrder, Preprocessing};
 use crate::error::{Error, Problem, Result};
 
-/// The mean for one channel in place of several: theirs, where they agree. Else any mean is right inside the picture,
+/// The mean for one channel in place of several: theirs, where they agree. Else any mean is right inside the image,
 /// where the shift goes into the output, and none at the border, where padding takes the shift's taps away. This one
 /// makes the shifts of single taps smallest, by least squares: with `a = sum_c W_c / s_c` and `b = sum_c W_c m_c / s_c`
 /// of every tap and output, `sum a b / sum a a`.
@@ -38,10 +38,10 @@ fn average(values: &[f64]) -> f64 {
 }
 
 impl Base {
-    /// The base for pictures of `channels` channels: 1 for grey, 3 for colours, 4 for colours and alpha, or more for a
-    /// program that has such pictures. A remark says what was done.
+    /// The base for images of `channels` channels: 1 for grey, 3 for colours, 4 for colours and alpha, or more for a
+    /// program that has such images. A remark says what was done.
     ///
-    /// - 3 to 1: filters are summed, each by its channel's std, and mean and std of the card become one. A grey picture
+    /// - 3 to 1: filters are summed, each by its channel's std, and mean and std of the card become one. A grey image
     ///   gives what it gave as three equal channels; but for the border of the first map, where the card's means
     ///   differ and the convolution pads: padding stood for a colour then, and stands for a grey now.
     /// - 1 to N: the filters are repeated, scaled by 1 / N. N equal channels give what one gave.
@@ -72,7 +72,7 @@ impl Base {
             return refuse("the base cannot be opened for this number of channels", expected);
         }
         let Some((filters, shape, pads)) = built.network.first_filters([own.height, own.width]) else {
-            return refuse("the base does not begin with a convolution of its pictures", "its own channels".into());
+            return refuse("the base does not begin with a convolution of its images", "its own channels".into());
         };
         let mut new = Preprocessing { channels, ..own.clone() };
         let remix = if channels == 1 {
@@ -97,13 +97,13 @@ impl Base {
         let old = own.channels;
         self.remarks.push(match channels {
             1 if pads && remix.shifts() => format!(
-                "opened for grey pictures: the first filters are summed over {old} channels, with mean and std folded in; what a picture gives differs a little at its border, where the padding stood for a colour"
+                "opened for grey images: the first filters are summed over {old} channels, with mean and std folded in; what an image gives differs a little at its border, where the padding stood for a colour"
             ),
             1 => format!(
-                "opened for grey pictures: the first filters are summed over {old} channels, with mean and std folded in; a picture gives what it gave as {old} equal channels"
+                "opened for grey images: the first filters are summed over {old} channels, with mean and std folded in; an image gives what it gave as {old} equal channels"
             ),
             _ => format!(
-                "opened for pictures of {channels} channels: the first filters are repeated, scaled by {old}/{channels}"
+                "opened for images of {channels} channels: the first filters are repeated, scaled by {old}/{channels}"
             ),
         });
         Ok(self)

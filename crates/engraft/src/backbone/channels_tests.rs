@@ -24,7 +24,7 @@ const FAMILIES: [Architecture; 13] = [
     Architecture::NASNET_MOBILE,
 ];
 
-/// A base of random weights for small pictures of three channels.
+/// A base of random weights for small images of three channels.
 fn base(architecture: Architecture, mean: [f64; 3], std: [f64; 3], device: &Device) -> Base {
     let mut card = Card::usual(architecture, "test".into());
     card.preprocessing = Preprocessing { channels: 3, mean: mean.to_vec(), std: std.to_vec(), ..card.preprocessing };
@@ -37,7 +37,7 @@ fn built(base: &Base) -> &NetworkWeights {
     base.staged().unwrap()
 }
 
-fn grey_picture(base: &Base) -> Pixels {
+fn grey_image(base: &Base) -> Pixels {
     let [height, width] = base.input();
     let mut stream = rng(1, "picture", 0);
     Pixels { width, height, channels: 1, data: (0..height * width).map(|_| stream.random()).collect() }
@@ -64,7 +64,7 @@ fn close(what: &str, ours: &[f32], reference: &[f32]) {
 const NONE: ChannelStatistics = ChannelStatistics { mean: None, std: None };
 
 #[test]
-fn grey_pictures_give_what_three_equal_channels_gave() {
+fn grey_images_give_what_three_equal_channels_gave() {
     let device = Device::flex();
     for architecture in FAMILIES {
         let name = architecture.name();
@@ -74,7 +74,7 @@ fn grey_pictures_give_what_three_equal_channels_gave() {
             let one = base(architecture, mean, [0.229, 0.224, 0.31], &device).for_channels(1, &NONE).unwrap();
             let p = &one.card.preprocessing;
             assert_eq!((p.channels, p.mean.len(), p.std.len()), (1, 1, 1));
-            let pixels = grey_picture(&three);
+            let pixels = grey_image(&three);
             let border = one.remarks[0].contains("border");
             if !border {
                 close(name, &features(&one, &pixels), &features(&three, &pixels));
@@ -94,7 +94,7 @@ fn where_padding_stood_for_a_colour_the_inside_is_exact_and_the_border_nearly() 
     for architecture in [Architecture::SMALL_RESNET, Architecture::MOBILENET_V2, Architecture::CIFAR_RESNET20] {
         let open = || base(architecture, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], &device);
         let (three, one) = (open(), open().for_channels(1, &NONE).unwrap());
-        let pixels = grey_picture(&three);
+        let pixels = grey_image(&three);
         let [h, w] = three.input();
         let map = |base: &Base| {
             let x = TensorData::new(input(base, &pixels), [1, h, w, base.card.preprocessing.channels]);
@@ -126,7 +126,7 @@ fn three_equal_channels_give_what_one_gave() {
         Base { card: card.clone(), body, sha256: String::new(), remarks: Vec::new(), exact: false }
     };
     let (one, three) = (open(), open().for_channels(3, &NONE).unwrap());
-    let pixels = grey_picture(&one);
+    let pixels = grey_image(&one);
     close("three", &features(&three, &pixels), &features(&one, &pixels));
     assert!(three.remarks[0].contains("1/3"), "{:?}", three.remarks);
 }
@@ -190,7 +190,7 @@ fn an_opened_base_survives_its_file() {
         let tensors = built(&opened).manifest.export(&built(&opened).network, Precision::F32);
         let weights = Weights { tensors, ..Weights::default() };
         let read = Base::from_weights(opened.card.clone(), &weights, String::new(), &device).unwrap();
-        let pixels = grey_picture(&opened);
+        let pixels = grey_image(&opened);
         assert_eq!(features(&read, &pixels), features(&opened, &pixels));
         assert_eq!(read.weights_fingerprint(), opened.weights_fingerprint());
     }

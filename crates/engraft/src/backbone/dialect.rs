@@ -27,7 +27,7 @@ pub struct Dialect {
     pub padding: PaddingDialect,
     /// What its batch norms add to the variance, where the file does not say.
     pub epsilon: f64,
-    /// How its pictures become input, where nothing else is known.
+    /// How its images become input, where nothing else is known.
     pub input: Input,
 }
 
@@ -145,7 +145,7 @@ impl Input {
         }
     }
 
-    /// As a card's preprocessing, for pictures of `channels` channels.
+    /// As a card's preprocessing, for images of `channels` channels.
     pub fn preprocessing(&self, channels: usize) -> Preprocessing {
         let each = |values: &[f64]| -> Vec<f64> { (0..channels).map(|c| values[c.min(values.len() - 1)]).collect() };
         Preprocessing {

@@ -8,7 +8,7 @@ use engraft_kernels::{
 };
 
 use crate::backbone::layers::{BatchNorm, Conv, ConvNorm, Linear, drop_path};
-use crate::backbone::low_rank::Adaptation;
+use crate::backbone::low_rank::LoraConfig;
 use crate::backbone::stage::{Activation, Mode, StageCost};
 
 /// What an operation without parameters does.
@@ -33,7 +33,7 @@ pub(super) enum Plain {
     Concat,
     /// The mean over rows and columns.
     GlobalAverage,
-    /// Drops this path of whole pictures in training: its name in the draws, and its final rate.
+    /// Drops this path of whole images in training: its name in the draws, and its final rate.
     DropPath(String, f64),
 }
 
@@ -129,7 +129,7 @@ impl Stage {
         self
     }
 
-    /// Its layers that have a residual and can be left out of a picture's way in training.
+    /// Its layers that have a residual and can be left out of an image's way in training.
     pub(super) fn branches(&mut self) -> impl Iterator<Item = &mut ConvNorm> {
         self.nodes.iter_mut().filter_map(|node| match &mut node.op {
             Op::ConvNorm(layer) if node.from.len() > 1 => Some(layer),
@@ -139,7 +139,7 @@ impl Stage {
 
     /// Lets products of low rank learn in place of the weights of linear layers and convolutions of one pixel.
     #[must_use]
-    pub fn adapted(mut self, how: Adaptation) -> Self {
+    pub fn adapted(mut self, how: LoraConfig) -> Self {
         for node in &mut self.nodes {
             match &mut node.op {
                 Op::ConvNorm(layer) => layer.adapt(how),
@@ -288,12 +288,12 @@ pub(super) fn zeros_around(input: [usize; 2], options: &PoolOptions) -> ([usize;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backbone::stage::{Drops, Pass};
+    use crate::backbone::stage::{DropPathSchedule, Pass};
     use burn::tensor::Device;
 
     fn dropped(first: usize, n: usize, progress: f64) -> Vec<f32> {
         let x = Tensor::<4>::ones([n, 1, 1, 1], &Device::flex());
-        let pass = Pass::dropping(Drops { seed: 1, step: 7, first, progress });
+        let pass = Pass::dropping(DropPathSchedule { seed: 1, step: 7, first, progress });
         drop_path(x, "cell", 0.4 * progress, Mode::Train(&pass)).into_data().try_to_vec::<f32>().unwrap()
     }
 

@@ -1,4 +1,4 @@
-//! Opening a base for pictures of another size than its card's.
+//! Opening a base for images of another size than its card's.
 
 use crate::backbone::architecture::Architecture;
 use crate::backbone::card::Card;
@@ -11,7 +11,7 @@ impl Card {
     /// length; how good they are at another scale is for the evaluation to say.
     ///
     /// # Errors
-    /// [`Error::Usage`] where the architecture needs larger pictures.
+    /// [`Error::Usage`] where the architecture needs larger images.
     pub fn for_image_size(mut self, pixels: usize) -> Result<Self> {
         let Preprocessing { height, width, .. } = self.preprocessing;
         // Beyond the largest it is refused, whatever the proportions.

@@ -8,7 +8,7 @@ use engraft_kernels::{
 };
 use rand::RngExt;
 
-use crate::backbone::low_rank::{Adaptation, LowRank};
+use crate::backbone::low_rank::{LoraConfig, LowRank};
 use crate::backbone::parameters::{Init, Scope};
 use crate::backbone::plain_conv::PlainConv;
 use crate::backbone::remix::{Remix, like};
@@ -124,7 +124,7 @@ pub struct ConvNorm {
     weight: Param<Tensor<4>>,
     low_rank: Option<LowRank>,
     norm: BatchNorm,
-    /// Share of the pictures whose branch is dropped in training, where there is a residual.
+    /// Share of the images whose branch is dropped in training, where there is a residual.
     #[module(skip)]
     drop: f64,
     /// Its name in the draws.
@@ -224,13 +224,13 @@ impl ConvNorm {
         self.activation == Pointwise::None
     }
 
-    /// Drops its branch for a share of the pictures in training (stochastic depth, Huang et al. 2016).
+    /// Drops its branch for a share of the images in training (stochastic depth, Huang et al. 2016).
     pub(super) fn set_drop(&mut self, share: f64) {
         self.drop = share;
     }
 
     /// Lets a product of low rank learn in place of the weight, if it is of one pixel.
-    pub(super) fn adapt(&mut self, how: Adaptation) {
+    pub(super) fn adapt(&mut self, how: LoraConfig) {
         self.low_rank = adaptation(&self.weight, &self.options, how);
     }
 
@@ -249,7 +249,7 @@ impl ConvNorm {
         self.options.exact = exact;
     }
 
-    /// Output shape, parameters and multiply-adds for a map of `[rows, columns]`.
+    /// Output shape, parameters and MACs for a map of `[rows, columns]`.
     pub fn cost(&self, input: [usize; 2]) -> ([usize; 3], usize, u64) {
         let (output, weights, multiply_adds) = convolution_cost(self.weight.dims(), input, &self.options);
         (output, weights + 2 * output[2], multiply_adds)
@@ -327,7 +327,7 @@ impl Conv {
     }
 
     /// Lets a product of low rank learn in place of the weight, if it is of one pixel.
-    pub(super) fn adapt(&mut self, how: Adaptation) {
+    pub(super) fn adapt(&mut self, how: LoraConfig) {
         self.low_rank = adaptation(&self.weight, &self.options, how);
     }
 
@@ -340,7 +340,7 @@ impl Conv {
         self.options.exact = exact;
     }
 
-    /// Output shape, parameters and multiply-adds for a map of `[rows, columns]`.
+    /// Output shape, parameters and MACs for a map of `[rows, columns]`.
     pub fn cost(&self, input: [usize; 2]) -> ([usize; 3], usize, u64) {
         let (output, weights, multiply_adds) = convolution_cost(self.weight.dims(), input, &self.options);
         (output, weights + self.bias.as_ref().map_or(0, |bias| bias.dims()[0]), multiply_adds)
@@ -365,7 +365,7 @@ pub(super) fn adapted<const D: usize>(
 }
 
 /// Factors for the weight of a convolution, if it is of one pixel and takes all channels.
-fn adaptation(weight: &Param<Tensor<4>>, options: &ConvOptions, how: Adaptation) -> Option<LowRank> {
+fn adaptation(weight: &Param<Tensor<4>>, options: &ConvOptions, how: LoraConfig) -> Option<LowRank> {
     let [rows, columns, inputs, outputs] = weight.dims();
     let is_linear = rows * columns == 1 && options.groups == 1;
     is_linear.then(|| LowRank::new(weight.id, [inputs, outputs], how, &weight.device()))
@@ -426,7 +426,7 @@ impl Linear {
     }
 
     /// Lets a product of low rank learn in place of the weight.
-    pub(super) fn adapt(&mut self, how: Adaptation) {
+    pub(super) fn adapt(&mut self, how: LoraConfig) {
         self.low_rank = Some(LowRank::new(self.weight.id, self.weight.dims(), how, &self.weight.device()));
     }
 
@@ -441,7 +441,7 @@ impl Linear {
     }
 }
 
-/// Zeroes the path of a picture with a probability, and scales the others up for it.
+/// Zeroes the path of an image with a probability, and scales the others up for it.
 pub(super) fn drop_path(x: Tensor<4>, name: &str, rate: f64, mode: Mode<'_>) -> Tensor<4> {
     let Mode::Train(pass) = mode else { return x };
     let Some(drops) = pass.drops() else { return x };
@@ -451,8 +451,8 @@ pub(super) fn drop_path(x: Tensor<4>, name: &str, rate: f64, mode: Mode<'_>) -> 
     }
     let n = x.dims()[0];
     let factors: Vec<f32> = (drops.first..drops.first + n)
-        .map(|picture| {
-            let draw: f64 = rng(drops.seed, &format!("drop-path/{name}/{picture}"), drops.step).random();
+        .map(|image| {
+            let draw: f64 = rng(drops.seed, &format!("drop-path/{name}/{image}"), drops.step).random();
             if draw < keep { (1.0 / keep) as f32 } else { 0.0 }
         })
         .collect();

@@ -19,7 +19,7 @@ pub(super) struct LowRank {
 
 /// The rank and strength of an adaptation.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Adaptation {
+pub struct LoraConfig {
     /// Columns of the narrow factor.
     pub rank: usize,
     /// The product counts `alpha / rank`.
@@ -30,7 +30,7 @@ pub struct Adaptation {
 
 impl LowRank {
     /// Factors for the weight of this identity and `[in, out]`.
-    pub fn new(of: ParamId, [inputs, outputs]: [usize; 2], how: Adaptation, device: &Device) -> Self {
+    pub fn new(of: ParamId, [inputs, outputs]: [usize; 2], how: LoraConfig, device: &Device) -> Self {
         let rank = how.rank.min(inputs).min(outputs);
         let name = format!("low-rank/{:016x}", of.val());
         let mut stream = rng(how.seed, &name, 0);

@@ -15,7 +15,7 @@ use crate::backbone::card::Card;
 use crate::backbone::compile::compile;
 use crate::backbone::dialect::Dialect;
 use crate::backbone::graph::{Op, Stage};
-use crate::backbone::low_rank::Adaptation;
+use crate::backbone::low_rank::LoraConfig;
 use crate::backbone::parameters::{Expected, Manifest, Match, Parameters};
 use crate::backbone::remix::Remix;
 use crate::backbone::stage::{Activation, BatchStatistics, Mode, StageCost};
@@ -72,7 +72,7 @@ pub struct Likeness {
     pub architecture: Architecture,
     /// The dialect.
     pub dialect: &'static Dialect,
-    /// Channels of its pictures.
+    /// Channels of its images.
     pub channels: usize,
     /// What fits and what does not.
     pub fit: Match,
@@ -218,18 +218,18 @@ impl Network {
         range.fold(x, |x, stage| self.stages[stage].forward(x, mode(stage)))
     }
 
-    /// The features of pictures `[N, H, W, C]`: the whole row, frozen. `[N, D]`.
+    /// The features of images `[N, H, W, C]`: the whole row, frozen. `[N, D]`.
     pub fn features(&self, x: Tensor<4>) -> Tensor<2> {
         self.forward(x.into(), 0..self.stages.len(), Mode::Frozen).vector()
     }
 
-    /// The logits of pictures `[N, H, W, C]` by the network's own classifier. `[N, classes]`.
+    /// The logits of images `[N, H, W, C]` by the network's own classifier. `[N, classes]`.
     pub fn classify(&self, x: Tensor<4>, classifier: &OwnClassifier, mode: Mode<'_>) -> Tensor<2> {
         classifier.forward(self.forward(x.into(), 0..classifier.cut, mode), mode)
     }
 
-    /// The first convolution's filters, `[rows, columns, C_in, C_out]`, and whether it looks over the border of pictures
-    /// of `[rows, columns]`; `None` where something else than one convolution takes the pictures.
+    /// The first convolution's filters, `[rows, columns, C_in, C_out]`, and whether it looks over the border of images
+    /// of `[rows, columns]`; `None` where something else than one convolution takes the images.
     pub(super) fn first_filters(&self, input: [usize; 2]) -> Option<(Vec<f32>, [usize; 4], bool)> {
         let stage = self.stages.first()?;
         let takers = stage.nodes.iter().filter(|node| node.from.iter().any(|(value, _)| *value == 0)).count();
@@ -243,7 +243,7 @@ impl Network {
         (takers == 1 && options.groups == 1).then_some((filters, shape, looks_over))
     }
 
-    /// With other filters in the first convolution, for pictures of other channels. `None` where it has no place for
+    /// With other filters in the first convolution, for images of other channels. `None` where it has no place for
     /// what is added.
     pub(super) fn remixed(mut self, remix: &Remix) -> Option<Self> {
         let op = &mut self.stages.first_mut()?.nodes.first_mut()?.op;
@@ -262,7 +262,7 @@ impl Network {
         Self { stages: self.stages.into_iter().map(|stage| stage.exact(exact)).collect(), ..self }
     }
 
-    /// Drops residual branches in training: the last for the share `most` of the pictures, those before for a share that
+    /// Drops residual branches in training: the last for the share `most` of the images, those before for a share that
     /// falls to zero towards the input (stochastic depth with linear decay, Huang et al. 2016, equation 4).
     #[must_use]
     pub fn stochastic_depth(mut self, most: f64) -> Self {
@@ -276,7 +276,7 @@ impl Network {
     /// Lets products of low rank learn in place of the weights of linear layers and convolutions of one pixel of some
     /// stages.
     #[must_use]
-    pub fn adapted(self, which: impl Fn(usize) -> bool, how: Adaptation) -> Self {
+    pub fn adapted(self, which: impl Fn(usize) -> bool, how: LoraConfig) -> Self {
         let stages = self.stages.into_iter().enumerate();
         let stages = stages.map(|(at, stage)| if which(at) { stage.adapted(how) } else { stage }).collect();
         Self { stages, ..self }
@@ -288,7 +288,7 @@ impl Network {
         Self { stages: self.stages.into_iter().map(Stage::merged).collect(), ..self }
     }
 
-    /// The frozen stages of `range`, compiled for the CPU, for pictures of `[rows, columns]`; the classifier after them
+    /// The frozen stages of `range`, compiled for the CPU, for images of `[rows, columns]`; the classifier after them
     /// if there is one to run.
     ///
     /// # Panics
@@ -305,7 +305,7 @@ impl Network {
         compile(stages, &inputs)
     }
 
-    /// Shapes of one picture's activation at a cut, for pictures of `[rows, columns]`.
+    /// Shapes of one image's activation at a cut, for images of `[rows, columns]`.
     pub fn shapes_at(&self, cut: usize, input: [usize; 2]) -> Vec<Vec<usize>> {
         match cut.checked_sub(1) {
             Some(before) => self.costs(input)[before].outputs.clone(),
@@ -321,7 +321,7 @@ impl Network {
         &self.stages[at]
     }
 
-    /// Cost of each stage for one picture of `[rows, columns]`.
+    /// Cost of each stage for one image of `[rows, columns]`.
     pub fn costs(&self, input: [usize; 2]) -> Vec<StageCost> {
         let mut shapes = vec![vec![input[0], input[1], self.channels]];
         let mut costs = Vec::with_capacity(self.stages.len());
@@ -333,7 +333,7 @@ impl Network {
         costs
     }
 
-    /// Multiply-adds of a forward pass of one picture.
+    /// MACs of a forward pass of one image.
     pub fn multiply_adds(&self, input: [usize; 2]) -> u64 {
         self.costs(input).iter().map(|stage| stage.multiply_adds).sum()
     }

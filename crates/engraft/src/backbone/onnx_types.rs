@@ -9,7 +9,7 @@ pub struct OnnxCandidate {
     pub node: String,
     /// That node's operation.
     pub op: String,
-    /// Its shape for one picture, beginning with 1.
+    /// Its shape for one image, beginning with 1.
     pub shape: Vec<usize>,
     /// Length of a row. A map is averaged over its rows and columns.
     pub length: usize,

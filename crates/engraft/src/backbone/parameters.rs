@@ -342,7 +342,7 @@ impl<'a> Scope<'a> {
         self.parameter(role, [length], init)
     }
 
-    /// A vector that is no target of training, such as a running mean; less `minus`.
+    /// A vector that is not a target of training, such as a running mean; less `minus`.
     pub fn buffer(
         &self,
         role: Role,

@@ -1,4 +1,4 @@
-//! The first filters of a network for pictures of another number of channels, as numbers.
+//! The first filters of a network for images of another number of channels, as numbers.
 
 use burn::tensor::{Tensor, TensorData};
 

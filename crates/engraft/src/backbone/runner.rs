@@ -1,4 +1,4 @@
-//! A frozen base at work: normalised pictures in, rows out.
+//! A frozen base at work: normalised images in, rows out.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub enum Runner {
         network: Box<Network>,
         /// The cut.
         cut: usize,
-        /// Rows, columns and channels of a picture.
+        /// Rows, columns and channels of an image.
         input: [usize; 3],
         /// Where it runs.
         device: Device,
@@ -35,19 +35,19 @@ pub enum Runner {
 }
 
 impl Runner {
-    /// A row for each normalised picture `[H, W, C]`; a map at the cut is flattened. No row depends on the others.
-    pub fn rows(&self, pictures: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
+    /// A row for each normalised image `[H, W, C]`; a map at the cut is flattened. No row depends on the others.
+    pub fn rows(&self, images: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
         match self {
             Runner::Compiled(program) => {
-                let outputs = program.run(&[&pictures.concat()], pictures.len());
+                let outputs = program.run(&[&images.concat()], images.len());
                 let sizes = program.output_sizes();
-                let parts = |picture: usize| {
-                    outputs.iter().zip(&sizes).flat_map(move |(all, &size)| &all[picture * size..(picture + 1) * size])
+                let parts = |image: usize| {
+                    outputs.iter().zip(&sizes).flat_map(move |(all, &size)| &all[image * size..(image + 1) * size])
                 };
-                Ok((0..pictures.len()).map(|picture| parts(picture).copied().collect()).collect())
+                Ok((0..images.len()).map(|image| parts(image).copied().collect()).collect())
             }
             Runner::Stages { network, cut, input: [h, w, c], device } => {
-                let x = TensorData::new(pictures.concat(), [pictures.len(), *h, *w, *c]);
+                let x = TensorData::new(images.concat(), [images.len(), *h, *w, *c]);
                 let x = Tensor::<4>::from_data(x, device);
                 let rows = network.forward(x.into(), 0..*cut, Mode::Frozen).vector();
                 let columns = rows.dims()[1];
@@ -56,10 +56,10 @@ impl Runner {
                 })?;
                 Ok(rows.chunks_exact(columns.max(1)).map(<[f32]>::to_vec).collect())
             }
-            Runner::Onnx(model) => pictures.par_iter().map(|picture| model.row(picture)).collect(),
+            Runner::Onnx(model) => images.par_iter().map(|image| model.row(image)).collect(),
             Runner::OnnxClasses(model) => {
-                let logits = |picture: &Vec<f32>| Ok(model.classify(picture)?.unwrap_or_default());
-                pictures.par_iter().map(logits).collect()
+                let logits = |image: &Vec<f32>| Ok(model.classify(image)?.unwrap_or_default());
+                images.par_iter().map(logits).collect()
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A small residual network for pictures of about 32 x 32 (after He et al. 2016): the embedded base `glyphs`.
+//! A small residual network for images of about 32 x 32 (after He et al. 2016): the embedded base `glyphs`.
 
 use crate::backbone::builder::{Builder, Window};
 use crate::backbone::dialect::{Dialect, Input};

@@ -50,7 +50,7 @@ impl Activation {
         }
     }
 
-    /// The activation that [`Activation::vector`] made these rows from: `outputs` are the shapes for one picture, as
+    /// The activation that [`Activation::vector`] made these rows from: `outputs` are the shapes for one image, as
     /// [`StageCost::outputs`].
     ///
     /// # Panics
@@ -112,12 +112,12 @@ pub struct BatchStatistics {
 
 /// What decides which paths a training pass drops (Larsson et al. 2017; scheduled as by Zoph et al. 2018).
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Drops {
+pub struct DropPathSchedule {
     /// Seed of the draws.
     pub seed: u64,
     /// The training step.
     pub step: u64,
-    /// Position of the first picture of this pass among those of the step, so that shards draw as the whole would.
+    /// Position of the first image of this pass among those of the step, so that shards draw as the whole would.
     pub first: usize,
     /// Share of the training that is done, 0 to 1: scheduled rates grow with it.
     pub progress: f64,
@@ -128,12 +128,12 @@ pub struct Drops {
 pub struct Pass {
     noted: Mutex<Vec<BatchStatistics>>,
     statistics: Statistics,
-    drops: Option<Drops>,
+    drops: Option<DropPathSchedule>,
 }
 
 impl Pass {
     /// A pass that drops paths where the network has any to drop. The default drops none.
-    pub fn dropping(drops: Drops) -> Self {
+    pub fn dropping(drops: DropPathSchedule) -> Self {
         Self { drops: Some(drops), ..Self::default() }
     }
 
@@ -149,7 +149,7 @@ impl Pass {
     }
 
     /// What decides the drops, if there are any.
-    pub fn drops(&self) -> Option<&Drops> {
+    pub fn drops(&self) -> Option<&DropPathSchedule> {
         self.drops.as_ref()
     }
 
@@ -164,21 +164,21 @@ impl Pass {
     }
 }
 
-/// What one stage gives and costs, for one picture.
+/// What one stage gives and costs, for one image.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct StageCost {
     /// The stage's name.
     pub name: String,
-    /// Shapes of its outputs for one picture: each `[H, W, C]`, or one `[D]`.
+    /// Shapes of its outputs for one image: each `[H, W, C]`, or one `[D]`.
     pub outputs: Vec<Vec<usize>>,
     /// Numbers that training would change.
     pub parameters: usize,
-    /// Multiply-adds of a forward pass.
+    /// MACs of a forward pass.
     pub multiply_adds: u64,
 }
 
 impl StageCost {
-    /// How many numbers the stage gives for one picture.
+    /// How many numbers the stage gives for one image.
     pub fn columns(&self) -> usize {
         self.outputs.iter().map(|shape| shape.iter().product::<usize>()).sum()
     }

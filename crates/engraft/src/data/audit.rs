@@ -60,15 +60,15 @@ pub struct ClassCount {
 
 /// Audits a data set, given one inspection per example in the same order, and what reading the layout found.
 ///
-/// - Files that cannot be read or are no whole picture are excluded.
+/// - Files that cannot be read or are not whole images are excluded.
 /// - Duplicates, exact or near, are kept and share a group.
-/// - One picture under two labels is an error; exact copies are all excluded (nobody knows which label is right), near
+/// - One image under two labels is an error; exact copies are all excluded (nobody knows which label is right), near
 ///   copies are kept.
-/// - A picture in two splits is excluded from the one that matters less: from `train` when it is also in `val` or
+/// - An image in two splits is excluded from the one that matters less: from `train` when it is also in `val` or
 ///   `test`, from `val` when it is also in `test`. Held-out numbers would otherwise measure memory.
-/// - Classes with few usable training pictures, imbalance, and few pictures in all are told.
-/// - In multi-label a label is the whole set; labels that few or nearly all pictures have, and pictures without any, are
-///   told. In regression pictures without a finite number are excluded; near copies contradict each other when their
+/// - Classes with few usable training images, imbalance, and few images in all are told.
+/// - In multi-label a label is the whole set; labels that few or nearly all images have, and images without any, are
+///   told. In regression images without a finite number are excluded; near copies contradict each other when their
 ///   numbers lie more than a standard deviation apart; numbers far outside are told.
 ///
 /// # Panics
@@ -78,7 +78,7 @@ pub fn audit(dataset: &Dataset, inspections: &[Inspection], layout_findings: Vec
     let digest = |inspection: &Inspection| {
         matches!(inspection.outcome, Outcome::Image { .. }).then(|| inspection.sha256.clone())
     };
-    let mut work = Work::new(dataset, &PICTURES, inspections.iter().map(digest).collect(), layout_findings);
+    let mut work = Work::new(dataset, &IMAGES, inspections.iter().map(digest).collect(), layout_findings);
     bad_files(&mut work, inspections);
     bad_profiles(&mut work, inspections);
     work.bad_values();
@@ -95,9 +95,9 @@ pub fn audit(dataset: &Dataset, inspections: &[Inspection], layout_findings: Vec
     work.finish()
 }
 
-const PICTURES: Wording = Wording { things: "pictures", one: "file", copies: "exact copies", alike: "look the same" };
+const IMAGES: Wording = Wording { things: "images", one: "file", copies: "exact copies", alike: "look the same" };
 
-/// Leaves out files that are no whole picture.
+/// Leaves out files that are not whole images.
 fn bad_files(work: &mut Work, inspections: &[Inspection]) {
     let mut bad: BTreeMap<BadKind, Vec<usize>> = BTreeMap::new();
     for (index, inspection) in inspections.iter().enumerate() {
@@ -108,23 +108,23 @@ fn bad_files(work: &mut Work, inspections: &[Inspection]) {
     for (kind, indices) in bad {
         let (kind, what) = match kind {
             BadKind::Unreadable => (FindingKind::Unreadable, "files that cannot be read, left out"),
-            BadKind::NotAnImage => (FindingKind::NotAnImage, "files that are no pictures, left out"),
-            BadKind::Damaged => (FindingKind::Damaged, "damaged or cut-off pictures, left out"),
-            BadKind::TooLarge => (FindingKind::TooLarge, "pictures over the limits on size, left out"),
-            BadKind::Unsupported => (FindingKind::Unsupported, "pictures of a kind that is not read, left out"),
+            BadKind::NotAnImage => (FindingKind::NotAnImage, "files that are not images, left out"),
+            BadKind::Damaged => (FindingKind::Damaged, "damaged or cut-off images, left out"),
+            BadKind::TooLarge => (FindingKind::TooLarge, "images over the limits on size, left out"),
+            BadKind::Unsupported => (FindingKind::Unsupported, "images of a kind that is not read, left out"),
         };
         work.leave_out(kind, what, &indices);
     }
 }
 
-/// Names pictures whose colour profile is ignored.
+/// Names images whose colour profile is ignored.
 fn bad_profiles(work: &mut Work, inspections: &[Inspection]) {
     let ignored = inspections.iter().enumerate().filter_map(|(index, inspection)| match &inspection.outcome {
         Outcome::Image { profile: Some(_), .. } => Some(work.name(index)),
         _ => None,
     });
     let files = ignored.collect();
-    let what = "pictures whose colour profile is damaged or does not fit, taken as sRGB";
+    let what = "images whose colour profile is damaged or does not fit, taken as sRGB";
     work.tell(FindingKind::ColourProfile, Severity::Info, what, files);
 }
 

@@ -21,8 +21,8 @@ impl Work<'_> {
             }
         }
         for (indices, what) in [
-            (missing, "pictures whose number is missing, left out"),
-            (infinite, "pictures whose number is infinite, left out"),
+            (missing, "images whose number is missing, left out"),
+            (infinite, "images whose number is infinite, left out"),
         ] {
             let files = indices.iter().map(|&index| self.name(index)).collect();
             self.tell(FindingKind::MissingValue, Severity::Warning, what, files);
@@ -31,7 +31,7 @@ impl Work<'_> {
     }
 
     /// Whether two examples of different targets contradict each other if they look the same: numbers do where they lie
-    /// more than a standard deviation apart (pictures taken one after the other look alike and are not equal).
+    /// more than a standard deviation apart (images taken one after the other look alike and are not equal).
     pub(super) fn far_apart(&self) -> impl Fn(usize, usize) -> bool + use<> {
         let (values, deviation) = match &self.dataset.targets {
             Targets::Values(values) => {
@@ -137,7 +137,7 @@ mod tests {
         Inspection { sha256: format!("{kind}"), bytes: 1, outcome }
     }
 
-    /// Audits rows of (target, picture), all of them training data.
+    /// Audits rows of (target, image), all of them training data.
     fn run(task: Task, rows: &[(String, u64)]) -> Audit {
         let listed = rows.iter().enumerate().map(|(index, (target, _))| Row {
             path: PathBuf::new(),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn one_picture_with_two_numbers_is_left_out() {
+    fn one_image_with_two_numbers_is_left_out() {
         let mut rows: Vec<(String, u64)> = (0..60).map(|i| (format!("{}", i % 10), 100 + i)).collect();
         rows.extend([("3".into(), 1), ("4".into(), 1), ("5".into(), 2), ("5".into(), 2)]);
         let audit = run(Task::Regression, &rows);
@@ -203,11 +203,7 @@ mod tests {
         let told = told(&audit);
         assert_eq!(told[0], (FindingKind::LabelConflict, Severity::Serious, "0062 0063".into()));
         assert_eq!((told[1].0, told[1].1), (FindingKind::SmallClass, Severity::Serious), "{:?}", audit.findings);
-        assert!(
-            audit.findings[2].message.contains("few training pictures lack the label a: 2"),
-            "{:?}",
-            audit.findings
-        );
+        assert!(audit.findings[2].message.contains("few training images lack the label a: 2"), "{:?}", audit.findings);
         assert_eq!(told[3], (FindingKind::NoLabel, Severity::Info, "0060".into()));
     }
 

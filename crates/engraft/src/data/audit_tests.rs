@@ -153,9 +153,9 @@ fn what_leaks_is_left_out_of_the_split_that_matters_less() {
     assert_eq!(
         told,
         [
-            ("pictures of train that look the same as pictures in val, left out of train: 1", "0062 0063".into()),
-            ("pictures of train that are also in test, left out of train: 1", "0060 0061".into()),
-            ("pictures of val that are also in test, left out of val: 1", "0064 0065".into()),
+            ("images of train that look the same as images in val, left out of train: 1", "0062 0063".into()),
+            ("images of train that are also in test, left out of train: 1", "0060 0061".into()),
+            ("images of val that are also in test, left out of val: 1", "0064 0065".into()),
         ]
     );
     let counts = &audit.classes[0];
@@ -171,10 +171,10 @@ fn small_classes_and_imbalance_are_told() {
     let audit = run(&rows);
     let told: Vec<_> = audit.findings.iter().map(|finding| (finding.severity, finding.message.as_str())).collect();
     assert_eq!(told[0].0, Severity::Serious);
-    assert!(told[0].1.starts_with("the class c has too few usable training pictures: 1"), "{told:?}");
-    assert!(told[1].1.starts_with("the class d has held-out pictures only"), "{told:?}");
-    assert!(told[2].1.starts_with("the class e has few training pictures: 9"), "{told:?}");
-    assert!(told[3].1.starts_with("imbalance: 30 training pictures of"), "{told:?}");
+    assert!(told[0].1.starts_with("the class c has too few usable training images: 1"), "{told:?}");
+    assert!(told[1].1.starts_with("the class d has held-out images only"), "{told:?}");
+    assert!(told[2].1.starts_with("the class e has few training images: 9"), "{told:?}");
+    assert!(told[3].1.starts_with("imbalance: 30 training images of"), "{told:?}");
     let audit = run(&clean()[..40]);
     assert_eq!(audit.findings[0].kind, FindingKind::FewExamples);
 }

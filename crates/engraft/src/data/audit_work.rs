@@ -1,4 +1,4 @@
-//! An audit under way: copies, leaks, counts and sizes, of pictures and texts alike.
+//! An audit under way: copies, leaks, counts and sizes, of images and texts alike.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -173,7 +173,7 @@ impl<'a> Work<'a> {
             labels[i].zip(labels[j]).is_some_and(|(a, b)| a != b) && apart(contents[i][0], contents[j][0])
         };
         let groups = std::cell::RefCell::new(Groups::new(contents.len()));
-        // For every picture the first alike one under another label; one is enough to look into it.
+        // For every image the first alike one under another label; one is enough to look into it.
         let opposed = std::cell::RefCell::new(vec![None; contents.len()]);
         let mut joined = Vec::new();
         search(

@@ -1,10 +1,10 @@
-//! Random changes to training pictures.
+//! Random changes to training images.
 //!
-//! [`Augment`] moves, mirrors, turns and scales a prepared picture a little: for small characters, and for nets that
-//! start from nothing. A [`Recipe`] is for fine-tuning on photos: it cuts a part out of the whole picture and changes
+//! [`Augment`] moves, mirrors, turns and scales a prepared image a little: for small characters, and for nets that
+//! start from nothing. A [`Recipe`] is for fine-tuning on photos: it cuts a part out of the whole image and changes
 //! its colours.
 //!
-//! Pictures are bytes of shape `[height, width, channels]`, red first. Of four channels the last is alpha, which
+//! Images are bytes of shape `[height, width, channels]`, red first. Of four channels the last is alpha, which
 //! geometry moves with the others and colours leave alone.
 
 mod colour;

@@ -1,8 +1,8 @@
 //! Colour profiles (ICC): pixels to sRGB, which is what networks were trained on and what screens show.
 //!
 //! The profile is untrusted: it is read within limits, a panic of its reader is caught, and one that is damaged or does
-//! not fit the picture is ignored, which is said. A profile that moves no colour by more than one level of 255 (that of
-//! sRGB itself, which most cameras write) is not applied: such pictures keep their bits.
+//! not fit the image is ignored, which is said. A profile that moves no colour by more than one level of 255 (that of
+//! sRGB itself, which most cameras write) is not applied: such images keep their bits.
 
 use std::sync::Arc;
 
@@ -30,17 +30,17 @@ const SAME: u8 = 1;
 /// Whose panics are caught.
 const READER: &str = "the reader of colour profiles";
 
-/// Converts a picture to sRGB by its profile, and says why it was not, where it has a profile that cannot be used.
+/// Converts an image to sRGB by its profile, and says why it was not, where it has a profile that cannot be used.
 pub(super) fn to_srgb(
-    picture: DynamicImage,
+    image: DynamicImage,
     profile: Option<&[u8]>,
 ) -> Result<(DynamicImage, Option<String>), DecodeError> {
-    let Some(profile) = profile else { return Ok((picture, None)) };
-    let prepared = guarded(READER, || Conversion::of(&picture, &parsed(profile)?));
+    let Some(profile) = profile else { return Ok((image, None)) };
+    let prepared = guarded(READER, || Conversion::of(&image, &parsed(profile)?));
     match prepared.map_err(|panic| panic.to_string()).and_then(|prepared| prepared) {
-        Ok(None) => Ok((picture, None)),
-        Ok(Some(conversion)) => Ok((conversion.apply(picture)?, None)),
-        Err(note) => Ok((picture, Some(note))),
+        Ok(None) => Ok((image, None)),
+        Ok(Some(conversion)) => Ok((conversion.apply(image)?, None)),
+        Err(note) => Ok((image, Some(note))),
     }
 }
 
@@ -102,7 +102,7 @@ fn moves_nothing(profile: &ColorProfile) -> Result<bool, String> {
     Ok(before.iter().zip(&after).all(|(before, after)| before.abs_diff(*after) <= SAME))
 }
 
-/// How the pixels of one picture become sRGB.
+/// How the pixels of one image become sRGB.
 enum Conversion {
     Eight(Arc<Transform8BitExecutor>),
     Sixteen(Arc<Transform16BitExecutor>),
@@ -112,8 +112,8 @@ enum Conversion {
 
 impl Conversion {
     /// Nothing where the profile moves no colour.
-    fn of(picture: &DynamicImage, profile: &ColorProfile) -> Result<Option<Self>, String> {
-        let (space, kind) = (profile.color_space, picture.color());
+    fn of(image: &DynamicImage, profile: &ColorProfile) -> Result<Option<Self>, String> {
+        let (space, kind) = (profile.color_space, image.color());
         let as_colours = space == DataColorSpace::Rgb && !kind.has_color();
         let layout = match (space, kind.has_color(), kind.has_alpha()) {
             (DataColorSpace::Rgb, _, false) => Layout::Rgb,
@@ -137,13 +137,13 @@ impl Conversion {
         Ok(Some(if as_colours { Self::AsColours(Box::new(made)) } else { made }))
     }
 
-    fn apply(&self, mut picture: DynamicImage) -> Result<DynamicImage, DecodeError> {
+    fn apply(&self, mut image: DynamicImage) -> Result<DynamicImage, DecodeError> {
         use DynamicImage::{
             ImageLuma8, ImageLuma16, ImageLumaA8, ImageLumaA16, ImageRgb8, ImageRgb16, ImageRgba8, ImageRgba16,
         };
-        let channels = usize::from(picture.color().channel_count());
-        match (self, &mut picture) {
-            (Self::AsColours(inner), _) => return inner.apply(in_colours(picture)),
+        let channels = usize::from(image.color().channel_count());
+        match (self, &mut image) {
+            (Self::AsColours(inner), _) => return inner.apply(in_colours(image)),
             (Self::Eight(transform), ImageLuma8(pixels)) => run(&**transform, channels, pixels),
             (Self::Eight(transform), ImageLumaA8(pixels)) => run(&**transform, channels, pixels),
             (Self::Eight(transform), ImageRgb8(pixels)) => run(&**transform, channels, pixels),
@@ -154,7 +154,7 @@ impl Conversion {
             (Self::Sixteen(transform), ImageRgba16(pixels)) => run(&**transform, channels, pixels),
             (_, other) => return Err(DecodeError::Unsupported(format!("pixels of the kind {:?}", other.color()))),
         }?;
-        Ok(picture)
+        Ok(image)
     }
 }
 

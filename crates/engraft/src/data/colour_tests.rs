@@ -47,11 +47,11 @@ fn profiles_are_applied_as_littlecms_applies_them() {
 /// A PNG with other bytes as its profile.
 fn with_profile(profile: &[u8]) -> Vec<u8> {
     use image::ImageEncoder;
-    let picture = RgbImage::from_fn(8, 8, |x, y| image::Rgb([(x * 30) as u8, (y * 30) as u8, 90]));
+    let image = RgbImage::from_fn(8, 8, |x, y| image::Rgb([(x * 30) as u8, (y * 30) as u8, 90]));
     let mut bytes = Vec::new();
     let mut encoder = image::codecs::png::PngEncoder::new(&mut bytes);
     encoder.set_icc_profile(profile.to_vec()).unwrap();
-    encoder.write_image(picture.as_raw(), 8, 8, image::ExtendedColorType::Rgb8).unwrap();
+    encoder.write_image(image.as_raw(), 8, 8, image::ExtendedColorType::Rgb8).unwrap();
     bytes
 }
 
@@ -93,8 +93,8 @@ fn a_profile_that_cannot_be_used_is_ignored_and_named() {
 
 #[test]
 fn sixteen_bits_stay_until_the_end() {
-    let deep = |picture: DynamicImage| {
-        let (converted, note) = to_srgb(picture, Some(&profile_of("adobe_rgb.png"))).unwrap();
+    let deep = |image: DynamicImage| {
+        let (converted, note) = to_srgb(image, Some(&profile_of("adobe_rgb.png"))).unwrap();
         assert_eq!(note, None);
         converted
     };
@@ -109,7 +109,7 @@ fn sixteen_bits_stay_until_the_end() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Whatever a profile says, there is a picture, and no panic.
+    /// Whatever a profile says, there is an image, and no panic.
     #[test]
     fn damaged_profiles_do_no_harm(
         which in 0usize..3,

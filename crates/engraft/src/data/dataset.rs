@@ -113,7 +113,7 @@ impl Dataset {
     /// [`SEPARATOR`] between them, or numbers as Rust writes them.
     ///
     /// # Errors
-    /// [`Error::Data`] where a name is no number.
+    /// [`Error::Data`] where a name is not a number.
     pub(super) fn recast(mut self, task: Task) -> Result<Self> {
         let texts = std::mem::take(&mut self.classes);
         match task {

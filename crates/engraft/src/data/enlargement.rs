@@ -1,31 +1,31 @@
-//! How much pictures are enlarged on their way to a base's input.
+//! How much images are enlarged on their way to a base's input.
 //!
-//! A picture smaller than the input is enlarged by the card's own rule and filter: it keeps its place in the frame, and
-//! the network sees objects at the size that it knows. But nothing is added by that: a network trained on sharp pictures
-//! sees blurred ones, at the price of large ones. So a data set of small pictures is told.
+//! An image smaller than the input is enlarged by the card's own rule and filter: it keeps its place in the frame, and
+//! the network sees objects at the size that it knows. But nothing is added by that: a network trained on sharp images
+//! sees blurred ones, at the price of large ones. So a data set of small images is told.
 
 use serde::{Deserialize, Serialize};
 
 use super::inspect::{Inspection, Outcome};
 use super::preprocess::Preprocessing;
 
-/// More than so many times, and a picture counts as much enlarged.
+/// More than so many times, and an image counts as much enlarged.
 pub const MUCH: f64 = 2.0;
 
-/// How much the pictures of a data set are enlarged.
+/// How much the images of a data set are enlarged.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Enlargement {
-    /// Pictures whose size is known.
-    pub pictures: usize,
-    /// Pictures that are enlarged more than [`MUCH`] times.
+    /// Images whose size is known.
+    pub images: usize,
+    /// Images that are enlarged more than [`MUCH`] times.
     pub much: usize,
-    /// How many times a picture grows, in the middle of the data set; below 1 it shrinks. 0 without pictures.
+    /// How many times an image grows, in the middle of the data set; below 1 it shrinks. 0 without images.
     pub median: f64,
 }
 
 impl Enlargement {
-    /// Of the pictures that were inspected; what is no picture does not count.
+    /// Of the images that were inspected; what is not an image does not count.
     pub fn of<'a>(inspections: impl IntoIterator<Item = &'a Inspection>, preprocessing: &Preprocessing) -> Self {
         let size = |inspection: &Inspection| match inspection.outcome {
             Outcome::Image { width, height, .. } => Some(preprocessing.enlargement(width, height)),
@@ -34,23 +34,23 @@ impl Enlargement {
         let mut times: Vec<f64> = inspections.into_iter().filter_map(size).collect();
         times.sort_by(f64::total_cmp);
         Self {
-            pictures: times.len(),
+            images: times.len(),
             much: times.iter().filter(|times| **times > MUCH).count(),
             median: times.get(times.len() / 2).copied().unwrap_or(0.0),
         }
     }
 
-    /// The share of pictures that are enlarged more than [`MUCH`] times; 0 without pictures.
+    /// The share of images that are enlarged more than [`MUCH`] times; 0 without images.
     pub fn share(&self) -> f64 {
-        self.much as f64 / self.pictures.max(1) as f64
+        self.much as f64 / self.images.max(1) as f64
     }
 
     /// What a user should know, where more than one in ten is much enlarged.
     pub fn remark(&self) -> Option<String> {
-        (10 * self.much > self.pictures).then(|| {
+        (10 * self.much > self.images).then(|| {
             format!(
-                "{} of {} pictures are enlarged more than {MUCH} times to fit the base's input (in the middle {:.1} times): a smaller --image-size, or a base for small pictures, costs less and may do better",
-                self.much, self.pictures, self.median
+                "{} of {} images are enlarged more than {MUCH} times to fit the base's input (in the middle {:.1} times): a smaller --image-size, or a base for small images, costs less and may do better",
+                self.much, self.images, self.median
             )
         })
     }
@@ -75,14 +75,14 @@ mod tests {
         }
     }
 
-    fn picture(width: usize, height: usize) -> Inspection {
+    fn image(width: usize, height: usize) -> Inspection {
         let outcome =
             Outcome::Image { width, height, format: "png".into(), hash: 0, thumbnail: vec![0; 256], profile: None };
         Inspection { sha256: String::new(), bytes: 0, outcome }
     }
 
     #[test]
-    fn a_picture_grows_as_its_rule_says() {
+    fn a_image_grows_as_its_rule_says() {
         let stretched = preprocessing(Resize::Stretch);
         assert_eq!(stretched.enlargement(160, 56), 4.0);
         assert_eq!(stretched.enlargement(40, 224), 4.0);
@@ -91,16 +91,16 @@ mod tests {
     }
 
     #[test]
-    fn the_share_is_of_pictures_and_exactly_twice_is_not_much() {
+    fn the_share_is_of_images_and_exactly_twice_is_not_much() {
         let bad = Outcome::Bad { kind: BadKind::Damaged, reason: String::new() };
-        let broken = Inspection { outcome: bad, ..picture(1, 1) };
-        let all = [picture(128, 128), picture(127, 300), picture(1000, 512), broken];
+        let broken = Inspection { outcome: bad, ..image(1, 1) };
+        let all = [image(128, 128), image(127, 300), image(1000, 512), broken];
         let found = Enlargement::of(&all, &preprocessing(Resize::ShortestSide(256)));
-        assert_eq!((found.pictures, found.much, found.median), (3, 1, 2.0));
+        assert_eq!((found.images, found.much, found.median), (3, 1, 2.0));
         assert!((found.share() - 1.0 / 3.0).abs() < 1e-12);
         let remark = found.remark().unwrap();
         assert!(remark.contains("1 of 3") && remark.contains("2.0 times"), "{remark}");
-        let large = Enlargement::of(&[picture(800, 600)], &preprocessing(Resize::Stretch));
+        let large = Enlargement::of(&[image(800, 600)], &preprocessing(Resize::Stretch));
         assert_eq!(large.remark(), None);
         assert_eq!(Enlargement::of([], &preprocessing(Resize::Stretch)).share(), 0.0);
     }

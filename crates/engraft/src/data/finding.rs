@@ -35,37 +35,37 @@ pub enum FindingKind {
     DuplicateRow,
     /// Files that cannot be read.
     Unreadable,
-    /// Files that are no pictures.
+    /// Files that are not images.
     NotAnImage,
-    /// Pictures that are cut off or broken.
+    /// Images that are cut off or broken.
     Damaged,
-    /// Pictures over the limits on size.
+    /// Images over the limits on size.
     TooLarge,
-    /// Pictures of a kind that is not read.
+    /// Images of a kind that is not read.
     Unsupported,
-    /// Pictures whose colour profile cannot be used: damaged, or of another kind than the pixels.
+    /// Images whose colour profile cannot be used: damaged, or of another kind than the pixels.
     ColourProfile,
     /// Files with the same bytes. Files come in pairs.
     ExactDuplicate,
-    /// Pictures that show the same, as far as one can see at a glance. Files come in pairs.
+    /// Images that show the same, as far as one can see at a glance. Files come in pairs.
     NearDuplicate,
-    /// The same picture under two labels. Files come in pairs.
+    /// The same image under two labels. Files come in pairs.
     LabelConflict,
-    /// The same picture in two splits. Files come in pairs: the one left out, then the one kept.
+    /// The same image in two splits. Files come in pairs: the one left out, then the one kept.
     Leak,
-    /// A class with too few pictures to train on.
+    /// A class with too few images to train on.
     SmallClass,
-    /// A class of which only the held-out splits have pictures.
+    /// A class of which only the held-out splits have images.
     NoTraining,
-    /// One class has many times the pictures of another.
+    /// One class has many times the images of another.
     Imbalance,
-    /// Few pictures in all.
+    /// Few images in all.
     FewExamples,
-    /// Pictures without a number to learn: missing, infinite, or none (regression); texts without a label.
+    /// Images without a number to learn: missing, infinite, or none (regression); texts without a label.
     MissingValue,
     /// Numbers far from all others. (Regression.)
     Outlier,
-    /// Pictures without any label. (Multi-label.)
+    /// Images without any label. (Multi-label.)
     NoLabel,
     /// Answers that stand nowhere in their paragraph. (Questions.)
     AnswerNotFound,
@@ -79,9 +79,9 @@ pub enum FindingKind {
     BrokenSequence,
     /// How tags say where spans begin and end. (Tags.)
     TagScheme,
-    /// Files that are no text. (Texts, as all below.)
+    /// Files that are not text. (Texts, as all below.)
     NotText,
-    /// Bytes that are no characters, or characters that have no place in a text.
+    /// Bytes that are not characters, or characters that have no place in a text.
     BrokenEncoding,
     /// Texts that are empty.
     EmptyText,

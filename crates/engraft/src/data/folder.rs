@@ -16,19 +16,21 @@ use crate::error::{Error, Problem, Result, printable, shown};
 use crate::files::Made;
 
 /// Reads a folder of classes. Every file in a class is listed, whatever its name ends in: the audit tells which is no
-/// picture.
+/// image.
 ///
 /// # Errors
 /// [`Error::Data`] when the path is missing or no folder, holds no file in any class, or fewer than two classes.
 pub fn read(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
-    read_of(path, &PICTURES)
+    read_of(path, &IMAGES)
 }
 
 /// As [`read`], of files of any kind: errors name them and their layout.
 pub(super) fn read_of(path: &Path, content: &Content) -> Result<(Dataset, Vec<Finding>)> {
     let metadata = std::fs::metadata(path).map_err(|source| super::missing(path, &source))?;
     if !metadata.is_dir() {
-        return Err(Error::Data(Problem::new("this is no folder").expected(content.layout).found("a file").at(path)));
+        return Err(Error::Data(
+            Problem::new("this is not a folder").expected(content.layout).found("a file").at(path),
+        ));
     }
     let mut reading = Reading { root: path, content, rows: Vec::new(), notes: Notes::default() };
     let folders = reading.children(path);
@@ -70,9 +72,9 @@ pub(super) struct Content {
     pub(super) layout: &'static str,
 }
 
-const PICTURES: Content = Content {
-    noun: "pictures",
-    layout: "CLASS/picture.jpg with one folder per class, or train/CLASS/picture.jpg beside val/ and test/",
+const IMAGES: Content = Content {
+    noun: "images",
+    layout: "CLASS/image.jpg with one folder per class, or train/CLASS/image.jpg beside val/ and test/",
 };
 
 struct Reading<'a> {
@@ -220,7 +222,7 @@ impl Notes {
         tell(
             FindingKind::Skipped,
             Warning,
-            "named pipes, sockets and devices, which are no files and were passed over: {}",
+            "named pipes, sockets and devices, which are not files and were passed over: {}",
             self.special,
         );
         tell(FindingKind::StrayFile, Warning, "files outside every class, not used: {}", self.stray);
@@ -451,7 +453,7 @@ mod tests {
         refused(&["a/1", "a/2"], "only one class");
         refused(&["data/a/1", "data/b/2"], "did you mean");
         refused(&["val/a/1", "test/b/1"], "no training data");
-        refused(&["train/1.jpg", "test/1.jpg"], "no labelled pictures");
+        refused(&["train/1.jpg", "test/1.jpg"], "no labelled images");
         assert!(read(Path::new("/nowhere/at/all")).is_err());
     }
 }

@@ -1,12 +1,12 @@
 //! From a file's bytes to pixels: JPEG, PNG, WebP, BMP, TIFF and the first frame of a GIF, told apart by content.
 //!
-//! The bytes are untrusted. Width and height are read and checked before a pixel is decoded, a picture that is cut off
-//! or broken is an error and never half a picture, and a decoder that panics is caught. (That last needs unwinding
+//! The bytes are untrusted. Width and height are read and checked before a pixel is decoded, an image that is cut off
+//! or broken is an error and never half an image, and a decoder that panics is caught. (That last needs unwinding
 //! panics, which is Rust's default.)
 //!
 //! Whatever the file holds, the result is upright 8-bit RGB: orientation applied, grey replicated, 16 bits rounded to
 //! 8, transparency laid over white. (Pillow's `convert("RGB")` drops transparency instead and shows whatever colour was
-//! hidden under it; white is what a viewer would have shown.) Colours are those of sRGB: a picture with another colour
+//! hidden under it; white is what a viewer would have shown.) Colours are those of sRGB: an image with another colour
 //! profile is converted ([`super::colour`]), one without is taken as sRGB. Who asks for it by [`decode_rgba`] gets transparency as a fourth channel.
 
 use std::io::Cursor;
@@ -34,7 +34,7 @@ pub fn format(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Decodes a picture to upright RGB, shape `[height, width, 3]`.
+/// Decodes an image to upright RGB, shape `[height, width, 3]`.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
     decode_and_tell(bytes, limits).map(|decoded| decoded.pixels)
 }
@@ -44,7 +44,7 @@ pub fn decode_and_tell(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeE
     caught(bytes, limits, Form::Rgb)
 }
 
-/// Decodes a picture to upright RGB and alpha, shape `[height, width, 4]`; opaque where the file has no transparency.
+/// Decodes an image to upright RGB and alpha, shape `[height, width, 4]`; opaque where the file has no transparency.
 /// What colour hides under transparency is kept.
 pub fn decode_rgba(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
     caught(bytes, limits, Form::Rgba).map(|decoded| decoded.pixels)
@@ -74,7 +74,7 @@ fn decode_by_format(bytes: &[u8], limits: &Limits, form: Form) -> Result<Decoded
         ImageFormat::Png => png_is_whole(bytes)?,
         ImageFormat::WebP => webp_is_whole(bytes)?,
         ImageFormat::Bmp | ImageFormat::Tiff | ImageFormat::Gif => {}
-        // Formats that are guessed from two or three common bytes: such a file is more likely no picture at all.
+        // Formats that are guessed from two or three common bytes: such a file is more likely no image at all.
         ImageFormat::Pnm | ImageFormat::Tga | ImageFormat::Ico => return Err(DecodeError::NotAnImage),
         other => return Err(DecodeError::Unsupported(format!("{other:?}; convert it to JPEG or PNG"))),
     }
@@ -99,10 +99,10 @@ fn decode_by_format(bytes: &[u8], limits: &Limits, form: Form) -> Result<Decoded
         Ok(profile) => (profile, None),
         Err(problem) => (None, Some(problem)),
     };
-    let picture = DynamicImage::from_decoder(decoder)
+    let image = DynamicImage::from_decoder(decoder)
         .map_err(|problem| reason(problem, (width.into(), height.into()), limits))?;
-    let (picture, ignored) = to_srgb(picture, profile.as_deref())?;
-    Ok(Decoded { pixels: form.of(picture, orientation)?, profile: unread.or(ignored) })
+    let (image, ignored) = to_srgb(image, profile.as_deref())?;
+    Ok(Decoded { pixels: form.of(image, orientation)?, profile: unread.or(ignored) })
 }
 
 /// The colour profile of a TIFF, which `image` loses where a limit is set.
@@ -133,7 +133,7 @@ fn png_is_whole(bytes: &[u8]) -> Result<(), DecodeError> {
         }
         at = at.saturating_add(12).saturating_add(u32::from_be_bytes([a, b, c, d]) as usize);
     }
-    Err(DecodeError::Truncated("the file ends before the picture does".to_owned()))
+    Err(DecodeError::Truncated("the file ends before the image does".to_owned()))
 }
 
 /// Compares the length that a WebP's header gives with the file's.
@@ -155,7 +155,7 @@ fn reason(problem: ImageError, (width, height): (u64, u64), limits: &Limits) -> 
             _ => one_line(&problem),
         }),
         ImageError::IoError(problem) if problem.kind() == std::io::ErrorKind::UnexpectedEof => {
-            DecodeError::Truncated("the file ends before the picture does".to_owned())
+            DecodeError::Truncated("the file ends before the image does".to_owned())
         }
         other => DecodeError::Damaged(one_line(&other)),
     }

@@ -4,13 +4,13 @@ use image::{GrayImage, ImageBuffer, Luma, LumaA, Rgb, RgbImage, Rgba};
 use proptest::prelude::*;
 use std::path::PathBuf;
 
-fn picture(width: u32, height: u32) -> RgbImage {
+fn image(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| Rgb([(x * 5 % 256) as u8, (y * 7 % 256) as u8, ((x + 3 * y) % 256) as u8]))
 }
 
-fn encode(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    picture.into().write_to(&mut bytes, format).unwrap();
+    image.into().write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
 
@@ -23,7 +23,7 @@ const FORMATS: [ImageFormat; 6] =
 
 #[test]
 fn every_format_is_read_by_its_content() {
-    let source = picture(21, 13);
+    let source = image(21, 13);
     for format in FORMATS {
         let pixels = decoded(&encode(source.clone(), format)).unwrap();
         assert_eq!((pixels.width, pixels.height, pixels.channels), (21, 13, 3), "{format:?}");
@@ -68,7 +68,7 @@ fn transparency_is_a_fourth_channel_for_who_asks() {
     assert_eq!(rgba(&encode(deep, ImageFormat::Png)).data, [3, 3, 3, 4]);
     // Without transparency everything is opaque.
     for format in FORMATS {
-        let bytes = encode(picture(5, 3), format);
+        let bytes = encode(image(5, 3), format);
         let pixels = rgba(&bytes);
         assert_eq!(pixels.rgb(), decoded(&bytes).unwrap().data, "{format:?}");
         assert!(pixels.data.iter().skip(3).step_by(4).all(|alpha| *alpha == 255), "{format:?}");
@@ -141,10 +141,10 @@ fn luma_is_pillows() {
     assert_eq!(pixels.grey(), [76, 150, 2]);
 }
 
-/// A cut-off file must not pass as a picture with fewer pixels: it is refused, or every pixel was there.
+/// A cut-off file must not pass as an image with fewer pixels: it is refused, or every pixel was there.
 #[test]
 fn a_file_cut_off_anywhere_is_refused() {
-    let source = picture(64, 48);
+    let source = image(64, 48);
     let mut files: Vec<(String, Vec<u8>)> =
         FORMATS.iter().map(|&format| (format!("{format:?}"), encode(source.clone(), format))).collect();
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
@@ -166,7 +166,7 @@ fn a_file_cut_off_anywhere_is_refused() {
 #[test]
 fn a_jpeg_whose_middle_is_lost_is_refused() {
     let mut bytes = Vec::new();
-    JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(&picture(256, 256)).unwrap();
+    JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(&image(256, 256)).unwrap();
     let cut = bytes.len() / 2;
     // The rest of the scan is gone; the end marker is there.
     let mut short = bytes[..cut].to_vec();
@@ -181,7 +181,7 @@ fn a_jpeg_whose_middle_is_lost_is_refused() {
 }
 
 #[test]
-fn what_is_no_picture_is_told_apart_from_what_is_not_supported() {
+fn what_is_no_image_is_told_apart_from_what_is_not_supported() {
     assert_eq!(decoded(b"hello"), Err(DecodeError::NotAnImage));
     assert_eq!(decoded(b"P5 is how this text begins"), Err(DecodeError::NotAnImage));
     assert!(matches!(decoded(b""), Err(DecodeError::Truncated(_))));
@@ -194,7 +194,7 @@ fn what_is_no_picture_is_told_apart_from_what_is_not_supported() {
 
 /// A PNG whose header promises 50,000 by 50,000 pixels.
 fn bomb() -> Vec<u8> {
-    let mut bytes = encode(picture(4, 4), ImageFormat::Png);
+    let mut bytes = encode(image(4, 4), ImageFormat::Png);
     bytes[16..20].copy_from_slice(&50_000_u32.to_be_bytes());
     bytes[20..24].copy_from_slice(&50_000_u32.to_be_bytes());
     let crc = crc32(&bytes[12..29]);
@@ -212,18 +212,18 @@ fn crc32(bytes: &[u8]) -> u32 {
 fn what_is_too_large_is_refused_by_its_header() {
     let refused = DecodeError::TooLarge { width: 50_000, height: 50_000, limit: "100000000 pixels".to_owned() };
     assert_eq!(decoded(&bomb()), Err(refused));
-    let mut jpeg = encode(picture(16, 16), ImageFormat::Jpeg);
+    let mut jpeg = encode(image(16, 16), ImageFormat::Jpeg);
     let frame = jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
     jpeg[frame + 5..frame + 9].copy_from_slice(&[0xFF; 4]);
     assert!(matches!(decoded(&jpeg), Err(DecodeError::TooLarge { width: 65535, height: 65535, .. })));
     let limits = Limits { pixels: 200, ..Limits::default() };
     for format in FORMATS {
-        let problem = decode(&encode(picture(20, 20), format), &limits).unwrap_err();
+        let problem = decode(&encode(image(20, 20), format), &limits).unwrap_err();
         assert!(matches!(problem, DecodeError::TooLarge { width: 20, height: 20, .. }), "{format:?}: {problem}");
     }
     let limits = Limits { allocation: 1000, ..Limits::default() };
     for format in FORMATS {
-        assert!(matches!(decode(&encode(picture(20, 20), format), &limits), Err(DecodeError::TooLarge { .. })));
+        assert!(matches!(decode(&encode(image(20, 20), format), &limits), Err(DecodeError::TooLarge { .. })));
     }
     let limits = Limits { bytes: 10, ..Limits::default() };
     assert_eq!(decode(&[0; 11], &limits), Err(DecodeError::FileTooLarge { bytes: 11, limit: 10 }));
@@ -242,7 +242,7 @@ proptest! {
         kind in 0..6_usize,
         changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..12),
     ) {
-        let mut bytes = encode(picture(24, 24), FORMATS[kind]);
+        let mut bytes = encode(image(24, 24), FORMATS[kind]);
         for (place, value) in changes {
             let place = place.index(bytes.len());
             bytes[place] = value;

@@ -1,4 +1,4 @@
-//! One look at every file: its bytes' digest, whether it is a picture, and what the picture looks like in small.
+//! One look at every file: its bytes' digest, whether it is an image, and what the image looks like in small.
 //!
 //! At most one file's bytes and pixels are in memory per thread. The result does not depend on the number of threads.
 
@@ -38,7 +38,7 @@ pub struct Inspection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Outcome {
-    /// A picture.
+    /// An image.
     Image {
         /// Columns, after orientation.
         width: usize,
@@ -46,7 +46,7 @@ pub enum Outcome {
         height: usize,
         /// `jpeg`, `png`, `webp`, `bmp`, `tiff` or `gif`.
         format: String,
-        /// A 64-bit perceptual hash: alike pictures differ in few bits.
+        /// A 64-bit perceptual hash: alike images differ in few bits.
         hash: u64,
         /// Grey values of shape `[16, 16]`.
         thumbnail: Vec<u8>,
@@ -54,7 +54,7 @@ pub enum Outcome {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         profile: Option<String>,
     },
-    /// No picture that can be used.
+    /// No image that can be used.
     Bad {
         /// Which kind of bad.
         kind: BadKind,
@@ -69,13 +69,13 @@ pub enum Outcome {
 pub enum BadKind {
     /// It cannot be read at all.
     Unreadable,
-    /// It is no picture.
+    /// It is not an image.
     NotAnImage,
     /// It is cut off or broken.
     Damaged,
     /// It is over a limit.
     TooLarge,
-    /// It is a picture of a kind that is not read.
+    /// It is an image of a kind that is not read.
     Unsupported,
 }
 
@@ -149,7 +149,7 @@ fn inspect_file(path: &Path, limits: &Limits, store: &dyn InspectionStore) -> In
         return known;
     }
     let inspection = look(sha256, &bytes, limits);
-    // Whether a picture is too large depends on the limits, which are not part of the key.
+    // Whether an image is too large depends on the limits, which are not part of the key.
     if !matches!(inspection.outcome, Outcome::Bad { kind: BadKind::TooLarge, .. }) {
         store.put(&inspection);
     }
@@ -196,16 +196,16 @@ fn look(sha256: String, bytes: &[u8], limits: &Limits) -> Inspection {
     Inspection { sha256, bytes: bytes.len() as u64, outcome }
 }
 
-/// The side of the grey picture that the hash is computed from.
+/// The side of the grey image that the hash is computed from.
 const SMALL: usize = 2 * THUMBNAIL;
 
-/// The picture in grey, shape `[32, 32]`, whatever its proportions.
+/// The image in grey, shape `[32, 32]`, whatever its proportions.
 fn shrink(pixels: &Pixels) -> [u8; SMALL * SMALL] {
     let grey = pixels.grey();
     let mut small = [0; SMALL * SMALL];
     let mut out = Image::new(SMALL as u32, SMALL as u32, PixelType::U8);
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    // Decoded pixels always fit their own width and height; were it otherwise, the picture would look black.
+    // Decoded pixels always fit their own width and height; were it otherwise, the image would look black.
     let resized = ImageRef::new(pixels.width as u32, pixels.height as u32, &grey, PixelType::U8)
         .is_ok_and(|image| Resizer::new().resize(&image, &mut out, &options).is_ok());
     if resized {
@@ -234,7 +234,7 @@ static COSINES: LazyLock<[[i64; SMALL]; FREQUENCIES]> = LazyLock::new(|| {
 });
 
 /// One bit for each of the 64 lowest frequencies: whether it is above their median. The constant term, which says only
-/// how bright the picture is, gives its place to the next frequency along.
+/// how bright the image is, gives its place to the next frequency along.
 fn perceptual_hash(small: &[u8; SMALL * SMALL]) -> u64 {
     let rows: Vec<[i64; FREQUENCIES]> = small
         .as_chunks::<SMALL>()
@@ -267,7 +267,7 @@ mod tests {
     use std::sync::Mutex;
 
     /// A patchwork of random greys, blurred by enlarging: something at every scale, as in a photo.
-    fn picture(width: u32, height: u32, seed: u64) -> image::RgbImage {
+    fn image(width: u32, height: u32, seed: u64) -> image::RgbImage {
         use rand::RngExt;
         let mut rng = crate::rng::rng(seed, "picture", 0);
         let patches = image::RgbImage::from_fn(12, 12, |_, _| image::Rgb(rng.random()));
@@ -288,10 +288,10 @@ mod tests {
     }
 
     #[test]
-    fn alike_pictures_have_alike_hashes() {
-        let (first, _) = hash_of(&encoded(&picture(300, 200, 1), image::ImageFormat::Png));
-        let (resaved, _) = hash_of(&encoded(&picture(240, 160, 1), image::ImageFormat::Jpeg));
-        let (other, thumbnail) = hash_of(&encoded(&picture(300, 200, 2), image::ImageFormat::Png));
+    fn alike_images_have_alike_hashes() {
+        let (first, _) = hash_of(&encoded(&image(300, 200, 1), image::ImageFormat::Png));
+        let (resaved, _) = hash_of(&encoded(&image(240, 160, 1), image::ImageFormat::Jpeg));
+        let (other, thumbnail) = hash_of(&encoded(&image(300, 200, 2), image::ImageFormat::Png));
         assert!((first ^ resaved).count_ones() <= 4, "{}", (first ^ resaved).count_ones());
         assert!((first ^ other).count_ones() > 12, "{}", (first ^ other).count_ones());
         assert_eq!(thumbnail.len(), 256);
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn every_file_has_an_outcome_and_what_is_stored_is_not_decoded_again() {
-        let whole = encoded(&picture(40, 30, 1), image::ImageFormat::Png);
+        let whole = encoded(&image(40, 30, 1), image::ImageFormat::Png);
         let (temp, mut dataset) = dataset(&[
             ("a.png", whole.clone()),
             ("b.png", whole[..whole.len() / 2].to_vec()),
@@ -361,7 +361,7 @@ mod tests {
 
     #[test]
     fn an_inspection_survives_json() {
-        let inspection = inspect(&encoded(&picture(20, 20, 1), image::ImageFormat::Bmp), &Limits::default());
+        let inspection = inspect(&encoded(&image(20, 20, 1), image::ImageFormat::Bmp), &Limits::default());
         let text = serde_json::to_string(&inspection).unwrap();
         assert_eq!(serde_json::from_str::<Inspection>(&text).unwrap(), inspection);
     }

@@ -13,7 +13,7 @@ use crate::config::Fit;
 use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 
-/// Fewer usable training pictures than this, and a number cannot be learnt and measured.
+/// Fewer usable training images than this, and a number cannot be learnt and measured.
 const LEAST_VALUES: usize = 10;
 
 /// A labelled data set with everything that is known of it before any training.
@@ -78,10 +78,10 @@ impl InputKind {
         }
     }
 
-    /// What examples are called: `pictures`, `texts` or `rows`.
+    /// What examples are called: `images`, `texts` or `rows`.
     pub fn unit(self) -> &'static str {
         match self {
-            Self::Images => "pictures",
+            Self::Images => "images",
             Self::Texts => "texts",
             Self::Vectors => "rows",
         }
@@ -117,14 +117,14 @@ pub fn text_reading(config: &Fit) -> Result<TextReading> {
 }
 
 impl Intake {
-    /// Opens, inspects and audits `path` as pictures of one class each.
+    /// Opens, inspects and audits `path` as images of one class each.
     pub fn read(path: &Path, limits: &Limits, store: &dyn InspectionStore, observer: &dyn Observer) -> Result<Self> {
         let reading = Reading { task: Some(Task::SingleLabel), ..Reading::default() };
         Self::read_as(path, &reading, limits, store, observer)
     }
 
     /// Opens, inspects and audits `path` for any task. In multi-label, files with the same bytes in the folders of several
-    /// labels become one picture that has them all.
+    /// labels become one image that has them all.
     pub fn read_as(
         path: &Path,
         reading: &Reading,
@@ -202,7 +202,7 @@ impl Intake {
         self.kind().unit()
     }
 
-    /// What was seen of every example's file; nothing where they are no images.
+    /// What was seen of every example's file; nothing where they are not images.
     pub fn inspections(&self) -> &[Inspection] {
         if let Content::Images(inspections) = &self.content { inspections } else { &[] }
     }
@@ -293,7 +293,7 @@ impl Intake {
     }
 
     /// Paths and digests of examples, for feature extraction.
-    pub fn pictures(&self, which: &[usize]) -> Vec<(PathBuf, String)> {
+    pub fn images(&self, which: &[usize]) -> Vec<(PathBuf, String)> {
         which.iter().map(|&index| (self.dataset.examples[index].path.clone(), self.digests[index].clone())).collect()
     }
 
@@ -332,7 +332,7 @@ mod tests {
     use rand::RngExt;
 
     /// A patchwork of its own for every seed.
-    fn picture(path: &Path, seed: u64) {
+    fn image(path: &Path, seed: u64) {
         let mut stream = crate::rng::rng(seed, "picture", 0);
         let patches = image::RgbImage::from_fn(8, 8, |_, _| image::Rgb(stream.random()));
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -349,7 +349,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let (mut numbers, mut sets) = ("path,label\n".to_owned(), "path,label\n".to_owned());
         for i in 0..14 {
-            picture(&temp.path().join(format!("{i:02}.png")), i);
+            image(&temp.path().join(format!("{i:02}.png")), i);
             numbers += &format!("{i:02}.png,{}\n", if i == 5 { "NA".into() } else { format!("{i}.5") });
             sets += &format!("{i:02}.png,{}\n", ["a|b", "a", ""][i as usize % 3]);
         }
@@ -377,10 +377,10 @@ mod tests {
     }
 
     #[test]
-    fn one_file_in_two_folders_is_one_picture_with_two_labels() {
+    fn one_file_in_two_folders_is_one_image_with_two_labels() {
         let temp = tempfile::tempdir().unwrap();
         for (name, seed) in [("cat/1.png", 1), ("cat/2.png", 2), ("dog/1.png", 1), ("dog/3.png", 3)] {
-            picture(&temp.path().join(name), seed);
+            image(&temp.path().join(name), seed);
         }
         let intake = read(temp.path(), Some(Task::MultiLabel)).unwrap();
         assert_eq!(intake.label_sets(&intake.usable(Split::Train)), [true, true, true, false, false, true]);

@@ -1,5 +1,5 @@
 //! JPEG, strictly. The decoder behind the `image` crate fills what is missing with grey and reports success; a training
-//! set with half-grey pictures is worse than one without them. So the file is walked to its end marker first, and
+//! set with half-grey images is worse than one without them. So the file is walked to its end marker first, and
 //! decoded in the decoder's strict mode.
 
 use std::borrow::Cow;
@@ -30,12 +30,12 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, form: Form) -> Result<Decode
         return Err(DecodeError::Damaged("no header".to_owned()));
     };
     let components = space.num_components() as u64;
-    // A picture that comes in several scans is kept whole as 16-bit coefficients until its last scan.
+    // An image that comes in several scans is kept whole as 16-bit coefficients until its last scan.
     let coefficients = if structure.scans == 1 { 0 } else { 2 * components };
     let pixels = (width as u64).saturating_mul(height as u64);
     check_size(width as u64, height as u64, pixels.saturating_mul(coefficients), limits, form)?;
     if structure.end.is_none() {
-        return Err(DecodeError::Truncated("the file ends before the picture does".to_owned()));
+        return Err(DecodeError::Truncated("the file ends before the image does".to_owned()));
     }
     let grey = match space {
         ColorSpace::Luma => true,
@@ -98,14 +98,14 @@ fn finished<T: ZByteReaderTrait>(
     let orientation =
         decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif)).unwrap_or(Orientation::NoTransforms);
     let (columns, rows) = (width as u32, height as u32);
-    let picture = if grey {
+    let image = if grey {
         GrayImage::from_raw(columns, rows, data).map(DynamicImage::ImageLuma8)
     } else {
         RgbImage::from_raw(columns, rows, data).map(DynamicImage::ImageRgb8)
     };
-    let picture = picture.ok_or_else(|| DecodeError::Damaged("fewer pixels than its header says".to_owned()))?;
-    let (picture, unfit) = to_srgb(picture, profile.as_deref())?;
-    Ok(Decoded { pixels: form.of(picture, orientation)?, profile: ignored.or(unfit) })
+    let image = image.ok_or_else(|| DecodeError::Damaged("fewer pixels than its header says".to_owned()))?;
+    let (image, unfit) = to_srgb(image, profile.as_deref())?;
+    Ok(Decoded { pixels: form.of(image, orientation)?, profile: ignored.or(unfit) })
 }
 
 /// What the markers of a file tell.
@@ -121,10 +121,10 @@ struct Structure {
 /// Zeros enough for the decoder to look ahead into, and too few to pass for a row of blocks.
 const AHEAD: usize = 64;
 
-/// Replaces a baseline picture's end marker by a few zeros.
+/// Replaces a baseline image's end marker by a few zeros.
 ///
 /// At an end marker that comes too early the decoder makes up the rest and succeeds, strict or not; at the end of the
-/// bytes it fails, as it should. A whole picture needs neither.
+/// bytes it fails, as it should. A whole image needs neither.
 fn open_ended<'a>(bytes: &'a [u8], structure: &Structure) -> Cow<'a, [u8]> {
     match structure.end {
         Some(end) if !structure.progressive => Cow::Owned([&bytes[..end], &[0; AHEAD]].concat()),
@@ -164,7 +164,7 @@ fn reason(problem: DecodeErrors) -> DecodeError {
         DecodeErrors::IllegalMagicBytes(_) => DecodeError::NotAnImage,
         DecodeErrors::Unsupported(scheme) => DecodeError::Unsupported(one_line(&format!("{scheme:?}"))),
         DecodeErrors::ExhaustedData | DecodeErrors::IoErrors(_) => {
-            DecodeError::Truncated("the file ends before the picture does".to_owned())
+            DecodeError::Truncated("the file ends before the image does".to_owned())
         }
         other => DecodeError::Damaged(one_line(&format!("{other:?}"))),
     }

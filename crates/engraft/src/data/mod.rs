@@ -1,10 +1,10 @@
-//! From files to labelled examples: reading a data set, decoding and preparing its pictures, and finding out, before
+//! From files to labelled examples: reading a data set, decoding and preparing its images, and finding out, before
 //! any training, what is wrong with it.
 //!
 //! The order in which things happen: [`open`] lists the examples, [`inspect`] looks at every file once, [`audit`] says
 //! what is wrong and what is left out, [`split`] makes the folds, [`preprocess`] makes a network's input.
 //!
-//! Nothing here writes to a user's data, and no pixel is decoded before its picture's size has been checked.
+//! Nothing here writes to a user's data, and no pixel is decoded before its image's size has been checked.
 
 pub mod audit;
 pub mod augment;
@@ -37,8 +37,8 @@ pub use dataset::{Dataset, Example, Split, Targets};
 pub use finding::{Finding, FindingKind, Severity};
 pub use task::{Inferred, Task};
 
-/// File name endings that promise a picture, lower-case. Only a folder given for prediction is filtered by them: a
-/// training folder is listed whole, and the audit tells what is no picture.
+/// File name endings that promise an image, lower-case. Only a folder given for prediction is filtered by them: a
+/// training folder is listed whole, and the audit tells what is not an image.
 const ENDINGS: [&str; 11] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "dib", "tif", "tiff", "gif"];
 
 /// Reads a labelled data set: a folder of classes (see [`folder`]) or a CSV table (see [`table`]).
@@ -56,8 +56,8 @@ pub fn open(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
         return table::read(path);
     }
     Err(Error::Data(
-        Problem::new("this is no data set")
-            .expected("a folder with one folder of pictures per class, or a .csv with the columns path,label")
+        Problem::new("this is not a dataset")
+            .expected("a folder with one folder of images per class, or a .csv with the columns path,label")
             .found(if metadata.is_file() { "a file that is no .csv" } else { crate::files::kind_of(&metadata) })
             .at(path),
     ))
@@ -112,7 +112,7 @@ pub struct Opened {
 /// As [`open`], for any task.
 ///
 /// Folders are classes unless another task is asked for: in multi-label a folder's name is a label (or several, with `|`
-/// between them; see [`unite::unite_copies`] for pictures that lie in several folders), in regression it is a number.
+/// between them; see [`unite::unite_copies`] for images that lie in several folders), in regression it is a number.
 ///
 /// # Errors
 /// As [`open`]; and what [`table::read_as`] refuses.
@@ -137,14 +137,14 @@ fn is_table(path: &Path, metadata: &std::fs::Metadata) -> bool {
     metadata.is_file() && ending(path).is_some_and(|ending| ["csv", "tsv"].contains(&ending.as_str()))
 }
 
-/// The pictures to predict: a file is itself, a folder every file below it whose name ends like a picture's, sorted.
+/// The images to predict: a file is itself, a folder every file below it whose name ends like an image's, sorted.
 ///
 /// Hidden files and folders are passed over, and so are runs of this program. Links are followed; one that leads back to a
-/// folder above is not. What is named like a picture and cannot be read as a file (a link to nothing, a named pipe) is
+/// folder above is not. What is named like an image and cannot be read as a file (a link to nothing, a named pipe) is
 /// listed too: reading it says why.
 ///
 /// # Errors
-/// [`Error::Data`] when the path does not exist, or a folder holds no picture.
+/// [`Error::Data`] when the path does not exist, or a folder holds no image.
 pub fn images(path: &Path) -> Result<Vec<PathBuf>> {
     let metadata = std::fs::metadata(path).map_err(|source| missing(path, &source))?;
     if !metadata.is_dir() {
@@ -153,7 +153,7 @@ pub fn images(path: &Path) -> Result<Vec<PathBuf>> {
     let found = folder::files_below(path, &ENDINGS);
     if found.is_empty() {
         return Err(Error::Data(
-            Problem::new("the folder holds no pictures")
+            Problem::new("the folder holds no images")
                 .expected(format!("files named .{}", ENDINGS.join(", .")))
                 .at(path),
         ));
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn images_of_a_folder_are_sorted_and_only_pictures() {
+    fn images_of_a_folder_are_sorted_and_only_images() {
         let temp = tempfile::tempdir().unwrap();
         for name in ["b.JPG", "a.png", "notes.txt", ".hidden.png", "sub/c.tiff"] {
             let path = temp.path().join(name);

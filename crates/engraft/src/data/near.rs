@@ -1,11 +1,11 @@
-//! Pictures that show the same: found by their perceptual hashes, confirmed by their thumbnails.
+//! Images that show the same: found by their perceptual hashes, confirmed by their thumbnails.
 //!
-//! Two hashes that differ in at most four of 64 bits agree entirely in one of five bands. So only pictures that share a
-//! band are compared, which makes the search nearly linear in the number of pictures. Where very many share a band
+//! Two hashes that differ in at most four of 64 bits agree entirely in one of five bands. So only images that share a
+//! band are compared, which makes the search nearly linear in the number of images. Where very many share a band
 //! (blank pages, frames of one film), each is compared with its neighbours in the order of hash and brightness only;
 //! there a pair may be missed, and the work stays bounded.
 
-/// The most bits in which hashes of alike pictures differ.
+/// The most bits in which hashes of alike images differ.
 pub const HAMMING: u32 = 4;
 
 /// The largest mean absolute difference of alike thumbnails, in grey levels.
@@ -18,22 +18,22 @@ const CORRELATION: f64 = 0.99;
 /// The least standard deviation of a thumbnail, in grey levels. Below it there is nothing to recognise.
 const TEXTURE: f64 = 4.0;
 
-/// Pictures compared with each other without exception when they share a band.
+/// Images compared with each other without exception when they share a band.
 const CROWD: usize = 256;
 
 /// The first bit and the number of bits of each band.
 const BANDS: [(u32, u32); 5] = [(0, 13), (13, 13), (26, 13), (39, 13), (52, 12)];
 
-/// What is known of one picture.
+/// What is known of one image.
 #[derive(Debug, Clone, Copy)]
 pub struct Look<'a> {
     /// Its perceptual hash.
     pub hash: u64,
-    /// Grey values, as many as those of the pictures it is compared with.
+    /// Grey values, as many as those of the images it is compared with.
     pub thumbnail: &'a [u8],
 }
 
-/// Whether two pictures look the same.
+/// Whether two images look the same.
 pub fn alike(a: Look, b: Look) -> bool {
     if (a.hash ^ b.hash).count_ones() > HAMMING || a.thumbnail.len() != b.thumbnail.len() {
         return false;
@@ -52,8 +52,8 @@ pub fn alike(a: Look, b: Look) -> bool {
     aa >= least && bb >= least && spread(a.thumbnail, b.thumbnail) >= CORRELATION * (aa * bb).sqrt()
 }
 
-/// Calls `found(i, j)` (with `i < j`) for alike pictures. `wanted(i, j)` is asked before a costly comparison and may
-/// spare it. The order of calls depends on the pictures alone; a pair may be reported more than once.
+/// Calls `found(i, j)` (with `i < j`) for alike images. `wanted(i, j)` is asked before a costly comparison and may
+/// spare it. The order of calls depends on the images alone; a pair may be reported more than once.
 pub fn search(looks: &[Look], mut wanted: impl FnMut(usize, usize) -> bool, mut found: impl FnMut(usize, usize)) {
     let brightness: Vec<u64> =
         looks.iter().map(|look| look.thumbnail.iter().map(|&grey| u64::from(grey)).sum()).collect();

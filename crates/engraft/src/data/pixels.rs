@@ -1,9 +1,9 @@
-//! Decoded pictures, what may be asked for them, and why there are none: what all decoders share.
+//! Decoded images, what may be asked for them, and why there are none: what all decoders share.
 
 use image::DynamicImage;
 use image::metadata::Orientation;
 
-/// A decoded picture.
+/// A decoded image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pixels {
     /// Columns.
@@ -51,10 +51,10 @@ impl Pixels {
     }
 }
 
-/// A decoded picture, and what is to be said of it.
+/// A decoded image, and what is to be said of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded {
-    /// The picture.
+    /// The image.
     pub pixels: Pixels,
     /// Why its colour profile was ignored, where it has one that cannot be used.
     pub profile: Option<String>,
@@ -67,7 +67,7 @@ pub struct Limits {
     pub bytes: u64,
     /// The most pixels, width times height.
     pub pixels: u64,
-    /// The most memory for decoding one picture, in bytes (as estimated from its header, and as its decoder keeps to).
+    /// The most memory for decoding one image, in bytes (as estimated from its header, and as its decoder keeps to).
     pub allocation: u64,
 }
 
@@ -81,16 +81,16 @@ impl Default for Limits {
 /// Why there are no pixels.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// The bytes begin like no picture that is known.
-    #[error("not a picture")]
+    /// The bytes begin like no image that is known.
+    #[error("not an image")]
     NotAnImage,
-    /// The file ends before the picture does.
+    /// The file ends before the image does.
     #[error("cut off: {0}")]
     Truncated(String),
     /// The file contradicts itself.
     #[error("damaged: {0}")]
     Damaged(String),
-    /// The picture is larger than allowed.
+    /// The image is larger than allowed.
     #[error("too large: {width} x {height}, over the limit of {limit}")]
     TooLarge {
         /// Columns, as the header says.
@@ -108,12 +108,12 @@ pub enum DecodeError {
         /// [`Limits::bytes`].
         limit: u64,
     },
-    /// A picture of a kind that is not read.
+    /// An image of a kind that is not read.
     #[error("not supported: {0}")]
     Unsupported(String),
 }
 
-/// What a decoded picture is turned into.
+/// What a decoded image is turned into.
 #[derive(Clone, Copy)]
 pub(super) enum Form {
     /// Three channels, transparency over white.
@@ -130,16 +130,16 @@ impl Form {
         }
     }
 
-    /// Turns a picture upright and into this form.
-    pub(super) fn of(self, picture: DynamicImage, orientation: Orientation) -> Result<Pixels, DecodeError> {
+    /// Turns an image upright and into this form.
+    pub(super) fn of(self, image: DynamicImage, orientation: Orientation) -> Result<Pixels, DecodeError> {
         match self {
-            Form::Rgb => flatten(picture, orientation),
-            Form::Rgba => flatten_rgba(picture, orientation),
+            Form::Rgb => flatten(image, orientation),
+            Form::Rgba => flatten_rgba(image, orientation),
         }
     }
 }
 
-/// Refuses a picture whose header promises more than is allowed. `decoded` is the decoder's own need in bytes, to which
+/// Refuses an image whose header promises more than is allowed. `decoded` is the decoder's own need in bytes, to which
 /// the result is added.
 pub(super) fn check_size(
     width: u64,
@@ -156,16 +156,16 @@ pub(super) fn check_size(
         return Err(DecodeError::TooLarge { width, height, limit: format!("{} bytes of memory", limits.allocation) });
     }
     if pixels == 0 {
-        return Err(DecodeError::Damaged("a picture without pixels".to_owned()));
+        return Err(DecodeError::Damaged("an image without pixels".to_owned()));
     }
     Ok(())
 }
 
-/// Turns the picture upright and into RGB8.
-fn flatten(mut picture: DynamicImage, orientation: Orientation) -> Result<Pixels, DecodeError> {
-    picture.apply_orientation(orientation);
-    let (width, height) = (picture.width() as usize, picture.height() as usize);
-    let data = match picture {
+/// Turns the image upright and into RGB8.
+fn flatten(mut image: DynamicImage, orientation: Orientation) -> Result<Pixels, DecodeError> {
+    image.apply_orientation(orientation);
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let data = match image {
         DynamicImage::ImageRgb8(image) => image.into_raw(),
         DynamicImage::ImageLuma8(image) => image.as_raw().iter().flat_map(|&grey| [grey; 3]).collect(),
         DynamicImage::ImageLumaA8(image) => {
@@ -188,12 +188,12 @@ fn flatten(mut picture: DynamicImage, orientation: Orientation) -> Result<Pixels
     Ok(Pixels { width, height, channels: 3, data })
 }
 
-/// Turns the picture upright and into RGBA8.
-fn flatten_rgba(mut picture: DynamicImage, orientation: Orientation) -> Result<Pixels, DecodeError> {
-    picture.apply_orientation(orientation);
-    let (width, height) = (picture.width() as usize, picture.height() as usize);
+/// Turns the image upright and into RGBA8.
+fn flatten_rgba(mut image: DynamicImage, orientation: Orientation) -> Result<Pixels, DecodeError> {
+    image.apply_orientation(orientation);
+    let (width, height) = (image.width() as usize, image.height() as usize);
     let grey = |&[grey, alpha]: &[u8; 2]| [grey, grey, grey, alpha];
-    let data = match picture {
+    let data = match image {
         DynamicImage::ImageRgba8(image) => image.into_raw(),
         DynamicImage::ImageLumaA8(image) => image.as_raw().as_chunks::<2>().0.iter().flat_map(grey).collect(),
         DynamicImage::ImageRgba16(image) => image.as_raw().iter().map(|&value| eight_bits(value)).collect(),

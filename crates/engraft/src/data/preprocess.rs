@@ -13,13 +13,13 @@ use crate::files::sha256_hex;
 /// The largest height or width a base may ask for.
 pub const LARGEST: usize = 4096;
 
-/// The most channels of a picture.
+/// The most channels of an image.
 const CHANNELS: usize = 64;
 
 /// The most pixels between the two passes of a resize, unless the other order would need more.
 const IN_BETWEEN: usize = 1 << 25;
 
-/// How a picture becomes a network's input.
+/// How an image becomes a network's input.
 ///
 /// ```
 /// use engraft::data::preprocess::{ChannelOrder, Interpolation, Preprocessing, Resize};
@@ -42,13 +42,13 @@ pub struct Preprocessing {
     pub height: usize,
     /// Columns of the input.
     pub width: usize,
-    /// 1 (grey), 3 (colours) or 4 (colours and alpha). Files give no others; a program that has pictures of other
+    /// 1 (grey), 3 (colours) or 4 (colours and alpha). Files give no others; a program that has images of other
     /// numbers of channels may prepare them too.
     pub channels: usize,
     /// Which colour comes first; mean and std are in the same order.
     #[serde(default, skip_serializing_if = "ChannelOrder::is_rgb")]
     pub channel_order: ChannelOrder,
-    /// How the picture is fitted.
+    /// How the image is fitted.
     pub resize: Resize,
     /// How pixels in between are computed.
     pub interpolation: Interpolation,
@@ -58,7 +58,7 @@ pub struct Preprocessing {
     pub std: Vec<f64>,
 }
 
-/// How a picture of any shape is fitted into the input's.
+/// How an image of any shape is fitted into the input's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Resize {
@@ -98,7 +98,7 @@ impl ChannelOrder {
     }
 }
 
-/// A picture in a network's size, not yet scaled: bytes of shape `[height, width, channels]`.
+/// An image in a network's size, not yet scaled: bytes of shape `[height, width, channels]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prepared {
     /// Rows.
@@ -127,12 +127,12 @@ impl Preprocessing {
         };
         for (what, side) in [("height", self.height), ("width", self.width)] {
             if !(1..=LARGEST).contains(&side) {
-                return refuse(&format!("the {what} makes no sense"), format!("1 to {LARGEST}"), side.to_string());
+                return refuse(&format!("invalid {what}"), format!("1 to {LARGEST}"), side.to_string());
             }
         }
         if !(1..=CHANNELS).contains(&self.channels) {
             let expected = format!("1 to {CHANNELS}");
-            return refuse("the number of channels makes no sense", expected, self.channels.to_string());
+            return refuse("invalid number of channels", expected, self.channels.to_string());
         }
         let least = self.height.max(self.width);
         if let Resize::ShortestSide(side) = self.resize
@@ -147,7 +147,7 @@ impl Preprocessing {
                 return refuse(&format!("the {what} does not fit the channels"), expected, values.len().to_string());
             }
             if let Some(value) = values.iter().find(|value| !value.is_finite()) {
-                return refuse(&format!("the {what} is no number"), "finite numbers".to_owned(), value.to_string());
+                return refuse(&format!("the {what} is not a number"), "finite numbers".to_owned(), value.to_string());
             }
         }
         if let Some(value) = self.std.iter().find(|value| **value < 1e-6) {
@@ -156,8 +156,8 @@ impl Preprocessing {
         Ok(())
     }
 
-    /// How many times larger a picture of `width` by `height` pixels becomes on its way to the input, along the side
-    /// that grows most. Below 1 it shrinks. A picture smaller than the input is enlarged by the same rule and filter by
+    /// How many times larger an image of `width` by `height` pixels becomes on its way to the input, along the side
+    /// that grows most. Below 1 it shrinks. An image smaller than the input is enlarged by the same rule and filter by
     /// which others are reduced.
     pub fn enlargement(&self, width: usize, height: usize) -> f64 {
         let times = |wanted: usize, side: usize| wanted as f64 / side.max(1) as f64;
@@ -176,7 +176,7 @@ impl Preprocessing {
         }
     }
 
-    /// Decodes a picture's file for this input: with alpha where the input has four channels, else over white.
+    /// Decodes an image's file for this input: with alpha where the input has four channels, else over white.
     ///
     /// # Errors
     /// What the bytes lack.
@@ -184,13 +184,13 @@ impl Preprocessing {
         if self.channels == 4 { decode_rgba(bytes, limits) } else { decode(bytes, limits) }
     }
 
-    /// Fits a picture: channels first, then the size. Bytes of shape `[height, width, channels]`.
+    /// Fits an image: channels first, then the size. Bytes of shape `[height, width, channels]`.
     ///
-    /// What lies outside the centre is not computed, so that a picture of any proportions costs little memory; the
+    /// What lies outside the centre is not computed, so that an image of any proportions costs little memory; the
     /// filter still sees the pixels beside the cut, so that the result is that of resizing first and cutting after.
     ///
     /// # Errors
-    /// [`Error::Data`] for a picture without pixels, with the wrong number of bytes, or with channels that cannot become
+    /// [`Error::Data`] for an image without pixels, with the wrong number of bytes, or with channels that cannot become
     /// those of the input.
     pub fn prepare(&self, pixels: &Pixels) -> Result<Prepared> {
         let source = match (self.channels, pixels.channels) {
@@ -200,7 +200,7 @@ impl Preprocessing {
             (4, 1 | 3) => Cow::Owned(pixels.rgba()),
             (own, theirs) => {
                 return Err(Error::Data(
-                    Problem::new("a picture has channels that cannot become those of the base's input")
+                    Problem::new("an image has channels that cannot become those of the base's input")
                         .expected(format_args!("{own} channels"))
                         .found(format_args!("{theirs} channels")),
                 ));
@@ -208,7 +208,7 @@ impl Preprocessing {
         };
         let refuse = |found: String| {
             let size = format!("{} x {}", pixels.width, pixels.height);
-            Error::Data(Problem::new("a picture cannot be resized").expected(size).found(found))
+            Error::Data(Problem::new("an image cannot be resized").expected(size).found(found))
         };
         if pixels.width == 0 || pixels.height == 0 {
             return Err(refuse("no pixels".to_owned()));
@@ -280,7 +280,7 @@ impl Preprocessing {
         let algorithm = ResizeAlg::Convolution(filter);
         let (first_row, row_count) = needed(top, down, self.height, radius, rows);
         let (first_column, column_count) = needed(left, across, self.width, radius, columns);
-        // A very tall picture takes the other order: the bytes may differ by a level, but they fit in memory.
+        // A very tall image takes the other order: the bytes may differ by a level, but they fit in memory.
         if row_count * self.width <= IN_BETWEEN || row_count * self.width <= column_count * self.height {
             let window = (left, first_row as f64, across, row_count as f64);
             let between = pass(image, (self.width, row_count), algorithm, window)?;
@@ -341,7 +341,7 @@ impl Preprocessing {
     }
 }
 
-/// Bytes of a resized picture, or why there are none.
+/// Bytes of a resized image, or why there are none.
 type Resized = std::result::Result<Vec<u8>, String>;
 
 fn text(problem: impl ToString) -> String {

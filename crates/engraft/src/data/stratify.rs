@@ -1,4 +1,4 @@
-//! Folds for targets that are no single class: sets of labels, and numbers. Groups are kept whole, as in [`super::split`].
+//! Folds for targets that are not a single class: sets of labels, and numbers. Groups are kept whole, as in [`super::split`].
 
 use std::cmp::Reverse;
 

@@ -24,7 +24,7 @@ const LIMIT: u64 = 1 << 30;
 ///
 /// # Errors
 /// [`Error::Data`], with the line's number, when a column, a path or a label is missing, a split is unknown, a row has
-/// more or fewer fields than the header, or the text is no UTF-8; and when there are fewer than two classes.
+/// more or fewer fields than the header, or the text is not UTF-8; and when there are fewer than two classes.
 pub fn read(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
     let opened = read_as(path, &Reading { task: Some(Task::SingleLabel), ..Reading::default() })?;
     Ok((opened.dataset, opened.findings))
@@ -32,11 +32,11 @@ pub fn read(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
 
 /// Reads a table of classes, sets of labels or numbers.
 ///
-/// In multi-label a file may stand in several rows: it has the labels of all. Labels that are no finite numbers are kept
+/// In multi-label a file may stand in several rows: it has the labels of all. Labels that are not finite numbers are kept
 /// for the audit to leave out.
 ///
 /// # Errors
-/// As [`read`]; and where the task is to be inferred and cannot be ([`infer`]), or a label is no number in regression.
+/// As [`read`]; and where the task is to be inferred and cannot be ([`infer`]), or a label is not a number in regression.
 pub fn read_as(path: &Path, reading: &Reading) -> Result<Opened> {
     let bytes = crate::files::read_limited(path, LIMIT).map_err(|source| super::missing(path, &source))?;
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
@@ -61,7 +61,7 @@ pub fn read_as(path: &Path, reading: &Reading) -> Result<Opened> {
         lines.push((line, row));
     }
     if lines.is_empty() {
-        return Err(Error::Data(Problem::new("the table has no rows").expected("one row per picture").at(path)));
+        return Err(Error::Data(Problem::new("the table has no rows").expected("one row per image").at(path)));
     }
     let decimal_comma = delimiter == b';';
     let inferred = match reading.task {
@@ -114,7 +114,7 @@ pub(super) fn canonical(text: &str, task: Task, decimal_comma: bool) -> std::res
         Task::SingleLabel => Ok(text.to_owned()),
         Task::MultiLabel => Ok(label_set(text).join(&SEPARATOR.to_string())),
         Task::Regression => number(text, decimal_comma).map(|value| value.to_string()).ok_or_else(|| {
-            Problem::new("a label is no number").expected("a number, or nothing where it is missing").found(text)
+            Problem::new("a label is not a number").expected("a number, or nothing where it is missing").found(text)
         }),
     }
 }
@@ -195,7 +195,7 @@ impl Columns {
         let field = |column: usize| record.get(column).unwrap_or_default();
         let text = |column: usize| {
             std::str::from_utf8(field(column)).map_err(|_| {
-                Problem::new("a field is no UTF-8")
+                Problem::new("a field is not UTF-8")
                     .found(String::from_utf8_lossy(field(column)))
                     .hint("save the table as CSV UTF-8")
             })
@@ -308,7 +308,7 @@ mod tests {
             Targets::Values(vec![3.0, 5.0])
         );
         let problem = reading(b"path,label\na,3\nb,many\n", &forced).unwrap_err().to_string();
-        assert!(problem.contains("a label is no number") && problem.contains("line 3"), "{problem}");
+        assert!(problem.contains("a label is not a number") && problem.contains("line 3"), "{problem}");
         let problem = reading(b"path,label\na,x\nb,\nc,y\n", &Reading::default()).unwrap_err().to_string();
         assert!(problem.contains("a field is empty") && problem.contains("line 3"), "{problem}");
     }

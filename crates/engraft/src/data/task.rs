@@ -18,7 +18,7 @@ const NUMBERED_CLASSES: usize = 20;
 /// Up to this many different texts, a table may have as many classes as it likes.
 const FEW_TEXTS: usize = 10;
 
-/// What is predicted from a picture. Its name in JSON and on the command line is kebab-case.
+/// What is predicted from an image. Its name in JSON and on the command line is kebab-case.
 ///
 /// ```
 /// use engraft::data::Task;
@@ -85,7 +85,7 @@ pub struct Inferred {
 /// - Any [`SEPARATOR`]: [`Task::MultiLabel`].
 /// - Else [`Task::SingleLabel`].
 ///
-/// What says that a value is missing (nothing, `NA`, `nan`, ...) is no evidence beside numbers. With `decimal_comma` a
+/// What says that a value is missing (nothing, `NA`, `nan`, ...) is not evidence beside numbers. With `decimal_comma` a
 /// number may be written `3,5` (see [`number`]).
 ///
 /// # Errors
@@ -175,7 +175,7 @@ pub fn number(text: &str, decimal_comma: bool) -> Option<f64> {
     text.parse().ok()
 }
 
-/// The labels of a text, sorted and each once; nothing between two separators is no label.
+/// The labels of a text, sorted and each once; nothing between two separators is not a label.
 pub fn label_set(text: &str) -> Vec<&str> {
     let set: BTreeSet<&str> = text.split(SEPARATOR).map(str::trim).filter(|label| !label.is_empty()).collect();
     set.into_iter().collect()

@@ -1,4 +1,4 @@
-//! One picture that lies in the folders of several labels: one example with all of them.
+//! One image that lies in the folders of several labels: one example with all of them.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ pub fn unite_copies(dataset: &mut Dataset, inspections: &mut Vec<Inspection>) ->
         example.label = different.partition_point(|other| *other < set);
     }
     let message =
-        format!("the same file under several labels, taken as one picture that has them all: {}", pairs.len() / 2);
+        format!("the same file under several labels, taken as one image that has them all: {}", pairs.len() / 2);
     vec![Finding::new(FindingKind::ExactDuplicate, Severity::Info, message, pairs)]
 }
 

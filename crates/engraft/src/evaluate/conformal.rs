@@ -29,8 +29,7 @@ impl CvPlus {
     pub fn new(predictions: &[f64], truths: &[f64], fold_of_row: &[usize], level: f64) -> Result<Self> {
         check_numbers(predictions, truths)?;
         if !(level > 0.0 && level < 1.0) {
-            let problem =
-                Problem::new("the level of the intervals makes no sense").expected("a number between 0 and 1");
+            let problem = Problem::new("invalid level of the intervals").expected("a number between 0 and 1");
             return Err(Error::Usage(problem.found(level)));
         }
         if fold_of_row.len() != truths.len() {

@@ -237,7 +237,7 @@ impl Sizes {
             if point.labels == 0 || !(0.0..=1.0).contains(&point.error) || !weighs {
                 let expected = "at least 1 label, an error from 0 to 1, a positive weight";
                 let found = format!("{} labels, error {}, weight {}", point.labels, point.error, point.weight);
-                return Err(unusable("a measurement makes no sense", expected, found));
+                return Err(unusable("invalid measurement", expected, found));
             }
             by_size.entry(point.labels).or_default().push(point);
         }

@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn an_unsure_disagreement_is_not_an_error() {
-        // Class 0 is always predicted with 0.9; a mere 0.6 for it is no evidence against a label.
+        // Class 0 is always predicted with 0.9; a mere 0.6 for it is not evidence against a label.
         let mut probabilities = [0.9, 0.1].repeat(10);
         probabilities.extend([0.6, 0.4]);
         let mut labels = vec![0; 10];

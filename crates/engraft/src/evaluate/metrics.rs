@@ -33,7 +33,7 @@ impl<'a> Predictions<'a> {
         }
         if let Some(row) = labels.iter().position(|&label| label >= classes) {
             return Err(Error::Data(
-                Problem::new("a label is no class")
+                Problem::new("a label is not a class")
                     .expected(format!("a class from 0 to {}", classes - 1))
                     .found(format!("{} in row {row} (counted from 0)", labels[row])),
             ));

@@ -1,7 +1,7 @@
 //! Rows on disk, filed by what they mean and by the content they were computed from.
 //!
 //! `CACHE/features/SPACE/CHECKSUM.rows`, one file for each shard of rows: a magic word, the number of columns and rows,
-//! the SHA-256 of each picture, the rows as f32, and the SHA-256 of all that. A file that does not hold what its
+//! the SHA-256 of each image, the rows as f32, and the SHA-256 of all that. A file that does not hold what its
 //! checksum says is dropped and its rows are computed again.
 //!
 //! A cache only saves time, so that nothing about it fails the work: what cannot be read is computed, and after the first
@@ -222,7 +222,7 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    /// Every row that is there and whole, by the SHA-256 of its picture.
+    /// Every row that is there and whole, by the SHA-256 of its image.
     ///
     /// # Errors
     /// [`Error::Interrupted`] alone.

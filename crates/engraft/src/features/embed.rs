@@ -1,4 +1,4 @@
-//! Features of unlabelled pictures, one row each, in the order given; pictures that cannot be used are told.
+//! Features of unlabelled images, one row each, in the order given; images that cannot be used are told.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -11,30 +11,30 @@ use crate::features::{Cache, Extractor, Features};
 use crate::files;
 use crate::progress::Observer;
 
-/// SHA-256 of a picture, and the base's input where its row was not known.
+/// SHA-256 of an image, and the base's input where its row was not known.
 type Seen = (String, Option<Vec<f32>>);
 
-/// Rows of pictures, and which pictures they are.
+/// Rows of images, and which images they are.
 #[derive(Debug)]
 pub struct Embedding {
-    /// One row for each picture that could be used.
+    /// One row for each image that could be used.
     pub features: Features,
-    /// Path of each row's picture, as given.
+    /// Path of each row's image, as given.
     pub paths: Vec<PathBuf>,
-    /// SHA-256 of each row's picture.
+    /// SHA-256 of each row's image.
     pub digests: Vec<String>,
-    /// Pictures that could not be used, and why.
+    /// Images that could not be used, and why.
     pub failed: Vec<(PathBuf, Error)>,
 }
 
-/// Computes the rows of `pictures`, or takes them from the cache.
+/// Computes the rows of `images`, or takes them from the cache.
 ///
 /// # Errors
-/// Interruption, and weights that give no finite numbers. A picture that cannot be read
-/// or decoded is no error here: it stands in [`Embedding::failed`].
+/// Interruption, and weights that give no finite numbers. An image that cannot be read
+/// or decoded is not an error here: it stands in [`Embedding::failed`].
 pub fn embed(
     extractor: &Extractor,
-    pictures: &[PathBuf],
+    images: &[PathBuf],
     cache: Option<&Cache>,
     observer: &dyn Observer,
 ) -> Result<Embedding> {
@@ -44,8 +44,8 @@ pub fn embed(
         None => HashMap::new(),
     };
     let (mut paths, mut digests, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-    observer.begin("features", pictures.len() as u64, "images");
-    for shard in pictures.chunks(SHARD) {
+    observer.begin("features", images.len() as u64, "images");
+    for shard in images.chunks(SHARD) {
         let mut rows: BTreeMap<String, Vec<f32>> = BTreeMap::new();
         for batch in shard.chunks(BATCH) {
             let seen: Vec<(&PathBuf, Result<Seen>)> = batch

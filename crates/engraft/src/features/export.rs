@@ -77,7 +77,7 @@ pub fn claim_features(out: &Path, format: Format, force: bool, inputs: &[(&str, 
 /// Some of the rows that are written, and their names.
 pub type Part = (Features, Vec<String>);
 
-/// Writes features to `path`, complete or not at all. `names` are the rows' pictures. Without `replace` a file that is there
+/// Writes features to `path`, complete or not at all. `names` are the rows' images. Without `replace` a file that is there
 /// by then is an error.
 pub fn write_features(path: &Path, format: Format, features: &Features, names: &[String], replace: bool) -> Result<()> {
     let size = [features.rows, features.columns];

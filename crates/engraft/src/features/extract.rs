@@ -1,4 +1,4 @@
-//! Running a frozen base over pictures: a batch is read, decoded and resized side by side, then run as one, on all cores
+//! Running a frozen base over images: a batch is read, decoded and resized side by side, then run as one, on all cores
 //! both times. Memory is bounded by the batch, and no row depends on its neighbours.
 
 use std::path::{Path, PathBuf};
@@ -18,34 +18,34 @@ use crate::progress::Observer;
 /// Rows that are written to the cache together: what an interruption can lose.
 pub(super) const SHARD: usize = 256;
 
-/// Pictures that run together: enough that packed weights are used many times for each time that they are read.
+/// Images that run together: enough that packed weights are used many times for each time that they are read.
 pub(super) const BATCH: usize = 32;
 
-/// Pictures as a base's input: within limits, by the base's preprocessing.
+/// Images as a base's input: within limits, by the base's preprocessing.
 #[derive(Debug)]
-pub struct PictureReader {
+pub struct ImageReader {
     preprocessing: Preprocessing,
     limits: Limits,
 }
 
-impl PictureReader {
-    /// Reads pictures for `base`.
+impl ImageReader {
+    /// Reads images for `base`.
     pub fn new(base: &Base, limits: Limits) -> Self {
         Self { preprocessing: base.card.preprocessing.clone(), limits }
     }
 
-    /// Reads a picture's bytes within the limits.
+    /// Reads an image's bytes within the limits.
     pub fn read(&self, path: &Path) -> Result<Vec<u8>> {
         files::read_limited(path, self.limits.bytes)
-            .map_err(|source| Error::Data(Problem::new("the picture cannot be read").found(source).at(printable(path))))
+            .map_err(|source| Error::Data(Problem::new("the image cannot be read").found(source).at(printable(path))))
     }
 
-    /// One picture's bytes as the base's input, `[H, W, C]`.
+    /// One image's bytes as the base's input, `[H, W, C]`.
     pub fn prepared(&self, bytes: &[u8]) -> Result<Vec<f32>> {
         let p = &self.preprocessing;
         let pixels = p
             .decode(bytes, &self.limits)
-            .map_err(|source| Error::Data(Problem::new("the picture cannot be decoded").found(source)))?;
+            .map_err(|source| Error::Data(Problem::new("the image cannot be decoded").found(source)))?;
         Ok(p.normalise(&p.prepare(&pixels)?.data))
     }
 }
@@ -53,7 +53,7 @@ impl PictureReader {
 /// A frozen base, ready to run up to a cut.
 pub struct Extractor {
     runner: Runner,
-    reader: PictureReader,
+    reader: ImageReader,
     columns: usize,
     space: String,
 }
@@ -70,7 +70,7 @@ impl Extractor {
         };
         Ok(Self {
             runner: base.runner(cut, device)?,
-            reader: PictureReader::new(base, limits),
+            reader: ImageReader::new(base, limits),
             columns,
             space: space_of(base, cut),
         })
@@ -91,18 +91,18 @@ impl Extractor {
         &self.space
     }
 
-    /// What reads its pictures.
-    pub fn reader(&self) -> &PictureReader {
+    /// What reads its images.
+    pub fn reader(&self) -> &ImageReader {
         &self.reader
     }
 
-    /// The row of one picture's bytes.
+    /// The row of one image's bytes.
     pub fn row(&self, bytes: &[u8]) -> Result<Vec<f32>> {
         let rows = self.rows(&[self.reader.prepared(bytes)?])?;
         Ok(rows.into_iter().next().unwrap_or_default())
     }
 
-    /// The rows of prepared pictures.
+    /// The rows of prepared images.
     pub fn rows(&self, prepared: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
         let rows = self.runner.rows(prepared)?;
         if rows.iter().flatten().all(|value| value.is_finite()) {
@@ -132,18 +132,18 @@ fn space_of(base: &Base, cut: usize) -> String {
     files::sha256_hex(description.to_string().as_bytes())
 }
 
-/// The features of pictures given by path and by the SHA-256 of their bytes, in this order.
+/// The features of images given by path and by the SHA-256 of their bytes, in this order.
 ///
 /// Rows in the cache are not computed; computed rows go to the cache in shards, so that an interruption loses little.
 pub fn extract(
     extractor: &Extractor,
-    pictures: &[(PathBuf, String)],
+    images: &[(PathBuf, String)],
     cache: Option<&Cache>,
     observer: &dyn Observer,
 ) -> Result<Features> {
-    let keys: Vec<String> = pictures.iter().map(|(_, sha256)| sha256.clone()).collect();
+    let keys: Vec<String> = images.iter().map(|(_, sha256)| sha256.clone()).collect();
     extract_keyed(extractor, &keys, "features", cache, observer, |index| {
-        let (path, sha256) = &pictures[index];
+        let (path, sha256) = &images[index];
         prepared_unchanged(extractor.reader(), path, sha256)
     })
 }
@@ -206,12 +206,12 @@ pub fn extract_keyed(
     Features::new(keys.len(), columns, values)
 }
 
-/// A picture as the base's input, if it is still the one that was looked at.
-fn prepared_unchanged(reader: &PictureReader, path: &Path, sha256: &str) -> Result<Vec<f32>> {
+/// An image as the base's input, if it is still the one that was looked at.
+fn prepared_unchanged(reader: &ImageReader, path: &Path, sha256: &str) -> Result<Vec<f32>> {
     let bytes = reader.read(path)?;
     if files::sha256_hex(&bytes) == *sha256 {
         return reader.prepared(&bytes);
     }
-    let problem = Problem::new("a picture changed while we worked").at(printable(path));
+    let problem = Problem::new("an image changed while we worked").at(printable(path));
     Err(Error::Data(problem.hint("run the command again when nothing writes to the folder")))
 }

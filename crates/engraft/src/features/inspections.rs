@@ -67,7 +67,7 @@ mod tests {
     fn what_was_seen_is_remembered_and_damage_is_forgotten() {
         let temp = tempfile::tempdir().unwrap();
         let cache = Cache::new(temp.path().into(), Cache::LIMIT);
-        let seen = inspect(b"no picture", &Limits::default());
+        let seen = inspect(b"no image", &Limits::default());
         let store = Inspections::open(&cache, Path::new("somewhere"));
         assert_eq!(store.get(&seen.sha256), None);
         store.put(&seen);

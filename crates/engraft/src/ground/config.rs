@@ -18,7 +18,7 @@ pub use super::tune_config::Tune;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Fit {
-    /// The labelled pictures, texts or rows: a folder, a table, or an array of features (`.npy`).
+    /// The labelled images, texts or rows: a folder, a table, or an array of features (`.npy`).
     pub data: PathBuf,
     /// The column of a table that holds texts, or two with a comma between them; found where it is not told. Data with it
     /// is texts.
@@ -51,7 +51,7 @@ pub struct Fit {
     /// Of an ONNX model: the value that serves as features. Settings of older runs call it `output`.
     #[serde(alias = "output", skip_serializing_if = "Option::is_none")]
     pub onnx_output: Option<String>,
-    /// Channels of the pictures, where they are to be others than the card's.
+    /// Channels of the images, where they are to be others than the card's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
     /// Rows and columns of the input, where they are to be others than the card's.
@@ -85,13 +85,13 @@ pub struct Fit {
     pub interval_level: Option<f64>,
     /// Makes findings of the audit that are serious or warnings fatal.
     pub strict: bool,
-    /// What the from-scratch control may cost, in units of 10^12 multiply-adds; 0 leaves it out.
+    /// What the from-scratch control may cost, in units of 10^12 MACs; 0 leaves it out.
     pub control_budget: f64,
     /// Convolutions by sums of products only: slower than Winograd's filtering, and closer to other programs' digits.
     pub exact: bool,
     /// Where to compute.
     pub device: Device,
-    /// How pictures become input, for a base without a card.
+    /// How images become input, for a base without a card.
     #[serde(skip_serializing_if = "Input::is_empty")]
     pub input: Input,
 }
@@ -138,7 +138,7 @@ impl Default for Fit {
     }
 }
 
-/// How pictures become input, said by hand for a base that has no card. What is not given is what the architecture's
+/// How images become input, said by hand for a base that has no card. What is not given is what the architecture's
 /// checkpoints usually have.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -183,7 +183,7 @@ pub enum Device {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Pretrain {
-    /// The labelled pictures.
+    /// The labelled images.
     pub data: PathBuf,
     /// How the base learns.
     pub method: Method,
@@ -199,9 +199,9 @@ pub struct Pretrain {
     pub source: String,
     /// Rows and columns of the input; 0 for the architecture's usual size.
     pub size: usize,
-    /// Passes over the pictures.
+    /// Passes over the images.
     pub epochs: u64,
-    /// Pictures in a step.
+    /// Images in a step.
     pub batch_size: usize,
     /// What moves the weights.
     pub optimiser: String,
@@ -209,19 +209,19 @@ pub struct Pretrain {
     pub lr: f64,
     /// Share of the steps in which the rate rises.
     pub warmup: f64,
-    /// Pull of weights towards zero.
+    /// Weight decay.
     pub weight_decay: f64,
     /// Share of each label given to all classes alike.
     pub label_smoothing: f64,
-    /// Largest random shift, as a share of the picture.
+    /// Largest random shift, as a share of the image.
     pub shift: f32,
-    /// Mirrors half of the pictures.
+    /// Mirrors half of the images.
     pub flip: bool,
     /// Largest random rotation, in degrees.
     pub rotate: f32,
     /// Largest random change of size, as a share.
     pub zoom: f32,
-    /// Share of the pictures held out to measure on, where the data has no `val/`.
+    /// Share of the images held out to measure on, where the data has no `val/`.
     pub holdout: f64,
     /// Writes the weights as 16-bit floats.
     pub half: bool,
@@ -281,7 +281,7 @@ pub fn read_over<T: DeserializeOwned + Serialize>(path: &Path, usual: &T) -> Res
     let bytes = crate::files::read_limited(path, 1 << 20)
         .map_err(|source| Error::Usage(Problem::new("the configuration file cannot be read").found(source).at(path)))?;
     let fail = |reason: String| {
-        let problem = Problem::new("the configuration file makes no sense").found_lines(reason.trim()).at(path);
+        let problem = Problem::new("invalid configuration file").found_lines(reason.trim()).at(path);
         // "unknown field `a`, expected one of `b`, `c`": what stands in backticks is the name and what is known.
         let mut names = reason.split("unknown field").nth(1).unwrap_or_default().split('`').skip(1).step_by(2);
         let unknown = names.next().unwrap_or_default();

@@ -63,7 +63,7 @@ pub struct LanguageModelPretrain {
     pub lr: f64,
     /// Share of the steps in which the rate rises.
     pub warmup: f64,
-    /// Pull of weights towards zero.
+    /// Weight decay.
     pub weight_decay: f64,
     /// Longest gradient; 0 for any.
     pub clip: f64,

@@ -15,7 +15,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// The program maps each kind to an exit code (see `cli/src/exit.rs`).
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The command was asked for something that makes no sense (exit code 2).
+    /// The command was asked for something that is invalid (exit code 2).
     #[error("{0}")]
     Usage(Problem),
     /// The user's data is unusable (exit code 3).
@@ -106,7 +106,7 @@ impl Problem {
         self
     }
 
-    /// The same for what goes over several lines, such as a parser's picture of a place in a text.
+    /// The same for what goes over several lines, such as a parser's image of a place in a text.
     #[must_use]
     pub fn found_lines(mut self, found: impl fmt::Display) -> Self {
         self.0.found = found.to_string().trim().lines().map(str::to_owned).collect();

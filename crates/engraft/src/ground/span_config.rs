@@ -25,7 +25,7 @@ pub struct SpanFit {
     pub seed: u64,
     /// Makes findings of the audit that are serious or warnings fatal.
     pub strict: bool,
-    /// What the controls may cost, in units of 10^12 multiply-adds; 0 leaves them out.
+    /// What the controls may cost, in units of 10^12 MACs; 0 leaves them out.
     pub control_budget: f64,
     /// Tokens that an encoder sees at once.
     pub max_tokens: usize,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Tune {
     /// Passes over the examples; for texts 0 is the usual number: as many as make 200 steps, 4 at least and 25 at most.
     pub epochs: u64,
-    /// Pictures that run together.
+    /// Images that run together.
     pub batch_size: usize,
     /// Batches whose gradients make one step.
     pub accumulate: usize,
@@ -20,7 +20,7 @@ pub struct Tune {
     pub schedule: String,
     /// Share of the steps in which the rate rises.
     pub warmup: f64,
-    /// Pull of weights towards zero.
+    /// Weight decay.
     pub weight_decay: f64,
     /// Share of each label given to all classes alike.
     pub label_smoothing: f64,
@@ -49,7 +49,7 @@ pub struct Tune {
     pub feature_distance: f64,
     /// Share of the features that are dropped before the head.
     pub dropout: f64,
-    /// Share of the pictures that the last residual branch is dropped for.
+    /// Share of the images that the last residual branch is dropped for.
     pub stochastic_depth: f64,
     /// Parameter of mixup; 0 for none.
     pub mixup: f64,
@@ -59,7 +59,7 @@ pub struct Tune {
     pub lora: usize,
     /// Their product counts this, divided by the rank.
     pub lora_alpha: f64,
-    /// Views of each picture that are kept at the cut: the picture as it is, and changed ones.
+    /// Views of each image that are kept at the cut: the image as it is, and changed ones.
     pub views: usize,
     /// What is changed in views: `none`, `small`, `light`, `rand-augment`, or `auto`: `light` for photos, else `small`.
     pub augment: String,
@@ -69,7 +69,7 @@ pub struct Tune {
 }
 
 impl Tune {
-    /// What is usual for texts: a smaller rate than for pictures (Devlin et al. 2019, appendix A.3), and more passes over
+    /// What is usual for texts: a smaller rate than for images (Devlin et al. 2019, appendix A.3), and more passes over
     /// fewer texts (Mosbach et al. 2021: a few passes over few texts are too few steps).
     pub fn for_texts() -> Self {
         let schedule = "slanted-triangular".into();

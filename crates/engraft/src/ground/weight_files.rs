@@ -21,7 +21,7 @@ pub struct Opened<'a>(WeightFile<'a>);
 /// Opens the bytes of a file on disk, of which nothing is read yet.
 ///
 /// # Errors
-/// What the system says; also for what is no regular file, or larger than [`FILE_LIMIT`].
+/// What the system says; also for what is not a regular file, or larger than [`FILE_LIMIT`].
 pub fn source(path: &Path) -> io::Result<Source<'static>> {
     let source = Source::of_file(files::open_regular(path)?)?;
     if source.length() > FILE_LIMIT {

@@ -143,14 +143,14 @@ pub(super) fn check(
     }
     if let Some(row) = labels.iter().position(|&label| label >= classes) {
         return Err(Error::Data(
-            Problem::new("a label is no class")
+            Problem::new("a label is not a class")
                 .expected(format!("a class from 0 to {}", classes - 1))
                 .found(format!("{} in row {row} (counted from 0)", labels[row])),
         ));
     }
     if strengths.is_empty() || strengths.iter().any(|&c| !(c.is_finite() && c > 0.0)) {
         return Err(Error::Usage(
-            Problem::new("C is no strength of regularisation")
+            Problem::new("invalid C")
                 .expected("finite numbers above zero, at least one")
                 .found(format!("{strengths:?}")),
         ));

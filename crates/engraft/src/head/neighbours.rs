@@ -72,7 +72,9 @@ impl Novelty {
             ));
         }
         if !(0.0..=1.0).contains(&quantile) {
-            return Err(Error::Usage(Problem::new("the quantile is no share").expected("from 0 to 1").found(quantile)));
+            return Err(Error::Usage(
+                Problem::new("the quantile is not a fraction").expected("from 0 to 1").found(quantile),
+            ));
         }
         let rows = stratified(labels, seed);
         let mut references = features.select(&rows);

@@ -47,7 +47,7 @@ pub(super) fn check(features: &Features, labels: &[bool], label_count: usize, st
     }
     if strengths.is_empty() || strengths.iter().any(|&c| !(c.is_finite() && c > 0.0)) {
         return Err(Error::Usage(
-            Problem::new("C is no strength of regularisation")
+            Problem::new("invalid C")
                 .expected("finite numbers above zero, at least one")
                 .found(format!("{strengths:?}")),
         ));

@@ -250,7 +250,7 @@ fn check(features: &Features, targets: &[f64], strengths: &[f64]) -> Result<()> 
     }
     if strengths.is_empty() || strengths.iter().any(|&alpha| !(alpha.is_finite() && alpha > 0.0)) {
         return Err(Error::Usage(
-            Problem::new("alpha is no strength of regularisation")
+            Problem::new("invalid alpha")
                 .expected("finite numbers above zero, at least one")
                 .found(format!("{strengths:?}")),
         ));

@@ -107,7 +107,7 @@ impl SparseClassifier {
 /// Interruption, or numbers that are none.
 ///
 /// # Panics
-/// If there is not one label for each row, or a label is no class.
+/// If there is not one label for each row, or a label is not a class.
 pub fn fit_sparse(
     rows: &SparseRows,
     labels: &[usize],

@@ -38,7 +38,7 @@ impl AnswerRule {
         }
         if !(0.0..=1.0).contains(&max_error) {
             return Err(Error::Usage(
-                Problem::new("the greatest error allowed is no share").expected("from 0 to 1").found(max_error),
+                Problem::new("the greatest error allowed is not a fraction").expected("from 0 to 1").found(max_error),
             ));
         }
         let mut order: Vec<usize> = (0..correct.len()).collect();

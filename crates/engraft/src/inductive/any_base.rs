@@ -14,7 +14,7 @@ use crate::data::vectors::{Encoding, VectorSet};
 use crate::data::{self, open_as};
 use crate::error::{Error, Problem, Result};
 use crate::features::{Cache, Extractor, Features, TextExtractor, extract};
-use crate::inductive::tuning::{Grown, cut_of};
+use crate::inductive::tuning::{FineTuned, cut_of};
 use crate::progress::Observer;
 
 /// A base of images or of texts, or none.
@@ -173,16 +173,16 @@ impl AnyBase {
 
     /// The same with other weights.
     #[must_use]
-    pub fn with(self, grown: Grown) -> Self {
+    pub fn with(self, grown: FineTuned) -> Self {
         match (self, grown) {
-            (Self::Images(mut base), Grown::Network(network)) => {
+            (Self::Images(mut base), FineTuned::Network(network)) => {
                 if let Body::Stages(built) = &mut base.body {
                     built.network = *network;
                 }
                 Self::Images(base)
             }
-            (_, Grown::Text(base)) => Self::Texts(base),
-            (Self::Texts(_) | Self::None, Grown::Network(_)) => unreachable!("a base keeps its kind"),
+            (_, FineTuned::Text(base)) => Self::Texts(base),
+            (Self::Texts(_) | Self::None, FineTuned::Network(_)) => unreachable!("a base keeps its kind"),
         }
     }
 
@@ -248,7 +248,7 @@ pub fn with_base(mut config: Fit, observer: &dyn Observer) -> Result<Fit> {
         }
         // Before anything that only texts have is missed.
         InputKind::Texts if config.text.is_none() => {
-            observer.say("the data is read as texts; --text names their column, --path-column a column of pictures");
+            observer.say("the data is read as texts; --text names their column, --path-column a column of images");
         }
         _ => {}
     }
@@ -298,7 +298,7 @@ impl Reading {
         observer: &dyn Observer,
     ) -> Result<Features> {
         match self {
-            Self::Images(extractor) => extract(extractor, &intake.pictures(examples), cache, observer),
+            Self::Images(extractor) => extract(extractor, &intake.images(examples), cache, observer),
             Self::Texts(extractor, _) => {
                 extractor.extract(&intake.texts_of(examples), &intake.digests_of(examples), cache, observer)
             }

@@ -23,14 +23,14 @@ use crate::inductive::forecast::{self, forecasts};
 use crate::inductive::text::TextFacts;
 use crate::inductive::text::facts::{by_length, explanations, unknown_words};
 use crate::inductive::tuning::{
-    Adapted, Chosen, Depth, Difference, Fold, Ground, Inputs, Journal, Material, Measured, Protocol, Shown,
+    Adapted, Chosen, Depth, DepthSearch, Difference, Fold, Inputs, Journal, KeyedImages, Material, Measured, Protocol,
     TuningSettings, find_rate as find_rate_of,
 };
 use crate::progress::Observer;
 use crate::targets::{
     Measures, Predictions, Predictor, Probe, Suspects, Target, TargetAnswer, TargetSettings, target_of,
 };
-use crate::train::{Curve, Pictures, RateFinding};
+use crate::train::{Curve, RateFinding, TrainingImages};
 
 /// Strength of the probe that a search for a rate starts from.
 const RATE_STRENGTH: f64 = 1e-3;
@@ -149,7 +149,7 @@ impl Fitted {
 
 /// What a fit works with.
 #[derive(Clone, Copy)]
-pub struct Means<'a> {
+pub struct Context<'a> {
     /// Where features are kept.
     pub cache: Option<&'a Cache>,
     /// Where what is finished is kept, to go on from after a stop.
@@ -160,7 +160,7 @@ pub struct Means<'a> {
 
 /// What a fit tells as soon as it is known.
 #[derive(Debug, Clone, Copy)]
-pub enum News<'a> {
+pub enum FitEvent<'a> {
     /// What the linear probe's out-of-fold predictions are worth.
     Probe(&'a Measures),
     /// The same of a baseline, by its name.
@@ -198,8 +198,8 @@ fn target_settings(config: &Fit) -> TargetSettings {
 }
 
 impl Basis {
-    fn new(config: &Fit, base: AnyBase, intake: &Intake, means: Means<'_>, probes: bool) -> Result<Self> {
-        let Means { cache, observer, .. } = means;
+    fn new(config: &Fit, base: AnyBase, intake: &Intake, means: Context<'_>, probes: bool) -> Result<Self> {
+        let Context { cache, observer, .. } = means;
         check(config)?;
         refuse_foreign(config, intake)?;
         base.refuse_unknown_depth(config)?;
@@ -247,20 +247,20 @@ impl Basis {
 struct Examples<'a> {
     texts: Vec<&'a Text>,
     /// Of images, and the SHA-256 of each.
-    pictures: Option<(Pictures, Vec<String>)>,
+    images: Option<(TrainingImages, Vec<String>)>,
 }
 
 impl<'a> Examples<'a> {
     fn of(base: &AnyBase, intake: &'a Intake, which: &[usize], observer: &dyn Observer) -> Result<Self> {
-        let pictures = match base {
+        let images = match base {
             AnyBase::Images(base) => {
-                let (paths, digests) = intake.pictures(which).into_iter().unzip();
+                let (paths, digests) = intake.images(which).into_iter().unzip();
                 let preprocessing = base.card.preprocessing.clone();
-                Some((Pictures::new(paths, preprocessing, Limits::default(), observer)?, digests))
+                Some((TrainingImages::new(paths, preprocessing, Limits::default(), observer)?, digests))
             }
             AnyBase::Texts(_) | AnyBase::None => None,
         };
-        Ok(Self { texts: intake.texts_of(which), pictures })
+        Ok(Self { texts: intake.texts_of(which), images })
     }
 }
 
@@ -271,12 +271,12 @@ impl Basis {
         config: &Fit,
         examples: &'a Examples<'a>,
         strength: f64,
-        means: Means<'a>,
+        means: Context<'a>,
         identity: &'a str,
-    ) -> Ground<'a> {
-        let material = match (&self.base, &examples.pictures) {
-            (AnyBase::Images(base), Some((pictures, digests))) => {
-                let shown = Shown { pictures, digests };
+    ) -> DepthSearch<'a> {
+        let material = match (&self.base, &examples.images) {
+            (AnyBase::Images(base), Some((images, digests))) => {
+                let shown = KeyedImages { images, digests };
                 Material::Images { base, shown, views: &self.tuning.views, cache: means.cache }
             }
             (AnyBase::Texts(base), _) => {
@@ -286,7 +286,7 @@ impl Basis {
             (AnyBase::Images(_), None) => unreachable!("images are decoded for a base of images"),
             (AnyBase::None, _) => unreachable!("there is nothing to train where there is no base"),
         };
-        Ground {
+        DepthSearch {
             material,
             target: &*self.target,
             features: &self.features,
@@ -309,11 +309,11 @@ pub fn fit(
     config: &Fit,
     base: AnyBase,
     intake: Intake,
-    means: Means<'_>,
+    means: Context<'_>,
     audit_seconds: f64,
-    hear: &mut dyn FnMut(News<'_>),
+    on_event: &mut dyn FnMut(FitEvent<'_>),
 ) -> Result<Fitted> {
-    let Means { cache, observer, journal } = means;
+    let Context { cache, observer, journal } = means;
     let start = Instant::now();
     let mut basis = Basis::new(config, base, &intake, means, true)?;
     let probe = basis.probe.take().expect("it was asked for");
@@ -324,7 +324,7 @@ pub fn fit(
 
     let training = Instant::now();
     let probe_measures = target.measure(&probe.calibrated.predictions, &all, &how)?;
-    hear(News::Probe(&probe_measures));
+    on_event(FitEvent::Probe(&probe_measures));
     let shared = ControlData {
         intake: &intake,
         train: &basis.train,
@@ -337,7 +337,7 @@ pub fn fit(
     let mut baseline_measures = Vec::with_capacity(baselines.len());
     for baseline in &baselines {
         let measures = target.measure(baseline.predictions(), &all, &how)?;
-        hear(News::Baseline(baseline.name(), &measures));
+        on_event(FitEvent::Baseline(baseline.name(), &measures));
         baseline_measures.push(measures);
     }
     let measured = measured_probe(&probe, &basis, training.elapsed().as_secs_f64());
@@ -346,14 +346,14 @@ pub fn fit(
     let (chosen, adapted) = match probe_alone(config, &basis) {
         Some(reason) => {
             let chosen = Chosen { tried: vec![measured], chosen: 0, depth: None, reason, left_out: Vec::new() };
-            hear(News::Chosen(&chosen));
+            on_event(FitEvent::Chosen(&chosen));
             (chosen, None)
         }
         None => {
             let examples = Examples::of(&basis.base, &intake, &basis.train, observer)?;
             let ground = basis.ground(config, &examples, probe.strength, means, &identity);
-            let chosen = choose_depth(&ground, config, &basis.tuning, measured, hear)?;
-            hear(News::Chosen(&chosen));
+            let chosen = choose_depth(&ground, config, &basis.tuning, measured, on_event)?;
+            on_event(FitEvent::Chosen(&chosen));
             let adapted = chosen.depth.as_ref().map(|depth| {
                 observer.say(&format!("training the model itself on all training {}", intake.unit()));
                 let identity = format!("{identity}/final");
@@ -511,7 +511,7 @@ pub fn fit(
 ///
 /// # Errors
 /// As [`fit`]; a base or depth that is not trained by steps at a rate of its own.
-pub fn find_rate(config: &Fit, base: AnyBase, intake: &Intake, means: Means<'_>) -> Result<RateFinding> {
+pub fn find_rate(config: &Fit, base: AnyBase, intake: &Intake, means: Context<'_>) -> Result<RateFinding> {
     let observer = means.observer;
     if let Some(why) = base.frozen_whole() {
         let problem = Problem::new("there is no rate to find").found(why).at("--find-lr");
@@ -570,15 +570,15 @@ fn probe_alone(config: &Fit, basis: &Basis) -> Option<String> {
 }
 
 fn choose_depth(
-    ground: &Ground<'_>,
+    ground: &DepthSearch<'_>,
     config: &Fit,
     tuning: &TuningSettings,
     probe: Measured,
-    hear: &mut dyn FnMut(News<'_>),
+    on_event: &mut dyn FnMut(FitEvent<'_>),
 ) -> Result<Chosen> {
     if config.depth == "auto" && config.only.is_none() {
-        hear(News::Outlook(&ground.outlook(&tuning.budget)?));
-        return ground.choose(probe, &tuning.budget, &mut |measured, gain| hear(News::Depth(measured, gain)));
+        on_event(FitEvent::Outlook(&ground.outlook(&tuning.budget)?));
+        return ground.choose(probe, &tuning.budget, &mut |measured, gain| on_event(FitEvent::Depth(measured, gain)));
     }
     let (name, only) = match &config.only {
         Some(stage) => (stage.as_str(), true),
@@ -586,7 +586,7 @@ fn choose_depth(
     };
     let depth = ground.depth(name, only)?;
     let measured = ground.measure(&depth, ground.protocol.count, ground.protocol.seeds)?;
-    hear(News::Depth(&measured, &measured.gain_over(&probe)));
+    on_event(FitEvent::Depth(&measured, &measured.gain_over(&probe)));
     let reason = format!("depth `{}` was asked for: {}", depth.label(), measured.plan);
     Ok(Chosen { tried: vec![probe, measured], chosen: 1, depth: Some(depth), reason, left_out: Vec::new() })
 }

@@ -10,11 +10,11 @@ use crate::progress::{Observer, Silent};
 use crate::rng::permutation;
 use crate::train::argmax;
 
-/// Parts of a fold's training pictures that are tried, as one in so many.
+/// Parts of a fold's training images that are tried, as one in so many.
 const PARTS: [usize; 5] = [16, 8, 4, 2, 1];
 /// Draws of each part.
 const DRAWS: usize = 5;
-/// Fewer pictures of a class than this teach a probe nothing that a curve could be laid through.
+/// Fewer images of a class than this teach a probe nothing that a curve could be laid through.
 const LEAST: usize = 2;
 
 /// A linear probe: on what, and how it is fitted.
@@ -30,8 +30,8 @@ pub(super) struct Probe<'a> {
 
 /// Forecasts for half as many labels more, as many more, and three times as many more.
 ///
-/// For each part and draw, each fold's training pictures are thinned class by class, a probe of the chosen strength is
-/// fitted to them, and answers the fold's own pictures: one measurement of the part is the error over all folds.
+/// For each part and draw, each fold's training images are thinned class by class, a probe of the chosen strength is
+/// fitted to them, and answers the fold's own images: one measurement of the part is the error over all folds.
 pub(super) fn forecasts(probe: &Probe<'_>, seed: u64, observer: &dyn Observer) -> Result<Vec<Forecast>> {
     let Probe { features, labels, folds, classes, strength, weights } = *probe;
     let count = folds.iter().max().map_or(0, |last| last + 1);
@@ -51,13 +51,13 @@ pub(super) fn forecasts(probe: &Probe<'_>, seed: u64, observer: &dyn Observer) -
             for fold in 0..count {
                 let chosen = thinned(labels, folds, fold, part, seed, draw);
                 size += chosen.len();
-                let truth: Vec<usize> = chosen.iter().map(|&picture| labels[picture]).collect();
+                let truth: Vec<usize> = chosen.iter().map(|&image| labels[image]).collect();
                 let head = fit_head(&features.select(&chosen), &truth, classes, strength, weights, &Silent)?;
-                let held = (0..labels.len()).filter(|&picture| folds[picture] == fold);
+                let held = (0..labels.len()).filter(|&image| folds[image] == fold);
                 wrong += held
-                    .filter(|&picture| {
-                        let logits: Vec<f32> = head.values(features.row(picture)).iter().map(|z| *z as f32).collect();
-                        argmax(&logits) != labels[picture]
+                    .filter(|&image| {
+                        let logits: Vec<f32> = head.values(features.row(image)).iter().map(|z| *z as f32).collect();
+                        argmax(&logits) != labels[image]
                     })
                     .count();
             }
@@ -75,20 +75,20 @@ pub(super) fn forecasts(probe: &Probe<'_>, seed: u64, observer: &dyn Observer) -
     [n / 2, n, 3 * n].into_iter().filter(|more| *more > 0).map(|more| forecast(&measured, n, more, seed)).collect()
 }
 
-/// One in `part` of the pictures of each class that are not in a fold, at least two.
+/// One in `part` of the images of each class that are not in a fold, at least two.
 fn thinned(labels: &[usize], folds: &[usize], fold: usize, part: usize, seed: u64, draw: usize) -> Vec<usize> {
     let classes = labels.iter().max().map_or(0, |last| last + 1);
     let mut of_class = vec![Vec::new(); classes];
-    for picture in permutation(labels.len(), seed, &format!("thin/{part}/{fold}"), draw as u64) {
-        if folds[picture] != fold {
-            of_class[labels[picture]].push(picture);
+    for image in permutation(labels.len(), seed, &format!("thin/{part}/{fold}"), draw as u64) {
+        if folds[image] != fold {
+            of_class[labels[image]].push(image);
         }
     }
     let mut chosen: Vec<usize> = of_class
         .into_iter()
-        .flat_map(|pictures| {
-            let keep = pictures.len().div_ceil(part).max(LEAST);
-            pictures.into_iter().take(keep)
+        .flat_map(|images| {
+            let keep = images.len().div_ceil(part).max(LEAST);
+            images.into_iter().take(keep)
         })
         .collect();
     chosen.sort_unstable();

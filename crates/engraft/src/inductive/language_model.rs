@@ -63,7 +63,7 @@ impl PretrainedLanguageModel {
 /// each). The end of the corpus is held out; it chooses nothing.
 ///
 /// # Errors
-/// [`Error::Usage`] for settings that make no sense, [`Error::Data`] where the corpus is too short; what the corpus and the
+/// [`Error::Usage`] for settings that are invalid, [`Error::Data`] where the corpus is too short; what the corpus and the
 /// vectors give; and as [`train`].
 pub fn pretrain_language_model(
     config: &LanguageModelPretrain,
@@ -126,10 +126,10 @@ fn settings_of(config: &LanguageModelPretrain) -> Result<Settings> {
         other => return wrong("no such optimiser", "adamw or sgd", other.into()),
     };
     if !(0.0..0.9).contains(&config.holdout) {
-        return wrong("the held-out share makes no sense", "at least 0 and less than 0.9", config.holdout.to_string());
+        return wrong("invalid held-out share", "at least 0 and less than 0.9", config.holdout.to_string());
     }
     if !(0.0..=3.0).contains(&config.dropout) {
-        return wrong("the dropouts' factor makes no sense", "0 to 3", config.dropout.to_string());
+        return wrong("invalid dropout factor", "0 to 3", config.dropout.to_string());
     }
     if config.vocabulary == 0 || config.bptt < 4 || config.batch_size < 2 {
         let found = format!("{} words, windows of {}, {} a step", config.vocabulary, config.bptt, config.batch_size);

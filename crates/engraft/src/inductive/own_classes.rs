@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use crate::backbone::{BaseSpec, Runner, open};
 use crate::data::image::Limits;
 use crate::error::{Error, Problem, Result};
-use crate::features::PictureReader;
+use crate::features::ImageReader;
 use crate::head::softmax;
 use crate::targets::Answer;
 use crate::train::argmax;
@@ -17,7 +17,7 @@ pub struct OwnClasses {
     runner: Runner,
     remarks: Vec<String>,
     classes: Vec<String>,
-    reader: PictureReader,
+    reader: ImageReader,
 }
 
 impl OwnClasses {
@@ -27,10 +27,10 @@ impl OwnClasses {
     /// [`Error::Weights`] for a base without one, or whose classes are not as many as the card's names.
     pub fn open(spec: &BaseSpec, device: &Device) -> Result<Self> {
         let base = open(spec, device)?;
-        let reader = PictureReader::new(&base, Limits::default());
+        let reader = ImageReader::new(&base, Limits::default());
         let runner = base.classifier().ok_or_else(|| {
             let problem = Problem::new("the base has no classifier of its own").at(&spec.base);
-            Error::Weights(problem.hint("`engraft fit` makes one from labelled pictures"))
+            Error::Weights(problem.hint("`engraft fit` makes one from labelled images"))
         })?;
         let blank = vec![0.0; base.card.preprocessing.shape().iter().product()];
         let outputs = logits(&runner, blank)?;
@@ -59,7 +59,7 @@ impl OwnClasses {
         &self.classes
     }
 
-    /// The answer to the picture in `path`.
+    /// The answer to the image in `path`.
     pub fn answer(&self, path: &Path) -> Result<Answer> {
         let values = self.reader.prepared(&self.reader.read(path)?)?;
         let logits: Vec<f64> = logits(&self.runner, values)?.into_iter().map(f64::from).collect();
@@ -69,6 +69,6 @@ impl OwnClasses {
     }
 }
 
-fn logits(runner: &Runner, picture: Vec<f32>) -> Result<Vec<f32>> {
-    Ok(runner.rows(&[picture])?.into_iter().next().unwrap_or_default())
+fn logits(runner: &Runner, image: Vec<f32>) -> Result<Vec<f32>> {
+    Ok(runner.rows(&[image])?.into_iter().next().unwrap_or_default())
 }

@@ -15,9 +15,9 @@ use crate::data::split::stratified_folds;
 use crate::error::{Error, Problem, Result};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::progress::Observer;
-use crate::train::{Classifier, EpochRecord, Optimiser, PictureTask, Pictures, Settings, probabilities, train};
+use crate::train::{Classifier, EpochRecord, ImageTask, Optimiser, Settings, TrainingImages, probabilities, train};
 
-/// Pictures that run together in one shard.
+/// Images that run together in one shard.
 const SHARD: usize = 32;
 
 /// A base that was trained, ready to be written.
@@ -31,11 +31,11 @@ pub struct Pretrained {
     pub curve: Vec<EpochRecord>,
     /// Numbers of the written weights on what was held out.
     pub evaluation: Evaluation,
-    /// Pictures trained on.
+    /// Images trained on.
     pub examples: usize,
 }
 
-/// Trains a base on labelled pictures. What is held out (`val/`, or a share of each class) chooses nothing: it is
+/// Trains a base on labelled images. What is held out (`val/`, or a share of each class) chooses nothing: it is
 /// measured after every epoch for the curve, and at the end with the weights as written.
 pub fn pretrain(
     config: &Pretrain,
@@ -58,7 +58,7 @@ pub fn pretrain(
         }
     };
     if !(0.0..0.9).contains(&config.holdout) {
-        let problem = Problem::new("the held-out share makes no sense").expected("at least 0 and less than 0.9");
+        let problem = Problem::new("invalid held-out share").expected("at least 0 and less than 0.9");
         return Err(Error::Usage(problem.found(config.holdout)));
     }
     let mut card = Card::usual(architecture, config.id.clone());
@@ -77,7 +77,7 @@ pub fn pretrain(
         if given.is_empty() { hold_out(intake, &train_split, config) } else { (train_split, given) };
     let which: Vec<usize> = train_part.iter().chain(&held_out).copied().collect();
     let paths = which.iter().map(|&index| intake.dataset.examples[index].path.clone()).collect();
-    let pictures = Pictures::new(paths, card.preprocessing.clone(), Limits::default(), observer)?;
+    let images = TrainingImages::new(paths, card.preprocessing.clone(), Limits::default(), observer)?;
     let labels = intake.labels(&which);
 
     let settings = Settings {
@@ -96,8 +96,8 @@ pub fn pretrain(
     let classes = intake.dataset.classes.len();
     let NetworkWeights { network, classifier, manifest, .. } = Network::random(&card, classes, config.seed, &device);
     let head = classifier.expect("a random network has a classifier");
-    let mut task = PictureTask {
-        pictures: &pictures,
+    let mut task = ImageTask {
+        images: &images,
         labels: &labels,
         train: (0..train_part.len()).collect(),
         validation: (train_part.len()..which.len()).collect(),
@@ -137,13 +137,13 @@ pub fn pretrain(
     let head = built.classifier.clone().expect("the trained base has its classifier");
     let measured = if task.validation.is_empty() { &task.train } else { &task.validation };
     let probabilities =
-        probabilities(&Classifier { network: built.network.clone(), head }, &pictures, measured, observer)?;
+        probabilities(&Classifier { network: built.network.clone(), head }, &images, measured, observer)?;
     let how = if task.validation.is_empty() {
-        "on the training pictures themselves (nothing was held out): too high"
+        "on the training images themselves (nothing was held out): too high"
     } else {
-        "held-out pictures"
+        "held-out images"
     };
-    let truth: Vec<usize> = measured.iter().map(|&picture| labels[picture]).collect();
+    let truth: Vec<usize> = measured.iter().map(|&image| labels[image]).collect();
     let evaluation = evaluate(&probabilities, &truth, classes, config.seed, how)?;
     Ok(Pretrained { weights, card, curve: curve.epochs, evaluation, examples: train_part.len() })
 }

@@ -47,7 +47,7 @@ impl Aims {
     }
 
     /// Adds a share of an example's target to a row `[outputs]`, smoothed over all classes.
-    pub fn give(&self, row: &mut [f32], example: usize, share: f32, smoothing: f64) {
+    pub fn add_smoothed_target(&self, row: &mut [f32], example: usize, share: f32, smoothing: f64) {
         let outputs = row.len() as f32;
         let smoothing = smoothing as f32;
         match self {
@@ -200,7 +200,7 @@ mod tests {
         ];
         for aims in aims {
             let mut targets = vec![0.0; 6];
-            targets.chunks_exact_mut(3).enumerate().for_each(|(at, row)| aims.give(row, at, 1.0, 0.0));
+            targets.chunks_exact_mut(3).enumerate().for_each(|(at, row)| aims.add_smoothed_target(row, at, 1.0, 0.0));
             let tensor = Tensor::<2>::from_data(TensorData::new(logits.clone(), [2, 3]), &Device::flex());
             let shard = aims.loss(tensor, targets, &[0, 1]);
             let score = aims.score(&logits, &[0, 1]);

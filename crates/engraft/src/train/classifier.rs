@@ -1,4 +1,4 @@
-//! A classifier of pictures: a network and a linear head, trained together.
+//! A classifier of images: a network and a linear head, trained together.
 
 use burn::module::Module;
 use burn::prelude::*;
@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::progress::Observer;
 use crate::rng::rng;
 use crate::train::curve::Score;
-use crate::train::pictures::Pictures;
+use crate::train::images::TrainingImages;
 use crate::train::steps::{ShardLoss, Task};
 
 /// A network and its classifier.
@@ -25,23 +25,23 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Pictures `[N, H, W, C]` to logits `[N, classes]`.
+    /// Images `[N, H, W, C]` to logits `[N, classes]`.
     pub fn forward(&self, x: Tensor<4>, mode: Mode<'_>) -> Tensor<2> {
         self.network.classify(x, &self.head, mode)
     }
 }
 
-/// Pictures and labels, and what is held out from them.
-pub struct PictureTask<'a> {
-    /// The pictures.
-    pub pictures: &'a Pictures,
-    /// Label of every picture.
+/// Images and labels, and what is held out from them.
+pub struct ImageTask<'a> {
+    /// The images.
+    pub images: &'a TrainingImages,
+    /// Label of every image.
     pub labels: &'a [usize],
-    /// Pictures to train on.
+    /// Images to train on.
     pub train: Vec<usize>,
-    /// Pictures to validate on.
+    /// Images to validate on.
     pub validation: Vec<usize>,
-    /// Random changes to each picture in each epoch.
+    /// Random changes to each image in each epoch.
     pub augment: Augment,
     /// Share of each label's probability given to all classes alike.
     pub label_smoothing: f64,
@@ -53,7 +53,7 @@ pub struct PictureTask<'a> {
     pub observer: &'a dyn Observer,
 }
 
-impl Task for PictureTask<'_> {
+impl Task for ImageTask<'_> {
     type Model = Classifier;
 
     fn len(&self) -> usize {
@@ -61,16 +61,16 @@ impl Task for PictureTask<'_> {
     }
 
     fn loss(&self, model: &Classifier, shard: &[usize], epoch: u64, pass: &Pass) -> Result<ShardLoss> {
-        let p = self.pictures.preprocessing();
+        let p = self.images.preprocessing();
         let shape = (p.height, p.width, p.channels);
         let mut values = Vec::with_capacity(shard.len() * shape.0 * shape.1 * shape.2);
         let mut labels = Vec::with_capacity(shard.len());
         for &position in shard {
-            let picture = self.train[position];
-            let mut stream = rng(self.seed, &format!("augment/{epoch}"), picture as u64);
-            let bytes = self.augment.apply(&self.pictures.bytes(picture)?, shape, &mut stream);
+            let image = self.train[position];
+            let mut stream = rng(self.seed, &format!("augment/{epoch}"), image as u64);
+            let bytes = self.augment.apply(&self.images.bytes(image)?, shape, &mut stream);
             values.extend(p.normalise(&bytes));
-            labels.push(self.labels[picture]);
+            labels.push(self.labels[image]);
         }
         let data = TensorData::new(values, [shard.len(), shape.0, shape.1, shape.2]);
         let logits = model.forward(Tensor::from_data(data, &self.device), Mode::Train(pass));
@@ -89,11 +89,11 @@ impl Task for PictureTask<'_> {
         if self.validation.is_empty() {
             return Ok(None);
         }
-        let probabilities = probabilities(model, self.pictures, &self.validation, self.observer)?;
+        let probabilities = probabilities(model, self.images, &self.validation, self.observer)?;
         let classes = probabilities.len() / self.validation.len();
         let (mut loss, mut correct) = (0.0, 0);
-        for (row, &picture) in probabilities.chunks_exact(classes).zip(&self.validation) {
-            let label = self.labels[picture];
+        for (row, &image) in probabilities.chunks_exact(classes).zip(&self.validation) {
+            let label = self.labels[image];
             loss -= f64::from(row[label].max(f32::MIN_POSITIVE)).ln();
             correct += usize::from(argmax(row) == label);
         }
@@ -102,28 +102,26 @@ impl Task for PictureTask<'_> {
     }
 }
 
-/// Pictures that are decoded and run together.
+/// Images that are decoded and run together.
 const BATCH: usize = 32;
 
-/// Class probabilities `[pictures, classes]` of a classifier with everything frozen; no picture's answer depends on its
+/// Class probabilities `[images, classes]` of a classifier with everything frozen; no image's answer depends on its
 /// neighbours.
 pub fn probabilities(
     model: &Classifier,
-    pictures: &Pictures,
+    images: &TrainingImages,
     which: &[usize],
     observer: &dyn Observer,
 ) -> Result<Vec<f32>> {
     let model = model.valid();
-    let p = pictures.preprocessing();
+    let p = images.preprocessing();
     let program = model.network.compile(0..model.head.cut(), [p.height, p.width], Some(&model.head));
     let classes = program.output_sizes()[0];
     let mut rows = Vec::with_capacity(which.len() * classes);
     for batch in which.chunks(BATCH) {
         observer.check()?;
-        let prepared = batch
-            .par_iter()
-            .map(|&picture| Ok(p.normalise(&pictures.bytes(picture)?)))
-            .collect::<Result<Vec<Vec<f32>>>>()?;
+        let prepared =
+            batch.par_iter().map(|&image| Ok(p.normalise(&images.bytes(image)?))).collect::<Result<Vec<Vec<f32>>>>()?;
         let logits = program.run(&[&prepared.concat()], batch.len()).swap_remove(0);
         let logits = Tensor::<2>::from_data(TensorData::new(logits, [batch.len(), classes]), &Device::flex());
         rows.extend(log_softmax(logits, 1).exp().into_data().try_to_vec::<f32>().expect("probabilities are f32"));

@@ -31,7 +31,7 @@ const LARGE_GAP: f64 = 0.15;
 pub enum Finding {
     /// Training has blown up.
     Diverged {
-        /// The epoch after which the loss rose, or at which it was no number.
+        /// The epoch after which the loss rose, or at which it was not a number.
         since: u64,
         /// Training loss in that epoch; not a number where it was none.
         lowest: f64,
@@ -116,7 +116,10 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Diverged { since, lowest, .. } if !lowest.is_finite() => {
-                write!(f, "training broke down in epoch {since}: the loss is no number; a lower learning rate may help")
+                write!(
+                    f,
+                    "training broke down in epoch {since}: the loss is not a number; a lower learning rate may help"
+                )
             }
             Self::Diverged { since, lowest, last } => write!(
                 f,
@@ -193,7 +196,7 @@ impl fmt::Display for Finding {
 pub fn diagnose(epochs: &[EpochRecord]) -> Vec<Finding> {
     let Some(end) = epochs.last() else { return Vec::new() };
     let last = end.train.loss;
-    // What came after a loss that is no number means nothing.
+    // What came after a loss that is not a number means nothing.
     let broken = epochs.iter().find(|record| !record.train.loss.is_finite());
     if let Some(record) = broken {
         return vec![Finding::Diverged { since: record.epoch, lowest: record.train.loss, last }];

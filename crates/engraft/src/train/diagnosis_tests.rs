@@ -165,7 +165,7 @@ fn divergence_is_all_that_is_told() {
     let mut records = good(2, 0.0).records(0);
     records[1].train.loss = f64::NAN;
     let findings = diagnose(&records);
-    assert!(findings[0].to_string().starts_with("training broke down in epoch 2: the loss is no number"));
+    assert!(findings[0].to_string().starts_with("training broke down in epoch 2: the loss is not a number"));
     let mut records = good(20, 0.0).records(0);
     records[19].train.loss = 50.0;
     assert!(matches!(diagnose(&records)[..], [Finding::Diverged { .. }]));

@@ -1,4 +1,4 @@
-//! The training loop, its schedule and optimiser, and classifiers of pictures trained by it.
+//! The training loop, its schedule and optimiser, and classifiers of images trained by it.
 //!
 //! Never here: a training flag outside [`Mode`](crate::backbone::Mode), a sum whose order depends on threads, a
 //! random draw outside [`rng`](crate::rng).
@@ -7,8 +7,8 @@ mod checkpoint;
 mod classifier;
 mod curve;
 mod diagnosis;
+mod images;
 mod optimiser;
-mod pictures;
 mod range;
 mod schedule;
 mod state;
@@ -17,12 +17,12 @@ pub mod tensorboard;
 mod values;
 
 pub use checkpoint::Checkpoints;
-pub use classifier::{Classifier, PictureTask, argmax, probabilities};
+pub use classifier::{Classifier, ImageTask, argmax, probabilities};
 pub(crate) use classifier::{count_correct, cross_entropy};
 pub use curve::{Curve, EpochRecord, Score, StepRecord, curves_csv, steps_csv};
 pub use diagnosis::{Finding, diagnose, mean_of_folds};
+pub use images::TrainingImages;
 pub use optimiser::{Memory, Optimiser, Rule, Rules, Slot};
-pub use pictures::Pictures;
 pub use range::{RateFinding, RatePoint, find_lr};
 pub use schedule::Schedule;
 pub use state::{Snapshot, State};

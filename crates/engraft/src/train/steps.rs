@@ -15,7 +15,7 @@ use burn::optim::GradientsParams;
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::backbone::{BatchStatistics, Drops, Pass, Statistics, move_statistics};
+use crate::backbone::{BatchStatistics, DropPathSchedule, Pass, Statistics, move_statistics};
 use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 use crate::rng::permutation;
@@ -46,7 +46,7 @@ pub struct Settings {
     pub schedule: Schedule,
     /// Share of all steps in which the rate rises.
     pub warmup: f64,
-    /// Pull of weights towards zero; not on norms and biases.
+    /// Weight decay; not on norms and biases.
     pub weight_decay: f64,
     /// Share of each label's probability given to all classes alike (Szegedy et al. 2016, section 7).
     pub label_smoothing: f64,
@@ -95,24 +95,20 @@ impl Settings {
             return wrong("nothing to train", "at least 1 epoch, batches of at least 1, shards of at least 2", found);
         }
         if !(self.lr.is_finite() && self.lr > 0.0) {
-            return wrong("the learning rate makes no sense", "a positive number", self.lr.to_string());
+            return wrong("invalid learning rate", "a positive number", self.lr.to_string());
         }
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
-            return wrong(
-                "the weight decay makes no sense",
-                "zero or a positive number",
-                self.weight_decay.to_string(),
-            );
+            return wrong("invalid weight decay", "zero or a positive number", self.weight_decay.to_string());
         }
         if !(0.0..1.0).contains(&self.label_smoothing) || !(0.0..=1.0).contains(&self.warmup) {
             let found = format!("{} and {}", self.label_smoothing, self.warmup);
-            return wrong("label smoothing or warm-up makes no sense", "numbers from 0 to 1", found);
+            return wrong("invalid label smoothing or warm-up", "numbers from 0 to 1", found);
         }
         if let Some(clip) = self.clip.filter(|clip| !(clip.is_finite() && *clip > 0.0)) {
-            return wrong("the longest gradient makes no sense", "a positive number", clip.to_string());
+            return wrong("invalid norm for gradient clipping", "a positive number", clip.to_string());
         }
         if let Some(decay) = self.ema.filter(|decay| !(0.0..1.0).contains(decay)) {
-            return wrong("the average's decay makes no sense", "at least 0 and less than 1", decay.to_string());
+            return wrong("invalid decay of the moving average", "at least 0 and less than 1", decay.to_string());
         }
         Ok(())
     }
@@ -344,7 +340,7 @@ pub(super) fn run_batch<T: Task>(
     let (mut gradients, mut statistics) = (Gradients::default(), Vec::new());
     let (mut loss, mut correct, mut first) = (0.0f64, 0, 0);
     for shard in shards_of(batch, settings.shard_size) {
-        let drops = Drops { seed: settings.seed, step: state.step, first, progress };
+        let drops = DropPathSchedule { seed: settings.seed, step: state.step, first, progress };
         let pass = Pass::dropping(drops).with(task.statistics());
         // A fork of the model, whose graph is its own.
         let fork = learning(model.valid().train(), rules);

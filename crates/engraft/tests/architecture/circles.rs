@@ -1,7 +1,7 @@
 //! Which file of the crate uses which, read from its paths, and the circles in that.
 //!
 //! A path counts wherever it stands, in a `use` or in the code. A name that a `mod.rs` re-exports stands for the file it
-//! comes from; the `mod.rs` itself is no file of the graph, and neither are tests.
+//! comes from; the `mod.rs` itself is not a file of the graph, and neither are tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -126,7 +126,7 @@ impl Source {
                 "fn" | "struct" | "enum" | "trait" | "type" | "const" | "static" => {
                     source.items.extend(next.cloned());
                 }
-                // Where something may be seen, as in `pub(in crate::x)`, is no use of it.
+                // Where something may be seen, as in `pub(in crate::x)`, is not a use of it.
                 _ if before == "::" || (before == "in" && tokens[at - 2] == "(") => {}
                 token if is_name(token) && next.is_some_and(|next| next == "::") => {
                     let segments = tokens[at..].chunks(2).take_while(|pair| is_name(&pair[0]));

@@ -251,7 +251,7 @@ fn threads_do_not_change_the_bits() {
 }
 
 #[test]
-fn the_picture_next_to_it_does_not_change_the_bits() {
+fn the_image_next_to_it_does_not_change_the_bits() {
     for (name, _, shape) in every_way(5) {
         let (x, weight) = (normal(shape.input_len(), 20), normal(shape.weight_len(), 21));
         let (gradient, residual) = (normal(shape.output_len(), 22), normal(shape.output_len(), 23));
@@ -275,7 +275,7 @@ fn the_picture_next_to_it_does_not_change_the_bits() {
 }
 
 #[test]
-fn nan_in_a_picture_reaches_every_pixel_that_sees_it() {
+fn nan_in_a_image_reaches_every_pixel_that_sees_it() {
     for (name, _, shape) in every_way(2) {
         let mut x = normal(shape.input_len(), 30);
         let weight = normal(shape.weight_len(), 31);
@@ -292,13 +292,13 @@ fn nan_in_a_picture_reaches_every_pixel_that_sees_it() {
             assert_eq!(missed, None, "{name}, {activation:?}");
             let (first, second) = y.split_at(y.len() / 2);
             assert!(first.iter().any(|value| value.is_nan()), "{name}, {activation:?}");
-            assert!(second.iter().all(|value| value.is_finite()), "{name}, {activation:?}: the other picture");
+            assert!(second.iter().all(|value| value.is_finite()), "{name}, {activation:?}: the other image");
         }
     }
 }
 
 #[test]
-fn a_picture_of_one_pixel_meets_the_middle_of_the_window() {
+fn a_image_of_one_pixel_meets_the_middle_of_the_window() {
     let options = ConvOptions { padding: Padding::Symmetric([1, 1]), ..Default::default() };
     let geometry = Geometry::new([1, 1], [3, 3], &options);
     let shape = Shape { images: 1, channels: 1, outputs: 2, groups: 1, geometry };
@@ -310,7 +310,7 @@ fn a_picture_of_one_pixel_meets_the_middle_of_the_window() {
 }
 
 #[test]
-fn no_pictures_give_nothing() {
+fn no_images_give_nothing() {
     for (name, _, shape) in every_way(0) {
         let weight = normal(shape.weight_len(), 40);
         assert!(run_forward(&shape, &[], &weight, &[]).is_empty(), "{name}");

@@ -91,7 +91,7 @@ proptest! {
     }
 }
 
-/// Pictures that are more than one task, of every window with code of its own and of one without.
+/// Images that are more than one task, of every window with code of its own and of one without.
 fn large() -> Vec<Shape> {
     let make = |kernel: [usize; 2], stride: usize, channels: usize| {
         let options =
@@ -107,7 +107,7 @@ fn large() -> Vec<Shape> {
 }
 
 #[test]
-fn pictures_of_several_tasks_agree_with_the_definition() {
+fn images_of_several_tasks_agree_with_the_definition() {
     for shape in large() {
         check(&shape, (true, true, Activation::Relu));
     }
@@ -134,7 +134,7 @@ fn threads_do_not_change_the_bits() {
 }
 
 #[test]
-fn memory_of_a_larger_picture_is_not_seen_by_a_smaller_one() {
+fn memory_of_a_larger_image_is_not_seen_by_a_smaller_one() {
     let [large, small] = [21, 5].map(|side| {
         let options = ConvOptions { padding: Padding::Symmetric([2, 2]), groups: 5, ..Default::default() };
         let geometry = Geometry::new([side, side], [5, 5], &options);

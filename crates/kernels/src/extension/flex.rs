@@ -127,7 +127,7 @@ impl Operations for Flex {
         let [images, rows, columns, channels] = x.dims();
         let shape = shape_of(images, &weight, &convolution);
         let g = &shape.geometry;
-        assert_eq!(([rows, columns], channels), (g.input, shape.channels), "a picture of the size that was announced");
+        assert_eq!(([rows, columns], channels), (g.input, shape.channels), "an image of the size that was announced");
         let mut y = vec![0.0; shape.output_len()];
         let prepared = Prepared::new(&shape, weight.values(), convolution.exact);
         let epilogue = Epilogue { bias: values_of(&bias), residual: values_of(&residual), activation };
@@ -190,7 +190,7 @@ impl Operations for Flex {
     fn pool_windows(x: FlexTensor, pool: Pool, geometry: Geometry) -> FlexTensor {
         let x = Input::new(x);
         let [images, rows, columns, channels] = x.dims();
-        assert_eq!([rows, columns], geometry.input, "a picture of the size that was announced");
+        assert_eq!([rows, columns], geometry.input, "an image of the size that was announced");
         let mut y = vec![0.0; images * geometry.output[0] * geometry.output[1] * channels];
         pooling::forward(pool, x.values(), channels, &geometry, &mut y);
         tensor(y, &[images, geometry.output[0], geometry.output[1], channels])

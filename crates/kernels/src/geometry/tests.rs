@@ -27,7 +27,7 @@ fn sizes_are_pytorchs() {
         (7, 2, 2, Padding::Symmetric([0, 0]), 3),
         (7, 2, 2, Padding::Ceil([0, 0]), 4),
         (4, 2, 4, Padding::Ceil([1, 1]), 2),
-        // A last window that would begin beyond the picture is left out.
+        // A last window that would begin beyond the image is left out.
         (3, 1, 3, Padding::Ceil([0, 0]), 1),
         (5, 2, 3, Padding::Explicit { before: [0, 0], after: [1, 1] }, 2),
     ] {
@@ -47,7 +47,7 @@ fn rows_and_columns_are_not_mixed_up() {
 
 #[test]
 #[should_panic(expected = "a kernel reaching 5 does not fit into 4 pixels")]
-fn a_picture_smaller_than_the_kernel_is_refused() {
+fn a_image_smaller_than_the_kernel_is_refused() {
     geometry(2, 5, 1, Padding::Symmetric([1, 1]));
 }
 
@@ -94,7 +94,7 @@ proptest! {
     }
 
     #[test]
-    fn taps_of_a_pixel_are_those_that_see_the_picture(
+    fn taps_of_a_pixel_are_those_that_see_the_image(
         input in [1usize..7, 1usize..7],
         kernel in [1usize..4, 1usize..4],
         stride in [1usize..4, 1usize..4],

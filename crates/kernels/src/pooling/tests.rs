@@ -6,7 +6,7 @@ use crate::reference::{Sum, assert_same_on_any_threads, bits, cases, distance, n
 
 const POOLS: [Pool; 3] = [Pool::Max, Pool::Average(false), Pool::Average(true)];
 
-/// Pictures, channels and where the windows lie.
+/// Images, channels and where the windows lie.
 #[derive(Debug, Clone, Copy)]
 struct Case {
     images: usize,
@@ -199,7 +199,7 @@ fn a_global_average_into_another_shape_is_refused() {
 }
 
 #[test]
-fn neither_threads_nor_pictures_change_the_bits() {
+fn neither_threads_nor_images_change_the_bits() {
     let g = PoolOptions { kernel: [3, 3], stride: [2, 1], padding: Padding::Ceil([1, 1]) }.geometry([40, 33]);
     let case = Case { images: 5, channels: 21, g };
     let (x, gradient) = (normal(case.input_len(), 1), normal(case.output_len(), 2));

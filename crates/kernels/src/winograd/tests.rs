@@ -87,10 +87,10 @@ fn a_batch_of_more_tiles_than_are_transformed_at_once_has_its_gradient() {
 }
 
 #[test]
-fn tiles_are_for_whole_vectors_of_channels_and_for_pictures_that_they_fit() {
+fn tiles_are_for_whole_vectors_of_channels_and_for_images_that_they_fit() {
     for (side, expected) in [(3, None), (4, Some(Tile::Two)), (11, Some(Tile::Two)), (12, Some(Tile::Four))] {
         assert_eq!(tile(&shape(1, side, 16, 32)), expected, "side {side}");
-        assert_eq!(tile(&shape(7, side, 16, 32)), expected, "the number of pictures does not count");
+        assert_eq!(tile(&shape(7, side, 16, 32)), expected, "the number of images does not count");
         assert_eq!((tile(&shape(1, side, 24, 32)), tile(&shape(1, side, 16, 40))), (None, None));
     }
 }

@@ -58,7 +58,7 @@ pub fn refuse_its_flags(args: &PretrainArgs) -> anyhow::Result<()> {
     )
 }
 
-fn refuse_flags_of_pictures(args: &PretrainArgs) -> anyhow::Result<()> {
+fn refuse_flags_of_images(args: &PretrainArgs) -> anyhow::Result<()> {
     refuse(
         &[
             ("--size", args.size.is_some()),
@@ -87,7 +87,7 @@ fn refuse(flags: &[(&str, bool)], belongs: &str) -> anyhow::Result<()> {
 
 /// Runs the command.
 pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    refuse_flags_of_pictures(args)?;
+    refuse_flags_of_images(args)?;
     let (config, out, journal) = begin(args)?;
     let run = out.clone();
     interruption::on_hard_end(move || Journal::is_beside(&run).then(|| resume_hint(&run)));

@@ -34,7 +34,7 @@ pub fn section(table: &TableReport) -> Markup {
     html! {
         p.lead {
             "By how much each column moves the answer from row to row, the strongest set to 1. Of columns that say nearly the same \
-             one may carry the weight of all. An effect is no cause."
+             one may carry the weight of all. An effect is not a cause."
         }
         (folded(&summary, rows(shown), (!rest.is_empty()).then(|| rows(rest))))
         @for note in &table.notes { p.caption { (name(note)) } }

@@ -1,4 +1,4 @@
-//! Mistakes and suspicious labels, as pictures.
+//! Mistakes and suspicious labels, as images.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use maud::{Markup, html};
 
 use super::format::{count, name, path, plural, probability};
-use super::{Picture, folded};
+use super::{Thumbnail, folded};
 use crate::artefact::report::Report;
 
 /// Tiles shown before the rest is folded away.
@@ -22,8 +22,8 @@ pub(super) struct Tile<'a> {
 }
 
 /// Confident mistakes, then labels that are probably wrong.
-pub fn section(report: &Report, pictures: &[Picture]) -> Markup {
-    let known = by_file(pictures);
+pub fn section(report: &Report, images: &[Thumbnail]) -> Markup {
+    let known = by_file(images);
     let mistakes: Vec<Tile> = (report.mistakes.iter())
         .map(|mistake| Tile {
             file: &mistake.file,
@@ -61,11 +61,11 @@ pub fn section(report: &Report, pictures: &[Picture]) -> Markup {
     }
 }
 
-pub(super) fn by_file(pictures: &[Picture]) -> HashMap<&str, &Picture> {
-    pictures.iter().map(|picture| (picture.file.as_str(), picture)).collect()
+pub(super) fn by_file(images: &[Thumbnail]) -> HashMap<&str, &Thumbnail> {
+    images.iter().map(|image| (image.file.as_str(), image)).collect()
 }
 
-pub(super) fn tiles(tiles: &[Tile], known: &HashMap<&str, &Picture>) -> Markup {
+pub(super) fn tiles(tiles: &[Tile], known: &HashMap<&str, &Thumbnail>) -> Markup {
     let (shown, rest) = tiles.split_at(tiles.len().min(SHOWN));
     let grid =
         |tiles: &[Tile]| html! { ul.tiles { @for tile in tiles { (tile_item(tile, known.get(tile.file).copied())) } } };
@@ -73,12 +73,12 @@ pub(super) fn tiles(tiles: &[Tile], known: &HashMap<&str, &Picture>) -> Markup {
     folded(&summary, grid(shown), (!rest.is_empty()).then(|| grid(rest)))
 }
 
-fn tile_item(tile: &Tile, picture: Option<&Picture>) -> Markup {
+fn tile_item(tile: &Tile, image: Option<&Thumbnail>) -> Markup {
     html! {
         li {
-            @match picture {
-                Some(Picture { mime: "text/plain", bytes, .. }) => p.excerpt { (name(&String::from_utf8_lossy(bytes))) },
-                Some(picture) => img src=(data_uri(picture)) alt={ "Picture: " (tile.file) } decoding="async";
+            @match image {
+                Some(Thumbnail { mime: "text/plain", bytes, .. }) => p.excerpt { (name(&String::from_utf8_lossy(bytes))) },
+                Some(image) => img src=(data_uri(image)) alt={ "Image: " (tile.file) } decoding="async";
                 None => div.missing { "no thumbnail" }
             }
             p.change { (name(tile.from)) span.arrow aria-label="to" { " → " } strong { (name(tile.to)) } }
@@ -88,6 +88,6 @@ fn tile_item(tile: &Tile, picture: Option<&Picture>) -> Markup {
     }
 }
 
-fn data_uri(picture: &Picture) -> String {
-    format!("data:{};base64,{}", picture.mime, BASE64_STANDARD.encode(&picture.bytes))
+fn data_uri(image: &Thumbnail) -> String {
+    format!("data:{};base64,{}", image.mime, BASE64_STANDARD.encode(&image.bytes))
 }

@@ -6,7 +6,7 @@ use super::format::{Unit, count, name, path, percent, percent_range, plural, pro
 use super::gallery::{Tile, by_file, tiles};
 use super::learning::bins;
 use super::numbers::{Measure, Source, cards};
-use super::{Picture, charts, figure, folded, scroll};
+use super::{Thumbnail, charts, figure, folded, scroll};
 use crate::artefact::target_report::MultiLabelReport;
 use crate::evaluate::{LabelMetrics, MultiLabelEvaluation, Share};
 
@@ -192,7 +192,7 @@ fn together(place: &str, evaluation: &MultiLabelEvaluation, labels: &[String]) -
         (scroll("Mistakes that come together", html! {
             table {
                 thead { tr {
-                    th scope="col" { "Missing" } th scope="col" { "Given wrongly beside it" } th.number scope="col" { "Pictures" }
+                    th scope="col" { "Missing" } th scope="col" { "Given wrongly beside it" } th.number scope="col" { "Images" }
                     th.number scope="col" { "Share of the label" }
                 } }
                 tbody { @for (missing, wrong, times) in &pairs {
@@ -240,9 +240,9 @@ pub fn calibration_section(report: &MultiLabelReport) -> Markup {
     }
 }
 
-/// Answers with the most wrong labels, and labels that are probably wrong, as pictures.
-pub fn mistakes_section(report: &MultiLabelReport, pictures: &[Picture]) -> Markup {
-    let known = by_file(pictures);
+/// Answers with the most wrong labels, and labels that are probably wrong, as images.
+pub fn mistakes_section(report: &MultiLabelReport, images: &[Thumbnail]) -> Markup {
+    let known = by_file(images);
     let suspected: Vec<Tile> = (report.label_errors.iter())
         .map(|one| Tile {
             file: &one.file,

@@ -156,7 +156,7 @@ pub fn reproduce_section(report: &Report, reproduce: &str) -> Markup {
     }
 }
 
-/// What a run cost: seconds of each part, pictures a second through the base, megabytes.
+/// What a run cost: seconds of each part, images a second through the base, megabytes.
 pub fn costs(seconds: &SecondsReport, per_second: f64, unit: &str, peak_memory_mb: f64) -> Markup {
     let parts = [
         ("Reading and auditing", seconds.audit),

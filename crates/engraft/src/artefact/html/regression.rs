@@ -6,7 +6,7 @@ use super::format::{Unit, amount, count, name, percent, percent_range};
 use super::gallery::{Tile, by_file, tiles};
 use super::number_charts;
 use super::numbers::{Measure, Source, cards};
-use super::{Picture, figure, scroll};
+use super::{Thumbnail, figure, scroll};
 use crate::artefact::target_report::RegressionReport;
 use crate::evaluate::{Coverage, RegressionEvaluation};
 
@@ -137,8 +137,8 @@ fn judgement(coverage: &Coverage) -> &'static str {
     }
 }
 
-/// The predictions farthest from the truth, as pictures.
-pub fn worst_section(report: &RegressionReport, pictures: &[Picture]) -> Markup {
+/// The predictions farthest from the truth, as images.
+pub fn worst_section(report: &RegressionReport, images: &[Thumbnail]) -> Markup {
     if report.worst.is_empty() {
         return html! { p.empty { "There are no out-of-fold predictions." } };
     }
@@ -157,6 +157,6 @@ pub fn worst_section(report: &RegressionReport, pictures: &[Picture]) -> Markup 
             "Truth → out-of-fold prediction, the farthest off first. Look whether the number in the data is right: one wrong \
              number pulls all others."
         }
-        (tiles(&shown, &by_file(pictures)))
+        (tiles(&shown, &by_file(images)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use super::{Curve, Picture};
+use super::{Curve, Thumbnail};
 use crate::artefact::report::*;
 use crate::config::Fit;
 use crate::data::audit::{Audit, ClassCount};
@@ -142,14 +142,14 @@ fn audit(names: &[String], examples: usize) -> Audit {
             Finding::new(
                 FindingKind::LabelConflict,
                 Severity::Serious,
-                "the same picture under two labels, all copies left out: 2",
+                "the same image under two labels, all copies left out: 2",
                 files(4),
             ),
-            Finding::new(FindingKind::Damaged, Severity::Warning, "damaged or cut-off pictures, left out: 3", files(3)),
+            Finding::new(FindingKind::Damaged, Severity::Warning, "damaged or cut-off images, left out: 3", files(3)),
             Finding::new(
                 FindingKind::NearDuplicate,
                 Severity::Info,
-                "pictures that look the same, kept together in one fold: 14",
+                "images that look the same, kept together in one fold: 14",
                 files(28),
             ),
         ],
@@ -168,7 +168,7 @@ fn scratch(ours: &Evaluation) -> ScratchReport {
         accuracy: estimate(ours.accuracy.mean - 0.31, 0.027, n, "5-fold cross-validation; Wilson interval, 95 %"),
         macro_f1: estimate(0.62, 0.03, n, "bootstrap"),
         log_loss: estimate(1.102, 0.07, n, "bootstrap"),
-        how: "40 epochs at 64 x 64, 5 of 5 folds, 0.412 x 10^12 multiply-adds, AdamW at 1e-3".into(),
+        how: "40 epochs at 64 x 64, 5 of 5 folds, 0.412 x 10^12 MACs, AdamW at 1e-3".into(),
         paired: Paired {
             difference: 0.31,
             low: 0.261,
@@ -237,7 +237,7 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
         },
         data: DataReport {
             path: if classes == 2 { "/data/concrete".into() } else { "../photos/flowers".into() },
-            unit: "pictures".into(),
+            unit: "images".into(),
             examples,
             train,
             audit: audit(&names, examples),
@@ -247,14 +247,12 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
         choice: Choice {
             depth: "last".into(),
             cut: "layer3".into(),
-            reason: "`last` is +2.1 points (+0.4 to +3.8) against the linear probe on the same pictures".into(),
+            reason: "`last` is +2.1 points (+0.4 to +3.8) against the linear probe on the same images".into(),
             tried: vec![
                 tried("head", "pool", "head, solved", &ours.accuracy, None),
                 tried("last", "layer3", "layer4 (x 1), head (x 10)", &ours.accuracy, Some(0.021)),
             ],
-            left_out: vec![
-                "`all` was not tried: 61.2 x 10^12 multiply-adds, and 9.1 are left of the budget of 5m".into(),
-            ],
+            left_out: vec!["`all` was not tried: 61.2 x 10^12 MACs, and 9.1 are left of the budget of 5m".into()],
             strengths: strengths.collect(),
             c: 10f64.powf(-0.5),
             temperature: 1.083,
@@ -389,8 +387,8 @@ pub fn tuned_curves() -> Vec<Curve> {
     curves
 }
 
-/// A picture for all but every fourth mistake.
-pub fn pictures(report: &Report) -> Vec<Picture> {
+/// An image for all but every fourth mistake.
+pub fn images(report: &Report) -> Vec<Thumbnail> {
     let shown = report.mistakes.iter().enumerate().filter(|(at, _)| at % 4 != 3);
     shown
         .map(|(at, mistake)| {
@@ -402,8 +400,8 @@ pub fn pictures(report: &Report) -> Vec<Picture> {
                 if petal { image::Rgb([230, hue, 255 - hue]) } else { image::Rgb([40, 90 + (y / 2) as u8, 50]) }
             });
             let mut bytes = Cursor::new(Vec::new());
-            pixels.write_to(&mut bytes, image::ImageFormat::Png).expect("a picture in memory");
-            Picture { file: mistake.file.clone(), mime: "image/png", bytes: bytes.into_inner() }
+            pixels.write_to(&mut bytes, image::ImageFormat::Png).expect("an image in memory");
+            Thumbnail { file: mistake.file.clone(), mime: "image/png", bytes: bytes.into_inner() }
         })
         .collect()
 }

@@ -5,16 +5,17 @@ use maud::{Markup, PreEscaped, html};
 use super::format::{amount, count, decimal, name, percent, points, points_range, setting};
 use super::provenance::{base, costs, sentence, temperature, tried as depths_tried, with_code};
 use super::{
-    Curve, Picture, audit, baselines, charts, columns, curves, data_name, figure, multi_label, page, regression, texts,
+    Curve, Thumbnail, audit, baselines, charts, columns, curves, data_name, figure, multi_label, page, regression,
+    texts,
 };
 use crate::artefact::target_report::TargetReport;
 use crate::data::Task;
 
 /// The report on numbers or sets of labels as one HTML page that needs nothing outside itself.
 ///
-/// `pictures` are what is shown of mistakes and suspected labels, `reproduce` is the command line that gives this report
+/// `images` are what is shown of mistakes and suspected labels, `reproduce` is the command line that gives this report
 /// again. Equal arguments give equal pages.
-pub fn render_target(report: &TargetReport, curves: &[Curve], pictures: &[Picture], reproduce: &str) -> String {
+pub fn render_target(report: &TargetReport, curves: &[Curve], images: &[Thumbnail], reproduce: &str) -> String {
     let title = data_name(&report.data.path);
     let labels = &report.data.labels;
     let mut sections: Vec<(&str, &str, Markup)> = Vec::new();
@@ -23,7 +24,7 @@ pub fn render_target(report: &TargetReport, curves: &[Curve], pictures: &[Pictur
             ("numbers", "Headline numbers", regression::numbers_section(numbers)),
             ("errors", "Where it is off", regression::errors_section(numbers)),
             ("intervals", "Can its intervals be trusted?", regression::intervals_section(numbers)),
-            ("mistakes", "The largest errors", regression::worst_section(numbers, pictures)),
+            ("mistakes", "The largest errors", regression::worst_section(numbers, images)),
         ]);
     }
     if let Some(sets) = &report.multi_label {
@@ -32,7 +33,7 @@ pub fn render_target(report: &TargetReport, curves: &[Curve], pictures: &[Pictur
             ("labels", "Label by label", multi_label::labels_section(sets, labels)),
             ("together", "What is taken for what", multi_label::together_section(sets, labels)),
             ("calibration", "Can its probabilities be trusted?", multi_label::calibration_section(sets)),
-            ("mistakes", "Mistakes and suspicious labels", multi_label::mistakes_section(sets, pictures)),
+            ("mistakes", "Mistakes and suspicious labels", multi_label::mistakes_section(sets, images)),
         ]);
     }
     if curves::trained(curves) {

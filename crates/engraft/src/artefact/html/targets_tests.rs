@@ -38,7 +38,7 @@ fn report(task: Task) -> TargetReport {
     let (mut regression, mut multi_label) = (None, None);
     // What a fit does, in short: a probe's out-of-fold predictions, and a head's answers to the test split.
     let fitted = |ours: &dyn Target, theirs: &dyn Target| {
-        let (_, folds) = ours.folds(5, &groups, "pictures", &Silent);
+        let (_, folds) = ours.folds(5, &groups, "images", &Silent);
         let probe = ours.probe(&train, &folds, &Silent).unwrap();
         let head = ours.solve(&train, &all, probe.strength, &Silent).unwrap();
         let novelty = Novelty::fit(&train, &ours.strata(), &groups, Metric::Direction, 1, 0.99).unwrap();
@@ -140,7 +140,7 @@ fn report(task: Task) -> TargetReport {
         task,
         base: like.base,
         data: TargetDataReport {
-            unit: "pictures".into(),
+            unit: "images".into(),
             path: format!("/data/{HOSTILE}"),
             reason: "all labels are numbers, from 1 to 39".into(),
             examples: ROWS + 60,
@@ -200,8 +200,8 @@ fn the_reports_survive_json() {
 fn the_answers_are_sentences() {
     let mut numbers = report(Task::Regression);
     let text = words(&render_target(&numbers, &[], &[], COMMAND));
-    assert!(text.contains("On pictures like these, its number is off by"), "{text}");
-    assert!(text.contains("measured on 60 pictures it was not trained on."), "{text}");
+    assert!(text.contains("On images like these, its number is off by"), "{text}");
+    assert!(text.contains("measured on 60 images it was not trained on."), "{text}");
     assert!(text.contains("the mean absolute error is smaller by 0.3100 (0.2600 to 0.3600)"), "{text}");
     assert!(text.contains("as promised"), "{text}");
     let paired = &mut numbers.scratch.as_mut().unwrap().paired;

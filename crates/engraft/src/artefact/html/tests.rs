@@ -4,7 +4,7 @@ use super::*;
 const COMMAND: &str = "engraft fit ../photos/flowers --base glyphs --seed 7 --out runs/flowers";
 
 fn page(report: &Report) -> String {
-    render(report, &sample::curves(), &sample::pictures(report), COMMAND)
+    render(report, &sample::curves(), &sample::images(report), COMMAND)
 }
 
 /// The page as a reader's eyes meet it: without marks, spaces made alike.
@@ -117,7 +117,7 @@ fn names_cannot_become_markup() {
     report.held_out[0].split = HOSTILE.into();
     report.data.audit.findings[0].message = HOSTILE.into();
     report.data.audit.findings[0].files[0] = evil;
-    let page = render(&report, &sample::curves(), &sample::pictures(&report), HOSTILE);
+    let page = render(&report, &sample::curves(), &sample::images(&report), HOSTILE);
     assert!(!page.contains("<script") && !page.contains("<img src=x"));
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
     assert_nested(&page);
@@ -129,11 +129,11 @@ fn the_answer_is_a_sentence() {
     report.held_out[0].evaluation.accuracy =
         crate::evaluate::Estimate { mean: 0.951, low: 0.92, high: 0.971, n: 245, how: String::new() };
     let text = words(&page(&report));
-    let answer = "On pictures like these, this classifier is right 95.1 % of the time (92.0 to 97.1 %), \
-                  measured on 245 pictures it was not trained on.";
+    let answer = "On images like these, this classifier is right 95.1 % of the time (92.0 to 97.1 %), \
+                  measured on 245 images it was not trained on.";
     assert!(text.contains(answer), "{text}");
     assert!(text.contains("Cross-validation on the training data gives"));
-    assert!(text.contains("Answers 86.1 % of pictures at ≤ 5.0 % errors (4.1 % measured); says “unsure” to the rest."));
+    assert!(text.contains("Answers 86.1 % of images at ≤ 5.0 % errors (4.1 % measured); says “unsure” to the rest."));
     report.held_out[0].unsure.error = 0.081;
     assert!(words(&page(&report)).contains("at 8.1 % errors, where ≤ 5.0 % was aimed at"));
     report.held_out.clear();
@@ -194,7 +194,7 @@ fn what_is_missing_is_told() {
     for told in [
         "Transfer not measured",
         "the control that trains the same network from scratch was not run",
-        "so it says “unsure” to all pictures",
+        "so it says “unsure” to all images",
         "There are no answers to count.",
         "There are no numbers for single classes.",
         "There are no bins to draw.",
@@ -210,7 +210,7 @@ fn what_is_missing_is_told() {
 }
 
 #[test]
-fn a_picture_that_is_missing_becomes_words() {
+fn a_image_that_is_missing_becomes_words() {
     let report = sample::report(10, 118, true);
     let with = page(&report);
     let without = render(&report, &[], &[], COMMAND);
@@ -290,7 +290,7 @@ fn samples_to_look_at() {
             "a" => sample::tuned_curves(),
             _ => sample::curves(),
         };
-        let page = render(&report, &curves, &sample::pictures(&report), COMMAND);
+        let page = render(&report, &curves, &sample::images(&report), COMMAND);
         crate::files::write_atomic(&folder.join(format!("report_{name}.html")), page.as_bytes()).unwrap();
     }
 }

@@ -540,7 +540,7 @@ impl Download<'_> {
         }
     }
 
-    /// What an answer that is no file means, and what to do.
+    /// What an answer that is not a file means, and what to do.
     fn refusal(&self, answer: &Answer, way: &Way) -> Failure {
         let status = answer.status;
         let code = answer.header("x-error-code").unwrap_or("");
@@ -743,7 +743,7 @@ fn address(text: &str) -> Result<Address> {
 
 fn strange_header(name: &str, address: &Address) -> Error {
     Error::Weights(
-        Problem::new(format_args!("the header {name} makes no sense"))
+        Problem::new(format_args!("invalid header {name}"))
             .expected("letters and digits of a commit or a checksum")
             .at(address.to_string())
             .hint("is HF_ENDPOINT a hub?"),

@@ -68,7 +68,7 @@ impl Hub {
     /// With the settings of the environment (`HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE`, `HTTPS_PROXY`, ...).
     ///
     /// # Errors
-    /// [`Error::Usage`] for a variable that makes no sense.
+    /// [`Error::Usage`] for a variable that is invalid.
     pub fn from_environment() -> Result<Self> {
         Settings::from_lookup(|name| std::env::var(name).ok()).map(Self::new)
     }

@@ -57,7 +57,7 @@ impl Reference {
         }
         let refuse = |what: &str, found: &str| {
             Err(Error::Usage(
-                Problem::new(format_args!("{what} makes no sense"))
+                Problem::new(format_args!("invalid {what}"))
                     .expected("an id of `engraft bases list`, or hf://owner/name[@revision][/file]")
                     .found(found)
                     .at(text)

@@ -41,7 +41,7 @@ pub struct Entry {
     pub parameters: Option<f64>,
     /// The licence of the weights.
     pub licence: String,
-    /// Top-1 accuracy on ImageNet-1k's validation pictures with this preprocessing, in per cent.
+    /// Top-1 accuracy on ImageNet-1k's validation images with this preprocessing, in per cent.
     #[serde(default)]
     pub accuracy: Option<f64>,
     /// The network, spelt as the card spells it.
@@ -53,7 +53,7 @@ pub struct Entry {
     pub good_for: String,
     /// Who trained it on what, and how.
     pub source: String,
-    /// How a picture becomes the network's input.
+    /// How an image becomes the network's input.
     pub preprocessing: Preprocessing,
     /// A larger input that its maker recommends for use.
     #[serde(default)]

@@ -21,7 +21,7 @@ impl Token {
         let text = text.trim();
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Error::Usage(
-                Problem::new("the hub's token makes no sense")
+                Problem::new("invalid hub token")
                     .expected("letters, digits and signs, without spaces")
                     .hint("see HF_TOKEN, HF_TOKEN_PATH and $HF_HOME/token"),
             ));
@@ -128,7 +128,7 @@ impl Settings {
     /// The settings that a set of variables makes, `lookup` being `std::env::var` in a program.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a variable that makes no sense.
+    /// [`Error::Usage`] for a variable that is invalid.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let get = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
         let either = |name: &str| get(name).or_else(|| get(&name.to_ascii_lowercase()));
@@ -166,7 +166,7 @@ impl Settings {
             Ok(address) if !address.target.contains(['?', '#']) => {}
             _ => {
                 return Err(Error::Usage(
-                    Problem::new("HF_ENDPOINT is no address of a hub")
+                    Problem::new("HF_ENDPOINT is not an address of a hub")
                         .expected("https://HOST or http://HOST, with a port or a path")
                         .found(&endpoint),
                 ));

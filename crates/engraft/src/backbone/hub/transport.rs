@@ -97,7 +97,7 @@ impl Client {
         let agent = |proxy: Option<&str>| -> Result<ureq::Agent> {
             let proxy = proxy.map(ureq::Proxy::new).transpose().map_err(|source| {
                 Error::Usage(
-                    Problem::new("the proxy's address makes no sense")
+                    Problem::new("invalid proxy address")
                         .expected("http://HOST:PORT or socks5://HOST:PORT")
                         .found(source)
                         .hint("see HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"),

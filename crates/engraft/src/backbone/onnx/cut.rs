@@ -77,7 +77,7 @@ pub(super) fn choose(graph: &Graph, facts: &Facts, asked: Option<&str>) -> Resul
         Err(reason) => {
             let (place, reason) = &**reason;
             Err(Problem::new(format_args!("{place} is not supported"))
-                .expected("the operations of a feed-forward network on one picture, with fixed shapes")
+                .expected("the operations of a feed-forward network on one image, with fixed shapes")
                 .found(reason)
                 .hint(alternatives(graph, facts)))
         }
@@ -89,11 +89,11 @@ pub(super) fn choose(graph: &Graph, facts: &Facts, asked: Option<&str>) -> Resul
             Some((Row::All, _)) => Ok(cut),
             None => {
                 let reason = if fact.constant {
-                    "it is the same for every picture"
+                    "it is the same for every image"
                 } else if fact.kind != Kind::F32 {
-                    "its numbers are no 32-bit floats"
+                    "its numbers are not 32-bit floats"
                 } else if fact.shape.first() != Some(&1) {
-                    "it does not begin with the one picture"
+                    "it does not begin with the one image"
                 } else {
                     "it is neither a vector nor a map of channels, rows and columns (a sequence of tokens has no one row)"
                 };

@@ -13,7 +13,7 @@ pub(super) const KNOWN: usize = 1024;
 pub(super) struct Fact {
     pub kind: Kind,
     pub shape: Vec<usize>,
-    /// Whether it is the same for every picture.
+    /// Whether it is the same for every image.
     pub constant: bool,
     /// Its numbers, where they are few and constant. Integers beyond 2^53 are rounded: they only ever mean "the end".
     pub known: Option<Vec<f64>>,

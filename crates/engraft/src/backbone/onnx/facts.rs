@@ -33,7 +33,7 @@ impl Facts {
                 Origin::Input if value == input => Ok(given.clone()),
                 Origin::Input => {
                     let name = format!("the input `{}`", shown(&graph.names[value]));
-                    Err(Rc::new((name, "a second input, beside the picture".into())))
+                    Err(Rc::new((name, "a second input, beside the image".into())))
                 }
                 Origin::Stored(place) => stored(&graph.stored[*place], &mut room)
                     .map_err(|reason| Rc::new((format!("the stored tensor `{}`", shown(&graph.names[value])), reason))),

@@ -281,7 +281,7 @@ impl Node {
 
     pub fn text(&self, name: &str) -> Result<Option<&str>, String> {
         let Some(attribute) = self.attribute(name, AttributeType::String)? else { return Ok(None) };
-        std::str::from_utf8(&attribute.s).map(Some).map_err(|_| format!("{name} is no text"))
+        std::str::from_utf8(&attribute.s).map(Some).map_err(|_| format!("{name} is not text"))
     }
 
     pub fn tensor(&self, name: &str) -> Result<Option<&pb::TensorProto>, String> {
@@ -363,7 +363,7 @@ fn declared(info: &pb::ValueInfoProto, value: Value) -> Result<Declared, Problem
             .found(format_args!("{found} in `{}`", shown(&info.name)))
     };
     let Some(TypeValue::TensorType(tensor)) = info.r#type.as_ref().and_then(|kind| kind.value.as_ref()) else {
-        return Err(refuse("it is no tensor"));
+        return Err(refuse("it is not a tensor"));
     };
     let shape = tensor.shape.as_ref().ok_or_else(|| refuse("it has no shape"))?;
     let sides = shape.dim.iter().map(|side| match &side.value {

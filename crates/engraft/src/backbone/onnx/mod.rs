@@ -1,4 +1,4 @@
-//! Any network in an ONNX file as a frozen base: cut at one of its values, run on one picture at a time by `tract`.
+//! Any network in an ONNX file as a frozen base: cut at one of its values, run on one image at a time by `tract`.
 //!
 //! The bytes are not trusted. They are looked through before they are decoded ([`wire`]); names, order and tensors
 //! are checked ([`graph`]); every shape is worked out by us before anything is allocated for it ([`facts`]); and tract
@@ -24,16 +24,17 @@ use self::facts::Facts;
 use self::graph::{Declared, Graph, Value};
 use self::kind::Kind;
 use self::plan::{Part, Plan, quietly};
+use super::onnx_types::{OnnxCandidate, OnnxInput, OnnxLayout};
 use crate::error::{Error, Problem, Result, printable};
 
 /// Elements of one tensor, stored or computed.
 const ELEMENTS: usize = 1 << 27;
-/// Rows and columns of a picture.
+/// Rows and columns of an image.
 const SIDE: usize = 4096;
 /// Rows and columns that are assumed where neither the model nor the caller says.
 const USUAL: usize = 224;
 
-/// An ONNX model cut at one value, for one picture at a time.
+/// An ONNX model cut at one value, for one image at a time.
 ///
 /// It may be shared between threads; every call makes its own state and computes on the caller's thread alone, so that
 /// a row is the same bits however many threads there are.
@@ -52,7 +53,7 @@ pub struct OnnxModel {
     candidates: Vec<OnnxCandidate>,
     parameters: usize,
     multiply_adds: u64,
-    /// From the picture to the chosen value. `None` where that is the picture.
+    /// From the image to the chosen value. `None` where that is the image.
     features: Plan,
     scores: Option<Scores>,
     place: String,
@@ -60,7 +61,7 @@ pub struct OnnxModel {
 
 /// How the scores of the model's own classes are computed.
 struct Scores {
-    /// From the chosen value, or from the picture where more than that is needed.
+    /// From the chosen value, or from the image where more than that is needed.
     plan: Plan,
     from_features: bool,
     classes: usize,
@@ -75,12 +76,12 @@ impl std::fmt::Debug for OnnxModel {
 impl OnnxModel {
     /// Reads a model and cuts it at `output`: the name of a value or of a node; by itself where there is none.
     ///
-    /// `input_size` is rows and columns of the pictures, for a model that leaves them open: 224 where not even the
+    /// `input_size` is rows and columns of the images, for a model that leaves them open: 224 where not even the
     /// caller says, which [`OnnxModel::why`] then tells. It must not contradict the model. `place` is where the
     /// bytes come from; it appears in errors and is not opened.
     ///
     /// # Errors
-    /// [`Error::Weights`] for bytes that are no ONNX model, for what is not supported, for a model that would take too
+    /// [`Error::Weights`] for bytes that are not an ONNX model, for what is not supported, for a model that would take too
     /// much memory or time, and for an output that does not exist or cannot serve as features.
     pub fn open(bytes: &[u8], output: Option<&str>, input_size: Option<[usize; 2]>, place: &Path) -> Result<Self> {
         // Nothing before tract should panic; if it ever does, a foreign file must not end the program.
@@ -98,7 +99,7 @@ impl OnnxModel {
     ) -> std::result::Result<Self, Problem> {
         wire::scan(bytes)?;
         let model = pb::ModelProto::decode(bytes).map_err(|source| {
-            Problem::new("this is no whole ONNX model")
+            Problem::new("this is not a whole ONNX model")
                 .expected("the bytes of an .onnx file")
                 .found(shown(&format!("{source:#}")))
                 .hint("fetch or export the file again")
@@ -111,9 +112,9 @@ impl OnnxModel {
                 .hint("inline them: onnx.inliner.inline_local_functions(model)"));
         }
         let mut graph = Graph::read(model)?;
-        let picture = picture(&graph)?;
-        let value = picture.value;
-        let mut input = input(&graph, picture)?;
+        let image = image(&graph)?;
+        let value = image.value;
+        let mut input = input(&graph, image)?;
         let (size, assumed) = size(&input, input_size)?;
         (input.height, input.width) = (Some(size[0]), Some(size[1]));
         let shape = match input.layout {
@@ -126,14 +127,14 @@ impl OnnxModel {
         let mut cut = cut::choose(&graph, &facts, output).map_err(|problem| match input.shape[0] {
             // Where a shape has the batch written into it, nothing else can be done.
             Some(batch) if batch > 1 => problem.hint(format_args!(
-                "the model was exported for batches of {batch}; export it for one picture, or with a free batch size"
+                "the model was exported for batches of {batch}; export it for one image, or with a free batch size"
             )),
             _ => problem,
         })?;
         if assumed {
             cut.why += &format!("; the model leaves its size open, so {} x {} pixels are assumed", size[0], size[1]);
         }
-        let none = || Problem::new("the chosen output does not depend on the picture");
+        let none = || Problem::new("the chosen output does not depend on the image");
         let chosen = cut::candidate(&graph, &facts, cut.value).ok_or_else(none)?;
         let (row, _) = facts.get(cut.value).and_then(cut::row).ok_or_else(none)?;
         let front = Part::between(&graph, &facts, value, cut.value).ok_or_else(none)?;
@@ -199,7 +200,7 @@ impl OnnxModel {
         &self.input
     }
 
-    /// Rows and columns of the pictures that it takes.
+    /// Rows and columns of the images that it takes.
     pub fn size(&self) -> [usize; 2] {
         self.size
     }
@@ -224,7 +225,7 @@ impl OnnxModel {
         self.parameters
     }
 
-    /// Multiply-adds of convolutions and matrix products up to the cut, for one picture.
+    /// MACs of convolutions and matrix products up to the cut, for one image.
     pub fn multiply_adds(&self) -> u64 {
         self.multiply_adds
     }
@@ -234,10 +235,10 @@ impl OnnxModel {
         self.scores.as_ref().map(|scores| scores.classes)
     }
 
-    /// The features of one picture, `[H, W, C]` and normalised.
+    /// The features of one image, `[H, W, C]` and normalised.
     ///
     /// # Errors
-    /// [`Error::Weights`] for the wrong number of values, or where the model fails on this picture.
+    /// [`Error::Weights`] for the wrong number of values, or where the model fails on this image.
     pub fn row(&self, nhwc: &[f32]) -> Result<Vec<f32>> {
         let values = self.activation(nhwc)?;
         Ok(match self.row {
@@ -246,7 +247,7 @@ impl OnnxModel {
         })
     }
 
-    /// The scores (before softmax) of the model's own classes for one picture, `[H, W, C]` and normalised; `None`
+    /// The scores (before softmax) of the model's own classes for one image, `[H, W, C]` and normalised; `None`
     /// where its output is not one score for each class.
     ///
     /// # Errors
@@ -268,7 +269,7 @@ impl OnnxModel {
 
     fn run(&self, plan: &Plan, shape: &[usize], values: &[f32], expected: usize) -> Result<Vec<f32>> {
         let refuse = |found: String| {
-            Error::Weights(Problem::new("the model failed on a picture").found(shown(&found)).at(&self.place))
+            Error::Weights(Problem::new("the model failed on an image").found(shown(&found)).at(&self.place))
         };
         let out = plan.run(shape, values).map_err(refuse)?;
         if out.len() != expected {
@@ -280,13 +281,13 @@ impl OnnxModel {
         }
     }
 
-    /// A picture in the model's order.
+    /// An image in the model's order.
     fn arranged(&self, nhwc: &[f32]) -> Result<Vec<f32>> {
         let channels = self.input.channels;
         let expected = self.size[0] * self.size[1] * channels;
         if nhwc.len() != expected {
             return Err(Error::Weights(
-                Problem::new("a picture does not fit the model's input")
+                Problem::new("an image does not fit the model's input")
                     .expected(format_args!("{expected} values, {} x {} x {channels}", self.size[0], self.size[1]))
                     .found(nhwc.len())
                     .at(&self.place),
@@ -310,21 +311,21 @@ fn mean(values: &[f32], shape: &[usize], axis: usize) -> Vec<f32> {
     sums.into_iter().map(|sum| (sum / count) as f32).collect()
 }
 
-/// The one input that is a picture.
-fn picture(graph: &Graph) -> std::result::Result<&Declared, Problem> {
+/// The one input that is an image.
+fn image(graph: &Graph) -> std::result::Result<&Declared, Problem> {
     match graph.inputs.as_slice() {
         [input] => Ok(input),
-        [] => Err(Problem::new("the model has no input").expected("one input, a picture")),
+        [] => Err(Problem::new("the model has no input").expected("one input, an image")),
         several => {
             // Others are fine as long as the chosen output has no need of them.
-            let mut pictures = several.iter().filter(|input| input.shape.len() == 4);
-            match (pictures.next(), pictures.next()) {
+            let mut images = several.iter().filter(|input| input.shape.len() == 4);
+            match (images.next(), images.next()) {
                 (Some(input), None) => Ok(input),
                 _ => {
                     let names: Vec<String> =
                         several.iter().take(5).map(|input| shown(&graph.names[input.value])).collect();
                     Err(Problem::new("the model has several inputs")
-                        .expected("one input, a picture")
+                        .expected("one input, an image")
                         .found(names.join(", ")))
                 }
             }
@@ -351,7 +352,7 @@ fn input(graph: &Graph, declared: &Declared) -> std::result::Result<OnnxInput, P
         }
     }
     let [_, first, _, last] = declared.shape[..] else {
-        return Err(refuse("a picture: [N, C, H, W] or [N, H, W, C]", format!("{} axes", declared.shape.len())));
+        return Err(refuse("an image: [N, C, H, W] or [N, H, W, C]", format!("{} axes", declared.shape.len())));
     };
     let colours = |side: Option<usize>| side.is_some_and(|side| matches!(side, 1 | 3));
     let (layout, channels) = match (colours(first), colours(last)) {
@@ -366,7 +367,7 @@ fn input(graph: &Graph, declared: &Declared) -> std::result::Result<OnnxInput, P
         declared.shape.iter().map(|side| side.map_or_else(|| "?".into(), |side| side.to_string())).collect();
     let channels = channels
         .filter(|channels| matches!(channels, 1 | 3))
-        .ok_or_else(|| refuse("a picture with 1 or 3 channels", format!("[{}]", shown_shape.join(", "))))?;
+        .ok_or_else(|| refuse("an image with 1 or 3 channels", format!("[{}]", shown_shape.join(", "))))?;
     let [height, width] = match layout {
         OnnxLayout::Nchw => [declared.shape[2], declared.shape[3]],
         OnnxLayout::Nhwc => [declared.shape[1], declared.shape[2]],
@@ -398,7 +399,7 @@ fn size(input: &OnnxInput, asked: Option<[usize; 2]>) -> std::result::Result<([u
         && declared.iter().zip(asked).any(|(side, asked)| side.is_some_and(|side| side != asked))
     {
         let side = |side: Option<usize>| side.map_or_else(|| "any".into(), |side| side.to_string());
-        return Err(Problem::new("the model was exported for another size of picture")
+        return Err(Problem::new("the model was exported for another size of image")
             .expected(format_args!("{} x {} pixels, the model's own", side(declared[0]), side(declared[1])))
             .found(format_args!("{} x {}", asked[0], asked[1]))
             .hint("leave the size out, or export the model with open rows and columns"));
@@ -409,7 +410,7 @@ fn size(input: &OnnxInput, asked: Option<[usize; 2]>) -> std::result::Result<([u
     if size.iter().all(|side| (1..=SIDE).contains(side)) {
         Ok((size, assumed))
     } else {
-        Err(Problem::new("the size of the pictures makes no sense")
+        Err(Problem::new("invalid size of the images")
             .expected(format_args!("1 to {SIDE}"))
             .found(format_args!("{} x {}", size[0], size[1])))
     }

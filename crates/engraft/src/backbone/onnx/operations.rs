@@ -1,5 +1,5 @@
 //! What each operation does to kinds, shapes and small constants. An operation that is not here is not supported; a shape
-//! that depends on a picture is not either.
+//! that depends on an image is not either.
 
 use super::fact::{Fact, Given, KNOWN, stored};
 use super::graph::{Node, elements};
@@ -79,7 +79,7 @@ pub(super) fn infer(node: &Node, inputs: &[Option<&Fact>], opset: i64) -> Inferr
             | "MatMulInteger"
             | "DynamicQuantizeLinear" => "a quantised operation; take the model as it was before quantising".into(),
             "RandomNormal" | "RandomUniform" | "RandomNormalLike" | "RandomUniformLike" | "Multinomial"
-            | "Bernoulli" => "a random operation, so that no picture would have one row".into(),
+            | "Bernoulli" => "a random operation, so that no image would have one row".into(),
             _ => "an operation that is not supported".into(),
         });
     }
@@ -173,7 +173,7 @@ impl Call<'_> {
         if fact.shape != shape {
             return Err(format!("its input number {} of the shape {:?} instead of {shape:?}", index + 1, fact.shape));
         }
-        if fact.constant { Ok(()) } else { Err("weights that depend on the picture".into()) }
+        if fact.constant { Ok(()) } else { Err("weights that depend on the image".into()) }
     }
 
     fn arity(&self, counts: std::ops::RangeInclusive<usize>) -> Result<(), String> {
@@ -181,14 +181,14 @@ impl Call<'_> {
         if counts.contains(&count) { Ok(()) } else { Err(format!("{count} inputs")) }
     }
 
-    /// Integers that must be known before a picture is seen: an input, as a list.
+    /// Integers that must be known before an image is seen: an input, as a list.
     fn fixed(&self, index: usize, what: &str) -> Result<Option<Vec<i64>>, String> {
         match self.optional(index) {
             None => Ok(None),
             Some(fact) if fact.shape.len() > 1 => Err(format!("{what} of the shape {:?}", fact.shape)),
             Some(fact) => match fact.ints() {
                 Some(ints) => Ok(Some(ints)),
-                None => Err(format!("{what} that depend on the picture, or are too many to follow")),
+                None => Err(format!("{what} that depend on the image, or are too many to follow")),
             },
         }
     }
@@ -243,7 +243,7 @@ impl Call<'_> {
                         if let Some(fact) = self.optional(bound)
                             && (!fact.shape.is_empty() && fact.shape != [1] || fact.kind != x.kind || !fact.constant)
                         {
-                            return Err("a bound that is no fixed number".into());
+                            return Err("a bound that is not a fixed number".into());
                         }
                     }
                 } else {
@@ -350,7 +350,7 @@ impl Call<'_> {
         };
         // A division of integers by nothing must never run.
         if matches!(op, "Div" | "Mod") && kind.whole() && known.is_none() {
-            return Err("a division of integers that depends on the picture".into());
+            return Err("a division of integers that depends on the image".into());
         }
         let channels = facts.iter().find(|fact| fact.shape == shape).and_then(|fact| fact.channels);
         one(Fact {
@@ -595,7 +595,7 @@ impl Call<'_> {
             _ => None,
         });
         if x.kind.whole() && known.is_none() {
-            return Err("sums of integers that depend on the picture".into());
+            return Err("sums of integers that depend on the image".into());
         }
         let channels = x.channels.filter(|_| keep);
         let fact = Fact { kind: x.kind, shape, constant: x.constant, known, channels };
@@ -792,7 +792,7 @@ impl Call<'_> {
         let (x, places) = (self.input(0)?, self.input(1)?);
         let axis = axis(self.node.int_or("axis", 0)?, x.shape.len())?;
         if !places.constant || !places.kind.whole() {
-            return Err("places that depend on the picture".into());
+            return Err("places that depend on the image".into());
         }
         let side = x.shape[axis] as i64;
         if let Some(odd) = places.ints().unwrap_or_default().iter().find(|at| !(-side..side).contains(*at)) {
@@ -920,7 +920,7 @@ impl Call<'_> {
         if let Some(value) = self.optional(2)
             && (value.known.as_ref().is_none_or(|known| known.len() != 1) || value.kind != Kind::F32)
         {
-            return Err("a border that is no fixed number".into());
+            return Err("a border that is not a fixed number".into());
         }
         self.node.float("value")?;
         let mode = self.node.text("mode")?.unwrap_or("constant");
@@ -1005,7 +1005,7 @@ impl Call<'_> {
             (None, Some(scales)) => {
                 let known =
                     scales.known.as_ref().filter(|known| known.len() == x.shape.len() && scales.kind == Kind::F32);
-                let known = known.ok_or("scales that depend on the picture")?;
+                let known = known.ok_or("scales that depend on the image")?;
                 let side = |(side, scale): (&usize, &f64)| {
                     let size = (*side as f64 * scale).floor();
                     if (1.0..=1e9).contains(&size) { Ok(size as usize) } else { Err(format!("a scale of {scale}")) }
@@ -1065,7 +1065,7 @@ impl Call<'_> {
         if !(x.constant && places.constant && new.constant)
             || self.node.text("reduction")?.is_some_and(|how| how != "none")
         {
-            return Err("numbers put in places that depend on the picture".into());
+            return Err("numbers put in places that depend on the image".into());
         }
         let depth =
             places.shape.last().copied().filter(|depth| (1..=x.shape.len()).contains(depth)).ok_or("no places")?;

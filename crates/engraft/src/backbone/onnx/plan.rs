@@ -20,13 +20,13 @@ use crate::guard::guarded;
 
 /// Nodes that tract is given.
 const NODES: usize = 6_000;
-/// Numbers that are held at the same time while one picture runs: half a gigabyte.
+/// Numbers that are held at the same time while one image runs: half a gigabyte.
 const HELD: u64 = 1 << 27;
-/// Multiply-adds, and comparisons of poolings, for one picture.
+/// MACs, and comparisons of poolings, for one image.
 const WORK: u64 = 1 << 37;
 /// Bytes of constants that are worked out from stored ones, beside four times those.
 const DERIVED: u64 = 32 << 20;
-/// Multiply-adds for constants.
+/// MACs for constants.
 const CONSTANT_WORK: u64 = 1 << 28;
 /// How long tract may take to prepare a model, and how many bytes of its file earn it a second more. Generous, since a
 /// machine may be busy: what a hostile file could ask for is bounded by its structure before.
@@ -100,13 +100,13 @@ impl Part {
             held = held.saturating_sub(gone.map(|fact| fact.len() as u64).sum());
         }
         if most > HELD {
-            return refuse("numbers held at once for one picture", format!("at most {HELD}"), most.to_string());
+            return refuse("numbers held at once for one image", format!("at most {HELD}"), most.to_string());
         }
         if work > WORK {
-            return refuse("multiply-adds for one picture", format!("at most {WORK}"), work.to_string());
+            return refuse("MACs for one image", format!("at most {WORK}"), work.to_string());
         }
         if derived > DERIVED + 8 * stored || constant_work > CONSTANT_WORK {
-            let found = format!("{derived} bytes, {constant_work} multiply-adds");
+            let found = format!("{derived} bytes, {constant_work} MACs");
             return refuse("constants that are worked out from others", format!("at most {DERIVED} bytes"), found);
         }
         Ok(())

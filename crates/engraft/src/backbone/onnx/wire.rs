@@ -100,7 +100,7 @@ impl Message {
     }
 }
 
-/// Refuses bytes that are no ONNX model, that would be costly to decode, or whose tensors lie in other files.
+/// Refuses bytes that are not an ONNX model, that would be costly to decode, or whose tensors lie in other files.
 pub(super) fn scan(bytes: &[u8]) -> Result<(), Problem> {
     let mut seen = Seen::default();
     seen.message(Message::Model, bytes, 0)?;
@@ -202,7 +202,7 @@ fn take<'a>(rest: &mut &'a [u8], length: u64) -> Result<&'a [u8], Problem> {
 }
 
 fn broken(found: impl std::fmt::Display) -> Problem {
-    Problem::new("this is no whole ONNX model")
+    Problem::new("this is not a whole ONNX model")
         .expected("the bytes of an .onnx file")
         .found(found)
         .hint("fetch or export the file again")

@@ -69,7 +69,7 @@ impl Pooling {
     /// The vector of one text, from states `[tokens, width]`. Of no tokens, zeros.
     ///
     /// # Panics
-    /// If the states are no whole tokens.
+    /// If the states are not whole tokens.
     pub fn of(self, states: &[f32], width: usize) -> Vec<f32> {
         assert!(width > 0 && states.len().is_multiple_of(width), "states of whole tokens");
         let tokens = states.len() / width;

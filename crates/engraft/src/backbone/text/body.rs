@@ -7,7 +7,7 @@ use crate::error::{Error, Problem};
 use crate::files;
 
 impl TextBase {
-    /// Length of the features of one text; of word vectors, of a text that is no pair.
+    /// Length of the features of one text; of word vectors, of a text that is not a pair.
     pub fn columns(&self) -> usize {
         match &self.body {
             TextBody::Encoder(sentence) => sentence.columns(),

@@ -177,7 +177,7 @@ impl EncoderConfig {
         let epsilon_fits = self.epsilon > 0.0 && self.epsilon < 1.0;
         if !(0.0..1.0).contains(&self.dropout) || !epsilon_fits {
             let found = format!("dropout {}, epsilon {}", self.dropout, self.epsilon);
-            return refuse("the encoder's settings make no sense", "shares below 1".into(), found);
+            return refuse("invalid encoder settings", "shares below 1".into(), found);
         }
         Ok(self)
     }
@@ -245,7 +245,7 @@ impl Reader<'_> {
         }
         for flag in ["is_decoder", "add_cross_attention"] {
             if self.said.get(flag).and_then(Value::as_bool) == Some(true) {
-                return self.refuse("this is no encoder", &format!("{flag} false"), "true");
+                return self.refuse("this is not an encoder", &format!("{flag} false"), "true");
             }
         }
         Ok(())

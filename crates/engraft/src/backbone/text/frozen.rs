@@ -46,7 +46,7 @@ impl FrozenEncoder {
     /// to it and up to the last block are the same.
     ///
     /// # Panics
-    /// If `to` is 0, a text is longer than [`EncoderConfig::longest`], or an id is no row of its table.
+    /// If `to` is 0, a text is longer than [`EncoderConfig::longest`], or an id is not a row of its table.
     pub fn states(&self, texts: &[&Encoded], to: usize) -> Vec<Vec<f32>> {
         assert!(to > 0, "states begin behind the first stage");
         let embed = |text: &&Encoded| {
@@ -61,7 +61,7 @@ impl FrozenEncoder {
     /// Goes on from states behind the stages before `range`, to those behind its last.
     ///
     /// # Panics
-    /// If the range begins before the first block, or the states are no whole tokens.
+    /// If the range begins before the first block, or the states are not whole tokens.
     pub fn states_from(&self, states: &[&[f32]], range: Range<usize>) -> Vec<Vec<f32>> {
         assert!(range.start > 0, "states begin behind the first stage");
         let block = |stage: usize| (stage - 1).min(self.encoder.blocks());

@@ -12,9 +12,9 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::backbone::low_rank::Adaptation;
+use crate::backbone::low_rank::LoraConfig;
 use crate::backbone::parameters::identity;
-use crate::backbone::stage::{Drops, Mode, Pass};
+use crate::backbone::stage::{DropPathSchedule, Mode, Pass};
 use crate::backbone::text::names::canonical;
 use crate::data::text::Text;
 
@@ -189,7 +189,7 @@ fn the_frozen_program_is_the_module() {
     let device = Device::flex();
     for (family, case) in &fixture.families {
         let sentence = case.open(&device);
-        let how = Adaptation { rank: 2, alpha: 4.0, seed: 1 };
+        let how = LoraConfig { rank: 2, alpha: 4.0, seed: 1 };
         let stages = sentence.encoder.stages().len();
         let encoder = sentence.encoder.clone().adapted(how, 0..stages);
         let encoded = texts(&fixture.lengths, true);
@@ -339,7 +339,7 @@ fn a_frozen_stage_gets_no_gradient_and_its_adaptation_alone_learns() {
     let case = &fixture().families["mpnet"];
     let device = Device::flex().autodiff();
     let base = case.open(&device).encoder;
-    let how = Adaptation { rank: 2, alpha: 2.0, seed: 3 };
+    let how = LoraConfig { rank: 2, alpha: 2.0, seed: 3 };
     let before = base.stage_axes(2);
     let encoder = base.adapted(how, 2..3);
     let factors: Vec<u64> = encoder.stage_axes(2).into_keys().filter(|id| !before.contains_key(id)).collect();
@@ -371,7 +371,7 @@ fn dropout_is_drawn_for_each_text_and_not_for_its_neighbours() {
     let run = |rows: &[usize], first: usize, step: u64| {
         let encoded: Vec<&Encoded> = rows.iter().map(|&row| &encoded[row]).collect();
         let batch = TokenBatch::new(&encoded, 0, &device);
-        let pass = Pass::dropping(Drops { seed: 4, step, first, progress: 0.0 });
+        let pass = Pass::dropping(DropPathSchedule { seed: 4, step, first, progress: 0.0 });
         let x = states(&encoder, &batch, Mode::Train(&pass)).pop().unwrap();
         let [_, tokens, width] = x.dims();
         let x = values(x);

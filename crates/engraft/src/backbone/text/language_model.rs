@@ -97,7 +97,7 @@ impl LanguageModel {
     /// Words that `vectors` have, where vectors are given, begin at these, scaled to the spread of the other embeddings.
     ///
     /// # Errors
-    /// [`Error::Usage`] where sizes make no sense, or the vectors are of another width.
+    /// [`Error::Usage`] where sizes are invalid, or the vectors are of another width.
     pub fn random(
         mut sizes: LstmConfig,
         vocabulary: Vocabulary,
@@ -231,7 +231,7 @@ impl LanguageModel {
             wrong("the language model's config.json cannot be read", "a card".into(), source.to_string())
         })?;
         if card.architecture != ARCHITECTURE {
-            return Err(wrong("this is no language model", ARCHITECTURE.into(), card.architecture));
+            return Err(wrong("this is not a language model", ARCHITECTURE.into(), card.architecture));
         }
         check(&card.sizes).map_err(Error::Weights)?;
         let vocabulary = Vocabulary::from_bytes(&parts.vocabulary)?;
@@ -307,7 +307,7 @@ fn check(sizes: &LstmConfig) -> std::result::Result<(), Problem> {
     if fits {
         return Ok(());
     }
-    Err(Problem::new("the language model's sizes make no sense")
+    Err(Problem::new("invalid language model sizes")
         .expected(format_args!("1 to {words} words, states of 1 to {numbers}, 1 to 8 layers"))
         .found(format_args!("{vocabulary} words, width {width}, hidden {hidden}, {layers} layers")))
 }

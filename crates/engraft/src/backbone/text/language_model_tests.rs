@@ -1,7 +1,7 @@
 use burn::prelude::*;
 
 use super::*;
-use crate::backbone::stage::{Drops, Pass};
+use crate::backbone::stage::{DropPathSchedule, Pass};
 use crate::backbone::text::lstm::concat_pool;
 
 const SIZES: LstmConfig = LstmConfig { vocabulary: 0, width: 5, hidden: 7, layers: 3 };
@@ -129,7 +129,7 @@ fn dropout_is_drawn_by_position_and_off_where_frozen() {
     let numbers: Vec<u32> = (0..24).map(|i| i * 7 % 10).collect();
     let dropouts = Dropouts::CLASSIFIER;
     let run = |numbers: &[u32], rows: usize, first: usize| {
-        let pass = Pass::dropping(Drops { seed: 1, step: 5, first, progress: 0.0 });
+        let pass = Pass::dropping(DropPathSchedule { seed: 1, step: 5, first, progress: 0.0 });
         let mode = Mode::Train(&pass);
         let x = model.network.embed(numbers, rows, mode, &dropouts);
         let x = model.network.layers(x, 0..3, &mut [None, None, None], |_| mode, &dropouts);

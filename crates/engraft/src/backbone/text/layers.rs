@@ -8,7 +8,7 @@ use rand::Rng;
 use rayon::prelude::*;
 
 use crate::backbone::layers::{adapted, frozen, merge, numbers};
-use crate::backbone::low_rank::{Adaptation, LowRank};
+use crate::backbone::low_rank::{LoraConfig, LowRank};
 use crate::backbone::parameters::identity;
 use crate::backbone::stage::Mode;
 use crate::backbone::text::batch::TokenBatch;
@@ -103,7 +103,7 @@ impl Dense {
         to.insert(format!("{name}.bias"), (vec![outputs], bias));
     }
 
-    pub fn adapt(&mut self, how: Adaptation) {
+    pub fn adapt(&mut self, how: LoraConfig) {
         self.low_rank = Some(LowRank::new(self.weight.id, self.weight.dims(), how, &self.weight.device()));
     }
 

@@ -15,7 +15,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::parameters::identity;
-use crate::backbone::stage::{Drops, Mode, StageCost};
+use crate::backbone::stage::{DropPathSchedule, Mode, StageCost};
 use crate::rng::rng;
 
 /// Sizes of a network.
@@ -111,7 +111,7 @@ fn seen<const D: usize>(parameter: &Param<Tensor<D>>, mode: Mode<'_>) -> Tensor<
     }
 }
 
-fn drops_of(mode: Mode<'_>) -> Option<Drops> {
+fn drops_of(mode: Mode<'_>) -> Option<DropPathSchedule> {
     match mode {
         Mode::Frozen => None,
         Mode::Train(pass) => pass.drops().copied(),
@@ -119,7 +119,7 @@ fn drops_of(mode: Mode<'_>) -> Option<Drops> {
 }
 
 /// Zeros for a share of the numbers, and what keeps the mean for the others.
-fn mask(share: f64, count: usize, drops: &Drops, purpose: &str, to: &mut Vec<f32>) {
+fn mask(share: f64, count: usize, drops: &DropPathSchedule, purpose: &str, to: &mut Vec<f32>) {
     let kept = (1.0 / (1.0 - share)) as f32;
     let mut stream = rng(drops.seed, purpose, drops.step);
     // Comparing whole numbers: a float for each draw would take twice as long.
@@ -128,7 +128,7 @@ fn mask(share: f64, count: usize, drops: &Drops, purpose: &str, to: &mut Vec<f32
 }
 
 /// Drops units, the same ones in all steps of a sequence. `x`: `[N, T, D]`.
-fn drop_units(x: Tensor<3>, share: f64, drops: Option<Drops>, purpose: &str) -> Tensor<3> {
+fn drop_units(x: Tensor<3>, share: f64, drops: Option<DropPathSchedule>, purpose: &str) -> Tensor<3> {
     let Some(drops) = drops.filter(|_| share > 0.0) else { return x };
     let [n, _, width] = x.dims();
     let mut values = Vec::with_capacity(n * width);

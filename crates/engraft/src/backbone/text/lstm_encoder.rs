@@ -77,7 +77,7 @@ impl LstmEncoder {
         }
     }
 
-    /// Multiply-adds of a text of so many tokens.
+    /// MACs of a text of so many tokens.
     pub fn multiply_adds(&self, tokens: usize) -> u64 {
         self.model.network.costs(tokens).iter().map(|cost| cost.multiply_adds).sum()
     }

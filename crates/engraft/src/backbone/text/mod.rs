@@ -1,6 +1,6 @@
 //! Pretrained networks and word vectors for texts: how a text becomes tokens, what runs on them, and where to find them.
 //!
-//! An encoder and a language model are rows of stages as a network for pictures is: `embed`, `block0`, ..., `pool`. The
+//! An encoder and a language model are rows of stages as a network for images is: `embed`, `block0`, ..., `pool`. The
 //! [`Mode`] of each is an argument.
 //!
 //! [`Mode`]: crate::backbone::Mode

@@ -21,7 +21,7 @@ const PREFIXES: [&str; 9] = [
     "0.auto_model.",
 ];
 
-/// Heads of other tasks, and what is no parameter: not part of an encoder.
+/// Heads of other tasks, and what is not a parameter: not part of an encoder.
 const BESIDE: [&str; 14] = [
     "pooler.",
     "cls.",
@@ -120,7 +120,7 @@ pub(super) fn expected(config: &EncoderConfig) -> Vec<(String, Vec<usize>)> {
 /// other tasks left out of account).
 ///
 /// # Errors
-/// [`Error::Weights`]: for what is missing, has another shape, stands twice, or is no number.
+/// [`Error::Weights`]: for what is missing, has another shape, stands twice, or is not a number.
 pub(super) fn recognise(
     config: &EncoderConfig,
     weights: &mut dyn Tensors,

@@ -52,7 +52,7 @@ impl Tokenizer {
     /// Reads a `tokenizer.json`. What it says of truncation and padding is left out.
     ///
     /// # Errors
-    /// [`Error::Weights`] for what is no tokenizer, or has no token.
+    /// [`Error::Weights`] for what is not a tokenizer, or has no token.
     pub fn from_bytes(json: &[u8]) -> Result<Self> {
         let refuse = |found: &dyn std::fmt::Display| {
             let problem = Problem::new("the tokenizer cannot be read").expected("a tokenizer.json of Hugging Face");

@@ -14,7 +14,7 @@ use engraft_kernels::{Activation, attention, softmax};
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::backbone::layers::numbers;
-use crate::backbone::low_rank::Adaptation;
+use crate::backbone::low_rank::LoraConfig;
 use crate::backbone::stage::{Mode, StageCost};
 use crate::backbone::text::batch::TokenBatch;
 use crate::backbone::text::config::{EncoderConfig, Family};
@@ -174,7 +174,7 @@ impl TextEncoder {
     /// Stage 0: tokens to states, `[N, T]` to `[N, T, D]`.
     ///
     /// # Panics
-    /// If a text is longer than [`EncoderConfig::longest`], or an id is no row of its table.
+    /// If a text is longer than [`EncoderConfig::longest`], or an id is not a row of its table.
     pub fn embed(&self, batch: &TokenBatch, mode: Mode<'_>) -> Tensor<3> {
         let [n, tokens] = batch.dims();
         let longest = self.config.longest();
@@ -272,7 +272,7 @@ impl TextEncoder {
 
     /// Lets products of low rank learn in place of the weights of the linear layers of some stages (Hu et al. 2022).
     #[must_use]
-    pub fn adapted(mut self, how: Adaptation, stages: Range<usize>) -> Self {
+    pub fn adapted(mut self, how: LoraConfig, stages: Range<usize>) -> Self {
         for (index, block) in self.blocks.iter_mut().enumerate() {
             if stages.contains(&(index + 1)) {
                 block.layers_mut().into_iter().for_each(|layer| layer.adapt(how));

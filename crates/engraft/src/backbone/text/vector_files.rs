@@ -31,7 +31,7 @@ impl WordVectors {
     ///
     /// # Errors
     /// [`Error::Io`] where the file cannot be read; [`Error::Weights`], with the line or row, where a row is shorter or longer
-    /// than the first, something is no finite number, the header promises other than what is there, or the file is
+    /// than the first, something is not a finite number, the header promises other than what is there, or the file is
     /// compressed or of another kind.
     pub fn open(path: &Path) -> Result<Self> {
         read(path)
@@ -85,7 +85,7 @@ impl Header {
     fn check(&self, file: u64, path: &Path) -> Result<()> {
         let Self { rows, columns, .. } = *self;
         if rows == 0 || columns == 0 || columns > COLUMNS || rows > u32::MAX as usize {
-            let problem = Problem::new("the header of the word vectors makes no sense");
+            let problem = Problem::new("invalid header of the word vectors");
             let problem = problem.expected(format_args!("words, and 1 to {COLUMNS} columns"));
             return Err(Error::Weights(problem.found(format_args!("{rows} {columns}")).at(path)));
         }
@@ -113,9 +113,9 @@ fn refuse_other(head: &[u8], path: &Path) -> Result<()> {
         (b"\x80", "a Python pickle", "save the vectors by gensim's save_word2vec_format"),
     ];
     let known = kinds.into_iter().find(|(magic, ..)| head.starts_with(magic));
-    let problem = Problem::new("these are no word vectors").expected("text, or word2vec's binary form").at(path);
+    let problem = Problem::new("these are not word vectors").expected("text, or word2vec's binary form").at(path);
     match known {
-        // A word of 0x80 is no UTF-8, so that no vocabulary begins with it; "BZh" may be a word.
+        // A word of 0x80 is not UTF-8, so that no vocabulary begins with it; "BZh" may be a word.
         Some((_, found, hint)) if !head.starts_with(b"BZh") || !head[..head.len().min(64)].contains(&b' ') => {
             Err(Error::Weights(problem.found(found).hint(hint)))
         }
@@ -148,7 +148,7 @@ fn columns_of(head: &[u8], path: &Path) -> Result<usize> {
     let fields: Vec<&[u8]> = numbers.collect();
     let columns = fields.iter().rev().take_while(|field| number(field).is_some()).count();
     if columns == 0 || columns > COLUMNS || columns + 8 < fields.len() {
-        let problem = Problem::new("these are no word vectors");
+        let problem = Problem::new("these are not word vectors");
         let problem = problem.expected("a word and its numbers, separated by spaces, in every line");
         let found = format!("`{}` in line 1", shown(&String::from_utf8_lossy(&head[..end.min(400)])));
         return Err(Error::Weights(problem.found(found).at(path)));
@@ -232,7 +232,7 @@ impl Rows {
         let ranks = (0..u32::try_from(count).map_err(|_| too_many(path))?).collect();
         let mut vectors = WordVectors::ranked(self.words, columns, self.values, ranks, count)?;
         if self.changed > 0 {
-            vectors.remark(format!("{} words are no UTF-8: what is none in them was replaced", self.changed));
+            vectors.remark(format!("{} words are not UTF-8: what is none in them was replaced", self.changed));
         }
         Ok(vectors)
     }
@@ -258,7 +258,7 @@ impl Text<'_> {
         }
         let mut lines = u64::from(self.header.is_some());
         let size = PIECE * rayon::current_num_threads();
-        // What was read and is no whole line yet stands at its beginning.
+        // What was read and is not a whole line yet stands at its beginning.
         let mut buffer: Vec<u8> = Vec::new();
         loop {
             let got = (&mut reader).take(size as u64).read_to_end(&mut buffer);

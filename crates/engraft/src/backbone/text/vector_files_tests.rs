@@ -65,7 +65,7 @@ fn what_comes_twice_and_what_is_no_text_is_told() {
     let vectors = read_bytes(b"a 1 2\nb 3 4\na 5 6\n\xff\xfe 7 8\n").unwrap();
     assert_eq!(vectors.values(), [1.0, 2.0, 3.0, 4.0, 7.0, 8.0]);
     let remarks = vectors.remarks().join("; ");
-    assert!(remarks.contains("1 words came twice") && remarks.contains("1 words are no UTF-8"), "{remarks}");
+    assert!(remarks.contains("1 words came twice") && remarks.contains("1 words are not UTF-8"), "{remarks}");
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl WordVectors {
         total: usize,
     ) -> Result<Self> {
         if words.is_empty() || columns == 0 || words.len().checked_mul(columns) != Some(values.len()) {
-            let problem = Problem::new("these are no word vectors").expected("a row of numbers for each word");
+            let problem = Problem::new("these are not word vectors").expected("a row of numbers for each word");
             return Err(Error::Weights(problem.found(format_args!(
                 "{} words, {columns} columns, {} numbers",
                 words.len(),
@@ -59,7 +59,7 @@ impl WordVectors {
             return Err(Error::Weights(problem));
         }
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            let problem = Problem::new("a word's vector holds something that is no finite number");
+            let problem = Problem::new("a word's vector holds something that is not a finite number");
             return Err(Error::Weights(problem.found(format_args!(
                 "{} for `{}`",
                 values[at],
@@ -224,7 +224,7 @@ impl WordVectors {
             .filter(|tensor| tensor.shape.len() == 2)
             .ok_or_else(|| wrong("the file holds no word vectors", "no tensor `vectors` of two axes".into()))?;
         let vocabulary = std::str::from_utf8(vocabulary)
-            .map_err(|source| wrong("the words' vocabulary is no text", source.to_string()))?;
+            .map_err(|source| wrong("the words' vocabulary is not text", source.to_string()))?;
         let (mut words, mut ranks) = (Vec::new(), Vec::new());
         for (number, line) in vocabulary.split_terminator('\n').enumerate() {
             let parts = line.split_once('\t').and_then(|(rank, word)| Some((rank.parse::<u32>().ok()?, word)));

@@ -1,6 +1,6 @@
 //! The words of a language model: how a text becomes numbers.
 //!
-//! Everything between two of Unicode's word boundaries that is no blank is a word, punctuation too. Words are
+//! Everything between two of Unicode's word boundaries that is not a blank is a word, punctuation too. Words are
 //! lower-cased, and what that loses goes before them as a mark of its own, as fastai does it (Howard and Ruder 2018).
 
 use std::collections::HashMap;
@@ -204,7 +204,7 @@ impl Vocabulary {
             Error::Weights(Problem::new(what).expected("one word a line, the marks first").found(found))
         };
         let text = std::str::from_utf8(bytes)
-            .map_err(|source| wrong("the vocabulary of the language model is no text", source.to_string()))?;
+            .map_err(|source| wrong("the vocabulary of the language model is not text", source.to_string()))?;
         let mut vocabulary = Self { words: Vec::new(), numbers: HashMap::new() };
         for (line, word) in text.split_terminator('\n').enumerate() {
             vocabulary.push(word);

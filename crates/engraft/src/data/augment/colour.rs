@@ -1,8 +1,8 @@
-//! Changes to colours, as torchvision defines them on 8-bit pictures (`torchvision.transforms.v2.functional`).
+//! Changes to colours, as torchvision defines them on 8-bit images (`torchvision.transforms.v2.functional`).
 
 use super::geometry::Shape;
 
-/// How many of a picture's channels are colours: alpha, the fourth beside three or the second beside grey, is none.
+/// How many of an image's channels are colours: alpha, the fourth beside three or the second beside grey, is none.
 pub(super) fn colours(channels: usize) -> usize {
     match channels {
         2 => 1,
@@ -17,8 +17,8 @@ fn byte(value: f32) -> u8 {
 }
 
 /// Every colour through one table.
-fn through(picture: &mut [u8], channels: usize, table: &[u8; 256]) {
-    for pixel in picture.chunks_exact_mut(channels) {
+fn through(image: &mut [u8], channels: usize, table: &[u8; 256]) {
+    for pixel in image.chunks_exact_mut(channels) {
         for value in &mut pixel[..colours(channels)] {
             *value = table[usize::from(*value)];
         }
@@ -26,8 +26,8 @@ fn through(picture: &mut [u8], channels: usize, table: &[u8; 256]) {
 }
 
 /// One channel through its table.
-fn channel_through(picture: &mut [u8], channels: usize, channel: usize, table: &[u8; 256]) {
-    for value in picture.iter_mut().skip(channel).step_by(channels) {
+fn channel_through(image: &mut [u8], channels: usize, channel: usize, table: &[u8; 256]) {
+    for value in image.iter_mut().skip(channel).step_by(channels) {
         *value = table[usize::from(*value)];
     }
 }
@@ -42,18 +42,18 @@ fn luma(pixel: &[u8]) -> f32 {
 }
 
 /// `factor` times every colour.
-pub(super) fn brightness(picture: &mut [u8], channels: usize, factor: f32) {
-    through(picture, channels, &table(|value| byte(f32::from(value) * factor)));
+pub(super) fn brightness(image: &mut [u8], channels: usize, factor: f32) {
+    through(image, channels, &table(|value| byte(f32::from(value) * factor)));
 }
 
-/// Every colour's distance from the mean of the picture's luma, times `factor`.
-pub(super) fn contrast(picture: &mut [u8], channels: usize, factor: f32) {
+/// Every colour's distance from the mean of the image's luma, times `factor`.
+pub(super) fn contrast(image: &mut [u8], channels: usize, factor: f32) {
     let colours = colours(channels);
-    let pixels = picture.len() / channels.max(1);
+    let pixels = image.len() / channels.max(1);
     if pixels == 0 {
         return;
     }
-    let sum: f64 = picture
+    let sum: f64 = image
         .chunks_exact(channels)
         .map(|pixel| match colours {
             3 => f64::from(luma(pixel)),
@@ -61,15 +61,15 @@ pub(super) fn contrast(picture: &mut [u8], channels: usize, factor: f32) {
         })
         .sum();
     let mean = (sum / pixels as f64) as f32;
-    through(picture, channels, &table(|value| byte(f32::from(value) * factor + mean * (1.0 - factor))));
+    through(image, channels, &table(|value| byte(f32::from(value) * factor + mean * (1.0 - factor))));
 }
 
 /// Every colour's distance from its pixel's luma, times `factor`. Nothing where there are not three colours.
-pub(super) fn saturation(picture: &mut [u8], channels: usize, factor: f32) {
+pub(super) fn saturation(image: &mut [u8], channels: usize, factor: f32) {
     if colours(channels) != 3 {
         return;
     }
-    for pixel in picture.chunks_exact_mut(channels) {
+    for pixel in image.chunks_exact_mut(channels) {
         let grey = luma(pixel) * (1.0 - factor);
         for value in &mut pixel[..3] {
             *value = byte(f32::from(*value) * factor + grey);
@@ -78,16 +78,16 @@ pub(super) fn saturation(picture: &mut [u8], channels: usize, factor: f32) {
 }
 
 /// Every pixel's distance from the mean of its neighbourhood (3 x 3, itself counted five times), times `factor`. The
-/// border stays, and so does a picture without an inside.
-pub(super) fn sharpness(picture: &mut Vec<u8>, (h, w, c): Shape, factor: f32) {
+/// border stays, and so does an image without an inside.
+pub(super) fn sharpness(image: &mut Vec<u8>, (h, w, c): Shape, factor: f32) {
     if h <= 2 || w <= 2 {
         return;
     }
-    let mut out = picture.clone();
+    let mut out = image.clone();
     for y in 1..h - 1 {
         for x in 1..w - 1 {
             for channel in 0..colours(c) {
-                let at = |y: usize, x: usize| u32::from(picture[(y * w + x) * c + channel]);
+                let at = |y: usize, x: usize| u32::from(image[(y * w + x) * c + channel]);
                 let around: u32 = (y - 1..=y + 1).flat_map(|y| (x - 1..=x + 1).map(move |x| at(y, x))).sum();
                 let blurred = ((around + 4 * at(y, x)) as f32 / 13.0).round_ties_even();
                 let value = at(y, x) as f32;
@@ -95,38 +95,38 @@ pub(super) fn sharpness(picture: &mut Vec<u8>, (h, w, c): Shape, factor: f32) {
             }
         }
     }
-    *picture = out;
+    *image = out;
 }
 
 /// Colours of at least `threshold` inverted (0 to 255).
-pub(super) fn solarise(picture: &mut [u8], channels: usize, threshold: f32) {
-    through(picture, channels, &table(|value| if f32::from(value) >= threshold { 255 - value } else { value }));
+pub(super) fn solarise(image: &mut [u8], channels: usize, threshold: f32) {
+    through(image, channels, &table(|value| if f32::from(value) >= threshold { 255 - value } else { value }));
 }
 
 /// The upper `bits` of every colour kept, the others zero.
-pub(super) fn posterise(picture: &mut [u8], channels: usize, bits: u32) {
+pub(super) fn posterise(image: &mut [u8], channels: usize, bits: u32) {
     let mask = u8::MAX.checked_shl(8 - bits.min(8)).unwrap_or(0);
-    through(picture, channels, &table(|value| value & mask));
+    through(image, channels, &table(|value| value & mask));
 }
 
 /// Every channel stretched such that its smallest value is 0 and its largest 255.
-pub(super) fn auto_contrast(picture: &mut [u8], channels: usize) {
+pub(super) fn auto_contrast(image: &mut [u8], channels: usize) {
     for channel in 0..colours(channels) {
-        let values = || picture.iter().skip(channel).step_by(channels).copied();
+        let values = || image.iter().skip(channel).step_by(channels).copied();
         let (Some(least), Some(most)) = (values().min(), values().max()) else { return };
         if least < most {
             let unit = f32::from(most - least) * (1.0 / 255.0);
             let stretched = table(|value| byte(f32::from(value.saturating_sub(least)) / unit));
-            channel_through(picture, channels, channel, &stretched);
+            channel_through(image, channels, channel, &stretched);
         }
     }
 }
 
 /// Every channel's histogram made as even as Pillow's `ImageOps.equalize` makes it.
-pub(super) fn equalise(picture: &mut [u8], channels: usize) {
+pub(super) fn equalise(image: &mut [u8], channels: usize) {
     for channel in 0..colours(channels) {
         let mut histogram = [0_usize; 256];
-        for &value in picture.iter().skip(channel).step_by(channels) {
+        for &value in image.iter().skip(channel).step_by(channels) {
             histogram[usize::from(value)] += 1;
         }
         let Some(last) = histogram.iter().rposition(|&count| count > 0) else { return };
@@ -140,7 +140,7 @@ pub(super) fn equalise(picture: &mut [u8], channels: usize) {
             below += histogram[value];
             level
         });
-        channel_through(picture, channels, channel, &even);
+        channel_through(image, channels, channel, &even);
     }
 }
 
@@ -150,8 +150,8 @@ mod tests {
 
     #[test]
     fn alpha_is_no_colour() {
-        let picture: Vec<u8> = (0..4 * 25).map(|index| (index * 7 % 256) as u8).collect();
-        let alpha = |picture: &[u8]| picture.iter().skip(3).step_by(4).copied().collect::<Vec<_>>();
+        let image: Vec<u8> = (0..4 * 25).map(|index| (index * 7 % 256) as u8).collect();
+        let alpha = |image: &[u8]| image.iter().skip(3).step_by(4).copied().collect::<Vec<_>>();
         let changes: [fn(&mut Vec<u8>); 8] = [
             |p| brightness(p, 4, 1.5),
             |p| contrast(p, 4, 0.5),
@@ -163,16 +163,16 @@ mod tests {
             |p| equalise(p, 4),
         ];
         for (index, change) in changes.into_iter().enumerate() {
-            let mut changed = picture.clone();
+            let mut changed = image.clone();
             change(&mut changed);
-            assert_eq!(alpha(&changed), alpha(&picture), "{index}");
+            assert_eq!(alpha(&changed), alpha(&image), "{index}");
             // 25 pixels are too few for `equalise` to have a step.
-            assert!(changed != picture || index == 7, "{index}");
+            assert!(changed != image || index == 7, "{index}");
         }
     }
 
     #[test]
-    fn a_flat_picture_has_no_contrast_to_stretch() {
+    fn a_flat_image_has_no_contrast_to_stretch() {
         for change in [auto_contrast, equalise] {
             let mut flat = vec![77; 3 * 900];
             change(&mut flat, 3);

@@ -12,7 +12,7 @@ pub const RATIO: (f64, f64) = (3.0 / 4.0, 4.0 / 3.0);
 /// How often a shape is drawn before the centre is taken.
 const TRIES: usize = 10;
 
-/// A part of a picture, in pixels.
+/// A part of an image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Crop {
     /// The first row.
@@ -26,8 +26,8 @@ pub struct Crop {
 }
 
 impl Crop {
-    /// A part of a picture of `height` rows and `width` columns whose share of the area is uniform in `area` and whose
-    /// ratio of width to height is log-uniform in [`RATIO`]. Where ten draws do not fit into the picture, the largest
+    /// A part of an image of `height` rows and `width` columns whose share of the area is uniform in `area` and whose
+    /// ratio of width to height is log-uniform in [`RATIO`]. Where ten draws do not fit into the image, the largest
     /// part in the centre with such a ratio.
     ///
     /// 22 numbers are drawn, whatever fits.
@@ -66,17 +66,17 @@ impl Crop {
         Self { top: (height - rows) / 2, left: (width - columns) / 2, height: rows, width: columns }
     }
 
-    /// The part as a picture of its own.
+    /// The part as an image of its own.
     ///
     /// # Errors
-    /// [`Error::Data`] where the picture does not hold the part, or not the bytes that its size promises.
+    /// [`Error::Data`] where the image does not hold the part, or not the bytes that its size promises.
     pub fn of(&self, pixels: &Pixels) -> Result<Pixels> {
         let Pixels { width, height, channels, ref data } = *pixels;
         let inside = self.left + self.width <= width && self.top + self.height <= height;
         if !inside || data.len() != width * height * channels {
             let found = format!("{width} x {height} pixels of {channels} channels in {} bytes", data.len());
             return Err(Error::Data(
-                Problem::new("a part cannot be cut out of a picture").expected(format_args!("{self:?}")).found(found),
+                Problem::new("a part cannot be cut out of an image").expected(format_args!("{self:?}")).found(found),
             ));
         }
         let rows = data.chunks_exact((width * channels).max(1)).skip(self.top).take(self.height);
@@ -147,7 +147,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_crop_lies_in_its_picture(height in 1..300_usize, width in 1..300_usize, least in 0.01..1.0_f64, seed: u64) {
+        fn a_crop_lies_in_its_image(height in 1..300_usize, width in 1..300_usize, least in 0.01..1.0_f64, seed: u64) {
             let (mut used, mut counted) = (rng(seed, "augment", 0), rng(seed, "augment", 0));
             let crop = Crop::random((height, width), (least, 1.0), &mut used);
             prop_assert!(crop.height >= 1 && crop.width >= 1);

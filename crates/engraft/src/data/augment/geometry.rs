@@ -1,15 +1,15 @@
 //! Mirroring, and affine changes as torchvision defines them (`affine` and `rotate` of
 //! `torchvision.transforms.v2.functional`, bilinear, black outside).
 
-/// Height, width and channels of a picture.
+/// Height, width and channels of an image.
 pub type Shape = (usize, usize, usize);
 
 /// Mirrors left to right.
-pub(super) fn mirror(picture: &mut [u8], (_, w, c): Shape) {
+pub(super) fn mirror(image: &mut [u8], (_, w, c): Shape) {
     if c == 0 || w == 0 {
         return;
     }
-    for row in picture.chunks_exact_mut(w * c) {
+    for row in image.chunks_exact_mut(w * c) {
         for x in 0..w / 2 {
             let (left, right) = row.split_at_mut((w - 1 - x) * c);
             left[x * c..(x + 1) * c].swap_with_slice(&mut right[..c]);
@@ -17,7 +17,7 @@ pub(super) fn mirror(picture: &mut [u8], (_, w, c): Shape) {
     }
 }
 
-/// Where a pixel comes from: `[a, b, c, d, e, f]` takes `(x, y)`, counted from the picture's centre, to
+/// Where a pixel comes from: `[a, b, c, d, e, f]` takes `(x, y)`, counted from the image's centre, to
 /// `(a x + b y + c, d x + e y + f)`.
 pub(super) type Matrix = [f32; 6];
 
@@ -42,10 +42,10 @@ pub(super) fn rotation(degrees: f32) -> Matrix {
     [cos, -sin, 0.0, sin, cos, 0.0]
 }
 
-/// The picture through a matrix: bilinear, with black around it.
-pub(super) fn warp(picture: &[u8], (h, w, c): Shape, [a, b, across, d, e, down]: Matrix) -> Vec<u8> {
+/// The image through a matrix: bilinear, with black around it.
+pub(super) fn warp(image: &[u8], (h, w, c): Shape, [a, b, across, d, e, down]: Matrix) -> Vec<u8> {
     let (centre_x, centre_y) = ((w as f32 - 1.0) / 2.0, (h as f32 - 1.0) / 2.0);
-    let mut out = Vec::with_capacity(picture.len());
+    let mut out = Vec::with_capacity(image.len());
     for row in 0..h {
         for column in 0..w {
             let (x, y) = (column as f32 - centre_x, row as f32 - centre_y);
@@ -63,7 +63,7 @@ pub(super) fn warp(picture: &[u8], (h, w, c): Shape, [a, b, across, d, e, down]:
                 let value: f32 = corners
                     .iter()
                     .filter(|&&(y, x, _)| inside(y, x))
-                    .map(|&(y, x, part)| part * f32::from(picture[(y as usize * w + x as usize) * c + channel]))
+                    .map(|&(y, x, part)| part * f32::from(image[(y as usize * w + x as usize) * c + channel]))
                     .sum();
                 out.push(value.round_ties_even() as u8);
             }
@@ -79,25 +79,25 @@ mod tests {
     #[test]
     fn mirroring_is_its_own_inverse() {
         for (h, w, c) in [(3, 5, 3), (2, 4, 1), (1, 1, 4), (0, 0, 3)] {
-            let picture: Vec<u8> = (0..h * w * c).map(|index| index as u8).collect();
-            let mut twice = picture.clone();
+            let image: Vec<u8> = (0..h * w * c).map(|index| index as u8).collect();
+            let mut twice = image.clone();
             mirror(&mut twice, (h, w, c));
             if w > 1 {
-                assert_eq!(twice[..c], picture[(w - 1) * c..w * c]);
+                assert_eq!(twice[..c], image[(w - 1) * c..w * c]);
             }
             mirror(&mut twice, (h, w, c));
-            assert_eq!(twice, picture);
+            assert_eq!(twice, image);
         }
     }
 
     #[test]
     fn nothing_moved_nothing_changed_and_far_away_is_black() {
         let shape = (4, 6, 2);
-        let picture: Vec<u8> = (0..48).map(|index| 100 + index as u8).collect();
-        assert_eq!(warp(&picture, shape, rotation(0.0)), picture);
-        assert_eq!(warp(&picture, shape, translation(0.9, -0.9)), picture, "whole pixels only");
-        assert_eq!(warp(&picture, shape, translation(6.0, 0.0)), vec![0; 48]);
-        let right = warp(&picture, shape, translation(1.0, 0.0));
-        assert_eq!((&right[..2], &right[2..12]), (&[0, 0][..], &picture[..10]));
+        let image: Vec<u8> = (0..48).map(|index| 100 + index as u8).collect();
+        assert_eq!(warp(&image, shape, rotation(0.0)), image);
+        assert_eq!(warp(&image, shape, translation(0.9, -0.9)), image, "whole pixels only");
+        assert_eq!(warp(&image, shape, translation(6.0, 0.0)), vec![0; 48]);
+        let right = warp(&image, shape, translation(1.0, 0.0));
+        assert_eq!((&right[..2], &right[2..12]), (&[0, 0][..], &image[..10]));
     }
 }

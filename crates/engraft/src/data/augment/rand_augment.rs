@@ -26,16 +26,16 @@ impl Default for RandAugment {
 }
 
 impl RandAugment {
-    /// Changes a picture of this shape. Two numbers are drawn for each operation, whichever it is.
-    pub fn apply(&self, mut picture: Vec<u8>, shape: Shape, rng: &mut impl Rng) -> Vec<u8> {
+    /// Changes an image of this shape. Two numbers are drawn for each operation, whichever it is.
+    pub fn apply(&self, mut image: Vec<u8>, shape: Shape, rng: &mut impl Rng) -> Vec<u8> {
         for _ in 0..self.operations {
             let operation = Operation::ALL[rng.random_range(0..Operation::ALL.len())];
             let other_way = rng.random::<f64>() < 0.5;
             let magnitude = operation.magnitude(self.magnitude, shape);
             let signed = if operation.is_signed() && other_way { -magnitude } else { magnitude };
-            picture = operation.apply(signed, picture, shape);
+            image = operation.apply(signed, image, shape);
         }
-        picture
+        image
     }
 }
 
@@ -56,7 +56,7 @@ pub enum Operation {
     Rotate,
     /// Brighter by this share.
     Brightness,
-    /// More colourful by this share; nothing on a picture without colours.
+    /// More colourful by this share; nothing on an image without colours.
     Colour,
     /// More contrast by this share.
     Contrast,
@@ -115,14 +115,14 @@ impl Operation {
     /// Does it, with a magnitude in the operation's own unit.
     ///
     /// # Panics
-    /// When `picture` does not have the shape.
-    pub fn apply(self, magnitude: f32, mut picture: Vec<u8>, shape: Shape) -> Vec<u8> {
+    /// When `image` does not have the shape.
+    pub fn apply(self, magnitude: f32, mut image: Vec<u8>, shape: Shape) -> Vec<u8> {
         let (h, w, c) = shape;
-        assert_eq!(picture.len(), h * w * c, "bytes of shape [height, width, channels]");
-        if picture.is_empty() {
-            return picture;
+        assert_eq!(image.len(), h * w * c, "bytes of shape [height, width, channels]");
+        if image.is_empty() {
+            return image;
         }
-        let warp = |matrix| geometry::warp(&picture, shape, matrix);
+        let warp = |matrix| geometry::warp(&image, shape, matrix);
         match self {
             Operation::Identity => {}
             Operation::ShearX => return warp(geometry::shear_x(magnitude, shape)),
@@ -130,16 +130,16 @@ impl Operation {
             Operation::TranslateX => return warp(geometry::translation(magnitude, 0.0)),
             Operation::TranslateY => return warp(geometry::translation(0.0, magnitude)),
             Operation::Rotate => return warp(geometry::rotation(magnitude)),
-            Operation::Brightness => colour::brightness(&mut picture, c, 1.0 + magnitude),
-            Operation::Colour => colour::saturation(&mut picture, c, 1.0 + magnitude),
-            Operation::Contrast => colour::contrast(&mut picture, c, 1.0 + magnitude),
-            Operation::Sharpness => colour::sharpness(&mut picture, shape, 1.0 + magnitude),
-            Operation::Posterise => colour::posterise(&mut picture, c, magnitude as u32),
-            Operation::Solarise => colour::solarise(&mut picture, c, 255.0 * magnitude),
-            Operation::AutoContrast => colour::auto_contrast(&mut picture, c),
-            Operation::Equalise => colour::equalise(&mut picture, c),
+            Operation::Brightness => colour::brightness(&mut image, c, 1.0 + magnitude),
+            Operation::Colour => colour::saturation(&mut image, c, 1.0 + magnitude),
+            Operation::Contrast => colour::contrast(&mut image, c, 1.0 + magnitude),
+            Operation::Sharpness => colour::sharpness(&mut image, shape, 1.0 + magnitude),
+            Operation::Posterise => colour::posterise(&mut image, c, magnitude as u32),
+            Operation::Solarise => colour::solarise(&mut image, c, 255.0 * magnitude),
+            Operation::AutoContrast => colour::auto_contrast(&mut image, c),
+            Operation::Equalise => colour::equalise(&mut image, c),
         }
-        picture
+        image
     }
 }
 
@@ -150,12 +150,12 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn grey_pictures_draw_the_same_numbers() {
+    fn grey_images_draw_the_same_numbers() {
         let all = RandAugment { operations: 9, magnitude: 12 };
         let mut streams = [rng(3, "augment", 0), rng(3, "augment", 0), rng(3, "augment", 0)];
         for (stream, c) in streams.iter_mut().zip([1, 3, 4]) {
-            let picture: Vec<u8> = (0..12 * 10 * c).map(|index| (index * 31 % 256) as u8).collect();
-            assert_ne!(all.apply(picture.clone(), (12, 10, c), stream), picture);
+            let image: Vec<u8> = (0..12 * 10 * c).map(|index| (index * 31 % 256) as u8).collect();
+            assert_ne!(all.apply(image.clone(), (12, 10, c), stream), image);
         }
         let next = streams.map(|mut stream| stream.random::<u64>());
         assert_eq!(next, [next[0]; 3]);
@@ -167,12 +167,12 @@ mod tests {
             h in 0..9_usize, w in 0..9_usize, c in 1..6_usize, level in 0..=LEVELS, negative: bool, seed: u64,
         ) {
             let mut stream = rng(seed, "picture", 0);
-            let picture: Vec<u8> = (0..h * w * c).map(|_| stream.random()).collect();
+            let image: Vec<u8> = (0..h * w * c).map(|_| stream.random()).collect();
             for operation in Operation::ALL {
                 let magnitude = operation.magnitude(level, (h, w, c));
                 let magnitude = if negative && operation.is_signed() { -magnitude } else { magnitude };
-                let out = operation.apply(magnitude, picture.clone(), (h, w, c));
-                prop_assert_eq!(out.len(), picture.len());
+                let out = operation.apply(magnitude, image.clone(), (h, w, c));
+                prop_assert_eq!(out.len(), image.len());
             }
         }
     }

@@ -16,10 +16,10 @@ use crate::data::preprocess::Preprocessing;
 use crate::error::{Error, Problem, Result};
 use crate::files::sha256_hex;
 
-/// Changes whenever the same draws would change a picture otherwise; part of [`Recipe::fingerprint`].
+/// Changes whenever the same draws would change an image otherwise; part of [`Recipe::fingerprint`].
 const VERSION: u32 = 1;
 
-/// Share of a picture's area that a crop keeps, least and most.
+/// Share of an image's area that a crop keeps, least and most.
 const AREA: (f64, f64) = (0.6, 1.0);
 
 /// Brightness, contrast and saturation are multiplied by 1 less to 1 plus this. Hue is left alone: it is often what
@@ -45,14 +45,14 @@ const MOST_OPERATIONS: u8 = 16;
 pub struct Recipe {
     /// What is changed.
     pub changes: Changes,
-    /// Whether half of the pictures are mirrored left to right, where anything is changed at all.
+    /// Whether half of the images are mirrored left to right, where anything is changed at all.
     pub mirror: bool,
 }
 
 /// What a recipe changes, besides mirroring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Changes {
-    /// Nothing: the picture as it is prepared for an answer.
+    /// Nothing: the image as it is prepared for an answer.
     #[default]
     None,
     /// A random resized crop of 0.6 to 1 of the area, and up to a fifth of brightness, contrast and saturation either
@@ -79,13 +79,13 @@ impl Recipe {
         self.changes == Changes::None
     }
 
-    /// A changed picture, prepared for a network: bytes `[height, width, channels]` of the preprocessing.
+    /// A changed image, prepared for a network: bytes `[height, width, channels]` of the preprocessing.
     ///
-    /// The crop is cut out of the whole picture and resized by the preprocessing's filter, in place of the
-    /// preprocessing's own resize and centre. Every recipe draws as many numbers for every picture.
+    /// The crop is cut out of the whole image and resized by the preprocessing's filter, in place of the
+    /// preprocessing's own resize and centre. Every recipe draws as many numbers for every image.
     ///
     /// # Errors
-    /// [`Error::Data`] for a picture without pixels or with the wrong number of bytes.
+    /// [`Error::Data`] for an image without pixels or with the wrong number of bytes.
     pub fn apply(&self, pixels: &Pixels, preprocessing: &Preprocessing, rng: &mut impl Rng) -> Result<Vec<u8>> {
         if self.is_none() {
             return Ok(preprocessing.prepare(pixels)?.data);
@@ -96,11 +96,11 @@ impl Recipe {
         Ok(self.after_crop(prepared, (height, width, channels), rng))
     }
 
-    /// The same from a picture that is prepared already, where nothing else is at hand: the crop is from its bytes,
+    /// The same from an image that is prepared already, where nothing else is at hand: the crop is from its bytes,
     /// resized bilinear to the shape that it has.
     ///
     /// # Errors
-    /// [`Error::Data`] for a picture without pixels or with the wrong number of bytes.
+    /// [`Error::Data`] for an image without pixels or with the wrong number of bytes.
     pub fn apply_prepared(&self, prepared: &[u8], shape: Shape, rng: &mut impl Rng) -> Result<Vec<u8>> {
         if self.is_none() {
             return Ok(prepared.to_vec());
@@ -111,17 +111,17 @@ impl Recipe {
         Ok(self.after_crop(cropped, shape, rng))
     }
 
-    fn after_crop(&self, mut picture: Vec<u8>, shape: Shape, rng: &mut impl Rng) -> Vec<u8> {
+    fn after_crop(&self, mut image: Vec<u8>, shape: Shape, rng: &mut impl Rng) -> Vec<u8> {
         // Drawn in any case, so that forbidding it leaves the other draws alone.
         if rng.random::<f64>() < 0.5 && self.mirror {
-            geometry::mirror(&mut picture, shape);
+            geometry::mirror(&mut image, shape);
         }
         match self.changes {
             Changes::None => {}
-            Changes::Light => jitter(&mut picture, shape.2, rng),
-            Changes::RandAugment(operations) => picture = operations.apply(picture, shape, rng),
+            Changes::Light => jitter(&mut image, shape.2, rng),
+            Changes::RandAugment(operations) => image = operations.apply(image, shape, rng),
         }
-        picture
+        image
     }
 
     /// SHA-256 of what the recipe does, for cache keys.
@@ -131,11 +131,11 @@ impl Recipe {
 }
 
 /// Brightness, contrast and saturation in random order, each by a random factor (torchvision's `ColorJitter`).
-fn jitter(picture: &mut [u8], channels: usize, rng: &mut impl Rng) {
+fn jitter(image: &mut [u8], channels: usize, rng: &mut impl Rng) {
     let mut changes: [fn(&mut [u8], usize, f32); 3] = [colour::brightness, colour::contrast, colour::saturation];
     changes.shuffle(rng);
     for change in changes {
-        change(picture, channels, 1.0 + JITTER * (2.0 * rng.random::<f32>() - 1.0));
+        change(image, channels, 1.0 + JITTER * (2.0 * rng.random::<f32>() - 1.0));
     }
 }
 
@@ -158,7 +158,7 @@ impl FromStr for Recipe {
     fn from_str(text: &str) -> Result<Self> {
         let refuse = || {
             let expected = format!(
-                "none, light, rand-augment or rand-augment:N:M (N operations up to {MOST_OPERATIONS}, magnitude M up to {LEVELS}), and :no-mirror behind it where pictures must not be mirrored"
+                "none, light, rand-augment or rand-augment:N:M (N operations up to {MOST_OPERATIONS}, magnitude M up to {LEVELS}), and :no-mirror behind it where images must not be mirrored"
             );
             let problem = Problem::new("there is no such augmentation").expected(expected).found(text);
             let known = ["auto", "none", "small", "light", "rand-augment", "rand-augment:no-mirror"];
@@ -259,8 +259,8 @@ mod tests {
     }
 
     #[test]
-    fn the_crop_is_out_of_the_whole_picture() {
-        // The border of a picture is white. Without augmentation the centre alone is seen.
+    fn the_crop_is_out_of_the_whole_image() {
+        // The border of an image is white. Without augmentation the centre alone is seen.
         let mut pixels = Pixels { width: 64, height: 64, channels: 1, data: vec![255; 64 * 64] };
         for row in pixels.data.chunks_mut(64).skip(16).take(32) {
             row[16..48].fill(0);
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn grey_pictures_draw_the_same_numbers_and_forbidding_mirrors_changes_nothing_else() {
+    fn grey_images_draw_the_same_numbers_and_forbidding_mirrors_changes_nothing_else() {
         for text in ["light", "rand-augment:2:9"] {
             let recipe: Recipe = text.parse().unwrap();
             let next = |recipe: Recipe, channels| {
@@ -289,8 +289,8 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_pictures_are_mirrored_where_that_is_allowed() {
-        // Dark to the left, bright to the right: a mirrored picture is the other way round, whatever else is done.
+    fn half_of_the_images_are_mirrored_where_that_is_allowed() {
+        // Dark to the left, bright to the right: a mirrored image is the other way round, whatever else is done.
         let data = (0..60 * 60).map(|i| (i % 60 * 4) as u8).collect();
         let pixels = Pixels { width: 60, height: 60, channels: 1, data };
         let mirrored = |recipe: Recipe| {

@@ -1,4 +1,4 @@
-//! Every operation against torchvision, on 8-bit pictures. The fixture comes from `tests/fixtures/augment.py`.
+//! Every operation against torchvision, on 8-bit images. The fixture comes from `tests/fixtures/augment.py`.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::data::preprocess::Interpolation;
 
 #[derive(Deserialize)]
 struct Fixture {
-    pictures: Vec<Stored>,
+    images: Vec<Stored>,
     operations: Vec<Case>,
     crops: Vec<Cropped>,
 }
@@ -24,7 +24,7 @@ struct Stored {
 
 #[derive(Deserialize)]
 struct Case {
-    picture: usize,
+    image: usize,
     operation: String,
     level: u8,
     negative: bool,
@@ -34,7 +34,7 @@ struct Case {
 
 #[derive(Deserialize)]
 struct Cropped {
-    picture: usize,
+    image: usize,
     crop: [usize; 4],
     size: [usize; 2],
     interpolation: Interpolation,
@@ -59,10 +59,10 @@ fn every_operation_is_torchvisions() {
     let (fixture, bytes) = fixture();
     let mut seen = std::collections::BTreeSet::new();
     for case in &fixture.operations {
-        let Stored { shape, at } = fixture.pictures[case.picture];
+        let Stored { shape, at } = fixture.images[case.image];
         let len = shape.0 * shape.1 * shape.2;
         let operation = Operation::ALL.into_iter().find(|o| format!("{o:?}") == case.operation).unwrap();
-        let what = format!("{operation:?} {} of picture {}", case.magnitude, case.picture);
+        let what = format!("{operation:?} {} of image {}", case.magnitude, case.image);
         let magnitude = operation.magnitude(case.level, shape);
         let magnitude = if case.negative { -magnitude } else { magnitude };
         assert!((magnitude - case.magnitude).abs() <= 1e-5 * case.magnitude.abs(), "{what}: {magnitude}");
@@ -79,7 +79,7 @@ fn a_resized_crop_is_torchvisions() {
     let (fixture, bytes) = fixture();
     assert!(!fixture.crops.is_empty());
     for case in &fixture.crops {
-        let Stored { shape: (height, width, channels), at } = fixture.pictures[case.picture];
+        let Stored { shape: (height, width, channels), at } = fixture.images[case.image];
         let pixels = Pixels { width, height, channels, data: bytes[at..at + height * width * channels].to_vec() };
         let [top, left, rows, columns] = case.crop;
         let [h, w] = case.size;

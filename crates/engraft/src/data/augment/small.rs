@@ -1,9 +1,9 @@
-//! Small random changes to prepared pictures of characters, and for nets that start from nothing.
+//! Small random changes to prepared images of characters, and for nets that start from nothing.
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// How far a training picture may be changed. All zero (the default) changes nothing.
+/// How far a training image may be changed. All zero (the default) changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Augment {
@@ -23,7 +23,7 @@ impl Augment {
         *self == Self::default()
     }
 
-    /// Changes a prepared picture of shape `[height, width, channels]`, keeping the shape: one affine warp about the
+    /// Changes a prepared image of shape `[height, width, channels]`, keeping the shape: one affine warp about the
     /// centre, bilinear, with the edge's pixels repeated outside.
     ///
     /// Five numbers are drawn whatever the settings, so that switching one setting off leaves the others' draws alone.
@@ -83,22 +83,22 @@ mod tests {
 
     #[test]
     fn nothing_asked_nothing_changed_but_the_numbers_are_drawn() {
-        let picture = ramp(5, 7, 3);
+        let image = ramp(5, 7, 3);
         let (mut used, mut fresh) = (rng(1, "augment", 0), rng(1, "augment", 0));
-        assert_eq!(Augment::default().apply(&picture, (5, 7, 3), &mut used), picture);
+        assert_eq!(Augment::default().apply(&image, (5, 7, 3), &mut used), image);
         assert_ne!(used.random::<u64>(), fresh.random::<u64>());
     }
 
     #[test]
     fn a_flip_mirrors_exactly_half_of_the_time() {
-        let picture = ramp(4, 5, 3);
+        let image = ramp(4, 5, 3);
         let mirrored: Vec<u8> =
-            picture.chunks(15).flat_map(|row| row.chunks(3).rev().flatten().copied().collect::<Vec<_>>()).collect();
+            image.chunks(15).flat_map(|row| row.chunks(3).rev().flatten().copied().collect::<Vec<_>>()).collect();
         let flip = Augment { flip: true, ..Augment::default() };
         let flips = (0..1000)
             .filter(|&step| {
-                let out = flip.apply(&picture, (4, 5, 3), &mut rng(1, "augment", step));
-                assert!(out == picture || out == mirrored);
+                let out = flip.apply(&image, (4, 5, 3), &mut rng(1, "augment", step));
+                assert!(out == image || out == mirrored);
                 out == mirrored
             })
             .count();
@@ -106,10 +106,10 @@ mod tests {
     }
 
     #[test]
-    fn the_same_stream_gives_the_same_picture() {
+    fn the_same_stream_gives_the_same_image() {
         let all = Augment { shift: 0.1, flip: true, rotate_degrees: 15.0, scale: 0.2 };
-        let picture = ramp(16, 16, 1);
-        let out = |step| all.apply(&picture, (16, 16, 1), &mut rng(1, "augment", step));
+        let image = ramp(16, 16, 1);
+        let out = |step| all.apply(&image, (16, 16, 1), &mut rng(1, "augment", step));
         assert_eq!(out(0), out(0));
         assert_ne!(out(0), out(1));
     }
@@ -127,10 +127,10 @@ mod tests {
             h in 1..9_usize, w in 1..9_usize, c in 1..4_usize,
             shift in -2.0..2.0_f32, rotate_degrees in -400.0..400.0_f32, scale in 0.0..3.0_f32, flip: bool, seed: u64,
         ) {
-            let picture: Vec<u8> = (0..h * w * c).map(|index| 100 + (index % 50) as u8).collect();
+            let image: Vec<u8> = (0..h * w * c).map(|index| 100 + (index % 50) as u8).collect();
             let augment = Augment { shift, flip, rotate_degrees, scale };
-            let out = augment.apply(&picture, (h, w, c), &mut rng(seed, "augment", 0));
-            prop_assert_eq!(out.len(), picture.len());
+            let out = augment.apply(&image, (h, w, c), &mut rng(seed, "augment", 0));
+            prop_assert_eq!(out.len(), image.len());
             prop_assert!(out.iter().all(|value| (100..150).contains(value)));
         }
     }

@@ -27,7 +27,7 @@ const LANGUAGE_SAMPLE: usize = 2000;
 const LETTERS: usize = 20;
 /// The least share of a language that is told, of the texts whose language is sure.
 const LANGUAGE_SHARE: f64 = 0.05;
-/// Fewer texts than this are no second language: a name, a quotation.
+/// Fewer texts than this are not a second language: a name, a quotation.
 const LANGUAGE_TEXTS: usize = 3;
 
 /// Audits labelled texts, given what reading them found.

@@ -163,7 +163,7 @@ fn infer_label(table: &Table, looks: &[Look], free: &[usize], remarks: &mut Vec<
             return Ok(column);
         }
     }
-    // The longest text is no label, however few rows there are. Of equals the last: labels often stand at the end.
+    // The longest text is not a label, however few rows there are. Of equals the last: labels often stand at the end.
     let longest = free.iter().copied().max_by(|&a, &b| looks[a].words.total_cmp(&looks[b].words).then(b.cmp(&a)));
     let candidates =
         free.iter().copied().filter(|&column| is_label(column) && (free.len() < 2 || Some(column) != longest));

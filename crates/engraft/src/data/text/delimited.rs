@@ -138,7 +138,7 @@ impl Delimited {
     }
 }
 
-/// Whether a table has a column `path`: it names files (pictures) and holds no texts.
+/// Whether a table has a column `path`: it names files (images) and holds no texts.
 pub(super) fn names_files(path: &Path) -> bool {
     let mut head = Vec::new();
     let read = open_regular(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
@@ -182,7 +182,7 @@ fn delimiter(head: &[u8], ending: Option<&str>) -> u8 {
     best.1
 }
 
-/// Whether quotes in a table with tabs are no quotes: every line has as many tabs as the first, and a field begins with a
+/// Whether quotes in a table with tabs are not quotes: every line has as many tabs as the first, and a field begins with a
 /// quote that it does not end with.
 fn quotes_are_text(head: &[u8]) -> bool {
     let mut lines: Vec<&[u8]> =

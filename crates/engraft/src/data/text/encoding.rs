@@ -26,7 +26,7 @@ pub struct Detected {
     pub encoding: &'static Encoding,
     /// Whether a byte order mark said so.
     pub marked: bool,
-    /// Places that are no characters of the encoding; each becomes U+FFFD.
+    /// Places that are not characters of the encoding; each becomes U+FFFD.
     pub faults: u64,
     /// The lines of the first of them, counted from 1.
     pub lines: Vec<u64>,
@@ -66,7 +66,7 @@ impl Detected {
 /// Finds out how a file is written. It is read once, and once more where it is UTF-16; the observer may end that.
 ///
 /// # Errors
-/// [`Error::Data`] where it is no text, or cannot be read; [`Error::Interrupted`].
+/// [`Error::Data`] where it is not text, or cannot be read; [`Error::Interrupted`].
 pub fn detect_file(path: &Path, observer: &dyn Observer) -> Result<Detected> {
     detect(|| open_regular(path), observer).map_err(|refused| refused.at(path))
 }
@@ -130,11 +130,11 @@ fn detect<R: Read>(
             return Ok(Detected { encoding, marked: false, faults: 0, lines: Vec::new() });
         }
     }
-    // A table with a few stray control characters is still a table; a program or picture has them everywhere.
+    // A table with a few stray control characters is still a table; a program or image has them everywhere.
     let zeros = counts.zeros[0] + counts.zeros[1];
     if 50 * (counts.controls + zeros) > counts.bytes + 400 {
         let found = format!("{} control characters among {} bytes", counts.controls + zeros, counts.bytes);
-        return Err(Refused::NoText(Problem::new("this is no text").expected("a text file").found(found)));
+        return Err(Refused::NoText(Problem::new("this is not text").expected("a text file").found(found)));
     }
     if utf8.faults <= utf8.wide {
         return Ok(Detected { encoding: UTF_8, marked: false, faults: utf8.faults, lines: utf8.lines });
@@ -154,7 +154,7 @@ fn known_otherwise(head: &[u8]) -> Option<Problem> {
         [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => ("UTF-32", "save it as UTF-8"),
         _ => return None,
     };
-    Some(Problem::new("this is no text that is read").expected("UTF-8, UTF-16 or Latin-1").found(found).hint(hint))
+    Some(Problem::new("this is not text that is read").expected("UTF-8, UTF-16 or Latin-1").found(found).hint(hint))
 }
 
 #[derive(Default)]
@@ -362,7 +362,7 @@ mod tests {
     fn broken_utf8_is_said_with_its_lines() {
         let detected = found(b"\xc3\xa9\n\xc3\xa9\xc3\xa9 x\xff\n\xc3\xa9\n\xc3");
         assert_eq!((detected.name(), detected.faults, detected.lines.as_slice()), ("UTF-8", 2, [2, 4].as_slice()));
-        assert_eq!(detected.remark().unwrap(), "bytes that are no UTF-8 became U+FFFD, places: 2 (lines 2, 4)");
+        assert_eq!(detected.remark().unwrap(), "bytes that are not UTF-8 became U+FFFD, places: 2 (lines 2, 4)");
         // Faults in UTF-16, too: half a pair.
         let mut bytes = utf16("\u{feff}ab\n", u16::to_le_bytes);
         bytes.extend([0x00, 0xd8, b'c', 0]);

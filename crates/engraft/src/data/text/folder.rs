@@ -1,4 +1,4 @@
-//! A folder of text files, one folder per class: the layouts of pictures ([`crate::data::folder`]), read as texts.
+//! A folder of text files, one folder per class: the layouts of images ([`crate::data::folder`]), read as texts.
 
 use std::path::Path;
 
@@ -69,7 +69,7 @@ pub(super) fn read(
     }
     if !refused.is_empty() {
         let message = format!(
-            "files that cannot be read, are no text or are over {} bytes, left out: {}",
+            "files that cannot be read, are not text or are over {} bytes, left out: {}",
             limits.record,
             refused.len()
         );
@@ -82,7 +82,7 @@ pub(super) fn read(
     }
     let mut remarks = vec!["each folder is a class, each file a text".to_owned()];
     if others > 0 {
-        remarks.push(format!("files that are no UTF-8 and were read as UTF-16 or windows-1252 (Latin-1): {others}"));
+        remarks.push(format!("files that are not UTF-8 and were read as UTF-16 or windows-1252 (Latin-1): {others}"));
     }
     let source = TextSource {
         format: TextFormat::Folder,

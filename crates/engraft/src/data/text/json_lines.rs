@@ -44,7 +44,7 @@ impl JsonLines {
         Ok(Self { encoding, columns })
     }
 
-    /// With `lenient`, lists and objects are no fields; otherwise they are refused.
+    /// With `lenient`, lists and objects are not fields; otherwise they are refused.
     pub(super) fn records(&self, path: &Path, columns: &[usize], lenient: bool, limits: &Limits) -> Result<Records> {
         let names: Vec<String> = columns.iter().map(|&column| self.columns[column].clone()).collect();
         let mut lines = Lines::open(path, &self.encoding, limits)?;
@@ -87,7 +87,8 @@ fn fields(line: &str, names: &[String], lenient: bool) -> std::result::Result<Ve
 fn parse<'de, S: DeserializeSeed<'de>>(line: &'de str, seed: S) -> std::result::Result<S::Value, Problem> {
     let mut json = serde_json::Deserializer::from_str(line);
     let refused = |source: serde_json::Error| {
-        let problem = Problem::new("a line is no JSON object").expected("one object a line, with the columns as keys");
+        let problem =
+            Problem::new("a line is not a JSON object").expected("one object a line, with the columns as keys");
         match line.trim_start().as_bytes().first() {
             Some(b'[') => {
                 problem.found("a list").hint("write every element on a line of its own, without the brackets")
@@ -214,7 +215,7 @@ impl Lines {
     fn text(&self) -> Result<&str> {
         // Always UTF-8, as it is decoded; no panic should that ever be otherwise.
         std::str::from_utf8(&self.buffer).map(|line| line.trim_end_matches(['\n', '\r'])).map_err(|source| {
-            Error::Data(Problem::new("a line is no UTF-8").found(source).at(at(&self.place, self.line)))
+            Error::Data(Problem::new("a line is not UTF-8").found(source).at(at(&self.place, self.line)))
         })
     }
 }

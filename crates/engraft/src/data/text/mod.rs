@@ -113,7 +113,7 @@ pub struct TextDataset {
     pub examples: Vec<TextExample>,
     /// How they were read.
     pub source: TextSource,
-    /// The labels, where they are no classes.
+    /// The labels, where they are not classes.
     pub targets: Targets,
     /// What is to be learnt, and why that.
     pub inferred: Inferred,
@@ -239,10 +239,10 @@ impl TextDataset {
 /// Files of a folder that [`is_text`] looks at.
 const LOOKED_AT: usize = 1000;
 
-/// Whether what lies at `path` looks like texts rather than pictures.
+/// Whether what lies at `path` looks like texts rather than images.
 ///
 /// A table does unless it has a column named `path`; JSON lines, Parquet and plain text do. A folder does when among its
-/// first thousand files some read as texts, and ten times as many as are named like pictures.
+/// first thousand files some read as texts, and ten times as many as are named like images.
 pub fn is_text(path: &Path) -> bool {
     let Ok(metadata) = std::fs::metadata(path) else { return false };
     if !metadata.is_dir() {
@@ -254,11 +254,10 @@ pub fn is_text(path: &Path) -> bool {
     }
     let entries = crate::data::folder::walk_below(path).filter_map(|entry| entry.ok());
     let files = entries.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path);
-    let is_picture =
-        |file: &PathBuf| super::ending(file).is_some_and(|ending| super::ENDINGS.contains(&ending.as_str()));
-    let (pictures, others): (Vec<PathBuf>, Vec<PathBuf>) = files.take(LOOKED_AT).partition(is_picture);
+    let is_image = |file: &PathBuf| super::ending(file).is_some_and(|ending| super::ENDINGS.contains(&ending.as_str()));
+    let (images, others): (Vec<PathBuf>, Vec<PathBuf>) = files.take(LOOKED_AT).partition(is_image);
     // No more files are read than decide it.
-    let wanted = 10 * pictures.len() + 1;
+    let wanted = 10 * images.len() + 1;
     others.len() >= wanted
         && others.iter().filter(|file| encoding::looks_like_text(file)).take(wanted).count() == wanted
 }

@@ -22,7 +22,7 @@ use crate::progress::Observer;
 /// # Errors
 /// [`Error::Data`], with the line where there is one, when the data cannot be read as above: no such file, no text, no
 /// such column, rows of different lengths, a record over the limit, an unknown split, labels that are free text, numbers or
-/// sets, fewer than two classes, no training data. [`Error::Usage`] where the columns that were asked for make no sense.
+/// sets, fewer than two classes, no training data. [`Error::Usage`] where the columns that were asked for are invalid.
 /// [`Error::Interrupted`] once the observer says so.
 pub fn open_texts(path: &Path, reading: &TextReading, observer: &dyn Observer) -> Result<(TextDataset, Vec<Finding>)> {
     open_texts_within(path, reading, &Limits::default(), observer)

@@ -26,7 +26,7 @@ pub struct Part {
 /// name says (`train-v2.0.json`, `eng.testa`, `dev.conll`).
 ///
 /// # Errors
-/// [`Error::Data`] where nothing is there, two files are one split, no file says which it is, or one is no text.
+/// [`Error::Data`] where nothing is there, two files are one split, no file says which it is, or one is not text.
 pub fn read_parts(path: &Path, endings: &[&str]) -> Result<(Vec<Part>, Vec<Finding>)> {
     let metadata = std::fs::metadata(path)
         .map_err(|source| Error::Data(Problem::new("there is nothing to read at this path").found(source).at(path)))?;
@@ -115,7 +115,7 @@ pub fn read_text(path: &Path) -> Result<String> {
     }
     let valid = std::str::from_utf8(&bytes).map_or_else(|wrong| wrong.valid_up_to(), str::len);
     let line = bytes[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
-    let problem = Problem::new("the file is no text in UTF-8").found(format!("a wrong byte in line {line}")).at(path);
+    let problem = Problem::new("the file is not text in UTF-8").found(format!("a wrong byte in line {line}")).at(path);
     Err(Error::Data(problem.hint("convert it: iconv -f windows-1252 -t utf-8 FILE")))
 }
 

@@ -109,7 +109,7 @@ pub fn is_questions(path: &Path) -> bool {
 /// one that is nowhere in the paragraph is left out. Every finding names the questions.
 ///
 /// # Errors
-/// [`Error::Data`] where a file is no JSON of this form: with the place of the first fault.
+/// [`Error::Data`] where a file is not JSON of this form: with the place of the first fault.
 pub fn open_questions(path: &Path) -> Result<(QuestionSet, Vec<Finding>)> {
     let (parts, findings) = read_parts(path, &ENDINGS)?;
     let mut reading = Reading { findings, ..Reading::default() };
@@ -403,7 +403,7 @@ fn answers_of<'a>(value: &'a Value) -> std::result::Result<Vec<(&'a str, Option<
             let starts = value.get("answer_start").and_then(Value::as_array);
             let answer = |(at, text): (usize, &'a Value)| match text.as_str() {
                 Some(text) => Ok((text, start(starts.and_then(|starts| starts.get(at)))?)),
-                None => Err(("an answer that is no text".to_owned(), EXPECTED)),
+                None => Err(("an answer that is not text".to_owned(), EXPECTED)),
             };
             texts.iter().enumerate().map(answer).collect()
         }

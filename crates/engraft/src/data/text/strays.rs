@@ -31,7 +31,7 @@ impl Strays {
     pub(super) fn findings(self) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (names, what) in [
-            (self.faulty, "texts with bytes that are no characters, which became U+FFFD"),
+            (self.faulty, "texts with bytes that are not characters, which became U+FFFD"),
             (self.zeros, "texts with zero characters, which were taken out"),
         ] {
             if !names.is_empty() {

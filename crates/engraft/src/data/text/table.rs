@@ -33,13 +33,13 @@ impl Table {
     /// there, if it has a header.
     ///
     /// # Errors
-    /// [`Error::Data`] where it is no table that is read, or has no columns; [`Error::Interrupted`] once the observer says so,
+    /// [`Error::Data`] where it is not a table that is read, or has no columns; [`Error::Interrupted`] once the observer says so,
     /// since the whole file is looked through for its encoding.
     pub fn open(path: &Path, named: &[&str], limits: &Limits, observer: &dyn Observer) -> Result<Self> {
         let metadata = std::fs::metadata(path).map_err(|source| crate::data::missing(path, &source))?;
         if !metadata.is_file() {
             return Err(Error::Data(
-                Problem::new("this is no table").expected(KINDS).found(kind_of(&metadata)).at(path),
+                Problem::new("this is not a table").expected(KINDS).found(kind_of(&metadata)).at(path),
             ));
         }
         if metadata.len() == 0 {
@@ -51,7 +51,7 @@ impl Table {
             Some("parquet") => Kind::Parquet(ParquetRows::open(path, limits)?),
             other => {
                 let found = other.map_or("a name without an ending".to_owned(), |ending| format!(".{ending}"));
-                return Err(Error::Data(Problem::new("this is no table").expected(KINDS).found(found).at(path)));
+                return Err(Error::Data(Problem::new("this is not a table").expected(KINDS).found(found).at(path)));
             }
         };
         Ok(Self { path: path.to_owned(), kind, limits: *limits })
@@ -125,7 +125,7 @@ impl Table {
         }
     }
 
-    /// The first records, with all columns; values that are no text, number or truth value are passed over.
+    /// The first records, with all columns; values that are not text, number or truth value are passed over.
     ///
     /// # Errors
     /// As [`Table::records`], and the first error among the records.

@@ -211,7 +211,7 @@ fn broken_utf8_and_zeros_are_told_with_their_rows() {
         [(FindingKind::BrokenEncoding, "row 3".to_owned()), (FindingKind::BrokenEncoding, "row 4".to_owned())]
     );
     assert!(remarks(&dataset).contains("no UTF-8 became U+FFFD, places: 1 (lines 4)"), "{}", remarks(&dataset));
-    // Latin-1 is no broken UTF-8.
+    // Latin-1 is not a broken UTF-8.
     let (dataset, findings) = open("t.csv", b"text,label\ncaf\xe9,x\ngar\xe7on,y\n", &TextReading::default()).unwrap();
     assert_eq!((dataset.examples[0].text.first.as_str(), findings.len()), ("café", 0));
     assert_eq!(dataset.source.encoding.as_deref(), Some("windows-1252"));
@@ -304,13 +304,13 @@ fn a_folder_of_classes_is_read_with_its_splits() {
 }
 
 #[test]
-fn texts_are_told_from_pictures() {
+fn texts_are_told_from_images() {
     let temp = tree(&[
         ("texts/a/1.txt", b"some words"),
         ("texts/b/2", b"other words"),
-        ("pictures/a/1.jpg", b"\xff\xd8\xff"),
-        ("pictures/a/notes.txt", b"words"),
-        ("pictures.csv", b"Path,label\na.jpg,x\n"),
+        ("images/a/1.jpg", b"\xff\xd8\xff"),
+        ("images/a/notes.txt", b"words"),
+        ("images.csv", b"Path,label\na.jpg,x\n"),
         ("texts.csv", b"text,label\na,x\n"),
         ("texts.jsonl", b"{}"),
         ("one.jpg", b"\xff\xd8\xff"),
@@ -322,13 +322,11 @@ fn texts_are_told_from_pictures() {
         std::fs::write(temp.path().join(format!("stray/{at}.txt")), "a text").unwrap();
     }
     std::fs::write(temp.path().join("stray/a.jpg"), [0xFF, 0xD8]).unwrap();
-    assert!(is_text("stray"), "a single picture among texts");
+    assert!(is_text("stray"), "a single image among texts");
     std::fs::write(temp.path().join("stray/b.jpg"), [0xFF, 0xD8]).unwrap();
     assert!(!is_text("stray"));
     assert!(is_text("texts") && is_text("texts.csv") && is_text("texts.jsonl"));
-    assert!(
-        !is_text("pictures") && !is_text("pictures.csv") && !is_text("one.jpg") && !is_text("empty") && !is_text("no")
-    );
+    assert!(!is_text("images") && !is_text("images.csv") && !is_text("one.jpg") && !is_text("empty") && !is_text("no"));
 }
 
 #[test]

@@ -18,7 +18,7 @@ const ROWS: Wording = Wording {
 
 /// Fewer rows than this do not show that a column only numbers them.
 const LEAST: usize = 10;
-/// Where more than one row in so many is a copy, the columns take few values, and equal rows are no copies of one thing.
+/// Where more than one row in so many is a copy, the columns take few values, and equal rows are not copies of one thing.
 const COPIES: usize = 10;
 
 /// Audits labelled rows, given what reading them found, and takes out the columns that teach nothing.

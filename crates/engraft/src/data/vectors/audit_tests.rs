@@ -138,10 +138,10 @@ fn missing_cells_are_told_by_column() {
 }
 
 #[test]
-fn rows_are_not_called_pictures() {
+fn rows_are_not_called_images() {
     let text = table("x,y", 60, |row| format!("{},{}.5", mixed(row), if row == 9 { 100_000 } else { row % 7 }));
     let text = audited(&text).1.render()
         + &audited(&table("x,label", 12, |row| format!("{},{}", mixed(row), ["a|b", "", "c"][row % 3]))).1.render();
     assert!(text.contains("rows whose number is far") && text.contains("rows without any label"), "{text}");
-    assert!(!text.contains("picture"), "{text}");
+    assert!(!text.contains("image"), "{text}");
 }

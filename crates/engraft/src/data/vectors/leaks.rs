@@ -9,7 +9,7 @@ use crate::data::{Finding, FindingKind, Severity, Targets};
 
 /// Fewer rows than this, and it may be chance.
 const ROWS: usize = 10;
-/// A correlation with a number to learn beyond this is no coincidence.
+/// A correlation with a number to learn beyond this is not a coincidence.
 const CORRELATION: f64 = 0.9999;
 
 /// The columns that say of the `rows` what is to be learnt: as many values as classes, each of one class only; or numbers

@@ -308,7 +308,7 @@ mod tests {
             assert!(Made::Run.require(temp.path()).is_err(), "{more}");
         }
         let temp = folder(&["model.json", "run.toml"]);
-        assert!(Made::Run.require(temp.path()).is_err(), "names alone are no marks");
+        assert!(Made::Run.require(temp.path()).is_err(), "names alone are not marks");
         std::os::unix::fs::symlink("/etc/passwd", temp.path().join("log.jsonl")).unwrap();
         assert_eq!(Made::Run.foreign_in(temp.path()).unwrap(), Path::new("log.jsonl"));
         Made::Run.require(tempfile::tempdir().unwrap().path()).unwrap();

@@ -24,7 +24,7 @@ pub fn kind_of(metadata: &fs::Metadata) -> &'static str {
 /// device may never end.
 ///
 /// # Errors
-/// [`io::ErrorKind::InvalidInput`] that says what lies there, where that is no regular file.
+/// [`io::ErrorKind::InvalidInput`] that says what lies there, where that is not a regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let is_regular = |metadata: &fs::Metadata| match metadata.is_file() {
         true => Ok(()),

@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(fs::read(target.join("model.json")).unwrap(), b"2");
         assert!(Staging::claim(&target, Made::Run, false, &[]).is_err());
         Staging::claim(&target, Made::Run, true, &[]).unwrap();
-        assert!(Staging::claim(&target, Made::Base, true, &[]).is_err(), "a run is no base");
+        assert!(Staging::claim(&target, Made::Base, true, &[]).is_err(), "a run is not a base");
         assert!(Staging::claim(&target, Made::Run, true, &[("the data", &target.join("model.json"))]).is_err());
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1, "nothing is left beside it");
 

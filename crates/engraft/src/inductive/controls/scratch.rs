@@ -17,13 +17,13 @@ use crate::files::sha256_hex;
 use crate::inductive::any_base::AnyBase;
 use crate::inductive::controls::ControlData;
 use crate::inductive::tuning::{
-    AtCut, Change, Journal, Learners, Material, Plan, Regularisers, STEP_COST, Shown, Spread, Start, TuneSettings,
-    Tuning, Views, hold_out, tune,
+    AtCut, Change, Journal, KeyedImages, Learners, Material, Plan, Regularisers, STEP_COST, Spread, Start,
+    TuneSettings, Tuning, Views, hold_out, tune,
 };
 use crate::progress::Observer;
 use crate::rng::permutation;
 use crate::targets::{FoldOutputs, Measures, Predictions};
-use crate::train::{Curve, Optimiser, Pictures, Settings};
+use crate::train::{Curve, Optimiser, Settings, TrainingImages};
 
 /// Where finished controls are kept in the cache.
 const KIND: &str = "controls";
@@ -40,7 +40,7 @@ const BLOCKS: usize = 2;
 /// Tokens of a text that it reads.
 const TOKENS: usize = 64;
 
-/// What the control may do within its budget: counted in multiply-adds, not in seconds, so that the same command
+/// What the control may do within its budget: counted in MACs, not in seconds, so that the same command
 /// gives the same numbers on every machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScratchPlan {
@@ -54,7 +54,7 @@ pub struct ScratchPlan {
     pub folds: usize,
     /// Training examples of each fold; fewer than all where the budget asks for it.
     pub examples: usize,
-    /// Multiply-adds of all of it, in units of 10^12.
+    /// MACs of all of it, in units of 10^12.
     pub cost: f64,
     /// Peak rates of AdamW that are tried, each on a part of the first fold's training examples, before the folds are
     /// trained at the best.
@@ -80,7 +80,7 @@ pub struct Scratch {
 struct Candidate {
     network: String,
     untrained: Untrained,
-    /// Multiply-adds of a forward pass on one example.
+    /// MACs of a forward pass on one example.
     forward: f64,
 }
 
@@ -161,7 +161,7 @@ fn candidates(base: &AnyBase, data: &ControlData<'_>) -> Result<(Vec<Candidate>,
 }
 
 /// The largest network, then the most folds, then the most examples, with enough epochs inside `budget` x 10^12
-/// multiply-adds; `forward` are those of an example by each network, from the largest on.
+/// MACs; `forward` are those of an example by each network, from the largest on.
 fn within(budget: f64, forward: &[f64], rates: [f64; 3], examples: usize, folds: usize) -> ScratchPlan {
     let train = examples * (folds - 1) / folds;
     let epoch_cost = |size: usize, run: usize, examples: usize| {
@@ -198,7 +198,7 @@ impl ScratchPlan {
             false => String::new(),
         };
         format!(
-            "{network}, {epochs} epochs{part}, {folds} of {} folds, {cost:.3} x 10^12 multiply-adds, AdamW at {lr:.0e}, the best of {} rates",
+            "{network}, {epochs} epochs{part}, {folds} of {} folds, {cost:.3} x 10^12 MACs, AdamW at {lr:.0e}, the best of {} rates",
             data.count,
             rates.len()
         )
@@ -300,16 +300,16 @@ fn identity(untrained: &Untrained, plan: &ScratchPlan, data: &ControlData<'_>) -
 fn train_all(base: &AnyBase, plan: &ScratchPlan, data: &ControlData<'_>, observer: &dyn Observer) -> Result<Trained> {
     let texts = data.intake.texts_of(data.train);
     let digests = data.intake.digests_of(data.train);
-    let (pictures, views);
+    let (images, views);
     let material = match base {
         AnyBase::Images(base) => {
-            let paths = data.intake.pictures(data.train).into_iter().map(|(path, _)| path).collect();
-            pictures = Pictures::new(paths, base.card.preprocessing.clone(), Limits::default(), observer)?;
+            let paths = data.intake.images(data.train).into_iter().map(|(path, _)| path).collect();
+            images = TrainingImages::new(paths, base.card.preprocessing.clone(), Limits::default(), observer)?;
             // Photos may be mirrored; characters may not.
             let flip = base.card.preprocessing.channels == 3;
             let change = Change::Small(Augment { shift: 0.1, flip, ..Augment::default() });
             views = Views { count: 2, change, seed: data.seed };
-            let shown = Shown { pictures: &pictures, digests: &digests };
+            let shown = KeyedImages { images: &images, digests: &digests };
             Material::Images { base, shown, views: &views, cache: None }
         }
         AnyBase::Texts(base) => Material::Texts { base, texts: &texts, tokens: 0, pairs: 0 },

@@ -70,7 +70,7 @@ pub trait Learner {
     fn baseline(&self, training: &[usize], examples: &[usize]) -> (String, Self::Measured);
     /// By how much the one is better than the other, on the same examples.
     fn gain(&self, ours: &Self::Measured, theirs: &Self::Measured) -> Result<Paired>;
-    /// What the control from scratch is trained on within so many multiply-adds.
+    /// What the control from scratch is trained on within so many MACs.
     fn scratch(&self, budget: f64, examples: usize) -> Option<(Variant, String)>;
     /// How the linear probe is trained, in words; none where the transfer is itself one.
     fn probe(&self) -> Option<String>;
@@ -121,7 +121,7 @@ pub struct Drive<'a> {
     pub folds: Vec<usize>,
     /// Held-out splits and their examples.
     pub held_out: Vec<(Split, Vec<usize>)>,
-    /// What the control from scratch may cost, in units of 10^12 multiply-adds; 0 leaves the controls out.
+    /// What the control from scratch may cost, in units of 10^12 MACs; 0 leaves the controls out.
     pub budget: f64,
     /// What the curves of the folds are called.
     pub name: String,

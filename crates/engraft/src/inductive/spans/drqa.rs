@@ -42,7 +42,7 @@ pub struct ReaderSizes {
 }
 
 impl ReaderSizes {
-    /// Multiply-adds for one word of a paragraph.
+    /// MACs for one word of a paragraph.
     pub fn multiply_adds(&self) -> f64 {
         let (hidden, first) = (self.hidden as f64, (2 * self.columns + FEATURES) as f64);
         let layer = |inputs: f64| 2.0 * 4.0 * hidden * (inputs + hidden);

@@ -9,7 +9,7 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 use crate::backbone::text::{Encoded, FrozenEncoder, TextEncoder, TokenBatch};
-use crate::backbone::{Adaptation, Drops, Mode, Pass, Statistics, identity};
+use crate::backbone::{DropPathSchedule, LoraConfig, Mode, Pass, Statistics, identity};
 use crate::error::Result;
 use crate::inductive::tuning::Plan;
 use crate::progress::Observer;
@@ -112,7 +112,7 @@ pub struct TokenData<'a> {
     /// Share of the states that are dropped before the head.
     pub dropout: f64,
     /// Low-rank factors in place of the weights of stages that learn.
-    pub low_rank: Option<Adaptation>,
+    pub low_rank: Option<LoraConfig>,
     /// The states at the plan's cut, where they are kept.
     pub kept: Option<&'a [Vec<f32>]>,
 }
@@ -340,7 +340,7 @@ impl Task for TokenTask<'_> {
 
 /// Zeroes a share of numbers, and scales the others up for it (Srivastava et al. 2014). What is drawn depends on the
 /// example's place in the step, and on its own length, alone.
-pub(super) fn dropped(x: Tensor<3>, share: f64, drops: &Drops, device: &Device) -> Tensor<3> {
+pub(super) fn dropped(x: Tensor<3>, share: f64, drops: &DropPathSchedule, device: &Device) -> Tensor<3> {
     use rand::RngExt;
     if share == 0.0 {
         return x;

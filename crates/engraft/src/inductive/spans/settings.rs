@@ -1,6 +1,6 @@
 //! From settings as they are written to settings that train.
 
-use crate::backbone::{Adaptation, Statistics};
+use crate::backbone::{LoraConfig, Statistics};
 use crate::config::{SpanFit, Tune};
 use crate::error::{Error, Problem, Result};
 use crate::inductive::tuning::Spread;
@@ -14,7 +14,7 @@ pub struct SpanSettings {
     /// How rates are spread over an encoder's stages.
     pub spread: Spread,
     /// Low-rank factors in place of the weights.
-    pub low_rank: Option<Adaptation>,
+    pub low_rank: Option<LoraConfig>,
     /// Share of the numbers that training drops inside an encoder, or between the layers of a reader on word vectors.
     pub dropout: f64,
 }
@@ -23,7 +23,7 @@ impl SpanSettings {
     /// Reads and checks them. `on_words`: whether the base is word vectors, which have no stages.
     ///
     /// # Errors
-    /// [`Error::Usage`] where one makes no sense, or would have no effect.
+    /// [`Error::Usage`] where one is invalid, or would have no effect.
     pub fn of(config: &SpanFit, on_words: bool) -> Result<Self> {
         let tune = &config.tune;
         no_effect(tune, on_words)?;
@@ -95,7 +95,7 @@ impl SpanSettings {
             statistics: Statistics::Stored,
         };
         let low_rank =
-            (tune.lora > 0).then_some(Adaptation { rank: tune.lora, alpha: tune.lora_alpha, seed: config.seed });
+            (tune.lora > 0).then_some(LoraConfig { rank: tune.lora, alpha: tune.lora_alpha, seed: config.seed });
         Ok(Self { train, spread, low_rank, dropout: tune.dropout })
     }
 }
@@ -133,7 +133,7 @@ fn no_effect(tune: &Tune, on_words: bool) -> Result<()> {
 }
 
 fn wrong(name: &str, expected: String, found: impl std::fmt::Display) -> Error {
-    Error::Usage(Problem::new("a setting makes no sense").expected(expected).found(found).at(format!("--{name}")))
+    Error::Usage(Problem::new("invalid setting").expected(expected).found(found).at(format!("--{name}")))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ const PROBE: (u64, f64) = (10, 5e-3);
 pub struct SpanPlan {
     /// The plan.
     pub plan: Plan,
-    /// Multiply-adds of a training step of the whole encoder for one text of mean length.
+    /// MACs of a training step of the whole encoder for one text of mean length.
     pub step_cost: f64,
     depth: String,
     costs: Vec<crate::backbone::StageCost>,
@@ -70,7 +70,7 @@ impl SpanPlan {
     }
 }
 
-/// What a control from scratch is trained on within `budget` x 10^12 multiply-adds, where an example costs `cost`: as many
+/// What a control from scratch is trained on within `budget` x 10^12 MACs, where an example costs `cost`: as many
 /// epochs as the transfer at most; fewer examples where not even one epoch fits. None where no batch does.
 pub fn scratch_within(
     budget: f64,

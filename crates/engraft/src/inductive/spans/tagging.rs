@@ -58,7 +58,7 @@ pub fn pieces_of(tokenizer: &Tokenizer, sentences: &[&[String]], limit: usize) -
 /// What tags pieces of sentences are to get.
 pub struct TagTargets {
     pieces: Vec<Piece>,
-    /// Of each piece the tag of each token; none for what is no first sub-word.
+    /// Of each piece the tag of each token; none for what is not a first sub-word.
     tags: Vec<Vec<(usize, usize)>>,
     names: Vec<String>,
 }

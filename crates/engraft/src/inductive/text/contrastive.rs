@@ -10,7 +10,7 @@ use crate::backbone::text::TextEncoder;
 use crate::backbone::{Mode, Pass, Statistics};
 use crate::error::Result;
 use crate::inductive::tuning::{
-    Adapted, AtCut, Body, Grown, Journal, Plan, TuneSettings, Tuning, looked_at, retrying, telling,
+    Adapted, AtCut, Body, FineTuned, Journal, Plan, TuneSettings, Tuning, curve_reporter, retrying, sanity_rows,
 };
 use crate::progress::Observer;
 use crate::rng::rng;
@@ -78,7 +78,7 @@ pub(in crate::inductive) fn tune_pairs(
     observer: &dyn Observer,
     name: &str,
 ) -> Result<Adapted> {
-    let mut each = telling(name, observer);
+    let mut each = curve_reporter(name, observer);
     let (adapted, remarks) = retrying(settings, observer, &mut |settings, attempt| {
         attempt_at(tuning, settings, pairs, training, (journal, identity, attempt), observer, &mut each)
     })?;
@@ -112,14 +112,14 @@ fn attempt_at(
     let model = PairedEncoder { encoder };
     let (model, curve) = train(&mut task, model, &settings.train, checkpoints.as_mut(), observer, each)?;
     let body = Body::Encoder(model.valid().encoder.merged());
-    let grown = Grown::of(&material, material.on(&body, &Device::flex())?);
+    let grown = FineTuned::of(&material, material.on(&body, &Device::flex())?);
     let features = grown.features(&material, None, training)?;
     let head = target.solve_on(&features, training, strength, observer)?;
-    let some = looked_at(training).len();
+    let some = sanity_rows(training).len();
     let looked: Vec<usize> = (0..some).collect();
     let outputs = head.of_features(&features.select(&looked));
-    // The loss of pairs is no cross-entropy: only answers are looked at.
-    let failure = target.aims(training).failure(&outputs, looked_at(training), &Curve::default());
+    // The loss of pairs is not a cross-entropy: only answers are looked at.
+    let failure = target.aims(training).failure(&outputs, sanity_rows(training), &Curve::default());
     Ok((Adapted { grown, head, curve, remarks: Vec::new() }, failure))
 }
 

@@ -15,7 +15,7 @@ use crate::backbone::text::{
     Dropouts, HiddenLayer, LanguageModel, LanguageModelParts, LstmConfig, LstmNetwork, NORM_EPSILON, WordCounts,
     concat_pool, concat_pool_values, frozen_states, normed, padded, states_to,
 };
-use crate::backbone::{Drops, Mode, Pass, identity};
+use crate::backbone::{DropPathSchedule, Mode, Pass, identity};
 use crate::data::text::Text;
 use crate::error::{Error, Problem, Result};
 use crate::head::Linear;
@@ -65,7 +65,7 @@ pub struct UlmfitSettings {
     /// Factor of all dropouts. A network with fewer units than AWD-LSTM's 1,150 has fewer to lose: its factor is as much
     /// smaller as the root of their number.
     pub dropout: f64,
-    /// Pull of weights towards zero.
+    /// Weight decay.
     pub weight_decay: f64,
     /// Longest gradient; 0 for any.
     pub clip: f64,
@@ -195,7 +195,7 @@ impl LstmHead {
     }
 
     /// `[N, columns]` to logits `[N, classes]`.
-    fn forward(&self, x: Tensor<2>, drops: Option<&Drops>, factor: f64) -> Tensor<2> {
+    fn forward(&self, x: Tensor<2>, drops: Option<&DropPathSchedule>, factor: f64) -> Tensor<2> {
         let [pooled, hidden] = HEAD_DROPOUT.map(|share| (share * factor).min(0.95));
         let centred = x.clone() - x.mean_dim(1);
         let deviation = centred.clone().square().mean_dim(1).add_scalar(NORM_EPSILON).sqrt();
@@ -254,7 +254,7 @@ impl LstmHead {
     }
 }
 
-fn drop_units(x: Tensor<2>, share: f64, drops: Option<&Drops>, purpose: &str) -> Tensor<2> {
+fn drop_units(x: Tensor<2>, share: f64, drops: Option<&DropPathSchedule>, purpose: &str) -> Tensor<2> {
     let Some(drops) = drops.filter(|_| share > 0.0) else { return x };
     let [n, width] = x.dims();
     let kept = (1.0 / (1.0 - share)) as f32;
@@ -352,7 +352,7 @@ impl TunedLstm {
 /// Makes a classifier of `texts[train]` from a language model. Texts outside `train` are not looked at.
 ///
 /// # Errors
-/// [`Error::Usage`] for settings that make no sense, [`Error::Data`] without a text, and as [`train()`].
+/// [`Error::Usage`] for settings that are invalid, [`Error::Data`] without a text, and as [`train()`].
 pub fn tune_lstm(
     base: &LanguageModel,
     texts: &[&Text],

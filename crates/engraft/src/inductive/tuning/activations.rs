@@ -1,4 +1,4 @@
-//! What training starts from: the pictures at the cut, several views of each, computed once and kept; or computed for
+//! What training starts from: the images at the cut, several views of each, computed once and kept; or computed for
 //! every batch where nothing is frozen, or where they would not fit into memory.
 
 use rayon::prelude::*;
@@ -11,15 +11,15 @@ use crate::features::{Cache, Extractor, Features, extract_keyed};
 use crate::inductive::tuning::frozen::FrozenPart;
 use crate::progress::Observer;
 use crate::rng::rng;
-use crate::train::Pictures;
+use crate::train::TrainingImages;
 
 /// Bytes of activations that are kept in memory.
 const KEPT: usize = 768 << 20;
 
-/// Pictures whose rows are at hand together.
+/// Images whose rows are at hand together.
 const BATCH: usize = 64;
 
-/// What is changed in a picture.
+/// What is changed in an image.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
@@ -41,10 +41,10 @@ impl Change {
     }
 }
 
-/// Random changes to pictures, and how many changed views of each are kept where a part of the base is frozen.
+/// Random changes to images, and how many changed views of each are kept where a part of the base is frozen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Views {
-    /// Views of each picture, the first of which is the picture as it is.
+    /// Views of each image, the first of which is the image as it is.
     pub count: usize,
     /// What is changed in the others.
     pub change: Change,
@@ -52,23 +52,23 @@ pub struct Views {
     pub seed: u64,
 }
 
-/// The pictures of a training set.
+/// The images of a training set.
 #[derive(Debug, Clone, Copy)]
-pub struct Shown<'a> {
+pub struct KeyedImages<'a> {
     /// Prepared by the base's card.
-    pub pictures: &'a Pictures,
+    pub images: &'a TrainingImages,
     /// SHA-256 of the bytes of each.
     pub digests: &'a [String],
 }
 
-/// The pictures of a training set at a cut.
+/// The images of a training set at a cut.
 #[derive(Debug)]
 pub struct Activations<'a> {
-    shown: Shown<'a>,
+    shown: KeyedImages<'a>,
     views: Views,
     cut: usize,
     shapes: Vec<Vec<usize>>,
-    /// All views of all pictures, view after view; nothing where they are computed for each batch.
+    /// All views of all images, view after view; nothing where they are computed for each batch.
     kept: Option<Features>,
     /// Whether views are computed once.
     keeps: bool,
@@ -77,13 +77,13 @@ pub struct Activations<'a> {
 }
 
 impl<'a> Activations<'a> {
-    /// The pictures at a cut of a base.
+    /// The images at a cut of a base.
     ///
     /// Fewer views than asked for are kept where memory is short, and it is said.
     pub fn new(
         base: &Base,
         cut: usize,
-        shown: Shown<'a>,
+        shown: KeyedImages<'a>,
         mut views: Views,
         cache: Option<&Cache>,
         observer: &dyn Observer,
@@ -91,11 +91,11 @@ impl<'a> Activations<'a> {
         let network = &base.staged()?.network;
         let shapes = network.shapes_at(cut, base.input());
         let size = shapes.iter().map(|shape| shape.iter().product::<usize>()).sum::<usize>() * size_of::<f32>();
-        let fit = KEPT / (size * shown.pictures.len()).max(1);
+        let fit = KEPT / (size * shown.images.len()).max(1);
         if cut == 0 || fit == 0 {
             if cut > 0 {
                 observer.say(&format!(
-                    "the activations do not fit into memory ({} KB for each picture): the frozen part runs in every epoch",
+                    "the activations do not fit into memory ({} KB for each image): the frozen part runs in every epoch",
                     size / 1024,
                 ));
             }
@@ -105,13 +105,12 @@ impl<'a> Activations<'a> {
         if views.change == Change::None {
             views.count = 1;
         } else if fit < views.count {
-            observer
-                .say(&format!("{fit} views of each picture instead of {}: more do not fit into memory", views.count));
+            observer.say(&format!("{fit} views of each image instead of {}: more do not fit into memory", views.count));
             views.count = fit;
         }
         let mut activations = Self { shown, views, cut, shapes, kept: None, keeps: true, parts: Vec::new() };
         let extractor = Extractor::new(base, cut, Limits::default(), &Device::flex())?;
-        let n = shown.pictures.len();
+        let n = shown.images.len();
         let keys: Vec<String> = (0..activations.views.count * n).map(|at| activations.key(at % n, at / n)).collect();
         let task = format!("activations after {}", base.stages()[cut - 1]);
         let kept = extract_keyed(&extractor, &keys, &task, cache, observer, |at| {
@@ -121,9 +120,9 @@ impl<'a> Activations<'a> {
         Ok(activations)
     }
 
-    /// What a view of a picture is filed under.
-    fn key(&self, picture: usize, view: usize) -> String {
-        let digest = &self.shown.digests[picture];
+    /// What a view of an image is filed under.
+    fn key(&self, image: usize, view: usize) -> String {
+        let digest = &self.shown.digests[image];
         if view == 0 {
             return digest.clone();
         }
@@ -131,22 +130,22 @@ impl<'a> Activations<'a> {
         crate::files::sha256_hex(format!("{digest}/{change}/{}/{view}", self.views.seed).as_bytes())
     }
 
-    /// One picture as the base's input, changed or as it is. The changes follow from the picture's bytes, so that they
-    /// are the same among whatever other pictures it stands.
-    fn prepared(&self, picture: usize, draw: u64, changed: bool) -> Result<Vec<f32>> {
-        let Shown { pictures, digests } = self.shown;
-        let p = pictures.preprocessing();
+    /// One image as the base's input, changed or as it is. The changes follow from the image's bytes, so that they
+    /// are the same among whatever other images it stands.
+    fn prepared(&self, image: usize, draw: u64, changed: bool) -> Result<Vec<f32>> {
+        let KeyedImages { images, digests } = self.shown;
+        let p = images.preprocessing();
         if !changed {
-            return Ok(p.normalise(&pictures.bytes(picture)?));
+            return Ok(p.normalise(&images.bytes(image)?));
         }
-        let mut stream = rng(self.views.seed, &format!("view/{}", digests[picture]), draw);
+        let mut stream = rng(self.views.seed, &format!("view/{}", digests[image]), draw);
         let bytes = match &self.views.change {
-            Change::None => pictures.bytes(picture)?,
-            Change::Small(augment) => augment.apply(&pictures.bytes(picture)?, p.shape().into(), &mut stream),
-            // What is kept is changed once and may be cut from the whole picture; decoding it anew in every epoch would
+            Change::None => images.bytes(image)?,
+            Change::Small(augment) => augment.apply(&images.bytes(image)?, p.shape().into(), &mut stream),
+            // What is kept is changed once and may be cut from the whole image; decoding it anew in every epoch would
             // cost more than the training.
-            Change::Photo(recipe) if self.keeps => recipe.apply(&pictures.decoded(picture)?, p, &mut stream)?,
-            Change::Photo(recipe) => recipe.apply_prepared(&pictures.bytes(picture)?, p.shape().into(), &mut stream)?,
+            Change::Photo(recipe) if self.keeps => recipe.apply(&images.decoded(image)?, p, &mut stream)?,
+            Change::Photo(recipe) => recipe.apply_prepared(&images.bytes(image)?, p.shape().into(), &mut stream)?,
         };
         Ok(p.normalise(&bytes))
     }
@@ -156,48 +155,48 @@ impl<'a> Activations<'a> {
         self.cut
     }
 
-    /// Shapes of one picture's activation.
+    /// Shapes of one image's activation.
     pub fn shapes(&self) -> &[Vec<usize>] {
         &self.shapes
     }
 
-    /// How many views of each picture are kept; 0 where they are computed for each batch.
+    /// How many views of each image are kept; 0 where they are computed for each batch.
     pub fn kept_views(&self) -> usize {
         self.kept.as_ref().map_or(0, |_| self.views.count)
     }
 
-    /// A picture in words.
-    pub fn describe(&self, picture: usize) -> String {
-        self.shown.pictures.name(picture)
+    /// An image in words.
+    pub fn describe(&self, image: usize) -> String {
+        self.shown.images.name(image)
     }
 
-    /// Rows `[pictures, columns]` in an epoch of training, or as they are at prediction.
+    /// Rows `[images, columns]` in an epoch of training, or as they are at prediction.
     ///
-    /// Kept views take turns, each picture beginning with another one; where nothing is kept, every epoch changes every
-    /// picture anew.
-    pub fn rows(&self, pictures: &[usize], epoch: Option<u64>) -> Result<Vec<f32>> {
+    /// Kept views take turns, each image beginning with another one; where nothing is kept, every epoch changes every
+    /// image anew.
+    pub fn rows(&self, images: &[usize], epoch: Option<u64>) -> Result<Vec<f32>> {
         let changed = epoch.filter(|_| self.views.change != Change::None && self.views.count > 1);
         if let Some(kept) = &self.kept {
-            let view = |picture: usize| changed.map_or(0, |epoch| (picture + epoch as usize) % self.views.count);
-            let row = |&picture: &usize| kept.row(view(picture) * self.shown.pictures.len() + picture);
-            return Ok(pictures.iter().flat_map(row).copied().collect());
+            let view = |image: usize| changed.map_or(0, |epoch| (image + epoch as usize) % self.views.count);
+            let row = |&image: &usize| kept.row(view(image) * self.shown.images.len() + image);
+            return Ok(images.iter().flat_map(row).copied().collect());
         }
-        let prepare = |&picture: &usize| self.prepared(picture, 1 + changed.unwrap_or(0), changed.is_some());
-        let prepared = pictures.par_iter().map(prepare).collect::<Result<Vec<_>>>()?.concat();
+        let prepare = |&image: &usize| self.prepared(image, 1 + changed.unwrap_or(0), changed.is_some());
+        let prepared = images.par_iter().map(prepare).collect::<Result<Vec<_>>>()?.concat();
         Ok(self.parts.iter().fold(prepared, |rows, part| part.run(&rows)))
     }
 
-    /// Features of pictures, as they are, by a network whose stages before the cut are those of the base.
-    pub fn features(&self, network: &Network, pictures: &[usize], input: [usize; 2]) -> Result<Features> {
+    /// Features of images, as they are, by a network whose stages before the cut are those of the base.
+    pub fn features(&self, network: &Network, images: &[usize], input: [usize; 2]) -> Result<Features> {
         let part = FrozenPart::new(network, self.cut..network.stages().len(), input);
-        let mut values = Vec::with_capacity(pictures.len() * part.columns());
-        for batch in pictures.chunks(BATCH) {
+        let mut values = Vec::with_capacity(images.len() * part.columns());
+        for batch in images.chunks(BATCH) {
             values.extend(part.run(&self.rows(batch, None)?));
         }
-        Features::new(pictures.len(), part.columns(), values)
+        Features::new(images.len(), part.columns(), values)
     }
 
-    /// The same pictures and views after further frozen stages, up to a later cut.
+    /// The same images and views after further frozen stages, up to a later cut.
     #[must_use]
     pub fn run_on(&self, network: &Network, cut: usize, input: [usize; 2]) -> Self {
         let part = || FrozenPart::new(network, self.cut..cut, input);

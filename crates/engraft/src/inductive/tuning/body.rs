@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 
 use crate::backbone::text::TextEncoder;
-use crate::backbone::{Adaptation, Network};
+use crate::backbone::{LoraConfig, Network};
 use crate::error::{Error, Problem, Result};
 use crate::head::Linear;
 use crate::inductive::tuning::linear_head::LinearHead;
@@ -53,7 +53,7 @@ impl Body {
     ///
     /// # Errors
     /// [`Error::Usage`] where no stage that learns has a weight that factors could take the place of.
-    pub fn adapted(self, how: Adaptation, plan: &Plan, weight_decay: f64) -> Result<(Self, Rules)> {
+    pub fn adapted(self, how: LoraConfig, plan: &Plan, weight_decay: f64) -> Result<(Self, Rules)> {
         let all = 0..self.names().len();
         let before = self.all_axes(all.clone());
         let body = match self {

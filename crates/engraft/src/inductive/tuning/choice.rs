@@ -15,7 +15,7 @@ use crate::inductive::tuning::depth::{
     Difference, Fold, FoldOutcome, Measured, Protocol, best_of, choose, hold_out, measure_folds,
 };
 use crate::inductive::tuning::journal::Journal;
-use crate::inductive::tuning::material::{AtCut, Grown, Material};
+use crate::inductive::tuning::material::{AtCut, FineTuned, Material};
 use crate::inductive::tuning::plan::{DepthCut, Learners, Plan, Spread, cut_of, usual_cuts};
 use crate::inductive::tuning::tune::{Adapted, TuneSettings, Tuning, tune};
 use crate::progress::Observer;
@@ -31,10 +31,10 @@ const FEW_SHOT: usize = 200;
 /// Up to so many texts of a class, on average, contrastive pairs are presumed to be best: that is where they gain most
 /// over a head (Tunstall et al. 2022, figure 3), and where the answers tell least.
 const PRESUMED: usize = 64;
-/// Multiply-adds, in units of 10^12, that a second of the budget stands for: about what two cores of a laptop do.
+/// MACs, in units of 10^12, that a second of the budget stands for: about what two cores of a laptop do.
 const PER_SECOND: f64 = 0.05;
 
-/// What the choice of the depth may cost. Counted in multiply-adds, so that the same command gives the same model on
+/// What the choice of the depth may cost. Counted in MACs, so that the same command gives the same model on
 /// every machine; said in the minutes that they take on two cores of a laptop.
 ///
 /// ```
@@ -52,7 +52,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Multiply-adds in units of 10^12.
+    /// MACs in units of 10^12.
     pub fn multiply_adds(&self) -> f64 {
         self.seconds * PER_SECOND
     }
@@ -109,7 +109,7 @@ impl fmt::Display for Budget {
 
 /// Everything that depths are measured with.
 #[derive(Clone, Copy)]
-pub struct Ground<'a> {
+pub struct DepthSearch<'a> {
     /// The base and the training examples.
     pub material: Material<'a>,
     /// Their labels.
@@ -201,7 +201,7 @@ pub struct Chosen {
     pub left_out: Vec<String>,
 }
 
-impl Ground<'_> {
+impl DepthSearch<'_> {
     fn lstm(&self) -> Option<&LstmEncoder> {
         match self.material {
             Material::Texts { base, .. } => match &base.body {
@@ -267,7 +267,7 @@ impl Ground<'_> {
         Ok(depths)
     }
 
-    /// Multiply-adds, in units of 10^12, of one training on so many examples.
+    /// MACs, in units of 10^12, of one training on so many examples.
     fn cost_of(&self, depth: &Depth, examples: usize) -> f64 {
         let epochs = self.settings.train.epochs as f64;
         let tail = |plan: &Plan| -> f64 {
@@ -287,7 +287,7 @@ impl Ground<'_> {
         tail * seen * STEP_COST / 1e12
     }
 
-    /// Multiply-adds of measuring a depth on the first folds, and of training the model itself.
+    /// MACs of measuring a depth on the first folds, and of training the model itself.
     fn cost(&self, depth: &Depth, run_folds: usize, seeds: usize) -> f64 {
         let n = self.target.len();
         let trained = n * (self.protocol.count - 1) / self.protocol.count;
@@ -315,7 +315,7 @@ impl Ground<'_> {
         }
     }
 
-    /// Trains one depth on some of the examples, which start at `at` (see [`Ground::at`]). Where the curve is not watched,
+    /// Trains one depth on some of the examples, which start at `at` (see [`DepthSearch::at`]). Where the curve is not watched,
     /// nothing is measured on `fold.held`.
     ///
     /// # Errors
@@ -353,7 +353,7 @@ impl Ground<'_> {
 
     /// What is fine-tuned to what.
     pub fn tuning<'t>(&'t self, plan: &'t Plan, at: &'t AtCut<'t>) -> Tuning<'t> {
-        let Ground { material, features, strength, target, .. } = *self;
+        let DepthSearch { material, features, strength, target, .. } = *self;
         Tuning { material, at, plan, features, strength, target }
     }
 
@@ -376,7 +376,7 @@ impl Ground<'_> {
         let body = LstmEncoder { model: tuned.model, hidden: Some(hidden), limit: tuned.limit };
         let base = Arc::new(TextBase { body: TextBody::Lstm(Box::new(body)), ..(**base).clone() });
         let [_, curve] = tuned.curves;
-        Ok(Adapted { grown: Grown::Text(base), head, curve, remarks: Vec::new() })
+        Ok(Adapted { grown: FineTuned::Text(base), head, curve, remarks: Vec::new() })
     }
 
     /// Measures one depth on the first folds.
@@ -427,7 +427,7 @@ impl Ground<'_> {
         &self,
         probe: Measured,
         budget: &Budget,
-        hear: &mut dyn FnMut(&Measured, &Difference),
+        on_event: &mut dyn FnMut(&Measured, &Difference),
     ) -> Result<Chosen> {
         let Protocol { count, seeds, .. } = self.protocol;
         let mut tried = vec![probe];
@@ -448,7 +448,7 @@ impl Ground<'_> {
             let way = ways.clone().find(|way| paid(way, share)).or_else(|| Some((1, 1)).filter(|way| paid(way, left)));
             let Some((folds, seeds_run)) = way else {
                 left_out.push(format!(
-                    "`{label}` was not tried: {:.1} x 10^12 multiply-adds at least, and {left:.1} are left of the budget of {budget}",
+                    "`{label}` was not tried: {:.1} x 10^12 MACs at least, and {left:.1} are left of the budget of {budget}",
                     self.cost(depth, 1, 1)
                 ));
                 continue;
@@ -468,7 +468,7 @@ impl Ground<'_> {
             };
             left -= measured.cost;
             let gain = measured.gain_over(&tried[0]);
-            hear(&measured, &gain);
+            on_event(&measured, &gain);
             without_gain = if gain.mean > gain.standard_error { 0 } else { without_gain + 1 };
             tried.push(measured);
             depths.push(Some(depth.clone()));

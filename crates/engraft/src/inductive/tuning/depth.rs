@@ -27,7 +27,7 @@ pub struct Measured {
     pub scores: Vec<f64>,
     /// Their out-of-fold predictions by the first seed.
     pub calibrated: Calibrated,
-    /// Multiply-adds of all its trainings, in units of 10^12.
+    /// MACs of all its trainings, in units of 10^12.
     pub cost: f64,
     /// Wall seconds.
     pub seconds: f64,
@@ -62,12 +62,12 @@ impl Measured {
     }
 }
 
-/// A difference of two depths on the same pictures, in shares of right answers.
+/// A difference of two depths on the same images, in shares of right answers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// The one minus the other.
     pub mean: f64,
-    /// Standard error over pictures.
+    /// Standard error over images.
     pub standard_error: f64,
     /// Lower end of the 95 % interval.
     pub low: f64,
@@ -76,12 +76,12 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Of two series over the same pictures.
+    /// Of two series over the same images.
     ///
     /// # Panics
     /// If one is longer.
     pub fn of(one: &[f64], other: &[f64]) -> Self {
-        assert_eq!(one.len(), other.len(), "both over the same pictures");
+        assert_eq!(one.len(), other.len(), "both over the same images");
         let differences: Vec<f64> = one.iter().zip(other).map(|(a, b)| a - b).collect();
         let n = differences.len() as f64;
         let mean = mean(&differences);
@@ -96,7 +96,7 @@ fn mean(values: &[f64]) -> f64 {
 }
 
 /// Which of several depths, the shallowest first: the shallowest whose accuracy is within one standard error of the best
-/// one's, on the same pictures (the one-standard-error rule of Breiman et al. 1984, with paired errors).
+/// one's, on the same images (the one-standard-error rule of Breiman et al. 1984, with paired errors).
 ///
 /// Where one is `presumed` to be best, before anything was measured, it is taken if it is within one standard error of the
 /// best: of few examples the answers alone seldom tell depths apart.
@@ -128,7 +128,7 @@ pub struct FoldOutcome {
 /// The folds and seeds that every depth is measured on.
 #[derive(Debug, Clone, Copy)]
 pub struct Protocol<'a> {
-    /// Fold of every picture.
+    /// Fold of every image.
     pub folds: &'a [usize],
     /// Number of folds.
     pub count: usize,
@@ -211,16 +211,16 @@ pub fn measure_folds(
     })
 }
 
-/// A seventh of the pictures of each class, to choose weights by, and the rest.
+/// A seventh of the images of each class, to choose weights by, and the rest.
 pub fn hold_out(training: &[usize], labels: &[usize], seed: u64) -> (Vec<usize>, Vec<usize>) {
     let order = crate::rng::permutation(training.len(), seed, "hold-out", 0);
     let mut seen = std::collections::BTreeMap::<usize, usize>::new();
     let (mut kept, mut held) = (Vec::new(), Vec::new());
     for at in order {
-        let picture = training[at];
-        let count = seen.entry(labels[picture]).or_default();
+        let image = training[at];
+        let count = seen.entry(labels[image]).or_default();
         *count += 1;
-        if *count % 7 == 2 { held.push(picture) } else { kept.push(picture) }
+        if *count % 7 == 2 { held.push(image) } else { kept.push(image) }
     }
     kept.sort_unstable();
     held.sort_unstable();
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn a_gain_within_one_standard_error_goes_to_the_shallower() {
         let right = |count: usize| (0..100).map(|at| f64::from(u8::from(at < count))).collect::<Vec<f64>>();
-        // One picture of a hundred more: mean 0.01, standard error 0.01.
+        // One image of a hundred more: mean 0.01, standard error 0.01.
         assert_eq!(choose(&[measured("head", right(80)), measured("last", right(81))], None), 0);
         // Four more: mean 0.04, standard error 0.0197.
         assert_eq!(choose(&[measured("head", right(80)), measured("last", right(84))], None), 1);

@@ -7,21 +7,21 @@ use engraft_kernels::Compiled;
 use crate::backbone::Network;
 use crate::features::Features;
 
-/// Pictures that run together.
+/// Images that run together.
 const BATCH: usize = 32;
 
 /// Stages of a range, compiled: rows of activations at its start to rows at its end.
 #[derive(Debug)]
 pub struct FrozenPart {
     program: Compiled,
-    /// Numbers of each map of one picture at the start.
+    /// Numbers of each map of one image at the start.
     inputs: Vec<usize>,
-    /// Shapes of one picture's activation at the end.
+    /// Shapes of one image's activation at the end.
     shapes: Vec<Vec<usize>>,
 }
 
 impl FrozenPart {
-    /// Compiles stages of a network for pictures of `[rows, columns]`.
+    /// Compiles stages of a network for images of `[rows, columns]`.
     pub fn new(network: &Network, range: Range<usize>, input: [usize; 2]) -> Self {
         let shapes_at = |cut: usize| network.shapes_at(cut, input);
         let inputs = shapes_at(range.start).iter().map(|shape| shape.iter().product()).collect();
@@ -29,7 +29,7 @@ impl FrozenPart {
         Self { program: network.compile(range, input, None), inputs, shapes }
     }
 
-    /// Shapes of one picture's activation at the end.
+    /// Shapes of one image's activation at the end.
     pub fn shapes(&self) -> &[Vec<usize>] {
         &self.shapes
     }

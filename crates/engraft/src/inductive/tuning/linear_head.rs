@@ -5,7 +5,7 @@ use burn::prelude::*;
 use burn::tensor::{Device, TensorData};
 use rand::RngExt;
 
-use crate::backbone::{Drops, identity};
+use crate::backbone::{DropPathSchedule, identity};
 use crate::head::Linear;
 use crate::inductive::tuning::plan::Learning;
 use crate::rng::rng;
@@ -58,7 +58,7 @@ impl LinearHead {
 
 /// Zeroes a share of the features `[N, columns]`, and scales the others up for it (Srivastava et al. 2014). What is drawn
 /// depends on the example's place in the step alone.
-pub fn dropped(features: Tensor<2>, share: f64, drops: &Drops) -> Tensor<2> {
+pub fn dropped(features: Tensor<2>, share: f64, drops: &DropPathSchedule) -> Tensor<2> {
     if share == 0.0 {
         return features;
     }

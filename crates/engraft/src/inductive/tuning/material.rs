@@ -10,7 +10,7 @@ use crate::backbone::{Base, Mode, Network, StageCost};
 use crate::data::text::Text;
 use crate::error::{Error, Problem, Result};
 use crate::features::{Cache, Features, TextExtractor};
-use crate::inductive::tuning::activations::{Activations, Shown, Views};
+use crate::inductive::tuning::activations::{Activations, KeyedImages, Views};
 use crate::inductive::tuning::body::Body;
 use crate::inductive::tuning::text_states::TextStates;
 use crate::progress::{Observer, Silent};
@@ -23,7 +23,7 @@ pub enum Material<'a> {
         /// The base.
         base: &'a Base,
         /// The images.
-        shown: Shown<'a>,
+        shown: KeyedImages<'a>,
         /// Views of each.
         views: &'a Views,
         /// Where activations are kept.
@@ -203,19 +203,19 @@ impl AtCut<'_> {
 
 /// A base with other weights.
 #[derive(Debug, Clone)]
-pub enum Grown {
+pub enum FineTuned {
     /// The stages of a base of images, for evaluation.
     Network(Box<Network>),
     /// A base of texts.
     Text(Arc<TextBase>),
 }
 
-impl Grown {
+impl FineTuned {
     /// A base whose stages are these.
     pub(in crate::inductive) fn of(material: &Material<'_>, body: Body) -> Self {
         match (material, body) {
-            (Material::Texts { base, .. }, Body::Encoder(encoder)) => Grown::Text(with_encoder(base, encoder)),
-            (_, Body::Network(network)) => Grown::Network(Box::new(network)),
+            (Material::Texts { base, .. }, Body::Encoder(encoder)) => FineTuned::Text(with_encoder(base, encoder)),
+            (_, Body::Network(network)) => FineTuned::Network(Box::new(network)),
             _ => unreachable!("a base's stages are of its own kind"),
         }
     }
@@ -227,10 +227,10 @@ impl Grown {
     /// Examples that cannot be read any more; features that are not finite.
     pub fn features(&self, material: &Material<'_>, at: Option<&AtCut<'_>>, examples: &[usize]) -> Result<Features> {
         match (self, material, at) {
-            (Grown::Network(network), Material::Images { base, .. }, Some(AtCut::Images(activations))) => {
+            (FineTuned::Network(network), Material::Images { base, .. }, Some(AtCut::Images(activations))) => {
                 activations.features(network, examples, base.input())
             }
-            (Grown::Text(base), Material::Texts { texts, .. }, _) => {
+            (FineTuned::Text(base), Material::Texts { texts, .. }, _) => {
                 features_by(base, &examples.iter().map(|&at| texts[at]).collect::<Vec<_>>())
             }
             _ => unreachable!("a base reads examples of its own kind"),

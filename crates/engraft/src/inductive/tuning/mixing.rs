@@ -1,10 +1,10 @@
-//! Mixing the examples of a shard: mixup and cutmix, on pictures or on activations at a cut.
+//! Mixing the examples of a shard: mixup and cutmix, on images or on activations at a cut.
 
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_distr::{Beta, Distribution};
 
-use crate::backbone::Drops;
+use crate::backbone::DropPathSchedule;
 use crate::inductive::tuning::task::Regularisers;
 use crate::rng::rng;
 
@@ -22,7 +22,7 @@ pub struct Mixed {
 impl Mixed {
     /// Draws for a shard of `n`: lambda from Beta(alpha, alpha), one partner for each, for cutmix a box of the area
     /// `1 - lambda` about a random centre, cut off at the edges (Yun et al. 2019, equation 2).
-    pub fn draw(regularisers: &Regularisers, n: usize, drops: &Drops) -> Self {
+    pub fn draw(regularisers: &Regularisers, n: usize, drops: &DropPathSchedule) -> Self {
         let Regularisers { mixup, cutmix, .. } = *regularisers;
         if (mixup == 0.0 && cutmix == 0.0) || n < 2 {
             return Self::none();
@@ -120,8 +120,8 @@ mod tests {
     const NONE: Regularisers =
         Regularisers { dropout: 0.0, feature_distance: 0.0, mixup: 0.0, cutmix: 0.0, label_smoothing: 0.0 };
 
-    fn drops(step: u64) -> Drops {
-        Drops { seed: 1, step, first: 0, progress: 0.0 }
+    fn drops(step: u64) -> DropPathSchedule {
+        DropPathSchedule { seed: 1, step, first: 0, progress: 0.0 }
     }
 
     #[test]

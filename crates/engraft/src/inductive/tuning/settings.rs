@@ -1,6 +1,6 @@
 //! From settings as they are written to settings that train.
 
-use crate::backbone::{Adaptation, Statistics};
+use crate::backbone::{LoraConfig, Statistics};
 use crate::config::{Fit, Tune};
 use crate::data::augment::{Augment, Recipe};
 use crate::error::{Error, Problem, Result};
@@ -18,14 +18,14 @@ pub struct TuningSettings {
     pub settings: TuneSettings,
     /// How rates are spread over the stages.
     pub spread: Spread,
-    /// Views of each picture.
+    /// Views of each image.
     pub views: Views,
     /// What the choice of the depth may cost.
     pub budget: Budget,
 }
 
 impl TuningSettings {
-    /// Reads and checks them. `photos`: whether the base's pictures are photos, rather than drawings or characters, which
+    /// Reads and checks them. `photos`: whether the base's images are photos, rather than drawings or characters, which
     /// may be neither mirrored nor coloured.
     pub fn of(config: &Fit, photos: bool) -> Result<Self> {
         let tune = &config.tune;
@@ -69,7 +69,7 @@ impl TuningSettings {
                 label_smoothing: tune.label_smoothing,
             },
             stochastic_depth: tune.stochastic_depth,
-            low_rank: (tune.lora > 0).then_some(Adaptation {
+            low_rank: (tune.lora > 0).then_some(LoraConfig {
                 rank: tune.lora,
                 alpha: tune.lora_alpha,
                 seed: config.seed,
@@ -133,15 +133,14 @@ fn check(tune: &Tune) -> Result<()> {
 }
 
 fn wrong(flag: &str, expected: &str, found: impl std::fmt::Display) -> Error {
-    let problem = Problem::new("a setting of the fine-tuning makes no sense").expected(expected).found(found);
+    let problem = Problem::new("invalid setting of the fine-tuning").expected(expected).found(found);
     Error::Usage(problem.at(format!("--{flag}")))
 }
 
 fn choice<T: Copy>(flag: &str, text: &str, known: &[(&str, T)]) -> Result<T> {
     known.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-        let problem =
-            Problem::new("a setting of the fine-tuning makes no sense").expected(names.join(", ")).found(text);
+        let problem = Problem::new("invalid setting of the fine-tuning").expected(names.join(", ")).found(text);
         Error::Usage(problem.at(format!("--{flag}")).suggest(text, names.iter().copied()))
     })
 }

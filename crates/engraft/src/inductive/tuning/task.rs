@@ -22,7 +22,7 @@ use crate::train::{Rules, Score, ShardLoss, Task};
 pub struct Regularisers {
     /// Share of the features that are dropped before the head (Srivastava et al. 2014).
     pub dropout: f64,
-    /// Pull of the features towards the base's of the same picture: half of this times the mean squared distance
+    /// Pull of the features towards the base's of the same image: half of this times the mean squared distance
     /// (Li et al. 2019, "DELTA", at the features and with every feature alike).
     pub feature_distance: f64,
     /// Parameter of the Beta distribution of mixup (Zhang et al. 2018), at the cut (Verma et al. 2019); 0 mixes nothing.
@@ -142,9 +142,9 @@ impl Task for TuneTask<'_> {
         let (outputs, smoothing, share) = (self.aims.outputs(), self.regularisers.label_smoothing, mixed.share());
         let mut targets = vec![0.0; examples.len() * outputs];
         for (row, target) in targets.chunks_exact_mut(outputs).enumerate() {
-            self.aims.give(target, examples[row], share, smoothing);
+            self.aims.add_smoothed_target(target, examples[row], share, smoothing);
             if share < 1.0 {
-                self.aims.give(target, examples[mixed.partner(row)], 1.0 - share, smoothing);
+                self.aims.add_smoothed_target(target, examples[mixed.partner(row)], 1.0 - share, smoothing);
             }
         }
         let mut shard = self.aims.loss(logits, targets, &examples);

@@ -6,7 +6,7 @@ use burn::prelude::*;
 use burn::tensor::{Device, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::backbone::{Activation, Adaptation, Mode, Network, Pass, move_statistics};
+use crate::backbone::{Activation, LoraConfig, Mode, Network, Pass, move_statistics};
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::head::Linear;
@@ -14,7 +14,7 @@ use crate::inductive::tuning::activations::Activations;
 use crate::inductive::tuning::body::{Body, Tuned};
 use crate::inductive::tuning::frozen::FrozenPart;
 use crate::inductive::tuning::journal::Journal;
-use crate::inductive::tuning::material::{AtCut, Grown, Material};
+use crate::inductive::tuning::material::{AtCut, FineTuned, Material};
 use crate::inductive::tuning::plan::Plan;
 use crate::inductive::tuning::task::{Regularisers, TuneTask};
 use crate::progress::{CurvePoint, Observer};
@@ -48,11 +48,11 @@ pub struct TuneSettings {
     pub start: Start,
     /// What pulls at answers and features.
     pub regularisers: Regularisers,
-    /// Share of the pictures for which the last residual branch is dropped.
+    /// Share of the images for which the last residual branch is dropped.
     pub stochastic_depth: f64,
     /// Low-rank factors in place of the weights.
-    pub low_rank: Option<Adaptation>,
-    /// Takes the statistics of batch norms after the cut from the target's pictures before training (AdaBN, Li et al. 2018).
+    pub low_rank: Option<LoraConfig>,
+    /// Takes the statistics of batch norms after the cut from the target's images before training (AdaBN, Li et al. 2018).
     pub adapt_statistics: bool,
 }
 
@@ -77,7 +77,7 @@ pub struct Tuning<'a> {
 #[derive(Debug, Clone)]
 pub struct Adapted {
     /// The base with its new weights.
-    pub grown: Grown,
+    pub grown: FineTuned,
     /// The head on its features.
     pub head: Linear,
     /// The learning curve.
@@ -90,7 +90,7 @@ pub struct Adapted {
 /// the settings average or wait). The same arguments give the same bits. `name` is the curve's, for whoever watches.
 ///
 /// # Errors
-/// If every try fails: the loss is no number, grows, or all answers become one.
+/// If every try fails: the loss is not a number, grows, or all answers become one.
 pub fn tune(
     tuning: Tuning<'_>,
     settings: &TuneSettings,
@@ -100,7 +100,7 @@ pub fn tune(
     observer: &dyn Observer,
     name: &str,
 ) -> Result<Adapted> {
-    let mut each = telling(name, observer);
+    let mut each = curve_reporter(name, observer);
     let (adapted, remarks) = retrying(settings, observer, &mut |settings, attempt| {
         attempt_at(tuning, settings, training, validation, (journal.0, journal.1, attempt), observer, &mut each)
     })?;
@@ -108,7 +108,7 @@ pub fn tune(
 }
 
 /// Tells the observer of a curve that grows.
-pub(in crate::inductive) fn telling<'a>(
+pub(in crate::inductive) fn curve_reporter<'a>(
     name: &'a str,
     observer: &'a dyn Observer,
 ) -> impl FnMut(&EpochRecord, &Curve) + 'a {
@@ -177,14 +177,14 @@ fn attempt_at(
     let head = model.head.numbers();
     head.check()?;
     // What is looked at first are the weights as they were trained, so that a network that collapsed is not packed.
-    let looked_at = looked_at(training);
+    let sanity_rows = sanity_rows(training);
     let body = tuning.material.on(&model.body.clone().merged(), &Device::flex())?;
-    let grown = Grown::of(&tuning.material, body);
+    let grown = FineTuned::of(&tuning.material, body);
     let features = match &tuning.material {
-        Material::Images { .. } => tuning.at.features(&model.body, looked_at, tuning.material.input(), observer)?,
-        Material::Texts { .. } => grown.features(&tuning.material, None, looked_at)?,
+        Material::Images { .. } => tuning.at.features(&model.body, sanity_rows, tuning.material.input(), observer)?,
+        Material::Texts { .. } => grown.features(&tuning.material, None, sanity_rows)?,
     };
-    let failure = task.aims.failure(&head.of_features(&features), looked_at, &curve);
+    let failure = task.aims.failure(&head.of_features(&features), sanity_rows, &curve);
     let head = task.aims.to_user_units(head);
     Ok((Adapted { grown, head, curve, remarks: Vec::new() }, failure))
 }
@@ -270,7 +270,7 @@ fn random_head(outputs: usize, columns: usize, seed: u64) -> Linear {
     Linear { outputs, columns, weights, intercepts: vec![0.0; outputs] }
 }
 
-/// The network with the statistics of the target's pictures in the batch norms after the cut, stage by stage: what a
+/// The network with the statistics of the target's images in the batch norms after the cut, stage by stage: what a
 /// norm sees comes out of norms that have theirs already.
 fn with_statistics_of(mut network: Network, activations: &Activations<'_>, training: &[usize]) -> Result<Network> {
     let stages = network.stages().len();
@@ -293,6 +293,6 @@ fn with_statistics_of(mut network: Network, activations: &Activations<'_>, train
 }
 
 /// How many training examples' answers tell whether a network has collapsed.
-pub(in crate::inductive) fn looked_at(training: &[usize]) -> &[usize] {
+pub(in crate::inductive) fn sanity_rows(training: &[usize]) -> &[usize] {
     &training[..training.len().min(LOOKED_AT)]
 }

@@ -1,4 +1,4 @@
-//! Prepared pictures for training: kept in memory where they fit, prepared anew where they do not.
+//! Prepared images for training: kept in memory where they fit, prepared anew where they do not.
 
 use std::path::PathBuf;
 
@@ -10,20 +10,20 @@ use crate::error::{Error, Problem, Result, printable};
 use crate::files;
 use crate::progress::Observer;
 
-/// Bytes of prepared pictures that are kept in memory.
+/// Bytes of prepared images that are kept in memory.
 const KEPT: usize = 128 << 20;
 
-/// The pictures of a training set, decoded and resized by one preprocessing.
+/// The images of a training set, decoded and resized by one preprocessing.
 #[derive(Debug)]
-pub struct Pictures {
+pub struct TrainingImages {
     preprocessing: Preprocessing,
     limits: Limits,
     paths: Vec<PathBuf>,
     kept: Option<Vec<Vec<u8>>>,
 }
 
-impl Pictures {
-    /// Prepares the pictures of `paths`, in parallel, if all of them fit into memory; else each when it is asked for.
+impl TrainingImages {
+    /// Prepares the images of `paths`, in parallel, if all of them fit into memory; else each when it is asked for.
     pub fn new(
         paths: Vec<PathBuf>,
         preprocessing: Preprocessing,
@@ -31,26 +31,26 @@ impl Pictures {
         observer: &dyn Observer,
     ) -> Result<Self> {
         let size = preprocessing.height * preprocessing.width * preprocessing.channels;
-        let mut pictures = Self { preprocessing, limits, paths, kept: None };
-        if pictures.paths.len().saturating_mul(size) <= KEPT {
-            let all = (0..pictures.paths.len())
+        let mut images = Self { preprocessing, limits, paths, kept: None };
+        if images.paths.len().saturating_mul(size) <= KEPT {
+            let all = (0..images.paths.len())
                 .into_par_iter()
                 .map(|index| {
                     observer.check()?;
-                    pictures.bytes(index)
+                    images.bytes(index)
                 })
                 .collect::<Result<Vec<_>>>()?;
-            pictures.kept = Some(all);
+            images.kept = Some(all);
         }
-        Ok(pictures)
+        Ok(images)
     }
 
-    /// How the pictures were prepared.
+    /// How the images were prepared.
     pub fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
 
-    /// Number of pictures.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.paths.len()
     }
@@ -60,12 +60,12 @@ impl Pictures {
         self.paths.is_empty()
     }
 
-    /// A picture's file, in words.
+    /// An image's file, in words.
     pub fn name(&self, index: usize) -> String {
         printable(&self.paths[index])
     }
 
-    /// One prepared picture, `[H, W, C]` bytes.
+    /// One prepared image, `[H, W, C]` bytes.
     pub fn bytes(&self, index: usize) -> Result<Vec<u8>> {
         if let Some(kept) = &self.kept {
             return Ok(kept[index].clone());
@@ -73,11 +73,11 @@ impl Pictures {
         Ok(self.preprocessing.prepare(&self.decoded(index)?)?.data)
     }
 
-    /// One whole picture, as it is in its file.
+    /// One whole image, as it is in its file.
     pub fn decoded(&self, index: usize) -> Result<Pixels> {
         let path = &self.paths[index];
         let fail = |reason: String| {
-            let problem = Problem::new("a picture that could be read before can be no more");
+            let problem = Problem::new("an image that could be read before can be no more");
             Error::Data(problem.found(reason).at(printable(path)))
         };
         let bytes = files::read_limited(path, self.limits.bytes).map_err(|source| fail(source.to_string()))?;
