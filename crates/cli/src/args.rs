@@ -111,8 +111,6 @@ pub struct FitArgs {
     /// language model, or a file of word vectors; `none` for a table [default: the best on this machine that fits the data].
     #[arg(long, value_name = "BASE", aliases = ["model", "backbone"])]
     pub base: Option<String>,
-    #[command(flatten)]
-    pub about: BaseArgs,
     /// The run's folder, to be created.
     #[arg(long, short, value_name = "RUN", required_unless_present_any = ["resume", "find_lr"], visible_alias = "output",
           aliases = ["output-dir", "out-dir", "save-dir"])]
@@ -173,6 +171,9 @@ pub struct FitArgs {
     /// Read settings from a TOML file; flags take precedence.
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub config: Option<PathBuf>,
+    // Last: the heading of a group would hold for what stands after it.
+    #[command(flatten)]
+    pub about: BaseArgs,
     #[command(flatten)]
     pub cache: CacheArgs,
     #[command(flatten)]
@@ -341,8 +342,6 @@ pub struct EmbedArgs {
     /// The pretrained base: an embedded one, a weights file, one that was pulled, or a base of texts [default: as for fit].
     #[arg(long, value_name = "BASE", aliases = ["model", "backbone"])]
     pub base: Option<String>,
-    #[command(flatten)]
-    pub about: BaseArgs,
     /// The file of features: .npy, .parquet or .jsonl. Beside it comes an index, FILE.index.csv.
     #[arg(long = "out", short, value_name = "FILE", visible_alias = "output")]
     pub out: PathBuf,
@@ -355,6 +354,9 @@ pub struct EmbedArgs {
     /// Replace the file if it exists.
     #[arg(long)]
     pub force: bool,
+    // Last: the heading of a group would hold for what stands after it.
+    #[command(flatten)]
+    pub about: BaseArgs,
     #[command(flatten)]
     pub cache: CacheArgs,
 }
@@ -405,14 +407,15 @@ pub struct PredictArgs {
     /// Answer with this base's own classes, rather than with a run.
     #[arg(long, value_name = "BASE")]
     pub base: Option<String>,
-    #[command(flatten)]
-    pub about: BaseArgs,
     /// The format of the answers.
     #[arg(long, value_enum, default_value_t = Format::Csv)]
     pub format: Format,
     /// How many of the most probable classes to print, where one class is answered [default: 3].
     #[arg(long, value_name = "K")]
     pub top: Option<usize>,
+    // Last: the heading of a group would hold for what stands after it.
+    #[command(flatten)]
+    pub about: BaseArgs,
 }
 
 /// Formats of `predict`.
@@ -627,8 +630,6 @@ pub struct ImportArgs {
     /// The architecture [default: recognised by names and shapes].
     #[arg(long, value_name = "ARCH", aliases = ["model", "architecture"])]
     pub arch: Option<String>,
-    #[command(flatten)]
-    pub about: BaseArgs,
     /// The file to write; the card is written beside it, as .toml.
     #[arg(long = "out", short, value_name = "FILE", visible_alias = "output")]
     pub out: PathBuf,
@@ -653,6 +654,9 @@ pub struct ImportArgs {
     /// Replace the files if they exist.
     #[arg(long)]
     pub force: bool,
+    // Last: the heading of a group would hold for what stands after it.
+    #[command(flatten)]
+    pub about: BaseArgs,
 }
 
 /// What to do with the cache.

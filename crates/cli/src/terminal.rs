@@ -178,7 +178,9 @@ impl Observer for Terminal {
     }
 
     fn curve(&self, name: &str, points: &[CurvePoint]) {
-        let Some(last) = points.last().filter(|_| !self.quiet) else { return };
+        // Where nothing is drawn, folds are not worth a line: their depth is told when it is measured.
+        let is_told = !self.quiet && (self.draws() || !name.contains("/fold"));
+        let Some(last) = points.last().filter(|_| is_told) else { return };
         let mut curves = lock(&self.curves);
         let every = if self.draws() { CHART_EVERY } else { PLAIN_CURVE_EVERY };
         if curves.told.is_some_and(|told| told.elapsed() < every) {

@@ -237,3 +237,21 @@ fn metrics_of_imbalance_agree_with_scikit_learn() {
         }
     }
 }
+
+#[test]
+fn rows_of_parquet_are_read_as_those_of_csv() {
+    use engraft::data::vectors::{VectorReading, open_vectors};
+    use engraft::features::{Format, write_features};
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("x.parquet");
+    let features = Features::new(3, 1, vec![1.0, 2.0, 3.0]).unwrap();
+    write_features(&path, Format::Parquet, &features, &["u".into(), "v".into(), "u".into()], false).unwrap();
+    let reading = VectorReading { label: Some("path".into()), ..VectorReading::default() };
+    let (set, _) = open_vectors(&path, &reading, &Silent).unwrap();
+    let text = "path,row,f\nu,0,1\nv,1,2\nu,2,3\n";
+    std::fs::write(temp.path().join("x.csv"), text).unwrap();
+    let (same, _) = open_vectors(&temp.path().join("x.csv"), &reading, &Silent).unwrap();
+    assert_eq!((set.labels.clone(), set.rows()), (same.labels.clone(), 3));
+    let numbers = |set: &engraft::data::vectors::VectorSet| set.column("row").map(|column| column.cells.clone());
+    assert_eq!(numbers(&set), numbers(&same));
+}

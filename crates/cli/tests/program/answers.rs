@@ -117,5 +117,5 @@ fn a_damaged_run_is_refused() {
     fs::write(&path, &whole).unwrap();
     fs::write(sandbox.path("run/model.json"), b"{}").unwrap();
     sandbox.run(["predict", "run", "digits/test/0"]).expect(4, &["the run is damaged"]);
-    sandbox.run(["predict", "digits", "digits/test/0"]).expect(4, &["no run's folder"]);
+    sandbox.run(["predict", "digits", "digits/test/0"]).expect(4, &["not a run's folder"]);
 }

@@ -23,7 +23,7 @@ fn completions_and_man_pages_know_the_flags() {
         assert!(text.contains("label-smoothing") && text.contains("pretrain"), "{shell}");
     }
     let page = sandbox.run(["man", "fit"]).expect(0, &[]).stdout;
-    assert!(page.contains(".TH engraft\\-fit") && page.contains("label\\-smoothing"), "{page}");
+    assert!(page.contains(".TH engraft-fit") && page.contains("label\\-smoothing"), "{page}");
     assert!(sandbox.run(["man", "bases", "pull"]).expect(0, &[]).stdout.contains("Hugging Face"));
     sandbox.run(["man", "fits"]).expect(2, &["no such command", "fit"]);
     sandbox.run(["completions", "tcsh"]).expect(2, &["bash"]);

@@ -205,8 +205,8 @@ impl Model {
     /// If a row does not exist.
     pub fn predict_rows(&self, set: &VectorSet, rows: &[usize]) -> Result<Vec<TargetAnswer>> {
         let Reader::Vectors(encoding) = &self.reader else { return Err(self.reads()) };
-        let features = encoding.features(set, rows)?;
-        Ok((0..features.rows).into_par_iter().map(|row| self.predictor.answer(features.row(row))).collect())
+        let values = encoding.values(set, rows)?;
+        Ok(values.par_chunks_exact(encoding.columns()).map(|row| self.predictor.answer(row)).collect())
     }
 
     /// The error of a question about another kind of input.

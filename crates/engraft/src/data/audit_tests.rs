@@ -173,7 +173,7 @@ fn small_classes_and_imbalance_are_told() {
     assert_eq!(told[0].0, Severity::Serious);
     assert!(told[0].1.starts_with("the class c has too few usable training images: 1"), "{told:?}");
     assert!(told[1].1.starts_with("the class d has held-out images only"), "{told:?}");
-    assert!(told[2].1.starts_with("the class e has few training images: 9"), "{told:?}");
+    assert!(told[2].1.starts_with("few training images in a class: e has 9"), "{told:?}");
     assert!(told[3].1.starts_with("imbalance: 30 training images of"), "{told:?}");
     let audit = run(&clean()[..40]);
     assert_eq!(audit.findings[0].kind, FindingKind::FewExamples);

@@ -14,6 +14,8 @@ pub(super) const FEW: usize = 10;
 const FEW_IN_ALL: usize = 50;
 /// The largest class over the smallest, above which imbalance is told.
 const IMBALANCE: usize = 5;
+/// Small classes that are named.
+const SHOWN: usize = 5;
 
 /// What examples are called in findings.
 #[derive(Debug)]
@@ -284,6 +286,7 @@ impl<'a> Work<'a> {
             .map(|example| example.label)
             .collect();
         let things = self.wording.things;
+        let mut few: Vec<String> = Vec::new();
         let mut about = |kind, severity, message| self.findings.push(Finding::new(kind, severity, message, Vec::new()));
         for (label, count) in classes.iter().enumerate() {
             let class = plain(&count.class);
@@ -297,8 +300,20 @@ impl<'a> Work<'a> {
                 );
                 about(FindingKind::SmallClass, Severity::Serious, message);
             } else if count.train < FEW {
-                let message =
-                    format!("the class {class} has few training {things}: {} (better {FEW} or more)", count.train);
+                few.push(format!("{class} has {}", count.train));
+            }
+        }
+        match few.as_slice() {
+            [] => {}
+            [one] => {
+                let message = format!("few training {things} in a class: {one} (better {FEW} or more)");
+                about(FindingKind::SmallClass, Severity::Warning, message);
+            }
+            several => {
+                let shown = several.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+                let more = if several.len() > SHOWN { ", ..." } else { "" };
+                let counts = format!("{} of {} classes", several.len(), classes.len());
+                let message = format!("few training {things} in {counts} (better {FEW} or more): {shown}{more}");
                 about(FindingKind::SmallClass, Severity::Warning, message);
             }
         }

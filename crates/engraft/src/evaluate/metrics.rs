@@ -338,7 +338,7 @@ mod tests {
     fn what_is_no_prediction_is_refused() {
         let fails = |p: &[f32], l: &[usize]| evaluate(p, l, 2, 1, "").unwrap_err().to_string();
         assert!(fails(&[], &[]).contains("belong together"));
-        assert!(fails(&[0.5, 0.5], &[2]).contains("no class"));
+        assert!(fails(&[0.5, 0.5], &[2]).contains("not a class"));
         assert!(fails(&[0.5, 0.5, f32::NAN, 0.5], &[0, 1]).contains("row 1"));
         assert!(fails(&[0.5, 0.2], &[0]).contains("row 0"));
     }

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ridge::RidgeRegression;
 use crate::error::{Error, Problem, Result};
 use crate::features::Features;
 
@@ -57,12 +56,6 @@ impl Linear {
                 .expected(format!("finite weights, {} rows of {}, and as many intercepts", self.outputs, self.columns))
                 .found(format!("{} weights and {} intercepts", self.weights.len(), self.intercepts.len())),
         ))
-    }
-}
-
-impl From<RidgeRegression> for Linear {
-    fn from(RidgeRegression { weights, intercept }: RidgeRegression) -> Self {
-        Self { outputs: 1, columns: weights.len(), weights, intercepts: vec![intercept] }
     }
 }
 

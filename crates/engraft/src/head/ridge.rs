@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::axes::{Coordinates, PrincipalAxes};
+use super::linear::Linear;
 use super::path::best;
 use super::select::splits;
 use super::standardise::Standardiser;
@@ -256,6 +257,12 @@ fn check(features: &Features, targets: &[f64], strengths: &[f64]) -> Result<()> 
         ));
     }
     Ok(())
+}
+
+impl From<RidgeRegression> for Linear {
+    fn from(RidgeRegression { weights, intercept }: RidgeRegression) -> Self {
+        Self { outputs: 1, columns: weights.len(), weights, intercepts: vec![intercept] }
+    }
 }
 
 #[cfg(test)]

@@ -302,7 +302,9 @@ impl Reading {
             Self::Texts(extractor, _) => {
                 extractor.extract(&intake.texts_of(examples), &intake.digests_of(examples), cache, observer)
             }
-            Self::Vectors(encoding) => encoding.features(rows_of(intake)?, examples),
+            Self::Vectors(encoding) => {
+                Features::new(examples.len(), encoding.columns(), encoding.values(rows_of(intake)?, examples)?)
+            }
         }
     }
 

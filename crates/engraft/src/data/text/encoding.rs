@@ -45,7 +45,7 @@ impl Detected {
             (true, false) => {}
             (_, true) => said.push(format!("written as {}, as its byte order mark says", self.name())),
             (false, false) if self.encoding == WINDOWS_1252 => {
-                said.push("no UTF-8, and read as windows-1252 (Latin-1)".to_owned());
+                said.push("not UTF-8, and read as windows-1252 (Latin-1)".to_owned());
             }
             (false, false) => said.push(format!("read as {}, since every other byte is zero", self.name())),
         }
@@ -53,7 +53,7 @@ impl Detected {
             let lines: Vec<String> = self.lines.iter().map(u64::to_string).collect();
             let more = if self.faults as usize > lines.len() { " and others" } else { "" };
             said.push(format!(
-                "bytes that are no {} became U+FFFD, places: {} (lines {}{more})",
+                "bytes that are not {} became U+FFFD, places: {} (lines {}{more})",
                 self.name(),
                 self.faults,
                 lines.join(", ")

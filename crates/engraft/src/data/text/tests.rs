@@ -146,7 +146,7 @@ fn json_lines_are_read_and_nested_values_refused_where_asked_for() {
         ("{\n\"text\": \"a\"}", "write every object on one line"),
         ("{\"text\": \"a\", \"label\": 1} x\n", "line 1"),
         ("{\"text\": \"a\", \"label\": 1}\nnot json\n", "line 2"),
-        ("\"text\"\n", "no JSON object"),
+        ("\"text\"\n", "not a JSON object"),
         ("{}\n", "no columns"),
         (&format!("{{\"text\": {}1{}}}\n", "[".repeat(400), "]".repeat(400)), "recursion"),
     ] {
@@ -210,7 +210,7 @@ fn broken_utf8_and_zeros_are_told_with_their_rows() {
         files,
         [(FindingKind::BrokenEncoding, "row 3".to_owned()), (FindingKind::BrokenEncoding, "row 4".to_owned())]
     );
-    assert!(remarks(&dataset).contains("no UTF-8 became U+FFFD, places: 1 (lines 4)"), "{}", remarks(&dataset));
+    assert!(remarks(&dataset).contains("not UTF-8 became U+FFFD, places: 1 (lines 4)"), "{}", remarks(&dataset));
     // Latin-1 is not a broken UTF-8.
     let (dataset, findings) = open("t.csv", b"text,label\ncaf\xe9,x\ngar\xe7on,y\n", &TextReading::default()).unwrap();
     assert_eq!((dataset.examples[0].text.first.as_str(), findings.len()), ("café", 0));
@@ -296,7 +296,7 @@ fn a_folder_of_classes_is_read_with_its_splits() {
         ]
     );
     assert_eq!(found(&findings, FindingKind::NotText).files, ["train/pos/4.png"]);
-    assert!(remarks(&dataset).contains("no UTF-8 and were read as UTF-16 or windows-1252 (Latin-1): 1"));
+    assert!(remarks(&dataset).contains("not UTF-8 and were read as UTF-16 or windows-1252 (Latin-1): 1"));
     assert!(open_texts(temp.path(), &asked(&["text"], None), &Silent).is_err());
     let problem =
         open_texts(tree(&[("a.txt", b"x")]).path(), &TextReading::default(), &Silent).unwrap_err().to_string();

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{Cells, Column, Kind, VectorSet};
 use crate::error::{Error, Problem, Result};
-use crate::features::Features;
 
 /// The most columns that are made, indicators of missing numbers not counted.
 const COLUMNS: usize = 10_000;
@@ -162,7 +161,7 @@ impl Encoding {
                 let problem = Problem::new("the run is damaged").expected("how a column becomes numbers");
                 Err(Error::Weights(problem.found(format_args!("the column `{}`", input.name)).at(path)))
             }
-            None if self.inputs.is_empty() || self.columns() > 2 * COLUMNS => {
+            None if self.columns() == 0 || self.columns() > 2 * COLUMNS => {
                 let problem =
                     Problem::new("the run is damaged").expected(format_args!("up to {} columns", 2 * COLUMNS));
                 Err(Error::Weights(problem.found(self.columns()).at(path)))
@@ -213,7 +212,7 @@ impl Encoding {
     /// # Panics
     /// If the row does not exist.
     pub fn encode(&self, set: &VectorSet, row: usize) -> Result<Vec<f32>> {
-        Ok(self.features(set, &[row])?.values)
+        self.values(set, &[row])
     }
 
     /// The numbers of some rows of a set, `[rows, columns]`. Its columns are found by their names.
@@ -223,14 +222,14 @@ impl Encoding {
     ///
     /// # Panics
     /// If a row does not exist.
-    pub fn features(&self, set: &VectorSet, rows: &[usize]) -> Result<Features> {
+    pub fn values(&self, set: &VectorSet, rows: &[usize]) -> Result<Vec<f32>> {
         let width = self.columns();
         let mut values = vec![0.0; rows.len() * width];
         let mut begin = 0;
         for (input, column) in self.matched(set)? {
             match &input.kind {
                 InputKind::Numeric { median, mean, deviation, missing } => {
-                    let numbers = super::align::numbers(column, set)?;
+                    let numbers = super::cells::numbers(column, set)?;
                     for (place, &row) in rows.iter().enumerate() {
                         let out = &mut values[place * width + begin..];
                         let is_there = !numbers[row].is_nan();
@@ -242,7 +241,7 @@ impl Encoding {
                     }
                 }
                 InputKind::Categorical { categories, other, missing } => {
-                    let column = super::align::words(column);
+                    let column = super::cells::words(column);
                     let Cells::Words { words, codes } = &column.cells else { continue };
                     let own = |word: &String| categories.binary_search(word).ok().or(other.then_some(categories.len()));
                     let places: Vec<Option<usize>> = words.iter().map(own).collect();
@@ -257,7 +256,7 @@ impl Encoding {
             }
             begin += input.columns();
         }
-        Features::new(rows.len(), width, values)
+        Ok(values)
     }
 
     /// Every input with the column of a set that has its name.

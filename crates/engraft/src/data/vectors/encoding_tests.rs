@@ -47,19 +47,19 @@ fn the_numbers_are_those_of_scikit_learn() {
         "smoker is missing",
     ];
     assert_eq!((encoding.names(), encoding.columns()), (names.map(String::from).to_vec(), 10));
-    let features = encoding.features(&set, &all(&set)).unwrap();
-    assert_eq!(in_units(&encoding, features.values.clone()), expected("train_encoded"));
-    let (n, width) = (features.rows, features.columns);
+    let values = encoding.values(&set, &all(&set)).unwrap();
+    assert_eq!(in_units(&encoding, values.clone()), expected("train_encoded"));
+    let (n, width) = (set.rows(), encoding.columns());
     for column in [0, 2] {
-        let of = || (0..n).map(|row| f64::from(features.values[row * width + column]));
+        let of = || (0..n).map(|row| f64::from(values[row * width + column]));
         let (mean, square) = (of().sum::<f64>() / n as f64, of().map(|z| z * z).sum::<f64>() / n as f64);
         assert!(mean.abs() < 1e-6 && (square - 1.0).abs() < 1e-5, "standardised: {mean}, {square}");
     }
-    assert_eq!(encoding.encode(&set, 3).unwrap(), features.row(3));
+    assert_eq!(encoding.encode(&set, 3).unwrap(), values[3 * width..4 * width]);
     let kept: Encoding = serde_json::from_str(&serde_json::to_string(&encoding).unwrap()).unwrap();
     assert_eq!(kept, encoding);
     let new = new_rows(fixture["new"].as_str().unwrap(), &kept).unwrap();
-    assert_eq!(in_units(&kept, kept.features(&new, &all(&new)).unwrap().values), expected("new_encoded"));
+    assert_eq!(in_units(&kept, kept.values(&new, &all(&new)).unwrap()), expected("new_encoded"));
     let notes = kept.align(&new).unwrap();
     assert_eq!(
         notes,
@@ -109,7 +109,7 @@ fn other_columns_than_in_training_are_found_by_name_or_refused() {
     };
     let words = unknown("a,c\n1,7\nmany,7\n");
     refused(encoding.align(&words), &["not a number", "row 2", "column `a`"]);
-    refused(encoding.features(&words, &[0]), &["not a number"]);
+    refused(encoding.values(&words, &[0]), &["not a number"]);
     let row = encoding.encode(&unknown("a,c\n1,7\n2,7\n"), 0).unwrap();
     assert_eq!(in_units(&encoding, row), [1.0, 1.0, 0.0]);
     // A column that the model does not use may hold anything.
@@ -142,12 +142,12 @@ fn ten_thousand_columns_of_numbers_work_and_more_are_refused() {
             format!("{},{}", cells.join(","), row % 2)
         });
         let (set, _) = open(&text, &VectorReading::default()).unwrap();
-        Encoding::fit(&set, &all(&set)).map(|encoding| encoding.features(&set, &all(&set)).unwrap())
+        Encoding::fit(&set, &all(&set)).map(|encoding| (encoding.columns(), encoding.encode(&set, 3).unwrap()))
     };
-    let features = wide(10_000).unwrap();
+    let (columns, row) = wide(10_000).unwrap();
     // The last of four numbers at even distances.
     let last = 1.5 / 1.25f64.sqrt();
-    assert_eq!((features.columns, features.row(3)[10_000]), (10_001, last as f32));
+    assert_eq!((columns, row[10_000]), (10_001, last as f32));
     refused(wide(10_001), &["too many columns", "10000", "10001"]);
 }
 

@@ -3,7 +3,7 @@
 //!
 //! The order in which things happen: [`open_vectors`] reads a [`VectorSet`], [`audit_vectors`] says what is wrong with it
 //! and takes out columns that teach nothing, [`Encoding::fit`] learns from the training rows how a row becomes numbers,
-//! [`Encoding::features`] makes them.
+//! [`Encoding::values`] makes them.
 //!
 //! **Columns.** One is numeric when all its cells are finite numbers or missing, else categorical. Whole numbers with
 //! leading zeros (`007`) are names. A column in which nine cells of ten are numbers, but not all, is an error unless it
@@ -25,6 +25,7 @@
 
 mod align;
 mod audit;
+mod cells;
 mod decide;
 mod detect;
 mod encoding;
@@ -32,6 +33,7 @@ mod labels;
 mod leaks;
 mod npy;
 mod open;
+mod raw;
 mod sources;
 mod tables;
 

@@ -8,7 +8,7 @@ use npyz::{DType, Deserialize, NpyFile, Order, TypeChar};
 
 use super::decide::is_usable;
 use super::labels::{find_label, label_column, listing};
-use super::open::{Raw, check_size};
+use super::raw::{Raw, check_size};
 use super::sources::{Source, is_array};
 use super::{Cells, Column, VectorReading};
 use crate::data::Split;

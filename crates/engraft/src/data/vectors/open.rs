@@ -3,28 +3,12 @@
 use std::path::Path;
 
 use super::labels::{Settled, settle};
+use super::raw::Raw;
 use super::sources::{is_array, sources};
-use super::{Column, VectorReading, VectorSet, VectorSource, npy, tables};
-use crate::data::{Finding, Split, Targets};
+use super::{VectorReading, VectorSet, VectorSource, npy, tables};
+use crate::data::{Finding, Targets};
 use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
-
-/// The most cells that are kept in memory: 4 GiB of numbers.
-const CELLS: usize = 512 << 20;
-
-/// Rows whose labels are still texts.
-pub(super) struct Raw {
-    pub(super) names: Vec<String>,
-    pub(super) columns: Vec<Column>,
-    /// One for each row, empty where there is none; not read where they were not asked for.
-    pub(super) labels: Vec<String>,
-    pub(super) splits: Vec<Split>,
-    /// The column or file of the labels.
-    pub(super) label: Option<String>,
-    pub(super) decimal_comma: bool,
-    pub(super) remarks: Vec<String>,
-    pub(super) findings: Vec<Finding>,
-}
 
 /// Reads labelled rows: a table (`.csv`, `.tsv`, `.parquet`), an array (`.npy`) with labels beside it, or a folder with
 /// such a file for each split (see [`super`]).
@@ -88,19 +72,5 @@ fn read(path: &Path, reading: &VectorReading, with_labels: bool, observer: &dyn 
             Err(Error::Data(problem.expected("at least one column beside the labels").at(path)))
         }
         () => Ok(raw),
-    }
-}
-
-/// Refuses more cells than are kept in memory.
-pub(super) fn check_size(rows: usize, columns: usize, path: &Path) -> Result<()> {
-    match rows.checked_mul(columns) {
-        Some(cells) if cells <= CELLS => Ok(()),
-        _ => Err(Error::Data(
-            Problem::new("there are more cells than are kept in memory")
-                .expected(format!("at most {CELLS}"))
-                .found(format!("{rows} rows of {columns} columns"))
-                .hint("take a sample of the rows, or fewer columns")
-                .at(path),
-        )),
     }
 }

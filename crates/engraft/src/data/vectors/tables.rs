@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::decide::{Survey, is_usable, value};
 use super::labels::{find, label_column, listing};
-use super::open::{Raw, check_size};
+use super::raw::{Raw, check_size};
 use super::sources::Source;
 use super::{Cells, Column, Kind, VectorReading, is_missing};
 use crate::data::Split;

@@ -140,7 +140,7 @@ fn what_cannot_be_read_is_refused_with_its_place() {
     refuse("a,label,split\n1,x,test\n2,y,val\n", &["no training data"]);
     refuse(&table("a,label", 40, |row| format!("{row},text number {row}")), &["free text"]);
     let forced = VectorReading { task: Some(Task::Regression), ..VectorReading::default() };
-    refused(open("a,label\n1,2\n2,many\n", &forced), &["no number", "row 2"]);
+    refused(open("a,label\n1,2\n2,many\n", &forced), &["not a number", "row 2"]);
     refused(open_vectors(Path::new("/nowhere.csv"), &default, &Silent), &["nothing at this path"]);
 }
 
@@ -180,18 +180,6 @@ fn a_folder_has_a_file_for_each_split() {
     std::fs::write(temp.path().join("test.tsv"), "").unwrap();
     refused(open_vectors(temp.path(), &VectorReading::default(), &Silent), &["two files are one split"]);
     refused(open_vectors(files(&[]).path(), &VectorReading::default(), &Silent), &["no file to train on"]);
-}
-
-#[test]
-fn parquet_is_read_as_csv_is() {
-    use crate::features::{Format, write_features};
-    let temp = tempfile::tempdir().unwrap();
-    let path = temp.path().join("x.parquet");
-    let features = crate::features::Features::new(3, 1, vec![1.0, 2.0, 3.0]).unwrap();
-    write_features(&path, Format::Parquet, &features, &["u".into(), "v".into(), "u".into()], false).unwrap();
-    let reading = VectorReading { label: Some("path".into()), ..VectorReading::default() };
-    let (set, _) = open_vectors(&path, &reading, &Silent).unwrap();
-    assert_eq!((numbers(&set, "row"), set.labels), (vec![0.0, 1.0, 2.0], vec![0, 1, 0]));
 }
 
 #[test]
