@@ -96,7 +96,7 @@ fn layers_are_listed_in_their_order() {
         let metadata = read(&fixture(name)).unwrap().metadata;
         let layers: Vec<[String; 2]> = serde_json::from_str(&metadata["keras.layers"]).unwrap();
         let found: Vec<String> = layers.iter().map(|layer| layer.join(" ")).collect();
-        assert_eq!(found[..3], ["image InputLayer", "first Conv2D", "norm BatchNormalization"], "{name}");
+        assert_eq!(found[..3], ["picture InputLayer", "first Conv2D", "norm BatchNormalization"], "{name}");
         assert_eq!(found.last().unwrap(), "head Dense", "{name}");
         assert!(found.contains(&"inside Conv2D".to_owned()), "{name}");
     }
