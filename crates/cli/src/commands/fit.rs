@@ -83,7 +83,7 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
     let cache = cache_of(&args.cache, terminal);
     let intake = intake(config, cache.as_ref(), terminal).map_err(|error| of_another_task(error, config))?;
     let base = AnyBase::open(config, &intake)?;
-    tell_useless(config, &base, terminal);
+    refuse_useless(args, config, &base)?;
     tell_audit(&intake.audit, terminal);
     let audit_seconds = start.elapsed().as_secs_f64();
     let means = Context { cache: cache.as_ref(), journal, observer: terminal };
@@ -103,24 +103,34 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
     Ok(Outcome::Done)
 }
 
-/// Says which settings of a training mean nothing to the depth that is asked for.
-fn tell_useless(config: &Fit, base: &AnyBase, terminal: &Terminal) {
-    // A setting of a training is refused where there is no base.
-    let usual = if matches!(base, AnyBase::Texts(_)) { Tune::for_texts() } else { Tune::default() };
-    let given = flags_of(&config.tune, &usual);
+/// Refuses flags that the depth that is asked for does not have: an option is never accepted and ignored. What a file says
+/// beside is for other depths.
+fn refuse_useless(args: &FitArgs, config: &Fit, base: &AnyBase) -> engraft::error::Result<()> {
+    let mut given = Tune::default();
+    args.tune.lay_over(&mut given);
+    let given = flags_of(&given, &Tune::default());
+    // A solved head is the same for every seed: --seeds says nothing wrong of it.
+    let budget = args.budget.is_some().then(|| "--budget".to_owned());
     let on_words = matches!(base, AnyBase::Texts(base) if matches!(base.body, TextBody::Words(_)));
     let (useless, why): (Vec<String>, String) = match config.depth.as_str() {
-        "head" if config.only.is_none() => (given, "--depth head trains no stage".into()),
+        _ if matches!(base, AnyBase::None) => return Ok(()),
+        "head" if config.only.is_none() => {
+            (given.into_iter().chain(budget).collect(), "--depth head trains no stage".into())
+        }
         "auto" if on_words => (given, "word vectors have no blocks to train".into()),
-        "auto" | "contrastive" => return,
+        "auto" => return Ok(()),
+        "contrastive" => (budget.into_iter().collect(), "--depth contrastive leaves nothing to choose".into()),
         depth => {
             let pairs = given.into_iter().filter(|flag| flag.starts_with("--pairs"));
-            (pairs.collect(), format!("--depth {depth} trains on labels"))
+            (pairs.chain(budget).collect(), format!("--depth {depth} trains on labels, and leaves nothing to choose"))
         }
     };
-    if !useless.is_empty() {
-        terminal.say(&format!("{why}: no effect of {}", useless.join(", ")));
+    if useless.is_empty() {
+        return Ok(());
     }
+    Err(Error::Usage(
+        Problem::new(why).found(useless.join(", ")).hint("leave these flags out, or choose another --depth"),
+    ))
 }
 
 /// A fit, new or to be gone on with.

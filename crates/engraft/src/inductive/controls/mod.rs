@@ -6,6 +6,7 @@ mod boosted_trees;
 mod constant;
 mod scratch;
 mod tf_idf;
+mod tf_idf_probe;
 
 use std::collections::BTreeMap;
 
@@ -69,8 +70,10 @@ pub(super) fn baselines(
     observer: &dyn Observer,
 ) -> Result<Vec<Box<dyn Baseline>>> {
     let mut found: Vec<Box<dyn Baseline>> = vec![Box::new(constant::Constant::of(data)?)];
-    if data.intake.texts().is_some() && data.target.task() == Task::SingleLabel {
-        found.push(Box::new(tf_idf::TfIdfBaseline::of(data, observer)?));
+    match (data.intake.texts(), data.target.task()) {
+        (Some(_), Task::SingleLabel) => found.push(Box::new(tf_idf::TfIdfBaseline::of(data, observer)?)),
+        (Some(_), _) => found.push(Box::new(tf_idf_probe::TfIdfProbe::of(data, observer)?)),
+        (None, _) => {}
     }
     if data.intake.vectors().is_some() {
         found.push(Box::new(boosted::Boosted::of(data, features, observer)?));

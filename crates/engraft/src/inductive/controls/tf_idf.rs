@@ -29,8 +29,8 @@ pub struct TfIdf {
 }
 
 impl TfIdf {
-    /// Of the texts that are learnt from.
-    pub fn of(texts: &[&Text]) -> Self {
+    /// Of the texts that are learnt from, with the `most` terms that most texts have.
+    pub fn of(texts: &[&Text], most: usize) -> Self {
         let terms: Vec<BTreeSet<String>> = texts.par_iter().map(|text| terms(text).into_keys().collect()).collect();
         let mut frequency: BTreeMap<&str, usize> = BTreeMap::new();
         for term in terms.iter().flatten() {
@@ -39,7 +39,7 @@ impl TfIdf {
         let mut kept: Vec<(&str, usize)> = frequency.into_iter().collect();
         // Stable: of equally frequent terms the first by their bytes.
         kept.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        kept.truncate(MOST_TERMS);
+        kept.truncate(most);
         let n = texts.len() as f64;
         Self {
             idf: kept.iter().map(|(_, count)| (((1.0 + n) / (1.0 + *count as f64)).ln() + 1.0) as f32).collect(),
@@ -121,7 +121,7 @@ impl TfIdfBaseline {
         for fold in 0..count {
             let (held, training): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(|&at| folds[at] == fold);
             let of = |which: &[usize]| which.iter().map(|&at| texts[at]).collect::<Vec<_>>();
-            let tf_idf = TfIdf::of(&of(&training));
+            let tf_idf = TfIdf::of(&of(&training), MOST_TERMS);
             let rows = tf_idf.rows(&of(&training));
             let truth: Vec<usize> = training.iter().map(|&at| labels[at]).collect();
             for (c, out) in STRENGTHS.into_iter().zip(&mut probabilities) {
@@ -143,7 +143,7 @@ impl TfIdfBaseline {
                 true => at,
                 false => best,
             });
-        let tf_idf = TfIdf::of(texts);
+        let tf_idf = TfIdf::of(texts, MOST_TERMS);
         let model = fit_sparse(&tf_idf.rows(texts), labels, classes, STRENGTHS[best], observer)?;
         let predictions = Predictions::Classes(probabilities.swap_remove(best));
         Ok(Self { c: STRENGTHS[best], predictions, model: (tf_idf, model) })
@@ -194,7 +194,7 @@ mod tests {
     fn rows_are_those_of_the_reference() {
         let texts = [text("good good film"), text("bad film"), text("good soup")];
         let all: Vec<&Text> = texts.iter().collect();
-        let tf_idf = TfIdf::of(&all);
+        let tf_idf = TfIdf::of(&all, MOST_TERMS);
         assert_eq!(tf_idf.columns(), 8);
         let row = tf_idf.row(&texts[0]);
         let value = |term: &str| {
