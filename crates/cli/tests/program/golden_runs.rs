@@ -40,26 +40,27 @@ const EVALUATIONS: [&str; 18] = [
 const LEFT_OUT: [&str; 4] = ["held_out", "points", "strengths", "worst"];
 
 /// A kind of fit.
-struct Case {
-    name: &'static str,
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
     /// Makes the data and the base.
-    make: fn(&Sandbox),
+    pub(crate) make: fn(&Sandbox),
     /// What `engraft fit` is told, but the output.
-    fit: &'static [&'static [&'static str]],
+    pub(crate) fit: &'static [&'static [&'static str]],
 }
 
 const IMAGES: &[&str] = &["digits", "--folds", "2", "--seeds", "1"];
 const REVIEWS: &[&str] = &["reviews.csv", "--text", "review", "--label", "stars", "--folds", "2"];
-const COUNTS: &[&str] = &["counts.csv", "--text", "said", "--label", "amount", "--base", "tiny", "--folds", "2"];
+pub(crate) const COUNTS: &[&str] =
+    &["counts.csv", "--text", "said", "--label", "amount", "--base", "tiny", "--folds", "2"];
 const TAGS: &[&str] = &["words.conll", "--task", "tags", "--base", "tiny", "--folds", "2"];
 const QUESTIONS: &[&str] =
     &["q.json", "--task", "qa", "--base", "tiny", "--folds", "2", "--max-tokens", "48", "--stride", "8"];
 const LEARNS: &[&str] = &["--epochs", "6", "--lr", "0.003", "--rate-factor", "1", "--head-rate", "1", "--dropout", "0"];
 const PLAIN: &[&str] = &["--depth", "head", "--base", "plain.onnx", "--mean", "0.5", "--std", "0.5", "--resize", "0"];
-const SMALL_BATCHES: &[&str] = &["--batch-size", "4", "--views", "2"];
-const NO_CONTROL: &[&str] = &["--control-budget", "0"];
+pub(crate) const SMALL_BATCHES: &[&str] = &["--batch-size", "4", "--views", "2"];
+pub(crate) const NO_CONTROL: &[&str] = &["--control-budget", "0"];
 
-const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     Case { name: "images, head", make: images, fit: &[IMAGES, &["--depth", "head"], NO_CONTROL] },
     Case {
         name: "images, from scratch beside",
@@ -147,7 +148,7 @@ fn reviews(sandbox: &Sandbox) {
 }
 
 /// Who has how much of what, in words that the tiny encoder knows, and whether that is much.
-fn counts(sandbox: &Sandbox) {
+pub(crate) fn counts(sandbox: &Sandbox) {
     spans::encoder(sandbox);
     let mut table = "said,amount,split\n".to_owned();
     for at in 0..60 {

@@ -15,6 +15,7 @@ mod interrupted;
 mod irregular_files;
 mod language_model;
 mod main_job;
+mod matrix;
 mod memory;
 mod names;
 mod nothing_lost;
