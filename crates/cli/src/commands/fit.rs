@@ -15,7 +15,7 @@ use engraft::error::{Error, Problem, printable, shown, steers};
 use engraft::features::Cache;
 use engraft::files::{Made, Staging};
 use engraft::inductive::tuning::{Budget, Difference, Journal, Measured};
-use engraft::inductive::{AnyBase, Context, FitEvent, find_rate, fit, with_base};
+use engraft::inductive::{AnyBase, Context, FitEvent, check_settings, find_rate, fit, with_base};
 use engraft::progress::Observer;
 use engraft::targets::Predictions;
 use engraft::train::{Curve, RateFinding, tensorboard};
@@ -83,6 +83,7 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
     let cache = cache_of(&args.cache, terminal);
     let intake = intake(config, cache.as_ref(), terminal).map_err(|error| of_another_task(error, config))?;
     let base = AnyBase::open(config, &intake)?;
+    check_settings(config, &base, &intake)?;
     refuse_useless(args, config, &base)?;
     tell_audit(&intake.audit, terminal);
     let audit_seconds = start.elapsed().as_secs_f64();

@@ -30,25 +30,29 @@ const MORE: &[Case] = &[
 ];
 
 /// The texts of the golden runs, with other labels.
-fn relabelled(sandbox: &Sandbox, label: impl Fn(usize, &str) -> String) {
+fn relabelled(sandbox: &Sandbox, label: impl Fn(&str, &str) -> String) {
     counts(sandbox);
     let path = sandbox.path("counts.csv");
     let table = fs::read_to_string(&path).unwrap();
     let mut lines = table.lines();
     let mut text = format!("{}\n", lines.next().unwrap());
-    for (at, line) in lines.enumerate() {
+    for line in lines {
         let fields: Vec<&str> = line.split(',').collect();
-        text += &format!("{},{},{}\n", fields[0], label(at, fields[1]), fields[2]);
+        text += &format!("{},{},{}\n", fields[0], label(fields[0], fields[1]), fields[2]);
     }
     fs::write(path, text).unwrap();
 }
 
 fn numbered(sandbox: &Sandbox) {
-    relabelled(sandbox, |at, amount| format!("{:.1}", if amount == "few" { 2.0 } else { 7.0 } + (at % 5) as f64 / 4.0));
+    let number = |text: &str, amount: &str| if amount == "few" { 2 } else { 7 } + text.len() % 5;
+    relabelled(sandbox, |text, amount| format!("{}.5", number(text, amount)));
 }
 
 fn labelled(sandbox: &Sandbox) {
-    relabelled(sandbox, |at, amount| if at % 3 == 0 { format!("{amount}|third") } else { amount.to_owned() });
+    relabelled(sandbox, |text, amount| match text.len() % 3 {
+        0 => format!("{amount}|third"),
+        _ => amount.to_owned(),
+    });
 }
 
 /// What a run of these data is asked about.

@@ -158,7 +158,8 @@ fn word_vectors_answer_lines_and_tables_and_the_run_is_done_again() {
 fn damage_to_a_run_is_seen() {
     let sandbox = Sandbox::new();
     reviews(&sandbox, 80);
-    fit(&sandbox, "run", &["--pooling", "mean", "--lora", "4"]).expect(0, &["no blocks to train", "--lora 4"]);
+    fit(&sandbox, "run", &["--pooling", "mean", "--lora", "4"]).expect(2, &["no blocks to train", "--lora 4"]);
+    fit(&sandbox, "run", &["--pooling", "mean"]).expect(0, &[]);
     let path = sandbox.path("run/vocab.txt");
     let mut words = fs::read(&path).unwrap();
     words[3] ^= 1;

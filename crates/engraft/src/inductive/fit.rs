@@ -200,10 +200,7 @@ fn target_settings(config: &Fit) -> TargetSettings {
 impl Basis {
     fn new(config: &Fit, base: AnyBase, intake: &Intake, means: Context<'_>, probes: bool) -> Result<Self> {
         let Context { cache, observer, .. } = means;
-        check(config)?;
-        refuse_foreign(config, intake)?;
-        base.refuse_unknown_depth(config)?;
-        refuse_for_target(config, &base, intake.dataset.task())?;
+        check_settings(config, &base, intake)?;
         base.tell(intake, observer);
         intake.require_usable(config.strict)?;
         let train = intake.usable(Split::Train);
@@ -643,6 +640,17 @@ fn with_passes(config: &Fit, texts: usize) -> Fit {
         config.tune.epochs = (STEPS.div_ceil(steps) as u64).clamp(4, 25);
     }
     config
+}
+
+/// Refuses settings that are invalid, or that the input, the base or the target does not have, before any work.
+///
+/// # Errors
+/// [`Error::Usage`] that names them.
+pub fn check_settings(config: &Fit, base: &AnyBase, intake: &Intake) -> Result<()> {
+    check(config)?;
+    refuse_foreign(config, intake)?;
+    base.refuse_unknown_depth(config)?;
+    refuse_for_target(config, base, intake.dataset.task())
 }
 
 fn check(config: &Fit) -> Result<()> {

@@ -17,7 +17,7 @@ pub mod tuning;
 pub use any_base::{AnyBase, BaseFacts, Reading, with_base};
 pub use columns::{ColumnEffect, ColumnFacts};
 pub use controls::{BaselineResult, Scratch, ScratchPlan, TfIdf};
-pub use fit::{Context, FitEvent, Fitted, HeldOut, Seconds, find_rate, fit};
+pub use fit::{Context, FitEvent, Fitted, HeldOut, Seconds, check_settings, find_rate, fit};
 pub use language_model::{Documents, PretrainedLanguageModel, measure_language_model, pretrain_language_model};
 pub use own_classes::OwnClasses;
 pub use pretrain::{Pretrained, pretrain};
