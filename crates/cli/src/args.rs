@@ -448,6 +448,9 @@ pub struct AuditArgs {
     pub data: PathBuf,
     #[command(flatten)]
     pub reading: ReadingArgs,
+    /// `none` reads a table as rows of numbers and categories [default: by what the data looks like].
+    #[arg(long, value_name = "BASE")]
+    pub base: Option<String>,
     /// Exit with 3 if any finding is serious or a warning; without it findings leave the exit code at 0.
     #[arg(long)]
     pub strict: bool,

@@ -15,6 +15,7 @@ pub fn run(args: &AuditArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     let mut config = Fit::default();
     args.reading.lay_over(&mut config);
     config.data.clone_from(&args.data);
+    config.base = args.base.clone().unwrap_or_default();
     let spans = || SpanFit { data: args.data.clone(), ..SpanFit::default() };
     let audit = match config.task.as_deref() {
         Some("qa") => SpanIntake::questions(&spans())?.audit,

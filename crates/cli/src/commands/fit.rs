@@ -8,7 +8,7 @@ use engraft::artefact::{Rendered, save};
 use engraft::backbone::text::TextBody;
 use engraft::config::{self, Device, Fit, Tune};
 use engraft::data::Reading;
-use engraft::data::intake::InputKind;
+use engraft::data::intake::{InputKind, NO_BASE};
 use engraft::data::text::conll::is_tagged;
 use engraft::data::text::squad::is_questions;
 use engraft::error::{Error, Problem, printable, shown, steers};
@@ -163,6 +163,7 @@ fn begin(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Begun> {
     // A probe alone takes no time worth keeping.
     let journal = match config.depth.as_str() {
         "head" if config.only.is_none() => Journal::none(),
+        _ if config.base == NO_BASE => Journal::none(),
         _ => {
             let resume = format!("engraft fit --resume {}", quoted(&out));
             Journal::begin(&out, &toml::to_string(&config)?, every, args.force, &resume)?

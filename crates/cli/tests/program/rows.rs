@@ -201,3 +201,34 @@ fn a_column_that_tells_the_label_is_named() {
     sandbox.run(["fit", "leak.csv", "--strict", "--out", "run"]).expect(3, &["`code`"]);
     sandbox.run(["audit", "leak.csv", "--ignore-column", "code", "--strict"]).expect(0, &[]);
 }
+
+#[test]
+fn what_people_meet_with_tables_is_told() {
+    let sandbox = Sandbox::new();
+    let write = |name: &str, text: &str| fs::write(sandbox.path(name), text).unwrap();
+    let rows = |cell: &dyn Fn(usize) -> String, label: &dyn Fn(usize) -> &'static str| {
+        let mut text = "a,b,label\n".to_owned();
+        (0..40).for_each(|row| writeln!(text, "{},{}.5,{}", cell(row), mixed(row), label(row)).unwrap());
+        text
+    };
+    let yes = |row: usize| ["no", "yes"][mixed(row) % 2];
+    // One wrong cell does not make texts of a table: it is named.
+    write("one.csv", &rows(&|row| if row == 7 { "12 kg".into() } else { format!("{row}.25") }, &yes));
+    sandbox.run(["fit", "one.csv", "--out", "run"]).expect(3, &["row 8", "column `a`", "`12 kg`"]);
+    write("money.csv", &rows(&|row| format!("${}.50", mixed(row)), &yes));
+    let told = sandbox.run(["audit", "money.csv", "--base", "none"]).expect(0, &[]).stdout;
+    assert!(told.contains("40 of 40 cells are numbers written for people"), "{told}");
+    write("na.csv", &rows(&|row| row.to_string(), &|row| if row % 4 == 0 { "NA" } else { yes(row) }));
+    sandbox.run(["fit", "na.csv", "--out", "na"]).expect(0, &["left out: 10; such a cell says `NA`"]);
+    sandbox.run(["fit", "na.csv", "--labels", "one.csv", "--out", "no"]).expect(2, &["--labels", "--label-column"]);
+
+    fs::create_dir(sandbox.path("parts")).unwrap();
+    write("parts/train.csv", &rows(&|row| mixed(row).to_string(), &yes));
+    write("parts/test.csv", "a,b,label\n,1.5,yes\n,2.5,no\n,7.5,yes\n");
+    sandbox.run(["fit", "parts", "--out", "run"]).expect(0, &["test: the column `a` lacks 3 values"]);
+    write("parts/test.csv", "a,b,label\n1,1.5,yes\n2,2.5,no\n");
+    let changed = sandbox.run(["verify", "run"]);
+    assert!(changed.stdout.lines().nth(1).unwrap().contains("is not what it was"), "{}", changed.stdout);
+    write("parts/test.csv", "a,b,label\n");
+    sandbox.run(["fit", "parts", "--out", "other"]).expect(3, &["there are no rows", "test.csv"]);
+}

@@ -51,7 +51,13 @@ pub fn verify(run: &Path, data: Option<&Path>, observer: &dyn Observer) -> Resul
     let mut fitted = fit(&config, base, intake, means, 0.0, &mut |_| {})?;
     // Where the data lies is not part of what is compared.
     fitted.config.data = recorded;
-    compare_run(run, &Rendered::of(&fitted, "")?)
+    let mut verification = compare_run(run, &Rendered::of(&fitted, "")?)?;
+    let recorded: Value = serde_json::from_slice(&read_json(run)?).unwrap_or(Value::Null);
+    if recorded["data_fingerprint"] != fitted.intake.fingerprint().as_str() {
+        let place = crate::error::printable(&fitted.intake.dataset.root);
+        verification.differences.insert(0, format!("the data at {place} is not what it was when the run was made"));
+    }
+    Ok(verification)
 }
 
 /// The same of a run on answers or tags; the base must be where it was.

@@ -248,7 +248,10 @@ pub fn with_base(mut config: Fit, observer: &dyn Observer) -> Result<Fit> {
         }
         // Before anything that only texts have is missed.
         InputKind::Texts if config.text.is_none() => {
-            observer.say("the data is read as texts; --text names their column, --path-column a column of images");
+            observer.say(
+                "the data is read as texts; --text names their column, --path-column a column of images, and --base none reads \
+                 rows of numbers and categories",
+            );
         }
         _ => {}
     }

@@ -438,6 +438,11 @@ pub fn fit(
         let extracting = Instant::now();
         let held_features = reading.features(&intake, &examples, cache, observer)?;
         seconds.features += extracting.elapsed().as_secs_f64();
+        if let (Some(encoding), Some(set)) = (reading.encoding(), intake.vectors()) {
+            for note in encoding.align(&set.rows_only(&examples))? {
+                observer.say(&format!("{}: {note}", split.name()));
+            }
+        }
         let evaluating = Instant::now();
         let answers: Vec<TargetAnswer> =
             (0..held_features.rows).into_par_iter().map(|row| predictor.answer(held_features.row(row))).collect();

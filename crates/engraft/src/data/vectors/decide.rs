@@ -8,6 +8,8 @@ use crate::data::task::number;
 use crate::data::{Finding, FindingKind, Severity};
 use crate::error::{Error, Problem, Result, printable};
 
+/// What people write about numbers.
+const DRESS: &str = "$\u{20ac}\u{a3}\u{a5}%,'\u{2019}\u{2212}";
 /// A column of nearly only numbers is read as categories up to this many different values.
 const FEW_VALUES: usize = 20;
 
@@ -36,6 +38,8 @@ pub(super) struct Survey {
     odd: Option<(String, String)>,
     /// The first word of any kind.
     first: Option<(String, String)>,
+    /// Words that are numbers with a sign of money, a percent sign, blanks or separators of thousands about them.
+    dressed: usize,
     /// The first number that is too large.
     infinite: Option<(String, String)>,
     /// Different values, as long as they are few.
@@ -59,6 +63,8 @@ impl Survey {
             }
             None => {
                 self.words += 1;
+                let bare: String = cell.chars().filter(|c| !DRESS.contains(*c) && !c.is_whitespace()).collect();
+                self.dressed += usize::from(number(&bare, decimal_comma).is_some_and(|value| !value.is_nan()));
                 if self.first.is_none() {
                     self.first = here();
                 }
@@ -97,7 +103,7 @@ impl Survey {
             (None, _) => {}
         }
         let odd = self.odd.as_ref().filter(|_| self.numbers >= 9 * self.words);
-        let Some((row, cell)) = odd else { return Ok((Kind::Categorical, None)) };
+        let Some((row, cell)) = odd else { return Ok((Kind::Categorical, self.in_disguise(name))) };
         let counts = format!("{} of {} cells are numbers", self.numbers, self.numbers + self.words);
         if self.distinct.len() > FEW_VALUES {
             let problem = refused(
@@ -116,6 +122,21 @@ impl Survey {
         );
         let finding = Finding::new(FindingKind::MixedColumn, Severity::Serious, message, vec![row.clone()]);
         Ok((Kind::Categorical, Some(finding)))
+    }
+}
+
+impl Survey {
+    /// A column of numbers that are not written as such.
+    fn in_disguise(&self, name: &str) -> Option<Finding> {
+        let (row, cell) = self.first.as_ref().filter(|_| 2 * self.dressed > self.words)?;
+        let message = format!(
+            "the column `{name}` is read as categories, though {} of {} cells are numbers written for people (`{}`): write \
+             plain numbers, such as -1234.5",
+            self.dressed,
+            self.numbers + self.words,
+            shortened(cell)
+        );
+        Some(Finding::new(FindingKind::MixedColumn, Severity::Warning, message, vec![row.clone()]))
     }
 }
 

@@ -36,6 +36,9 @@ const TEXTS: [&str; 18] = [
 /// More words than this on average, and a column holds texts.
 const WORDS_OF_A_CATEGORY: f64 = 2.0;
 
+/// Fewer cells than this do not show whether words come again.
+const FEW: usize = 10;
+
 /// Whether what lies at `path` is an array (`.npy`), a table of numbers and categories, or a folder with such a file for
 /// training (`train.csv`, `train.npy`).
 ///
@@ -75,7 +78,9 @@ fn is_table_of_vectors(path: &Path, reading: &VectorReading) -> Option<bool> {
             .filter_map(|record| record.fields[column].as_deref())
             .filter(|cell| !is_missing(cell))
             .collect();
-        if cells.iter().all(|cell| value(Some(cell), table.decimal_comma()).is_some()) {
+        let told = cells.iter().filter(|cell| value(Some(cell), table.decimal_comma()).is_some()).count();
+        // Nearly all of them are enough: reading the table tells which cell is wrong.
+        if 10 * told >= 9 * cells.len() {
             numbers += usize::from(!cells.is_empty());
         } else if !names[column].eq_ignore_ascii_case("split") && !are_categories(&cells) {
             return Some(false);
@@ -94,5 +99,5 @@ fn are_categories(cells: &[&str]) -> bool {
         count(&|cell| cell.bytes().any(|byte| byte.is_ascii_digit()) && !cell.contains(char::is_whitespace));
     words as f64 <= WORDS_OF_A_CATEGORY * cells.len() as f64
         && 2 * files <= cells.len()
-        && (2 * distinct <= cells.len() || identifiers == cells.len())
+        && (2 * distinct <= cells.len() || identifiers == cells.len() || cells.len() < FEW)
 }

@@ -112,7 +112,10 @@ pub(super) fn settle(
         } else {
             "rows without a label"
         };
-        let message = format!("{what}, left out: {}", without.len());
+        let said = without.iter().map(|&row| texts[row].as_str()).find(|text| !text.is_empty());
+        let said =
+            said.map_or_else(String::new, |text| format!("; such a cell says `{text}`: rename it if it is a class"));
+        let message = format!("{what}, left out: {}{said}", without.len());
         let rows = without.iter().map(|&row| names[row].clone()).collect();
         findings.push(Finding::new(FindingKind::MissingValue, Severity::Warning, message, rows));
     }

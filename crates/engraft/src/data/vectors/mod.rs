@@ -189,6 +189,20 @@ impl VectorSet {
         (0..self.rows()).filter(|&row| self.splits[row] == split).collect()
     }
 
+    /// The columns with some of the rows, in the given order, without labels.
+    #[must_use]
+    pub fn rows_only(&self, rows: &[usize]) -> Self {
+        Self {
+            columns: self.columns.iter().map(|column| column.clone().select(rows)).collect(),
+            names: rows.iter().map(|&row| self.names[row].clone()).collect(),
+            labels: vec![0; rows.len()],
+            splits: rows.iter().map(|&row| self.splits[row]).collect(),
+            targets: Targets::Classes,
+            classes: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// The column of a name, exactly as written.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)

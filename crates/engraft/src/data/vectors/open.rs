@@ -59,6 +59,11 @@ pub fn open_unlabelled(
 
 fn read(path: &Path, reading: &VectorReading, with_labels: bool, observer: &dyn Observer) -> Result<Raw> {
     let sources = sources(path)?;
+    if let Some(labels) = reading.labels.as_ref().filter(|_| with_labels && !is_array(&sources[0].path)) {
+        let problem =
+            Problem::new("only an array has its labels in a file of their own").found(crate::error::printable(labels));
+        return Err(Error::Usage(problem.at("--labels").hint("--label-column names the column of a table")));
+    }
     let raw = match is_array(&sources[0].path) {
         true => npy::read(&sources, reading, with_labels, observer)?,
         false => tables::read(path, &sources, reading, with_labels, observer)?,

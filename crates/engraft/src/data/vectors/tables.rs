@@ -60,7 +60,12 @@ pub(super) fn read(
 
     let mut surveys: Vec<Survey> = features.iter().map(|_| Survey::default()).collect();
     for part in &parts {
+        let before = raw.names.len();
         part.survey(&mut surveys, &mut raw, observer)?;
+        if raw.names.len() == before {
+            let problem = Problem::new("there are no rows").expected("at least one below the header");
+            return Err(Error::Data(problem.at(part.table.path())));
+        }
     }
     let mut cells = Vec::with_capacity(features.len());
     for (name, survey) in features.iter().zip(&surveys) {
