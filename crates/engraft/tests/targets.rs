@@ -1,6 +1,8 @@
 //! Against scikit-learn and scipy: ridge regression, one logistic regression per label, and their metrics. The fixture is
 //! made by `tests/fixtures/targets.py`.
 
+#![allow(clippy::disallowed_methods, reason = "tests write where they like")]
+
 mod reference;
 
 use engraft::evaluate::{LabelPredictions, evaluate_imbalance, evaluate_labels, evaluate_regression};

@@ -15,7 +15,7 @@ impl Encoding {
     /// of it: columns that are not used, categories that training did not know, missing cells where it had none.
     ///
     /// # Errors
-    /// [`Error::Data`] where columns are missing, with their names, or a column of numbers holds a word, with its row.
+    /// [`Error::Data`](crate::error::Error::Data) where columns are missing, with their names, or a column of numbers holds a word, with its row.
     pub fn align(&self, set: &VectorSet) -> Result<Vec<String>> {
         let mut notes = Vec::new();
         let matched = self.matched(set)?;
