@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use engraft::data::intake::NO_BASE;
 use engraft::error::{Error, Problem};
+use engraft::features::Cache;
 
 use crate::span_args::SpanArgs;
 use crate::tune_args::{BATCH_SIZE, EPOCHS, LABEL_SMOOTHING, LR, OPTIMISER, TuneArgs, WARMUP, WEIGHT_DECAY};
@@ -372,7 +374,7 @@ pub struct CacheArgs {
     #[arg(long, conflicts_with = "folder")]
     pub no_cache: bool,
     /// Size limit of the cache, in MB; the least recently used entries go first.
-    #[arg(long = "cache-limit", value_name = "MB", default_value_t = 4096)]
+    #[arg(long = "cache-limit", value_name = "MB", default_value_t = Cache::USUAL_MEGABYTES)]
     pub limit: u64,
 }
 
@@ -449,7 +451,7 @@ pub struct AuditArgs {
     #[command(flatten)]
     pub reading: ReadingArgs,
     /// `none` reads a table as rows of numbers and categories [default: by what the data looks like].
-    #[arg(long, value_name = "BASE")]
+    #[arg(long, value_name = "BASE", value_parser = PossibleValuesParser::new([NO_BASE]))]
     pub base: Option<String>,
     /// Exit with 3 if any finding is serious or a warning; without it findings leave the exit code at 0.
     #[arg(long)]

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::artefact::{self, Rendered, RunReport};
 use crate::config;
-use crate::data::inspect::NoStore;
-use crate::data::intake::{InputKind, Intake};
+use crate::data::intake::InputKind;
 use crate::error::Result;
-use crate::features::{Cache, Inspections};
+use crate::features::{Cache, open_intake};
 use crate::inductive::tuning::Journal;
 use crate::inductive::{AnyBase, Context, FitEvent, Fitted, fit, with_base};
 use crate::progress::{Observer, Silent};
@@ -100,7 +99,7 @@ impl<'a> Fit<'a> {
     /// Keeps features in a folder, so that the next fit to the same examples does not compute them again.
     #[must_use]
     pub fn cache(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.cache = Some(Cache::new(folder.into(), 4096 << 20));
+        self.cache = Some(Cache::new(folder.into(), Cache::USUAL_MEGABYTES << 20));
         self
     }
 
@@ -124,23 +123,16 @@ impl<'a> Fit<'a> {
     /// Data, weights and settings that cannot be used ([`crate::error::Error`] tells which), and interruption.
     pub fn run(mut self) -> Result<Run> {
         // What is usual depends on what the data is; what was said stays.
-        let (plain, usual) = (config::Fit::default(), InputKind::of(&self.settings).usual_settings());
+        let kind = InputKind::of(&self.settings);
+        let (plain, usual) = (config::Fit::default(), kind.usual_settings());
         if self.settings.tune == plain.tune {
             self.settings.tune = usual.tune;
         }
         if self.settings.control_budget == plain.control_budget {
             self.settings.control_budget = usual.control_budget;
         }
-        let config = with_base(self.settings, self.observer)?;
-        let intake = match &self.cache {
-            None => Intake::open(&config, &NoStore, self.observer)?,
-            Some(cache) => {
-                let store = Inspections::open(cache, &config.data);
-                let intake = Intake::open(&config, &store, self.observer)?;
-                store.save(self.observer);
-                intake
-            }
-        };
+        let config = with_base(self.settings, kind, self.observer)?;
+        let intake = open_intake(&config, kind, self.cache.as_ref(), self.observer)?;
         let base = AnyBase::open(&config, &intake)?;
         let means = Context { cache: self.cache.as_ref(), journal: &Journal::none(), observer: self.observer };
         let fitted = fit(&config, base, intake, means, 0.0, &mut *self.on_event)?;

@@ -2,6 +2,7 @@
 
 use engraft::config::{Fit, SpanFit};
 use engraft::data::Severity;
+use engraft::data::intake::InputKind;
 use engraft::inductive::spans::SpanIntake;
 use engraft::progress::Observer;
 
@@ -20,7 +21,7 @@ pub fn run(args: &AuditArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     let audit = match config.task.as_deref() {
         Some("qa") => SpanIntake::questions(&spans())?.audit,
         Some("tags") => SpanIntake::tagged(&spans())?.audit,
-        _ => super::intake(&config, None, terminal)?.audit,
+        _ => super::intake(&config, InputKind::of(&config), None, terminal)?.audit,
     };
     if json {
         output::json(&audit)?;

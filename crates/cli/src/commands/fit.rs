@@ -8,7 +8,7 @@ use engraft::artefact::{Rendered, save};
 use engraft::backbone::text::TextBody;
 use engraft::config::{self, Device, Fit, Tune};
 use engraft::data::Reading;
-use engraft::data::intake::{InputKind, NO_BASE};
+use engraft::data::intake::InputKind;
 use engraft::data::text::conll::is_tagged;
 use engraft::data::text::squad::is_questions;
 use engraft::error::{Error, Problem, printable, shown, steers};
@@ -79,9 +79,9 @@ pub fn of_another_task(error: Error, config: &Fit) -> Error {
 
 fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let start = Instant::now();
-    let Begun { config, out, force, journal } = begun;
+    let Begun { config, kind, out, force, journal } = begun;
     let cache = cache_of(&args.cache, terminal);
-    let intake = intake(config, cache.as_ref(), terminal).map_err(|error| of_another_task(error, config))?;
+    let intake = intake(config, *kind, cache.as_ref(), terminal).map_err(|error| of_another_task(error, config))?;
     let base = AnyBase::open(config, &intake)?;
     check_settings(config, &base, &intake)?;
     refuse_useless(args, config, &base)?;
@@ -90,7 +90,7 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
     let means = Context { cache: cache.as_ref(), journal, observer: terminal };
     let fitted = fit(config, base, intake, means, audit_seconds, &mut |news| tell(news, terminal))?;
     terminal.check()?;
-    let rendered = Rendered::of(&fitted, &command_line(config, out))?;
+    let rendered = Rendered::of(&fitted, &command_line(config, *kind, out))?;
     save(&rendered, out, *force, &terminal.log())?;
     journal.close()?;
     if let Some(folder) = &args.tensorboard {
@@ -138,6 +138,8 @@ fn refuse_useless(args: &FitArgs, config: &Fit, base: &AnyBase) -> engraft::erro
 pub struct Begun {
     /// The settings.
     pub config: Fit,
+    /// What the data is.
+    pub kind: InputKind,
     /// The run's folder.
     pub out: PathBuf,
     /// Whether it may replace one that is there.
@@ -155,21 +157,22 @@ fn begin(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Begun> {
         let (journal, settings) = Journal::resume(out, every)?;
         let config = config::read::<Fit>(&settings)?;
         claim(&config, out, false, args)?;
-        return Ok(Begun { config, out: out.clone(), force: false, journal });
+        let kind = InputKind::of(&config);
+        return Ok(Begun { config, kind, out: out.clone(), force: false, journal });
     }
-    let config = resolve(args, terminal)?;
+    let (config, kind) = resolve(args, terminal)?;
     let out = args.out.clone().expect("required by the flags' rules");
     claim(&config, &out, args.force, args)?;
     // A probe alone takes no time worth keeping.
     let journal = match config.depth.as_str() {
         "head" if config.only.is_none() => Journal::none(),
-        _ if config.base == NO_BASE => Journal::none(),
+        _ if kind == InputKind::Vectors => Journal::none(),
         _ => {
             let resume = format!("engraft fit --resume {}", quoted(&out));
             Journal::begin(&out, &toml::to_string(&config)?, every, args.force, &resume)?
         }
     };
-    Ok(Begun { config, out, force: args.force, journal })
+    Ok(Begun { config, kind, out, force: args.force, journal })
 }
 
 /// Checks before any work that everything a fit writes may be written.
@@ -271,9 +274,9 @@ pub fn save_tensorboard<'a>(
 
 /// Shows how the loss answers to a rate that grows.
 fn find_lr(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let config = resolve(args, terminal)?;
+    let (config, kind) = resolve(args, terminal)?;
     let cache = cache_of(&args.cache, terminal);
-    let intake = intake(&config, cache.as_ref(), terminal)?;
+    let intake = intake(&config, kind, cache.as_ref(), terminal)?;
     let means = Context { cache: cache.as_ref(), journal: &Journal::none(), observer: terminal };
     let finding = find_rate(&config, AnyBase::open(&config, &intake)?, &intake, means)?;
     if json {
@@ -304,7 +307,7 @@ fn rates(finding: &RateFinding) -> String {
 }
 
 /// Defaults, then the configuration file, then flags; and the base that fits the data where none is named.
-fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Fit> {
+fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<(Fit, InputKind)> {
     let mut config = match &args.config {
         Some(path) => config::read::<Fit>(path)?,
         None => Fit::default(),
@@ -314,7 +317,8 @@ fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Fit> {
     args.reading.lay_over(&mut asked);
     asked.data = args.data.clone().unwrap_or(asked.data);
     asked.base = args.base.clone().unwrap_or(asked.base);
-    let usual = InputKind::of(&asked).usual_settings();
+    let kind = InputKind::of(&asked);
+    let usual = kind.usual_settings();
     config = match &args.config {
         Some(path) => config::read_over(path, &usual)?,
         None => usual,
@@ -372,12 +376,13 @@ fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Fit> {
         let problem = Problem::new("no data to fit to").expected("DATA, a folder with one folder of images per class");
         return Err(Error::Usage(problem.hint("engraft fit photos/ --out runs/first")).into());
     }
-    with_base(config.clone(), terminal).map_err(|error| of_another_task(error, &config).into())
+    let based = with_base(config.clone(), kind, terminal).map_err(|error| of_another_task(error, &config))?;
+    Ok((based, kind))
 }
 
 /// The flags that give this configuration again.
-pub fn command_line(config: &Fit, out: &Path) -> String {
-    let default = InputKind::of(config).usual_settings();
+pub fn command_line(config: &Fit, kind: InputKind, out: &Path) -> String {
+    let default = kind.usual_settings();
     let mut line = format!("engraft fit {} --base {} --out {}", quoted(&config.data), config.base, quoted(out));
     let mut flag = |differs: bool, text: String| {
         if differs {

@@ -23,10 +23,9 @@ pub mod verify;
 use engraft::config::Fit;
 use engraft::data::Task;
 use engraft::data::audit::Audit;
-use engraft::data::inspect::NoStore;
-use engraft::data::intake::Intake;
+use engraft::data::intake::{InputKind, Intake};
 use engraft::error::Result;
-use engraft::features::{Cache, Inspections};
+use engraft::features::{Cache, open_intake};
 use engraft::progress::Observer;
 
 use crate::args::CacheArgs;
@@ -49,16 +48,8 @@ pub fn cache_of(args: &CacheArgs, observer: &dyn Observer) -> Option<Cache> {
 
 /// Reads what a fit is about, remembering in the cache what was seen, and says what it was taken for where that was
 /// inferred.
-pub fn intake(config: &Fit, cache: Option<&Cache>, observer: &dyn Observer) -> Result<Intake> {
-    let intake = match cache {
-        None => Intake::open(config, &NoStore, observer)?,
-        Some(cache) => {
-            let store = Inspections::open(cache, &config.data);
-            let intake = Intake::open(config, &store, observer)?;
-            store.save(observer);
-            intake
-        }
-    };
+pub fn intake(config: &Fit, kind: InputKind, cache: Option<&Cache>, observer: &dyn Observer) -> Result<Intake> {
+    let intake = open_intake(config, kind, cache, observer)?;
     let inferred = &intake.inferred;
     if config.task.is_none() && inferred.task != Task::SingleLabel {
         observer.say(&format!("task: {}, since {}; --task says otherwise", inferred.task, inferred.reason));

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use engraft_weights::{Tensor, Weights};
-use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +17,7 @@ use crate::data::intake::InputKind;
 use crate::data::text::Text;
 use crate::data::vectors::{VectorReading, VectorSet, open_unlabelled};
 use crate::error::{Error, Problem, Result};
+use crate::features::Features;
 use crate::files;
 use crate::inductive::text::{WordWeight, explain};
 use crate::inductive::{BaseFacts, Fitted};
@@ -205,8 +205,8 @@ impl Model {
     /// If a row does not exist.
     pub fn predict_rows(&self, set: &VectorSet, rows: &[usize]) -> Result<Vec<TargetAnswer>> {
         let Reader::Vectors(encoding) = &self.reader else { return Err(self.reads()) };
-        let values = encoding.values(set, rows)?;
-        Ok(values.par_chunks_exact(encoding.columns()).map(|row| self.predictor.answer(row)).collect())
+        let features = Features::new(rows.len(), encoding.columns(), encoding.values(set, rows)?)?;
+        Ok(self.predictor.answers(&features))
     }
 
     /// The error of a question about another kind of input.

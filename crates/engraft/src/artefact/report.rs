@@ -229,6 +229,8 @@ pub struct BaselineReport {
     pub name: String,
     /// How it was made.
     pub how: String,
+    /// Whether it learns from the examples themselves, so that it could stand in for the model.
+    pub learns: bool,
     /// Its main out-of-fold numbers by name: `accuracy`, `macro_f1` and `log_loss` of classes; `map` and `macro_f1` of sets
     /// of labels; `mae` and `r2` of numbers.
     pub measures: BTreeMap<String, Estimate>,
@@ -238,19 +240,13 @@ pub struct BaselineReport {
     pub held_out: Vec<(String, Paired)>,
 }
 
-impl BaselineReport {
-    /// Whether it learns from the examples, so that one could use it in place of the model.
-    pub fn needs_no_base(&self) -> bool {
-        ["TF-IDF", "boosted trees"].contains(&self.name.as_str())
-    }
-}
-
 impl From<&BaselineResult> for BaselineReport {
     fn from(result: &BaselineResult) -> Self {
         let held_out = result.held_out.iter().map(|(split, paired)| (split.name().to_owned(), paired.clone()));
         Self {
             name: result.name.into(),
             how: result.how.clone(),
+            learns: result.learns,
             measures: result.numbers(),
             paired: result.paired.clone(),
             held_out: held_out.collect(),

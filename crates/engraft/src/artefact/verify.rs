@@ -12,7 +12,7 @@ use crate::backbone::Device;
 use crate::backbone::text::open_text_base;
 use crate::config::{self, Fit, SpanFit};
 use crate::data::inspect::NoStore;
-use crate::data::intake::Intake;
+use crate::data::intake::{InputKind, Intake};
 use crate::error::{Error, Problem, Result};
 use crate::files;
 use crate::inductive::spans::{SpanIntake, fit_questions, fit_tags};
@@ -45,7 +45,7 @@ pub fn verify(run: &Path, data: Option<&Path>, observer: &dyn Observer) -> Resul
     if let Some(data) = data {
         config.data = data.to_owned();
     }
-    let intake = Intake::open(&config, &NoStore, observer)?;
+    let intake = Intake::open(&config, InputKind::of(&config), &NoStore, observer)?;
     let base = AnyBase::open(&config, &intake)?;
     let means = Context { cache: None, journal: &Journal::none(), observer };
     let mut fitted = fit(&config, base, intake, means, 0.0, &mut |_| {})?;

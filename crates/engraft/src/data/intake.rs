@@ -66,7 +66,7 @@ pub struct TextInput {
 }
 
 impl InputKind {
-    /// What the data of a fit is: texts where a column of texts is named, images where one of paths is, rows where no base
+    /// What the data of a fit is; a table may be read for it, so once is enough. Texts where a column of texts is named, images where one of paths is, rows where no base
     /// is asked for; else what it looks like.
     pub fn of(config: &Fit) -> Self {
         match config {
@@ -174,14 +174,14 @@ impl Intake {
         Ok(Self { dataset, audit, digests, inferred, content: Content::Vectors(Box::new(set)) })
     }
 
-    /// Opens what a fit is about, of whatever kind.
+    /// Opens what a fit is about, of the kind that [`InputKind::of`] found.
     ///
     /// # Errors
     /// As [`Intake::read_as`], [`Intake::read_texts`] and [`Intake::read_vectors`].
-    pub fn open(config: &Fit, store: &dyn InspectionStore, observer: &dyn Observer) -> Result<Self> {
+    pub fn open(config: &Fit, kind: InputKind, store: &dyn InspectionStore, observer: &dyn Observer) -> Result<Self> {
         // A task that there is not is told before anything is read.
         let reading = Reading::of(config)?;
-        match InputKind::of(config) {
+        match kind {
             InputKind::Texts => Self::read_texts(&config.data, &text_reading(config)?, observer),
             InputKind::Vectors => Self::read_vectors(&config.data, &VectorReading::of(config), observer),
             InputKind::Images => Self::read_as(&config.data, &reading, &Limits::default(), store, observer),

@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod augment;
 pub mod colour;
+mod column_names;
 pub mod dataset;
 pub mod enlargement;
 pub mod finding;

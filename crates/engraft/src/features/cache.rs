@@ -65,6 +65,9 @@ pub struct SpaceSummary {
 }
 
 impl Cache {
+    /// Megabytes that a cache usually may hold.
+    pub const USUAL_MEGABYTES: u64 = 4096;
+
     /// The default limit: 4 GiB.
     pub const LIMIT: u64 = 4 << 30;
 

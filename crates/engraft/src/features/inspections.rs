@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 
-use crate::data::inspect::{Inspection, InspectionStore, VERSION};
+use crate::config::Fit;
+use crate::data::inspect::{Inspection, InspectionStore, NoStore, VERSION};
+use crate::data::intake::{InputKind, Intake};
+use crate::error::Result;
 use crate::features::Cache;
 use crate::files;
 use crate::progress::Observer;
@@ -45,6 +48,18 @@ impl<'a> Inspections<'a> {
         let body = serde_json::to_vec(&entries).expect("inspections are plain data");
         self.cache.put(KIND, &self.key, &body, observer);
     }
+}
+
+/// Opens what a fit is about, and remembers in the cache what was seen of its files.
+///
+/// # Errors
+/// As [`Intake::open`].
+pub fn open_intake(config: &Fit, kind: InputKind, cache: Option<&Cache>, observer: &dyn Observer) -> Result<Intake> {
+    let Some(cache) = cache else { return Intake::open(config, kind, &NoStore, observer) };
+    let store = Inspections::open(cache, &config.data);
+    let intake = Intake::open(config, kind, &store, observer)?;
+    store.save(observer);
+    Ok(intake)
 }
 
 impl InspectionStore for Inspections<'_> {

@@ -18,7 +18,7 @@ pub use embed::{Embedding, embed};
 pub use embed_texts::{EmbeddedTexts, embed_texts};
 pub use export::{Format, INDEX_HEADER, Part, claim_features, write_features, write_parts};
 pub use extract::{Extractor, ImageReader, extract, extract_keyed};
-pub use inspections::Inspections;
+pub use inspections::{Inspections, open_intake};
 pub use matrix::Features;
 pub use store::Store;
 pub use texts::{Coverage, TextExtractor};

@@ -14,6 +14,7 @@ use crate::data::vectors::{Encoding, VectorSet};
 use crate::data::{self, open_as};
 use crate::error::{Error, Problem, Result};
 use crate::features::{Cache, Extractor, Features, TextExtractor, extract};
+use crate::head::Metric;
 use crate::inductive::tuning::{FineTuned, cut_of};
 use crate::progress::Observer;
 
@@ -233,12 +234,11 @@ impl AnyBase {
     }
 }
 
-/// The settings of a fit with the base that fits the data, where none is named. What was decided is said.
+/// The settings of a fit with the base that fits the data, which is of the kind `input`, where none is named. What was decided is said.
 ///
 /// # Errors
 /// [`Error::Data`] where the data cannot be opened; [`Error::Weights`] where no base that fits is on this machine.
-pub fn with_base(mut config: Fit, observer: &dyn Observer) -> Result<Fit> {
-    let input = InputKind::of(&config);
+pub fn with_base(mut config: Fit, input: InputKind, observer: &dyn Observer) -> Result<Fit> {
     match input {
         InputKind::Vectors if config.base.is_empty() => {
             config.base = NO_BASE.into();
@@ -308,6 +308,25 @@ impl Reading {
             Self::Vectors(encoding) => {
                 Features::new(examples.len(), encoding.columns(), encoding.values(rows_of(intake)?, examples)?)
             }
+        }
+    }
+
+    /// What is different in examples from what it learnt its ways from, and what is made of it.
+    ///
+    /// # Errors
+    /// As [`Encoding::align`].
+    pub fn remarks(&self, intake: &Intake, examples: &[usize]) -> Result<Vec<String>> {
+        match self {
+            Self::Images(_) | Self::Texts(..) => Ok(Vec::new()),
+            Self::Vectors(encoding) => encoding.align(&rows_of(intake)?.rows_only(examples)),
+        }
+    }
+
+    /// How far apart two examples are, by their features.
+    pub fn metric(&self) -> Metric {
+        match self {
+            Self::Images(_) | Self::Texts(..) => Metric::Direction,
+            Self::Vectors(_) => Metric::Distance,
         }
     }
 

@@ -3,6 +3,7 @@
 //! Never here: a label of a held-out split in any choice. What is held out is looked at once, after every choice.
 
 mod any_base;
+mod check;
 mod columns;
 mod controls;
 mod fit;
@@ -15,9 +16,10 @@ pub mod text;
 pub mod tuning;
 
 pub use any_base::{AnyBase, BaseFacts, Reading, with_base};
+pub use check::check_settings;
 pub use columns::{ColumnEffect, ColumnFacts};
 pub use controls::{BaselineResult, Scratch, ScratchPlan, TfIdf};
-pub use fit::{Context, FitEvent, Fitted, HeldOut, Seconds, check_settings, find_rate, fit};
+pub use fit::{Context, FitEvent, Fitted, HeldOut, Seconds, find_rate, fit};
 pub use language_model::{Documents, PretrainedLanguageModel, measure_language_model, pretrain_language_model};
 pub use own_classes::OwnClasses;
 pub use pretrain::{Pretrained, pretrain};

@@ -1,8 +1,10 @@
 //! From a row of features to an answer: the same code for evaluation, for `predict` and for everything later.
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::evaluate::CvPlus;
+use crate::features::Features;
 use crate::head::{AnswerRule, Linear, Novelty, sigmoid, softmax};
 use crate::train::argmax;
 
@@ -145,6 +147,14 @@ impl LabelsAnswer {
 }
 
 impl Predictor {
+    /// The answers to rows of features, in their order. None depends on the rows beside it.
+    ///
+    /// # Panics
+    /// If a row is shorter than the head takes.
+    pub fn answers(&self, features: &Features) -> Vec<TargetAnswer> {
+        (0..features.rows).into_par_iter().map(|row| self.answer(features.row(row))).collect()
+    }
+
     /// The answer to a row of features. It depends on this row alone. A number's interval is CV+'s, widened to hold the
     /// number.
     pub fn answer(&self, row: &[f32]) -> TargetAnswer {

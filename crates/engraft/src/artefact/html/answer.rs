@@ -22,7 +22,7 @@ pub fn header(report: &Report, title: &str) -> Markup {
             @if headline(report).is_some() { p.beside { (beside(report)) } }
             div.judgements {
                 (verdict(report))
-                @for baseline in report.controls.baselines.iter().filter(|baseline| baseline.needs_no_base()) {
+                @for baseline in report.controls.baselines.iter().filter(|baseline| baseline.learns) {
                     (against(report, baseline))
                 }
                 div.judgement {

@@ -296,6 +296,7 @@ fn majority(ours: &Evaluation) -> BaselineReport {
     BaselineReport {
         name: "majority class".into(),
         how: "every example gets the shares of the classes in the training data".into(),
+        learns: false,
         measures: [("accuracy".to_owned(), accuracy)].into(),
         paired: scratch(ours).paired,
         held_out: Vec::new(),

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::record::Record;
 use super::table::Table;
 use super::{TextReading, words};
+use crate::data::column_names::{find, listing};
 use crate::data::task;
 use crate::error::{Error, Problem, Result};
 
@@ -74,7 +75,8 @@ struct Look {
 /// column is missing or there twice, or none can be the text or the label.
 pub fn choose(table: &Table, sample: &[Record], reading: &TextReading, with_label: bool) -> Result<Columns> {
     let names = table.columns();
-    let mut text: Vec<usize> = reading.text.iter().map(|name| find(table, name, "--text")).collect::<Result<_>>()?;
+    let mut text: Vec<usize> =
+        reading.text.iter().map(|name| find(table.columns(), name, "--text", table.path())).collect::<Result<_>>()?;
     let split = names.iter().position(|name| name.eq_ignore_ascii_case("split")).filter(|split| !text.contains(split));
     if text.len() > 2 || text.len() == 2 && text[0] == text[1] {
         let problem = Problem::new("a text is one column, or a pair of two").found(reading.text.join(","));
@@ -84,7 +86,7 @@ pub fn choose(table: &Table, sample: &[Record], reading: &TextReading, with_labe
     let mut remarks = Vec::new();
     let label = match (with_label, &reading.label) {
         (false, _) => None,
-        (true, Some(name)) => Some(find(table, name, "--label")?),
+        (true, Some(name)) => Some(find(table.columns(), name, "--label", table.path())?),
         (true, None) => {
             let free: Vec<usize> = (0..names.len()).filter(|&c| !text.contains(&c) && Some(c) != split).collect();
             Some(infer_label(table, &looks, &free, &mut remarks)?)
@@ -103,20 +105,6 @@ pub fn choose(table: &Table, sample: &[Record], reading: &TextReading, with_labe
     }
     let split = split.filter(|&split| Some(split) != label);
     Ok(Columns { text, label, split, remarks })
-}
-
-/// The column of a name: exactly as written, else in any case.
-fn find(table: &Table, name: &str, flag: &str) -> Result<usize> {
-    let names = table.columns();
-    let exact = names.iter().position(|column| column == name);
-    exact.or_else(|| names.iter().position(|column| column.eq_ignore_ascii_case(name))).ok_or_else(|| {
-        Error::Data(
-            Problem::new(format!("there is no column `{name}`"))
-                .expected(format!("a column of the table after {flag}"))
-                .found(listing(names))
-                .at(table.path()),
-        )
-    })
 }
 
 /// Refuses a column whose name another has too: nobody knows which of the two is meant.
@@ -215,13 +203,4 @@ fn infer_text(table: &Table, looks: &[Look], free: &[usize], remarks: &mut Vec<S
 pub fn is_missing(field: &str) -> bool {
     let field = field.trim();
     field.is_empty() || ["na", "n/a", "nan", "null", "<na>"].iter().any(|word| field.eq_ignore_ascii_case(word))
-}
-
-fn listing(names: &[String]) -> String {
-    let mut shown: Vec<String> =
-        names.iter().take(12).map(|name| format!("`{}`", name.chars().take(40).collect::<String>())).collect();
-    if names.len() > shown.len() {
-        shown.push(format!("and {} more", names.len() - shown.len()));
-    }
-    shown.join(", ")
 }

@@ -11,6 +11,7 @@ use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
 use super::encoding::{Decoding, Detected, detect_file};
 use super::record::{KINDS, Record, Records, at, decoded, too_long};
 use super::{Limits, words};
+use crate::data::column_names::TEXTS;
 use crate::data::task;
 use crate::error::{Error, Problem, Result};
 use crate::files::open_regular;
@@ -25,8 +26,8 @@ const HEAD: u64 = 1 << 20;
 const COUNTED: usize = 200;
 /// Words in a field that make it a text and no name of a column.
 const WORDS_OF_A_TEXT: usize = 8;
-/// Names that tables with a header usually have.
-const KNOWN_NAMES: [&str; 36] = [
+/// Names that tables with a header usually have, beside those of texts.
+const KNOWN_NAMES: [&str; 19] = [
     "label",
     "labels",
     "class",
@@ -43,23 +44,6 @@ const KNOWN_NAMES: [&str; 36] = [
     "polarity",
     "is_spam",
     "language",
-    "text",
-    "texts",
-    "sentence",
-    "sentence1",
-    "sentence2",
-    "review",
-    "content",
-    "body",
-    "message",
-    "comment",
-    "tweet",
-    "question",
-    "answer",
-    "title",
-    "document",
-    "premise",
-    "hypothesis",
     "split",
     "path",
     "id",
@@ -202,7 +186,7 @@ fn quotes_are_text(head: &[u8]) -> bool {
 fn is_header(first: &[String], records: &[ByteRecord], named: &[&str]) -> bool {
     let is_known = |field: &String| {
         named.iter().any(|name| name.eq_ignore_ascii_case(field))
-            || KNOWN_NAMES.iter().any(|name| name.eq_ignore_ascii_case(field))
+            || KNOWN_NAMES.iter().chain(&TEXTS).any(|name| name.eq_ignore_ascii_case(field))
     };
     if first.iter().any(is_known) {
         return true;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::cells::{numbers, words};
-use super::decide::shortened;
 use super::{Cells, Encoding, InputKind, VectorSet};
+use crate::data::column_names::{listing, shortened};
 use crate::error::Result;
 
 /// Categories that are named in a note.
@@ -23,7 +23,7 @@ impl Encoding {
         let further = set.columns.iter().filter(|column| !used.contains(column.name.as_str()));
         let further: Vec<String> = further.map(|column| column.name.clone()).collect();
         if !further.is_empty() {
-            notes.push(format!("columns that the model does not use: {}", super::labels::listing(&further)));
+            notes.push(format!("columns that the model does not use: {}", listing(&further)));
         }
         for (input, column) in matched {
             let name = &input.name;

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::decide::{is_usable, shortened, value};
+use super::decide::{is_usable, value};
 use super::{Cells, Column, VectorSet};
+use crate::data::column_names::shortened;
 use crate::error::{Error, Problem, Result, printable};
 
 /// The numbers of a column of a set.

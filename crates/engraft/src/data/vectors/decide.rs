@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{Kind, is_missing};
+use crate::data::column_names::shortened;
 use crate::data::task::number;
 use crate::data::{Finding, FindingKind, Severity};
 use crate::error::{Error, Problem, Result, printable};
@@ -123,9 +124,7 @@ impl Survey {
         let finding = Finding::new(FindingKind::MixedColumn, Severity::Serious, message, vec![row.clone()]);
         Ok((Kind::Categorical, Some(finding)))
     }
-}
 
-impl Survey {
     /// A column of numbers that are not written as such.
     fn in_disguise(&self, name: &str) -> Option<Finding> {
         let (row, cell) = self.first.as_ref().filter(|_| 2 * self.dressed > self.words)?;
@@ -138,9 +137,4 @@ impl Survey {
         );
         Some(Finding::new(FindingKind::MixedColumn, Severity::Warning, message, vec![row.clone()]))
     }
-}
-
-/// The beginning of a cell, for a message.
-pub(super) fn shortened(cell: &str) -> String {
-    cell.chars().take(40).collect()
 }

@@ -7,32 +7,12 @@ use super::decide::value;
 use super::labels::find_label;
 use super::sources::{is_array, is_table, sources};
 use super::{VectorReading, is_missing};
+use crate::data::column_names::TEXTS;
 use crate::data::text::{Limits, table::Table, words};
 use crate::data::{ENDINGS, ending};
 use crate::files::begins_with;
 use crate::progress::Silent;
 
-/// Columns of these names hold texts, or names of files, however short they are.
-const TEXTS: [&str; 18] = [
-    "text",
-    "texts",
-    "sentence",
-    "sentence1",
-    "sentence2",
-    "review",
-    "content",
-    "body",
-    "message",
-    "comment",
-    "tweet",
-    "question",
-    "answer",
-    "title",
-    "document",
-    "premise",
-    "hypothesis",
-    "path",
-];
 /// More words than this on average, and a column holds texts.
 const WORDS_OF_A_CATEGORY: f64 = 2.0;
 
@@ -67,7 +47,7 @@ fn is_table_of_vectors(path: &Path, reading: &VectorReading) -> Option<bool> {
         column != label && !reading.ignore.iter().any(|ignored| names[column].eq_ignore_ascii_case(ignored))
     };
     let mut read = (0..names.len()).filter(|&column| is_read(column));
-    if read.any(|column| TEXTS.iter().any(|text| names[column].eq_ignore_ascii_case(text))) {
+    if read.any(|column| TEXTS.iter().chain(&["path"]).any(|text| names[column].eq_ignore_ascii_case(text))) {
         return Some(false);
     }
     let sample = table.sample().ok()?;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Cells, Column, Kind, VectorSet};
+use crate::data::column_names::listing;
 use crate::error::{Error, Problem, Result};
 
 /// The most columns that are made, indicators of missing numbers not counted.
@@ -273,8 +274,8 @@ impl Encoding {
             let found: Vec<String> = set.columns.iter().map(|column| column.name.clone()).collect();
             return Err(Error::Data(
                 Problem::new("columns that the model was trained with are missing")
-                    .expected(super::labels::listing(&lacking))
-                    .found(super::labels::listing(&found))
+                    .expected(listing(&lacking))
+                    .found(listing(&found))
                     .at(&set.root),
             ));
         }

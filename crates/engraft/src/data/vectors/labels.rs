@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::is_missing;
+use crate::data::column_names::{find, listing};
 use crate::data::dataset::{Dataset, Example, Split, Targets};
 use crate::data::table::canonical;
 use crate::data::task::{Inferred, Task, infer, number};
@@ -32,30 +33,6 @@ pub(super) fn label_column(names: &[String], asked: Option<&str>, path: &Path) -
             Problem::new("no column is named like labels").expected(format!("a column called {}", NAMES.join(", ")));
         Error::Data(problem.found(listing(names)).hint(format!("name the column that holds them with {FLAG}")).at(path))
     })
-}
-
-/// The column of a name: exactly as written, else in any case.
-pub(super) fn find(names: &[String], name: &str, flag: &str, path: &Path) -> Result<usize> {
-    let exact = names.iter().position(|column| column == name);
-    exact.or_else(|| names.iter().position(|column| column.eq_ignore_ascii_case(name))).ok_or_else(|| {
-        Error::Data(
-            Problem::new(format!("there is no column `{name}`"))
-                .expected(format!("a column of the table after {flag}"))
-                .found(listing(names))
-                .suggest(name, names.iter().map(String::as_str))
-                .at(path),
-        )
-    })
-}
-
-/// Names of columns for a message, the first of them.
-pub(super) fn listing(names: &[String]) -> String {
-    let mut shown: Vec<String> =
-        names.iter().take(12).map(|name| format!("`{}`", super::decide::shortened(name))).collect();
-    if names.len() > shown.len() {
-        shown.push(format!("and {} more", names.len() - shown.len()));
-    }
-    shown.join(", ")
 }
 
 /// What is learnt of the rows that have a label.

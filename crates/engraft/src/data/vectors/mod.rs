@@ -246,22 +246,6 @@ impl VectorSet {
         (0..self.rows()).into_par_iter().map(|row| files::hex(&self.hash(row).finalize())).collect()
     }
 
-    /// Lower-case hexadecimal SHA-256 of the columns' names and of all names, targets, splits and cells, in order.
-    pub fn fingerprint(&self) -> String {
-        let mut hash = Sha256::new();
-        let mut part = |text: &str| {
-            hash.update((text.len() as u64).to_le_bytes());
-            hash.update(text.as_bytes());
-        };
-        self.columns.iter().for_each(|column| part(&column.name));
-        let labelled = self.labelled();
-        for (row, digest) in self.digests().iter().enumerate() {
-            let target = if self.source.inferred.is_some() { labelled.target_text(row) } else { String::new() };
-            [self.names[row].as_str(), &target, self.splits[row].name(), digest].into_iter().for_each(&mut part);
-        }
-        files::hex(&hash.finalize())
-    }
-
     fn hash(&self, row: usize) -> Sha256 {
         let mut hash = Sha256::new();
         for column in &self.columns {

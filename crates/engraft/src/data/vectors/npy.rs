@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use npyz::{DType, Deserialize, NpyFile, Order, TypeChar};
 
 use super::decide::is_usable;
-use super::labels::{find_label, label_column, listing};
+use super::labels::{find_label, label_column};
 use super::raw::{Raw, check_size};
 use super::sources::{Source, is_array};
 use super::{Cells, Column, VectorReading};
 use crate::data::Split;
+use crate::data::column_names::{find, listing};
 use crate::data::task::SEPARATOR;
 use crate::data::text::{Limits, table::Table};
 use crate::error::{Error, Problem, Result, printable};
@@ -78,7 +79,7 @@ pub(super) fn read(
     }
     let names: Vec<String> = raw.columns.iter().map(|column| column.name.clone()).collect();
     for name in &reading.ignore {
-        let place = super::labels::find(&names, name, "--ignore-column", &sources[0].path)?;
+        let place = find(&names, name, "--ignore-column", &sources[0].path)?;
         raw.columns.retain(|column| column.name != names[place]);
     }
     Ok(raw)

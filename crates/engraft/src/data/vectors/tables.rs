@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::decide::{Survey, is_usable, value};
-use super::labels::{find, label_column, listing};
+use super::labels::label_column;
 use super::raw::{Raw, check_size};
 use super::sources::Source;
 use super::{Cells, Column, Kind, VectorReading, is_missing};
 use crate::data::Split;
+use crate::data::column_names::{find, listing};
 use crate::data::text::{Limits, table::Table};
 use crate::error::{Error, Problem, Result, printable};
 use crate::progress::Observer;

@@ -9,21 +9,19 @@ use crate::progress::{Observer, Silent};
 use crate::targets::Predictions;
 
 pub(super) struct Boosted {
-    /// Those of the training examples.
-    features: Features,
     predictions: Predictions,
 }
 
 impl Boosted {
-    pub fn of(data: &ControlData<'_>, features: &Features, observer: &dyn Observer) -> Result<Self> {
+    pub fn of(data: &ControlData<'_>, observer: &dyn Observer) -> Result<Self> {
         observer.begin("baseline: boosted trees", data.count as u64, "folds");
         let predictions = data.out_of_fold(|training, held| {
-            let predictions = fitted(data, features, training, held, observer)?;
+            let predictions = fitted(data, data.features, training, held, observer)?;
             observer.advance(1);
             Ok(predictions)
         })?;
         observer.end();
-        Ok(Self { features: features.clone(), predictions })
+        Ok(Self { predictions })
     }
 }
 
@@ -69,8 +67,8 @@ impl Baseline for Boosted {
     }
 
     fn predict(&self, data: &ControlData<'_>, examples: &[usize], features: &Features) -> Result<Predictions> {
-        let n = self.features.rows;
-        let values = [self.features.values.as_slice(), &features.values].concat();
+        let n = data.features.rows;
+        let values = [data.features.values.as_slice(), &features.values].concat();
         let both = Features::new(n + examples.len(), features.columns, values)?;
         let (training, held): (Vec<usize>, Vec<usize>) = (0..both.rows).partition(|&row| row < n);
         fitted(data, &both, &training, &held, &Silent)

@@ -36,6 +36,10 @@ impl Baseline for Constant {
         .into()
     }
 
+    fn learns(&self) -> bool {
+        false
+    }
+
     fn predictions(&self) -> &Predictions {
         &self.predictions
     }

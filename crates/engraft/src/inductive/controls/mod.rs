@@ -25,6 +25,8 @@ pub use tf_idf::TfIdf;
 pub(super) struct ControlData<'a> {
     pub intake: &'a Intake,
     pub train: &'a [usize],
+    /// Those of the training examples, as the base gives them.
+    pub features: &'a Features,
     pub target: &'a dyn Target,
     pub folds: &'a [usize],
     pub count: usize,
@@ -56,19 +58,19 @@ pub(super) trait Baseline {
     fn name(&self) -> &'static str;
     /// How it was made, in words.
     fn how(&self) -> String;
+    /// Whether it learns from the examples themselves, so that it could stand in for the model.
+    fn learns(&self) -> bool {
+        true
+    }
     /// Its out-of-fold predictions of all training examples.
     fn predictions(&self) -> &Predictions;
     /// What it predicts for other examples of the data, having learnt from all training examples. `features` are those that
-    /// a base of none gives of them.
+    /// the base gives of them.
     fn predict(&self, data: &ControlData<'_>, examples: &[usize], features: &Features) -> Result<Predictions>;
 }
 
-/// The baselines that the input and the target have. `features` are those of the training examples.
-pub(super) fn baselines(
-    data: &ControlData<'_>,
-    features: &Features,
-    observer: &dyn Observer,
-) -> Result<Vec<Box<dyn Baseline>>> {
+/// The baselines that the input and the target have.
+pub(super) fn baselines(data: &ControlData<'_>, observer: &dyn Observer) -> Result<Vec<Box<dyn Baseline>>> {
     let mut found: Vec<Box<dyn Baseline>> = vec![Box::new(constant::Constant::of(data)?)];
     match (data.intake.texts(), data.target.task()) {
         (Some(_), Task::SingleLabel) => found.push(Box::new(tf_idf::TfIdfBaseline::of(data, observer)?)),
@@ -76,7 +78,7 @@ pub(super) fn baselines(
         (None, _) => {}
     }
     if data.intake.vectors().is_some() {
-        found.push(Box::new(boosted::Boosted::of(data, features, observer)?));
+        found.push(Box::new(boosted::Boosted::of(data, observer)?));
     }
     Ok(found)
 }
@@ -88,6 +90,8 @@ pub struct BaselineResult {
     pub name: &'static str,
     /// How it was made, in words.
     pub how: String,
+    /// Whether it learns from the examples themselves, so that it could stand in for the model.
+    pub learns: bool,
     /// What its out-of-fold predictions are worth.
     pub measures: Measures,
     /// By how much the model is better, out of fold.

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::features::Features;
 use crate::head::{Metric, Novelty};
 use crate::progress::Observer;
-use crate::targets::{Predictions, Predictor, TargetAnswer};
+use crate::targets::{Predictions, Predictor};
 
 /// Most terms: a head takes its features dense.
 const MOST_TERMS: usize = 2_000;
@@ -68,8 +68,6 @@ impl Baseline for TfIdfProbe {
 
     fn predict(&self, data: &ControlData<'_>, examples: &[usize], _features: &Features) -> Result<Predictions> {
         let features = dense(&self.tf_idf, &data.intake.texts_of(examples))?;
-        let answers: Vec<TargetAnswer> =
-            (0..features.rows).into_par_iter().map(|row| self.predictor.answer(features.row(row))).collect();
-        Ok(data.target.collect(&answers))
+        Ok(data.target.collect(&self.predictor.answers(&features)))
     }
 }
