@@ -8,7 +8,7 @@ use crate::data::intake::InputKind;
 use crate::error::Result;
 use crate::features::{Cache, open_intake};
 use crate::inductive::tuning::Journal;
-use crate::inductive::{AnyBase, Context, FitEvent, Fitted, fit, with_base};
+use crate::inductive::{AnyBase, Context, FitEvent, Fitted, fit, usual_settings, with_base};
 use crate::progress::{Observer, Silent};
 
 /// A fit to be run: a pretrained base, labelled data, and how far to go.
@@ -124,14 +124,8 @@ impl<'a> Fit<'a> {
     pub fn run(mut self) -> Result<Run> {
         // What is usual depends on what the data is; what was said stays.
         let kind = InputKind::of(&self.settings);
-        let (plain, usual) = (config::Fit::default(), kind.usual_settings());
-        if self.settings.tune == plain.tune {
-            self.settings.tune = usual.tune;
-        }
-        if self.settings.control_budget == plain.control_budget {
-            self.settings.control_budget = usual.control_budget;
-        }
-        let config = with_base(self.settings, kind, self.observer)?;
+        let settings = self.settings.over(&usual_settings(kind, &self.settings.base))?;
+        let config = with_base(settings, kind, self.observer)?;
         let intake = open_intake(&config, kind, self.cache.as_ref(), self.observer)?;
         let base = AnyBase::open(&config, &intake)?;
         let means = Context { cache: self.cache.as_ref(), journal: &Journal::none(), observer: self.observer };

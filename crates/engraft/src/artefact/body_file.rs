@@ -20,6 +20,7 @@ use crate::data::vectors::Encoding;
 use crate::error::Result;
 use crate::features::{Extractor, TextExtractor};
 use crate::files;
+use crate::inductive::tokens::{Cutting, TokenReader};
 use crate::inductive::{AnyBase, BaseFacts, Fitted};
 use crate::weight_files;
 
@@ -61,6 +62,9 @@ pub enum BodyFile {
         text_columns: Vec<String>,
         /// SHA-256 of `tokenizer.json` or `vocab.txt`.
         words_sha256: String,
+        /// How long inputs are cut, where a head looks at tokens.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tokens: Option<Cutting>,
     },
     /// No base: rows of a table, or of an array.
     Vectors {
@@ -106,6 +110,8 @@ pub(super) enum Reader {
     Texts(Box<TextExtractor>, bool),
     /// Of rows.
     Vectors(Encoding),
+    /// Of tokens; and of texts, for what is unlike the training data.
+    Tokens(Box<TextExtractor>, Box<TokenReader>),
 }
 
 impl Reader {
@@ -113,7 +119,7 @@ impl Reader {
     pub fn columns(&self) -> usize {
         match self {
             Reader::Images(extractor) => extractor.columns(),
-            Reader::Texts(extractor, _) => extractor.columns(),
+            Reader::Texts(extractor, _) | Reader::Tokens(extractor, _) => extractor.columns(),
             Reader::Vectors(encoding) => encoding.columns(),
         }
     }
@@ -155,15 +161,23 @@ impl BodyFile {
                 (body, (TOKENIZER, sentence.tokenizer.to_bytes()))
             }
             TextBody::Words(vectors) => {
-                let kept = kept_words(vectors, fitted);
-                let vectors = vectors.restrict(kept.iter().map(String::as_str))?;
+                let restricted;
+                // A reader looks words up as they are written.
+                let vectors = match fitted.tokens {
+                    Some(_) => &**vectors,
+                    None => {
+                        restricted = vectors.restrict(kept_words(vectors, fitted).iter().map(String::as_str))?;
+                        &restricted
+                    }
+                };
                 let (tensors, vocabulary) = vectors.to_parts();
                 let read = weight_files::read(tensors.as_slice()).expect("what was just written is whole");
                 for (name, tensor) in read.tensors {
                     keep(&name, tensor.shape, tensor.values);
                 }
-                let pooler =
-                    fitted.texts.as_ref().and_then(|texts| texts.pooler.clone()).expect("word vectors are pooled");
+                let of_texts = fitted.texts.as_ref().and_then(|texts| texts.pooler.clone());
+                let of_tokens = fitted.tokens.as_ref().and_then(|tokens| tokens.pooler.clone());
+                let pooler = of_texts.or(of_tokens).expect("word vectors are pooled");
                 (TextBodyFile::Words { pooler, metadata: read.metadata }, (VOCABULARY, vocabulary))
             }
             TextBody::Lstm(model) => {
@@ -188,9 +202,10 @@ impl BodyFile {
         let file = Self::Texts {
             body: Box::new(body),
             source: base.source.clone(),
-            pairs: input.is_some_and(|input| input.texts.iter().any(|text| text.second.is_some())),
+            pairs: fitted.intake.texts_of(&fitted.train).iter().any(|text| text.second.is_some()),
             text_columns: input.map_or_else(Vec::new, |input| input.source.text_columns.clone()),
             words_sha256: files::sha256_hex(&words.1),
+            tokens: fitted.tokens.as_ref().map(|tokens| tokens.cutting),
         };
         Ok((file, vec![words]))
     }
@@ -213,7 +228,7 @@ impl BodyFile {
         match self {
             Self::Images { card, cut } => open_images(run, card, &facts.sha256, cut, exact, &weights, device)
                 .map(|it| Reader::Images(Box::new(it))),
-            Self::Texts { body, source, pairs, words_sha256, .. } => {
+            Self::Texts { body, source, pairs, words_sha256, tokens, .. } => {
                 let (body, pooler) = body.open(run, words_sha256, &mut weights, device)?;
                 let base = Arc::new(TextBase {
                     id: facts.id.clone(),
@@ -225,7 +240,12 @@ impl BodyFile {
                     body,
                 });
                 let extractor = TextExtractor::new(&base).uncached().with_pooler(pooler, *pairs);
-                Ok(Reader::Texts(Box::new(extractor), *pairs))
+                Ok(match tokens {
+                    None => Reader::Texts(Box::new(extractor), *pairs),
+                    Some(cutting) => {
+                        Reader::Tokens(Box::new(extractor), Box::new(TokenReader::new(&base, *cutting)))
+                    }
+                })
             }
             Self::Vectors { encoding, .. } => {
                 encoding.check(&run.join(JSON))?;

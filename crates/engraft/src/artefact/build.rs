@@ -7,16 +7,16 @@ use serde::Serialize;
 use crate::artefact::report::*;
 use crate::artefact::save::peak_memory_mb;
 use crate::artefact::target_report::*;
-use crate::data::intake::InputKind;
+use crate::data::intake::{Content, InputKind};
 use crate::data::text::Text;
 use crate::error::printable;
 use crate::evaluate::{
-    Estimate, Evaluation, ImbalanceEvaluation, Predictions as Probabilities, evaluate_imbalance, wilson,
+    AnswerScore, Estimate, Evaluation, ImbalanceEvaluation, Predictions as Probabilities, Span, evaluate_imbalance, wilson,
 };
 use crate::inductive::text::TextFacts;
 use crate::inductive::tuning::{Difference, Measured};
-use crate::inductive::{Fitted, HeldOut};
-use crate::targets::{Answer, Calibration, Measures, Predictions, Suspects, TargetAnswer};
+use crate::inductive::{Fitted, HeldOut, numbers_of};
+use crate::targets::{Answer, Calibration, FoundSpan, Measures, Predictions, Suspects, TargetAnswer};
 
 /// Wrong answers and suspected labels that a report lists.
 const LISTED: usize = 100;
@@ -91,9 +91,10 @@ fn classes_report(fitted: &Fitted, evaluation: &Evaluation) -> Report {
             InputKind::Images => "image-classification",
             InputKind::Texts => "text-classification",
             InputKind::Vectors => "tabular-classification",
+            InputKind::Words | InputKind::Questions => unreachable!("words and questions have no class"),
         }
         .into(),
-        base: BaseReport::of(fitted.base.facts(), fitted.predictor.head.columns),
+        base: BaseReport::of(fitted.base.facts(), fitted.predictor.head.columns()),
         data: DataReport {
             path: printable(&fitted.config.data),
             unit: fitted.intake.unit().into(),
@@ -302,10 +303,12 @@ fn target_report(fitted: &Fitted) -> TargetReport {
     let dataset = &intake.dataset;
     let taken = fitted.taken();
     let strengths = probe.tried.iter().map(|tried| TriedTarget { strength: tried.value, loss: tried.loss });
-    let (mut regression, mut multi_label) = (None, None);
+    let (mut regression, mut multi_label, mut tags, mut answers) = (None, None, None, None);
     match &fitted.measures {
         Measures::Numbers { .. } => regression = regression_report(fitted),
         Measures::LabelSets(_) => multi_label = multi_label_report(fitted),
+        Measures::Tags(_) => tags = tags_report(fitted),
+        Measures::Answers(_) => answers = answers_report(fitted),
         Measures::Classes(_) => unreachable!("classes have their own report"),
     }
     TargetReport {
@@ -313,7 +316,7 @@ fn target_report(fitted: &Fitted) -> TargetReport {
         command: "fit".into(),
         version: env!("CARGO_PKG_VERSION").into(),
         task: dataset.task(),
-        base: BaseReport::of(fitted.base.facts(), fitted.predictor.head.columns),
+        base: BaseReport::of(fitted.base.facts(), fitted.predictor.head.columns()),
         data: TargetDataReport {
             path: printable(&config.data),
             unit: intake.unit().into(),
@@ -342,10 +345,13 @@ fn target_report(fitted: &Fitted) -> TargetReport {
         }),
         regression,
         multi_label,
-        scratch: fitted
-            .scratch
-            .as_ref()
-            .map(|(scratch, paired)| TargetScratch { how: scratch.how.clone(), paired: paired.clone() }),
+        tags,
+        answers,
+        scratch: fitted.scratch.as_ref().map(|(scratch, paired)| TargetScratch {
+            how: scratch.how.clone(),
+            measures: numbers_of(&scratch.measures),
+            paired: paired.clone(),
+        }),
         baselines: baselines(fitted),
         table: fitted.columns.as_ref().map(Into::into),
         verdict: fitted.verdict(),
@@ -446,4 +452,78 @@ fn multi_label_report(fitted: &Fitted) -> Option<MultiLabelReport> {
         label_errors: label_errors.collect(),
         held_out: fitted.held_out.iter().filter_map(held).collect(),
     })
+}
+
+/// What was measured on the held-out splits, each made by `held`.
+fn splits<T>(fitted: &Fitted, held: impl Fn(&HeldOut, String) -> Option<T>) -> Vec<T> {
+    fitted.held_out.iter().filter_map(|split| held(split, split.split.name().to_owned())).collect()
+}
+
+fn tags_report(fitted: &Fitted) -> Option<TagsReport> {
+    let (Measures::Tags(evaluation), Content::Words(set, _)) = (&fitted.measures, &fitted.intake.content) else {
+        return None;
+    };
+    let Calibration::Tags { rule } = &fitted.predictor.calibration else { return None };
+    let taken = fitted.taken();
+    let Predictions::Tags(predictions) = &taken.calibrated.predictions else { return None };
+    let named = |span: &Span| NamedSpan { kind: set.types[span.kind].clone(), start: span.start, end: span.end };
+    let mistake = |(&at, found): (&usize, &Vec<FoundSpan>)| {
+        let sentence = &set.sentences[fitted.train[at]];
+        let found: Vec<Span> = found.iter().map(FoundSpan::span).collect();
+        let (right, missed): (Vec<&Span>, Vec<&Span>) = sentence.spans.iter().partition(|span| found.contains(span));
+        SpanMistake {
+            name: sentence.name.clone(),
+            words: sentence.words.clone(),
+            missed: missed.into_iter().map(named).collect(),
+            invented: found.iter().filter(|span| !sentence.spans.contains(span)).map(named).collect(),
+            right: right.into_iter().map(named).collect(),
+        }
+    };
+    let mut worst: Vec<SpanMistake> = taken.rows.iter().zip(predictions).map(mistake).collect();
+    worst.retain(|mistake| !mistake.missed.is_empty() || !mistake.invented.is_empty());
+    worst.sort_by_key(|mistake| std::cmp::Reverse(mistake.missed.len() + mistake.invented.len()));
+    worst.truncate(LISTED);
+    let held_out = splits(fitted, |held, split| match &held.measures {
+        Measures::Tags(evaluation) => Some(HeldTags { split, evaluation: evaluation.clone(), unlike: unlike(held) }),
+        _ => None,
+    });
+    Some(TagsReport { evaluation: evaluation.clone(), unsure: rule.into(), worst, held_out })
+}
+
+fn answers_report(fitted: &Fitted) -> Option<AnswersReport> {
+    let (Measures::Answers(evaluation), Content::Questions(set, _)) = (&fitted.measures, &fitted.intake.content) else {
+        return None;
+    };
+    let Calibration::Answers { threshold, rule } = &fitted.predictor.calibration else { return None };
+    let taken = fitted.taken();
+    let Predictions::Answers(given) = &taken.calibrated.predictions else { return None };
+    let of = |(&at, given): (&usize, &crate::targets::GivenAnswer)| {
+        let question = fitted.train[at];
+        let answer = given.text(set.context(question)).to_owned();
+        let golds = set.golds(question);
+        let AnswerScore { em, f1 } = AnswerScore::of(&answer, &golds, set.version);
+        let mistake = AnswerMistake {
+            id: set.questions[question].id.clone(),
+            question: set.questions[question].text.clone(),
+            context: set.context(question).to_owned(),
+            answers: golds.into_iter().map(str::to_owned).collect(),
+            answer,
+            f1,
+            probability: given.probability,
+        };
+        (em, mistake)
+    };
+    let all = taken.rows.iter().zip(given).map(of);
+    let mut worst: Vec<AnswerMistake> = all.filter(|(em, _)| *em == 0.0).map(|(_, mistake)| mistake).collect();
+    // Stable: of equal ones the first comes first.
+    worst.sort_by(|a, b| a.f1.total_cmp(&b.f1).then(b.probability.total_cmp(&a.probability)));
+    worst.truncate(LISTED);
+    let held_out = splits(fitted, |held, split| match &held.measures {
+        Measures::Answers(evaluation) => {
+            Some(HeldAnswers { split, evaluation: evaluation.clone(), unlike: unlike(held) })
+        }
+        _ => None,
+    });
+    let (evaluation, no_answer_threshold) = (evaluation.clone(), *threshold);
+    Some(AnswersReport { evaluation, no_answer_threshold, unsure: rule.into(), worst, held_out })
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use burn::tensor::Device;
 use engraft_weights::{Precision, Tensor, Weights};
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +12,11 @@ use crate::data::Task;
 use crate::error::Result;
 use crate::evaluate::CvPlus;
 use crate::features::Features;
-use crate::head::{AnswerRule, Linear, Metric, Novelty};
+use crate::head::{AnswerRule, Head, Linear, Metric, Novelty, ReaderSizes, WordReader};
 use crate::targets::{Calibration, Predictor};
+
+/// Prefix of the tensors of a reader on word vectors.
+const READER: &str = "head.reader.";
 
 /// What `model.json` says of a head. Its tensors are `head.weight` `[outputs, features]`, `head.bias` `[outputs]` and
 /// `novelty.references` `[examples, features]`.
@@ -28,6 +32,9 @@ pub struct HeadFile {
     /// What is measured to a neighbour.
     #[serde(default)]
     pub unlike_metric: Metric,
+    /// Sizes of a reader on word vectors, whose tensors then stand in place of `head.weight` and `head.bias`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reader: Option<ReaderSizes>,
 }
 
 /// What makes a prediction of outputs.
@@ -58,14 +65,36 @@ pub enum CalibrationFile {
         /// Whether the folds have heads of their own.
         fold_heads: bool,
     },
+    /// Of spans of words.
+    Tags {
+        /// When to say "unsure" of a span.
+        unsure: UnsureReport,
+    },
+    /// Of an answer to a question.
+    Answer {
+        /// Above this no answer is given; absent where every question has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        no_answer_threshold: Option<f32>,
+        /// When to say "unsure".
+        unsure: UnsureReport,
+    },
 }
 
 impl HeadFile {
     /// Writes a predictor's tensors, at f32, and says what they mean.
     pub fn of(predictor: &Predictor, weights: &mut Weights) -> Self {
         let Predictor { head, calibration, novelty } = predictor;
-        put(weights, "head.weight", vec![head.outputs, head.columns], &head.weights);
-        put(weights, "head.bias", vec![head.outputs], &head.intercepts);
+        let reader = match head {
+            Head::Linear(head) => {
+                put(weights, "head.weight", vec![head.outputs, head.columns], &head.weights);
+                put(weights, "head.bias", vec![head.outputs], &head.intercepts);
+                None
+            }
+            Head::Reader(reader) => {
+                reader.export(READER, weights);
+                Some(reader.sizes)
+            }
+        };
         let Features { rows, columns, values } = &novelty.references;
         let tensor = Tensor { shape: vec![*rows, *columns], values: values.clone(), precision: Precision::F32 };
         weights.tensors.insert("novelty.references".into(), tensor);
@@ -79,7 +108,7 @@ impl HeadFile {
             Calibration::Numbers { folds, intervals } => {
                 if !folds.is_empty() {
                     let rows: Vec<f64> = folds.iter().flat_map(|head| head.weights.iter().copied()).collect();
-                    put(weights, "folds.weight", vec![folds.len(), head.columns], &rows);
+                    put(weights, "folds.weight", vec![folds.len(), head.columns()], &rows);
                     let intercepts: Vec<f64> = folds.iter().map(|head| head.intercepts[0]).collect();
                     put(weights, "folds.bias", vec![folds.len()], &intercepts);
                 }
@@ -88,8 +117,18 @@ impl HeadFile {
                 let fold_sizes = intervals.residuals.iter().map(Vec::len).collect();
                 CalibrationFile::Number { level: intervals.level, fold_sizes, fold_heads: !folds.is_empty() }
             }
+            Calibration::Tags { rule } => CalibrationFile::Tags { unsure: rule.into() },
+            Calibration::Answers { threshold, rule } => {
+                CalibrationFile::Answer { no_answer_threshold: *threshold, unsure: rule.into() }
+            }
         };
-        Self { calibration, unlike_threshold: novelty.threshold, unlike_k: novelty.k, unlike_metric: novelty.metric }
+        Self {
+            calibration,
+            unlike_threshold: novelty.threshold,
+            unlike_k: novelty.k,
+            unlike_metric: novelty.metric,
+            reader,
+        }
     }
 
     /// The predictor again. Takes its tensors out of `weights`; `path` is where they were, for errors.
@@ -102,28 +141,42 @@ impl HeadFile {
             (CalibrationFile::Class { .. }, Task::SingleLabel) => (classes, classes >= 2),
             (CalibrationFile::LabelSet { thresholds, .. }, Task::MultiLabel) => (classes, thresholds.len() == classes),
             (CalibrationFile::Number { .. }, Task::Regression) => (1, classes == 0),
+            (CalibrationFile::Tags { .. }, Task::Tags) => (1 + 2 * classes, classes > 0),
+            (CalibrationFile::Answer { .. }, Task::Answers) => (2, classes == 0),
             _ => (classes, false),
         };
         if !fits {
             let found = format!("task {task} and {classes} labels");
             return Err(damaged(path, "one head, as its task has", &found));
         }
-        let weight = take(weights, "head.weight", path)?;
-        let columns = weight.shape.last().copied().unwrap_or(0);
-        let head = Linear {
-            outputs,
-            columns,
-            weights: checked(weight, &[outputs, columns], "head.weight", path)?,
-            intercepts: checked(take(weights, "head.bias", path)?, &[outputs], "head.bias", path)?,
+        let (head, columns) = match self.reader.filter(|_| task == Task::Answers) {
+            Some(sizes) => {
+                let reader = WordReader::import(sizes, READER, weights, &Device::flex())?;
+                (Head::Reader(Box::new(reader)), sizes.columns)
+            }
+            None => {
+                let weight = take(weights, "head.weight", path)?;
+                let columns = weight.shape.last().copied().unwrap_or(0);
+                let head = Linear {
+                    outputs,
+                    columns,
+                    weights: checked(weight, &[outputs, columns], "head.weight", path)?,
+                    intercepts: checked(take(weights, "head.bias", path)?, &[outputs], "head.bias", path)?,
+                };
+                head.check()?;
+                (Head::Linear(head), columns)
+            }
         };
-        head.check()?;
+        // A head on tokens takes other numbers than the features of an example.
         let references = take(weights, "novelty.references", path)?;
-        let rows = references.shape.first().copied().unwrap_or(0);
-        if rows == 0 || self.unlike_k == 0 || references.shape != [rows, columns] {
+        let [rows, features] = references.shape[..] else {
+            return Err(damaged(path, "references of features", &format!("{:?}", references.shape)));
+        };
+        if rows == 0 || self.unlike_k == 0 || features == 0 || (task.has_label_column() && features != columns) {
             let found = format!("{:?}", references.shape);
             return Err(damaged(path, &format!("references of {columns} features"), &found));
         }
-        let references = Features::new(rows, columns, references.values)?;
+        let references = Features::new(rows, features, references.values)?;
         references.check()?;
         let novelty =
             Novelty { references, metric: self.unlike_metric, k: self.unlike_k, threshold: self.unlike_threshold };
@@ -133,11 +186,17 @@ impl HeadFile {
             narrowed if narrowed > 0.0 && narrowed.is_finite() => Ok(narrowed),
             _ => Err(damaged(path, "a temperature above 0", &temperature.to_string())),
         };
+        let rule_of = |unsure: &UnsureReport| {
+            let UnsureReport { max_error, threshold, answered, error } = unsure.clone();
+            AnswerRule { max_error, threshold: threshold.map(narrow), answered, error }
+        };
         let calibration = match &self.calibration {
             CalibrationFile::Class { temperature, unsure } => {
-                let UnsureReport { max_error, threshold, answered, error } = unsure.clone();
-                let rule = AnswerRule { max_error, threshold: threshold.map(narrow), answered, error };
-                Calibration::Classes { temperature: heat(*temperature)?, rule }
+                Calibration::Classes { temperature: heat(*temperature)?, rule: rule_of(unsure) }
+            }
+            CalibrationFile::Tags { unsure } => Calibration::Tags { rule: rule_of(unsure) },
+            CalibrationFile::Answer { no_answer_threshold, unsure } => {
+                Calibration::Answers { threshold: *no_answer_threshold, rule: rule_of(unsure) }
             }
             CalibrationFile::LabelSet { temperature, thresholds } => {
                 let thresholds = thresholds.iter().map(|least| least.map(narrow)).collect();
@@ -203,7 +262,7 @@ mod tests {
     fn predictor(calibration: Calibration, outputs: usize) -> Predictor {
         let references = Features::new(2, 3, vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0]).unwrap();
         Predictor {
-            head: linear(outputs, 0.0),
+            head: linear(outputs, 0.0).into(),
             calibration,
             novelty: Novelty { references, metric: Metric::Direction, k: 1, threshold: 0.5 },
         }

@@ -5,6 +5,7 @@
 //! reach the page through [`maud`]'s escaping only, and never a chart.
 
 mod answer;
+mod answers;
 mod audit;
 mod baselines;
 mod charts;
@@ -21,7 +22,7 @@ mod provenance;
 mod regression;
 #[cfg(test)]
 mod sample;
-mod spans;
+mod tags;
 mod targets;
 #[cfg(test)]
 mod targets_tests;
@@ -35,7 +36,6 @@ use super::report::{HeldOutReport, Report};
 use crate::head::Metric;
 use crate::train::EpochRecord;
 use format::{count, name, plural};
-pub use spans::render_spans;
 pub use targets::render_target;
 
 /// Looks: light, dark and printed.
@@ -193,6 +193,27 @@ fn folded(summary_of_rest: &str, shown: Markup, rest: Option<Markup>) -> Markup 
     html! {
         (shown)
         @if let Some(rest) = rest { details { summary { (summary_of_rest) } (rest) } }
+    }
+}
+
+/// Mistakes that stand open; more are folded away.
+const OPEN: usize = 8;
+/// Mistakes that are shown at all; report.json has more.
+const SHOWN: usize = 40;
+
+/// A list of mistakes, the first of them open.
+fn findings<T>(mistakes: &[T], item: impl Fn(&T) -> Markup) -> Markup {
+    let items: Vec<Markup> = mistakes.iter().take(SHOWN).map(item).collect();
+    let (open, rest) = items.split_at(items.len().min(OPEN));
+    let summary = format!("{} more", rest.len());
+    html! {
+        @if items.is_empty() { p.empty { "None: every out-of-fold answer is right." } }
+        (folded(
+            &summary,
+            html! { ul.findings { @for item in open { (item) } } },
+            (!rest.is_empty()).then(|| html! { ul.findings { @for item in rest { (item) } } }),
+        ))
+        @if mistakes.len() > SHOWN { p.caption { "report.json has " (count(mistakes.len())) "." } }
     }
 }
 

@@ -14,15 +14,16 @@ use crate::artefact::report::SCHEMA;
 use crate::config::Fit;
 use crate::data::Task;
 use crate::data::intake::InputKind;
-use crate::data::text::Text;
+use crate::data::text::{Text, word_places};
 use crate::data::vectors::{VectorReading, VectorSet, open_unlabelled};
 use crate::error::{Error, Problem, Result};
 use crate::features::Features;
 use crate::files;
 use crate::inductive::text::{WordWeight, explain};
+use crate::inductive::tokens::TokenExample;
 use crate::inductive::{BaseFacts, Fitted};
 use crate::progress::Observer;
-use crate::targets::{Predictor, TargetAnswer};
+use crate::targets::{Predictor, QuestionAnswer, TagsAnswer, TargetAnswer};
 use crate::weight_files;
 
 /// Longest `model.json` that is read.
@@ -110,9 +111,16 @@ impl Model {
         let mut weights = read_weights(run, &file.model_sha256)?;
         let predictor = file.head.predictor(&mut weights, file.task, file.classes.len(), &path)?;
         let reader = file.body.open(run, &file.base, file.config.exact, weights, device)?;
-        if reader.columns() != predictor.head.columns {
-            let expected = format!("a head for {} features", reader.columns());
-            return Err(damaged(&path, &expected, &format!("one for {}", predictor.head.columns)));
+        let columns = if let Reader::Tokens(_, reader) = &reader { reader.columns() } else { reader.columns() };
+        let tokens = matches!(reader, Reader::Tokens(..));
+        for (what, wanted, found) in [
+            ("a head", columns, predictor.head.columns()),
+            ("references", reader.columns(), predictor.novelty.references.columns),
+        ] {
+            if wanted != found || tokens == file.task.has_label_column() {
+                let expected = format!("{what} for {wanted} features of {}", file.task);
+                return Err(damaged(&path, &expected, &format!("one for {found}")));
+            }
         }
         Ok(Self { file, predictor, reader })
     }
@@ -123,6 +131,8 @@ impl Model {
             Reader::Images(_) => InputKind::Images,
             Reader::Texts(..) => InputKind::Texts,
             Reader::Vectors(_) => InputKind::Vectors,
+            Reader::Tokens(..) if self.file.task == Task::Tags => InputKind::Words,
+            Reader::Tokens(..) => InputKind::Questions,
         }
     }
 
@@ -207,6 +217,61 @@ impl Model {
         let Reader::Vectors(encoding) = &self.reader else { return Err(self.reads()) };
         let features = Features::new(rows.len(), encoding.columns(), encoding.values(set, rows)?)?;
         Ok(self.predictor.answers(&features))
+    }
+
+    /// Answers to questions about paragraphs, or the spans of sentences of words, in this order. No answer depends on the
+    /// examples beside it.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for a paragraph of more than 16 MiB; [`Error::Usage`] where the run reads anything else.
+    pub fn predict_tokens(&self, examples: &[TokenExample<'_>]) -> Result<Vec<TargetAnswer>> {
+        let Reader::Tokens(extractor, reader) = &self.reader else { return Err(self.reads()) };
+        let wanted = |example: &TokenExample<'_>| match example {
+            TokenExample::Words(_) => self.file.task == Task::Tags,
+            TokenExample::Question { .. } => self.file.task == Task::Answers,
+        };
+        if !examples.iter().all(wanted) {
+            return Err(self.reads());
+        }
+        let text = |example: &TokenExample<'_>| match *example {
+            TokenExample::Words(words) => Text::single(words.join(" ")),
+            TokenExample::Question { question, context } => {
+                Text { first: question.to_owned(), second: Some(context.to_owned()) }
+            }
+        };
+        let texts: Vec<Text> = examples.iter().map(text).collect();
+        let rows = extractor.rows(&texts.iter().collect::<Vec<_>>())?;
+        let outputs = reader.outputs(&self.predictor.head, examples)?;
+        let wide = |row: Vec<f32>| row.into_iter().map(f64::from).collect();
+        Ok(outputs.into_iter().zip(&rows).map(|(outputs, row)| self.predictor.answer_of(wide(outputs), row)).collect())
+    }
+
+    /// The answer to a question about a paragraph.
+    ///
+    /// # Errors
+    /// As [`Model::predict_tokens`].
+    pub fn answer(&self, question: &str, context: &str) -> Result<QuestionAnswer> {
+        match self.predict_tokens(&[TokenExample::Question { question, context }])?.pop() {
+            Some(TargetAnswer::Question(answer)) => Ok(answer),
+            _ => Err(self.reads()),
+        }
+    }
+
+    /// The spans of a text, whose words are told apart by [`word_places`]: `start` and `end` are bytes of the text, and their
+    /// types those of [`ModelFile::classes`].
+    ///
+    /// # Errors
+    /// As [`Model::predict_tokens`].
+    pub fn tags(&self, text: &str) -> Result<TagsAnswer> {
+        let places = word_places(text);
+        let words: Vec<String> = places.iter().map(|place| text[place.clone()].to_owned()).collect();
+        let Some(TargetAnswer::Tags(mut answer)) = self.predict_tokens(&[TokenExample::Words(&words)])?.pop() else {
+            return Err(self.reads());
+        };
+        for span in &mut answer.spans {
+            (span.start, span.end) = (places[span.start].start, places[span.end - 1].end);
+        }
+        Ok(answer)
     }
 
     /// The error of a question about another kind of input.

@@ -11,7 +11,7 @@ use crate::features::Coverage;
 use crate::head::{AnswerRule, Metric, Novelty};
 use crate::inductive::text::{LengthBin, WordWeight};
 use crate::inductive::tuning::Difference;
-use crate::inductive::{BaseFacts, BaselineResult, ColumnEffect, ColumnFacts, Seconds};
+use crate::inductive::{BaseFacts, BaselineResult, ColumnEffect, ColumnFacts, Seconds, numbers_of};
 
 /// The version of the shapes. It changes when a field goes or changes its meaning, not when one is added.
 pub const SCHEMA: u32 = 2;
@@ -232,9 +232,9 @@ pub struct BaselineReport {
     /// Whether it learns from the examples themselves, so that it could stand in for the model.
     pub learns: bool,
     /// Its main out-of-fold numbers by name: `accuracy`, `macro_f1` and `log_loss` of classes; `map` and `macro_f1` of sets
-    /// of labels; `mae` and `r2` of numbers.
+    /// of labels; `mae` and `r2` of numbers; `span_f1` and `macro_f1` of spans; `f1` and `em` of answers.
     pub measures: BTreeMap<String, Estimate>,
-    /// By how much the model is better, out of fold: accuracy, mean average precision, or mean absolute error.
+    /// By how much the model is better, out of fold: accuracy, mean average precision, mean absolute error, or F1.
     pub paired: Paired,
     /// The same on each held-out split.
     pub held_out: Vec<(String, Paired)>,
@@ -247,7 +247,7 @@ impl From<&BaselineResult> for BaselineReport {
             name: result.name.into(),
             how: result.how.clone(),
             learns: result.learns,
-            measures: result.numbers(),
+            measures: numbers_of(&result.measures),
             paired: result.paired.clone(),
             held_out: held_out.collect(),
         }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::artefact::build::{RunReport, build_report};
 use crate::artefact::html::{Curve, Thumbnail, render, render_target};
 use crate::artefact::model::to_bytes;
-use crate::artefact::predictions::predictions_csv;
+use crate::artefact::predictions::{answers_by_id, predictions_csv};
 use crate::config::Pretrain;
 use crate::data::image::{Limits, decode};
 use crate::data::intake::Content;
@@ -37,14 +37,14 @@ pub struct LogLine {
 }
 
 /// The files of a run as they will be written.
-pub struct Rendered<R = RunReport> {
+pub struct Rendered {
     /// The report.
-    pub report: R,
+    pub report: RunReport,
     /// File names and bytes.
     pub files: Vec<(&'static str, Vec<u8>)>,
 }
 
-impl Rendered<RunReport> {
+impl Rendered {
     /// The files of a fit, whatever it is about. `command_line` is what gives it again.
     ///
     /// # Errors
@@ -65,11 +65,11 @@ impl Rendered<RunReport> {
             ("curves.csv", steps_csv(&curves).into_bytes()),
             ("run.toml", toml_of(&fitted.config)?),
         ]);
+        // As the official scripts of SQuAD read answers.
+        files.extend(answers_by_id(fitted).map(|answers| ("predictions.json", json(&answers))));
         Ok(Self { report, files })
     }
-}
 
-impl<R> Rendered<R> {
     /// The bytes of one file.
     pub fn file(&self, name: &str) -> &[u8] {
         self.files.iter().find(|(n, _)| *n == name).map_or(&[], |(_, bytes)| bytes)
@@ -77,7 +77,7 @@ impl<R> Rendered<R> {
 }
 
 /// Writes a run's folder, complete or not at all.
-pub fn save<R>(rendered: &Rendered<R>, out: &Path, replace: bool, log: &[LogLine]) -> Result<()> {
+pub fn save(rendered: &Rendered, out: &Path, replace: bool, log: &[LogLine]) -> Result<()> {
     let staging = Staging::create(out, Made::Run, replace)?;
     for (name, bytes) in &rendered.files {
         staging.write(name, bytes)?;
@@ -172,6 +172,7 @@ fn shown(fitted: &Fitted, report: &RunReport) -> Vec<Thumbnail> {
             Content::Images(_) => thumbnail(&examples[index].path)?,
             Content::Texts(input) => excerpt(input.texts[index].beginning(EXCERPT)),
             Content::Vectors(set) => excerpt(set.beginning(index, CELLS)),
+            Content::Words(_, texts) | Content::Questions(_, texts) => excerpt(texts[index].beginning(EXCERPT)),
         };
         Some(Thumbnail { file: name.to_owned(), mime, bytes })
     };

@@ -1,14 +1,20 @@
 //! `report.json` of the tasks that are not a single class. What [`Report`](super::Report) has too has the same name here.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::report::{BaseReport, BaselineReport, SecondsReport, TableReport, TextReport, TriedCut, UnlikeReport};
+use super::report::{
+    BaseReport, BaselineReport, SecondsReport, TableReport, TextReport, TriedCut, UnlikeReport, UnsureReport,
+};
 use crate::config::Fit;
 use crate::data::Task;
 use crate::data::audit::Audit;
-use crate::evaluate::{Coverage, MultiLabelEvaluation, Paired, RegressionEvaluation};
+use crate::evaluate::{
+    AnswerEvaluation, Coverage, Estimate, MultiLabelEvaluation, Paired, RegressionEvaluation, SpanEvaluation,
+};
 
-/// Everything that a run on numbers or sets of labels found out.
+/// Everything that a run on numbers, sets of labels, spans or answers found out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetReport {
     /// Version of the shapes.
@@ -31,6 +37,12 @@ pub struct TargetReport {
     /// What was measured, in multi-label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multi_label: Option<MultiLabelReport>,
+    /// What was measured of spans of words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<TagsReport>,
+    /// What was measured of answers to questions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<AnswersReport>,
     /// Against the same architecture from random weights, by the task's main measure (mean absolute error, mean average
     /// precision); absent where the control was not run.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,7 +76,7 @@ pub struct TargetReport {
 pub struct TargetDataReport {
     /// Where it was, as given.
     pub path: String,
-    /// What the examples are: `images`, `texts` or `rows`.
+    /// What the examples are: `images`, `texts`, `rows`, `sentences` or `questions`.
     pub unit: String,
     /// Why it was read as this task, in words.
     pub reason: String,
@@ -72,7 +84,7 @@ pub struct TargetDataReport {
     pub examples: usize,
     /// Number of examples trained on.
     pub train: usize,
-    /// Names of the labels, in the order of all label numbers; none in regression.
+    /// Names of the labels, or types of spans, in the order of all their numbers; none in regression and of answers.
     pub labels: Vec<String>,
     /// SHA-256 over names, targets, splits and contents.
     pub fingerprint: String,
@@ -94,7 +106,8 @@ pub struct TargetChoice {
     /// What was not tried, and why.
     pub left_out: Vec<String>,
     /// Strengths of the head's regularisation that were tried, with their out-of-fold loss: log-loss for each `C`, or root
-    /// mean squared error for each `alpha`.
+    /// mean squared error for each `alpha`; of a head on tokens peak learning rates, with their loss on a part of the training
+    /// data.
     pub strengths: Vec<TriedTarget>,
     /// The strength chosen: scikit-learn's `C` (smaller is stricter) in multi-label, `alpha` (larger is stricter) in
     /// regression.
@@ -115,6 +128,8 @@ pub struct TriedTarget {
 pub struct TargetScratch {
     /// How it was trained, in words.
     pub how: String,
+    /// Its main numbers by name, as baselines have them.
+    pub measures: BTreeMap<String, Estimate>,
     /// By how much the transfer is better, on the same examples.
     pub paired: Paired,
 }
@@ -223,6 +238,107 @@ pub struct HeldLabels {
     /// Its numbers.
     #[serde(flatten)]
     pub evaluation: MultiLabelEvaluation,
+    /// Share of its examples that are called unlike the training data.
+    pub unlike: f64,
+}
+
+/// What was measured of spans of words.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TagsReport {
+    /// Out-of-fold numbers.
+    #[serde(flatten)]
+    pub evaluation: SpanEvaluation,
+    /// When the model says "unsure" of a span.
+    pub unsure: UnsureReport,
+    /// Out-of-fold sentences with the most wrong spans, the worst first.
+    pub worst: Vec<SpanMistake>,
+    /// Splits that were given as held out, looked at once.
+    pub held_out: Vec<HeldTags>,
+}
+
+/// A sentence whose spans are wrong.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SpanMistake {
+    /// The sentence.
+    pub name: String,
+    /// Its words.
+    pub words: Vec<String>,
+    /// Its spans that were not found.
+    pub missed: Vec<NamedSpan>,
+    /// Spans that were found and are none.
+    pub invented: Vec<NamedSpan>,
+    /// Spans that are right.
+    pub right: Vec<NamedSpan>,
+}
+
+/// A span by its words.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NamedSpan {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its first word.
+    pub start: usize,
+    /// The word after its last.
+    pub end: usize,
+}
+
+/// A held-out split of tagged words.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldTags {
+    /// `val` or `test`.
+    pub split: String,
+    /// Its numbers.
+    #[serde(flatten)]
+    pub evaluation: SpanEvaluation,
+    /// Share of its examples that are called unlike the training data.
+    pub unlike: f64,
+}
+
+/// What was measured of answers to questions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnswersReport {
+    /// Out-of-fold numbers.
+    #[serde(flatten)]
+    pub evaluation: AnswerEvaluation,
+    /// Above this no answer is given; absent where every question has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_answer_threshold: Option<f32>,
+    /// When the model says "unsure": by exact matches.
+    pub unsure: UnsureReport,
+    /// Wrong out-of-fold answers: what is wholly wrong before what is half right, then the most confident first.
+    pub worst: Vec<AnswerMistake>,
+    /// Splits that were given as held out, looked at once.
+    pub held_out: Vec<HeldAnswers>,
+}
+
+/// A wrong answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnswerMistake {
+    /// The question's name.
+    pub id: String,
+    /// What was asked.
+    pub question: String,
+    /// The paragraph.
+    pub context: String,
+    /// The right answers; none where there is none.
+    pub answers: Vec<String>,
+    /// What was answered; empty for no answer.
+    pub answer: String,
+    /// Its F1.
+    pub f1: f64,
+    /// Probability of the answer.
+    pub probability: f32,
+}
+
+/// A held-out split of questions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldAnswers {
+    /// `val` or `test`.
+    pub split: String,
+    /// Its numbers.
+    #[serde(flatten)]
+    pub evaluation: AnswerEvaluation,
     /// Share of its examples that are called unlike the training data.
     pub unlike: f64,
 }

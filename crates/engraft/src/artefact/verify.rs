@@ -6,16 +6,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::artefact::model::{check_schema, read_json};
-use crate::artefact::open_spans::is_span_run;
 use crate::artefact::save::Rendered;
-use crate::backbone::Device;
-use crate::backbone::text::open_text_base;
-use crate::config::{self, Fit, SpanFit};
+use crate::config::{self, Fit};
 use crate::data::inspect::NoStore;
 use crate::data::intake::{InputKind, Intake};
 use crate::error::{Error, Problem, Result};
 use crate::files;
-use crate::inductive::spans::{SpanIntake, fit_questions, fit_tags};
 use crate::inductive::tuning::Journal;
 use crate::inductive::{AnyBase, Context, fit};
 use crate::progress::Observer;
@@ -36,9 +32,6 @@ pub struct Verification {
 ///
 /// `data` is where the images are now, if they moved.
 pub fn verify(run: &Path, data: Option<&Path>, observer: &dyn Observer) -> Result<Verification> {
-    if is_span_run(run) {
-        return verify_spans(run, data, observer);
-    }
     check_schema(run, &read_json(run)?)?;
     let mut config: Fit = config::read(&run.join("run.toml"))?;
     let recorded = config.data.clone();
@@ -60,26 +53,8 @@ pub fn verify(run: &Path, data: Option<&Path>, observer: &dyn Observer) -> Resul
     Ok(verification)
 }
 
-/// The same of a run on answers or tags; the base must be where it was.
-fn verify_spans(run: &Path, data: Option<&Path>, observer: &dyn Observer) -> Result<Verification> {
-    let mut config: SpanFit = config::read(&run.join("run.toml"))?;
-    let recorded = config.data.clone();
-    if let Some(data) = data {
-        config.data = data.to_owned();
-    }
-    let base = open_text_base(&config.base, &Device::flex())?;
-    if config.task == "qa" {
-        let mut fitted = fit_questions(&config, SpanIntake::questions(&config)?, base, observer, &mut |_, _| {})?;
-        fitted.config.data = recorded;
-        return compare_run(run, &Rendered::of_questions(&fitted, "")?);
-    }
-    let mut fitted = fit_tags(&config, SpanIntake::tagged(&config)?, base, observer, &mut |_, _| {})?;
-    fitted.config.data = recorded;
-    compare_run(run, &Rendered::of_tags(&fitted, "")?)
-}
-
 /// Compares a run's folder with what came out again.
-fn compare_run<R>(run: &Path, again: &Rendered<R>) -> Result<Verification> {
+fn compare_run(run: &Path, again: &Rendered) -> Result<Verification> {
     let mut differences = Vec::new();
     let stored = |name: &str| -> Result<Vec<u8>> {
         let path = run.join(name);

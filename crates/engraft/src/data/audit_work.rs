@@ -61,6 +61,8 @@ impl<'a> Work<'a> {
             Targets::Classes => self.class_sizes(&classes),
             Targets::Labels(sets) => self.label_sizes(sets, &classes),
             Targets::Values(values) => self.value_spread(values),
+            // They have audits of their own.
+            Targets::Tags(_) | Targets::Answers(_) => {}
         }
         let Self { mut findings, excluded, .. } = self;
         findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.kind));
@@ -262,7 +264,7 @@ impl<'a> Work<'a> {
             let own: Vec<usize> = match &self.dataset.targets {
                 Targets::Classes => vec![example.label],
                 Targets::Labels(sets) => (0..counts.len()).filter(|&label| sets[index][label]).collect(),
-                Targets::Values(_) => Vec::new(),
+                Targets::Values(_) | Targets::Tags(_) | Targets::Answers(_) => Vec::new(),
             };
             for label in own {
                 let count = &mut counts[label];

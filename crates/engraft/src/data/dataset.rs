@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::task::{SEPARATOR, Task, label_set};
 use crate::error::{Error, Problem, Result};
+use crate::evaluate::Span;
 use crate::files;
 
 /// The part of the data an example belongs to.
@@ -65,6 +66,10 @@ pub enum Targets {
     Labels(Vec<Vec<bool>>),
     /// A number each; NaN or infinite where there is none to learn from.
     Values(Vec<f64>),
+    /// Spans of words each, of types that [`Dataset::classes`] names.
+    Tags(Vec<Vec<Span>>),
+    /// The right answers of each question; none where it has none.
+    Answers(Vec<Vec<String>>),
 }
 
 /// A labelled data set.
@@ -139,6 +144,10 @@ impl Dataset {
                 let values = texts.iter().map(value).collect::<Result<Vec<f64>>>()?;
                 self.targets = Targets::Values(self.examples.iter().map(|example| values[example.label]).collect());
             }
+            Task::Tags | Task::Answers => {
+                let problem = Problem::new(format_args!("--task {task} does not take labels from a column or folder"));
+                return Err(Error::Usage(problem.expected("CoNLL files (tags) or SQuAD files (qa)").at(&self.root)));
+            }
         }
         Ok(self)
     }
@@ -149,10 +158,13 @@ impl Dataset {
             Targets::Classes => Task::SingleLabel,
             Targets::Labels(_) => Task::MultiLabel,
             Targets::Values(_) => Task::Regression,
+            Targets::Tags(_) => Task::Tags,
+            Targets::Answers(_) => Task::Answers,
         }
     }
 
-    /// The target of an example as text: its class, its labels with a [`SEPARATOR`] between them, or its number.
+    /// The target of an example as text: its class, its labels with a [`SEPARATOR`] between them, its number, its spans as
+    /// `PER:0-2` (first word, word after the last), or its right answers.
     ///
     /// # Panics
     /// If there is no such example.
@@ -164,6 +176,12 @@ impl Dataset {
                 names.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(&SEPARATOR.to_string())
             }
             Targets::Values(values) => values[index].to_string(),
+            Targets::Tags(spans) => {
+                let spans = spans[index].iter();
+                let named = spans.map(|span| format!("{}:{}-{}", self.classes[span.kind], span.start, span.end));
+                named.collect::<Vec<_>>().join(&SEPARATOR.to_string())
+            }
+            Targets::Answers(golds) => golds[index].join(" | "),
         }
     }
 

@@ -1,10 +1,13 @@
 //! Data to work on: opened, inspected, audited, and refused where it cannot be worked on. One shape for every input.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::audit::{Audit, audit};
 use super::image::Limits;
 use super::inspect::{Inspection, InspectionStore, inspect_all};
+use super::text::conll::{TaggedSet, audit_tagged, open_tagged};
+use super::text::squad::{QuestionSet, audit_questions, open_questions};
 use super::text::{Text, TextReading, TextSource, audit_texts, is_text, open_texts};
 use super::unite::unite_copies;
 use super::vectors::{VectorReading, VectorSet, audit_vectors, is_vectors, open_vectors};
@@ -40,6 +43,10 @@ pub enum Content {
     Texts(TextInput),
     /// Rows of a table or an array.
     Vectors(Box<VectorSet>),
+    /// Sentences whose words are tagged, and each as a text.
+    Words(Arc<TaggedSet>, Vec<Text>),
+    /// Questions about paragraphs, and each with its paragraph as a pair of texts.
+    Questions(Arc<QuestionSet>, Vec<Text>),
 }
 
 /// The kinds of input.
@@ -51,6 +58,10 @@ pub enum InputKind {
     Texts,
     /// Rows of numbers and categories, or of features.
     Vectors,
+    /// Sentences whose words are tagged.
+    Words,
+    /// Questions about paragraphs.
+    Questions,
 }
 
 /// The base that rows of a table have: none.
@@ -66,10 +77,13 @@ pub struct TextInput {
 }
 
 impl InputKind {
-    /// What the data of a fit is; a table may be read for it, so once is enough. Texts where a column of texts is named, images where one of paths is, rows where no base
-    /// is asked for; else what it looks like.
+    /// What the data of a fit is; a table may be read for it, so once is enough. Tagged words or questions where the task says
+    /// so, texts where a column of texts is named, images where one of paths is, rows where no base is asked for; else what
+    /// it looks like.
     pub fn of(config: &Fit) -> Self {
         match config {
+            Fit { task: Some(task), .. } if task == Task::Tags.name() => Self::Words,
+            Fit { task: Some(task), .. } if task == Task::Answers.name() => Self::Questions,
             Fit { text: Some(_), .. } => Self::Texts,
             Fit { path_column: Some(_), .. } => Self::Images,
             _ if config.base == NO_BASE || is_vectors(&config.data, &VectorReading::of(config)) => Self::Vectors,
@@ -78,18 +92,25 @@ impl InputKind {
         }
     }
 
-    /// What examples are called: `images`, `texts` or `rows`.
+    /// What examples are called: `images`, `texts`, `rows`, `sentences` or `questions`.
     pub fn unit(self) -> &'static str {
         match self {
             Self::Images => "images",
             Self::Texts => "texts",
             Self::Vectors => "rows",
+            Self::Words => "sentences",
+            Self::Questions => "questions",
         }
     }
 
-    /// The settings that are usual for it.
-    pub fn usual_settings(self) -> Fit {
-        if self == Self::Texts { Fit::for_texts() } else { Fit::default() }
+    /// Whether its base is one of texts.
+    pub fn is_of_texts(self) -> bool {
+        matches!(self, Self::Texts | Self::Words | Self::Questions)
+    }
+
+    /// Whether a head looks at each token, rather than at an example as a whole.
+    pub fn is_of_tokens(self) -> bool {
+        matches!(self, Self::Words | Self::Questions)
     }
 }
 
@@ -177,7 +198,7 @@ impl Intake {
     /// Opens what a fit is about, of the kind that [`InputKind::of`] found.
     ///
     /// # Errors
-    /// As [`Intake::read_as`], [`Intake::read_texts`] and [`Intake::read_vectors`].
+    /// As [`Intake::read_as`], [`Intake::read_texts`], [`Intake::read_vectors`], [`open_tagged`] and [`open_questions`].
     pub fn open(config: &Fit, kind: InputKind, store: &dyn InspectionStore, observer: &dyn Observer) -> Result<Self> {
         // A task that there is not is told before anything is read.
         let reading = Reading::of(config)?;
@@ -185,6 +206,20 @@ impl Intake {
             InputKind::Texts => Self::read_texts(&config.data, &text_reading(config)?, observer),
             InputKind::Vectors => Self::read_vectors(&config.data, &VectorReading::of(config), observer),
             InputKind::Images => Self::read_as(&config.data, &reading, &Limits::default(), store, observer),
+            InputKind::Words => {
+                let (set, findings) = open_tagged(&config.data)?;
+                let (audit, digests, texts) = (audit_tagged(&set, findings), set.digests(), set.texts());
+                let dataset = set.labelled();
+                let inferred = Inferred { task: Task::Tags, reason: "it was asked for".into() };
+                Ok(Self { dataset, audit, digests, inferred, content: Content::Words(Arc::new(set), texts) })
+            }
+            InputKind::Questions => {
+                let (set, findings) = open_questions(&config.data)?;
+                let (audit, digests, texts) = (audit_questions(&set, findings), set.digests(), set.texts());
+                let dataset = set.labelled();
+                let inferred = Inferred { task: Task::Answers, reason: "it was asked for".into() };
+                Ok(Self { dataset, audit, digests, inferred, content: Content::Questions(Arc::new(set), texts) })
+            }
         }
     }
 
@@ -194,6 +229,8 @@ impl Intake {
             Content::Images(_) => InputKind::Images,
             Content::Texts(_) => InputKind::Texts,
             Content::Vectors(_) => InputKind::Vectors,
+            Content::Words(..) => InputKind::Words,
+            Content::Questions(..) => InputKind::Questions,
         }
     }
 
@@ -217,9 +254,14 @@ impl Intake {
         if let Content::Vectors(set) = &self.content { Some(set) } else { None }
     }
 
-    /// Texts of examples; nothing where they are not texts.
+    /// Texts of examples, tagged words and questions among them; nothing where they are no texts.
     pub fn texts_of(&self, which: &[usize]) -> Vec<&Text> {
-        self.texts().map_or_else(Vec::new, |input| which.iter().map(|&index| &input.texts[index]).collect())
+        match &self.content {
+            Content::Texts(TextInput { texts, .. }) | Content::Words(_, texts) | Content::Questions(_, texts) => {
+                which.iter().map(|&index| &texts[index]).collect()
+            }
+            Content::Images(_) | Content::Vectors(_) => Vec::new(),
+        }
     }
 
     /// SHA-256 of the contents of examples.
@@ -251,6 +293,15 @@ impl Intake {
                     return Err(Error::Data(problem.found(found).at(place)));
                 }
             }
+            Targets::Tags(spans) => {
+                let tagged = train.iter().any(|&index| !spans[index].is_empty());
+                return self.require_learnable(tagged, "there is no span to learn from", "tags such as B-PER");
+            }
+            Targets::Answers(golds) => {
+                let answered = train.iter().any(|&index| !golds[index].is_empty());
+                let what = "there is no question with an answer to learn from";
+                return self.require_learnable(answered, what, "answers that stand in the paragraphs");
+            }
         }
         let few: Vec<String> = self
             .dataset
@@ -264,7 +315,7 @@ impl Intake {
         let refused = match self.dataset.task() {
             Task::MultiLabel => few.len() == counts.len(),
             Task::SingleLabel => counts.len() < 2 || !few.is_empty(),
-            Task::Regression => false,
+            Task::Regression | Task::Tags | Task::Answers => false,
         };
         if refused {
             let (excluded, unit) = (self.audit.excluded.len(), self.unit());
@@ -273,6 +324,7 @@ impl Intake {
                 InputKind::Images => ("file", 20),
                 InputKind::Texts => ("text", 8),
                 InputKind::Vectors => ("row", 20),
+                InputKind::Words | InputKind::Questions => ("sentence", 50),
             };
             return Err(Error::Data(
                 Problem::new(format_args!("too few usable {unit} to learn a class from"))
@@ -283,6 +335,22 @@ impl Intake {
                     .at(place)
                     .hint(format_args!("`engraft audit` names every excluded {one} and why")),
             ));
+        }
+        Ok(())
+    }
+
+    /// Refuses tagged words or questions of which nothing can be learnt, or held out.
+    fn require_learnable(&self, is_learnable: bool, what: &str, expected: &str) -> Result<()> {
+        let (place, unit, train) = (&self.dataset.root, self.unit(), self.usable(Split::Train));
+        if !is_learnable {
+            let problem = Problem::new(what).expected(expected).found(format!("{} training {unit}", train.len()));
+            return Err(Error::Data(problem.at(place)));
+        }
+        let groups: std::collections::BTreeSet<usize> = train.iter().map(|&index| self.audit.groups[index]).collect();
+        if groups.len() < 2 {
+            let what = "there is too little to hold anything out";
+            let problem = Problem::new(what).expected("two paragraphs, documents or different sentences at least");
+            return Err(Error::Data(problem.found(groups.len()).at(place)));
         }
         Ok(())
     }

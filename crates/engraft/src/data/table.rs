@@ -90,7 +90,7 @@ pub fn read_as(path: &Path, reading: &Reading) -> Result<Opened> {
     let (least, expected) = match inferred.task {
         Task::SingleLabel => (2, "at least two different labels in the column of labels"),
         Task::MultiLabel => (1, "at least one label in the column of labels"),
-        Task::Regression => (0, ""),
+        Task::Regression | Task::Tags | Task::Answers => (0, ""),
     };
     if dataset.classes.len() < least {
         let found = dataset.classes.first().map_or("none", String::as_str);
@@ -116,6 +116,8 @@ pub(super) fn canonical(text: &str, task: Task, decimal_comma: bool) -> std::res
         Task::Regression => number(text, decimal_comma).map(|value| value.to_string()).ok_or_else(|| {
             Problem::new("a label is not a number").expected("a number, or nothing where it is missing").found(text)
         }),
+        // Refused where all labels are read together.
+        Task::Tags | Task::Answers => Ok(text.to_owned()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is to be learnt from the labels: one class, several labels, or a number.
+//! What is to be learnt: one class, several labels, or a number; spans of words, or answers in paragraphs.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,7 +18,7 @@ const NUMBERED_CLASSES: usize = 20;
 /// Up to this many different texts, a table may have as many classes as it likes.
 const FEW_TEXTS: usize = 10;
 
-/// What is predicted from an image. Its name in JSON and on the command line is kebab-case.
+/// What is predicted. Its name in JSON and on the command line is kebab-case.
 ///
 /// ```
 /// use engraft::data::Task;
@@ -35,16 +35,31 @@ pub enum Task {
     MultiLabel,
     /// A number.
     Regression,
+    /// Spans of words, each of a type.
+    Tags,
+    /// Answers to questions, cut out of paragraphs.
+    #[serde(rename = "qa")]
+    Answers,
 }
 
 impl Task {
+    /// Every task.
+    pub const ALL: [Self; 5] = [Self::SingleLabel, Self::MultiLabel, Self::Regression, Self::Tags, Self::Answers];
+
     /// The task's name on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {
             Self::SingleLabel => "single-label",
             Self::MultiLabel => "multi-label",
             Self::Regression => "regression",
+            Self::Tags => "tags",
+            Self::Answers => "qa",
         }
+    }
+
+    /// Whether labels stand in a column or are names of folders; tags and answers have files of their own.
+    pub fn has_label_column(self) -> bool {
+        !matches!(self, Self::Tags | Self::Answers)
     }
 }
 
@@ -58,14 +73,11 @@ impl FromStr for Task {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        [Self::SingleLabel, Self::MultiLabel, Self::Regression].into_iter().find(|task| task.name() == text).ok_or_else(
-            || {
-                let problem = Problem::new("no such task")
-                    .expected("single-label, multi-label or regression; qa or tags of texts");
-                let known = ["single-label", "multi-label", "regression", "qa", "tags"];
-                Error::Usage(problem.found(text).at("--task").suggest(text, known))
-            },
-        )
+        Self::ALL.into_iter().find(|task| task.name() == text).ok_or_else(|| {
+            let problem =
+                Problem::new("no such task").expected("single-label, multi-label or regression; qa or tags of texts");
+            Error::Usage(problem.found(text).at("--task").suggest(text, Self::ALL.map(Self::name)))
+        })
     }
 }
 

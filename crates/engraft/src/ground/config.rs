@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 pub use super::config_language_model::{LanguageModelPretrain, Method};
 use crate::error::{Error, Problem, Result};
 
-pub use super::span_config::SpanFit;
 pub use super::tune_config::Tune;
 
 /// Settings of `engraft fit`.
@@ -27,7 +26,8 @@ pub struct Fit {
     /// How word vectors become one vector of a text: `mean`, `idf` or `sif`; the best is chosen where it is not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pooling: Option<String>,
-    /// What is predicted: `single-label`, `multi-label` or `regression`; inferred from the labels where it is not told.
+    /// What is predicted: `single-label`, `multi-label` or `regression`, inferred from the labels where it is not told; `qa`
+    /// (answers cut out of paragraphs) or `tags` (spans of words).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
     /// The column of a table that names the files; `path` where it is not told.
@@ -69,7 +69,22 @@ pub struct Fit {
     pub seeds: usize,
     /// How to fine-tune.
     pub tune: Tune,
-    /// Folds of the cross-validation.
+    /// Tokens that an encoder sees at once, where words are tagged or questions answered: 384 where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<usize>,
+    /// Tokens that two windows over a long paragraph share: 128 where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stride: Option<usize>,
+    /// Tokens of the longest answer: 30 where it is not told, or 15 words on word vectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_answer: Option<usize>,
+    /// Width of the LSTMs, one way, of a reader on word vectors: 128 where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<usize>,
+    /// Layers of these LSTMs: 3 where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<usize>,
+    /// Folds of the cross-validation. Where words are tagged or questions answered, 1 runs one of five.
     pub folds: usize,
     /// Seed of everything that is drawn.
     pub seed: u64,
@@ -124,6 +139,11 @@ impl Default for Fit {
             budget: "5m".into(),
             seeds: 2,
             tune: Tune::default(),
+            max_tokens: None,
+            stride: None,
+            max_answer: None,
+            hidden: None,
+            layers: None,
             folds: 5,
             seed: 0,
             balanced: false,
@@ -269,6 +289,45 @@ impl Fit {
     pub fn for_texts() -> Self {
         Self { tune: Tune::for_texts(), control_budget: 1.0, ..Self::default() }
     }
+
+    /// What is usual where words are tagged or questions answered by an encoder: all of it is retrained, since a head on
+    /// frozen tokens seldom answers a question, and with one seed.
+    pub fn for_tokens() -> Self {
+        Self { tune: Tune::for_tokens(), depth: "all".into(), seeds: 1, ..Self::default() }
+    }
+
+    /// What is usual where a reader on frozen word vectors answers questions: the reader is the head.
+    pub fn for_word_reader() -> Self {
+        Self { tune: Tune::for_word_reader(), depth: "head".into(), seeds: 1, ..Self::default() }
+    }
+}
+
+impl Fit {
+    /// These settings where they differ from the plain ones, and elsewhere those of `usual`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where settings cannot be written as TOML.
+    pub fn over(&self, usual: &Self) -> Result<Self> {
+        let table = |settings: &Self| {
+            toml::Table::try_from(settings)
+                .map_err(|source| Error::Usage(Problem::new("the settings cannot be written as TOML").found(source)))
+        };
+        let (mut told, mut all) = (table(self)?, table(usual)?);
+        drop_equal(&mut told, &table(&Self::default())?);
+        lay_over(&mut all, told);
+        all.try_into().map_err(|source| Error::Usage(Problem::new("the settings do not fit together").found(source)))
+    }
+}
+
+/// Takes out of a table what another has too, in tables in it too.
+fn drop_equal(told: &mut toml::Table, plain: &toml::Table) {
+    told.retain(|name, value| match (value, plain.get(name)) {
+        (toml::Value::Table(inner), Some(toml::Value::Table(plain))) => {
+            drop_equal(inner, plain);
+            !inner.is_empty()
+        }
+        (value, plain) => plain != Some(value),
+    });
 }
 
 /// Reads settings from a TOML file; what it does not name keeps its default.

@@ -7,7 +7,6 @@ pub mod files;
 pub mod guard;
 pub mod progress;
 pub mod rng;
-mod span_config;
 pub mod suggestion;
 mod tune_config;
 pub mod weight_files;

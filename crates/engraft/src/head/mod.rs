@@ -1,5 +1,6 @@
 //! Predictors on frozen features.
 
+mod any_head;
 mod axes;
 pub mod label_thresholds;
 pub mod linear;
@@ -16,7 +17,9 @@ pub mod sparse;
 pub mod standardise;
 pub mod temperature;
 pub mod threshold;
+pub mod word_reader;
 
+pub use any_head::Head;
 pub use label_thresholds::{ThresholdRule, label_thresholds};
 pub use linear::Linear;
 pub use logistic::{ClassWeights, fit, softmax};
@@ -28,3 +31,4 @@ pub use select_labels::{LabelFoldChoice, LabelOptions, LabelValidation, TriedLab
 pub use sparse::{SparseClassifier, SparseRows, fit_sparse};
 pub use temperature::temperature;
 pub use threshold::AnswerRule;
+pub use word_reader::{ReaderBatch, ReaderNetwork, ReaderPair, ReaderSizes, WordReader, WordScores, masked};

@@ -1,11 +1,11 @@
 //! A pretrained base of any kind, as a fit sees it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
 
-use crate::backbone::text::{TextBase, TextBody, WordPooler, WordPooling, open_text_base};
+use crate::backbone::text::{TextBase, TextBody, WordPooler, WordPooling, is_vectors, open_text_base};
 use crate::backbone::{Base, BaseSpec, Body, DataKind, base_for, open};
 use crate::config::Fit;
 use crate::data::enlargement::Enlargement;
@@ -50,7 +50,9 @@ impl AnyBase {
     pub fn open(config: &Fit, intake: &Intake) -> Result<Self> {
         match intake.kind() {
             InputKind::Images => Ok(Self::Images(Box::new(open(&BaseSpec::from(config), &Device::flex())?))),
-            InputKind::Texts => Ok(Self::Texts(Arc::new(open_text_base(&config.base, &Device::flex())?))),
+            InputKind::Texts | InputKind::Words | InputKind::Questions => {
+                Ok(Self::Texts(Arc::new(open_text_base(&config.base, &Device::flex())?)))
+            }
             InputKind::Vectors if config.base == NO_BASE || config.base.is_empty() => Ok(Self::None),
             InputKind::Vectors => {
                 let problem = Problem::new("rows of numbers have no pretrained base").expected(NO_BASE);
@@ -118,9 +120,32 @@ impl AnyBase {
     ///
     /// # Errors
     /// [`Error::Usage`]; [`Error::Weights`] where it is frozen as a whole.
-    pub fn refuse_unknown_depth(&self, config: &Fit) -> Result<()> {
+    pub fn refuse_unknown_depth(&self, config: &Fit, kind: InputKind) -> Result<()> {
         let depth = config.depth.as_str();
         match self {
+            Self::Texts(base) if kind.is_of_tokens() => match &base.body {
+                TextBody::Encoder(_) if ["auto", "head"].contains(&depth) => Ok(()),
+                TextBody::Encoder(sentence) => {
+                    cut_of(depth, &sentence.encoder, &sentence.encoder.costs(2)).map(|_| ())
+                }
+                TextBody::Words(_) if kind == InputKind::Questions => {
+                    if ["auto", "head"].contains(&depth) {
+                        return Ok(());
+                    }
+                    let what = "word vectors have no stages: the reader on them is the head";
+                    let problem = Problem::new(what).found(depth).expected("head or auto").at("--depth");
+                    Err(Error::Usage(problem.suggest(depth, ["head", "auto"])))
+                }
+                TextBody::Words(_) | TextBody::Lstm(_) => {
+                    let problem = Problem::new(format_args!("{} cannot be learnt on this base", kind.unit()));
+                    let expected = match kind {
+                        InputKind::Questions => "the folder of an encoder, or a file of word vectors",
+                        _ => "the folder of an encoder",
+                    };
+                    let found = format!("{} ({})", base.id, base.architecture);
+                    Err(Error::Usage(problem.expected(expected).found(found).at("--base")))
+                }
+            },
             Self::Images(base) => {
                 let Ok(built) = base.staged() else {
                     if config.only.is_some() || !["auto", "head"].contains(&depth) {
@@ -192,11 +217,15 @@ impl AnyBase {
     /// # Errors
     /// [`Error::Usage`] where a way is asked for that it does not have.
     pub fn readings(&self, config: &Fit, intake: &Intake, train: &[usize]) -> Result<Vec<Reading>> {
-        let asked = config.pooling.as_deref().map(str::parse::<WordPooling>).transpose()?;
+        let mut asked = config.pooling.as_deref().map(str::parse::<WordPooling>).transpose()?;
         let found: Vec<Reading> = match self {
             Self::Images(base) => vec![Reading::Images(Box::new(Extractor::to_features(base, &Device::flex())?))],
             Self::Texts(base) => match &base.body {
                 TextBody::Words(vectors) => {
+                    if intake.kind().is_of_tokens() {
+                        // Features tell what is unlike the training data, and nothing else.
+                        asked = Some(WordPooling::Mean);
+                    }
                     let texts = intake.texts_of(train);
                     let pairs = texts.iter().any(|text| text.second.is_some());
                     let all =
@@ -234,7 +263,18 @@ impl AnyBase {
     }
 }
 
-/// The settings of a fit with the base that fits the data, which is of the kind `input`, where none is named. What was decided is said.
+/// The settings that are usual for a kind of input, on a base of this name.
+pub fn usual_settings(kind: InputKind, base: &str) -> Fit {
+    match kind {
+        InputKind::Images | InputKind::Vectors => Fit::default(),
+        InputKind::Texts => Fit::for_texts(),
+        InputKind::Words | InputKind::Questions if is_vectors(Path::new(base)) => Fit::for_word_reader(),
+        InputKind::Words | InputKind::Questions => Fit::for_tokens(),
+    }
+}
+
+/// The settings of a fit with the base that fits the data, which is of the kind `input`, where none is named. What was
+/// decided is said.
 ///
 /// # Errors
 /// [`Error::Data`] where the data cannot be opened; [`Error::Weights`] where no base that fits is on this machine.
@@ -259,7 +299,7 @@ pub fn with_base(mut config: Fit, input: InputKind, observer: &dyn Observer) -> 
         return Ok(config);
     }
     let kind = || {
-        if input == InputKind::Texts {
+        if input.is_of_texts() {
             return Ok(DataKind::Texts);
         }
         let opened = open_as(&config.data, &data::Reading::of(&config)?)?;

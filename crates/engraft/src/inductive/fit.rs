@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::backbone::text::{TextBody, WordPooler};
 use crate::config::Fit;
 use crate::data::image::Limits;
 use crate::data::intake::Intake;
@@ -13,7 +14,7 @@ use crate::data::{Split, Task};
 use crate::error::{Error, Problem, Result};
 use crate::evaluate::{Forecast, LabelError, Paired};
 use crate::features::{Cache, Coverage, Features};
-use crate::head::{ClassWeights, Novelty};
+use crate::head::{ClassWeights, Head, Novelty, ReaderSizes};
 use crate::inductive::any_base::{AnyBase, Reading};
 use crate::inductive::check::check_settings;
 use crate::inductive::columns::ColumnFacts;
@@ -21,18 +22,25 @@ use crate::inductive::controls::{BaselineResult, ControlData, Scratch, baselines
 use crate::inductive::forecast::{self, forecasts};
 use crate::inductive::text::TextFacts;
 use crate::inductive::text::facts::{by_length, explanations, unknown_words};
+use crate::inductive::tokens::{Cutting, TokenReader, TokenSet};
 use crate::inductive::tuning::{
     Adapted, Chosen, Depth, DepthSearch, Difference, Fold, Inputs, Journal, KeyedImages, Material, Measured, Protocol,
     TuningSettings, find_rate as find_rate_of,
 };
 use crate::progress::Observer;
 use crate::targets::{
-    Measures, Predictions, Predictor, Probe, Suspects, Target, TargetAnswer, TargetSettings, target_of,
+    Measures, Predictions, Predictor, Probe, Strength, Suspects, Target, TargetAnswer, TargetSettings, target_of,
 };
 use crate::train::{Curve, RateFinding, TrainingImages};
 
 /// Strength of the probe that a search for a rate starts from.
 const RATE_STRENGTH: f64 = 1e-3;
+/// Folds that are made where one of them is run.
+const USUAL_FOLDS: usize = 5;
+/// Units of tokens that run together.
+const SHARD: usize = 8;
+/// Width, one way, and layers of the LSTMs of a reader on word vectors (Chen et al. 2017, section 5.2).
+const READER: (usize, usize) = (128, 3);
 /// Share of the training data that counts as like itself.
 const LIKE: f64 = 0.99;
 /// Steps of a training on few texts, as passes allow.
@@ -105,6 +113,8 @@ pub struct Fitted {
     pub texts: Option<TextFacts>,
     /// What is told of rows of a table alone.
     pub columns: Option<ColumnFacts>,
+    /// What is told of tagged words and questions alone.
+    pub tokens: Option<TokenFacts>,
     /// Wall seconds.
     pub seconds: Seconds,
     /// Examples per second through the base, where any ran.
@@ -146,6 +156,15 @@ impl Fitted {
     }
 }
 
+/// What is told of tagged words and questions alone.
+#[derive(Debug, Clone)]
+pub struct TokenFacts {
+    /// How long inputs are cut.
+    pub cutting: Cutting,
+    /// How word vectors are pooled to tell what is unlike the training data, where the base is that.
+    pub pooler: Option<WordPooler>,
+}
+
 /// What a fit works with.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
@@ -185,6 +204,10 @@ struct Basis {
     features: Features,
     probe: Option<Probe>,
     coverage: Option<Coverage>,
+    /// Where a head looks at tokens.
+    cutting: Option<Cutting>,
+    /// Folds that are run where a head looks at tokens; all elsewhere.
+    run: usize,
 }
 
 fn target_settings(config: &Fit) -> TargetSettings {
@@ -205,16 +228,28 @@ impl Basis {
         let train = intake.usable(Split::Train);
         let photos = matches!(&base, AnyBase::Images(base) if base.card.preprocessing.channels == 3);
         let passes = if intake.texts().is_some() { with_passes(config, train.len()) } else { config.clone() };
-        let tuning = TuningSettings::of(&passes, photos)?;
+        let mut tuning = TuningSettings::of(&passes, photos)?;
+        let cutting = match (&base, intake.kind().is_of_tokens()) {
+            (AnyBase::Texts(base), true) => {
+                // Long units fill others up: few waste less.
+                let train = &mut tuning.settings.train;
+                train.shard_size = train.shard_size.min(SHARD);
+                Some(Cutting::of(config, base)?)
+            }
+            _ => None,
+        };
         let groups: Vec<usize> = train.iter().map(|&index| intake.audit.groups[index]).collect();
         let target = target_of(intake, &train, &target_settings(config));
-        let (count, folds) = target.folds(config.folds, &groups, intake.unit(), observer);
+        let asked = if config.folds < 2 { USUAL_FOLDS } else { config.folds };
+        let (count, folds) = target.folds(asked, &groups, intake.unit(), observer);
+        let run = if config.folds < 2 { 1 } else { count };
         let mut best: Option<(Reading, Features, Option<Probe>)> = None;
         for reading in base.readings(config, intake, &train)? {
             let features = reading.features(intake, &train, cache, observer)?;
-            let probe = if probes { Some(target.probe(&features, &folds, observer)?) } else { None };
+            let solver = target.solver().filter(|_| probes);
+            let probe = solver.map(|solver| solver.probe(&features, &folds, observer)).transpose()?;
             let loss = probe.as_ref().map_or(0.0, Probe::loss);
-            if let Some(pooling) = reading.name() {
+            if let (Some(pooling), Some(_)) = (reading.name(), &probe) {
                 observer.say(&format!("word vectors pooled by {pooling}: out-of-fold loss {loss:.4}"));
             }
             if best.as_ref().is_none_or(|(_, _, least)| loss < least.as_ref().map_or(0.0, Probe::loss)) {
@@ -222,14 +257,29 @@ impl Basis {
             }
         }
         let (reading, features, probe) = best.expect("a base has a way to give features");
-        let coverage = reading.of_texts().map(|extractor| extractor.coverage(&intake.texts_of(&train))).transpose()?;
+        let extractor = reading.of_texts().filter(|_| intake.texts().is_some());
+        let coverage = extractor.map(|extractor| extractor.coverage(&intake.texts_of(&train))).transpose()?;
         if let Some(coverage) = coverage.filter(|coverage| coverage.truncated > 0) {
             observer.say(&format!(
                 "{} of {} texts are longer than what the base takes: {} of {} tokens at their ends are not read",
                 coverage.truncated, coverage.texts, coverage.cut, coverage.tokens
             ));
         }
-        Ok(Self { base, tuning, train, groups, target, folds, count, reading, features, probe, coverage })
+        Ok(Self {
+            base,
+            tuning,
+            train,
+            groups,
+            target,
+            folds,
+            count,
+            reading,
+            features,
+            probe,
+            coverage,
+            cutting,
+            run,
+        })
     }
 
     /// Mean number of tokens of a text that are read.
@@ -244,10 +294,19 @@ struct Examples<'a> {
     texts: Vec<&'a Text>,
     /// Of images, and the SHA-256 of each.
     images: Option<(TrainingImages, Vec<String>)>,
+    /// Of words and questions.
+    tokens: Option<TokenSet<'a>>,
+    /// What they are called.
+    unit: &'static str,
 }
 
 impl<'a> Examples<'a> {
-    fn of(base: &AnyBase, intake: &'a Intake, which: &[usize], observer: &dyn Observer) -> Result<Self> {
+    fn of(basis: &Basis, intake: &'a Intake, observer: &dyn Observer) -> Result<Self> {
+        let Basis { base, train: which, cutting, .. } = basis;
+        let tokens = match (base, cutting) {
+            (AnyBase::Texts(base), Some(cutting)) => TokenSet::new(base, intake, which, *cutting)?,
+            _ => None,
+        };
         let images = match base {
             AnyBase::Images(base) => {
                 let (paths, digests) = intake.images(which).into_iter().unzip();
@@ -256,8 +315,14 @@ impl<'a> Examples<'a> {
             }
             AnyBase::Texts(_) | AnyBase::None => None,
         };
-        Ok(Self { texts: intake.texts_of(which), images })
+        Ok(Self { texts: intake.texts_of(which), images, tokens, unit: intake.unit() })
     }
+}
+
+/// The sizes of a reader on word vectors of so many numbers.
+pub(in crate::inductive) fn reader_sizes(config: &Fit, columns: usize) -> ReaderSizes {
+    let (hidden, layers) = (config.hidden.unwrap_or(READER.0), config.layers.unwrap_or(READER.1));
+    ReaderSizes { columns, hidden, layers }
 }
 
 impl Basis {
@@ -271,6 +336,11 @@ impl Basis {
         identity: &'a str,
     ) -> DepthSearch<'a> {
         let material = match (&self.base, &examples.images) {
+            (AnyBase::Texts(base), _) if examples.tokens.is_some() => {
+                let set = examples.tokens.as_ref().expect("they are there");
+                let reader = matches!(base.body, TextBody::Words(_)).then(|| reader_sizes(config, base.columns()));
+                Material::Tokens { base, set, reader, unit: examples.unit }
+            }
             (AnyBase::Images(base), Some((images, digests))) => {
                 let shown = KeyedImages { images, digests };
                 Material::Images { base, shown, views: &self.tuning.views, cache: means.cache }
@@ -287,7 +357,7 @@ impl Basis {
             target: &*self.target,
             features: &self.features,
             strength,
-            protocol: Protocol { folds: &self.folds, count: self.count, seeds: config.seeds },
+            protocol: Protocol { folds: &self.folds, count: self.count, run: self.run, seeds: config.seeds },
             settings: &self.tuning.settings,
             spread: self.tuning.spread,
             journal: (means.journal, identity),
@@ -312,14 +382,38 @@ pub fn fit(
     let Context { cache, observer, journal } = means;
     let start = Instant::now();
     let mut basis = Basis::new(config, base, &intake, means, true)?;
-    let probe = basis.probe.take().expect("it was asked for");
     let target = &*basis.target;
     let all: Vec<usize> = (0..target.len()).collect();
     let how = format!("{}-fold out-of-fold", basis.count);
+    let how_of = |rows: &[usize]| match rows.len() == all.len() {
+        true => how.clone(),
+        false => format!("{how}, on the folds that were run"),
+    };
     let mut seconds = Seconds { audit: audit_seconds, features: start.elapsed().as_secs_f64(), ..Seconds::default() };
 
     let training = Instant::now();
-    let probe_measures = target.measure(&probe.calibrated.predictions, &all, &how)?;
+    journal.enter(&inputs(config, &basis.base.facts().sha256, &intake)?)?;
+    let identity = identity(config, &basis.base.facts().sha256, &intake);
+    let solved = basis.probe.take();
+    let alone = probe_alone(config, &basis);
+    let mut examples = None;
+    let (probe, measured, token_head) = match solved {
+        Some(probe) => {
+            let measured = measured_probe(&probe, &basis, training.elapsed().as_secs_f64());
+            (probe, measured, None)
+        }
+        None => {
+            let examples = examples.insert(Examples::of(&basis, &intake, observer)?);
+            let ground = basis.ground(config, examples, 0.0, means, &identity);
+            let (depth, rates) = ground.token_head()?;
+            let measured = ground.measure(&depth, basis.run, 1)?;
+            let tried = rates.iter().map(|&(value, loss)| Strength { value, loss, accuracy: None }).collect();
+            let strength = if let Depth::Head(Some((_, rate))) = depth { rate } else { basis.tuning.settings.train.lr };
+            let probe = Probe { tried, strength, calibrated: measured.calibrated.clone() };
+            (probe, measured, Some(depth))
+        }
+    };
+    let probe_measures = target.measure(&probe.calibrated.predictions, &measured.rows, &how_of(&measured.rows))?;
     on_event(FitEvent::Probe(&probe_measures));
     let shared = ControlData {
         intake: &intake,
@@ -329,6 +423,7 @@ pub fn fit(
         folds: &basis.folds,
         count: basis.count,
         seed: config.seed,
+        tokens: basis.cutting.map(|cutting| (cutting, reader_sizes(config, basis.features.columns))),
     };
     let baselines = baselines(&shared, observer)?;
     let mut baseline_measures = Vec::with_capacity(baselines.len());
@@ -337,43 +432,46 @@ pub fn fit(
         on_event(FitEvent::Baseline(baseline.name(), &measures));
         baseline_measures.push(measures);
     }
-    let measured = measured_probe(&probe, &basis, training.elapsed().as_secs_f64());
-    journal.enter(&inputs(config, &basis.base.facts().sha256, &intake)?)?;
-    let identity = identity(config, &basis.base.facts().sha256, &intake);
-    let (chosen, adapted) = match probe_alone(config, &basis) {
-        Some(reason) => {
-            let chosen = Chosen { tried: vec![measured], chosen: 0, depth: None, reason, left_out: Vec::new() };
-            on_event(FitEvent::Chosen(&chosen));
-            (chosen, None)
-        }
-        None => {
-            let examples = Examples::of(&basis.base, &intake, &basis.train, observer)?;
-            let ground = basis.ground(config, &examples, probe.strength, means, &identity);
-            let chosen = choose_depth(&ground, config, &basis.tuning, measured, on_event)?;
-            on_event(FitEvent::Chosen(&chosen));
-            let adapted = chosen.depth.as_ref().map(|depth| {
-                observer.say(&format!("training the model itself on all training {}", intake.unit()));
-                let identity = format!("{identity}/final");
-                let seed = basis.tuning.settings.train.seed;
-                let whole = Fold { training: &all, held: &[], seed, identity: &identity, curve: "final" };
-                let at = ground.at(depth)?;
-                let adapted = ground.train(depth, at.as_ref(), whole, false)?;
-                let features = adapted.grown.features(&ground.material, at.as_ref(), &all)?;
-                Ok((adapted, features))
-            });
-            let adapted: Option<(Adapted, Features)> = adapted.transpose()?;
-            (chosen, adapted)
+    // Images are not decoded where nothing is trained.
+    if alone.is_none() && examples.is_none() {
+        examples = Some(Examples::of(&basis, &intake, observer)?);
+    }
+    let ground = examples.as_ref().map(|examples| basis.ground(config, examples, probe.strength, means, &identity));
+    let chosen = match (alone, &ground) {
+        (None, Some(ground)) => choose_depth(ground, config, &basis, measured, on_event)?,
+        (reason, _) => {
+            let reason = reason.unwrap_or_default();
+            Chosen { tried: vec![measured], chosen: 0, depth: None, reason, left_out: Vec::new() }
         }
     };
-    let Basis { base, train, groups, target, folds, count, reading, features, coverage, .. } = basis;
+    on_event(FitEvent::Chosen(&chosen));
+    let adapted = match (chosen.depth.as_ref().or(token_head.as_ref()), &ground) {
+        (Some(depth), Some(ground)) => {
+            observer.say(&format!("training the model itself on all training {}", intake.unit()));
+            let identity = format!("{identity}/final");
+            let seed = basis.tuning.settings.train.seed;
+            let whole = Fold { training: &all, held: &[], seed, identity: &identity, curve: "final" };
+            let at = ground.at(depth)?;
+            let adapted = ground.train(depth, at.as_ref(), whole, false)?;
+            // A head alone leaves the base, and its features, as they are.
+            let changed = !matches!(depth, Depth::Head(_));
+            let features = changed.then(|| adapted.grown.features(&ground.material, at.as_ref(), &all)).transpose()?;
+            Some((adapted, features))
+        }
+        _ => None,
+    };
+    drop(examples);
+    let Basis { base, train, groups, target, folds, count, reading, features, coverage, cutting, .. } = basis;
     let (head, curve, base, reading, deeper) = match adapted {
-        Some((Adapted { grown, head, curve, .. }, deeper)) => {
+        Some((Adapted { grown, head, curve, .. }, Some(deeper))) => {
             let base = base.with(grown);
             let reading = base.own_reading()?;
             (head.rounded()?, Some(curve), base, reading, Some(deeper))
         }
+        Some((Adapted { head, curve, .. }, None)) => (head.rounded()?, Some(curve), base, reading, None),
         None => {
-            let head = target.solve(&features, &all, probe.strength, observer)?.rounded()?;
+            let solver = target.solver().expect("what is not trained is solved");
+            let head = Head::Linear(solver.solve(&features, &all, probe.strength, observer)?.rounded()?);
             (head, None, base, reading, None)
         }
     };
@@ -411,6 +509,7 @@ pub fn fit(
         folds: &folds,
         count,
         seed: config.seed,
+        tokens: cutting.map(|cutting| (cutting, reader_sizes(config, features.columns))),
     };
     let scratch = Scratch::run(&base, &data, config.control_budget, cache, observer)?;
     let scratch = match scratch {
@@ -430,7 +529,11 @@ pub fn fit(
     seconds.training += control_start.elapsed().as_secs_f64();
 
     // Every choice is made. Now, once, what was held out. Features of a network that is nobody else's are not cached.
-    let cache = cache.filter(|_| curve.is_none());
+    let cache = cache.filter(|_| deeper.is_none());
+    let token_reader = match (&base, cutting) {
+        (AnyBase::Texts(base), Some(cutting)) => Some((base, cutting, TokenReader::new(base, cutting))),
+        _ => None,
+    };
     let mut held_out = Vec::new();
     for split in [Split::Val, Split::Test] {
         let examples = intake.usable(split);
@@ -449,7 +552,16 @@ pub fn fit(
             observer.say(&format!("{}: {remark}", split.name()));
         }
         let evaluating = Instant::now();
-        let answers = predictor.answers(&held_features);
+        let answers = match &token_reader {
+            None => predictor.answers(&held_features),
+            Some((base, cutting, reader)) => {
+                let set = TokenSet::new(base, &intake, &examples, *cutting)?.expect("there are tokens");
+                let outputs = reader.outputs(&predictor.head, &set.examples)?;
+                let wide = |row: Vec<f32>| row.into_iter().map(f64::from).collect();
+                let answer = |(at, row): (usize, Vec<f32>)| predictor.answer_of(wide(row), held_features.row(at));
+                outputs.into_iter().enumerate().map(answer).collect()
+            }
+        };
         let places: Vec<usize> = (0..examples.len()).collect();
         let how = format!("the given {} split, looked at once", split.name());
         let ours = held_target.collect(&answers);
@@ -462,7 +574,8 @@ pub fn fit(
         seconds.evaluation += evaluating.elapsed().as_secs_f64();
     }
     let telling = Instant::now();
-    let columns = reading.encoding().map(|encoding| ColumnFacts::of(encoding, &features, &predictor.head));
+    let columns = reading.encoding().map(|encoding| ColumnFacts::of(encoding, &features, predictor.head.linear()));
+    let tokens = cutting.map(|cutting| TokenFacts { cutting, pooler: reading.pooler().cloned() });
     let texts = match (&base, &reading, coverage) {
         (AnyBase::Texts(base), Reading::Texts(extractor, _), Some(coverage)) => {
             let texts = intake.texts_of(&train);
@@ -508,6 +621,7 @@ pub fn fit(
         baselines: results,
         texts,
         columns,
+        tokens,
         per_second: seen as f64 / seconds.features.max(1e-9),
         seconds,
     })
@@ -524,7 +638,7 @@ pub fn find_rate(config: &Fit, base: AnyBase, intake: &Intake, means: Context<'_
         return Err(Error::Usage(problem.expected("a base with stages")));
     }
     let basis = Basis::new(config, base, intake, means, false)?;
-    let examples = Examples::of(&basis.base, intake, &basis.train, observer)?;
+    let examples = Examples::of(&basis, intake, observer)?;
     // Of the probe's usual strengths one in the middle: the search changes the head in every step.
     let ground = basis.ground(config, &examples, RATE_STRENGTH, means, "");
     let (name, only) = match (&config.only, config.depth.as_str()) {
@@ -567,9 +681,12 @@ fn probe_alone(config: &Fit, basis: &Basis) -> Option<String> {
         "auto" => frozen,
         "head" => frozen.or_else(|| {
             let columns = basis.features.columns;
-            Some(format!(
-                "depth `head` was asked for: every stage is frozen, and a new head is solved on the {columns} features"
-            ))
+            Some(match basis.cutting {
+                Some(_) => "depth `head` was asked for: every stage is frozen, and a new head is trained on tokens".into(),
+                None => format!(
+                    "depth `head` was asked for: every stage is frozen, and a new head is solved on the {columns} features"
+                ),
+            })
         }),
         _ => None,
     }
@@ -578,10 +695,11 @@ fn probe_alone(config: &Fit, basis: &Basis) -> Option<String> {
 fn choose_depth(
     ground: &DepthSearch<'_>,
     config: &Fit,
-    tuning: &TuningSettings,
+    basis: &Basis,
     probe: Measured,
     on_event: &mut dyn FnMut(FitEvent<'_>),
 ) -> Result<Chosen> {
+    let tuning = &basis.tuning;
     if config.depth == "auto" && config.only.is_none() {
         on_event(FitEvent::Outlook(&ground.outlook(&tuning.budget)?));
         return ground.choose(probe, &tuning.budget, &mut |measured, gain| on_event(FitEvent::Depth(measured, gain)));
@@ -591,7 +709,7 @@ fn choose_depth(
         None => (config.depth.as_str(), false),
     };
     let depth = ground.depth(name, only)?;
-    let measured = ground.measure(&depth, ground.protocol.count, ground.protocol.seeds)?;
+    let measured = ground.measure(&depth, ground.protocol.run, ground.protocol.seeds)?;
     on_event(FitEvent::Depth(&measured, &measured.gain_over(&probe)));
     let reason = format!("depth `{}` was asked for: {}", depth.label(), measured.plan);
     Ok(Chosen { tried: vec![probe, measured], chosen: 1, depth: Some(depth), reason, left_out: Vec::new() })

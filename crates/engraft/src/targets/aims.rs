@@ -31,6 +31,11 @@ pub enum Aims {
         /// Mean and standard deviation of the training examples.
         scale: (f64, f64),
     },
+    /// What each token is to give; the loss is that of the examples' tokens.
+    Tokens {
+        /// Numbers that the head gives for a token.
+        outputs: usize,
+    },
 }
 
 /// Within how many standard deviations a number counts as answered rightly on a learning curve.
@@ -43,6 +48,7 @@ impl Aims {
             Aims::Classes { weights, .. } => weights.len(),
             Aims::LabelSets { labels, .. } => *labels,
             Aims::Numbers { .. } => 1,
+            Aims::Tokens { outputs } => *outputs,
         }
     }
 
@@ -64,6 +70,7 @@ impl Aims {
                 }
             }
             Aims::Numbers { values, .. } => row[0] += share * values[example],
+            Aims::Tokens { .. } => unreachable!("tokens have a loss of their own"),
         }
     }
 
@@ -98,6 +105,7 @@ impl Aims {
                 row.iter().zip(&has[example * labels..][..*labels]).all(|(z, has)| (*z > 0.0) == (*has > 0.5))
             }
             Aims::Numbers { values, .. } => (row[0] - values[example]).abs() <= NEAR,
+            Aims::Tokens { .. } => unreachable!("tokens have a loss of their own"),
         }
     }
 
@@ -117,6 +125,7 @@ impl Aims {
                 each.sum::<f64>() / *labels as f64
             }
             Aims::Numbers { values, .. } => 0.5 * f64::from(row[0] - values[example]).powi(2),
+            Aims::Tokens { .. } => unreachable!("tokens have a loss of their own"),
         }
     }
 
@@ -137,6 +146,7 @@ impl Aims {
             Aims::Classes { weights, .. } => (weights.len() as f64).ln(),
             Aims::LabelSets { .. } => 2.0_f64.ln(),
             Aims::Numbers { .. } => 0.5,
+            Aims::Tokens { .. } => 0.0,
         }
     }
 
@@ -152,13 +162,14 @@ impl Aims {
                 return Some("the network collapsed: it gives one answer to all of its training examples".into());
             }
         }
+        if let Aims::Tokens { .. } = self {
+            return grew(curve, self.chance());
+        }
         let (now, chance) = (self.score(logits, examples), self.chance());
-        let first = curve.epochs.first().map_or(f64::INFINITY, |epoch| epoch.train.loss);
-        let last = curve.epochs.last().map_or(0.0, |epoch| epoch.train.loss);
-        let grew = last > 1.5 * first && last > chance;
-        (grew || now.loss > 2.0 * chance).then(|| {
-            format!("the training diverged: its loss went from {first:.2} to {last:.2}, chance is {chance:.2}")
-        })
+        if now.loss > 2.0 * chance {
+            return Some(format!("the training diverged: its loss is {:.2}, chance is {chance:.2}", now.loss));
+        }
+        grew(curve, chance)
     }
 
     /// A head for the user's units as one for the loss's.
@@ -184,6 +195,14 @@ impl Aims {
             _ => head,
         }
     }
+}
+
+/// What went wrong where the loss of a training grew and ended above chance.
+fn grew(curve: &Curve, chance: f64) -> Option<String> {
+    let first = curve.epochs.first().map_or(f64::INFINITY, |epoch| epoch.train.loss);
+    let last = curve.epochs.last().map_or(0.0, |epoch| epoch.train.loss);
+    (last > 1.5 * first && last > chance)
+        .then(|| format!("the training diverged: its loss went from {first:.2} to {last:.2}, chance is {chance:.2}"))
 }
 
 #[cfg(test)]

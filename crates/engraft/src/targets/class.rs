@@ -1,7 +1,7 @@
 //! One class of each example.
 
 use super::{
-    Aims, Answer, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Strength, Suspects, Target,
+    Aims, Answer, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Solver, Strength, Suspects, Target,
     TargetAnswer, TargetSettings, but, places_of,
 };
 use crate::config::Fit;
@@ -71,6 +71,28 @@ fn probabilities(predictions: &Predictions) -> &[f32] {
     }
 }
 
+impl Solver for Classes {
+    fn probe(&self, features: &Features, folds: &[usize], observer: &dyn Observer) -> Result<Probe> {
+        let options = Options { class_weights: self.class_weights(), ..Options::default() };
+        let found = cross_validate(features, &self.labels, folds, self.classes, &options, observer)?;
+        let rows: Vec<usize> = (0..self.labels.len()).collect();
+        let tried = found.tried.iter();
+        let tried =
+            tried.map(|tried| Strength { value: tried.c, loss: tried.log_loss, accuracy: Some(tried.accuracy) });
+        let right = self.right(&found.out_of_fold, &rows);
+        Ok(Probe {
+            tried: tried.collect(),
+            strength: found.chosen_c,
+            calibrated: self.calibrated(found.out_of_fold, &rows, found.temperature, right)?,
+        })
+    }
+
+    fn solve_on(&self, features: &Features, rows: &[usize], strength: f64, observer: &dyn Observer) -> Result<Linear> {
+        let weights = self.class_weights();
+        fit(features, &self.truth(rows), self.classes, strength, &weights, observer)
+    }
+}
+
 impl Target for Classes {
     fn task(&self) -> Task {
         Task::SingleLabel
@@ -103,24 +125,8 @@ impl Target for Classes {
         (folds, stratified_folds(&self.labels, groups, folds, self.settings.seed))
     }
 
-    fn probe(&self, features: &Features, folds: &[usize], observer: &dyn Observer) -> Result<Probe> {
-        let options = Options { class_weights: self.class_weights(), ..Options::default() };
-        let found = cross_validate(features, &self.labels, folds, self.classes, &options, observer)?;
-        let rows: Vec<usize> = (0..self.labels.len()).collect();
-        let tried = found.tried.iter();
-        let tried =
-            tried.map(|tried| Strength { value: tried.c, loss: tried.log_loss, accuracy: Some(tried.accuracy) });
-        let right = self.right(&found.out_of_fold, &rows);
-        Ok(Probe {
-            tried: tried.collect(),
-            strength: found.chosen_c,
-            calibrated: self.calibrated(found.out_of_fold, &rows, found.temperature, right)?,
-        })
-    }
-
-    fn solve_on(&self, features: &Features, rows: &[usize], strength: f64, observer: &dyn Observer) -> Result<Linear> {
-        let weights = self.class_weights();
-        fit(features, &self.truth(rows), self.classes, strength, &weights, observer)
+    fn solver(&self) -> Option<&dyn Solver> {
+        Some(self)
     }
 
     fn calibrate(&self, parts: &[FoldOutputs]) -> Result<Calibrated> {

@@ -2,7 +2,7 @@
 
 use super::predictor::given;
 use super::{
-    Aims, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Strength, SuspectedLabel, Suspects,
+    Aims, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Solver, Strength, SuspectedLabel, Suspects,
     Target, TargetAnswer, TargetSettings, but, folds_of_groups, places_of,
 };
 use crate::data::Task;
@@ -77,6 +77,26 @@ fn parts_of(predictions: &Predictions) -> (&[f32], &[bool]) {
     }
 }
 
+impl Solver for LabelSets {
+    fn probe(&self, features: &Features, folds: &[usize], observer: &dyn Observer) -> Result<Probe> {
+        let options = LabelOptions { thresholds: self.thresholds(), ..LabelOptions::default() };
+        let found = cross_validate_labels(features, &self.has, self.names.len(), folds, &options, observer)?;
+        let rows: Vec<usize> = (0..self.len()).collect();
+        let tried = found.tried.iter();
+        let answers = (found.out_of_fold, found.given);
+        Ok(Probe {
+            tried: tried.map(|tried| Strength { value: tried.c, loss: tried.log_loss, accuracy: None }).collect(),
+            strength: found.chosen_c,
+            calibrated: self.calibrated(answers, &rows, found.temperature, &found.thresholds),
+        })
+    }
+
+    fn solve_on(&self, features: &Features, rows: &[usize], strength: f64, observer: &dyn Observer) -> Result<Linear> {
+        let (head, _) = fit_one_vs_rest(features, &self.truth(rows), self.names.len(), strength, observer)?;
+        Ok(head)
+    }
+}
+
 impl Target for LabelSets {
     fn task(&self) -> Task {
         Task::MultiLabel
@@ -112,22 +132,8 @@ impl Target for LabelSets {
         (count, label_folds(&self.has, labels, groups, count, self.settings.seed))
     }
 
-    fn probe(&self, features: &Features, folds: &[usize], observer: &dyn Observer) -> Result<Probe> {
-        let options = LabelOptions { thresholds: self.thresholds(), ..LabelOptions::default() };
-        let found = cross_validate_labels(features, &self.has, self.names.len(), folds, &options, observer)?;
-        let rows: Vec<usize> = (0..self.len()).collect();
-        let tried = found.tried.iter();
-        let answers = (found.out_of_fold, found.given);
-        Ok(Probe {
-            tried: tried.map(|tried| Strength { value: tried.c, loss: tried.log_loss, accuracy: None }).collect(),
-            strength: found.chosen_c,
-            calibrated: self.calibrated(answers, &rows, found.temperature, &found.thresholds),
-        })
-    }
-
-    fn solve_on(&self, features: &Features, rows: &[usize], strength: f64, observer: &dyn Observer) -> Result<Linear> {
-        let (head, _) = fit_one_vs_rest(features, &self.truth(rows), self.names.len(), strength, observer)?;
-        Ok(head)
+    fn solver(&self) -> Option<&dyn Solver> {
+        Some(self)
     }
 
     fn calibrate(&self, parts: &[FoldOutputs]) -> Result<Calibrated> {

@@ -2,21 +2,27 @@
 //! and neither the base nor what an example is.
 
 mod aims;
+mod answers;
 mod class;
 mod label_sets;
 mod number;
 mod predictor;
+mod tags;
 
-use crate::data::intake::Intake;
+use crate::data::intake::{Content, Intake};
 use crate::data::{Targets, Task};
 use crate::error::Result;
-use crate::evaluate::{Coverage, Evaluation, LabelError, MultiLabelEvaluation, Paired, RegressionEvaluation};
+use crate::evaluate::{
+    AnswerEvaluation, Coverage, Evaluation, LabelError, MultiLabelEvaluation, Paired, RegressionEvaluation, SpanEvaluation,
+};
 use crate::features::Features;
 use crate::head::Linear;
 use crate::progress::Observer;
 
 pub use aims::Aims;
-pub use predictor::{Answer, Calibration, LabelsAnswer, NumberAnswer, Predictor, TargetAnswer};
+pub use answers::{CANDIDATES, Candidate, GivenAnswer, NEVER, SpanAnswer};
+pub use predictor::{Answer, Calibration, LabelsAnswer, NumberAnswer, Predictor, QuestionAnswer, TagsAnswer, TargetAnswer};
+pub use tags::{FoundSpan, most_probable};
 
 /// Settings that decide how a target is learnt and measured.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,12 +37,12 @@ pub struct TargetSettings {
     pub seed: u64,
 }
 
-/// A strength of regularisation that was tried.
+/// A strength of regularisation that was tried; of a head that is trained by steps, a peak learning rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Strength {
-    /// `C` (smaller is stricter), or ridge regression's `alpha` (larger is stricter).
+    /// `C` (smaller is stricter), ridge regression's `alpha` (larger is stricter), or a rate.
     pub value: f64,
-    /// Out-of-fold log-loss, or root mean squared error.
+    /// Out-of-fold log-loss, or root mean squared error; of a rate the loss on a seventh of the first fold's training part.
     pub loss: f64,
     /// Out-of-fold accuracy, where there are classes.
     pub accuracy: Option<f64>,
@@ -61,6 +67,10 @@ pub enum Predictions {
         /// Prediction intervals, `[examples]`.
         intervals: Vec<Option<(f64, f64)>>,
     },
+    /// Spans of the words of each sentence.
+    Tags(Vec<Vec<FoundSpan>>),
+    /// Answers to questions.
+    Answers(Vec<GivenAnswer>),
 }
 
 /// What was measured of predictions.
@@ -77,6 +87,10 @@ pub enum Measures {
         /// How often their intervals held the truth; none where there are too few examples.
         coverage: Option<Coverage>,
     },
+    /// Of spans of words.
+    Tags(SpanEvaluation),
+    /// Of answers to questions.
+    Answers(AnswerEvaluation),
 }
 
 /// Labels that are probably wrong, the likeliest first.
@@ -86,8 +100,8 @@ pub enum Suspects {
     Classes(Vec<LabelError>),
     /// Of sets of labels.
     LabelSets(Vec<SuspectedLabel>),
-    /// Numbers are not looked through.
-    Numbers,
+    /// Numbers, spans and answers are not looked through.
+    NotLookedFor,
 }
 
 /// A label that an example probably has against its target, or lacks.
@@ -128,12 +142,37 @@ pub struct Calibrated {
     pub predictions: Predictions,
     /// What makes a prediction of outputs, chosen on all of them.
     pub calibration: Calibration,
-    /// How right each prediction is: 1 or 0 for a class, F1 for a set of labels, a part of R² for a number.
+    /// How right each prediction is: 1 or 0 for a class, F1 for a set of labels, spans or an answer, a part of R² for a
+    /// number.
     pub scores: Vec<f64>,
 }
 
-/// Outputs of one fold: places of its examples, ascending, and their logits `[examples, outputs]`.
+/// Outputs of one fold: places of its examples, ascending, and their logits, `[Target::width]` numbers of each.
 pub type FoldOutputs = (Vec<usize>, Vec<f32>);
+
+/// A target whose head on frozen features is solved exactly.
+pub trait Solver {
+    /// The strength of a head on features `[examples, columns]`, by cross-validation, and its out-of-fold predictions.
+    ///
+    /// # Errors
+    /// Features that do not fit the labels, a loss that is not a number, interruption.
+    fn probe(&self, features: &Features, folds: &[usize], observer: &dyn Observer) -> Result<Probe>;
+    /// The head with the least regularised loss on some of the examples.
+    ///
+    /// # Errors
+    /// As [`Solver::probe`].
+    fn solve(&self, features: &Features, rows: &[usize], strength: f64, observer: &dyn Observer) -> Result<Linear> {
+        if rows.len() == features.rows && rows.iter().enumerate().all(|(at, row)| at == *row) {
+            return self.solve_on(features, rows, strength, observer);
+        }
+        self.solve_on(&features.select(rows), rows, strength, observer)
+    }
+    /// The same on features `[rows.len(), columns]` of these examples alone.
+    ///
+    /// # Errors
+    /// As [`Solver::probe`].
+    fn solve_on(&self, features: &Features, rows: &[usize], strength: f64, observer: &dyn Observer) -> Result<Linear>;
+}
 
 /// A kind of target, with the labels of some examples. Examples are named by their places among these.
 pub trait Target: Send + Sync {
@@ -145,33 +184,20 @@ pub trait Target: Send + Sync {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Numbers that a head gives for an example.
+    /// Numbers that a head gives for an example, or for each of its tokens.
     fn outputs(&self) -> usize;
+    /// How a head on frozen features is solved; nothing where heads look at each token and are trained by steps.
+    fn solver(&self) -> Option<&dyn Solver>;
+    /// Numbers of an example in the outputs of a fold.
+    fn width(&self, example: usize) -> usize {
+        let _ = example;
+        self.outputs()
+    }
     /// What a training on some of the examples aims at.
     fn aims(&self, training: &[usize]) -> Aims;
     /// As many folds as asked for, or as few as the labels allow, and why; then the fold of each example. Groups are never
     /// cut.
     fn folds(&self, asked: usize, groups: &[usize], unit: &str, observer: &dyn Observer) -> (usize, Vec<usize>);
-    /// The strength of a head on features `[examples, columns]`, by cross-validation, and its out-of-fold predictions.
-    ///
-    /// # Errors
-    /// Features that do not fit the labels, a loss that is not a number, interruption.
-    fn probe(&self, features: &Features, folds: &[usize], observer: &dyn Observer) -> Result<Probe>;
-    /// The head with the least regularised loss on some of the examples.
-    ///
-    /// # Errors
-    /// As [`Target::probe`].
-    fn solve(&self, features: &Features, rows: &[usize], strength: f64, observer: &dyn Observer) -> Result<Linear> {
-        if rows.len() == features.rows && rows.iter().enumerate().all(|(at, row)| at == *row) {
-            return self.solve_on(features, rows, strength, observer);
-        }
-        self.solve_on(&features.select(rows), rows, strength, observer)
-    }
-    /// The same on features `[rows.len(), columns]` of these examples alone.
-    ///
-    /// # Errors
-    /// As [`Target::probe`].
-    fn solve_on(&self, features: &Features, rows: &[usize], strength: f64, observer: &dyn Observer) -> Result<Linear>;
     /// Predictions from the outputs of folds, and what is chosen on them.
     ///
     /// # Errors
@@ -212,6 +238,13 @@ pub fn target_of(intake: &Intake, examples: &[usize], settings: &TargetSettings)
         Targets::Classes => classes(intake.labels(examples), names.len(), settings),
         Targets::Labels(_) => label_sets(intake.label_sets(examples), names.clone(), settings),
         Targets::Values(_) => numbers(intake.values(examples), settings),
+        Targets::Tags(_) | Targets::Answers(_) => match &intake.content {
+            Content::Words(set, _) => {
+                Box::new(tags::Tags::new(set, &intake.audit.groups, examples, &intake.labels(examples), settings.clone()))
+            }
+            Content::Questions(set, _) => Box::new(answers::Answers::new(set, examples, settings.clone())),
+            _ => unreachable!("tags are of words, and answers are to questions"),
+        },
     }
 }
 
@@ -264,6 +297,8 @@ impl Predictions {
                     all.extend(values);
                     all_intervals.extend(intervals);
                 }
+                (Self::Tags(all), Self::Tags(more)) => all.extend(more),
+                (Self::Answers(all), Self::Answers(more)) => all.extend(more),
                 _ => unreachable!("parts of one kind"),
             }
         }
@@ -287,6 +322,8 @@ impl Predictions {
                 values: rows(values, places, examples),
                 intervals: rows(intervals, places, examples),
             },
+            Predictions::Tags(all) => Predictions::Tags(places.iter().map(|&at| all[at].clone()).collect()),
+            Predictions::Answers(all) => Predictions::Answers(rows(all, places, examples)),
         }
     }
 }
@@ -298,8 +335,22 @@ fn places_of(parts: &[FoldOutputs]) -> Vec<usize> {
     places
 }
 
+/// Each example of a fold with its outputs.
+fn rows_of<'a>(
+    target: &'a dyn Target,
+    (held, outputs): &'a FoldOutputs,
+) -> impl Iterator<Item = (usize, &'a [f32])> + 'a {
+    let mut begin = 0;
+    held.iter().map(move |&at| {
+        let end = begin + target.width(at);
+        let row = &outputs[begin..end];
+        begin = end;
+        (at, row)
+    })
+}
+
 /// All folds' outputs but one's, or all.
-fn but(parts: &[FoldOutputs], without: Option<usize>) -> impl Iterator<Item = &FoldOutputs> {
+fn but<T>(parts: &[T], without: Option<usize>) -> impl Iterator<Item = &T> {
     parts.iter().enumerate().filter(move |(fold, _)| Some(*fold) != without).map(|(_, part)| part)
 }
 

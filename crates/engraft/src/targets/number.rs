@@ -1,7 +1,7 @@
 //! A number of each example.
 
 use super::{
-    Aims, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Strength, Suspects, Target, TargetAnswer,
+    Aims, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Solver, Strength, Suspects, Target, TargetAnswer,
     TargetSettings, folds_of_groups, places_of,
 };
 use crate::data::Task;
@@ -59,6 +59,27 @@ fn values_of(predictions: &Predictions) -> &[f64] {
     }
 }
 
+impl Solver for Numbers {
+    fn probe(&self, features: &Features, folds: &[usize], observer: &dyn Observer) -> Result<Probe> {
+        let found = cross_validate_ridge(features, &self.values, folds, &RidgeOptions::default(), observer)?;
+        // Rounded as they are stored: what was evaluated is what will answer.
+        let heads = found.heads.into_iter().map(|head| Linear::from(head).rounded()).collect::<Result<Vec<_>>>()?;
+        let value = |(row, &fold): (usize, &usize)| heads[fold].values(features.row(row))[0];
+        let values: Vec<f64> = found.fold_of_row.iter().enumerate().map(value).collect();
+        let rows: Vec<usize> = (0..self.values.len()).collect();
+        let tried = found.tried.iter();
+        Ok(Probe {
+            tried: tried.map(|tried| Strength { value: tried.alpha, loss: tried.rmse, accuracy: None }).collect(),
+            strength: found.chosen_alpha,
+            calibrated: self.calibrated(values, &rows, &found.fold_of_row, heads)?,
+        })
+    }
+
+    fn solve_on(&self, features: &Features, rows: &[usize], strength: f64, _observer: &dyn Observer) -> Result<Linear> {
+        Ok(fit_ridge(features, &self.truth(rows), strength)?.into())
+    }
+}
+
 impl Target for Numbers {
     fn task(&self) -> Task {
         Task::Regression
@@ -83,23 +104,8 @@ impl Target for Numbers {
         (count, value_folds(&self.values, groups, count, self.settings.seed))
     }
 
-    fn probe(&self, features: &Features, folds: &[usize], observer: &dyn Observer) -> Result<Probe> {
-        let found = cross_validate_ridge(features, &self.values, folds, &RidgeOptions::default(), observer)?;
-        // Rounded as they are stored: what was evaluated is what will answer.
-        let heads = found.heads.into_iter().map(|head| Linear::from(head).rounded()).collect::<Result<Vec<_>>>()?;
-        let value = |(row, &fold): (usize, &usize)| heads[fold].values(features.row(row))[0];
-        let values: Vec<f64> = found.fold_of_row.iter().enumerate().map(value).collect();
-        let rows: Vec<usize> = (0..self.values.len()).collect();
-        let tried = found.tried.iter();
-        Ok(Probe {
-            tried: tried.map(|tried| Strength { value: tried.alpha, loss: tried.rmse, accuracy: None }).collect(),
-            strength: found.chosen_alpha,
-            calibrated: self.calibrated(values, &rows, &found.fold_of_row, heads)?,
-        })
-    }
-
-    fn solve_on(&self, features: &Features, rows: &[usize], strength: f64, _observer: &dyn Observer) -> Result<Linear> {
-        Ok(fit_ridge(features, &self.truth(rows), strength)?.into())
+    fn solver(&self) -> Option<&dyn Solver> {
+        Some(self)
     }
 
     fn calibrate(&self, parts: &[FoldOutputs]) -> Result<Calibrated> {
@@ -147,7 +153,7 @@ impl Target for Numbers {
     }
 
     fn suspects(&self, _predictions: &Predictions, _rows: &[usize]) -> Result<Suspects> {
-        Ok(Suspects::Numbers)
+        Ok(Suspects::NotLookedFor)
     }
 
     fn strata(&self) -> Vec<usize> {

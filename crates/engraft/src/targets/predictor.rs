@@ -5,14 +5,17 @@ use serde::Serialize;
 
 use crate::evaluate::CvPlus;
 use crate::features::Features;
-use crate::head::{AnswerRule, Linear, Novelty, sigmoid, softmax};
+use super::answers::{GivenAnswer, SpanAnswer};
+use super::tags::{FoundSpan, spans_in};
+use crate::head::{AnswerRule, Head, Novelty, sigmoid, softmax};
+use crate::head::Linear;
 use crate::train::argmax;
 
 /// A fitted head with everything that turns its outputs into an answer one can trust.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predictor {
-    /// Features to outputs.
-    pub head: Linear,
+    /// Features, or states of tokens, to outputs.
+    pub head: Head,
     /// Outputs to a prediction.
     pub calibration: Calibration,
     /// When to say "unlike the training data".
@@ -43,6 +46,18 @@ pub enum Calibration {
         folds: Vec<Linear>,
         /// How far off they were on what they had not seen.
         intervals: CvPlus,
+    },
+    /// Of spans of words.
+    Tags {
+        /// When to say "unsure" of a span.
+        rule: AnswerRule,
+    },
+    /// Of an answer to a question.
+    Answers {
+        /// Above this no answer is given; none where every question has one.
+        threshold: Option<f32>,
+        /// When to say "unsure".
+        rule: AnswerRule,
     },
 }
 
@@ -87,6 +102,34 @@ pub struct NumberAnswer {
     pub unlike: bool,
 }
 
+/// Spans in answer to one sentence.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TagsAnswer {
+    /// The spans, in the order of the words.
+    pub spans: Vec<FoundSpan>,
+    /// Whether each is too improbable to be given at the stated error rate.
+    pub unsure: Vec<bool>,
+    /// Distance to the training data, 0 to 2.
+    pub distance: f32,
+    /// Whether the distance is larger than nearly all of the training data's own.
+    pub unlike: bool,
+}
+
+/// What is answered to one question.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct QuestionAnswer {
+    /// The answer.
+    pub given: GivenAnswer,
+    /// What it was chosen from.
+    pub choice: SpanAnswer,
+    /// Whether the probability is too low to answer at the stated error rate.
+    pub unsure: bool,
+    /// Distance to the training data, 0 to 2.
+    pub distance: f32,
+    /// Whether the distance is larger than nearly all of the training data's own.
+    pub unlike: bool,
+}
+
 /// An answer of any kind.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -97,6 +140,10 @@ pub enum TargetAnswer {
     Labels(LabelsAnswer),
     /// A number.
     Number(NumberAnswer),
+    /// Spans of words.
+    Tags(TagsAnswer),
+    /// An answer to a question.
+    Question(QuestionAnswer),
 }
 
 impl TargetAnswer {
@@ -106,6 +153,8 @@ impl TargetAnswer {
             TargetAnswer::Class(answer) => answer.unlike,
             TargetAnswer::Labels(answer) => answer.unlike,
             TargetAnswer::Number(answer) => answer.unlike,
+            TargetAnswer::Tags(answer) => answer.unlike,
+            TargetAnswer::Question(answer) => answer.unlike,
         }
     }
 
@@ -150,15 +199,22 @@ impl Predictor {
     /// The answers to rows of features, in their order. None depends on the rows beside it.
     ///
     /// # Panics
-    /// If a row is shorter than the head takes.
+    /// If a row is shorter than the head takes, or the head looks at tokens.
     pub fn answers(&self, features: &Features) -> Vec<TargetAnswer> {
         (0..features.rows).into_par_iter().map(|row| self.answer(features.row(row))).collect()
     }
 
-    /// The answer to a row of features. It depends on this row alone. A number's interval is CV+'s, widened to hold the
-    /// number.
+    /// The answer to a row of features. It depends on this row alone.
+    ///
+    /// # Panics
+    /// As [`Predictor::answers`].
     pub fn answer(&self, row: &[f32]) -> TargetAnswer {
-        let outputs = self.head.values(row);
+        self.answer_of(self.head.linear().values(row), row)
+    }
+
+    /// The answer that outputs mean, which are the head's for an example or its tokens; `row` are the example's features.
+    /// A number's interval is CV+'s, widened to hold the number.
+    pub fn answer_of(&self, outputs: Vec<f64>, row: &[f32]) -> TargetAnswer {
         let distance = self.novelty.distance(row);
         let unlike = self.novelty.is_unlike(distance);
         match &self.calibration {
@@ -182,6 +238,17 @@ impl Predictor {
                 };
                 let interval = intervals.interval(&by_fold).map(|(low, high)| (low.min(value), high.max(value)));
                 TargetAnswer::Number(NumberAnswer { value, interval, distance, unlike })
+            }
+            Calibration::Tags { rule } => {
+                let spans = spans_in(&outputs, self.head.outputs());
+                let unsure = spans.iter().map(|span| !rule.answers(f64::from(span.probability))).collect();
+                TargetAnswer::Tags(TagsAnswer { spans, unsure, distance, unlike })
+            }
+            Calibration::Answers { threshold, rule } => {
+                let choice = SpanAnswer::of(&outputs, threshold.is_some());
+                let given = choice.given(*threshold);
+                let unsure = !rule.answers(given.confidence());
+                TargetAnswer::Question(QuestionAnswer { given, choice, unsure, distance, unlike })
             }
         }
     }

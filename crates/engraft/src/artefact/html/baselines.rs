@@ -12,7 +12,7 @@ pub fn section(baselines: &[BaselineReport]) -> Markup {
     html! {
         p.lead {
             "The same examples and folds, without a pretrained network. The last columns say by how much the model is better, \
-             with a 95\u{202f}% interval: of accuracy, of mean average precision, or of the mean absolute error."
+             with a 95\u{202f}% interval: of accuracy, of mean average precision, of the mean absolute error, or of F1."
         }
         (scroll("Baselines", table(baselines)))
     }
@@ -51,6 +51,9 @@ fn title(name: &str) -> &str {
         "macro_f1" => "macro-F1",
         "log_loss" => "log-loss",
         "map" => "mAP",
+        "span_f1" => "span F1",
+        "f1" => "F1",
+        "em" => "exact match",
         "mae" => "mean absolute error",
         "r2" => "R²",
         other => other,
@@ -59,7 +62,7 @@ fn title(name: &str) -> &str {
 
 fn value(name: &str, estimate: &Estimate) -> String {
     match name {
-        "accuracy" | "macro_f1" | "map" => percent(estimate.mean),
+        "accuracy" | "macro_f1" | "map" | "span_f1" | "f1" | "em" => percent(estimate.mean),
         "mae" => amount(estimate.mean),
         _ => decimal(estimate.mean, 3),
     }

@@ -2,12 +2,13 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use super::format::{amount, count, decimal, name, percent, points, points_range, setting};
+use super::format::{amount, count, decimal, name, percent, points, points_range, probability, setting};
 use super::provenance::{base, costs, sentence, temperature, tried as depths_tried, with_code};
 use super::{
-    Curve, Thumbnail, audit, baselines, charts, columns, curves, data_name, figure, multi_label, page, regression,
-    texts,
+    Curve, Thumbnail, answers, audit, baselines, charts, columns, curves, data_name, figure, multi_label, page,
+    regression, tags, texts,
 };
+use crate::artefact::report::UnsureReport;
 use crate::artefact::target_report::TargetReport;
 use crate::data::Task;
 
@@ -34,6 +35,19 @@ pub fn render_target(report: &TargetReport, curves: &[Curve], images: &[Thumbnai
             ("together", "What is taken for what", multi_label::together_section(sets, labels)),
             ("calibration", "Can its probabilities be trusted?", multi_label::calibration_section(sets)),
             ("mistakes", "Mistakes and suspicious labels", multi_label::mistakes_section(sets, images)),
+        ]);
+    }
+    if let Some(tags) = &report.tags {
+        sections.extend([
+            ("numbers", "Headline numbers", tags::numbers_section(tags)),
+            ("types", "Type by type", tags::types_section(tags)),
+            ("mistakes", "The worst mistakes", tags::worst_section(tags)),
+        ]);
+    }
+    if let Some(found) = &report.answers {
+        sections.extend([
+            ("numbers", "Headline numbers", answers::numbers_section(found)),
+            ("mistakes", "The worst mistakes", answers::worst_section(found)),
         ]);
     }
     if curves::trained(curves) {
@@ -71,6 +85,8 @@ fn header(report: &TargetReport, title: &str) -> Markup {
             }
             @if let Some(numbers) = &report.regression { (regression::answer(numbers, unit(report))) }
             @if let Some(sets) = &report.multi_label { (multi_label::answer(sets, unit(report))) }
+            @if let Some(tags) = &report.tags { (tags::answer(tags)) }
+            @if let Some(found) = &report.answers { (answers::answer(found)) }
             div.judgements { (verdict(report)) (intervals(report)) }
         }
     }
@@ -101,12 +117,23 @@ fn verdict(report: &TargetReport) -> Markup {
                         strong { (amount(sign * paired.difference)) } " (" (amount(low)) " to " (amount(high)) ")."
                     } @else {
                         "Against the same network trained from scratch: " strong { (points(paired.difference)) " points" }
-                        " of mean average precision (" (points_range(paired.low, paired.high)) ")."
+                        " of " (measure(report.task)) " (" (points_range(paired.low, paired.high)) ")."
                     }
                     " Both answered the same " (count(paired.n)) " " (unit(report)) "."
                 },
             }
         }
+    }
+}
+
+/// What models are compared by.
+fn measure(task: Task) -> &'static str {
+    match task {
+        Task::SingleLabel => "accuracy",
+        Task::MultiLabel => "mean average precision",
+        Task::Regression => "mean absolute error",
+        Task::Tags => "span F1",
+        Task::Answers => "F1",
     }
 }
 
@@ -129,6 +156,24 @@ fn intervals(report: &TargetReport) -> Markup {
                     "A probability for every label, and the labels that reach their threshold."
                     @if never > 0 { " " (count(never)) " of the labels are never given: too little is known of them." }
                 }
+            } @else if let Some(tags) = &report.tags { p { (unsure(&tags.unsure, "spans")) } }
+            @else if let Some(found) = &report.answers { p { (unsure(&found.unsure, "questions")) } }
+        }
+    }
+}
+
+/// How much is said without "unsure", and how well.
+fn unsure(rule: &UnsureReport, what: &str) -> Markup {
+    html! {
+        @match rule.threshold {
+            Some(threshold) => {
+                "A probability; “unsure” is said of " (what) " below " (probability(threshold)) ". Out-of-fold that leaves "
+                strong { (percent(rule.answered)) } " with " (percent(rule.error)) " errors (aim: ≤\u{202f}"
+                (percent(rule.max_error)) ")."
+            }
+            None => {
+                "A probability; “unsure” is said of all " (what) ", since no threshold keeps errors at or below "
+                (percent(rule.max_error)) " on these data."
             }
         }
     }
@@ -137,9 +182,10 @@ fn intervals(report: &TargetReport) -> Markup {
 fn choices(report: &TargetReport) -> Markup {
     let choice = &report.choice;
     let regression = report.task == Task::Regression;
-    let (symbol, stricter, axis, loss) = match regression {
-        true => ("alpha", "larger is stricter", "alpha (stricter to the right)", "RMSE"),
-        false => ("C", "smaller is stricter", "C (stricter to the left)", "log-loss"),
+    let (symbol, stricter, axis, loss) = match report.task {
+        Task::Regression => ("alpha", "larger is stricter", "alpha (stricter to the right)", "RMSE"),
+        Task::Tags | Task::Answers => ("peak rate of the head", "it is trained by steps", "peak learning rate", "loss"),
+        _ => ("C", "smaller is stricter", "C (stricter to the left)", "log-loss"),
     };
     let tried: Vec<(f64, f64)> = choice.strengths.iter().map(|tried| (tried.strength, tried.loss)).collect();
     html! {
@@ -153,7 +199,17 @@ fn choices(report: &TargetReport) -> Markup {
             dt { "Strength" }
             dd {
                 (symbol) " = " (setting(choice.strength)) "; " (stricter) ". "
-                @if !tried.is_empty() { "Chosen out of " (count(tried.len())) " tried by cross-validation." }
+                @if !tried.is_empty() {
+                    "Chosen out of " (count(tried.len())) " tried "
+                    @if report.task.has_label_column() { "by cross-validation." } @else { "on a part of the training data." }
+                }
+            }
+            @if let Some(threshold) = report.answers.as_ref().and_then(|found| found.no_answer_threshold) {
+                dt { "“No answer”" }
+                dd {
+                    "Said where the score of no answer is more than " (decimal(f64::from(threshold), 3))
+                    " above the best answer's. The threshold of each fold was chosen on the others."
+                }
             }
             @if let Some(sets) = &report.multi_label {
                 dt { "Temperature" } dd { (decimal(sets.temperature, 3)) ": " (temperature(sets.temperature)) }
@@ -168,7 +224,7 @@ fn choices(report: &TargetReport) -> Markup {
         @if let Some(chart) = charts::strength_path(&tried, choice.strength, axis, loss) {
             (figure(
                 PreEscaped(chart),
-                "The head: out-of-fold loss for each strength tried (lower is better). The ring marks the chosen one. A minimum \
+                "The head: loss for each strength tried (lower is better). The ring marks the chosen one. A minimum \
                  at an edge would mean that too little was tried.",
             ))
         }

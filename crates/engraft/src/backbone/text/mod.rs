@@ -35,7 +35,7 @@ pub use lstm_encoder::{HiddenLayer, LstmEncoder, NORM_EPSILON, normed};
 pub use names::EncoderTensors;
 pub use sentence::{DenseLayer, DenseShape, SentenceEncoder, SentenceLayout};
 pub(in crate::backbone) use text_base::{FILES_BESIDE_WEIGHTS, TOKENIZERS, is_encoder_config};
-pub use text_base::{TextBase, TextBody, USUAL_ENCODER, is_text_base, is_text_base_here, open_text_base};
+pub use text_base::{TextBase, TextBody, USUAL_ENCODER, is_text_base, is_text_base_here, is_vectors, open_text_base};
 pub use tokenizer::{Encoded, Tokenizer};
 pub use transformer::TextEncoder;
 pub use vectors::WordVectors;

@@ -142,7 +142,7 @@ pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
 }
 
 /// Whether a file's name says that it holds word vectors.
-fn is_vectors(path: &Path) -> bool {
+pub fn is_vectors(path: &Path) -> bool {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
     let is_weights = || path.file_name().is_some_and(|name| name == "pytorch_model.bin");
     // What is there and no file is refused where it is read.

@@ -5,8 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::Text;
 use super::parts::{Part, is_of_kind, read_parts};
 use crate::data::audit::{Audit, ClassCount};
+use crate::data::dataset::{Dataset, Example, Targets};
 use crate::data::{Finding, FindingKind, Severity, Split};
 use crate::error::{Error, Problem, Result, shown};
 use crate::evaluate::Span;
@@ -84,16 +86,37 @@ impl TaggedSet {
         (0..self.sentences.len()).filter(|&at| self.sentences[at].split == split).collect()
     }
 
-    /// SHA-256 over words, spans and splits.
-    pub fn fingerprint(&self) -> String {
-        let mut text = String::new();
-        for sentence in &self.sentences {
-            text.push_str(&format!("{} {}\n{}\n", sentence.name, sentence.split.name(), sentence.words.join("\t")));
-            for span in &sentence.spans {
-                text.push_str(&format!("{} {} {}\n", self.types[span.kind], span.start, span.end));
-            }
+    /// The sentences without their words, as other inputs have their examples. The label of each is its rarest type, which is
+    /// what folds have to spread; 0 where it has no span.
+    pub fn labelled(&self) -> Dataset {
+        let mut counts = vec![0_usize; self.types.len()];
+        self.sentences.iter().flat_map(|sentence| &sentence.spans).for_each(|span| counts[span.kind] += 1);
+        let rarest = |sentence: &TaggedSentence| {
+            let kinds = sentence.spans.iter().map(|span| span.kind);
+            kinds.min_by_key(|&kind| (counts[kind], kind)).map_or(0, |kind| kind + 1)
+        };
+        let example = |sentence: &TaggedSentence| Example {
+            path: PathBuf::new(),
+            name: sentence.name.clone(),
+            label: rarest(sentence),
+            split: sentence.split,
+        };
+        Dataset {
+            root: self.root.clone(),
+            classes: self.types.clone(),
+            examples: self.sentences.iter().map(example).collect(),
+            targets: Targets::Tags(self.sentences.iter().map(|sentence| sentence.spans.clone()).collect()),
         }
-        files::sha256_hex(text.as_bytes())
+    }
+
+    /// The sentences as texts, words with a space between them.
+    pub fn texts(&self) -> Vec<Text> {
+        self.sentences.iter().map(|sentence| Text::single(sentence.words.join(" "))).collect()
+    }
+
+    /// SHA-256 of the words of every sentence.
+    pub fn digests(&self) -> Vec<String> {
+        self.sentences.iter().map(|sentence| files::sha256_hex(sentence.words.join("\t").as_bytes())).collect()
     }
 }
 

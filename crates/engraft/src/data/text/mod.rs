@@ -42,7 +42,7 @@ pub use audit::audit_texts;
 pub use corpus::{Document, corpus_files, read_corpus};
 pub use open::{open_texts, open_texts_within};
 pub use stream::{TextRow, stream_texts};
-pub use words::{spans, words};
+pub use words::{spans, word_places, words};
 
 /// One text, or a pair of texts that belong together (a premise and a hypothesis, a question and an answer).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::Text;
 use super::parts::{Part, is_of_kind, read_parts};
 use crate::data::audit::{Audit, ClassCount};
+use crate::data::dataset::{Dataset, Example, Targets};
 use crate::data::{Finding, FindingKind, Severity, Split};
 use crate::error::{Error, Problem, Result};
 use crate::evaluate::{SquadVersion, normalise_answer};
@@ -72,20 +74,40 @@ impl QuestionSet {
         self.questions[question].answers.iter().map(|answer| answer.text.as_str()).collect()
     }
 
-    /// SHA-256 over questions, answers, splits and paragraphs.
-    pub fn fingerprint(&self) -> String {
-        let mut bytes = Vec::new();
-        let mut field = |text: &str| {
-            bytes.extend((text.len() as u64).to_le_bytes());
-            bytes.extend(text.as_bytes());
+    /// The questions without their texts, as other inputs have their examples. The label of each says whether it has an
+    /// answer.
+    pub fn labelled(&self) -> Dataset {
+        let example = |question: &Question| Example {
+            path: PathBuf::new(),
+            name: question.id.clone(),
+            label: usize::from(!question.answers.is_empty()),
+            split: question.split,
         };
-        for (at, question) in self.questions.iter().enumerate() {
-            for text in [question.id.as_str(), &question.text, question.split.name(), self.context(at)] {
-                field(text);
-            }
-            question.answers.iter().for_each(|answer| field(&format!("{} {}", answer.start, answer.text)));
+        let golds = |at: usize| self.golds(at).into_iter().map(str::to_owned).collect();
+        Dataset {
+            root: self.root.clone(),
+            classes: Vec::new(),
+            examples: self.questions.iter().map(example).collect(),
+            targets: Targets::Answers((0..self.questions.len()).map(golds).collect()),
         }
-        files::sha256_hex(&bytes)
+    }
+
+    /// The questions as pairs of texts: what is asked, and the paragraph.
+    pub fn texts(&self) -> Vec<Text> {
+        let pair = |(at, question): (usize, &Question)| Text {
+            first: question.text.clone(),
+            second: Some(self.context(at).to_owned()),
+        };
+        self.questions.iter().enumerate().map(pair).collect()
+    }
+
+    /// SHA-256 of every question, its paragraph, and where its answers begin.
+    pub fn digests(&self) -> Vec<String> {
+        let digest = |(text, question): (Text, &Question)| {
+            let starts: Vec<usize> = question.answers.iter().map(|answer| answer.start).collect();
+            files::sha256_hex(format!("{} {starts:?}", text.digest()).as_bytes())
+        };
+        self.texts().into_iter().zip(&self.questions).map(digest).collect()
     }
 }
 

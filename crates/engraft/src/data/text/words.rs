@@ -1,6 +1,7 @@
 //! The one splitter of texts into words, for static vectors, TF-IDF and reports.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -26,6 +27,12 @@ pub fn words(text: &str) -> impl Iterator<Item = (usize, Cow<'_, str>)> {
 /// ```
 pub fn spans(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.unicode_word_indices()
+}
+
+/// The words of a text, and the signs between them, in bytes (Unicode annex 29): what is tagged, or answered with.
+pub fn word_places(text: &str) -> Vec<Range<usize>> {
+    let words = text.split_word_bound_indices().filter(|(_, word)| !word.trim().is_empty());
+    words.map(|(at, word)| at..at + word.len()).collect()
 }
 
 fn lower_case(word: &str) -> Cow<'_, str> {

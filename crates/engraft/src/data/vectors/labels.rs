@@ -76,7 +76,7 @@ pub(super) fn settle(
         })?,
     };
     let has_label = |text: &str| match inferred.task {
-        Task::SingleLabel => !is_missing(text),
+        Task::SingleLabel | Task::Tags | Task::Answers => !is_missing(text),
         Task::MultiLabel => text.is_empty() || !is_missing(text),
         // What is not a number at all is refused below.
         Task::Regression => !is_missing(text) && number(text, decimal_comma).is_none_or(f64::is_finite),

@@ -46,6 +46,7 @@ fn tells(column: &Column, set: &VectorSet, rows: &[usize]) -> Option<String> {
             (r.abs() > CORRELATION)
                 .then(|| format!("is the number to learn, but for scale and offset (correlation {r:.6})"))
         }
+        Targets::Tags(_) | Targets::Answers(_) => None,
     }
 }
 

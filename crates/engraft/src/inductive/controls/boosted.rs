@@ -50,6 +50,7 @@ fn fitted(
             let values = boosted_numbers(features, &intake.values(data.train), training, held, seed, observer)?;
             Predictions::Numbers { intervals: vec![None; values.len()], values }
         }
+        Targets::Tags(_) | Targets::Answers(_) => unreachable!("a table has a label a row"),
     })
 }
 

@@ -24,6 +24,8 @@ impl Baseline for Constant {
             Task::SingleLabel => "majority class",
             Task::MultiLabel => "label shares",
             Task::Regression => "median",
+            Task::Tags => "no span",
+            Task::Answers => "no answer",
         }
     }
 
@@ -32,6 +34,8 @@ impl Baseline for Constant {
             Task::SingleLabel => "every example gets the shares of the classes in the training data",
             Task::MultiLabel => "every example gets the shares of the labels in the training data",
             Task::Regression => "every example gets the median of the training data",
+            Task::Tags => "no word is tagged",
+            Task::Answers => "no question is answered",
         }
         .into()
     }

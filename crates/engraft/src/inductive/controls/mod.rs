@@ -7,14 +7,18 @@ mod constant;
 mod scratch;
 mod tf_idf;
 mod tf_idf_probe;
+mod word_overlap;
+mod word_tags;
 
 use std::collections::BTreeMap;
 
-use crate::data::intake::Intake;
+use crate::data::intake::{Content, Intake};
 use crate::data::{Split, Task};
 use crate::error::Result;
 use crate::evaluate::{Estimate, Paired};
 use crate::features::Features;
+use crate::head::ReaderSizes;
+use crate::inductive::tokens::Cutting;
 use crate::progress::Observer;
 use crate::targets::{Measures, Predictions, Target};
 
@@ -31,6 +35,8 @@ pub(super) struct ControlData<'a> {
     pub folds: &'a [usize],
     pub count: usize,
     pub seed: u64,
+    /// How tokens are cut, and the sizes of a reader on word vectors; of words and questions.
+    pub tokens: Option<(Cutting, ReaderSizes)>,
 }
 
 impl ControlData<'_> {
@@ -77,8 +83,11 @@ pub(super) fn baselines(data: &ControlData<'_>, observer: &dyn Observer) -> Resu
         (Some(_), _) => found.push(Box::new(tf_idf_probe::TfIdfProbe::of(data, observer)?)),
         (None, _) => {}
     }
-    if data.intake.vectors().is_some() {
-        found.push(Box::new(boosted::Boosted::of(data, observer)?));
+    match &data.intake.content {
+        Content::Vectors(_) => found.push(Box::new(boosted::Boosted::of(data, observer)?)),
+        Content::Words(set, _) => found.push(Box::new(word_tags::WordTagsBaseline::of(set, data)?)),
+        Content::Questions(set, _) => found.push(Box::new(word_overlap::WordOverlap::of(set, data)?)),
+        Content::Images(_) | Content::Texts(_) => {}
     }
     Ok(found)
 }
@@ -100,16 +109,16 @@ pub struct BaselineResult {
     pub held_out: Vec<(Split, Paired)>,
 }
 
-impl BaselineResult {
-    /// Its main numbers by name.
-    pub fn numbers(&self) -> BTreeMap<String, Estimate> {
-        let named: Vec<(&str, &Estimate)> = match &self.measures {
-            Measures::Classes(it) => {
-                vec![("accuracy", &it.accuracy), ("macro_f1", &it.macro_f1), ("log_loss", &it.log_loss)]
-            }
-            Measures::LabelSets(it) => vec![("map", &it.map), ("macro_f1", &it.macro_f1)],
-            Measures::Numbers { evaluation: it, .. } => vec![("mae", &it.mae), ("r2", &it.r2)],
-        };
-        named.into_iter().map(|(name, estimate)| (name.to_owned(), estimate.clone())).collect()
-    }
+/// The main numbers of what was measured, by name.
+pub fn numbers_of(measures: &Measures) -> BTreeMap<String, Estimate> {
+    let named: Vec<(&str, &Estimate)> = match measures {
+        Measures::Classes(it) => {
+            vec![("accuracy", &it.accuracy), ("macro_f1", &it.macro_f1), ("log_loss", &it.log_loss)]
+        }
+        Measures::LabelSets(it) => vec![("map", &it.map), ("macro_f1", &it.macro_f1)],
+        Measures::Numbers { evaluation: it, .. } => vec![("mae", &it.mae), ("r2", &it.r2)],
+        Measures::Tags(it) => vec![("span_f1", &it.span_f1), ("macro_f1", &it.macro_f1)],
+        Measures::Answers(it) => vec![("f1", &it.f1), ("em", &it.em)],
+    };
+    named.into_iter().map(|(name, estimate)| (name.to_owned(), estimate.clone())).collect()
 }

@@ -6,22 +6,25 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::backbone::text::{EncoderConfig, SentenceEncoder, SentenceLayout, TextBase, TextBody, TextEncoder};
+use crate::backbone::text::{
+    EncoderConfig, SentenceEncoder, SentenceLayout, TextBase, TextBody, TextEncoder, WordVectors,
+};
 use crate::backbone::{Architecture, Base, Body, Card, Network, Statistics};
 use crate::data::augment::Augment;
 use crate::data::colour::DECODING;
 use crate::data::image::Limits;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::features::{Cache, Features};
 use crate::files::sha256_hex;
 use crate::inductive::any_base::AnyBase;
 use crate::inductive::controls::ControlData;
+use crate::inductive::tokens::TokenSet;
 use crate::inductive::tuning::{
-    AtCut, Change, Journal, KeyedImages, Learners, Material, Plan, Regularisers, STEP_COST, Spread, Start,
-    TuneSettings, Tuning, Views, hold_out, tune,
+    Change, Journal, KeyedImages, Learners, Material, Plan, Quiet, Regularisers, STEP_COST, Spread, Start, TuneSettings,
+    Tuning, Views, best_rate, tune,
 };
 use crate::progress::Observer;
-use crate::rng::permutation;
+use crate::rng::{permutation, rng};
 use crate::targets::{FoldOutputs, Measures, Predictions};
 use crate::train::{Curve, Optimiser, Settings, TrainingImages};
 
@@ -39,6 +42,11 @@ const SMALLEST_INPUT: usize = 48;
 const BLOCKS: usize = 2;
 /// Tokens of a text that it reads.
 const TOKENS: usize = 64;
+
+/// Words of a usual paragraph.
+const WORDS: f64 = 150.0;
+/// Share of the numbers that the training of a reader on word vectors drops (Chen et al. 2017, section 5.2: 0.3 to 0.4).
+const READER_DROPOUT: f64 = 0.4;
 
 /// What the control may do within its budget: counted in MACs, not in seconds, so that the same command
 /// gives the same numbers on every machine.
@@ -142,16 +150,35 @@ fn candidates(base: &AnyBase, data: &ControlData<'_>) -> Result<(Vec<Candidate>,
             }
         }
         AnyBase::Texts(base) => {
+            if let (TextBody::Words(vectors), Some((_, sizes))) = (&base.body, data.tokens) {
+                let body = TextBody::Words(Box::new(random_vectors(vectors, data.seed)?));
+                let found = Candidate {
+                    network: "the same reader on random word vectors".into(),
+                    untrained: Untrained::Texts(Arc::new(TextBase { body, ..(**base).clone() })),
+                    forward: sizes.multiply_adds() * WORDS,
+                };
+                return Ok((vec![found], [5e-4, 2e-3, 5e-3]));
+            }
             let TextBody::Encoder(sentence) = &base.body else { return Ok((Vec::new(), [0.0; 3])) };
             let config = EncoderConfig { layers: sentence.config.layers.min(BLOCKS), ..sentence.config.clone() };
             let layout = SentenceLayout { limit: sentence.layout.limit.min(TOKENS), ..sentence.layout.clone() };
             let encoder = TextEncoder::random(&config, data.seed, &Device::flex());
             let small = SentenceEncoder { encoder, config: config.clone(), layout, ..(**sentence).clone() };
             let texts = data.intake.texts_of(data.train);
-            let tokens: usize = small.encode(&texts)?.iter().map(|encoded| encoded.ids.len()).sum();
-            let costs = small.encoder.costs((tokens / texts.len().max(1)).max(2));
-            let forward = costs.iter().map(|cost| cost.multiply_adds).sum::<u64>() as f64;
             let network = format!("{} blocks of {}", config.layers, base.architecture);
+            let of_tokens = match data.tokens {
+                Some((cutting, _)) => TokenSet::new(base, data.intake, data.train, cutting)?,
+                None => None,
+            };
+            let (tokens, units) = match of_tokens {
+                Some(set) => (set.tokens(), set.units_of_each()),
+                None => {
+                    let tokens: usize = small.encode(&texts)?.iter().map(|encoded| encoded.ids.len()).sum();
+                    ((tokens / texts.len().max(1)).max(2), 1.0)
+                }
+            };
+            let costs = small.encoder.costs(tokens);
+            let forward = costs.iter().map(|cost| cost.multiply_adds).sum::<u64>() as f64 * units;
             let base = TextBase { body: TextBody::Encoder(Box::new(small)), ..(**base).clone() };
             let found = Candidate { network, untrained: Untrained::Texts(Arc::new(base)), forward };
             Ok((vec![found], [2e-4, 5e-4, 2e-3]))
@@ -189,6 +216,20 @@ fn within(budget: f64, forward: &[f64], rates: [f64; 3], examples: usize, folds:
     ScratchPlan { network: String::new(), size, epochs, folds: run, examples, cost, rates: rates.into() }
 }
 
+/// Vectors of the same words with random numbers of the same spread: what a reader gives without what they know.
+fn random_vectors(vectors: &WordVectors, seed: u64) -> Result<WordVectors> {
+    use rand_distr::{Distribution, StandardNormal};
+    let values = vectors.values();
+    let spread = (values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / values.len().max(1) as f64).sqrt();
+    let mut stream = rng(seed, "init/random-vectors", 0);
+    let draw = |_| {
+        let value: f64 = StandardNormal.sample(&mut stream);
+        (value * spread) as f32
+    };
+    let random = (0..values.len()).map(draw).collect();
+    WordVectors::new(vectors.words().map(str::to_owned).collect(), vectors.columns(), random)
+}
+
 impl ScratchPlan {
     /// The plan in words.
     fn describe(&self, lr: f64, data: &ControlData<'_>) -> String {
@@ -217,7 +258,7 @@ impl Trained {
     fn fits(&self, plan: &ScratchPlan, data: &ControlData<'_>) -> bool {
         let of_fold = |(fold, ((held, logits), _)): (usize, &(FoldOutputs, Curve))| {
             held.iter().all(|&at| data.folds.get(at) == Some(&fold))
-                && logits.len() == held.len() * data.target.outputs()
+                && logits.len() == held.iter().map(|&at| data.target.width(at)).sum::<usize>()
                 && logits.iter().all(|z| z.is_finite())
         };
         self.folds.len() == plan.folds && self.folds.iter().enumerate().all(of_fold)
@@ -290,6 +331,7 @@ fn identity(untrained: &Untrained, plan: &ScratchPlan, data: &ControlData<'_>) -
         "plan": plan,
         "task": data.target.task(),
         "data": data.intake.fingerprint(),
+        "tokens": data.tokens,
         "train": data.train,
         "folds": data.folds,
         "seed": data.seed,
@@ -300,8 +342,14 @@ fn identity(untrained: &Untrained, plan: &ScratchPlan, data: &ControlData<'_>) -
 fn train_all(base: &AnyBase, plan: &ScratchPlan, data: &ControlData<'_>, observer: &dyn Observer) -> Result<Trained> {
     let texts = data.intake.texts_of(data.train);
     let digests = data.intake.digests_of(data.train);
-    let (images, views);
+    let (images, views, set);
     let material = match base {
+        AnyBase::Texts(base) if data.tokens.is_some() => {
+            let (cutting, sizes) = data.tokens.expect("it is there");
+            set = TokenSet::new(base, data.intake, data.train, cutting)?.expect("words and questions have tokens");
+            let reader = matches!(base.body, TextBody::Words(_)).then_some(sizes);
+            Material::Tokens { base, set: &set, reader, unit: data.intake.unit() }
+        }
         AnyBase::Images(base) => {
             let paths = data.intake.images(data.train).into_iter().map(|(path, _)| path).collect();
             images = TrainingImages::new(paths, base.card.preprocessing.clone(), Limits::default(), observer)?;
@@ -318,17 +366,26 @@ fn train_all(base: &AnyBase, plan: &ScratchPlan, data: &ControlData<'_>, observe
     let statistics = if matches!(base, AnyBase::Images(_)) { Statistics::Batch } else { Statistics::Stored };
     let spread =
         Spread { rate_factor: 1.0, head_rate: 1.0, weight_decay: 0.02, anchor: 0.0, gradual: false, statistics };
-    let body = material.body()?;
-    let whole = Plan::new(&body, &material.costs(), Learners::From(0), &spread);
     let at = material.at(0, observer)?;
-    let columns = at.features(&body, &[0], material.input(), observer)?.columns;
+    let (whole, columns) = match (&material, material.body()) {
+        (Material::Tokens { reader: Some(_), .. }, _) => (Plan::nothing(&spread), 0),
+        (_, body) => {
+            let body = body?;
+            let columns = match &material {
+                Material::Tokens { .. } => material.columns(0),
+                _ => at.features(&body, &[0], material.input(), observer)?.columns,
+            };
+            (Plan::new(&body, &material.costs(), Learners::From(0), &spread), columns)
+        }
+    };
     let features = Features::new(0, columns, Vec::new())?;
     let tuning = Tuning { material, at: &at, plan: &whole, features: &features, strength: 1.0, target: data.target };
     let trainings = Trainings { tuning, plan, data, observer };
+    let units = if let Material::Tokens { set, .. } = &material { set.units_of_each() } else { 1.0 };
     let kept = data.folds.iter().filter(|fold| **fold != 0).count().min(plan.examples);
     let tried = (plan.epochs / TRIED_EPOCHS).max(1);
     let work = plan.rates.len() as u64 * tried * (kept * 6 / 7) as u64 + plan.epochs * (kept * plan.folds) as u64;
-    observer.begin("control: from scratch", work, material.unit());
+    observer.begin("control: from scratch", (work as f64 * units) as u64, material.unit());
     let lr = trainings.best_rate(tried)?;
     let folds = (0..plan.folds).map(|fold| trainings.run_fold(fold, lr)).collect::<Result<Vec<_>>>()?;
     observer.end();
@@ -348,7 +405,7 @@ impl Trainings<'_> {
         let train = Settings {
             epochs,
             batch_size: 32,
-            shard_size: 16,
+            shard_size: if matches!(self.tuning.material, Material::Tokens { .. }) { 8 } else { 16 },
             optimiser: Optimiser::AdamW,
             lr,
             warmup: 0.1,
@@ -357,8 +414,11 @@ impl Trainings<'_> {
             seed: self.data.seed.wrapping_add(fold as u64),
             ..Settings::default()
         };
+        // A reader is trained as its paper does; everything else without.
+        let dropout =
+            if let Material::Tokens { reader: Some(_), .. } = self.tuning.material { READER_DROPOUT } else { 0.0 };
         let regularisers =
-            Regularisers { dropout: 0.0, feature_distance: 0.0, mixup: 0.0, cutmix: 0.0, label_smoothing: 0.0 };
+            Regularisers { dropout, feature_distance: 0.0, mixup: 0.0, cutmix: 0.0, label_smoothing: 0.0 };
         TuneSettings {
             train,
             start: Start::Random,
@@ -381,27 +441,11 @@ impl Trainings<'_> {
         drawn
     }
 
-    /// The rate with the least loss on a seventh of the first fold's training examples, learning from the others. The
-    /// examples that the control is measured on take no part.
+    /// The best rate for the first fold's training examples. The examples that the control is measured on take no part.
     fn best_rate(&self, epochs: u64) -> Result<f64> {
-        let (kept, held) = hold_out(&self.training(0), &self.data.target.strata(), self.data.seed);
-        let mut best = (f64::INFINITY, self.plan.rates[0]);
-        for &lr in &self.plan.rates {
-            let settings = self.settings(epochs, lr, 0);
-            let none = (&Journal::none(), "");
-            let loss = match tune(self.tuning, &settings, &kept, &held, none, &Quiet(self.observer), "") {
-                Ok(adapted) => {
-                    let last = adapted.curve.epochs.last().and_then(|epoch| epoch.validation);
-                    last.map_or(f64::INFINITY, |score| score.loss)
-                }
-                Err(Error::Training(_)) => f64::INFINITY,
-                Err(error) => return Err(error),
-            };
-            if loss < best.0 {
-                best = (loss, lr);
-            }
-        }
-        Ok(best.1)
+        let settings_of = |lr: f64| self.settings(epochs, lr, 0);
+        let (training, quiet) = (self.training(0), Quiet(self.observer));
+        best_rate(self.tuning, &self.plan.rates, &settings_of, &training, self.data.seed, &quiet).map(|(lr, _)| lr)
     }
 
     fn run_fold(&self, fold: usize, lr: f64) -> Result<(FoldOutputs, Curve)> {
@@ -410,29 +454,8 @@ impl Trainings<'_> {
         let none = (&Journal::none(), "");
         let quiet = Quiet(self.observer);
         let adapted = tune(self.tuning, &settings, &self.training(fold), &held, none, &quiet, "")?;
-        let at: Option<&AtCut<'_>> = Some(self.tuning.at);
-        let features = adapted.grown.features(&self.tuning.material, at, &held)?;
-        Ok(((held, adapted.head.of_features(&features)), adapted.curve))
-    }
-}
-
-/// Passes progress on inside of one task, and keeps remarks about trainings that failed and were tried again to itself: the best of several
-/// rates is looked for.
-struct Quiet<'a>(&'a dyn Observer);
-
-impl Observer for Quiet<'_> {
-    fn begin(&self, _task: &str, _total: u64, _unit: &str) {}
-
-    fn advance(&self, units: u64) {
-        self.0.advance(units);
-    }
-
-    fn end(&self) {}
-
-    fn say(&self, _line: &str) {}
-
-    fn interrupted(&self) -> bool {
-        self.0.interrupted()
+        let outputs = adapted.outputs(&self.tuning.material, Some(self.tuning.at), &held)?;
+        Ok(((held, outputs), adapted.curve))
     }
 }
 

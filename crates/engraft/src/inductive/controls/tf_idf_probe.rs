@@ -28,9 +28,10 @@ impl TfIdfProbe {
         let texts = data.intake.texts_of(data.train);
         let tf_idf = TfIdf::of(&texts, MOST_TERMS);
         let features = dense(&tf_idf, &texts)?;
-        let probe = data.target.probe(&features, data.folds, observer)?;
+        let solver = data.target.solver().expect("texts have a target of each, whose head is solved");
+        let probe = solver.probe(&features, data.folds, observer)?;
         let all: Vec<usize> = (0..texts.len()).collect();
-        let head = data.target.solve(&features, &all, probe.strength, observer)?;
+        let head = solver.solve(&features, &all, probe.strength, observer)?.into();
         // Nothing is told of what a baseline has not seen the like of.
         let novelty = Novelty::fit(&features, &data.target.strata(), &all, Metric::Direction, data.seed, 1.0)?;
         let calibration = probe.calibrated.calibration;

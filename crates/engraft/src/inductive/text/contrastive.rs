@@ -114,13 +114,14 @@ fn attempt_at(
     let body = Body::Encoder(model.valid().encoder.merged());
     let grown = FineTuned::of(&material, material.on(&body, &Device::flex())?);
     let features = grown.features(&material, None, training)?;
-    let head = target.solve_on(&features, training, strength, observer)?;
+    let solver = target.solver().expect("pairs are of classes, whose head is solved");
+    let head = solver.solve_on(&features, training, strength, observer)?;
     let some = sanity_rows(training).len();
     let looked: Vec<usize> = (0..some).collect();
     let outputs = head.of_features(&features.select(&looked));
     // The loss of pairs is not a cross-entropy: only answers are looked at.
     let failure = target.aims(training).failure(&outputs, sanity_rows(training), &Curve::default());
-    Ok((Adapted { grown, head, curve, remarks: Vec::new() }, failure))
+    Ok((Adapted { grown, head: head.into(), curve, remarks: Vec::new() }, failure))
 }
 
 /// What learns: the encoder alone.

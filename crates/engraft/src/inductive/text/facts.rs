@@ -90,7 +90,7 @@ pub(in crate::inductive) fn explanations(
     (rows, out_of_fold, truth): (&[usize], &[f32], &[usize]),
     suspected: &[LabelError],
 ) -> Result<BTreeMap<usize, Vec<WordWeight>>> {
-    let classes = predictor.head.outputs;
+    let classes = predictor.head.outputs();
     let mut wrong: Vec<(usize, usize, f32)> = (out_of_fold.chunks_exact(classes).zip(truth).enumerate())
         .map(|(place, (row, &label))| (place, argmax(row), label, row))
         .filter(|(_, answer, label, _)| answer != label)

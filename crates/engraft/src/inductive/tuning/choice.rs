@@ -17,7 +17,8 @@ use crate::inductive::tuning::depth::{
 use crate::inductive::tuning::journal::Journal;
 use crate::inductive::tuning::material::{AtCut, FineTuned, Material};
 use crate::inductive::tuning::plan::{DepthCut, Learners, Plan, Spread, cut_of, usual_cuts};
-use crate::inductive::tuning::tune::{Adapted, TuneSettings, Tuning, tune};
+use crate::inductive::tuning::quiet::Quiet;
+use crate::inductive::tuning::tune::{Adapted, Start, TuneSettings, Tuning, best_rate, tune};
 use crate::progress::Observer;
 use crate::targets::Target;
 use crate::train::Settings;
@@ -31,6 +32,12 @@ const FEW_SHOT: usize = 200;
 /// Up to so many texts of a class, on average, contrastive pairs are presumed to be best: that is where they gain most
 /// over a head (Tunstall et al. 2022, figure 3), and where the answers tell least.
 const PRESUMED: usize = 64;
+/// Passes over the examples of a head on frozen tokens, and the peak rates that are tried: its states are computed once, and
+/// it takes larger steps than blocks.
+const HEAD_EPOCHS: u64 = 10;
+const HEAD_RATES: [f64; 3] = [1e-3, 5e-3, 2e-2];
+/// Words of a usual paragraph.
+const WORDS: f64 = 150.0;
 /// MACs, in units of 10^12, that a second of the budget stands for: about what two cores of a laptop do.
 const PER_SECOND: f64 = 0.05;
 
@@ -148,6 +155,9 @@ pub enum Depth {
     Cut(Planned),
     /// A language model's own recipe: its fine-tuning on the target's texts, then the classifier, unfrozen gradually.
     LanguageModel,
+    /// A head that is trained by steps on the frozen base: linear on an encoder's tokens, at its best rate, or a reader on
+    /// word vectors, which have no plan.
+    Head(Option<(Plan, f64)>),
 }
 
 impl Depth {
@@ -157,13 +167,14 @@ impl Depth {
             Depth::Contrastive(_) => "contrastive",
             Depth::Cut(planned) => &planned.depth.label,
             Depth::LanguageModel => "all",
+            Depth::Head(_) => "head",
         }
     }
 
     /// From the shallowest to the deepest: the order that "of equals the shallower" means.
     fn rank(depth: Option<&Self>) -> usize {
         match depth {
-            None => 0,
+            None | Some(Depth::Head(_)) => 0,
             Some(Depth::Cut(planned)) => usize::MAX - planned.depth.cut,
             Some(Depth::Contrastive(_)) => usize::MAX - 1,
             Some(Depth::LanguageModel) => usize::MAX,
@@ -178,6 +189,11 @@ impl Depth {
                 String::new(),
                 "the language model on the target's texts, then the classifier, unfrozen gradually".into(),
             ),
+            Depth::Head(Some((plan, rate))) => {
+                let last = plan.stages.len().checked_sub(2).map(|stage| plan.stages[stage].name.clone());
+                (last.unwrap_or_default(), format!("head, {HEAD_EPOCHS} epochs at {rate:.0e}"))
+            }
+            Depth::Head(None) => ("words".into(), "a reader on frozen word vectors".into()),
             Depth::Cut(Planned { depth, plan }) => {
                 let cut = depth.cut.checked_sub(1).map(|stage| plan.stages[stage].name.clone()).unwrap_or_default();
                 (cut, plan.describe())
@@ -208,7 +224,7 @@ impl DepthSearch<'_> {
                 TextBody::Lstm(model) => Some(model),
                 _ => None,
             },
-            Material::Images { .. } => None,
+            Material::Images { .. } | Material::Tokens { .. } => None,
         }
     }
 
@@ -245,6 +261,28 @@ impl DepthSearch<'_> {
         Ok(Depth::Cut(self.planned(depth, learners)?))
     }
 
+    /// The head on frozen tokens, at the best of several rates, and the loss of each on a part of the first fold's training
+    /// examples; of word vectors the reader, at the rate of the settings.
+    ///
+    /// # Errors
+    /// Interruption; what the tokenizer refuses.
+    pub fn token_head(&self) -> Result<(Depth, Vec<(f64, f64)>)> {
+        let Ok(body) = self.material.body() else { return Ok((Depth::Head(None), Vec::new())) };
+        let costs = self.material.costs();
+        let spread = Spread { head_rate: 1.0, ..self.spread };
+        let plan = Plan::new(&body, &costs, Learners::From(costs.len()), &spread);
+        let at = self.material.at(plan.cut(), self.observer)?;
+        let training: Vec<usize> = (0..self.target.len()).filter(|&row| self.protocol.folds[row] != 0).collect();
+        let work = HEAD_RATES.len() as u64 * HEAD_EPOCHS * at.units(&training).len() as u64 * 6 / 7;
+        self.observer.begin("rate of the head", work, self.material.unit());
+        let settings_of = |rate: f64| head_settings(self.settings, rate);
+        let (tuning, quiet) = (self.tuning(&plan, &at), Quiet(self.observer));
+        let (rate, tried) =
+            best_rate(tuning, &HEAD_RATES, &settings_of, &training, self.settings.train.seed, &quiet)?;
+        self.observer.end();
+        Ok((Depth::Head(Some((plan, rate))), tried))
+    }
+
     /// Depths worth trying, in the order in which the budget is spent on them. For texts deeper is often better (Howard and
     /// Ruder 2018, table 7), so that the deepest comes before what lies between.
     fn usual(&self) -> Result<Vec<Depth>> {
@@ -254,7 +292,7 @@ impl DepthSearch<'_> {
         }
         let mut cuts = usual_cuts(&self.material.costs());
         let mut depths = Vec::new();
-        if matches!(self.material, Material::Texts { .. }) {
+        if matches!(self.material, Material::Texts { .. } | Material::Tokens { .. }) {
             if single && self.target.len() <= FEW_SHOT * self.target.outputs() {
                 depths.push(self.depth("contrastive", false)?);
             }
@@ -275,6 +313,12 @@ impl DepthSearch<'_> {
             costs[plan.cut().min(costs.len())..].iter().map(|cost| cost.multiply_adds).sum::<u64>() as f64
         };
         let (tail, seen) = match (depth, self.material) {
+            // Its states are computed once, which the model does for every depth.
+            (Depth::Head(Some(_)), _) => (0.0, 0.0),
+            (Depth::Head(None), Material::Tokens { reader: Some(sizes), .. }) => {
+                (sizes.multiply_adds() * WORDS, epochs * examples as f64)
+            }
+            (Depth::Head(None), _) => (0.0, 0.0),
             (Depth::Contrastive(plan), Material::Texts { pairs, .. }) => {
                 (tail(plan), 2.0 * pairs_for(examples, pairs) as f64)
             }
@@ -282,7 +326,7 @@ impl DepthSearch<'_> {
                 (self.lstm().map_or(0.0, |model| model.multiply_adds(tokens) as f64), epochs * 2.0 * examples as f64)
             }
             (Depth::Contrastive(plan) | Depth::Cut(Planned { plan, .. }), _) => (tail(plan), epochs * examples as f64),
-            (Depth::LanguageModel, Material::Images { .. }) => (0.0, 0.0),
+            (Depth::LanguageModel, Material::Images { .. } | Material::Tokens { .. }) => (0.0, 0.0),
         };
         tail * seen * STEP_COST / 1e12
     }
@@ -309,7 +353,8 @@ impl DepthSearch<'_> {
     pub fn at(&self, depth: &Depth) -> Result<Option<AtCut<'_>>> {
         match depth {
             Depth::LanguageModel => Ok(None),
-            Depth::Contrastive(plan) | Depth::Cut(Planned { plan, .. }) => {
+            Depth::Head(None) => self.material.at(0, self.observer).map(Some),
+            Depth::Contrastive(plan) | Depth::Cut(Planned { plan, .. }) | Depth::Head(Some((plan, _))) => {
                 self.material.at(plan.cut(), self.observer).map(Some)
             }
         }
@@ -322,10 +367,18 @@ impl DepthSearch<'_> {
     /// As [`tune`].
     pub fn train(&self, depth: &Depth, at: Option<&AtCut<'_>>, fold: Fold<'_>, watched: bool) -> Result<Adapted> {
         let train = Settings { seed: fold.seed, ..self.settings.train.clone() };
-        let settings = TuneSettings { train, ..self.settings.clone() };
+        let mut settings = TuneSettings { train, ..self.settings.clone() };
+        if let Depth::Head(Some((_, rate))) = depth {
+            settings = head_settings(&settings, *rate);
+        }
         let journal = (self.journal.0, fold.identity);
+        let nothing = Plan::nothing(&self.spread);
         let (plan, at) = match (depth, at) {
-            (Depth::Contrastive(plan) | Depth::Cut(Planned { plan, .. }), Some(at)) => (plan, at),
+            (Depth::Head(None), Some(at)) => (&nothing, at),
+            (
+                Depth::Contrastive(plan) | Depth::Cut(Planned { plan, .. }) | Depth::Head(Some((plan, _))),
+                Some(at),
+            ) => (plan, at),
             _ => return self.train_language_model(&settings.train, fold),
         };
         let tuning = self.tuning(plan, at);
@@ -376,7 +429,7 @@ impl DepthSearch<'_> {
         let body = LstmEncoder { model: tuned.model, hidden: Some(hidden), limit: tuned.limit };
         let base = Arc::new(TextBase { body: TextBody::Lstm(Box::new(body)), ..(**base).clone() });
         let [_, curve] = tuned.curves;
-        Ok(Adapted { grown: FineTuned::Text(base), head, curve, remarks: Vec::new() })
+        Ok(Adapted { grown: FineTuned::Text(base), head: head.into(), curve, remarks: Vec::new() })
     }
 
     /// Measures one depth on the first folds.
@@ -390,14 +443,20 @@ impl DepthSearch<'_> {
         let trained = self.target.len() * (self.protocol.count - 1) / self.protocol.count;
         let (work, unit) = match (depth, self.material) {
             (Depth::Contrastive(_), Material::Texts { pairs, .. }) => (pairs_for(trained, pairs), "pairs"),
+            (Depth::Head(Some(_)), Material::Tokens { set, .. }) => {
+                ((HEAD_EPOCHS as f64 * trained as f64 * set.units_of_each()) as usize, self.material.unit())
+            }
+            (_, Material::Tokens { set, .. }) => {
+                let units = self.settings.train.epochs as f64 * trained as f64 * set.units_of_each();
+                (units as usize, self.material.unit())
+            }
             _ => (self.settings.train.epochs as usize * trained, self.material.unit()),
         };
         let at = self.at(depth)?;
         self.observer.begin(&format!("fine-tuning: {label}"), (work * run_folds * seeds) as u64, unit);
         let mut measured = measure_folds(label, self.target, protocol, run_folds, seed, self.journal, &mut |fold| {
             let adapted = self.train(depth, at.as_ref(), fold, true)?;
-            let features = adapted.grown.features(&self.material, at.as_ref(), fold.held)?;
-            let logits = adapted.head.of_features(&features);
+            let logits = adapted.outputs(&self.material, at.as_ref(), fold.held)?;
             Ok(FoldOutcome { logits, curve: adapted.curve, remarks: adapted.remarks })
         })?;
         self.observer.end();
@@ -429,7 +488,7 @@ impl DepthSearch<'_> {
         budget: &Budget,
         on_event: &mut dyn FnMut(&Measured, &Difference),
     ) -> Result<Chosen> {
-        let Protocol { count, seeds, .. } = self.protocol;
+        let Protocol { count, run, seeds, .. } = self.protocol;
         let mut tried = vec![probe];
         let mut depths: Vec<Option<Depth>> = vec![None];
         let mut left_out = Vec::new();
@@ -443,7 +502,7 @@ impl DepthSearch<'_> {
             }
             // No depth may take what would have paid for a first look at those after it.
             let share = left / (usual.len() - at) as f64;
-            let ways = [(count, seeds), (count, 1)].into_iter().chain((1..count).rev().map(|folds| (folds, 1)));
+            let ways = [(run, seeds), (run, 1)].into_iter().chain((1..run).rev().map(|folds| (folds, 1)));
             let paid = |(folds, seeds): &(usize, usize), most: f64| self.cost(depth, *folds, *seeds) <= most;
             let way = ways.clone().find(|way| paid(way, share)).or_else(|| Some((1, 1)).filter(|way| paid(way, left)));
             let Some((folds, seeds_run)) = way else {
@@ -453,7 +512,7 @@ impl DepthSearch<'_> {
                 ));
                 continue;
             };
-            if (folds, seeds_run) != (count, seeds) {
+            if (folds, seeds_run) != (run, seeds) {
                 left_out.push(format!(
                     "`{label}` was measured on {folds} of {count} folds with 1 seed: more was not within the budget of {budget}"
                 ));
@@ -491,6 +550,12 @@ impl DepthSearch<'_> {
         }
         Ok(Chosen { depth: depths.swap_remove(chosen), tried, chosen, reason, left_out })
     }
+}
+
+/// How a head on frozen tokens is trained.
+fn head_settings(settings: &TuneSettings, rate: f64) -> TuneSettings {
+    let train = Settings { epochs: HEAD_EPOCHS, lr: rate, ..settings.train.clone() };
+    TuneSettings { train, start: Start::Random, low_rank: None, ..settings.clone() }
 }
 
 /// Why a depth was chosen, in words; all were measured on the same examples. `presumed` is what [`choose`] was told.

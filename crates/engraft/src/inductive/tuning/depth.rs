@@ -132,6 +132,8 @@ pub struct Protocol<'a> {
     pub folds: &'a [usize],
     /// Number of folds.
     pub count: usize,
+    /// How many of them are run at most.
+    pub run: usize,
     /// Seeds that every depth is trained with.
     pub seeds: usize,
 }

@@ -10,6 +10,8 @@ use crate::backbone::{Base, Mode, Network, StageCost};
 use crate::data::text::Text;
 use crate::error::{Error, Problem, Result};
 use crate::features::{Cache, Features, TextExtractor};
+use crate::head::ReaderSizes;
+use crate::inductive::tokens::TokenSet;
 use crate::inductive::tuning::activations::{Activations, KeyedImages, Views};
 use crate::inductive::tuning::body::Body;
 use crate::inductive::tuning::text_states::TextStates;
@@ -40,6 +42,17 @@ pub enum Material<'a> {
         /// Pairs of a contrastive training; 0 for the usual number.
         pairs: usize,
     },
+    /// Tokens of sentences, or of questions and paragraphs.
+    Tokens {
+        /// The base.
+        base: &'a Arc<TextBase>,
+        /// The examples as the base reads them.
+        set: &'a TokenSet<'a>,
+        /// Sizes of a reader, where the base is word vectors.
+        reader: Option<ReaderSizes>,
+        /// What the examples are called.
+        unit: &'static str,
+    },
 }
 
 impl<'a> Material<'a> {
@@ -48,6 +61,7 @@ impl<'a> Material<'a> {
         match self {
             Material::Images { .. } => "images",
             Material::Texts { .. } => "texts",
+            Material::Tokens { unit, .. } => unit,
         }
     }
 
@@ -55,7 +69,17 @@ impl<'a> Material<'a> {
     pub fn input(&self) -> [usize; 2] {
         match self {
             Material::Images { base, .. } => base.input(),
-            Material::Texts { .. } => [0; 2],
+            Material::Texts { .. } | Material::Tokens { .. } => [0; 2],
+        }
+    }
+
+    /// Numbers that a head takes, where the base gives so many features.
+    pub fn columns(&self, features: usize) -> usize {
+        match self {
+            Material::Tokens { base, .. } => {
+                sentence_of(base).map_or_else(|_| base.columns(), |sentence| sentence.encoder.width())
+            }
+            _ => features,
         }
     }
 
@@ -66,7 +90,9 @@ impl<'a> Material<'a> {
     pub fn body(&self) -> Result<Body> {
         match self {
             Material::Images { base, .. } => Ok(Body::Network(base.staged()?.network.clone())),
-            Material::Texts { base, .. } => Ok(Body::Encoder(sentence_of(base)?.encoder.clone())),
+            Material::Texts { base, .. } | Material::Tokens { base, .. } => {
+                Ok(Body::Encoder(sentence_of(base)?.encoder.clone()))
+            }
         }
     }
 
@@ -76,7 +102,7 @@ impl<'a> Material<'a> {
             (Material::Images { base, .. }, Body::Network(network)) => {
                 network_on(base, network, device).map(Body::Network)
             }
-            (Material::Texts { base, .. }, Body::Encoder(encoder)) => {
+            (Material::Texts { base, .. } | Material::Tokens { base, .. }, Body::Encoder(encoder)) => {
                 let config = &sentence_of(base)?.config;
                 Ok(Body::Encoder(TextEncoder::of_tensors(config, encoder.tensors(), device)))
             }
@@ -92,6 +118,13 @@ impl<'a> Material<'a> {
                 TextBody::Encoder(sentence) => sentence.encoder.costs((*tokens).max(2)),
                 _ => Vec::new(),
             },
+            Material::Tokens { base, set, .. } => {
+                let Ok(sentence) = sentence_of(base) else { return Vec::new() };
+                let mut costs = sentence.encoder.costs(set.tokens());
+                let units = set.units_of_each();
+                costs.iter_mut().for_each(|cost| cost.multiply_adds = (cost.multiply_adds as f64 * units) as u64);
+                costs
+            }
         }
     }
 
@@ -99,7 +132,7 @@ impl<'a> Material<'a> {
     pub fn views(&self) -> usize {
         match self {
             Material::Images { views, .. } => views.count,
-            Material::Texts { .. } => 1,
+            Material::Texts { .. } | Material::Tokens { .. } => 1,
         }
     }
 
@@ -116,6 +149,13 @@ impl<'a> Material<'a> {
                 let sentence = sentence_of(base)?;
                 let states = Box::new(TextStates::new(sentence, texts, cut, observer)?);
                 Ok(AtCut::Texts { states, sentence, texts })
+            }
+            Material::Tokens { base, set, .. } => {
+                let Ok(sentence) = sentence_of(base) else { return Ok(AtCut::Tokens { states: None, set }) };
+                // Tokens go through all stages but the pooling.
+                let cut = cut.min(sentence.encoder.stages().len() - 1);
+                let states = TextStates::of(sentence, set.encoded.clone(), cut, observer)?;
+                Ok(AtCut::Tokens { states: Some(Box::new(states)), set })
             }
         }
     }
@@ -155,6 +195,13 @@ pub enum AtCut<'a> {
         /// The texts themselves.
         texts: &'a [&'a Text],
     },
+    /// Tokens.
+    Tokens {
+        /// At the cut; nothing where a reader reads word vectors.
+        states: Option<Box<TextStates>>,
+        /// The examples and their units.
+        set: &'a TokenSet<'a>,
+    },
 }
 
 /// Examples that run together where a curve is measured.
@@ -190,13 +237,22 @@ impl AtCut<'_> {
         }
     }
 
-    /// An example in words.
+    /// What a training on some examples goes through: themselves, or the units of their tokens.
+    pub fn units(&self, examples: &[usize]) -> Vec<usize> {
+        match self {
+            AtCut::Tokens { set, .. } => set.units(examples),
+            _ => examples.to_vec(),
+        }
+    }
+
+    /// An example, or a unit of tokens, in words.
     pub fn describe(&self, example: usize) -> String {
         match self {
             AtCut::Images(activations) => activations.describe(example),
             AtCut::Texts { texts, .. } => {
                 format!("“{}”", texts[example].first.chars().take(60).collect::<String>())
             }
+            AtCut::Tokens { set, .. } => set.describe(example),
         }
     }
 }
@@ -214,7 +270,9 @@ impl FineTuned {
     /// A base whose stages are these.
     pub(in crate::inductive) fn of(material: &Material<'_>, body: Body) -> Self {
         match (material, body) {
-            (Material::Texts { base, .. }, Body::Encoder(encoder)) => FineTuned::Text(with_encoder(base, encoder)),
+            (Material::Texts { base, .. } | Material::Tokens { base, .. }, Body::Encoder(encoder)) => {
+                FineTuned::Text(with_encoder(base, encoder))
+            }
             (_, Body::Network(network)) => FineTuned::Network(Box::new(network)),
             _ => unreachable!("a base's stages are of its own kind"),
         }
@@ -232,6 +290,9 @@ impl FineTuned {
             }
             (FineTuned::Text(base), Material::Texts { texts, .. }, _) => {
                 features_by(base, &examples.iter().map(|&at| texts[at]).collect::<Vec<_>>())
+            }
+            (FineTuned::Text(base), Material::Tokens { set, .. }, _) => {
+                features_by(base, &examples.iter().map(|&at| set.texts[at]).collect::<Vec<_>>())
             }
             _ => unreachable!("a base reads examples of its own kind"),
         }

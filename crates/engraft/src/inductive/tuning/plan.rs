@@ -133,6 +133,12 @@ impl Plan {
         }
     }
 
+    /// The plan where a base has no stages: a head alone learns.
+    pub fn nothing(spread: &Spread) -> Self {
+        let head = Learning { rate: spread.head_rate, decay: spread.weight_decay, anchor: 0.0, after: 0.0 };
+        Self { stages: Vec::new(), head, statistics: spread.statistics }
+    }
+
     /// The cut: every stage before it is frozen to the end.
     pub fn cut(&self) -> usize {
         self.stages.iter().position(|stage| stage.learns.is_some()).unwrap_or(self.stages.len())

@@ -65,7 +65,7 @@ impl<'a> TuneTask<'a> {
     fn activations(&self) -> Option<&Activations<'a>> {
         match self.all {
             AtCut::Images(all) => Some(self.moved.as_ref().unwrap_or(all)),
-            AtCut::Texts { .. } => None,
+            AtCut::Texts { .. } | AtCut::Tokens { .. } => None,
         }
     }
 
@@ -98,6 +98,29 @@ impl<'a> TuneTask<'a> {
             }
             _ => unreachable!("stages read examples of their own kind"),
         }
+    }
+}
+
+/// Units of tokens that are validated together.
+const UNITS: usize = 16;
+
+impl TuneTask<'_> {
+    /// Logits `[N, T, outputs]` of units of tokens, with their graph where a stage's mode asks for one.
+    fn token_logits<'m>(
+        &self,
+        model: &Tuned,
+        units: &[usize],
+        mode: impl Fn(usize) -> Mode<'m>,
+        device: &Device,
+    ) -> Tensor<3> {
+        let (Body::Encoder(encoder), AtCut::Tokens { states: Some(states), .. }) = (&model.body, self.all) else {
+            unreachable!("only an encoder has tokens")
+        };
+        let (x, _) = states.token_states(encoder, units, mode, device);
+        let [n, steps, width] = x.dims();
+        let logits = model.head.logits(x.reshape([n * steps, width]));
+        let outputs = logits.dims()[1];
+        logits.reshape([n, steps, outputs])
     }
 }
 
@@ -136,6 +159,13 @@ impl Task for TuneTask<'_> {
     fn loss(&self, model: &Tuned, shard: &[usize], epoch: u64, pass: &Pass) -> Result<ShardLoss> {
         let examples: Vec<usize> = shard.iter().map(|&at| self.train[at]).collect();
         let drops = pass.drops().copied().expect("the loop's passes say what is drawn");
+        if let AtCut::Tokens { set, .. } = self.all {
+            let mode = |stage| match self.plan.learns(stage, epoch, self.epochs) {
+                true => Mode::Train(pass),
+                false => Mode::Frozen,
+            };
+            return Ok(set.loss(self.token_logits(model, &examples, mode, &self.device), &examples));
+        }
         let (features, mixed, distance) = self.features(model, &examples, epoch, pass)?;
         let logits = model.head.logits(dropped(features, self.regularisers.dropout, &drops));
         // The target of each example: weighted, smoothed, mixed.
@@ -159,10 +189,23 @@ impl Task for TuneTask<'_> {
             return Ok(None);
         }
         let model = model.valid();
+        if let AtCut::Tokens { set, .. } = self.all {
+            let model = Tuned { body: model.body.merged(), head: model.head };
+            let (mut loss, mut correct) = (0.0, 0);
+            for units in self.validation.chunks(UNITS) {
+                self.observer.check()?;
+                let logits = self.token_logits(&model, units, |_| Mode::Frozen, &Device::flex());
+                let shard = set.loss(logits, units);
+                loss += f64::from(shard.loss.into_scalar::<f32>()) * units.len() as f64;
+                correct += shard.correct;
+            }
+            let n = self.validation.len() as f64;
+            return Ok(Some(Score { loss: loss / n, accuracy: correct as f64 / n }));
+        }
         let body = match self.all {
             // Images run through merged copies anyway.
             AtCut::Images(_) => model.body,
-            AtCut::Texts { .. } => model.body.merged(),
+            AtCut::Texts { .. } | AtCut::Tokens { .. } => model.body.merged(),
         };
         let features = self.all.features(&body, &self.validation, self.input, self.observer)?;
         let logits = model.head.numbers().of_features(&features);

@@ -28,7 +28,11 @@ pub struct TextStates {
 impl TextStates {
     /// Runs texts to the cut. At cut 0 there is nothing to run.
     pub fn new(base: &SentenceEncoder, texts: &[&Text], cut: usize, observer: &dyn Observer) -> Result<Self> {
-        let encoded = base.encode(texts)?;
+        Self::of(base, base.encode(texts)?, cut, observer)
+    }
+
+    /// Runs what a tokenizer gave to the cut.
+    pub fn of(base: &SentenceEncoder, encoded: Vec<Encoded>, cut: usize, observer: &dyn Observer) -> Result<Self> {
         let (width, pad) = (base.encoder.width(), base.config.pad);
         let frozen = (cut > 0).then(|| FrozenEncoder::new(&base.encoder));
         let mut states = Self { encoded, cut, width, pad, kept: None, frozen };
@@ -36,10 +40,11 @@ impl TextStates {
         if let Some(frozen) = &states.frozen
             && tokens * width * size_of::<f32>() <= KEPT
         {
-            let mut order: Vec<usize> = (0..texts.len()).collect();
+            let texts = states.encoded.len();
+            let mut order: Vec<usize> = (0..texts).collect();
             order.sort_by_key(|&at| states.encoded[at].ids.len());
-            let mut kept = vec![Vec::new(); texts.len()];
-            observer.begin("texts at the cut", texts.len() as u64, "texts");
+            let mut kept = vec![Vec::new(); texts];
+            observer.begin("texts at the cut", texts as u64, "texts");
             for batch in order.chunks(BATCH) {
                 observer.check()?;
                 let some: Vec<&Encoded> = batch.iter().map(|&at| &states.encoded[at]).collect();
@@ -68,6 +73,18 @@ impl TextStates {
         mode: impl Fn(usize) -> Mode<'m>,
         device: &Device,
     ) -> Tensor<2> {
+        let (states, batch) = self.token_states(encoder, which, mode, device);
+        layout.finished(pool(states, &batch.mask, layout.layout.pooling))
+    }
+
+    /// States `[N, longest, width]` of the tokens of texts after the last block, and what is padding in them.
+    pub fn token_states<'m>(
+        &self,
+        encoder: &TextEncoder,
+        which: &[usize],
+        mode: impl Fn(usize) -> Mode<'m>,
+        device: &Device,
+    ) -> (Tensor<3>, TokenBatch) {
         let encoded: Vec<&Encoded> = which.iter().map(|&at| &self.encoded[at]).collect();
         let blocks = encoder.stages().len() - 2;
         let batch = TokenBatch::new(&encoded, self.pad, device);
@@ -76,7 +93,7 @@ impl TextStates {
             _ => self.padded(which, &encoded, device),
         };
         let states = encoder.blocks(states, &batch, self.cut.saturating_sub(1)..blocks, |block| mode(block + 1));
-        layout.finished(pool(states, &batch.mask, layout.layout.pooling))
+        (states, batch)
     }
 
     /// States `[N, longest, width]` at the cut; zeros after the end of a text.

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::backbone::{Activation, LoraConfig, Mode, Network, Pass, move_statistics};
 use crate::error::{Error, Result};
 use crate::features::Features;
-use crate::head::Linear;
+use crate::head::{Head, Linear};
+use crate::inductive::tokens::{TokenReader, train_word_reader};
 use crate::inductive::tuning::activations::Activations;
 use crate::inductive::tuning::body::{Body, Tuned};
+use crate::inductive::tuning::depth::hold_out;
 use crate::inductive::tuning::frozen::FrozenPart;
 use crate::inductive::tuning::journal::Journal;
 use crate::inductive::tuning::material::{AtCut, FineTuned, Material};
@@ -78,12 +80,29 @@ pub struct Tuning<'a> {
 pub struct Adapted {
     /// The base with its new weights.
     pub grown: FineTuned,
-    /// The head on its features.
-    pub head: Linear,
+    /// The head on its features, or on its tokens.
+    pub head: Head,
     /// The learning curve.
     pub curve: Curve,
     /// Failures and what was done about them.
     pub remarks: Vec<String>,
+}
+
+impl Adapted {
+    /// The outputs of some examples, [`Target::width`] numbers of each. `at` are the examples at a cut before the first stage
+    /// that changed, where there are images.
+    ///
+    /// # Errors
+    /// Examples that cannot be read any more; features that are not finite.
+    pub fn outputs(&self, material: &Material<'_>, at: Option<&AtCut<'_>>, rows: &[usize]) -> Result<Vec<f32>> {
+        match (material, &self.grown) {
+            (Material::Tokens { set, .. }, FineTuned::Text(base)) => {
+                let examples: Vec<_> = rows.iter().map(|&row| set.examples[row]).collect();
+                Ok(TokenReader::new(base, set.cutting).outputs(&self.head, &examples)?.concat())
+            }
+            _ => Ok(self.head.linear().of_features(&self.grown.features(material, at, rows)?)),
+        }
+    }
 }
 
 /// Fine-tunes on the examples `training`; `validation` is measured for the curve (and chooses the weights only where
@@ -149,6 +168,40 @@ pub(in crate::inductive) fn retrying<T>(
     unreachable!("the last attempt returns")
 }
 
+/// The rate with the least loss on a seventh of the examples `training`, learning from the others, and the loss of every one
+/// that was tried. `settings_of` says how to train at a rate.
+///
+/// # Errors
+/// Interruption; trainings that fail count as an infinite loss.
+pub(in crate::inductive) fn best_rate(
+    tuning: Tuning<'_>,
+    rates: &[f64],
+    settings_of: &dyn Fn(f64) -> TuneSettings,
+    training: &[usize],
+    seed: u64,
+    observer: &dyn Observer,
+) -> Result<(f64, Vec<(f64, f64)>)> {
+    let (kept, held) = hold_out(training, &tuning.target.strata(), seed);
+    let mut tried = Vec::with_capacity(rates.len());
+    let mut best = (f64::INFINITY, rates[0]);
+    for &lr in rates {
+        let none = (&Journal::none(), "");
+        let loss = match tune(tuning, &settings_of(lr), &kept, &held, none, observer, "") {
+            Ok(adapted) => {
+                let last = adapted.curve.epochs.last().and_then(|epoch| epoch.validation);
+                last.map_or(f64::INFINITY, |score| score.loss)
+            }
+            Err(Error::Training(_)) => f64::INFINITY,
+            Err(error) => return Err(error),
+        };
+        tried.push((lr, loss));
+        if loss < best.0 {
+            best = (loss, lr);
+        }
+    }
+    Ok((best.1, tried))
+}
+
 /// How the loss answers to a rate that grows, from the start that a training would have. Nothing is changed.
 ///
 /// # Errors
@@ -169,9 +222,17 @@ fn attempt_at(
     observer: &dyn Observer,
     each: &mut dyn FnMut(&EpochRecord, &Curve),
 ) -> Result<Attempt<Adapted>> {
+    let mut checkpoints = journal.checkpoints(identity, attempt);
+    if let Material::Tokens { base, set, reader: Some(sizes), .. } = tuning.material {
+        let settings = (&settings.train, settings.regularisers.dropout);
+        let parts = [training, validation];
+        let (reader, curve) = train_word_reader(set, sizes, settings, parts, checkpoints.as_mut(), observer, each)?;
+        let failure = target_failure(tuning.target, training, &curve);
+        let head = Head::Reader(Box::new(reader));
+        return Ok((Adapted { grown: FineTuned::Text(base.clone()), head, curve, remarks: Vec::new() }, failure));
+    }
     let base = tuning.material.body()?;
     let (mut task, model) = prepare(tuning, &base, settings, training, validation, observer)?;
-    let mut checkpoints = journal.checkpoints(identity, attempt);
     let (model, curve) = train(&mut task, model, &settings.train, checkpoints.as_mut(), observer, each)?;
     let model = model.valid();
     let head = model.head.numbers();
@@ -181,12 +242,22 @@ fn attempt_at(
     let body = tuning.material.on(&model.body.clone().merged(), &Device::flex())?;
     let grown = FineTuned::of(&tuning.material, body);
     let features = match &tuning.material {
-        Material::Images { .. } => tuning.at.features(&model.body, sanity_rows, tuning.material.input(), observer)?,
-        Material::Texts { .. } => grown.features(&tuning.material, None, sanity_rows)?,
+        Material::Images { .. } => {
+            Some(tuning.at.features(&model.body, sanity_rows, tuning.material.input(), observer)?)
+        }
+        Material::Texts { .. } => Some(grown.features(&tuning.material, None, sanity_rows)?),
+        // Of tokens the curve alone tells.
+        Material::Tokens { .. } => None,
     };
-    let failure = task.aims.failure(&head.of_features(&features), sanity_rows, &curve);
-    let head = task.aims.to_user_units(head);
+    let outputs = features.map(|features| head.of_features(&features)).unwrap_or_default();
+    let failure = task.aims.failure(&outputs, sanity_rows, &curve);
+    let head = task.aims.to_user_units(head).into();
     Ok((Adapted { grown, head, curve, remarks: Vec::new() }, failure))
+}
+
+/// What the curve of a training tells of its failure.
+fn target_failure(target: &dyn Target, training: &[usize], curve: &Curve) -> Option<String> {
+    target.aims(training).failure(&[], &[], curve)
 }
 
 /// A training before its first step.
@@ -206,9 +277,13 @@ fn prepare<'a>(
     }
     let aims = target.aims(training);
     let head = aims.to_loss_units(start_head(tuning, settings, &body, training, observer)?);
-    if let Body::Network(network) = body {
-        body = Body::Network(network.stochastic_depth(settings.stochastic_depth));
-    }
+    body = match (body, &tuning.material) {
+        (Body::Network(network), _) => Body::Network(network.stochastic_depth(settings.stochastic_depth)),
+        (Body::Encoder(encoder), Material::Tokens { .. }) => {
+            Body::Encoder(encoder.with_dropout(settings.regularisers.dropout))
+        }
+        (body, _) => body,
+    };
     let mut only = None;
     if let Some(how) = settings.low_rank {
         let (adapted, rules) = body.adapted(how, plan, settings.train.weight_decay)?;
@@ -224,8 +299,8 @@ fn prepare<'a>(
         base: base.network(),
         input,
         aims,
-        train: training.to_vec(),
-        validation: validation.to_vec(),
+        train: at.units(training),
+        validation: at.units(validation),
         plan,
         only,
         epochs: settings.train.epochs,
@@ -246,16 +321,20 @@ fn start_head(
     observer: &dyn Observer,
 ) -> Result<Linear> {
     let Tuning { at, features, strength, target, .. } = tuning;
-    if settings.start == Start::Random {
-        let head = random_head(target.outputs(), features.columns, settings.train.seed);
-        return Ok(target.aims(training).to_user_units(head));
-    }
+    let solver = match target.solver() {
+        Some(solver) if settings.start == Start::Probe => solver,
+        _ => {
+            let columns = tuning.material.columns(features.columns);
+            let head = random_head(target.outputs(), columns, settings.train.seed);
+            return Ok(target.aims(training).to_user_units(head));
+        }
+    };
     if !settings.adapt_statistics {
-        return target.solve(features, training, strength, observer);
+        return solver.solve(features, training, strength, observer);
     }
     // The features are others than those of the base's own statistics.
     let all: Vec<usize> = (0..target.len()).collect();
-    target.solve(&at.features(body, &all, tuning.material.input(), observer)?, training, strength, observer)
+    solver.solve(&at.features(body, &all, tuning.material.input(), observer)?, training, strength, observer)
 }
 
 /// A head of small normal numbers, each output from a stream of its own.

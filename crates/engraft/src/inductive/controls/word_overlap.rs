@@ -3,8 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use unicode_segmentation::UnicodeSegmentation;
+
+use super::{Baseline, ControlData};
+use crate::data::text::spans;
+use crate::data::text::squad::QuestionSet;
+use crate::error::Result;
+use crate::features::Features;
+use crate::targets::{GivenAnswer, Predictions};
 
 /// Words that say little. They neither count in the overlap nor stand at the ends of an answer.
 const FUNCTION_WORDS: [&str; 48] = [
@@ -17,14 +25,14 @@ const LONGEST: usize = 8;
 
 /// How much a word tells: the rarer in the training paragraphs, the more.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct LexicalReader {
+struct LexicalReader {
     documents: usize,
     counts: BTreeMap<String, usize>,
 }
 
 impl LexicalReader {
     /// Counts words in paragraphs.
-    pub fn of<'a>(contexts: impl IntoIterator<Item = &'a str>) -> Self {
+    fn of<'a>(contexts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut reader = Self::default();
         for context in contexts {
             reader.documents += 1;
@@ -44,7 +52,7 @@ impl LexicalReader {
     }
 
     /// The answer, in bytes of the paragraph; none where it has no words.
-    pub fn answer(&self, question: &str, context: &str) -> Option<Range<usize>> {
+    fn answer(&self, question: &str, context: &str) -> Option<Range<usize>> {
         let asked: BTreeSet<String> = words(question).into_iter().map(|range| question[range].to_lowercase()).collect();
         let overlap = |sentence: &str| -> f64 {
             let once: BTreeSet<String> =
@@ -102,7 +110,51 @@ fn runs(words: &[String], asked: impl Fn(&String) -> bool) -> Vec<Range<usize>> 
 
 /// Where the words of a text are.
 fn words(text: &str) -> Vec<Range<usize>> {
-    text.unicode_word_indices().map(|(at, word)| at..at + word.len()).collect()
+    spans(text).map(|(at, word)| at..at + word.len()).collect()
+}
+
+/// The reader on the same folds and splits.
+pub(super) struct WordOverlap {
+    set: Arc<QuestionSet>,
+    predictions: Predictions,
+}
+
+impl WordOverlap {
+    /// Measures it on the folds of the training questions.
+    pub fn of(set: &Arc<QuestionSet>, data: &ControlData<'_>) -> Result<Self> {
+        let index = |places: &[usize]| -> Vec<usize> { places.iter().map(|&at| data.train[at]).collect() };
+        let predictions = data.out_of_fold(|training, held| Ok(answers(set, &index(training), &index(held))))?;
+        Ok(Self { set: set.clone(), predictions })
+    }
+}
+
+/// Answers to some questions, words weighed by the paragraphs of others.
+fn answers(set: &QuestionSet, training: &[usize], asked: &[usize]) -> Predictions {
+    let contexts: BTreeSet<usize> = training.iter().map(|&at| set.questions[at].context).collect();
+    let reader = LexicalReader::of(contexts.into_iter().map(|at| set.contexts[at].as_str()));
+    let answer = |&at: &usize| {
+        let range = reader.answer(&set.questions[at].text, set.context(at)).unwrap_or(0..0);
+        GivenAnswer { start: range.start, end: range.end, ..GivenAnswer::NONE }
+    };
+    Predictions::Answers(asked.iter().map(answer).collect())
+}
+
+impl Baseline for WordOverlap {
+    fn name(&self) -> &'static str {
+        "word overlap"
+    }
+
+    fn how(&self) -> String {
+        "the words that were not asked about, in the sentence that shares most with the question".into()
+    }
+
+    fn predictions(&self) -> &Predictions {
+        &self.predictions
+    }
+
+    fn predict(&self, data: &ControlData<'_>, examples: &[usize], _features: &Features) -> Result<Predictions> {
+        Ok(answers(&self.set, data.train, examples))
+    }
 }
 
 #[cfg(test)]

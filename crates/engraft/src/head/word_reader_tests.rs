@@ -2,33 +2,34 @@ use super::*;
 
 fn vectors() -> WordVectors {
     let words = ["ada", "has", "two", "cats", ".", "how", "many", "?"].map(str::to_owned).to_vec();
-    let values = drawn(words.len() * 6, 1.0, "test/vectors", 0);
+    let mut stream = rng(0, "test/vectors", 0);
+    let values = (0..words.len() * 6).map(|_| 2.0 * stream.random::<f32>() - 1.0).collect();
     WordVectors::new(words, 6, values).unwrap()
 }
 
-fn scores(network: &ReaderNetwork, pairs: &[&Pair]) -> [Vec<f32>; 2] {
+fn scores(network: &ReaderNetwork, pairs: &[&ReaderPair]) -> [Vec<f32>; 2] {
     let device = Device::flex();
-    let batch = Batch::new(pairs, 6, &device);
+    let batch = ReaderBatch::new(pairs, 6, &device);
     network.forward(&batch, Mode::Frozen, 0.0, &device).map(|side| side.into_data().try_to_vec().unwrap())
 }
 
 #[test]
 fn words_know_what_they_share_with_the_question() {
-    let pair = Pair::of("How many cats ?", "Ada has two Cats , cats .", &vectors()).unwrap();
+    let pair = ReaderPair::of("How many cats ?", "Ada has two Cats , cats .", &vectors()).unwrap();
     let rows: Vec<&[f32]> = pair.features.chunks(FEATURES).collect();
     assert_eq!(rows[3], [0.0, 1.0, 2.0 / 7.0], "in other letters");
     assert_eq!(rows[5], [1.0, 1.0, 2.0 / 7.0], "as it is written");
     assert_eq!(rows[0], [0.0, 0.0, 1.0 / 7.0]);
     assert_eq!((pair.words_of(8, 11), pair.words_of(9, 16)), (Some((2, 2)), Some((2, 3))));
-    assert!(Pair::of("", "a", &vectors()).is_none() && Pair::of("a", " ", &vectors()).is_none());
+    assert!(ReaderPair::of("", "a", &vectors()).is_none() && ReaderPair::of("a", " ", &vectors()).is_none());
 }
 
 #[test]
 fn what_fills_up_changes_no_score() {
     let sizes = ReaderSizes { columns: 6, hidden: 5, layers: 2 };
     let network = ReaderNetwork::random(sizes, 1, &Device::flex());
-    let short = Pair::of("How many ?", "Ada has two .", &vectors()).unwrap();
-    let long = Pair::of("How many cats has Ada ?", "Ada has two cats . Ada has two cats .", &vectors()).unwrap();
+    let short = ReaderPair::of("How many ?", "Ada has two .", &vectors()).unwrap();
+    let long = ReaderPair::of("How many cats has Ada ?", "Ada has two cats . Ada has two cats .", &vectors()).unwrap();
     let (alone, together) = (scores(&network, &[&short]), scores(&network, &[&long, &short]));
     for side in 0..2 {
         let words = long.paragraph.places.len();
@@ -52,14 +53,13 @@ fn scores_are_those_of_pytorch() {
         (0..count).map(|at| (f64::from(first + at as u32).sin() / 2.0) as f32).collect()
     };
     let device = Device::flex();
-    let network = ReaderNetwork::random(ReaderSizes { columns: 6, hidden: 4, layers: 2 }, 0, &device);
-    let named = network.named().into_iter();
-    let values = named.map(|(name, _, values)| (identity(&name).val(), fill(&name, values.len()))).collect();
-    let network = crate::train::with_values(network, values);
+    let sizes = ReaderSizes { columns: 6, hidden: 4, layers: 2 };
+    let network =
+        ReaderNetwork::build(sizes, &device, &mut |name, shape| Ok(fill(name, shape.iter().product()))).unwrap();
     let tensor = |name: &str, shape: [usize; 3]| {
         Tensor::<3>::from_data(TensorData::new(fill(name, shape.iter().product()), shape), &device)
     };
-    let batch = Batch {
+    let batch = ReaderBatch {
         paragraph: tensor("vectors.paragraph", [1, 7, 6]),
         features: tensor("features", [1, 7, FEATURES]),
         question: tensor("vectors.question", [1, 4, 6]),
@@ -85,15 +85,15 @@ fn backwards_is_its_own_reverse() {
 #[test]
 fn a_reader_comes_back_from_its_file() {
     let sizes = ReaderSizes { columns: 6, hidden: 4, layers: 2 };
-    let network = ReaderNetwork::random(sizes, 1, &Device::flex());
+    let reader = WordReader { network: ReaderNetwork::random(sizes, 1, &Device::flex()), sizes };
     let mut weights = Weights::default();
-    network.export("reader.", &mut weights);
-    let pair = Pair::of("How many cats ?", "Ada has two cats .", &vectors()).unwrap();
+    reader.export("head.", &mut weights);
     let mut whole = weights.clone();
-    let again = ReaderNetwork::import(sizes, "reader.", &mut whole, &Device::flex()).unwrap();
-    assert_eq!(scores(&again, &[&pair]), scores(&network, &[&pair]));
+    let again = WordReader::import(sizes, "head.", &mut whole, &Device::flex()).unwrap();
+    let ask = |reader: &WordReader| reader.scores(&vectors(), "How many cats ?", "Ada has two cats .").unwrap();
+    assert_eq!((ask(&again), &again), (ask(&reader), &reader));
     assert!(whole.tensors.is_empty(), "every tensor is used");
-    weights.tensors.remove("reader.start");
-    let error = ReaderNetwork::import(sizes, "reader.", &mut weights, &Device::flex()).unwrap_err();
-    assert!(matches!(error, Error::Weights(_)) && error.to_string().contains("reader.start"));
+    weights.tensors.remove("head.start");
+    let error = WordReader::import(sizes, "head.", &mut weights, &Device::flex()).unwrap_err();
+    assert!(matches!(error, Error::Weights(_)) && error.to_string().contains("head.start"));
 }

@@ -11,24 +11,20 @@ use burn::tensor::{Device, Int, TensorData};
 use engraft_kernels::{Activation, Fused, LstmWeights, linear, lstm};
 use engraft_weights::{Precision, Tensor as WeightTensor, Weights};
 use rand::RngExt;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::text::WordVectors;
-use crate::backbone::{Mode, Pass, identity};
-use crate::data::text::squad::QuestionSet;
+use crate::backbone::{DropPathSchedule, Mode, identity};
+use crate::data::text::word_places;
 use crate::error::{Error, Problem, Result};
-use crate::inductive::spans::headed::dropped;
-use crate::inductive::spans::questions::{
-    CANDIDATES, Candidate, NEVER, SpanAnswer, best_positions, best_spans, position_loss, weighed,
-};
-use crate::inductive::spans::tagging::word_places;
-use crate::progress::Observer;
 use crate::rng::rng;
-use crate::train::{Curve, EpochRecord, Rules, Score, Settings, ShardLoss, Task, train};
 
 /// What a word of the paragraph is told beside its vector: whether the question has it as it is written, or in other
 /// letters, and how often the paragraph has it.
 const FEATURES: usize = 3;
+/// What is added to scores of words that fill texts up.
+const NEVER: f32 = -1e9;
 
 /// Sizes of a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,17 +93,18 @@ fn read(text: &str, vectors: &WordVectors) -> Read {
 
 /// A question and its paragraph, ready for the network.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pair {
+pub struct ReaderPair {
     paragraph: Read,
     question: Read,
     /// `[words, FEATURES]`
     features: Vec<f32>,
-    span: Option<(usize, usize)>,
+    /// First and last word of the right answer, where it is told.
+    pub span: Option<(usize, usize)>,
 }
 
-impl Pair {
+impl ReaderPair {
     /// Reads a question and its paragraph; none where either has no word.
-    fn of(question: &str, context: &str, vectors: &WordVectors) -> Option<Self> {
+    pub fn of(question: &str, context: &str, vectors: &WordVectors) -> Option<Self> {
         let (paragraph, asked) = (read(context, vectors), read(question, vectors));
         if paragraph.places.is_empty() || asked.places.is_empty() {
             return None;
@@ -124,7 +121,7 @@ impl Pair {
     }
 
     /// The words of an answer from byte `start` to `end`.
-    fn words_of(&self, start: usize, end: usize) -> Option<(usize, usize)> {
+    pub fn words_of(&self, start: usize, end: usize) -> Option<(usize, usize)> {
         let places = &self.paragraph.places;
         let from = places.iter().position(|place| place.end > start)?;
         let to = places.iter().rposition(|place| place.start < end)?;
@@ -133,18 +130,19 @@ impl Pair {
 }
 
 /// Pairs as tensors, filled up with zeros.
-struct Batch {
+pub struct ReaderBatch {
     /// `[N, P, columns]` and `[N, P, FEATURES]`
     paragraph: Tensor<3>,
     features: Tensor<3>,
     /// `[N, Q, columns]`
     question: Tensor<3>,
     /// Words of each paragraph and question.
-    lengths: [Vec<usize>; 2],
+    pub lengths: [Vec<usize>; 2],
 }
 
-impl Batch {
-    fn new(pairs: &[&Pair], columns: usize, device: &Device) -> Self {
+impl ReaderBatch {
+    /// Fills pairs up to the longest; `columns` are a vector's numbers.
+    pub fn new(pairs: &[&ReaderPair], columns: usize, device: &Device) -> Self {
         let filled = |rows: Vec<&[f32]>, width: usize| {
             let longest = rows.iter().map(|row| row.len() / width).max().unwrap_or(0);
             let mut values = vec![0.0; rows.len() * longest * width];
@@ -166,7 +164,7 @@ impl Batch {
 }
 
 /// What is added to scores of words, `[N, T]`: nothing to those of a text, much less than any score to what fills it up.
-fn masked(lengths: &[usize]) -> Vec<f32> {
+pub fn masked(lengths: &[usize]) -> Vec<f32> {
     let longest = lengths.iter().copied().max().unwrap_or(0);
     lengths.iter().flat_map(|&length| (0..longest).map(move |at| if at < length { 0.0 } else { NEVER })).collect()
 }
@@ -185,20 +183,29 @@ fn backwards(x: Tensor<3>, lengths: &[usize]) -> Tensor<3> {
     x.reshape([n * steps, width]).select(0, places).reshape([n, steps, width])
 }
 
+/// Gives the numbers of a tensor by its name and shape.
+type Numbers<'a> = dyn FnMut(&str, &[usize]) -> Result<Vec<f32>> + 'a;
+
+fn parameter<const D: usize>(
+    name: &str,
+    shape: [usize; D],
+    device: &Device,
+    numbers: &mut Numbers<'_>,
+) -> Result<Param<Tensor<D>>> {
+    let values = numbers(name, &shape)?;
+    Ok(Param::initialized(identity(name), Tensor::from_data(TensorData::new(values, shape), device)))
+}
+
 impl BothWays {
-    fn new(inputs: usize, hidden: usize, name: &str, seed: u64, device: &Device) -> Self {
-        let spread = 1.0 / (hidden as f64).sqrt();
-        let matrix =
-            |rows: usize, part: &str| matrix([rows, 4 * hidden], spread, &format!("{name}.{part}"), seed, device);
-        let ways = ["forwards", "backwards"];
-        Self {
-            input: ways.iter().map(|way| matrix(inputs, &format!("{way}.input"))).collect(),
-            recurrent: ways.iter().map(|way| matrix(hidden, &format!("{way}.recurrent"))).collect(),
-            bias: ways
-                .iter()
-                .map(|way| vector(4 * hidden, spread, &format!("{name}.{way}.bias"), seed, device))
-                .collect(),
+    fn new(inputs: usize, hidden: usize, name: &str, device: &Device, numbers: &mut Numbers<'_>) -> Result<Self> {
+        let mut both = Self { input: Vec::new(), recurrent: Vec::new(), bias: Vec::new() };
+        for way in ["forwards", "backwards"] {
+            let gates = 4 * hidden;
+            both.input.push(parameter(&format!("{name}.{way}.input"), [inputs, gates], device, numbers)?);
+            both.recurrent.push(parameter(&format!("{name}.{way}.recurrent"), [hidden, gates], device, numbers)?);
+            both.bias.push(parameter(&format!("{name}.{way}.bias"), [gates], device, numbers)?);
         }
+        Ok(both)
     }
 
     /// `[N, T, inputs]` to `[N, T, 2 hidden]`.
@@ -221,46 +228,46 @@ fn held<const D: usize>(tensor: Tensor<D>, learns: bool) -> Tensor<D> {
     if learns { tensor } else { tensor.detach() }
 }
 
-/// Numbers drawn evenly from minus to plus `spread`.
-fn drawn(count: usize, spread: f64, name: &str, seed: u64) -> Vec<f32> {
-    let mut stream = rng(seed, &format!("init/{name}"), 0);
-    (0..count).map(|_| ((2.0 * stream.random::<f64>() - 1.0) * spread) as f32).collect()
-}
-
-fn matrix(shape: [usize; 2], spread: f64, name: &str, seed: u64, device: &Device) -> Param<Tensor<2>> {
-    let data = TensorData::new(drawn(shape[0] * shape[1], spread, name, seed), shape);
-    Param::initialized(identity(name), Tensor::from_data(data, device))
-}
-
-fn vector(length: usize, spread: f64, name: &str, seed: u64, device: &Device) -> Param<Tensor<1>> {
-    let data = TensorData::new(drawn(length, spread, name, seed), [length]);
-    Param::initialized(identity(name), Tensor::from_data(data, device))
-}
-
 impl ReaderNetwork {
+    fn build(sizes: ReaderSizes, device: &Device, numbers: &mut Numbers<'_>) -> Result<Self> {
+        let ReaderSizes { columns, hidden, layers } = sizes;
+        let all = 2 * hidden * layers;
+        let row = |first: usize, name: &str, numbers: &mut Numbers<'_>| -> Result<Vec<BothWays>> {
+            let inputs = |layer: usize| if layer == 0 { first } else { 2 * hidden };
+            (0..layers)
+                .map(|layer| BothWays::new(inputs(layer), hidden, &format!("{name}.{layer}"), device, numbers))
+                .collect()
+        };
+        Ok(Self {
+            align_weight: parameter("align.weight", [columns, columns], device, numbers)?,
+            align_bias: parameter("align.bias", [columns], device, numbers)?,
+            paragraph: row(2 * columns + FEATURES, "paragraph", numbers)?,
+            question: row(columns, "question", numbers)?,
+            attention: parameter("attention", [all, 1], device, numbers)?,
+            start: parameter("start", [all, all], device, numbers)?,
+            end: parameter("end", [all, all], device, numbers)?,
+        })
+    }
+
     /// A network of random numbers, from minus to plus one over the root of what a number sums over.
     pub fn random(sizes: ReaderSizes, seed: u64, device: &Device) -> Self {
         let ReaderSizes { columns, hidden, layers } = sizes;
-        let (all, spread) = (2 * hidden * layers, |inputs: usize| 1.0 / (inputs as f64).sqrt());
-        let row = |first: usize, name: &str| -> Vec<BothWays> {
-            let inputs = |layer: usize| if layer == 0 { first } else { 2 * hidden };
-            (0..layers)
-                .map(|layer| BothWays::new(inputs(layer), hidden, &format!("{name}.{layer}"), seed, device))
-                .collect()
+        let drawn = &mut |name: &str, shape: &[usize]| {
+            let spread = match name {
+                "align.weight" => 1.0 / (columns as f64).sqrt(),
+                "align.bias" => 0.0,
+                "attention" | "start" | "end" => 1.0 / ((2 * hidden * layers) as f64).sqrt(),
+                _ => 1.0 / (hidden as f64).sqrt(),
+            };
+            let mut stream = rng(seed, &format!("init/{name}"), 0);
+            let count = shape.iter().product::<usize>();
+            Ok((0..count).map(|_| ((2.0 * stream.random::<f64>() - 1.0) * spread) as f32).collect())
         };
-        Self {
-            align_weight: matrix([columns, columns], spread(columns), "align.weight", seed, device),
-            align_bias: vector(columns, 0.0, "align.bias", seed, device),
-            paragraph: row(2 * columns + FEATURES, "paragraph"),
-            question: row(columns, "question"),
-            attention: matrix([all, 1], spread(all), "attention", seed, device),
-            start: matrix([all, all], spread(all), "start", seed, device),
-            end: matrix([all, all], spread(all), "end", seed, device),
-        }
+        Self::build(sizes, device, drawn).expect("numbers are drawn for every tensor")
     }
 
     /// Scores of each word as the first and as the last of the answer, `[N, P]` each.
-    fn forward(&self, batch: &Batch, mode: Mode<'_>, dropout: f64, device: &Device) -> [Tensor<2>; 2] {
+    pub fn forward(&self, batch: &ReaderBatch, mode: Mode<'_>, dropout: f64, device: &Device) -> [Tensor<2>; 2] {
         let learns = matches!(mode, Mode::Train(_));
         let drop = |x: Tensor<3>| match mode {
             Mode::Train(pass) => match pass.drops() {
@@ -333,168 +340,98 @@ impl ReaderNetwork {
         all
     }
 
-    /// Adds its tensors to those of a file.
-    pub fn export(&self, prefix: &str, weights: &mut Weights) {
-        for (name, shape, values) in self.named() {
-            weights
-                .tensors
-                .insert(format!("{prefix}{name}"), WeightTensor { shape, values, precision: Precision::F32 });
-        }
-    }
-
-    /// A network with the tensors of a file, each checked.
-    ///
-    /// # Errors
-    /// [`Error::Weights`] where one is missing or has another shape.
-    pub fn import(sizes: ReaderSizes, prefix: &str, weights: &mut Weights, device: &Device) -> Result<Self> {
-        let network = Self::random(sizes, 0, device);
-        let mut values = crate::train::Values::new();
-        for (name, shape, _) in network.named() {
-            let key = format!("{prefix}{name}");
-            let found = weights.tensors.remove(&key);
-            match found {
-                Some(tensor) if tensor.shape == shape => {
-                    values.insert(identity(&name).val(), tensor.values);
-                }
-                found => {
-                    let found = found.map_or_else(|| "none".to_owned(), |tensor| format!("{:?}", tensor.shape));
-                    let problem = Problem::new("a tensor of the reader is not as it must be");
-                    return Err(Error::Weights(problem.expected(format!("`{key}` {shape:?}")).found(found)));
-                }
-            }
-        }
-        Ok(crate::train::with_values(network, values))
-    }
 }
 
-/// Trains a reader on the questions `training` of a set; `validation` is measured for the curve alone.
-#[expect(clippy::too_many_arguments, reason = "one call, of everything that a training is made of")]
-pub fn train_reader(
-    set: &QuestionSet,
-    vectors: &WordVectors,
-    sizes: ReaderSizes,
-    settings: &Settings,
-    dropout: f64,
-    training: &[usize],
-    validation: &[usize],
-    observer: &dyn Observer,
-    name: &str,
-) -> Result<(ReaderNetwork, Curve)> {
-    // Only what has an answer can be learnt from, and only what has words.
-    let pair = |&at: &usize| {
-        let gold = set.questions[at].answers.first()?;
-        let pair = Pair::of(&set.questions[at].text, set.context(at), vectors)?;
-        let span = pair.words_of(gold.start, gold.start + gold.text.len())?;
-        Some((set.questions[at].id.clone(), Pair { span: Some(span), ..pair }))
-    };
-    let training: Vec<(String, Pair)> = training.iter().filter_map(pair).collect();
-    let validation: Vec<Pair> = validation.iter().filter_map(pair).map(|(_, pair)| pair).collect();
-    let device = Device::flex().autodiff();
-    let model = ReaderNetwork::random(sizes, settings.seed, &Device::flex()).unfreeze().train();
-    observer.begin(name, settings.epochs * training.len() as u64, "questions");
-    let mut each = |_: &EpochRecord, curve: &Curve| {
-        let points: Vec<_> = curve.epochs.iter().map(Into::into).collect();
-        observer.curve(name, &points);
-    };
-    let mut task =
-        ReaderTask { training, validation, sizes, dropout, weight_decay: settings.weight_decay, device, observer };
-    let (model, curve) = train(&mut task, model, settings, None, observer, &mut each)?;
-    observer.end();
-    Ok((model.valid(), curve))
-}
-
-struct ReaderTask<'a> {
-    training: Vec<(String, Pair)>,
-    validation: Vec<Pair>,
-    sizes: ReaderSizes,
-    dropout: f64,
-    weight_decay: f64,
-    device: Device,
-    observer: &'a dyn Observer,
-}
-
-impl ReaderTask<'_> {
-    fn shard(&self, model: &ReaderNetwork, pairs: &[&Pair], mode: Mode<'_>, device: &Device) -> ShardLoss {
-        let batch = Batch::new(pairs, self.sizes.columns, device);
-        let mask = masked(&batch.lengths[0]);
-        let [starts, ends] = model.forward(&batch, mode, self.dropout, device);
-        let span = |pair: &&Pair| pair.span.expect("only what has an answer is trained on");
-        let from: Vec<usize> = pairs.iter().map(|pair| span(pair).0).collect();
-        let to: Vec<usize> = pairs.iter().map(|pair| span(pair).1).collect();
-        let (said_from, said_to) = (best_positions(&starts, &mask), best_positions(&ends, &mask));
-        let correct = (0..pairs.len()).filter(|&row| said_from[row] == from[row] && said_to[row] == to[row]).count();
-        let loss = position_loss(starts, &mask, &from) + position_loss(ends, &mask, &to);
-        ShardLoss { loss: loss.mul_scalar(0.5), correct }
-    }
-}
-
-impl Task for ReaderTask<'_> {
-    type Model = ReaderNetwork;
-
-    fn len(&self) -> usize {
-        self.training.len()
-    }
-
-    fn rules(&self, model: &ReaderNetwork, _epoch: u64, _weight_decay: f64) -> Rules {
-        Rules::all(model, self.weight_decay)
-    }
-
-    fn loss(&self, model: &ReaderNetwork, shard: &[usize], _epoch: u64, pass: &Pass) -> Result<ShardLoss> {
-        let pairs: Vec<&Pair> = shard.iter().map(|&at| &self.training[at].1).collect();
-        Ok(self.shard(model, &pairs, Mode::Train(pass), &self.device))
-    }
-
-    fn validate(&self, model: &ReaderNetwork) -> Result<Option<Score>> {
-        if self.validation.is_empty() {
-            return Ok(None);
-        }
-        let (model, mut loss, mut correct) = (model.valid(), 0.0, 0);
-        for pairs in self.validation.chunks(16) {
-            self.observer.check()?;
-            let pairs: Vec<&Pair> = pairs.iter().collect();
-            let shard = self.shard(&model, &pairs, Mode::Frozen, &Device::flex());
-            loss += f64::from(shard.loss.into_scalar::<f32>()) * pairs.len() as f64;
-            correct += shard.correct;
-        }
-        let n = self.validation.len() as f64;
-        Ok(Some(Score { loss: loss / n, accuracy: correct as f64 / n }))
-    }
-
-    fn describe(&self, example: usize) -> String {
-        format!("question {}", self.training[example].0)
-    }
-}
-
-/// A trained reader that answers by word vectors.
-#[derive(Debug)]
+/// A trained reader: the head on frozen word vectors.
+#[derive(Debug, Clone)]
 pub struct WordReader {
     /// The network.
     pub network: ReaderNetwork,
     /// Its sizes.
     pub sizes: ReaderSizes,
-    /// The word vectors.
-    pub vectors: std::sync::Arc<WordVectors>,
-    /// Words of the longest answer.
-    pub longest: usize,
 }
 
-impl WordReader {
-    /// The answer to a question about a paragraph.
-    pub fn answer(&self, question: &str, context: &str) -> SpanAnswer {
-        let Some(pair) = Pair::of(question, context, &self.vectors) else { return weighed(Vec::new(), None) };
-        let device = Device::flex();
-        let batch = Batch::new(&[&pair], self.sizes.columns, &device);
-        let scores = self.network.forward(&batch, Mode::Frozen, 0.0, &device);
-        let [starts, ends] = scores.map(|side| side.into_data().try_to_vec::<f32>().expect("scores are f32"));
-        let spans = best_spans(&starts, &ends, (0, starts.len() - 1), self.longest, CANDIDATES);
-        let candidate = |(from, to, score): (usize, usize, f32)| {
-            let places = &pair.paragraph.places;
-            Candidate { start: places[from].start, end: places[to].end, score }
-        };
-        weighed(spans.into_iter().map(candidate).collect(), None)
+/// What a reader says of each word of a paragraph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WordScores {
+    /// Where the words are, in bytes.
+    pub places: Vec<Range<usize>>,
+    /// How strongly each is meant as the first of the answer.
+    pub starts: Vec<f32>,
+    /// As the last.
+    pub ends: Vec<f32>,
+}
+
+/// Two readers are equal where all their numbers are.
+impl PartialEq for WordReader {
+    fn eq(&self, other: &Self) -> bool {
+        self.sizes == other.sizes && self.network.named() == other.network.named()
     }
 }
 
+impl WordReader {
+    /// What it says of the words of a paragraph; none where paragraph or question has no word.
+    pub fn scores(&self, vectors: &WordVectors, question: &str, context: &str) -> Option<WordScores> {
+        let pair = ReaderPair::of(question, context, vectors)?;
+        let device = Device::flex();
+        let batch = ReaderBatch::new(&[&pair], self.sizes.columns, &device);
+        let scores = self.network.forward(&batch, Mode::Frozen, 0.0, &device);
+        let [starts, ends] = scores.map(|side| side.into_data().try_to_vec::<f32>().expect("scores are f32"));
+        Some(WordScores { places: pair.paragraph.places, starts, ends })
+    }
+
+    /// Adds its tensors to those of a file.
+    pub fn export(&self, prefix: &str, weights: &mut Weights) {
+        for (name, shape, values) in self.network.named() {
+            let tensor = WeightTensor { shape, values, precision: Precision::F32 };
+            weights.tensors.insert(format!("{prefix}{name}"), tensor);
+        }
+    }
+
+    /// A reader with the tensors of a file, each checked.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] where one is missing, has another shape, or holds what is not finite; or the sizes are no reader's.
+    pub fn import(sizes: ReaderSizes, prefix: &str, weights: &mut Weights, device: &Device) -> Result<Self> {
+        if sizes.columns.min(sizes.hidden).min(sizes.layers) == 0 || sizes.hidden.max(sizes.layers) > 1 << 14 {
+            let problem = Problem::new("the sizes of the reader are not a network's").found(format!("{sizes:?}"));
+            return Err(Error::Weights(problem));
+        }
+        let network = ReaderNetwork::build(sizes, device, &mut |name, shape| {
+            let key = format!("{prefix}{name}");
+            match weights.tensors.remove(&key) {
+                Some(tensor) if tensor.shape == shape && tensor.values.iter().all(|value| value.is_finite()) => {
+                    Ok(tensor.values)
+                }
+                found => {
+                    let found = found.map_or_else(|| "none".to_owned(), |tensor| format!("{:?}", tensor.shape));
+                    let problem = Problem::new("a tensor of the reader is not as it must be");
+                    Err(Error::Weights(problem.expected(format!("`{key}` {shape:?}, finite")).found(found)))
+                }
+            }
+        })?;
+        Ok(Self { network, sizes })
+    }
+}
+
+/// Zeroes a share of numbers, and scales the others up for it (Srivastava et al. 2014). What is drawn depends on the
+/// example's place in the step, and on its own length, alone.
+fn dropped(x: Tensor<3>, share: f64, drops: &DropPathSchedule, device: &Device) -> Tensor<3> {
+    if share == 0.0 {
+        return x;
+    }
+    let [n, steps, columns] = x.dims();
+    let keep = 1.0 - share;
+    let factors: Vec<f32> = (drops.first..drops.first + n)
+        .into_par_iter()
+        .flat_map_iter(|place| {
+            let mut stream = rng(drops.seed, &format!("dropout/{place}/{columns}"), drops.step);
+            (0..steps * columns).map(move |_| if stream.random::<f64>() < keep { (1.0 / keep) as f32 } else { 0.0 })
+        })
+        .collect();
+    x * Tensor::from_data(TensorData::new(factors, [n, steps, columns]), device)
+}
+
 #[cfg(test)]
-#[path = "drqa_tests.rs"]
+#[path = "word_reader_tests.rs"]
 mod tests;

@@ -1,0 +1,12 @@
+//! Tokens: what tagged words and questions have that examples with one answer have not. A head looks at each token of an
+//! encoder, or a reader at each word of word vectors; long inputs are cut into units that an encoder takes.
+//!
+//! Never here: a choice of how deep, how long or at which rate to train.
+
+mod reader;
+mod units;
+mod word_reading;
+
+pub use reader::{Cutting, TokenReader, best_spans};
+pub use units::{TokenExample, TokenSet};
+pub(in crate::inductive) use word_reading::train_word_reader;
