@@ -118,7 +118,7 @@ pub struct FitArgs {
           aliases = ["output-dir", "out-dir", "save-dir"])]
     pub out: Option<PathBuf>,
     /// How much of the base is retrained: head, last, half, all, the name of the first stage to train, contrastive (texts), or
-    /// auto: deeper as long as the gain is larger than noise [default: auto].
+    /// auto: deeper as long as the gain is larger than noise [default: auto; all for tags, and for qa on an encoder].
     #[arg(long, value_name = "DEPTH")]
     pub depth: Option<String>,
     /// Retrain this stage alone.
@@ -127,10 +127,10 @@ pub struct FitArgs {
     /// Budget for choosing the depth, as time on two cores of a laptop: 90s, 5m, 1h, or 0 [default: 5m].
     #[arg(long, value_name = "TIME")]
     pub budget: Option<String>,
-    /// Seeds per depth [default: 2].
+    /// Seeds per depth [default: 2; 1 for tags and qa].
     #[arg(long, value_name = "N", help_heading = METHOD)]
     pub seeds: Option<usize>,
-    /// Resume an interrupted run; the result is the same, bit for bit (qa and tags start again).
+    /// Resume an interrupted run; the result is the same, bit for bit.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "out", "config", "force", "find_lr"])]
     pub resume: Option<PathBuf>,
     /// Run a learning-rate range test and exit.
@@ -139,10 +139,10 @@ pub struct FitArgs {
     /// Also write the learning curves as TensorBoard event files to this folder.
     #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
     pub tensorboard: Option<PathBuf>,
-    /// Seconds between two checkpoints (qa and tags have none) [default: 30].
+    /// Seconds between two checkpoints [default: 30].
     #[arg(long, value_name = "SECONDS", help_heading = OUTPUT)]
     pub checkpoint_every: Option<f64>,
-    /// Folds of the cross-validation [default: 5].
+    /// Folds of the cross-validation; tags and qa: 1 runs one of five [default: 5].
     #[arg(long, value_name = "K", help_heading = EVALUATION, aliases = ["cv", "k-folds", "num-folds"])]
     pub folds: Option<usize>,
     /// Random seed [default: 0].

@@ -1,7 +1,7 @@
 //! Flags of fits on spans: answers to questions, and tagged words.
 
 use clap::Args;
-use engraft::config::SpanFit;
+use engraft::config::Fit;
 
 /// What only `--task qa` and `--task tags` have.
 #[derive(Debug, Clone, Default, Args)]
@@ -26,7 +26,7 @@ pub struct SpanArgs {
 
 impl SpanArgs {
     /// Each flag with what it is set to, and the setting.
-    fn each<'a>(&self, config: &'a mut SpanFit) -> [(&'static str, Option<usize>, &'a mut usize); 5] {
+    fn each<'a>(&self, config: &'a mut Fit) -> [(&'static str, Option<usize>, &'a mut Option<usize>); 5] {
         [
             ("max-tokens", self.max_tokens, &mut config.max_tokens),
             ("stride", self.stride, &mut config.stride),
@@ -37,22 +37,16 @@ impl SpanArgs {
     }
 
     /// Lays the flags that were given over settings.
-    pub fn lay_over(&self, config: &mut SpanFit) {
+    pub fn lay_over(&self, config: &mut Fit) {
         for (_, flag, setting) in self.each(config) {
-            *setting = flag.unwrap_or(*setting);
+            *setting = flag.or(*setting);
         }
     }
 
-    /// The first flag that was given.
-    pub fn given(&self) -> Option<&'static str> {
-        self.each(&mut SpanFit::default()).into_iter().find(|(_, flag, _)| flag.is_some()).map(|(name, ..)| name)
-    }
-
     /// The flags that give these settings.
-    pub fn flags_of(config: &SpanFit, usual: &SpanFit) -> Vec<String> {
-        let (mut config, mut usual) = (config.clone(), usual.clone());
-        let none = Self::default();
-        let pairs = none.each(&mut config).into_iter().zip(none.each(&mut usual));
-        pairs.filter(|(a, b)| a.2 != b.2).map(|((name, _, value), _)| format!("--{name} {value}")).collect()
+    pub fn flags_of(config: &Fit) -> Vec<String> {
+        let mut config = config.clone();
+        let each = Self::default().each(&mut config).into_iter();
+        each.filter_map(|(name, _, value)| value.map(|value| format!("--{name} {value}"))).collect()
     }
 }

@@ -47,6 +47,8 @@ impl AnswerColumns {
             Task::SingleLabel => &["answer", "label", "probability"],
             Task::MultiLabel => &["labels"],
             Task::Regression => &["value", "low", "high"],
+            // They have rows of their own.
+            Task::Tags | Task::Answers => &[],
         };
         let fixed = answer.iter().chain(&["unlike", "distance", "error"]).map(|name| (*name).to_owned());
         let rest: Vec<String> = match self.task {
@@ -95,6 +97,7 @@ impl AnswerColumns {
                 let ends = [end(answer.interval.map(|ends| ends.0)), end(answer.interval.map(|ends| ends.1))];
                 [answer.value.to_string()].into_iter().chain(ends).chain(far(answer.unlike, answer.distance)).collect()
             }
+            TargetAnswer::Tags(_) | TargetAnswer::Question(_) => Vec::new(),
         }
     }
 
@@ -130,6 +133,7 @@ impl AnswerColumns {
                 "unlike": answer.unlike,
                 "distance": answer.distance,
             }),
+            TargetAnswer::Tags(_) | TargetAnswer::Question(_) => Value::Null,
         };
         match value {
             Value::Object(fields) => fields,

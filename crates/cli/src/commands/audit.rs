@@ -1,9 +1,8 @@
 //! `engraft audit`
 
-use engraft::config::{Fit, SpanFit};
+use engraft::config::Fit;
 use engraft::data::Severity;
 use engraft::data::intake::InputKind;
-use engraft::inductive::spans::SpanIntake;
 use engraft::progress::Observer;
 
 use crate::args::AuditArgs;
@@ -17,12 +16,7 @@ pub fn run(args: &AuditArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     args.reading.lay_over(&mut config);
     config.data.clone_from(&args.data);
     config.base = args.base.clone().unwrap_or_default();
-    let spans = || SpanFit { data: args.data.clone(), ..SpanFit::default() };
-    let audit = match config.task.as_deref() {
-        Some("qa") => SpanIntake::questions(&spans())?.audit,
-        Some("tags") => SpanIntake::tagged(&spans())?.audit,
-        _ => super::intake(&config, InputKind::of(&config), None, terminal)?.audit,
-    };
+    let audit = super::intake(&config, InputKind::of(&config), None, terminal)?.audit;
     if json {
         output::json(&audit)?;
     } else {

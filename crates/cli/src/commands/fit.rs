@@ -15,30 +15,23 @@ use engraft::error::{Error, Problem, printable, shown, steers};
 use engraft::features::Cache;
 use engraft::files::{Made, Staging};
 use engraft::inductive::tuning::{Budget, Difference, Journal, Measured};
-use engraft::inductive::{AnyBase, Context, FitEvent, check_settings, find_rate, fit, with_base};
+use engraft::inductive::{AnyBase, Context, FitEvent, check_settings, find_rate, fit, usual_settings, with_base};
 use engraft::progress::Observer;
 use engraft::targets::Predictions;
 use engraft::train::{Curve, RateFinding, tensorboard};
 
 use crate::args::{DeviceArg, FitArgs};
 use crate::commands::summary::{measures_line, summary};
-use crate::commands::{cache_of, fit_spans, intake, tell_audit};
+use crate::commands::{cache_of, intake, tell_audit};
 use crate::exit::Outcome;
 use crate::interruption;
 use crate::output::{self, percent};
+use crate::span_args::SpanArgs;
 use crate::terminal::Terminal;
 use crate::tune_args::flags_of;
 
 /// Runs the command.
 pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    if fit_spans::is_asked(args) {
-        return fit_spans::run(args, json, terminal);
-    }
-    if let Some(flag) = args.spans.given() {
-        let problem =
-            Problem::new(format_args!("--{flag} has no effect here")).expected("it with --task qa or --task tags");
-        return Err(Error::Usage(problem).into());
-    }
     if args.find_lr {
         return find_lr(args, json, terminal);
     }
@@ -84,7 +77,7 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
     let intake = intake(config, *kind, cache.as_ref(), terminal).map_err(|error| of_another_task(error, config))?;
     let base = AnyBase::open(config, &intake)?;
     check_settings(config, &base, &intake)?;
-    refuse_useless(args, config, &base)?;
+    refuse_useless(args, config, *kind, &base)?;
     tell_audit(&intake.audit, terminal);
     let audit_seconds = start.elapsed().as_secs_f64();
     let means = Context { cache: cache.as_ref(), journal, observer: terminal };
@@ -106,7 +99,7 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
 
 /// Refuses flags that the depth that is asked for does not have: an option is never accepted and ignored. What a file says
 /// beside is for other depths.
-fn refuse_useless(args: &FitArgs, config: &Fit, base: &AnyBase) -> engraft::error::Result<()> {
+fn refuse_useless(args: &FitArgs, config: &Fit, kind: InputKind, base: &AnyBase) -> engraft::error::Result<()> {
     let mut given = Tune::default();
     args.tune.lay_over(&mut given);
     let given = flags_of(&given, &Tune::default());
@@ -115,6 +108,10 @@ fn refuse_useless(args: &FitArgs, config: &Fit, base: &AnyBase) -> engraft::erro
     let on_words = matches!(base, AnyBase::Texts(base) if matches!(base.body, TextBody::Words(_)));
     let (useless, why): (Vec<String>, String) = match config.depth.as_str() {
         _ if matches!(base, AnyBase::None) => return Ok(()),
+        // A reader on word vectors is trained by steps, whatever the depth is called.
+        "head" | "auto" if on_words && kind.is_of_tokens() => {
+            (budget.into_iter().collect(), "a reader on word vectors leaves nothing to choose".into())
+        }
         "head" if config.only.is_none() => {
             (given.into_iter().chain(budget).collect(), "--depth head trains no stage".into())
         }
@@ -165,7 +162,7 @@ fn begin(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Begun> {
     claim(&config, &out, args.force, args)?;
     // A probe alone takes no time worth keeping.
     let journal = match config.depth.as_str() {
-        "head" if config.only.is_none() => Journal::none(),
+        "head" if config.only.is_none() && !kind.is_of_tokens() => Journal::none(),
         _ if kind == InputKind::Vectors => Journal::none(),
         _ => {
             let resume = format!("engraft fit --resume {}", quoted(&out));
@@ -186,7 +183,7 @@ fn claim(config: &Fit, out: &Path, force: bool, args: &FitArgs) -> engraft::erro
 }
 
 /// As [`claim`], of a run's folder and event files, with inputs of any kind.
-pub fn claim_outputs(
+fn claim_outputs(
     out: &Path,
     tensorboard: Option<&Path>,
     force: bool,
@@ -237,7 +234,7 @@ fn tell_depth(measured: &Measured, gain: &Difference, terminal: &Terminal) {
         ),
         _ => format!(
             "{depth}: {}{} {seeds}, {:+.1} points ({:+.1} to {:+.1}) against the probe",
-            if matches!(measured.calibrated.predictions, Predictions::LabelSets { .. }) { "mean F1 " } else { "" },
+            if matches!(measured.calibrated.predictions, Predictions::Classes(_)) { "" } else { "mean F1 " },
             percent(score),
             100.0 * gain.mean,
             100.0 * gain.low,
@@ -252,7 +249,7 @@ fn tell_choice(reason: &str, left_out: &[String], terminal: &Terminal) {
 }
 
 /// Event files for TensorBoard, a folder for each curve.
-pub fn save_tensorboard<'a>(
+fn save_tensorboard<'a>(
     curves: impl Iterator<Item = (&'a str, &'a Curve)>,
     folder: &Path,
     force: bool,
@@ -318,7 +315,7 @@ fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<(Fit, InputKin
     asked.data = args.data.clone().unwrap_or(asked.data);
     asked.base = args.base.clone().unwrap_or(asked.base);
     let kind = InputKind::of(&asked);
-    let usual = kind.usual_settings();
+    let usual = usual_settings(kind, &asked.base);
     config = match &args.config {
         Some(path) => config::read_over(path, &usual)?,
         None => usual,
@@ -357,6 +354,7 @@ fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<(Fit, InputKin
         config.image_size = args.about.image_size;
     }
     args.reading.lay_over(&mut config);
+    args.spans.lay_over(&mut config);
     if args.pooling.is_some() {
         config.pooling.clone_from(&args.pooling);
     }
@@ -382,7 +380,7 @@ fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<(Fit, InputKin
 
 /// The flags that give this configuration again.
 pub fn command_line(config: &Fit, kind: InputKind, out: &Path) -> String {
-    let default = kind.usual_settings();
+    let default = usual_settings(kind, &config.base);
     let mut line = format!("engraft fit {} --base {} --out {}", quoted(&config.data), config.base, quoted(out));
     let mut flag = |differs: bool, text: String| {
         if differs {
@@ -442,6 +440,7 @@ pub fn command_line(config: &Fit, kind: InputKind, out: &Path) -> String {
     for text in flags_of(&config.tune, &default.tune) {
         flag(true, text);
     }
+    SpanArgs::flags_of(config).into_iter().for_each(|text| flag(true, text));
     flag(config.exact, "--exact".into());
     flag(config.strict, "--strict".into());
     line

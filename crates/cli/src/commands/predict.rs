@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use engraft::artefact::{Model, is_span_run};
+use engraft::artefact::Model;
 use engraft::backbone::Device;
 use engraft::data::intake::InputKind;
 use engraft::error::{Error, Problem, Result, from_printable, printable};
@@ -15,7 +15,7 @@ use crate::args::PredictArgs;
 use crate::commands::answer_columns::AnswerColumns;
 use crate::commands::answers::{Answers, Field};
 use crate::commands::lines::{in_batches, lines_of_stdin};
-use crate::commands::{predict_rows, predict_spans, predict_texts};
+use crate::commands::{predict_rows, predict_texts, predict_tokens};
 use crate::exit::Outcome;
 use crate::terminal::Terminal;
 
@@ -24,15 +24,15 @@ const BATCH: usize = 64;
 
 /// Runs the command.
 pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    if args.base.is_none() && args.inputs.first().is_some_and(|run| is_span_run(run)) {
-        return predict_spans::run(args, terminal);
+    let (model, given) = Answerer::open(args, terminal)?;
+    let kind = model.kind();
+    if let (Answerer::Run(model), true) = (&model, kind.is_of_tokens()) {
+        return predict_tokens::run(model, given, args, terminal);
     }
     if let Some(context) = &args.context {
         let problem = Problem::new("--context is for runs that answer questions, and this one does not").at(context);
         return Err(Error::Usage(problem.expected("no --context")).into());
     }
-    let (model, given) = Answerer::open(args, terminal)?;
-    let kind = model.kind();
     for (flag, given) in [("--text", args.text.is_some()), ("--explain", args.explain)] {
         if given && kind != InputKind::Texts {
             let problem =

@@ -1,13 +1,12 @@
 //! `engraft report`
 
-use engraft::artefact::{QUESTIONS, Report, SpanReport, TAGS, TargetReport, is_page};
+use engraft::artefact::{Report, TargetReport, is_page};
 use engraft::data::Task;
 use engraft::error::{Error, Problem, shown};
 use engraft::files;
 use serde::{Deserialize, Serialize};
 
 use crate::args::ReportArgs;
-use crate::commands::fit_spans;
 use crate::commands::summary::{interval, of_target, page};
 use crate::exit::Outcome;
 use crate::output;
@@ -30,10 +29,7 @@ pub fn run(args: &ReportArgs, json: bool) -> anyhow::Result<Outcome> {
         Error::Weights(problem.at(args.run.join("report.json")))
     };
     let report = match kind(&bytes) {
-        _ if is_of_spans(&bytes) => {
-            AnyReport::Spans(Box::new(serde_json::from_slice::<SpanReport>(&bytes).map_err(damaged)?))
-        }
-        Some(Task::MultiLabel | Task::Regression) => {
+        Some(Task::MultiLabel | Task::Regression | Task::Tags | Task::Answers) => {
             AnyReport::Targets(Box::new(serde_json::from_slice::<TargetReport>(&bytes).map_err(damaged)?))
         }
         _ => AnyReport::Classes(Box::new(serde_json::from_slice::<Report>(&bytes).map_err(damaged)?)),
@@ -51,10 +47,6 @@ pub fn run(args: &ReportArgs, json: bool) -> anyhow::Result<Outcome> {
     let html = args.output.clone().unwrap_or_else(|| args.run.join("report.html"));
     let report = match report {
         AnyReport::Classes(report) => report,
-        AnyReport::Spans(report) => {
-            output::text(&(fit_spans::summary(&report) + &page(&html)))?;
-            return Ok(Outcome::Done);
-        }
         AnyReport::Targets(report) => {
             output::text(&(of_target(&report) + &page(&html)))?;
             return Ok(Outcome::Done);
@@ -75,7 +67,6 @@ pub fn run(args: &ReportArgs, json: bool) -> anyhow::Result<Outcome> {
 enum AnyReport {
     Classes(Box<Report>),
     Targets(Box<TargetReport>),
-    Spans(Box<SpanReport>),
 }
 
 #[derive(Deserialize)]
@@ -86,8 +77,4 @@ struct Kind {
 /// The task that a report names, where it is not a single class.
 fn kind(report: &[u8]) -> Option<Task> {
     serde_json::from_slice::<Kind>(report).ok()?.task.parse().ok()
-}
-
-fn is_of_spans(report: &[u8]) -> bool {
-    serde_json::from_slice::<Kind>(report).is_ok_and(|kind| [QUESTIONS, TAGS].contains(&kind.task.as_str()))
 }

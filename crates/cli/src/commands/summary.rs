@@ -1,12 +1,16 @@
 //! What a fit or a report tells on the terminal when it is done.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use engraft::artefact::{
-    BaselineReport, MultiLabelReport, RegressionReport, Report, RunReport, TableReport, TargetReport,
+    AnswersReport, BaselineReport, MultiLabelReport, RegressionReport, Report, RunReport, TableReport, TagsReport,
+    TargetReport, UnsureReport,
 };
 use engraft::error::shown;
-use engraft::evaluate::{Coverage, Estimate, MultiLabelEvaluation, Paired, RegressionEvaluation};
+use engraft::evaluate::{
+    AnswerEvaluation, Coverage, Estimate, MultiLabelEvaluation, Paired, RegressionEvaluation, SpanEvaluation,
+};
 use engraft::targets::Measures;
 
 use crate::output::percent;
@@ -28,6 +32,8 @@ pub fn measures_line(measures: &Measures) -> String {
         Measures::Classes(evaluation) => format!("accuracy: {}", interval(&evaluation.accuracy)),
         Measures::LabelSets(evaluation) => labels_line(evaluation),
         Measures::Numbers { evaluation, .. } => numbers_line(evaluation),
+        Measures::Tags(evaluation) => spans_line(evaluation),
+        Measures::Answers(evaluation) => answers_line(evaluation),
     }
 }
 
@@ -47,17 +53,21 @@ fn points(paired: &Paired) -> String {
     format!("{difference:+.1} points ({low:+.1} to {high:+.1})")
 }
 
+/// The number that models are compared by, of those that have names, and whether it is an amount.
+fn main_number(measures: &BTreeMap<String, Estimate>) -> Option<(String, bool)> {
+    let shares = [("accuracy", ""), ("map", "mAP "), ("span_f1", "span F1 "), ("f1", "F1 ")];
+    let share = shares.into_iter().find_map(|(name, told)| Some((told, measures.get(name)?)));
+    match share {
+        Some((told, estimate)) => Some((format!("{told}{}", interval(estimate)), false)),
+        None => measures.get("mae").map(|mae| (format!("off by {}", amount(mae.mean)), true)),
+    }
+}
+
 /// What one gets without a network, each with how much better the model is.
 fn baselines(baselines: &[BaselineReport]) -> Vec<String> {
     let mut lines = Vec::new();
     for baseline in baselines {
-        let measured = |name: &str| baseline.measures.get(name);
-        let (told, is_number) = match (measured("accuracy"), measured("map"), measured("mae")) {
-            (Some(accuracy), ..) => (interval(accuracy), false),
-            (_, Some(map), _) => (format!("mAP {}", interval(map)), false),
-            (_, _, Some(mae)) => (format!("off by {}", amount(mae.mean)), true),
-            _ => continue,
-        };
+        let Some((told, is_number)) = main_number(&baseline.measures) else { continue };
         let better = |paired: &Paired| match is_number {
             true => {
                 let [difference, low, high] = [paired.difference, paired.low, paired.high].map(amount);
@@ -105,18 +115,7 @@ fn of_classes(report: &Report, out: &Path) -> String {
         lines.push(against("difference", paired));
     }
     lines.push(format!("verdict           {}", report.verdict));
-    let unsure = &report.unsure;
-    lines.push(match unsure.threshold {
-        Some(threshold) => format!(
-            "unsure below      p = {threshold:.3}: answers {} of {unit} at {} errors",
-            percent(unsure.answered),
-            percent(unsure.error)
-        ),
-        None => format!(
-            "unsure            always: no threshold promises at most {} errors on this data",
-            percent(unsure.max_error)
-        ),
-    });
+    lines.push(unsure_line(&report.unsure, unit));
     if !report.label_errors.is_empty() {
         lines.push(format!("labels to check   {}", report.label_errors.len()));
     }
@@ -134,11 +133,17 @@ pub fn of_target(report: &TargetReport) -> String {
     let mut lines = Vec::new();
     lines.extend(report.regression.iter().flat_map(|numbers| of_numbers(numbers, unit)));
     lines.extend(report.multi_label.iter().flat_map(|labels| of_labels(labels, unit)));
+    lines.extend(report.tags.iter().flat_map(|tags| of_tags(tags, unit)));
+    lines.extend(report.answers.iter().flat_map(|answers| of_answers(answers, unit)));
     lines.push(format!("depth             {}", report.choice.depth));
     lines.extend(columns(report.table.as_ref()));
     lines.extend(baselines(&report.baselines));
     if let Some(scratch) = &report.scratch {
-        lines.push(format!("from scratch      {}", scratch.how));
+        let told = main_number(&scratch.measures).map_or_else(String::new, |(told, _)| told);
+        lines.push(format!("from scratch      {told} ({})", scratch.how));
+        if report.regression.is_none() {
+            lines.push(against("difference", &scratch.paired));
+        }
     }
     lines.push(format!("verdict           {}", report.verdict));
     lines.join("\n") + "\n"
@@ -172,6 +177,45 @@ fn of_labels(report: &MultiLabelReport, unit: &str) -> Vec<String> {
         lines.push(format!("labels to check   {}", report.label_errors.len()));
     }
     lines
+}
+
+fn of_tags(report: &TagsReport, unit: &str) -> Vec<String> {
+    let held = report.held_out.iter();
+    let held = held.map(|held| (format!("on {}", held.split), &held.evaluation));
+    let all = held.chain([("out-of-fold".to_owned(), &report.evaluation)]);
+    let lines = all.map(|(place, found)| line(&place, &spans_line(found), &found.span_f1, unit));
+    lines.chain([unsure_line(&report.unsure, "spans")]).collect()
+}
+
+fn of_answers(report: &AnswersReport, unit: &str) -> Vec<String> {
+    let held = report.held_out.iter();
+    let held = held.map(|held| (format!("on {}", held.split), &held.evaluation));
+    let all = held.chain([("out-of-fold".to_owned(), &report.evaluation)]);
+    let lines = all.map(|(place, found)| line(&place, &answers_line(found), &found.f1, unit));
+    lines.chain([unsure_line(&report.unsure, unit)]).collect()
+}
+
+fn answers_line(answers: &AnswerEvaluation) -> String {
+    format!("F1 {}, exact match {}", interval(&answers.f1), interval(&answers.em))
+}
+
+fn spans_line(spans: &SpanEvaluation) -> String {
+    format!("span F1 {}, macro-F1 {}", interval(&spans.span_f1), interval(&spans.macro_f1))
+}
+
+/// When the model says "unsure", and how often.
+fn unsure_line(unsure: &UnsureReport, unit: &str) -> String {
+    match unsure.threshold {
+        Some(threshold) => format!(
+            "unsure below      p = {threshold:.3}: answers {} of {unit} at {} errors",
+            percent(unsure.answered),
+            percent(unsure.error)
+        ),
+        None => format!(
+            "unsure            always: no threshold promises at most {} errors on this data",
+            percent(unsure.max_error)
+        ),
+    }
 }
 
 fn line(name: &str, numbers: &str, estimate: &Estimate, unit: &str) -> String {

@@ -52,9 +52,24 @@ const IMAGES: &[&str] = &["digits", "--folds", "2", "--seeds", "1"];
 const REVIEWS: &[&str] = &["reviews.csv", "--text", "review", "--label", "stars", "--folds", "2"];
 pub(crate) const COUNTS: &[&str] =
     &["counts.csv", "--text", "said", "--label", "amount", "--base", "tiny", "--folds", "2"];
-const TAGS: &[&str] = &["words.conll", "--task", "tags", "--base", "tiny", "--folds", "2"];
+pub(crate) const TAGS: &[&str] = &["words.conll", "--task", "tags", "--base", "tiny", "--folds", "2"];
 const QUESTIONS: &[&str] =
     &["q.json", "--task", "qa", "--base", "tiny", "--folds", "2", "--max-tokens", "48", "--stride", "8"];
+const READER: &[&str] = &[
+    "q.json",
+    "--task",
+    "qa",
+    "--base",
+    "words.txt",
+    "--folds",
+    "2",
+    "--hidden",
+    "8",
+    "--layers",
+    "1",
+    "--epochs",
+    "4",
+];
 const LEARNS: &[&str] = &["--epochs", "6", "--lr", "0.003", "--rate-factor", "1", "--head-rate", "1", "--dropout", "0"];
 const PLAIN: &[&str] = &["--depth", "head", "--base", "plain.onnx", "--mean", "0.5", "--std", "0.5", "--resize", "0"];
 pub(crate) const SMALL_BATCHES: &[&str] = &["--batch-size", "4", "--views", "2"];
@@ -123,9 +138,14 @@ pub(crate) const CASES: &[Case] = &[
         make: cars,
         fit: &[&["cars.csv", "--label", "price"], &["--ignore-column", "worth,traits"]],
     },
-    Case { name: "tags, head", make: tags, fit: &[TAGS, &["--depth", "head"], LEARNS, NO_CONTROL] },
+    Case { name: "tags, head", make: tags, fit: &[TAGS, &["--depth", "head"], NO_CONTROL] },
     Case { name: "tags, last", make: tags, fit: &[TAGS, &["--depth", "last"], LEARNS, NO_CONTROL] },
     Case { name: "answers", make: questions, fit: &[QUESTIONS, LEARNS, NO_CONTROL] },
+    Case {
+        name: "answers, word vectors, from scratch beside",
+        make: questions_and_vectors,
+        fit: &[READER, &["--control-budget", "0.0005"]],
+    },
 ];
 
 fn images(sandbox: &Sandbox) {
@@ -172,7 +192,7 @@ fn language_model(sandbox: &Sandbox) {
     scalar(sandbox, args.into_iter().chain(more)).expect(0, &[]);
 }
 
-fn tags(sandbox: &Sandbox) {
+pub(crate) fn tags(sandbox: &Sandbox) {
     spans::encoder(sandbox);
     fs::write(sandbox.path("words.conll"), spans::tagged(30)).unwrap();
 }
@@ -180,6 +200,17 @@ fn tags(sandbox: &Sandbox) {
 fn questions(sandbox: &Sandbox) {
     spans::encoder(sandbox);
     fs::write(sandbox.path("q.json"), spans::squad(0, 24)).unwrap();
+}
+
+/// Beside the questions, vectors of their words.
+fn questions_and_vectors(sandbox: &Sandbox) {
+    questions(sandbox);
+    let words = spans::NAMES.into_iter().chain(spans::THINGS).chain(spans::NUMBERS).chain(["has", "is", "here", "how"]);
+    let row = |(at, word): (usize, &str)| {
+        let values: Vec<String> = (0..6).map(|column| format!("{:.3}", ((at * 7 + column * 5) as f64).sin())).collect();
+        format!("{word} {}\n", values.join(" "))
+    };
+    fs::write(sandbox.path("words.txt"), words.enumerate().map(row).collect::<String>()).unwrap();
 }
 
 /// Runs the binary on plain code, which is the same on every processor.

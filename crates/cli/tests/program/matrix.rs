@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::golden_runs::{CASES, COUNTS, Case, NO_CONTROL, SMALL_BATCHES, counts};
+use crate::golden_runs::{CASES, COUNTS, Case, NO_CONTROL, SMALL_BATCHES, TAGS, counts, tags};
 use crate::sandbox::Sandbox;
 use crate::tasks;
 
@@ -26,6 +26,7 @@ const MORE: &[Case] = &[
         make: numbered,
         fit: &[COUNTS, &["--task", "regression", "--depth", "all"], SHORT, NO_CONTROL],
     },
+    Case { name: "tags, auto", make: tags, fit: &[TAGS, &["--depth", "auto", "--budget", "1m"], SHORT, NO_CONTROL] },
     Case { name: "texts, label sets, head", make: labelled, fit: &[COUNTS, &["--depth", "head"], NO_CONTROL] },
 ];
 

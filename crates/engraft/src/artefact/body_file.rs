@@ -242,9 +242,7 @@ impl BodyFile {
                 let extractor = TextExtractor::new(&base).uncached().with_pooler(pooler, *pairs);
                 Ok(match tokens {
                     None => Reader::Texts(Box::new(extractor), *pairs),
-                    Some(cutting) => {
-                        Reader::Tokens(Box::new(extractor), Box::new(TokenReader::new(&base, *cutting)))
-                    }
+                    Some(cutting) => Reader::Tokens(Box::new(extractor), Box::new(TokenReader::new(&base, *cutting))),
                 })
             }
             Self::Vectors { encoding, .. } => {

@@ -11,7 +11,8 @@ use crate::data::intake::{Content, InputKind};
 use crate::data::text::Text;
 use crate::error::printable;
 use crate::evaluate::{
-    AnswerScore, Estimate, Evaluation, ImbalanceEvaluation, Predictions as Probabilities, Span, evaluate_imbalance, wilson,
+    AnswerScore, Estimate, Evaluation, ImbalanceEvaluation, Predictions as Probabilities, Span, evaluate_imbalance,
+    wilson,
 };
 use crate::inductive::text::TextFacts;
 use crate::inductive::tuning::{Difference, Measured};

@@ -13,19 +13,8 @@ use crate::targets::{Calibration, FoundSpan, GivenAnswer, LabelsAnswer, Predicti
 use crate::train::argmax;
 
 /// Columns of tagged words, a row for each word.
-const WORDS: [&str; 11] = [
-    "sentence",
-    "split",
-    "fold",
-    "position",
-    "word",
-    "truth",
-    "answer",
-    "probability",
-    "unsure",
-    "distance",
-    "unlike",
-];
+const WORDS: [&str; 11] =
+    ["sentence", "split", "fold", "position", "word", "truth", "answer", "probability", "unsure", "distance", "unlike"];
 /// Columns of questions.
 const QUESTIONS: [&str; 13] = [
     "id",
@@ -193,8 +182,7 @@ fn of_words(fitted: &Fitted, set: &TaggedSet) -> Vec<Vec<String>> {
     else {
         return Vec::new();
     };
-    let unsure =
-        |spans: &Vec<FoundSpan>| spans.iter().map(|span| !rule.answers(f64::from(span.probability))).collect();
+    let unsure = |spans: &Vec<FoundSpan>| spans.iter().map(|span| !rule.answers(f64::from(span.probability))).collect();
     let given = |answer| match answer {
         &TargetAnswer::Tags(TagsAnswer { ref spans, ref unsure, distance, .. }) => {
             Some((spans, unsure.clone(), distance))

@@ -339,7 +339,6 @@ impl ReaderNetwork {
         }
         all
     }
-
 }
 
 /// A trained reader: the head on frozen word vectors.

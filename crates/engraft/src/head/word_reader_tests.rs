@@ -46,7 +46,7 @@ fn scores_are_those_of_pytorch() {
         start: Vec<f32>,
         end: Vec<f32>,
     }
-    let golden: Golden = serde_json::from_str(include_str!("../../../tests/fixtures/drqa.json")).unwrap();
+    let golden: Golden = serde_json::from_str(include_str!("../../tests/fixtures/drqa.json")).unwrap();
     // The formula of the script.
     let fill = |name: &str, count: usize| -> Vec<f32> {
         let first: u32 = name.bytes().map(u32::from).sum();

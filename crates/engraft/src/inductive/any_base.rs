@@ -125,9 +125,7 @@ impl AnyBase {
         match self {
             Self::Texts(base) if kind.is_of_tokens() => match &base.body {
                 TextBody::Encoder(_) if ["auto", "head"].contains(&depth) => Ok(()),
-                TextBody::Encoder(sentence) => {
-                    cut_of(depth, &sentence.encoder, &sentence.encoder.costs(2)).map(|_| ())
-                }
+                TextBody::Encoder(sentence) => cut_of(depth, &sentence.encoder, &sentence.encoder.costs(2)).map(|_| ()),
                 TextBody::Words(_) if kind == InputKind::Questions => {
                     if ["auto", "head"].contains(&depth) {
                         return Ok(());

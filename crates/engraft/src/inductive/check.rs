@@ -95,11 +95,7 @@ fn refuse_foreign(config: &Fit, base: &AnyBase, intake: &Intake) -> Result<()> {
         ("--stride", config.stride.is_some(), if on_vectors { &[] } else { &[Questions] }),
         ("--max-answer", config.max_answer.is_some(), &[Questions]),
         ("--hidden or --layers", config.hidden.or(config.layers).is_some(), reader),
-        (
-            "--control-budget",
-            rows_differ(![0.0, all.control_budget].contains(&config.control_budget)),
-            trained,
-        ),
+        ("--control-budget", rows_differ(![0.0, all.control_budget].contains(&config.control_budget)), trained),
         ("--budget or --seeds", rows_differ(config.budget != all.budget || config.seeds != all.seeds), trained),
         ("settings of a training", rows_differ(*tune != all.tune), trained),
     ];

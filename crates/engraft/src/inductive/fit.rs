@@ -265,21 +265,7 @@ impl Basis {
                 coverage.truncated, coverage.texts, coverage.cut, coverage.tokens
             ));
         }
-        Ok(Self {
-            base,
-            tuning,
-            train,
-            groups,
-            target,
-            folds,
-            count,
-            reading,
-            features,
-            probe,
-            coverage,
-            cutting,
-            run,
-        })
+        Ok(Self { base, tuning, train, groups, target, folds, count, reading, features, probe, coverage, cutting, run })
     }
 
     /// Mean number of tokens of a text that are read.
@@ -319,8 +305,9 @@ impl<'a> Examples<'a> {
     }
 }
 
-/// The sizes of a reader on word vectors of so many numbers.
-pub(in crate::inductive) fn reader_sizes(config: &Fit, columns: usize) -> ReaderSizes {
+/// The sizes of a reader on word vectors.
+fn reader_sizes(config: &Fit, base: &AnyBase) -> ReaderSizes {
+    let columns = if let AnyBase::Texts(base) = base { base.columns() } else { 0 };
     let (hidden, layers) = (config.hidden.unwrap_or(READER.0), config.layers.unwrap_or(READER.1));
     ReaderSizes { columns, hidden, layers }
 }
@@ -338,7 +325,7 @@ impl Basis {
         let material = match (&self.base, &examples.images) {
             (AnyBase::Texts(base), _) if examples.tokens.is_some() => {
                 let set = examples.tokens.as_ref().expect("they are there");
-                let reader = matches!(base.body, TextBody::Words(_)).then(|| reader_sizes(config, base.columns()));
+                let reader = matches!(base.body, TextBody::Words(_)).then(|| reader_sizes(config, &self.base));
                 Material::Tokens { base, set, reader, unit: examples.unit }
             }
             (AnyBase::Images(base), Some((images, digests))) => {
@@ -423,7 +410,7 @@ pub fn fit(
         folds: &basis.folds,
         count: basis.count,
         seed: config.seed,
-        tokens: basis.cutting.map(|cutting| (cutting, reader_sizes(config, basis.features.columns))),
+        tokens: basis.cutting.map(|cutting| (cutting, reader_sizes(config, &basis.base))),
     };
     let baselines = baselines(&shared, observer)?;
     let mut baseline_measures = Vec::with_capacity(baselines.len());
@@ -509,7 +496,7 @@ pub fn fit(
         folds: &folds,
         count,
         seed: config.seed,
-        tokens: cutting.map(|cutting| (cutting, reader_sizes(config, features.columns))),
+        tokens: cutting.map(|cutting| (cutting, reader_sizes(config, &base))),
     };
     let scratch = Scratch::run(&base, &data, config.control_budget, cache, observer)?;
     let scratch = match scratch {
@@ -782,3 +769,7 @@ mod tests {
         assert_eq!(with_passes(&asked, 16).tune.epochs, 3);
     }
 }
+
+#[cfg(test)]
+#[path = "token_fit_tests.rs"]
+mod token_tests;

@@ -110,8 +110,7 @@ impl SpanAnswer {
         let scores = || candidates.iter().map(|candidate| candidate.score).chain(no_answer);
         let most = scores().fold(f32::NEG_INFINITY, f32::max);
         let sum: f64 = scores().map(|score| f64::from(score - most).exp()).sum();
-        let probability =
-            if candidates.is_empty() { 0.0 } else { (f64::from(best - most).exp() / sum) as f32 };
+        let probability = if candidates.is_empty() { 0.0 } else { (f64::from(best - most).exp() / sum) as f32 };
         // Without a score of its own, no answer is meant where no candidate is probable.
         let no_answer = no_answer.map_or(1.0 - probability, |score| score - best);
         Self { candidates, no_answer, probability }
@@ -176,7 +175,13 @@ impl Answers {
             }
         };
         let scored: Vec<ScoredAnswer> = answers.map(scored).collect();
-        self.may_refuse().then(|| best_no_answer_threshold(&scored).1 as f32)
+        self.may_refuse().then(|| {
+            let best = best_no_answer_threshold(&scored).1;
+            let above = scored.iter().map(|answer| answer.no_answer).filter(|score| *score > best);
+            let next = above.fold(f64::INFINITY, f64::min);
+            // Any threshold up to the next score gives the same answers here; the middle holds best elsewhere.
+            (if next.is_finite() { best + (next - best) / 2.0 } else { best }) as f32
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 //! One class of each example.
 
 use super::{
-    Aims, Answer, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Solver, Strength, Suspects, Target,
-    TargetAnswer, TargetSettings, but, places_of,
+    Aims, Answer, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Solver, Strength, Suspects,
+    Target, TargetAnswer, TargetSettings, but, places_of,
 };
 use crate::config::Fit;
 use crate::data::Task;

@@ -2,8 +2,8 @@
 
 use super::predictor::given;
 use super::{
-    Aims, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Solver, Strength, SuspectedLabel, Suspects,
-    Target, TargetAnswer, TargetSettings, but, folds_of_groups, places_of,
+    Aims, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Solver, Strength, SuspectedLabel,
+    Suspects, Target, TargetAnswer, TargetSettings, but, folds_of_groups, places_of,
 };
 use crate::data::Task;
 use crate::data::stratify::label_folds;

@@ -13,7 +13,8 @@ use crate::data::intake::{Content, Intake};
 use crate::data::{Targets, Task};
 use crate::error::Result;
 use crate::evaluate::{
-    AnswerEvaluation, Coverage, Evaluation, LabelError, MultiLabelEvaluation, Paired, RegressionEvaluation, SpanEvaluation,
+    AnswerEvaluation, Coverage, Evaluation, LabelError, MultiLabelEvaluation, Paired, RegressionEvaluation,
+    SpanEvaluation,
 };
 use crate::features::Features;
 use crate::head::Linear;
@@ -21,7 +22,9 @@ use crate::progress::Observer;
 
 pub use aims::Aims;
 pub use answers::{CANDIDATES, Candidate, GivenAnswer, NEVER, SpanAnswer};
-pub use predictor::{Answer, Calibration, LabelsAnswer, NumberAnswer, Predictor, QuestionAnswer, TagsAnswer, TargetAnswer};
+pub use predictor::{
+    Answer, Calibration, LabelsAnswer, NumberAnswer, Predictor, QuestionAnswer, TagsAnswer, TargetAnswer,
+};
 pub use tags::{FoundSpan, most_probable};
 
 /// Settings that decide how a target is learnt and measured.
@@ -239,9 +242,13 @@ pub fn target_of(intake: &Intake, examples: &[usize], settings: &TargetSettings)
         Targets::Labels(_) => label_sets(intake.label_sets(examples), names.clone(), settings),
         Targets::Values(_) => numbers(intake.values(examples), settings),
         Targets::Tags(_) | Targets::Answers(_) => match &intake.content {
-            Content::Words(set, _) => {
-                Box::new(tags::Tags::new(set, &intake.audit.groups, examples, &intake.labels(examples), settings.clone()))
-            }
+            Content::Words(set, _) => Box::new(tags::Tags::new(
+                set,
+                &intake.audit.groups,
+                examples,
+                &intake.labels(examples),
+                settings.clone(),
+            )),
             Content::Questions(set, _) => Box::new(answers::Answers::new(set, examples, settings.clone())),
             _ => unreachable!("tags are of words, and answers are to questions"),
         },

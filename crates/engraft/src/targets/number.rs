@@ -1,8 +1,8 @@
 //! A number of each example.
 
 use super::{
-    Aims, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Solver, Strength, Suspects, Target, TargetAnswer,
-    TargetSettings, folds_of_groups, places_of,
+    Aims, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Solver, Strength, Suspects, Target,
+    TargetAnswer, TargetSettings, folds_of_groups, places_of,
 };
 use crate::data::Task;
 use crate::data::stratify::value_folds;

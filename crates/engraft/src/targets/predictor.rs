@@ -3,12 +3,12 @@
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::evaluate::CvPlus;
-use crate::features::Features;
 use super::answers::{GivenAnswer, SpanAnswer};
 use super::tags::{FoundSpan, spans_in};
-use crate::head::{AnswerRule, Head, Novelty, sigmoid, softmax};
+use crate::evaluate::CvPlus;
+use crate::features::Features;
 use crate::head::Linear;
+use crate::head::{AnswerRule, Head, Novelty, sigmoid, softmax};
 use crate::train::argmax;
 
 /// A fitted head with everything that turns its outputs into an answer one can trust.

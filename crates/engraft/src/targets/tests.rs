@@ -17,8 +17,9 @@ fn fitted(target: &dyn Target, train: &Features, test: &Features) -> (Probe, Vec
     let groups: Vec<usize> = (0..ROWS).collect();
     let (count, folds) = target.folds(5, &groups, "rows", &Silent);
     assert_eq!(count, 5);
-    let probe = target.probe(train, &folds, &Silent).unwrap();
-    let head = target.solve(train, &groups, probe.strength, &Silent).unwrap().rounded().unwrap();
+    let solver = target.solver().unwrap();
+    let probe = solver.probe(train, &folds, &Silent).unwrap();
+    let head = solver.solve(train, &groups, probe.strength, &Silent).unwrap().rounded().unwrap().into();
     let novelty = Novelty::fit(train, &target.strata(), &groups, crate::head::Metric::Direction, 1, 0.99).unwrap();
     let predictor = Predictor { head, calibration: probe.calibrated.calibration.clone(), novelty };
     let answers = (0..test.rows).map(|row| predictor.answer(test.row(row))).collect();
@@ -31,7 +32,7 @@ fn outputs_of(target: &dyn Target, train: &Features, strength: f64) -> Vec<FoldO
     let (count, folds) = target.folds(5, &groups, "rows", &Silent);
     let part = |fold: usize| {
         let (held, training): (Vec<usize>, Vec<usize>) = (0..ROWS).partition(|&row| folds[row] == fold);
-        let head = target.solve(train, &training, strength, &Silent).unwrap();
+        let head = target.solver().unwrap().solve(train, &training, strength, &Silent).unwrap();
         (held.clone(), head.of_features(&train.select(&held)))
     };
     (0..count).map(part).collect()

@@ -39,10 +39,11 @@ fn report(task: Task) -> TargetReport {
     // What a fit does, in short: a probe's out-of-fold predictions, and a head's answers to the test split.
     let fitted = |ours: &dyn Target, theirs: &dyn Target| {
         let (_, folds) = ours.folds(5, &groups, "images", &Silent);
-        let probe = ours.probe(&train, &folds, &Silent).unwrap();
-        let head = ours.solve(&train, &all, probe.strength, &Silent).unwrap();
+        let probe = ours.solver().unwrap().probe(&train, &folds, &Silent).unwrap();
+        let head = ours.solver().unwrap().solve(&train, &all, probe.strength, &Silent).unwrap();
         let novelty = Novelty::fit(&train, &ours.strata(), &groups, Metric::Direction, 1, 0.99).unwrap();
-        let predictor = Predictor { head, calibration: probe.calibrated.calibration.clone(), novelty };
+        let calibration = probe.calibrated.calibration.clone();
+        let predictor = Predictor { head: head.into(), calibration, novelty };
         let answers: Vec<TargetAnswer> = (0..60).map(|row| predictor.answer(test.row(row))).collect();
         let measures = ours.measure(&probe.calibrated.predictions, &all, "5-fold out-of-fold").unwrap();
         let held = theirs.measure(&theirs.collect(&answers), &held, "the given test split").unwrap();
@@ -152,7 +153,9 @@ fn report(task: Task) -> TargetReport {
         choice,
         regression,
         multi_label,
-        scratch: Some(TargetScratch { how: "40 epochs".into(), paired }),
+        tags: None,
+        answers: None,
+        scratch: Some(TargetScratch { how: "40 epochs".into(), measures: std::collections::BTreeMap::new(), paired }),
         verdict: "positive transfer".into(),
         unlike: UnlikeReport { threshold: 0.4, k: 3, references: ROWS, metric: Metric::Direction },
         seed: 7,

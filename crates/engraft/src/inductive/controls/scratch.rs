@@ -20,8 +20,8 @@ use crate::inductive::any_base::AnyBase;
 use crate::inductive::controls::ControlData;
 use crate::inductive::tokens::TokenSet;
 use crate::inductive::tuning::{
-    Change, Journal, KeyedImages, Learners, Material, Plan, Quiet, Regularisers, STEP_COST, Spread, Start, TuneSettings,
-    Tuning, Views, best_rate, tune,
+    Change, Journal, KeyedImages, Learners, Material, Plan, Quiet, Regularisers, STEP_COST, Spread, Start,
+    TuneSettings, Tuning, Views, best_rate, tune,
 };
 use crate::progress::Observer;
 use crate::rng::{permutation, rng};

@@ -134,7 +134,9 @@ impl TokenReader {
                 };
                 Ok(examples.iter().map(answer).collect())
             }
-            _ => unreachable!("tokens are those of an encoder with a linear head, or words of word vectors with a reader"),
+            _ => unreachable!(
+                "tokens are those of an encoder with a linear head, or words of word vectors with a reader"
+            ),
         }
     }
 
@@ -148,7 +150,8 @@ impl TokenReader {
         let states = sentence.encoder.stages().len() - 1;
         let mut outputs = Vec::with_capacity(examples.len());
         for some in examples.chunks(BATCH) {
-            let cut = some.iter().map(|example| Units::of(example, sentence, &self.cutting)).collect::<Result<Vec<_>>>()?;
+            let cut =
+                some.iter().map(|example| Units::of(example, sentence, &self.cutting)).collect::<Result<Vec<_>>>()?;
             let encoded: Vec<&Encoded> = cut.iter().flat_map(|units| &units.encoded).collect();
             let mut logits = Vec::with_capacity(encoded.len());
             for unit in frozen.states(&encoded, states) {

@@ -277,3 +277,34 @@ pub(super) fn pieces_of(tokenizer: &Tokenizer, words: &[String], limit: usize) -
     }
     Ok(pieces)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_sentences_are_cut_into_parts() {
+        let words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "ada", "bob"];
+        let vocabulary: serde_json::Map<String, serde_json::Value> =
+            words.iter().enumerate().map(|(id, word)| ((*word).to_owned(), serde_json::json!(id))).collect();
+        let file = serde_json::json!({
+            "version": "1.0",
+            "added_tokens": [],
+            "normalizer": null,
+            "pre_tokenizer": { "type": "BertPreTokenizer" },
+            "post_processor": { "type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2] },
+            "decoder": null,
+            "model": { "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": vocabulary },
+        });
+        let tokenizer = Tokenizer::from_bytes(file.to_string().as_bytes()).unwrap();
+        let words: Vec<String> = (0..100).map(|at| ["ada", "bob"][at % 2].to_owned()).collect();
+        let pieces = pieces_of(&tokenizer, &words, 20).unwrap();
+        let mut next = 0;
+        for ((first, tokens), encoded) in &pieces {
+            assert!(encoded.ids.len() <= 20 && encoded.cut == 0);
+            assert!(*first == next && tokens.iter().all(Option::is_some));
+            next += tokens.len();
+        }
+        assert_eq!(next, words.len());
+    }
+}

@@ -27,8 +27,7 @@ pub(in crate::inductive) fn train_word_reader(
     observer: &dyn Observer,
     each: &mut dyn FnMut(&EpochRecord, &Curve),
 ) -> Result<(WordReader, Curve)> {
-    let learnable =
-        |of: &[usize]| -> Vec<usize> { of.iter().copied().filter(|&at| set.pairs[at].is_some()).collect() };
+    let learnable = |of: &[usize]| -> Vec<usize> { of.iter().copied().filter(|&at| set.pairs[at].is_some()).collect() };
     let device = Device::flex().autodiff();
     let model = ReaderNetwork::random(sizes, settings.seed, &Device::flex()).unfreeze().train();
     let mut task = ReaderTask {

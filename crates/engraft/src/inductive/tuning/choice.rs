@@ -277,8 +277,7 @@ impl DepthSearch<'_> {
         self.observer.begin("rate of the head", work, self.material.unit());
         let settings_of = |rate: f64| head_settings(self.settings, rate);
         let (tuning, quiet) = (self.tuning(&plan, &at), Quiet(self.observer));
-        let (rate, tried) =
-            best_rate(tuning, &HEAD_RATES, &settings_of, &training, self.settings.train.seed, &quiet)?;
+        let (rate, tried) = best_rate(tuning, &HEAD_RATES, &settings_of, &training, self.settings.train.seed, &quiet)?;
         self.observer.end();
         Ok((Depth::Head(Some((plan, rate))), tried))
     }
@@ -375,10 +374,9 @@ impl DepthSearch<'_> {
         let nothing = Plan::nothing(&self.spread);
         let (plan, at) = match (depth, at) {
             (Depth::Head(None), Some(at)) => (&nothing, at),
-            (
-                Depth::Contrastive(plan) | Depth::Cut(Planned { plan, .. }) | Depth::Head(Some((plan, _))),
-                Some(at),
-            ) => (plan, at),
+            (Depth::Contrastive(plan) | Depth::Cut(Planned { plan, .. }) | Depth::Head(Some((plan, _))), Some(at)) => {
+                (plan, at)
+            }
             _ => return self.train_language_model(&settings.train, fold),
         };
         let tuning = self.tuning(plan, at);

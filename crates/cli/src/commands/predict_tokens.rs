@@ -3,14 +3,16 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use engraft::artefact::SpanModel;
-use engraft::backbone::Device;
+use engraft::artefact::Model;
+use engraft::data::intake::InputKind;
 use engraft::data::text::conll::words_of_lines;
 use engraft::data::text::parts::read_text;
 use engraft::data::text::squad::{question_of_line, questions_to_answer};
 use engraft::data::text::{TextReading, stream_texts};
 use engraft::error::{Error, Problem, Result, printable};
+use engraft::inductive::tokens::TokenExample;
 use engraft::progress::Observer;
+use engraft::targets::{QuestionAnswer, TagsAnswer, TargetAnswer};
 use serde_json::{Value, json};
 
 use crate::args::{Format, PredictArgs};
@@ -27,14 +29,15 @@ const WORD_FILES: [&str; 6] = ["conll", "bio", "iob", "iob2", "ner", "tsv"];
 /// Tables of texts.
 const TABLES: [&str; 5] = ["csv", "jsonl", "ndjson", "json", "parquet"];
 
+/// Columns of the answers to questions, and of spans.
+const QUESTIONS: [&str; 10] =
+    ["id", "question", "answer", "probability", "no_answer", "start", "end", "unsure", "unlike", "error"];
+const SPANS: [&str; 10] = ["input", "line", "start", "end", "type", "text", "probability", "unsure", "unlike", "error"];
+
 /// Runs the command on the inputs that follow the run's folder.
-pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let Some((run, inputs)) = args.inputs.split_first().filter(|(_, inputs)| !inputs.is_empty()) else {
-        let problem = Problem::new("nothing to answer").expected("RUN, then questions or texts");
-        return Err(Error::Usage(problem.hint("engraft predict RUN --context page.txt \"Who wrote it?\"")).into());
-    };
-    let model = SpanModel::open(run, &Device::flex())?;
-    let text = args.text.is_some() && model.answers_questions();
+pub fn run(model: &Model, inputs: &[PathBuf], args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let answers_questions = model.kind() == InputKind::Questions;
+    let text = args.text.is_some() && answers_questions;
     for (flag, given) in [("--text", text), ("--explain", args.explain)] {
         if given {
             let problem =
@@ -42,12 +45,11 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
             return Err(Error::Usage(problem.expected(format_args!("no {flag}"))).into());
         }
     }
-    args.about.refuse("a run, which has its base in it")?;
     let mut rows = Rows { out: io::BufWriter::new(io::stdout()), format: args.format, failed: 0 };
-    if model.answers_questions() {
+    if answers_questions {
         let context = args.context.as_deref().map(context_of).transpose()?;
-        rows.header(&["id", "question", "answer", "probability", "no_answer", "start", "end", "error"])?;
-        questions(&model, inputs, context.as_deref(), args, &mut rows, terminal)?;
+        rows.header(&QUESTIONS)?;
+        questions(model, inputs, context.as_deref(), args, &mut rows, terminal)?;
     } else {
         if let Some(context) = &args.context {
             let problem = Problem::new("this run tags words, and answers no questions").at(context);
@@ -57,9 +59,9 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
             let problem = Problem::new("--top has no effect on a run that tags words");
             return Err(Error::Usage(problem.expected("it left out")).into());
         }
-        rows.header(&["input", "line", "start", "end", "type", "text", "probability", "error"])?;
+        rows.header(&SPANS)?;
         for input in inputs {
-            tags(&model, input, args, &mut rows, terminal)?;
+            tags(model, input, args, &mut rows, terminal)?;
         }
     }
     rows.out.flush()?;
@@ -98,7 +100,7 @@ impl Rows {
         for line in lines_of_stdin(terminal)? {
             match line {
                 Some((number, Ok(line))) => each(self, number, line)?,
-                Some((number, Err(error))) => self.failure(&format!("line {number}"), &error, 8)?,
+                Some((number, Err(error))) => self.failure(&format!("line {number}"), &error)?,
                 None => {
                     terminal.check()?;
                     self.out.flush()?;
@@ -112,14 +114,14 @@ impl Rows {
         Ok(output::json_row(&mut self.out, object)?)
     }
 
-    /// A row of `columns` columns about something that could not be answered.
-    fn failure(&mut self, name: &str, error: &Error, columns: usize) -> anyhow::Result<()> {
+    /// A row about something that could not be answered.
+    fn failure(&mut self, name: &str, error: &Error) -> anyhow::Result<()> {
         self.failed += 1;
         let reason = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
         match self.format {
             Format::Csv => {
-                let mut fields = vec![String::new(); columns];
-                (fields[0], fields[columns - 1]) = (name.to_owned(), reason);
+                let mut fields = vec![String::new(); SPANS.len()];
+                (fields[0], fields[SPANS.len() - 1]) = (name.to_owned(), reason);
                 self.row(fields)
             }
             Format::Jsonl => self.object(&json!({ "input": name, "error": reason })),
@@ -129,7 +131,7 @@ impl Rows {
 
 /// Questions in words about the text of `--context`, files of questions with their paragraphs, and `-` for either on stdin.
 fn questions(
-    model: &SpanModel,
+    model: &Model,
     inputs: &[PathBuf],
     context: Option<&str>,
     args: &PredictArgs,
@@ -177,7 +179,7 @@ fn context_of(path: &Path) -> Result<String> {
 }
 
 fn asked(
-    model: &SpanModel,
+    model: &Model,
     name: &str,
     questions: Result<Vec<(String, String, String)>>,
     args: &PredictArgs,
@@ -185,7 +187,7 @@ fn asked(
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
     match questions {
-        Err(error) => rows.failure(name, &error, 8),
+        Err(error) => rows.failure(name, &error),
         Ok(questions) => {
             for (id, question, context) in questions {
                 answer(model, &id, &question, &context, args, rows, terminal)?;
@@ -196,7 +198,7 @@ fn asked(
 }
 
 fn answer(
-    model: &SpanModel,
+    model: &Model,
     id: &str,
     question: &str,
     context: &str,
@@ -205,33 +207,34 @@ fn answer(
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
     terminal.check()?;
-    let answered = match model.answer(question, context) {
-        Ok(answered) => answered,
-        Err(error) => return rows.failure(if id.is_empty() { question } else { id }, &error, 8),
+    let QuestionAnswer { given, choice, unsure, unlike, .. } = match model.answer(question, context) {
+        Ok(answer) => answer,
+        Err(error) => return rows.failure(if id.is_empty() { question } else { id }, &error),
     };
     let places = |start: usize, end: usize| {
         let start_characters = context[..start].chars().count();
         [start_characters, start_characters + context[start..end].chars().count()]
     };
-    let best = answered.answer.candidates.first().filter(|_| !answered.text.is_empty());
-    let place = best.map(|best| places(best.start, best.end));
+    let place = (given.start < given.end).then(|| places(given.start, given.end));
+    let text = given.text(context);
     match rows.format {
         Format::Csv => {
             let end = |at: usize| place.map_or_else(String::new, |place| place[at].to_string());
             rows.row([
                 id.to_owned(),
                 question.to_owned(),
-                answered.text.clone(),
-                answered.answer.probability.to_string(),
-                answered.answer.no_answer.to_string(),
+                text.to_owned(),
+                given.probability.to_string(),
+                given.no_answer.to_string(),
                 end(0),
                 end(1),
+                unsure.to_string(),
+                unlike.to_string(),
                 String::new(),
             ])
         }
         Format::Jsonl => {
-            let candidates: Vec<Value> = answered
-                .answer
+            let candidates: Vec<Value> = choice
                 .candidates
                 .iter()
                 .take(args.top.unwrap_or(TOP))
@@ -244,11 +247,13 @@ fn answer(
             rows.object(&json!({
                 "id": id,
                 "question": question,
-                "answer": answered.text,
-                "probability": answered.answer.probability,
-                "no_answer": answered.answer.no_answer,
+                "answer": text,
+                "probability": given.probability,
+                "no_answer": given.no_answer,
                 "start": place.map(|place| place[0]),
                 "end": place.map(|place| place[1]),
+                "unsure": unsure,
+                "unlike": unlike,
                 "top": candidates,
             }))
         }
@@ -257,13 +262,7 @@ fn answer(
 
 /// Texts, one on a line or in each row of a table, or files with a word on each line; places are characters of a text, or
 /// words.
-fn tags(
-    model: &SpanModel,
-    input: &Path,
-    args: &PredictArgs,
-    rows: &mut Rows,
-    terminal: &Terminal,
-) -> anyhow::Result<()> {
+fn tags(model: &Model, input: &Path, args: &PredictArgs, rows: &mut Rows, terminal: &Terminal) -> anyhow::Result<()> {
     let name = printable(input);
     if input.as_os_str() == "-" {
         return rows
@@ -273,7 +272,7 @@ fn tags(
         let reading = TextReading { text: columns_of(args.text.as_deref()), ..TextReading::default() };
         let texts = match stream_texts(input, &reading, terminal) {
             Ok(texts) => texts,
-            Err(error) => return rows.failure(&name, &error, 8),
+            Err(error) => return rows.failure(&name, &error),
         };
         for (at, row) in texts.enumerate() {
             match row {
@@ -282,23 +281,23 @@ fn tags(
                         tags_of_text(model, (&name, at + 1), part, rows, terminal)?;
                     }
                 }
-                Err(error) => rows.failure(&name, &error, 8)?,
+                Err(error) => rows.failure(&name, &error)?,
             }
         }
         return Ok(());
     }
     let text = match read_text(input) {
         Ok(text) => text,
-        Err(error) => return rows.failure(&name, &error, 8),
+        Err(error) => return rows.failure(&name, &error),
     };
     if has_ending(input, &WORD_FILES) {
         for (number, words) in words_of_lines(&text).into_iter().enumerate() {
             terminal.check()?;
-            let spans = model.tags(&words)?;
-            let found = spans
-                .into_iter()
-                .map(|span| (span.start, span.end, span.kind, words[span.start..span.end].join(" "), span.probability));
-            spans_of(model, (&name, number + 1), &words.join(" "), found.collect(), rows)?;
+            let Some(TargetAnswer::Tags(answer)) = model.predict_tokens(&[TokenExample::Words(&words)])?.pop() else {
+                continue;
+            };
+            let place = |start: usize, end: usize| (start, end, words[start..end].join(" "));
+            spans_of(model, (&name, number + 1), &words.join(" "), &answer, place, rows)?;
         }
         return Ok(());
     }
@@ -310,49 +309,54 @@ fn tags(
 
 /// The spans of one text, which stands at a line (or row, or sentence) of an input.
 fn tags_of_text(
-    model: &SpanModel,
+    model: &Model,
     place: (&str, usize),
     text: &str,
     rows: &mut Rows,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
     terminal.check()?;
-    let found = model.tags_of_text(text)?.into_iter().map(|span| {
-        let start = text[..span.start].chars().count();
-        let inside = &text[span.start..span.end];
-        (start, start + inside.chars().count(), span.kind, inside.to_owned(), span.probability)
-    });
-    spans_of(model, place, text, found.collect(), rows)
+    let answer = model.tags(text)?;
+    let found = |start: usize, end: usize| {
+        let (before, inside) = (text[..start].chars().count(), &text[start..end]);
+        (before, before + inside.chars().count(), inside.to_owned())
+    };
+    spans_of(model, place, text, &answer, found, rows)
 }
 
-type Found = (usize, usize, usize, String, f32);
-
+/// The spans of an answer; `place` gives their ends and texts as they are printed.
 fn spans_of(
-    model: &SpanModel,
+    model: &Model,
     (input, line): (&str, usize),
     text: &str,
-    found: Vec<Found>,
+    answer: &TagsAnswer,
+    place: impl Fn(usize, usize) -> (usize, usize, String),
     rows: &mut Rows,
 ) -> anyhow::Result<()> {
     let kind = |at: usize| model.file.classes[at].as_str();
+    let found = answer.spans.iter().zip(&answer.unsure);
     if rows.format == Format::Jsonl {
-        let spans: Vec<Value> = found
-            .iter()
-            .map(|(start, end, at, text, probability)| {
-                json!({ "start": start, "end": end, "type": kind(*at), "text": text, "probability": probability })
-            })
-            .collect();
-        return rows.object(&json!({ "input": input, "line": line, "text": text, "spans": spans }));
+        let spans = found.map(|(span, unsure)| {
+            let (start, end, text) = place(span.start, span.end);
+            let (kind, probability) = (kind(span.kind), span.probability);
+            json!({ "start": start, "end": end, "type": kind, "text": text, "probability": probability, "unsure": unsure })
+        });
+        let spans: Vec<Value> = spans.collect();
+        let unlike = answer.unlike;
+        return rows.object(&json!({ "input": input, "line": line, "text": text, "unlike": unlike, "spans": spans }));
     }
-    for (start, end, at, text, probability) in found {
+    for (span, unsure) in found {
+        let (start, end, text) = place(span.start, span.end);
         rows.row([
             input.to_owned(),
             line.to_string(),
             start.to_string(),
             end.to_string(),
-            kind(at).to_owned(),
+            kind(span.kind).to_owned(),
             text,
-            probability.to_string(),
+            span.probability.to_string(),
+            unsure.to_string(),
+            answer.unlike.to_string(),
             String::new(),
         ])?;
     }
