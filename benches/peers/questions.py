@@ -4,7 +4,7 @@
     python benches/peers/questions.py train DIR ENCODER [--epochs 3 --lr 2e-4 --head-rate 5 --batch-size 16]
     python benches/peers/questions.py score DIR/test.json PREDICTIONS.json
 
-The same run by engraft: engraft fit DIR --task qa --base ENCODER --depth all --folds 0 --epochs 3 --lr 2e-4
+The same run by engraft: engraft fit DIR --task qa --base ENCODER --depth all --folds 1 --epochs 3 --lr 2e-4
 --rate-factor 1 --head-rate 5 --batch-size 16 --out RUN. Both: AdamW, cosine with a tenth of warm-up, weight decay 0.02
 on matrices, gradients of norm 1 at most, windows of 384 tokens with a stride of 128, answers of at most 30 tokens.
 Dropout is off on both sides.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::artefact::{self, Rendered, RunReport};
+use crate::artefact::{self, Rendered, Report};
 use crate::config;
 use crate::data::intake::InputKind;
 use crate::error::Result;
@@ -143,7 +143,7 @@ pub struct Run {
 
 impl Run {
     /// Everything that was measured, as `report.json` has it.
-    pub fn report(&self) -> &RunReport {
+    pub fn report(&self) -> &Report {
         &self.rendered.report
     }
 

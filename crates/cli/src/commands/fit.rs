@@ -92,7 +92,7 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
     if json {
         output::json(&rendered.report)?;
     } else {
-        output::text(&summary(&rendered.report, out))?;
+        output::text(&summary(&rendered.report, &out.join("report.html")))?;
     }
     Ok(Outcome::Done)
 }

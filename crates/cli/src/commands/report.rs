@@ -1,13 +1,11 @@
 //! `engraft report`
 
-use engraft::artefact::{Report, TargetReport, is_page};
-use engraft::data::Task;
-use engraft::error::{Error, Problem, shown};
+use engraft::artefact::{Report, is_page};
+use engraft::error::{Error, Problem};
 use engraft::files;
-use serde::{Deserialize, Serialize};
 
 use crate::args::ReportArgs;
-use crate::commands::summary::{interval, of_target, page};
+use crate::commands::summary::summary;
 use crate::exit::Outcome;
 use crate::output;
 
@@ -23,17 +21,10 @@ pub fn run(args: &ReportArgs, json: bool) -> anyhow::Result<Outcome> {
             Error::Weights(Problem::new("this is not a run's folder").expected(expected).found(source).at(path))
         })
     };
-    let bytes = read("report.json")?;
-    let damaged = |source| {
+    let report: Report = serde_json::from_slice(&read("report.json")?).map_err(|source| {
         let problem = Problem::new("the report is damaged, or of another version").found(source);
         Error::Weights(problem.at(args.run.join("report.json")))
-    };
-    let report = match kind(&bytes) {
-        Some(Task::MultiLabel | Task::Regression | Task::Tags | Task::Answers) => {
-            AnyReport::Targets(Box::new(serde_json::from_slice::<TargetReport>(&bytes).map_err(damaged)?))
-        }
-        _ => AnyReport::Classes(Box::new(serde_json::from_slice::<Report>(&bytes).map_err(damaged)?)),
-    };
+    })?;
     if let Some(output) = &args.output {
         files::claim_file(output, args.force, &[("the run", &args.run)], |path| {
             files::read_limited(path, LIMIT).is_ok_and(|bytes| is_page(&bytes))
@@ -42,39 +33,9 @@ pub fn run(args: &ReportArgs, json: bool) -> anyhow::Result<Outcome> {
     }
     if json {
         output::json(&report)?;
-        return Ok(Outcome::Done);
+    } else {
+        let html = args.output.clone().unwrap_or_else(|| args.run.join("report.html"));
+        output::text(&summary(&report, &html))?;
     }
-    let html = args.output.clone().unwrap_or_else(|| args.run.join("report.html"));
-    let report = match report {
-        AnyReport::Classes(report) => report,
-        AnyReport::Targets(report) => {
-            output::text(&(of_target(&report) + &page(&html)))?;
-            return Ok(Outcome::Done);
-        }
-    };
-    let mut text = format!("out-of-fold accuracy  {}\n", interval(&report.accuracy));
-    for held in &report.held_out {
-        text.push_str(&format!("accuracy on {:<9} {}\n", held.split, interval(&held.evaluation.accuracy)));
-    }
-    text.push_str(&format!("verdict               {}\nreport                {}\n", report.verdict, shown(&html)));
-    output::text(&text)?;
     Ok(Outcome::Done)
-}
-
-/// The report of a run of any task.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum AnyReport {
-    Classes(Box<Report>),
-    Targets(Box<TargetReport>),
-}
-
-#[derive(Deserialize)]
-struct Kind {
-    task: String,
-}
-
-/// The task that a report names, where it is not a single class.
-fn kind(report: &[u8]) -> Option<Task> {
-    serde_json::from_slice::<Kind>(report).ok()?.task.parse().ok()
 }

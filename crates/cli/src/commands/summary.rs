@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use engraft::artefact::{
-    AnswersReport, BaselineReport, MultiLabelReport, RegressionReport, Report, RunReport, TableReport, TagsReport,
-    TargetReport, UnsureReport,
+    BaselineReport, HeldBlock, HeldNumbers, HeldOutReport, Report, TableReport, TargetBlock, UnsureReport,
 };
 use engraft::error::shown;
 use engraft::evaluate::{
@@ -15,14 +14,106 @@ use engraft::targets::Measures;
 
 use crate::output::percent;
 
-/// What a run came to.
-pub fn summary(report: &RunReport, out: &Path) -> String {
-    match report {
-        RunReport::Classes(report) => of_classes(report, out),
-        RunReport::Targets(report) => {
-            let time = format!("time              {:.1} s\n", report.seconds.total);
-            of_target(report) + &time + &page(&out.join("report.html"))
+/// What a run came to; `html` is its page.
+pub fn summary(report: &Report, html: &Path) -> String {
+    let unit = report.data.unit.as_str();
+    let mut lines: Vec<String> = report.held_out.iter().flat_map(|held| of_held_out(held, unit)).collect();
+    lines.extend(of_target(report, unit));
+    lines.push(format!("depth             {}", report.choice.depth));
+    lines.extend(columns(report.table.as_ref()));
+    lines.extend(baselines(&report.controls.baselines));
+    if let Some(scratch) = &report.controls.scratch {
+        let told = main_number(&scratch.measures).map_or_else(String::new, |(told, _)| told);
+        lines.push(format!("from scratch      {told} ({})", scratch.how));
+        lines.push(match &report.target {
+            TargetBlock::Numbers { .. } => {
+                let Paired { difference, low, high, .. } = &scratch.paired;
+                let [difference, low, high] = [difference, low, high].map(|value| amount(*value));
+                format!("difference        off by {difference} less ({low} to {high})")
+            }
+            _ => against("difference", &scratch.paired),
+        });
+    }
+    lines.push(format!("verdict           {}", report.verdict));
+    lines.extend(of_answers_to_come(report, unit));
+    lines.push(format!("time              {:.1} s", report.seconds.total));
+    lines.push(format!("report            {}", shown(html)));
+    lines.join("\n") + "\n"
+}
+
+/// What was measured on a held-out split.
+fn of_held_out(held: &HeldOutReport, unit: &str) -> Vec<String> {
+    let place = format!("on {}", held.split);
+    match &held.measures {
+        HeldBlock::Classes(measures) => {
+            let accuracy = &measures.evaluation.accuracy;
+            vec![format!("accuracy on {:<5} {} on {} {unit}", held.split, interval(accuracy), accuracy.n)]
         }
+        HeldBlock::Numbers(HeldNumbers { evaluation, coverage: covered }) => {
+            let numbers = line(&place, &numbers_line(evaluation), &evaluation.mae, unit);
+            [numbers].into_iter().chain(covered.as_ref().map(coverage)).collect()
+        }
+        HeldBlock::LabelSets(evaluation) => vec![line(&place, &labels_line(evaluation), &evaluation.map, unit)],
+        HeldBlock::Tags(evaluation) => vec![line(&place, &spans_line(evaluation), &evaluation.span_f1, unit)],
+        HeldBlock::Answers(evaluation) => vec![line(&place, &answers_line(evaluation), &evaluation.f1, unit)],
+    }
+}
+
+/// What was measured out of fold.
+fn of_target(report: &Report, unit: &str) -> Vec<String> {
+    let place = "out-of-fold";
+    match &report.target {
+        TargetBlock::Classes(classes) => {
+            let accuracy = &classes.evaluation.accuracy;
+            let mut lines = vec![line(place, &interval(accuracy), accuracy, unit)];
+            let probe = report.controls.probe.measures.get("accuracy").filter(|_| report.choice.tried.len() > 1);
+            lines.extend(probe.map(|accuracy| format!("linear probe      {}", interval(accuracy))));
+            lines
+        }
+        TargetBlock::Numbers { regression } => {
+            let numbers = line(place, &numbers_line(&regression.evaluation), &regression.evaluation.mae, unit);
+            let intervals = match &regression.coverage {
+                Some(measured) => coverage(measured),
+                None => {
+                    format!("intervals         none: too few {unit} for {} of the truth", percent(regression.level))
+                }
+            };
+            vec![numbers, intervals]
+        }
+        TargetBlock::LabelSets { multi_label } => {
+            let evaluation = &multi_label.evaluation;
+            let mut lines = vec![line(place, &labels_line(evaluation), &evaluation.map, unit)];
+            let (all, never) = (multi_label.thresholds.len(), multi_label.thresholds.iter().filter(|it| it.is_none()));
+            let never = never.count();
+            if never > 0 {
+                lines.push(format!("never given       {never} of {all} labels: too little is known"));
+            }
+            lines
+        }
+        TargetBlock::Tags { tags } => {
+            vec![line(place, &spans_line(&tags.evaluation), &tags.evaluation.span_f1, unit)]
+        }
+        TargetBlock::Answers { answers } => {
+            vec![line(place, &answers_line(&answers.evaluation), &answers.evaluation.f1, unit)]
+        }
+    }
+}
+
+/// What is to be known of answers to come, and what would make them better.
+fn of_answers_to_come(report: &Report, unit: &str) -> Vec<String> {
+    let to_check = |count: usize| (count > 0).then(|| format!("labels to check   {count}"));
+    match &report.target {
+        TargetBlock::Classes(classes) => {
+            let mut lines = vec![unsure_line(&classes.unsure, unit)];
+            lines.extend(to_check(classes.label_errors.len()));
+            let as_many = classes.forecasts.iter().find(|forecast| forecast.more == report.data.train);
+            lines.extend(as_many.map(|forecast| format!("as many again     {forecast}")));
+            lines
+        }
+        TargetBlock::Numbers { .. } => Vec::new(),
+        TargetBlock::LabelSets { multi_label } => to_check(multi_label.label_errors.len()).into_iter().collect(),
+        TargetBlock::Tags { tags } => vec![unsure_line(&tags.unsure, "spans")],
+        TargetBlock::Answers { answers } => vec![unsure_line(&answers.unsure, unit)],
     }
 }
 
@@ -93,108 +184,6 @@ fn columns(table: Option<&TableReport>) -> Option<String> {
     Some(format!("goes by           {}{more} columns", named.join(", ")))
 }
 
-/// What a fit to one class came to, for the terminal.
-fn of_classes(report: &Report, out: &Path) -> String {
-    let mut lines = Vec::new();
-    let unit = report.data.unit.as_str();
-    for held in &report.held_out {
-        let estimate = &held.evaluation.accuracy;
-        lines.push(format!("accuracy on {:<5} {} on {} {unit}", held.split, interval(estimate), estimate.n));
-    }
-    let accuracy = &report.accuracy;
-    lines.push(format!("out-of-fold       {} on {} {unit}", interval(accuracy), accuracy.n));
-    if report.choice.tried.len() > 1 {
-        lines.push(format!("linear probe      {}", interval(&report.controls.probe.accuracy)));
-    }
-    lines.push(format!("depth             {}", report.choice.depth));
-    lines.extend(columns(report.table.as_ref()));
-    lines.extend(baselines(&report.controls.baselines));
-    if let Some(scratch) = &report.controls.scratch {
-        let paired = &scratch.paired;
-        lines.push(format!("from scratch      {} ({})", interval(&scratch.accuracy), scratch.how));
-        lines.push(against("difference", paired));
-    }
-    lines.push(format!("verdict           {}", report.verdict));
-    lines.push(unsure_line(&report.unsure, unit));
-    if !report.label_errors.is_empty() {
-        lines.push(format!("labels to check   {}", report.label_errors.len()));
-    }
-    if let Some(forecast) = report.forecasts.iter().find(|forecast| forecast.more == report.data.train) {
-        lines.push(format!("as many again     {forecast}"));
-    }
-    lines.push(format!("time              {:.1} s", report.seconds.total));
-    lines.push(format!("report            {}", shown(out.join("report.html"))));
-    lines.join("\n") + "\n"
-}
-
-/// The numbers of a run on sets of labels or numbers.
-pub fn of_target(report: &TargetReport) -> String {
-    let unit = report.data.unit.as_str();
-    let mut lines = Vec::new();
-    lines.extend(report.regression.iter().flat_map(|numbers| of_numbers(numbers, unit)));
-    lines.extend(report.multi_label.iter().flat_map(|labels| of_labels(labels, unit)));
-    lines.extend(report.tags.iter().flat_map(|tags| of_tags(tags, unit)));
-    lines.extend(report.answers.iter().flat_map(|answers| of_answers(answers, unit)));
-    lines.push(format!("depth             {}", report.choice.depth));
-    lines.extend(columns(report.table.as_ref()));
-    lines.extend(baselines(&report.baselines));
-    if let Some(scratch) = &report.scratch {
-        let told = main_number(&scratch.measures).map_or_else(String::new, |(told, _)| told);
-        lines.push(format!("from scratch      {told} ({})", scratch.how));
-        if report.regression.is_none() {
-            lines.push(against("difference", &scratch.paired));
-        }
-    }
-    lines.push(format!("verdict           {}", report.verdict));
-    lines.join("\n") + "\n"
-}
-
-fn of_numbers(report: &RegressionReport, unit: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    for held in &report.held_out {
-        lines.push(line(&format!("on {}", held.split), &numbers_line(&held.evaluation), &held.evaluation.mae, unit));
-        lines.extend(held.coverage.as_ref().map(coverage));
-    }
-    lines.push(line("out-of-fold", &numbers_line(&report.evaluation), &report.evaluation.mae, unit));
-    lines.push(match &report.coverage {
-        Some(measured) => coverage(measured),
-        None => format!("intervals         none: too few {unit} for {} of the truth", percent(report.level)),
-    });
-    lines
-}
-
-fn of_labels(report: &MultiLabelReport, unit: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    for held in &report.held_out {
-        lines.push(line(&format!("on {}", held.split), &labels_line(&held.evaluation), &held.evaluation.map, unit));
-    }
-    lines.push(line("out-of-fold", &labels_line(&report.evaluation), &report.evaluation.map, unit));
-    let never = report.thresholds.iter().filter(|least| least.is_none()).count();
-    if never > 0 {
-        lines.push(format!("never given       {never} of {} labels: too little is known", report.thresholds.len()));
-    }
-    if !report.label_errors.is_empty() {
-        lines.push(format!("labels to check   {}", report.label_errors.len()));
-    }
-    lines
-}
-
-fn of_tags(report: &TagsReport, unit: &str) -> Vec<String> {
-    let held = report.held_out.iter();
-    let held = held.map(|held| (format!("on {}", held.split), &held.evaluation));
-    let all = held.chain([("out-of-fold".to_owned(), &report.evaluation)]);
-    let lines = all.map(|(place, found)| line(&place, &spans_line(found), &found.span_f1, unit));
-    lines.chain([unsure_line(&report.unsure, "spans")]).collect()
-}
-
-fn of_answers(report: &AnswersReport, unit: &str) -> Vec<String> {
-    let held = report.held_out.iter();
-    let held = held.map(|held| (format!("on {}", held.split), &held.evaluation));
-    let all = held.chain([("out-of-fold".to_owned(), &report.evaluation)]);
-    let lines = all.map(|(place, found)| line(&place, &answers_line(found), &found.f1, unit));
-    lines.chain([unsure_line(&report.unsure, unit)]).collect()
-}
-
 fn answers_line(answers: &AnswerEvaluation) -> String {
     format!("F1 {}, exact match {}", interval(&answers.f1), interval(&answers.em))
 }
@@ -256,9 +245,4 @@ fn amount(value: f64) -> String {
     }
     let whole = if size >= 1.0 { size.log10().floor() as usize + 1 } else { 1 };
     format!("{value:.*}", 4usize.saturating_sub(whole))
-}
-
-/// Where a run's page is.
-pub fn page(html: &Path) -> String {
-    format!("report            {}\n", shown(html))
 }

@@ -16,17 +16,15 @@ use crate::sandbox::{Ran, Sandbox, without_timings};
 use crate::{bases, rows, spans, tasks, texts};
 
 /// What of a report is measured out of fold, or the controls and the choice of the depth beside it.
-const EVALUATIONS: [&str; 18] = [
+const EVALUATIONS: [&str; 16] = [
     "accuracy",
-    "baselines",
+    "answers",
     "brier",
     "calibration",
     "choice",
     "confusion",
     "controls",
     "ece",
-    "em",
-    "f1",
     "imbalance",
     "log_loss",
     "macro_f1",
@@ -34,7 +32,7 @@ const EVALUATIONS: [&str; 18] = [
     "per_class",
     "per_type",
     "regression",
-    "span_f1",
+    "tags",
 ];
 /// What is left out of these: other splits, and lists that say again what the predictions say.
 const LEFT_OUT: [&str; 4] = ["held_out", "points", "strengths", "worst"];

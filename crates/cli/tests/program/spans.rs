@@ -135,19 +135,19 @@ fn questions_are_answered_as_they_were_measured() {
     let report = report(&sandbox, "run");
     assert_eq!((&report["schema"], &report["task"]), (&2.into(), &"qa".into()));
     let answers = &report["answers"];
-    for measured in [answers, &answers["held_out"][0]] {
+    for measured in [answers, &report["held_out"][0]] {
         for measure in ["em", "f1"] {
             let [low, mean, high] = ["low", "mean", "high"].map(|end| measured[measure][end].as_f64().unwrap());
             assert!(low <= mean && mean <= high && mean > 0.8, "{measure}: {}", measured[measure]);
         }
     }
     // Questions 27 and 34 are asked again as 63 and 70, which are measured on: they are not learnt from.
-    assert_eq!((&answers["f1"]["n"], &answers["held_out"][0]["f1"]["n"]), (&58.into(), &11.into()));
+    assert_eq!((&answers["f1"]["n"], &report["held_out"][0]["f1"]["n"]), (&58.into(), &11.into()));
     let names: Vec<&str> =
-        report["baselines"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+        report["controls"]["baselines"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["no answer", "word overlap"]);
-    assert!(report["baselines"][1]["paired"]["difference"].is_number());
-    assert!(report["scratch"]["measures"]["f1"]["mean"].is_number());
+    assert!(report["controls"]["baselines"][1]["paired"]["difference"].is_number());
+    assert!(report["controls"]["scratch"]["f1"]["mean"].is_number());
     assert_eq!(report["choice"]["tried"].as_array().unwrap().len(), 2);
     let html = fs::read_to_string(sandbox.path("run/report.html")).unwrap();
     assert!(
@@ -224,7 +224,7 @@ fn words_are_tagged_as_they_were_measured() {
     let ran = ran.expect(0, &["out-of-fold span F1", "the tags are written in BIO"]);
     assert!(ran.stdout.contains("most frequent tag") && ran.stdout.contains("span F1"), "{}", ran.stdout);
     let found = report(&sandbox, "run");
-    assert_eq!((&found["task"], &found["data"]["labels"]), (&"tags".into(), &json!(["NUM", "PER"])));
+    assert_eq!((&found["task"], &found["data"]["classes"]), (&"tags".into(), &json!(["NUM", "PER"])));
     let tags = &found["tags"];
     assert!(tags["span_f1"]["mean"].as_f64().unwrap() > 0.8, "{}", tags["span_f1"]);
     assert_eq!(tags["per_type"].as_array().unwrap().len(), 2);

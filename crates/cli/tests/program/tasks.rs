@@ -94,10 +94,12 @@ fn numbers_are_predicted_with_intervals_that_hold() {
         (&2.into(), &"fit".into(), &"regression".into())
     );
     assert_eq!(report["data"]["train"], 120);
-    assert!(report["verdict"].as_str().unwrap().starts_with("not measured") && report.get("scratch").is_none());
+    assert!(
+        report["verdict"].as_str().unwrap().starts_with("not measured") && report["controls"].get("scratch").is_none()
+    );
     assert!(report["config"].get("task").is_none(), "what was inferred is not told");
     let numbers = &report["regression"];
-    let test = &numbers["held_out"][0];
+    let test = &report["held_out"][0];
     assert_eq!((&test["split"], &test["mae"]["n"]), (&"test".into(), &50.into()));
     for measured in [numbers, test] {
         assert!(mean(&measured["r2"]) > 0.65 && measured["r2"]["low"].as_f64().unwrap() > 0.5, "{}", measured["r2"]);
@@ -133,9 +135,10 @@ fn intervals_hold_where_features_tell_little_too() {
     sandbox
         .run(["fit", "grey.csv", "--depth", "head", "--control-budget", "0", "--out", "run"])
         .expect(0, &["task: regression"]);
-    let numbers = &report(&sandbox, "run")["regression"];
+    let report = report(&sandbox, "run");
+    let numbers = &report["regression"];
     assert!(mean(&numbers["r2"]) < 0.6, "{}", numbers["r2"]);
-    for measured in [numbers, &numbers["held_out"][0]] {
+    for measured in [numbers, &report["held_out"][0]] {
         let coverage = &measured["coverage"]["measured"];
         assert!(mean(coverage) > 0.75 && coverage["high"].as_f64().unwrap() >= 0.88, "{coverage}");
     }
@@ -165,7 +168,7 @@ fn the_same_numbers_as_in_evaluation_to_the_bit() {
         held += u32::from(low <= truth && truth <= high);
     }
     assert_eq!(within, 50);
-    let coverage = &report(&sandbox, "run")["regression"]["held_out"][0]["coverage"]["measured"]["mean"];
+    let coverage = &report(&sandbox, "run")["held_out"][0]["coverage"]["measured"]["mean"];
     assert_eq!(coverage.as_f64().unwrap(), f64::from(held) / 50.0, "the table says what the report says");
 
     // JSON lines say the same, and a bad image is a row.
@@ -196,9 +199,9 @@ fn several_labels_are_given_and_measured() {
     }
     let report = report(&sandbox, "run");
     assert_eq!((&report["task"], &report["data"]["train"]), (&"multi-label".into(), &120.into()));
-    assert_eq!(report["data"]["labels"], serde_json::json!(["even", "round", "small"]));
+    assert_eq!(report["data"]["classes"], serde_json::json!(["even", "round", "small"]));
     let sets = &report["multi_label"];
-    for measured in [sets, &sets["held_out"][0]] {
+    for measured in [sets, &report["held_out"][0]] {
         let map = mean(&measured["map"]);
         assert!(map > 0.85 && map > measured["chance_map"].as_f64().unwrap(), "{map}");
         assert!(mean(&measured["macro_f1"]) > 0.75, "{}", measured["macro_f1"]);
@@ -228,7 +231,7 @@ fn several_labels_are_given_and_measured() {
         let set = |text: &str| text.split('|').map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
         right += u32::from(set(&answer["labels"]) == set(&row["truth"]));
     }
-    let subset = &sets["held_out"][0]["subset_accuracy"]["mean"];
+    let subset = &report["held_out"][0]["subset_accuracy"]["mean"];
     assert_eq!(subset.as_f64().unwrap(), f64::from(right) / 50.0, "the table says what the report says");
     let first = predicted.keys().next().unwrap();
     let line = sandbox.run(["predict", "run", first, "--format", "jsonl"]).expect(0, &[]).json();
@@ -364,7 +367,7 @@ fn the_task_is_told_or_inferred() {
             "--json",
         ])
         .expect(0, &[]);
-    assert_eq!(ran.json()["data"]["labels"].as_array().unwrap().len(), 10);
+    assert_eq!(ran.json()["data"]["classes"].as_array().unwrap().len(), 10);
 }
 
 #[test]
@@ -423,7 +426,7 @@ fn bad_values_are_told_and_left_out() {
     sandbox
         .run(["fit", "lonely.csv", "--depth", "head", "--control-budget", "0", "--out", "lonely"])
         .expect(0, &["the test split is not measured: it has a single number"]);
-    assert_eq!(report(&sandbox, "lonely")["regression"]["held_out"].as_array().unwrap().len(), 0);
+    assert_eq!(report(&sandbox, "lonely")["held_out"].as_array().unwrap().len(), 0);
 }
 
 #[test]
@@ -473,7 +476,7 @@ fn every_target_is_fine_tuned_predicted_and_verified() {
         let report = report(&sandbox, &run);
         assert_eq!((&report["task"], &report["choice"]["depth"]), (&task.into(), &deep[1].into()));
         assert_eq!(report["choice"]["tried"].as_array().unwrap().len(), 2);
-        assert!(report["scratch"]["paired"]["difference"].is_number(), "{}", report["scratch"]);
+        assert!(report["controls"]["scratch"]["paired"]["difference"].is_number(), "{}", report["controls"]);
         let predicted = sandbox.run(["predict", &run, "digits/test"]).expect(0, &[]).stdout;
         let (predicted, evaluated) =
             (rows(&predicted), fs::read_to_string(sandbox.path(format!("{run}/predictions.csv"))));

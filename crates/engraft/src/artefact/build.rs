@@ -2,22 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
-
+use crate::artefact::blocks::*;
 use crate::artefact::report::*;
 use crate::artefact::save::peak_memory_mb;
-use crate::artefact::target_report::*;
+use crate::data::Task;
 use crate::data::intake::{Content, InputKind};
 use crate::data::text::Text;
 use crate::error::printable;
 use crate::evaluate::{
-    AnswerScore, Estimate, Evaluation, ImbalanceEvaluation, Predictions as Probabilities, Span, evaluate_imbalance,
-    wilson,
+    AnswerEvaluation, AnswerScore, Coverage, Estimate, Evaluation, ImbalanceEvaluation, MultiLabelEvaluation,
+    Predictions as Probabilities, RegressionEvaluation, Span, SpanEvaluation, evaluate_imbalance, wilson,
 };
 use crate::inductive::text::TextFacts;
 use crate::inductive::tuning::{Difference, Measured};
 use crate::inductive::{Fitted, HeldOut, numbers_of};
-use crate::targets::{Answer, Calibration, FoundSpan, Measures, Predictions, Suspects, TargetAnswer};
+use crate::targets::{
+    Answer, Calibration, FoundSpan, GivenAnswer, Measures, Predictions, Strength, Suspects, TargetAnswer,
+};
 
 /// Wrong answers and suspected labels that a report lists.
 const LISTED: usize = 100;
@@ -28,21 +29,97 @@ const EXCERPT: usize = 600;
 /// Points of the charts of numbers; of more examples evenly spaced ones are kept.
 const POINTS: usize = 2000;
 
-/// The report of a run, by its target.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum RunReport {
-    /// Of classes.
-    Classes(Box<Report>),
-    /// Of sets of labels and numbers.
-    Targets(Box<TargetReport>),
+/// The report of a fit.
+pub fn build_report(fitted: &Fitted) -> Report {
+    let Fitted { config, intake, train, chosen, probe, .. } = fitted;
+    let dataset = &intake.dataset;
+    let taken = fitted.taken();
+    let target = match &fitted.measures {
+        Measures::Classes(evaluation) => TargetBlock::Classes(Box::new(classes(fitted, evaluation))),
+        Measures::Numbers { evaluation, coverage } => {
+            TargetBlock::Numbers { regression: numbers(fitted, evaluation, coverage.as_ref()) }
+        }
+        Measures::LabelSets(evaluation) => TargetBlock::LabelSets { multi_label: label_sets(fitted, evaluation) },
+        Measures::Tags(evaluation) => TargetBlock::Tags { tags: tags(fitted, evaluation) },
+        Measures::Answers(evaluation) => TargetBlock::Answers { answers: answers(fitted, evaluation) },
+    };
+    let task = match (dataset.task(), intake.kind()) {
+        (Task::SingleLabel, InputKind::Images) => "image-classification",
+        (Task::SingleLabel, InputKind::Texts) => "text-classification",
+        (Task::SingleLabel, _) => "tabular-classification",
+        (task, _) => task.name(),
+    };
+    let strength =
+        |tried: &Strength| TriedStrength { strength: tried.value, loss: tried.loss, accuracy: tried.accuracy };
+    Report {
+        schema: SCHEMA,
+        command: "fit".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        task: task.into(),
+        base: BaseReport::of(fitted.base.facts(), fitted.predictor.head.columns()),
+        data: DataReport {
+            path: printable(&config.data),
+            unit: intake.unit().into(),
+            reason: intake.inferred.reason.clone(),
+            examples: dataset.examples.len(),
+            train: train.len(),
+            classes: dataset.classes.clone(),
+            fingerprint: intake.fingerprint(),
+            audit: intake.audit.clone(),
+        },
+        choice: Choice {
+            depth: taken.depth.clone(),
+            cut: taken.cut.clone(),
+            reason: chosen.reason.clone(),
+            tried: tried(fitted),
+            left_out: chosen.left_out.clone(),
+            strengths: probe.tried.iter().map(strength).collect(),
+            strength: probe.strength,
+            temperature: match &fitted.predictor.calibration {
+                Calibration::Classes { temperature, .. } | Calibration::LabelSets { temperature, .. } => {
+                    Some(*temperature)
+                }
+                _ => None,
+            },
+        },
+        held_out: fitted.held_out.iter().map(|held| held_out(held, fitted)).collect(),
+        controls: Controls {
+            scratch: fitted.scratch.as_ref().map(|(scratch, paired)| ScratchReport {
+                measures: numbers_of(&scratch.measures),
+                how: scratch.how.clone(),
+                paired: paired.clone(),
+            }),
+            probe: ProbeReport { measures: numbers_of(&fitted.probe_measures) },
+            baselines: fitted.baselines.iter().map(Into::into).collect(),
+        },
+        text: fitted.texts.as_ref().map(|facts| text_report(fitted, facts, &shown_files(&target, SHOWN).collect())),
+        table: fitted.columns.as_ref().map(Into::into),
+        verdict: fitted.verdict(),
+        unlike: (&fitted.predictor.novelty).into(),
+        seed: config.seed,
+        config: config.clone(),
+        seconds: fitted.seconds.into(),
+        images_per_second: fitted.per_second,
+        peak_memory_mb: peak_memory_mb(),
+        target,
+    }
 }
 
-/// The report of a fit.
-pub fn build_report(fitted: &Fitted) -> RunReport {
-    match &fitted.measures {
-        Measures::Classes(evaluation) => RunReport::Classes(Box::new(classes_report(fitted, evaluation))),
-        _ => RunReport::Targets(Box::new(target_report(fitted))),
+/// The examples that are shown: the first `most` mistakes, and labels that are probably wrong.
+pub(super) fn shown_files(target: &TargetBlock, most: usize) -> Box<dyn Iterator<Item = &str> + '_> {
+    match target {
+        TargetBlock::Classes(classes) => {
+            let mistakes = classes.mistakes.iter().take(most).map(|mistake| mistake.file.as_str());
+            Box::new(mistakes.chain(classes.label_errors.iter().take(most).map(|error| error.file.as_str())))
+        }
+        TargetBlock::Numbers { regression } => {
+            Box::new(regression.worst.iter().take(most).map(|mistake| mistake.file.as_str()))
+        }
+        TargetBlock::LabelSets { multi_label } => {
+            Box::new(multi_label.label_errors.iter().take(most).map(|error| error.file.as_str()))
+        }
+        // They are shown whole where they are listed.
+        TargetBlock::Tags { .. } | TargetBlock::Answers { .. } => Box::new(std::iter::empty()),
     }
 }
 
@@ -51,26 +128,9 @@ fn name_of(fitted: &Fitted, place: usize) -> String {
     fitted.intake.dataset.examples[fitted.train[fitted.taken().rows[place]]].name.clone()
 }
 
-fn classes_report(fitted: &Fitted, evaluation: &Evaluation) -> Report {
-    let Evaluation { accuracy, macro_f1, log_loss, brier, ece, per_class, confusion, calibration } = evaluation.clone();
-    let dataset = &fitted.intake.dataset;
-    let Fitted { chosen, probe, .. } = fitted;
+fn classes(fitted: &Fitted, evaluation: &Evaluation) -> ClassesReport {
     let taken = fitted.taken();
-    let scratch = fitted.scratch.as_ref().and_then(|(scratch, paired)| {
-        let Measures::Classes(evaluation) = &scratch.measures else { return None };
-        Some(ScratchReport {
-            accuracy: evaluation.accuracy.clone(),
-            macro_f1: evaluation.macro_f1.clone(),
-            log_loss: evaluation.log_loss.clone(),
-            how: scratch.how.clone(),
-            paired: paired.clone(),
-        })
-    });
-    let probe_accuracy = match &fitted.probe_measures {
-        Measures::Classes(evaluation) => evaluation.accuracy.clone(),
-        _ => accuracy.clone(),
-    };
-    let Calibration::Classes { temperature, rule } = &fitted.predictor.calibration else {
+    let Calibration::Classes { rule, .. } = &fitted.predictor.calibration else {
         unreachable!("classes are calibrated as such")
     };
     let labels = fitted.intake.labels(&fitted.train);
@@ -79,76 +139,15 @@ fn classes_report(fitted: &Fitted, evaluation: &Evaluation) -> Report {
         Predictions::Classes(probabilities) => probabilities,
         _ => &[],
     };
-    let seed = fitted.config.seed;
-    // What was evaluated before fits together.
-    let imbalance = evaluate_imbalance(out_of_fold, &truth, dataset.classes.len(), seed, &accuracy.how).ok();
-    let mistakes = mistakes(fitted, out_of_fold, &truth);
-    let label_errors = label_errors(fitted);
-    Report {
-        schema: SCHEMA,
-        command: "fit".into(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        task: match fitted.intake.kind() {
-            InputKind::Images => "image-classification",
-            InputKind::Texts => "text-classification",
-            InputKind::Vectors => "tabular-classification",
-            InputKind::Words | InputKind::Questions => unreachable!("words and questions have no class"),
-        }
-        .into(),
-        base: BaseReport::of(fitted.base.facts(), fitted.predictor.head.columns()),
-        data: DataReport {
-            path: printable(&fitted.config.data),
-            unit: fitted.intake.unit().into(),
-            examples: dataset.examples.len(),
-            train: fitted.train.len(),
-            classes: dataset.classes.clone(),
-            fingerprint: fitted.intake.fingerprint(),
-            audit: fitted.intake.audit.clone(),
-        },
-        choice: Choice {
-            depth: taken.depth.clone(),
-            cut: taken.cut.clone(),
-            reason: chosen.reason.clone(),
-            tried: tried(fitted),
-            left_out: chosen.left_out.clone(),
-            strengths: (probe.tried.iter())
-                .map(|tried| TriedStrength {
-                    c: tried.value,
-                    log_loss: tried.loss,
-                    accuracy: tried.accuracy.unwrap_or_default(),
-                })
-                .collect(),
-            c: probe.strength,
-            temperature: *temperature,
-        },
-        held_out: fitted.held_out.iter().filter_map(|held| held_out(held, fitted)).collect(),
-        controls: Controls { scratch, probe: ProbeReport { accuracy: probe_accuracy }, baselines: baselines(fitted) },
-        text: fitted.texts.as_ref().map(|facts| {
-            let shown = mistakes.iter().take(SHOWN).map(|mistake| mistake.file.as_str());
-            let shown = shown.chain(label_errors.iter().take(SHOWN).map(|error| error.file.as_str()));
-            text_report(fitted, facts, &shown.collect())
-        }),
-        table: fitted.columns.as_ref().map(Into::into),
-        verdict: fitted.verdict(),
+    let (classes, how) = (fitted.intake.dataset.classes.len(), &evaluation.accuracy.how);
+    ClassesReport {
+        // What was evaluated before fits together.
+        imbalance: evaluate_imbalance(out_of_fold, &truth, classes, fitted.config.seed, how).ok(),
         unsure: rule.into(),
-        unlike: (&fitted.predictor.novelty).into(),
-        label_errors,
-        mistakes,
+        label_errors: label_errors(fitted),
+        mistakes: mistakes(fitted, out_of_fold, &truth),
         forecasts: fitted.forecasts.clone(),
-        seed,
-        config: fitted.config.clone(),
-        seconds: fitted.seconds.into(),
-        images_per_second: fitted.per_second,
-        peak_memory_mb: peak_memory_mb(),
-        accuracy,
-        macro_f1,
-        log_loss,
-        brier,
-        ece,
-        per_class,
-        confusion,
-        calibration,
-        imbalance,
+        evaluation: evaluation.clone(),
     }
 }
 
@@ -188,17 +187,31 @@ fn score(measured: &Measured, classes: bool) -> Estimate {
 }
 
 /// What is told of a held-out split.
-fn held_out(held: &HeldOut, fitted: &Fitted) -> Option<HeldOutReport> {
-    let Measures::Classes(evaluation) = &held.measures else { return None };
-    let Calibration::Classes { rule, .. } = &fitted.predictor.calibration else { return None };
+fn held_out(held: &HeldOut, fitted: &Fitted) -> HeldOutReport {
+    let measures = match &held.measures {
+        Measures::Classes(evaluation) => HeldBlock::Classes(Box::new(held_classes(held, fitted, evaluation))),
+        Measures::Numbers { evaluation, coverage } => {
+            HeldBlock::Numbers(HeldNumbers { evaluation: evaluation.clone(), coverage: coverage.clone() })
+        }
+        Measures::LabelSets(evaluation) => HeldBlock::LabelSets(Box::new(evaluation.clone())),
+        Measures::Tags(evaluation) => HeldBlock::Tags(evaluation.clone()),
+        Measures::Answers(evaluation) => HeldBlock::Answers(evaluation.clone()),
+    };
+    let unlike = held.answers.iter().filter(|answer| answer.unlike()).count() as f64;
+    HeldOutReport { split: held.split.name().into(), measures, unlike: unlike / held.answers.len().max(1) as f64 }
+}
+
+fn held_classes(held: &HeldOut, fitted: &Fitted, evaluation: &Evaluation) -> HeldClasses {
+    let Calibration::Classes { rule, .. } = &fitted.predictor.calibration else {
+        unreachable!("classes are calibrated as such")
+    };
     let labels = fitted.intake.labels(&held.examples);
     let answers: Vec<&Answer> = held.answers.iter().filter_map(TargetAnswer::class).collect();
     // The diagonal of the confusion counts right answers, but not which were answered: that is counted anew.
     let share = |count: usize| count as f64 / answers.len().max(1) as f64;
     let answered = || answers.iter().zip(&labels).filter(|(answer, _)| !answer.unsure);
     let wrong = answered().filter(|(answer, label)| answer.class != **label).count();
-    Some(HeldOutReport {
-        split: held.split.name().into(),
+    HeldClasses {
         evaluation: evaluation.clone(),
         imbalance: imbalance_of(held, &answers, &labels, evaluation.confusion.len(), fitted.config.seed),
         unsure: UnsureReport {
@@ -206,8 +219,7 @@ fn held_out(held: &HeldOut, fitted: &Fitted) -> Option<HeldOutReport> {
             error: wrong as f64 / answered().count().max(1) as f64,
             ..rule.into()
         },
-        unlike: unlike(held),
-    })
+    }
 }
 
 /// The numbers in which every class counts alike, of a held-out split.
@@ -222,11 +234,6 @@ fn imbalance_of(
     let how = format!("the given {} split, looked at once", held.split.name());
     // What was evaluated before fits together.
     evaluate_imbalance(&probabilities, labels, classes, seed, &how).ok()
-}
-
-/// Share of a held-out split that is called unlike the training data.
-fn unlike(held: &HeldOut) -> f64 {
-    held.answers.iter().filter(|answer| answer.unlike()).count() as f64 / held.answers.len().max(1) as f64
 }
 
 /// The likeliest of the labels that are probably wrong.
@@ -263,10 +270,6 @@ fn mistakes(fitted: &Fitted, out_of_fold: &[f32], labels: &[usize]) -> Vec<Mista
     wrong.into_iter().take(LISTED).map(mistake).collect()
 }
 
-fn baselines(fitted: &Fitted) -> Vec<BaselineReport> {
-    fitted.baselines.iter().map(Into::into).collect()
-}
-
 fn text_report(fitted: &Fitted, facts: &TextFacts, shown_files: &BTreeSet<&str>) -> TextReport {
     let source = fitted.intake.texts().map(|input| input.source.remarks.clone());
     TextReport {
@@ -299,77 +302,14 @@ fn excerpt(text: &str) -> String {
     }
 }
 
-fn target_report(fitted: &Fitted) -> TargetReport {
-    let Fitted { config, intake, train, chosen, probe, .. } = fitted;
-    let dataset = &intake.dataset;
+fn numbers(fitted: &Fitted, evaluation: &RegressionEvaluation, coverage: Option<&Coverage>) -> RegressionReport {
+    let Calibration::Numbers { intervals: plus, .. } = &fitted.predictor.calibration else {
+        unreachable!("numbers are calibrated as such")
+    };
     let taken = fitted.taken();
-    let strengths = probe.tried.iter().map(|tried| TriedTarget { strength: tried.value, loss: tried.loss });
-    let (mut regression, mut multi_label, mut tags, mut answers) = (None, None, None, None);
-    match &fitted.measures {
-        Measures::Numbers { .. } => regression = regression_report(fitted),
-        Measures::LabelSets(_) => multi_label = multi_label_report(fitted),
-        Measures::Tags(_) => tags = tags_report(fitted),
-        Measures::Answers(_) => answers = answers_report(fitted),
-        Measures::Classes(_) => unreachable!("classes have their own report"),
-    }
-    TargetReport {
-        schema: SCHEMA,
-        command: "fit".into(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        task: dataset.task(),
-        base: BaseReport::of(fitted.base.facts(), fitted.predictor.head.columns()),
-        data: TargetDataReport {
-            path: printable(&config.data),
-            unit: intake.unit().into(),
-            reason: intake.inferred.reason.clone(),
-            examples: dataset.examples.len(),
-            train: train.len(),
-            labels: dataset.classes.clone(),
-            fingerprint: intake.fingerprint(),
-            audit: intake.audit.clone(),
-        },
-        choice: TargetChoice {
-            depth: taken.depth.clone(),
-            cut: taken.cut.clone(),
-            reason: chosen.reason.clone(),
-            tried: tried(fitted),
-            left_out: chosen.left_out.clone(),
-            strengths: strengths.collect(),
-            strength: probe.strength,
-        },
-        text: fitted.texts.as_ref().map(|facts| {
-            let worst = regression.iter().flat_map(|numbers: &RegressionReport| &numbers.worst);
-            let shown = worst.take(SHOWN).map(|mistake| mistake.file.as_str());
-            let labels = multi_label.iter().flat_map(|labels: &MultiLabelReport| &labels.label_errors);
-            let shown = shown.chain(labels.take(SHOWN).map(|error| error.file.as_str()));
-            text_report(fitted, facts, &shown.collect())
-        }),
-        regression,
-        multi_label,
-        tags,
-        answers,
-        scratch: fitted.scratch.as_ref().map(|(scratch, paired)| TargetScratch {
-            how: scratch.how.clone(),
-            measures: numbers_of(&scratch.measures),
-            paired: paired.clone(),
-        }),
-        baselines: baselines(fitted),
-        table: fitted.columns.as_ref().map(Into::into),
-        verdict: fitted.verdict(),
-        unlike: (&fitted.predictor.novelty).into(),
-        seed: config.seed,
-        config: config.clone(),
-        seconds: fitted.seconds.into(),
-        images_per_second: fitted.per_second,
-        peak_memory_mb: peak_memory_mb(),
-    }
-}
-
-fn regression_report(fitted: &Fitted) -> Option<RegressionReport> {
-    let Measures::Numbers { evaluation, coverage } = &fitted.measures else { return None };
-    let Calibration::Numbers { intervals: plus, .. } = &fitted.predictor.calibration else { return None };
-    let taken = fitted.taken();
-    let Predictions::Numbers { values: predictions, intervals } = &taken.calibrated.predictions else { return None };
+    let Predictions::Numbers { values: predictions, intervals } = &taken.calibrated.predictions else {
+        unreachable!("numbers are predicted as such")
+    };
     let truths = fitted.intake.values(&fitted.train);
     let values: Vec<f64> = taken.rows.iter().map(|&at| truths[at]).collect();
     let n = predictions.len();
@@ -384,30 +324,23 @@ fn regression_report(fitted: &Fitted) -> Option<RegressionReport> {
     order.sort_by(|&a, &b| error(b).total_cmp(&error(a)).then(a.cmp(&b)));
     let worst = order.into_iter().take(LISTED);
     let worst = worst.map(|i| NumberMistake { file: name_of(fitted, i), truth: values[i], prediction: predictions[i] });
-    let held = |held: &HeldOut| match &held.measures {
-        Measures::Numbers { evaluation, coverage } => Some(HeldNumbers {
-            split: held.split.name().to_owned(),
-            evaluation: evaluation.clone(),
-            coverage: coverage.clone(),
-            unlike: unlike(held),
-        }),
-        _ => None,
-    };
-    Some(RegressionReport {
+    RegressionReport {
         evaluation: evaluation.clone(),
-        coverage: coverage.clone(),
+        coverage: coverage.cloned(),
         level: plus.level,
         points: points.collect(),
         worst: worst.collect(),
-        held_out: fitted.held_out.iter().filter_map(held).collect(),
-    })
+    }
 }
 
-fn multi_label_report(fitted: &Fitted) -> Option<MultiLabelReport> {
-    let Measures::LabelSets(evaluation) = &fitted.measures else { return None };
-    let Calibration::LabelSets { temperature, thresholds } = &fitted.predictor.calibration else { return None };
+fn label_sets(fitted: &Fitted, evaluation: &MultiLabelEvaluation) -> MultiLabelReport {
+    let Calibration::LabelSets { thresholds, .. } = &fitted.predictor.calibration else {
+        unreachable!("sets of labels are calibrated as such")
+    };
     let taken = fitted.taken();
-    let Predictions::LabelSets { given, .. } = &taken.calibrated.predictions else { return None };
+    let Predictions::LabelSets { given, .. } = &taken.calibrated.predictions else {
+        unreachable!("sets of labels are predicted as such")
+    };
     let names = &fitted.intake.dataset.classes;
     let labels = names.len().max(1);
     let all = fitted.intake.label_sets(&fitted.train);
@@ -437,36 +370,21 @@ fn multi_label_report(fitted: &Fitted) -> Option<MultiLabelReport> {
         given: one.given,
         probability: one.probability,
     });
-    let held = |held: &HeldOut| match &held.measures {
-        Measures::LabelSets(evaluation) => Some(HeldLabels {
-            split: held.split.name().to_owned(),
-            evaluation: evaluation.clone(),
-            unlike: unlike(held),
-        }),
-        _ => None,
-    };
-    Some(MultiLabelReport {
+    MultiLabelReport {
         evaluation: evaluation.clone(),
         thresholds: thresholds.clone(),
-        temperature: *temperature,
         worst: worst.into_iter().take(LISTED).map(|(_, mistake)| mistake).collect(),
         label_errors: label_errors.collect(),
-        held_out: fitted.held_out.iter().filter_map(held).collect(),
-    })
+    }
 }
 
-/// What was measured on the held-out splits, each made by `held`.
-fn splits<T>(fitted: &Fitted, held: impl Fn(&HeldOut, String) -> Option<T>) -> Vec<T> {
-    fitted.held_out.iter().filter_map(|split| held(split, split.split.name().to_owned())).collect()
-}
-
-fn tags_report(fitted: &Fitted) -> Option<TagsReport> {
-    let (Measures::Tags(evaluation), Content::Words(set, _)) = (&fitted.measures, &fitted.intake.content) else {
-        return None;
-    };
-    let Calibration::Tags { rule } = &fitted.predictor.calibration else { return None };
+fn tags(fitted: &Fitted, evaluation: &SpanEvaluation) -> TagsReport {
     let taken = fitted.taken();
-    let Predictions::Tags(predictions) = &taken.calibrated.predictions else { return None };
+    let (Content::Words(set, _), Calibration::Tags { rule }, Predictions::Tags(predictions)) =
+        (&fitted.intake.content, &fitted.predictor.calibration, &taken.calibrated.predictions)
+    else {
+        unreachable!("tags are of words, and calibrated and predicted as such")
+    };
     let named = |span: &Span| NamedSpan { kind: set.types[span.kind].clone(), start: span.start, end: span.end };
     let mistake = |(&at, found): (&usize, &Vec<FoundSpan>)| {
         let sentence = &set.sentences[fitted.train[at]];
@@ -484,21 +402,17 @@ fn tags_report(fitted: &Fitted) -> Option<TagsReport> {
     worst.retain(|mistake| !mistake.missed.is_empty() || !mistake.invented.is_empty());
     worst.sort_by_key(|mistake| std::cmp::Reverse(mistake.missed.len() + mistake.invented.len()));
     worst.truncate(LISTED);
-    let held_out = splits(fitted, |held, split| match &held.measures {
-        Measures::Tags(evaluation) => Some(HeldTags { split, evaluation: evaluation.clone(), unlike: unlike(held) }),
-        _ => None,
-    });
-    Some(TagsReport { evaluation: evaluation.clone(), unsure: rule.into(), worst, held_out })
+    TagsReport { evaluation: evaluation.clone(), unsure: rule.into(), worst }
 }
 
-fn answers_report(fitted: &Fitted) -> Option<AnswersReport> {
-    let (Measures::Answers(evaluation), Content::Questions(set, _)) = (&fitted.measures, &fitted.intake.content) else {
-        return None;
-    };
-    let Calibration::Answers { threshold, rule } = &fitted.predictor.calibration else { return None };
+fn answers(fitted: &Fitted, evaluation: &AnswerEvaluation) -> AnswersReport {
     let taken = fitted.taken();
-    let Predictions::Answers(given) = &taken.calibrated.predictions else { return None };
-    let of = |(&at, given): (&usize, &crate::targets::GivenAnswer)| {
+    let (Content::Questions(set, _), Calibration::Answers { threshold, rule }, Predictions::Answers(given)) =
+        (&fitted.intake.content, &fitted.predictor.calibration, &taken.calibrated.predictions)
+    else {
+        unreachable!("answers are to questions, and calibrated and predicted as such")
+    };
+    let of = |(&at, given): (&usize, &GivenAnswer)| {
         let question = fitted.train[at];
         let answer = given.text(set.context(question)).to_owned();
         let golds = set.golds(question);
@@ -519,12 +433,6 @@ fn answers_report(fitted: &Fitted) -> Option<AnswersReport> {
     // Stable: of equal ones the first comes first.
     worst.sort_by(|a, b| a.f1.total_cmp(&b.f1).then(b.probability.total_cmp(&a.probability)));
     worst.truncate(LISTED);
-    let held_out = splits(fitted, |held, split| match &held.measures {
-        Measures::Answers(evaluation) => {
-            Some(HeldAnswers { split, evaluation: evaluation.clone(), unlike: unlike(held) })
-        }
-        _ => None,
-    });
     let (evaluation, no_answer_threshold) = (evaluation.clone(), *threshold);
-    Some(AnswersReport { evaluation, no_answer_threshold, unsure: rule.into(), worst, held_out })
+    AnswersReport { evaluation, no_answer_threshold, unsure: rule.into(), worst }
 }

@@ -23,7 +23,6 @@ mod regression;
 #[cfg(test)]
 mod sample;
 mod tags;
-mod targets;
 #[cfg(test)]
 mod targets_tests;
 #[cfg(test)]
@@ -32,11 +31,11 @@ mod texts;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::report::{HeldOutReport, Report};
+use super::blocks::{HeldBlock, HeldClasses, TargetBlock};
+use super::report::Report;
 use crate::head::Metric;
 use crate::train::EpochRecord;
-use format::{count, name, plural};
-pub use targets::render_target;
+use format::{count, name};
 
 /// Looks: light, dark and printed.
 const STYLE: &str = include_str!("html/style.css");
@@ -82,36 +81,78 @@ pub struct Thumbnail {
 /// from the report is told as missing; equal arguments give equal pages.
 pub fn render(report: &Report, curves: &[Curve], images: &[Thumbnail], reproduce: &str) -> String {
     let title = data_name(&report.data.path);
-    let mut sections: Vec<(&str, &str, Markup)> = vec![
-        ("numbers", "Headline numbers", numbers::section(report)),
-        ("confusion", "What is taken for what", classes::confusion_section(report)),
-        ("classes", "Class by class", classes::table_section(report)),
-        ("calibration", "Can its probabilities be trusted?", learning::calibration_section(report)),
-        ("learning", "How it learned", learning::section(report, curves)),
-        (
-            "mistakes",
-            "Mistakes and suspicious labels",
-            match &report.text {
-                Some(texts) => texts::mistakes_section(report, texts),
-                None => gallery::section(report, images),
-            },
-        ),
-        ("audit", "What the audit found in the data", audit::section(report)),
-        ("choices", "Choices made, and why", provenance::choices_section(report)),
-        ("reproduce", "How to get this again", provenance::reproduce_section(report, reproduce)),
-    ];
+    let mut sections = of_target(report, curves, images);
     if let Some(table) = &report.table {
         sections.insert(1, ("columns", "What it goes by", columns::section(table)));
     }
     if let Some(texts) = &report.text {
-        let mistakes = sections.iter().position(|(id, _, _)| *id == "mistakes").unwrap_or(sections.len());
+        let mistakes = sections.iter().position(|(id, _, _)| *id == "mistakes").unwrap_or(sections.len() - 1);
         sections.insert(mistakes + 1, ("texts", "Lengths, and words it does not know", texts::section(texts)));
     }
+    let one = if matches!(report.target, TargetBlock::Classes(_)) { "class" } else { "label" };
+    sections.extend([
+        ("audit", "What the audit found in the data", audit::of(&report.data.audit, one)),
+        ("choices", "Choices made, and why", provenance::choices_section(report)),
+        ("reproduce", "How to get this again", provenance::reproduce_section(report, reproduce)),
+    ]);
     page(&report.version, &title, answer::header(report, &title), &sections)
 }
 
+/// A section: its anchor, its heading and what stands in it.
+type Section = (&'static str, &'static str, Markup);
+
+/// What only a kind of target has to show, and how it was learnt.
+fn of_target(report: &Report, curves: &[Curve], images: &[Thumbnail]) -> Vec<Section> {
+    const NUMBERS: &str = "Headline numbers";
+    const TRUST: &str = "Can its probabilities be trusted?";
+    let mut sections = match &report.target {
+        TargetBlock::Classes(classes) => {
+            return vec![
+                ("numbers", NUMBERS, numbers::section(report, classes)),
+                ("confusion", "What is taken for what", classes::confusion_section(report, classes)),
+                ("classes", "Class by class", classes::table_section(report, classes)),
+                ("calibration", TRUST, learning::calibration_section(&classes.evaluation)),
+                ("learning", "How it learned", learning::section(report, classes, curves)),
+                (
+                    "mistakes",
+                    "Mistakes and suspicious labels",
+                    match &report.text {
+                        Some(texts) => texts::mistakes_section(classes, texts),
+                        None => gallery::section(classes, images),
+                    },
+                ),
+            ];
+        }
+        TargetBlock::Numbers { regression } => vec![
+            ("numbers", NUMBERS, regression::numbers_section(report, regression)),
+            ("errors", "Where it is off", regression::errors_section(regression)),
+            ("intervals", "Can its intervals be trusted?", regression::intervals_section(report, regression)),
+            ("mistakes", "The largest errors", regression::worst_section(regression, images)),
+        ],
+        TargetBlock::LabelSets { multi_label } => vec![
+            ("numbers", NUMBERS, multi_label::numbers_section(report, multi_label)),
+            ("labels", "Label by label", multi_label::labels_section(report, multi_label)),
+            ("together", "What is taken for what", multi_label::together_section(report, multi_label)),
+            ("calibration", TRUST, multi_label::calibration_section(multi_label)),
+            ("mistakes", "Mistakes and suspicious labels", multi_label::mistakes_section(multi_label, images)),
+        ],
+        TargetBlock::Tags { tags } => vec![
+            ("numbers", NUMBERS, tags::numbers_section(report, tags)),
+            ("types", "Type by type", tags::types_section(report, tags)),
+            ("mistakes", "The worst mistakes", tags::worst_section(tags)),
+        ],
+        TargetBlock::Answers { answers } => vec![
+            ("numbers", NUMBERS, answers::numbers_section(report, answers)),
+            ("mistakes", "The worst mistakes", answers::worst_section(answers)),
+        ],
+    };
+    sections.push(("learning", "How it learned", learning::of_target(report, curves)));
+    sections.push(("baselines", "Beside baselines", baselines::section(&report.controls.baselines)));
+    sections
+}
+
 /// A whole page: a header, and sections with their anchors and headings.
-fn page(version: &str, title: &str, header: Markup, sections: &[(&str, &str, Markup)]) -> String {
+fn page(version: &str, title: &str, header: Markup, sections: &[Section]) -> String {
     html! {
         (DOCTYPE)
         html lang="en-GB" {
@@ -165,9 +206,44 @@ fn scale(metric: Metric) -> &'static str {
     }
 }
 
-/// The held-out split that the answer is taken from: `test` before any other. None, and the answer is out-of-fold.
-fn headline(report: &Report) -> Option<&HeldOutReport> {
-    report.held_out.iter().find(|held| held.split == "test").or_else(|| report.held_out.first())
+/// The held-out splits of classes, each with its name.
+fn held_classes(report: &Report) -> impl Iterator<Item = (&str, &HeldClasses)> {
+    report.held_out.iter().filter_map(|held| match &held.measures {
+        HeldBlock::Classes(measures) => Some((held.split.as_str(), &**measures)),
+        _ => None,
+    })
+}
+
+/// The held-out split of classes that the answer is taken from. None, and the answer is out-of-fold.
+fn headline(report: &Report) -> Option<(&str, &HeldClasses)> {
+    let split = report.headline()?.split.as_str();
+    held_classes(report).find(|(name, _)| *name == split)
+}
+
+/// What was measured out-of-fold, then on the held-out splits, each with its place.
+fn places_of<'a, T>(
+    report: &'a Report,
+    own: &'a T,
+    of: impl Fn(&'a HeldBlock) -> Option<&'a T>,
+) -> Vec<(String, &'a T)> {
+    let held =
+        report.held_out.iter().filter_map(|held| Some((format!("held-out {}", held.split), of(&held.measures)?)));
+    [("out-of-fold".to_owned(), own)].into_iter().chain(held).collect()
+}
+
+/// The numbers of the place that the answer is taken from.
+fn headline_of<'a, T>(report: &Report, places: &[(String, &'a T)]) -> &'a T {
+    let name = report.headline().map(|held| format!("held-out {}", held.split));
+    let headline = places.iter().find(|(place, _)| name.as_ref() == Some(place));
+    headline.or_else(|| places.first()).map(|(_, numbers)| *numbers).expect("something was measured")
+}
+
+/// Of which data the answer was measured.
+fn where_from(report: &Report) -> &'static str {
+    match report.headline() {
+        Some(_) => "it was not trained on",
+        None => "of the training data, each answered by a copy that had not been trained on it",
+    }
 }
 
 /// The name of a class by its number; a number outside the list (an older or edited report) is shown as such.
@@ -215,10 +291,4 @@ fn findings<T>(mistakes: &[T], item: impl Fn(&T) -> Markup) -> Markup {
         ))
         @if mistakes.len() > SHOWN { p.caption { "report.json has " (count(mistakes.len())) "." } }
     }
-}
-
-/// `12 classes`.
-fn classes_counted(report: &Report) -> String {
-    let classes = report.data.classes.len();
-    format!("{} {}", count(classes), plural(classes, "class", "classes"))
 }

@@ -2,6 +2,7 @@
 //!
 //! Never here: a number that was not measured by the rooms before.
 
+mod blocks;
 mod body_file;
 mod build;
 mod head_file;
@@ -12,17 +13,16 @@ mod predictions;
 mod report;
 mod save;
 mod save_language_model;
-mod target_report;
 mod verify;
 
+pub use blocks::*;
 pub use body_file::{BodyFile, TextBodyFile};
-pub use build::{RunReport, build_report};
+pub use build::build_report;
 pub use head_file::{CalibrationFile, HeadFile};
-pub use html::{Curve, Thumbnail, is_page, render, render_target};
+pub use html::{Curve, Thumbnail, is_page, render};
 pub use import::{Imported, claim_import, import};
 pub use model::{Model, ModelFile};
 pub use report::*;
 pub use save::{LogLine, Rendered, peak_memory_mb, save, save_pretrained};
 pub use save_language_model::save_language_model;
-pub use target_report::*;
 pub use verify::{Verification, verify};

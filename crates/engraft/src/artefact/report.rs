@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::blocks::{HeldBlock, TargetBlock};
 use crate::config::Fit;
 use crate::data::audit::Audit;
-use crate::evaluate::{CalibrationBin, ClassMetrics, Estimate, Evaluation, Forecast, ImbalanceEvaluation, Paired};
+use crate::evaluate::{Estimate, Paired};
 use crate::features::Coverage;
 use crate::head::{AnswerRule, Metric, Novelty};
 use crate::inductive::text::{LengthBin, WordWeight};
@@ -16,8 +17,8 @@ use crate::inductive::{BaseFacts, BaselineResult, ColumnEffect, ColumnFacts, Sec
 /// The version of the shapes. It changes when a field goes or changes its meaning, not when one is added.
 pub const SCHEMA: u32 = 2;
 
-/// Everything that a run found out. Equal runs give equal reports, but for `seconds`, `images_per_second` and
-/// `peak_memory_mb`.
+/// Everything that a run found out, whatever its input and target. Equal runs give equal reports, but for `seconds`,
+/// `images_per_second` and `peak_memory_mb`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Version of the shapes.
@@ -26,51 +27,27 @@ pub struct Report {
     pub command: String,
     /// Version of the program.
     pub version: String,
-    /// What is predicted from what.
+    /// What is predicted: `image-classification`, `text-classification` or `tabular-classification` of one class, else the
+    /// task as `--task` names it.
     pub task: String,
     /// The base.
     pub base: BaseReport,
     /// The data.
     pub data: DataReport,
-    /// How deep, and why.
+    /// How deep, how strictly, and why.
     pub choice: Choice,
-    /// Out-of-fold accuracy.
-    pub accuracy: Estimate,
-    /// Out-of-fold macro-F1.
-    pub macro_f1: Estimate,
-    /// Out-of-fold log-loss, in nats.
-    pub log_loss: Estimate,
-    /// Out-of-fold Brier score, 0 to 2.
-    pub brier: Estimate,
-    /// Out-of-fold expected calibration error.
-    pub ece: Estimate,
-    /// Out-of-fold precision, recall and F1 of each class.
-    pub per_class: Vec<ClassMetrics>,
-    /// Out-of-fold counts, `confusion[label][answer]`.
-    pub confusion: Vec<Vec<usize>>,
-    /// Out-of-fold calibration.
-    pub calibration: Vec<CalibrationBin>,
-    /// Out-of-fold numbers in which every class counts alike; absent in reports of older versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub imbalance: Option<ImbalanceEvaluation>,
+    /// What was measured out of fold.
+    #[serde(flatten)]
+    pub target: TargetBlock,
     /// Splits that were given as held out, looked at once.
     pub held_out: Vec<HeldOutReport>,
     /// What else one would get.
     pub controls: Controls,
     /// Whether the transfer helped.
     pub verdict: String,
-    /// When the model says "unsure".
-    pub unsure: UnsureReport,
     /// When the model says "unlike the training data".
     pub unlike: UnlikeReport,
-    /// Training examples whose label is probably wrong, the likeliest first.
-    pub label_errors: Vec<LabelErrorReport>,
-    /// Wrong out-of-fold answers, the most confident first.
-    pub mistakes: Vec<Mistake>,
-    /// What more labels would bring, for several numbers of them; empty where it was not looked at.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub forecasts: Vec<Forecast>,
-    /// What is told of texts alone; absent for images.
+    /// What is told of texts alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<TextReport>,
     /// What is told of rows of a table alone.
@@ -82,10 +59,17 @@ pub struct Report {
     pub config: Fit,
     /// Wall seconds.
     pub seconds: SecondsReport,
-    /// Images per second through the base.
+    /// Examples per second through the base.
     pub images_per_second: f64,
     /// Largest resident memory of the process, in megabytes.
     pub peak_memory_mb: f64,
+}
+
+impl Report {
+    /// The held-out split that a headline is taken from: `test` before any other. None, and it is out-of-fold.
+    pub fn headline(&self) -> Option<&HeldOutReport> {
+        self.held_out.iter().find(|held| held.split == "test").or_else(|| self.held_out.first())
+    }
 }
 
 /// The base of a run.
@@ -108,13 +92,15 @@ pub struct BaseReport {
 pub struct DataReport {
     /// Where it was, as given.
     pub path: String,
-    /// What the examples are: `images`, `texts` or `rows`.
+    /// What the examples are: `images`, `texts`, `rows`, `sentences` or `questions`.
     pub unit: String,
+    /// Why it was read as this task, in words.
+    pub reason: String,
     /// Number of examples, excluded ones included.
     pub examples: usize,
     /// Number of examples trained on.
     pub train: usize,
-    /// Names of the classes, in the order of all class numbers.
+    /// Names of the classes, labels or types of spans, in the order of all their numbers; none of numbers and answers.
     pub classes: Vec<String>,
     /// SHA-256 over names, labels, splits and contents.
     pub fingerprint: String,
@@ -135,12 +121,14 @@ pub struct Choice {
     pub tried: Vec<TriedCut>,
     /// What was not tried, and why.
     pub left_out: Vec<String>,
-    /// Strengths of the head's regularisation that were tried at the cut.
+    /// Strengths of the head's regularisation that were tried, with their out-of-fold loss; of a head on tokens peak
+    /// learning rates, with their loss on a part of the training data.
     pub strengths: Vec<TriedStrength>,
-    /// The strength chosen: scikit-learn's `C`.
-    pub c: f64,
-    /// The temperature chosen.
-    pub temperature: f64,
+    /// The strength chosen: scikit-learn's `C` (smaller is stricter), its `alpha` (larger is stricter) of numbers, or a rate.
+    pub strength: f64,
+    /// The temperature chosen, of classes and sets of labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
 }
 
 /// A cut that was tried.
@@ -168,14 +156,15 @@ pub struct TriedCut {
 }
 
 /// A strength that was tried.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TriedStrength {
-    /// Scikit-learn's `C`.
-    pub c: f64,
-    /// Out-of-fold log-loss before temperature scaling.
-    pub log_loss: f64,
-    /// Out-of-fold accuracy.
-    pub accuracy: f64,
+    /// `C`, `alpha`, or a peak learning rate.
+    pub strength: f64,
+    /// Log-loss before temperature scaling, root mean squared error, or the loss of a training.
+    pub loss: f64,
+    /// Out-of-fold accuracy, of classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
 }
 
 /// A held-out split, looked at once.
@@ -183,14 +172,9 @@ pub struct TriedStrength {
 pub struct HeldOutReport {
     /// `val` or `test`.
     pub split: String,
-    /// Its numbers.
+    /// What was measured on it.
     #[serde(flatten)]
-    pub evaluation: Evaluation,
-    /// Numbers in which every class counts alike; absent in reports of older versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub imbalance: Option<ImbalanceEvaluation>,
-    /// Share of its examples that are answered, and the share of wrong answers among them.
-    pub unsure: UnsureReport,
+    pub measures: HeldBlock,
     /// Share of its examples that are called unlike the training data.
     pub unlike: f64,
 }
@@ -210,15 +194,12 @@ pub struct Controls {
 /// The from-scratch control.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScratchReport {
-    /// Out-of-fold accuracy.
-    pub accuracy: Estimate,
-    /// Out-of-fold macro-F1.
-    pub macro_f1: Estimate,
-    /// Out-of-fold log-loss.
-    pub log_loss: Estimate,
+    /// Its main out-of-fold numbers by name, as baselines have them.
+    #[serde(flatten)]
+    pub measures: BTreeMap<String, Estimate>,
     /// How it was trained, in words.
     pub how: String,
-    /// The transfer's accuracy minus its, on the same examples.
+    /// By how much the transfer is better, on the same examples.
     pub paired: Paired,
 }
 
@@ -302,8 +283,9 @@ pub struct ShownText {
 /// The linear probe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProbeReport {
-    /// Out-of-fold accuracy.
-    pub accuracy: Estimate,
+    /// Its main out-of-fold numbers by name, as baselines have them.
+    #[serde(flatten)]
+    pub measures: BTreeMap<String, Estimate>,
 }
 
 /// When the model says "unsure".
@@ -331,34 +313,6 @@ pub struct UnlikeReport {
     /// What is measured.
     #[serde(default)]
     pub metric: Metric,
-}
-
-/// A label that is probably wrong.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LabelErrorReport {
-    /// The file.
-    pub file: String,
-    /// Its label.
-    pub given: String,
-    /// The class it probably is.
-    pub suggested: String,
-    /// Out-of-fold probability of its label.
-    pub given_probability: f32,
-    /// Out-of-fold probability of the class suggested.
-    pub suggested_probability: f32,
-}
-
-/// A wrong out-of-fold answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Mistake {
-    /// The file.
-    pub file: String,
-    /// Its label.
-    pub label: String,
-    /// The answer.
-    pub answer: String,
-    /// Probability of the answer.
-    pub probability: f32,
 }
 
 /// Wall seconds of each part.

@@ -7,10 +7,11 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use serde::Serialize;
 
-use crate::artefact::build::{RunReport, build_report};
-use crate::artefact::html::{Curve, Thumbnail, render, render_target};
+use crate::artefact::build::{build_report, shown_files};
+use crate::artefact::html::{Curve, Thumbnail, render};
 use crate::artefact::model::to_bytes;
 use crate::artefact::predictions::{answers_by_id, predictions_csv};
+use crate::artefact::report::Report;
 use crate::config::Pretrain;
 use crate::data::image::{Limits, decode};
 use crate::data::intake::Content;
@@ -39,7 +40,7 @@ pub struct LogLine {
 /// The files of a run as they will be written.
 pub struct Rendered {
     /// The report.
-    pub report: RunReport,
+    pub report: Report,
     /// File names and bytes.
     pub files: Vec<(&'static str, Vec<u8>)>,
 }
@@ -53,10 +54,7 @@ impl Rendered {
         let report = build_report(fitted);
         let curves = fitted.curves();
         let images = shown(fitted, &report);
-        let html = match &report {
-            RunReport::Classes(report) => render(report, &html_curves(&curves), &images, command_line),
-            RunReport::Targets(report) => render_target(report, &html_curves(&curves), &images, command_line),
-        };
+        let html = render(&report, &html_curves(&curves), &images, command_line);
         let mut files = to_bytes(fitted)?;
         files.extend([
             ("report.json", json(&report)),
@@ -147,21 +145,10 @@ fn html_curves(curves: &[(String, LearningCurve)]) -> Vec<Curve> {
 }
 
 /// The mistakes and suspected labels that the page shows: small images, or the beginnings of texts and rows.
-fn shown(fitted: &Fitted, report: &RunReport) -> Vec<Thumbnail> {
+fn shown(fitted: &Fitted, report: &Report) -> Vec<Thumbnail> {
     // Texts and rows take no room worth saving.
     let most = if matches!(fitted.intake.content, Content::Images(_)) { THUMBNAILS } else { usize::MAX };
-    let mut names: Vec<&str> = match report {
-        RunReport::Classes(report) => {
-            let mistakes = report.mistakes.iter().take(most).map(|mistake| mistake.file.as_str());
-            mistakes.chain(report.label_errors.iter().take(most).map(|error| error.file.as_str())).collect()
-        }
-        RunReport::Targets(report) => {
-            let numbers = report.regression.iter().flat_map(|numbers| &numbers.worst);
-            let numbers = numbers.take(most).map(|mistake| mistake.file.as_str());
-            let labels = report.multi_label.iter().flat_map(|labels| &labels.label_errors);
-            numbers.chain(labels.take(most).map(|error| error.file.as_str())).collect()
-        }
-    };
+    let mut names: Vec<&str> = shown_files(&report.target, most).collect();
     names.sort_unstable();
     names.dedup();
     let image = |name: &str| {

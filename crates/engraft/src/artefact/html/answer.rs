@@ -2,41 +2,103 @@
 
 use maud::{Markup, html};
 
-use super::format::{count, name, percent, percent_range, points, points_range, probability};
-use super::{classes_counted, examples, headline};
+use super::format::{amount, count, name, percent, percent_range, plural, points, points_range, probability};
+use super::{answers, examples, headline, multi_label, regression, tags};
+use crate::artefact::blocks::{ClassesReport, TargetBlock};
 use crate::artefact::report::{BaselineReport, Report, UnsureReport};
 use crate::evaluate::Paired;
 
-/// Title, the answer in a sentence, and the two judgements that qualify it.
+/// Title, the answer in a sentence, and the judgements that qualify it.
 pub fn header(report: &Report, title: &str) -> Markup {
+    let named = report.data.classes.len();
     html! {
         header {
             p.eyebrow { "Engraft report · " (report.task) }
             h1 { (name(title)) }
             p.facts {
-                span { (classes_counted(report)) }
+                @match &report.target {
+                    TargetBlock::Classes(_) => span { (count(named)) " " (plural(named, "class", "classes")) },
+                    TargetBlock::LabelSets { .. } => span { (count(named)) " labels" },
+                    TargetBlock::Tags { .. } => span { (count(named)) " types" },
+                    TargetBlock::Numbers { .. } | TargetBlock::Answers { .. } => {}
+                }
                 span { (count(report.data.train)) " training " (examples(report, report.data.train)) }
                 span { "base " (name(&report.base.id)) }
             }
-            p.answer { (answer(report)) }
-            @if headline(report).is_some() { p.beside { (beside(report)) } }
+            @match &report.target {
+                TargetBlock::Classes(classes) => {
+                    p.answer { (answer(report, classes)) }
+                    @if headline(report).is_some() { p.beside { (beside(report, classes)) } }
+                }
+                TargetBlock::Numbers { regression } => (regression::answer(report, regression)),
+                TargetBlock::LabelSets { multi_label } => (multi_label::answer(report, multi_label)),
+                TargetBlock::Tags { tags } => (tags::answer(report, tags)),
+                TargetBlock::Answers { answers } => (answers::answer(report, answers)),
+            }
             div.judgements {
                 (verdict(report))
-                @for baseline in report.controls.baselines.iter().filter(|baseline| baseline.learns) {
-                    (against(report, baseline))
+                @if !matches!(report.target, TargetBlock::Numbers { .. }) {
+                    @for baseline in report.controls.baselines.iter().filter(|baseline| baseline.learns) {
+                        (against(report, baseline))
+                    }
                 }
-                div.judgement {
-                    p.badge { span.sign aria-hidden="true" { "?" } "When it is not sure" }
-                    p { (unsure(report)) }
-                }
+                (beside_an_answer(report))
             }
         }
     }
 }
 
+/// What comes with a single answer, in a box.
+fn beside_an_answer(report: &Report) -> Markup {
+    let (badge, words) = match &report.target {
+        TargetBlock::Classes(classes) => ("When it is not sure", unsure(report, classes)),
+        TargetBlock::Numbers { regression } => (
+            "What comes with an answer",
+            match &regression.coverage {
+                Some(coverage) => html! {
+                    "An interval that holds the truth " strong { (percent(coverage.measured.mean)) } " of the time (aim: "
+                    (percent(coverage.level)) "), " (amount(coverage.width)) " wide on average."
+                },
+                None => html! { "A number alone: there are too few examples for an interval." },
+            },
+        ),
+        TargetBlock::LabelSets { multi_label } => {
+            let never = multi_label.thresholds.iter().filter(|least| least.is_none()).count();
+            let words = html! {
+                "A probability for every label, and the labels that reach their threshold."
+                @if never > 0 { " " (count(never)) " of the labels are never given: too little is known of them." }
+            };
+            ("What comes with an answer", words)
+        }
+        TargetBlock::Tags { tags } => ("When it is not sure", unsure_of(&tags.unsure, "spans")),
+        TargetBlock::Answers { answers } => ("When it is not sure", unsure_of(&answers.unsure, "questions")),
+    };
+    html! {
+        div.judgement {
+            p.badge { span.sign aria-hidden="true" { "?" } (badge) }
+            p { (words) }
+        }
+    }
+}
+
+/// Of how much "unsure" is said, out of fold, and how well the rest is answered.
+fn unsure_of(rule: &UnsureReport, many: &str) -> Markup {
+    let Some(threshold) = rule.threshold else {
+        return html! {
+            "No threshold keeps errors at or below " (percent(rule.max_error)) " on these data, so “unsure” is said of all "
+            (many) "."
+        };
+    };
+    html! {
+        "“Unsure” is said of " (many) " below a probability of " (probability(threshold)) ". Out-of-fold that leaves "
+        strong { (percent(rule.answered)) } " with " (percent(rule.error)) " errors (aim: ≤\u{202f}"
+        (percent(rule.max_error)) ")."
+    }
+}
+
 /// The answer in one sentence.
-fn answer(report: &Report) -> Markup {
-    let estimate = headline(report).map_or(&report.accuracy, |held| &held.evaluation.accuracy);
+fn answer(report: &Report, classes: &ClassesReport) -> Markup {
+    let estimate = headline(report).map_or(&classes.evaluation.accuracy, |(_, held)| &held.evaluation.accuracy);
     let where_from = match headline(report) {
         Some(_) => "it was not trained on",
         None => "of the training data, each answered by a copy that had not been trained on it",
@@ -50,9 +112,9 @@ fn answer(report: &Report) -> Markup {
 }
 
 /// What cross-validation says beside a held-out split.
-fn beside(report: &Report) -> Markup {
-    let estimate = &report.accuracy;
-    let split = headline(report).map_or("", |held| held.split.as_str());
+fn beside(report: &Report, classes: &ClassesReport) -> Markup {
+    let estimate = &classes.evaluation.accuracy;
+    let split = headline(report).map_or("", |(split, _)| split);
     html! {
         "That is the held-out split " q { (split) } ", looked at once. Cross-validation on the training data gives "
         (percent(estimate.mean)) " (" (percent_range(estimate.low, estimate.high)) ", " (count(estimate.n)) " "
@@ -88,8 +150,23 @@ fn verdict_words(report: &Report, paired: Option<&Paired>) -> Markup {
             "Whether the base helped is not known: the control that trains the same network from scratch was not run."
         };
     };
+    if let TargetBlock::Numbers { .. } = &report.target {
+        let (word, sign) = if paired.difference < 0.0 { ("larger", -1.0) } else { ("smaller", 1.0) };
+        let (low, high) = if sign < 0.0 { (-paired.high, -paired.low) } else { (paired.low, paired.high) };
+        return html! {
+            "Against the same network trained from scratch the mean absolute error is " (word) " by "
+            strong { (amount(sign * paired.difference)) } " (" (amount(low)) " to " (amount(high)) "). Both answered the same "
+            (count(paired.n)) " " (examples(report, paired.n)) "."
+        };
+    }
+    let of = match &report.target {
+        TargetBlock::LabelSets { .. } => " of mean average precision",
+        TargetBlock::Tags { .. } => " of span F1",
+        TargetBlock::Answers { .. } => " of F1",
+        _ => "",
+    };
     let difference = html! {
-        strong { (points(paired.difference)) " points" } " (" (points_range(paired.low, paired.high)) ")"
+        strong { (points(paired.difference)) " points" } (of) " (" (points_range(paired.low, paired.high)) ")"
     };
     let it = if report.text.is_some() { "a small network of its kind" } else { "the same network" };
     let same = html! { " Both answered the same " (count(paired.n)) " " (examples(report, paired.n)) "." };
@@ -110,7 +187,7 @@ fn verdict_words(report: &Report, paired: Option<&Paired>) -> Markup {
 
 /// Whether the model is worth more than a baseline, in a box: on the held-out split of the headline, where there is one.
 fn against(report: &Report, baseline: &BaselineReport) -> Markup {
-    let split = headline(report).map(|held| held.split.as_str());
+    let split = report.headline().map(|held| held.split.as_str());
     let held = split.and_then(|split| baseline.held_out.iter().find(|(name, _)| name == split));
     let paired = held.map_or(&baseline.paired, |(_, paired)| paired);
     let name = &baseline.name;
@@ -133,8 +210,8 @@ fn against(report: &Report, baseline: &BaselineReport) -> Markup {
 }
 
 /// How many questions it answers, and how well.
-fn unsure(report: &Report) -> Markup {
-    let rule: &UnsureReport = headline(report).map_or(&report.unsure, |held| &held.unsure);
+fn unsure(report: &Report, classes: &ClassesReport) -> Markup {
+    let rule: &UnsureReport = headline(report).map_or(&classes.unsure, |(_, held)| &held.unsure);
     let many = examples(report, 2);
     let Some(threshold) = rule.threshold else {
         return html! {

@@ -2,10 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::findings;
 use super::format::{Unit, count, name, percent, percent_range, probability};
 use super::numbers::{Measure, Source, cards};
-use crate::artefact::target_report::{AnswerMistake, AnswersReport};
+use super::{findings, headline_of, places_of, where_from};
+use crate::artefact::blocks::{AnswerMistake, AnswersReport, HeldBlock};
+use crate::artefact::report::Report;
 use crate::evaluate::AnswerEvaluation;
 
 /// Letters of a paragraph that are shown on each side of an answer.
@@ -21,16 +22,14 @@ const MEASURES: [Measure; 2] = [
 ];
 
 /// The answer in one sentence.
-pub fn answer(report: &AnswersReport) -> Markup {
-    let (numbers, from) = match report.held_out.iter().find(|held| held.split == "test").or(report.held_out.first()) {
-        Some(held) => (&held.evaluation, "it was not trained on"),
-        None => (&report.evaluation, "of the training data, each answered by a copy that had not been trained on it"),
-    };
+pub fn answer(report: &Report, answers: &AnswersReport) -> Markup {
+    let places = places(report, answers);
+    let numbers = headline_of(report, &places);
     let (f1, em) = (&numbers.f1, &numbers.em);
     html! {
         p.answer {
             "To questions like these, its answers have an F1 of " strong { (percent(f1.mean)) } " ("
-            (percent_range(f1.low, f1.high)) "), measured on " (count(f1.n)) " questions " (from) "."
+            (percent_range(f1.low, f1.high)) "), measured on " (count(f1.n)) " questions " (where_from(report)) "."
         }
         p.beside {
             (percent(em.mean)) " of the answers are right to the letter (" (percent_range(em.low, em.high)) ")."
@@ -38,11 +37,14 @@ pub fn answer(report: &AnswersReport) -> Markup {
     }
 }
 
+/// What was measured out-of-fold, then on the held-out splits, each with its place.
+fn places<'a>(report: &'a Report, answers: &'a AnswersReport) -> Vec<(String, &'a AnswerEvaluation)> {
+    places_of(report, &answers.evaluation, |held| if let HeldBlock::Answers(found) = held { Some(found) } else { None })
+}
+
 /// Headline numbers, one source per split; and those of questions with and without an answer, where there are both.
-pub fn numbers_section(report: &AnswersReport) -> Markup {
-    let held = report.held_out.iter().map(|held| (format!("held-out {}", held.split), &held.evaluation));
-    let places: Vec<(String, &AnswerEvaluation)> =
-        [("out-of-fold".to_owned(), &report.evaluation)].into_iter().chain(held).collect();
+pub fn numbers_section(report: &Report, answers: &AnswersReport) -> Markup {
+    let places = places(report, answers);
     let sources: Vec<Source<'_>> = places
         .iter()
         .map(|(name, answers)| Source { name: name.clone(), estimates: vec![&answers.f1, &answers.em] })

@@ -4,17 +4,11 @@ use maud::{Markup, html};
 
 use super::format::{count, name, path, plural};
 use super::scroll;
-use crate::artefact::report::Report;
 use crate::data::audit::Audit;
 use crate::data::{Finding, Severity};
 
 /// Files listed for a finding; report.json has all.
 const LISTED: usize = 200;
-
-/// Findings, the worst first, and the counts of each class.
-pub fn section(report: &Report) -> Markup {
-    of(&report.data.audit, "class")
-}
 
 /// Findings, the worst first, and the counts of each class, or whatever else `one` is called.
 pub fn of(audit: &Audit, one: &str) -> Markup {

@@ -11,7 +11,6 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::Curve;
 use super::format::setting;
-use crate::artefact::report::TriedStrength;
 use crate::evaluate::CalibrationBin;
 use crate::train::{EpochRecord, Score};
 
@@ -79,12 +78,6 @@ pub fn calibration_of(bins: &[CalibrationBin], x_title: &str, y_title: &str) -> 
         chart.draw_series(line.map(|at| Circle::new(at, 4 * FINE, FIRST.filled())))?;
         Ok(())
     })
-}
-
-/// Out-of-fold log-loss against the head's strength, the chosen one marked.
-pub fn regularisation_path(tried: &[TriedStrength], chosen: f64) -> Option<String> {
-    let tried: Vec<(f64, f64)> = tried.iter().map(|tried| (tried.c, tried.log_loss)).collect();
-    strength_path(&tried, chosen, "C (stricter to the left)", "log-loss")
 }
 
 /// A loss against the head's strength, the chosen one marked.
@@ -416,9 +409,8 @@ mod tests {
 
     #[test]
     fn charts_take_their_colours_from_the_page_and_nothing_from_outside() {
-        let tried =
-            [(0.01, 0.7), (1.0, 0.3), (100.0, 0.5)].map(|(c, log_loss)| TriedStrength { c, log_loss, accuracy: 0.9 });
-        let chart = regularisation_path(&tried, 1.0).unwrap();
+        let tried = [(0.01, 0.7), (1.0, 0.3), (100.0, 0.5)];
+        let chart = strength_path(&tried, 1.0, "C", "log-loss").unwrap();
         assert!(chart.contains("stroke:var(--first)") && chart.contains(">\nchosen\n"), "{chart}");
         assert!(!chart.contains("#0100") && !chart.contains("http") && !chart.contains("font-family"), "{chart}");
         assert!(chart.trim_end().ends_with("</svg>"));
@@ -427,14 +419,13 @@ mod tests {
     #[test]
     fn nothing_to_draw_gives_no_chart() {
         assert_eq!(calibration(&[]), None);
-        assert_eq!(regularisation_path(&[], 1.0), None);
+        let path = |tried: &[(f64, f64)]| strength_path(tried, 1.0, "C", "log-loss");
+        assert_eq!(path(&[]), None);
         for quantity in [Quantity::Loss, Quantity::Accuracy] {
             assert_eq!(learning_curve(&[], quantity), None);
             assert_eq!(learning_curve(&[&Curve { name: "a".into(), epochs: Vec::new() }], quantity), None);
         }
-        let nan = TriedStrength { c: 1.0, log_loss: f64::NAN, accuracy: 0.5 };
-        assert_eq!(regularisation_path(&[nan], 1.0), None);
-        let lone = TriedStrength { c: 1.0, log_loss: 0.0, accuracy: 0.5 };
-        assert!(regularisation_path(&[lone], 1.0).is_some());
+        assert_eq!(path(&[(1.0, f64::NAN)]), None);
+        assert!(path(&[(1.0, 0.0)]).is_some());
     }
 }

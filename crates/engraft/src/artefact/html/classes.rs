@@ -3,7 +3,8 @@
 use maud::{Markup, html};
 
 use super::format::{count, decimal, percent, percent_range, plural};
-use super::{class_name, examples, folded, scroll};
+use super::{class_name, examples, folded, held_classes, scroll};
+use crate::artefact::blocks::ClassesReport;
 use crate::artefact::report::Report;
 use crate::evaluate::{ClassMetrics, ClassShares, ImbalanceEvaluation, Share};
 
@@ -32,17 +33,17 @@ struct Counted<'a> {
 
 impl<'a> Counted<'a> {
     /// Out-of-fold first, then the held-out splits.
-    fn all(report: &'a Report) -> Vec<Self> {
+    fn all(report: &'a Report, classes: &'a ClassesReport) -> Vec<Self> {
         let mut all = vec![Self {
             report,
             place: "Out-of-fold".into(),
-            confusion: &report.confusion,
-            per_class: &report.per_class,
-            imbalance: report.imbalance.as_ref(),
+            confusion: &classes.evaluation.confusion,
+            per_class: &classes.evaluation.per_class,
+            imbalance: classes.imbalance.as_ref(),
         }];
-        all.extend(report.held_out.iter().map(|held| Self {
+        all.extend(held_classes(report).map(|(split, held)| Self {
             report,
-            place: format!("Held-out {}", held.split),
+            place: format!("Held-out {split}"),
             confusion: &held.evaluation.confusion,
             per_class: &held.evaluation.per_class,
             imbalance: held.imbalance.as_ref(),
@@ -61,8 +62,8 @@ fn each(all: &[Counted], told: impl Fn(&Counted) -> Markup) -> Markup {
 }
 
 /// The confusion matrix, or the commonest confusions where there are many classes; out-of-fold and of every held-out split.
-pub fn confusion_section(report: &Report) -> Markup {
-    let mut all = Counted::all(report);
+pub fn confusion_section(report: &Report, classes: &ClassesReport) -> Markup {
+    let mut all = Counted::all(report, classes);
     all.retain(|one| one.answers() > 0);
     let classes = all.iter().map(|one| one.confusion.len()).max().unwrap_or(0);
     if all.is_empty() {
@@ -181,8 +182,8 @@ fn pairs(counted: &Counted) -> Markup {
 
 /// Precision, recall, F1 and support of each class, out-of-fold and of every held-out split; the weakest first where there
 /// are many.
-pub fn table_section(report: &Report) -> Markup {
-    let mut all = Counted::all(report);
+pub fn table_section(report: &Report, classes: &ClassesReport) -> Markup {
+    let mut all = Counted::all(report, classes);
     all.retain(|one| !one.per_class.is_empty());
     if all.is_empty() {
         return html! { p.empty { "There are no numbers for single classes." } };

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::format::{count, name, path, plural, probability};
 use super::{Thumbnail, folded};
-use crate::artefact::report::Report;
+use crate::artefact::blocks::ClassesReport;
 
 /// Tiles shown before the rest is folded away.
 const SHOWN: usize = 12;
@@ -22,7 +22,7 @@ pub(super) struct Tile<'a> {
 }
 
 /// Confident mistakes, then labels that are probably wrong.
-pub fn section(report: &Report, images: &[Thumbnail]) -> Markup {
+pub fn section(report: &ClassesReport, images: &[Thumbnail]) -> Markup {
     let known = by_file(images);
     let mistakes: Vec<Tile> = (report.mistakes.iter())
         .map(|mistake| Tile {

@@ -5,14 +5,15 @@ use maud::{Markup, PreEscaped, html};
 use super::charts;
 use super::format::{count, decimal, percent, percent_range, setting};
 use super::{Curve, curves, figure, scroll};
+use crate::artefact::blocks::{ClassesReport, TargetBlock};
 use crate::artefact::report::Report;
-use crate::evaluate::CalibrationBin;
+use crate::evaluate::{CalibrationBin, Evaluation};
 
 /// Closer than this, probability and frequency are called equal.
 const EQUAL: f64 = 0.01;
 
 /// The calibration plot and what it says.
-pub fn calibration_section(report: &Report) -> Markup {
+pub fn calibration_section(report: &Evaluation) -> Markup {
     let Some(chart) = charts::calibration(&report.calibration) else {
         return html! { p.empty { "There are no bins to draw." } };
     };
@@ -77,8 +78,9 @@ pub(super) fn bins(bins: &[CalibrationBin]) -> Markup {
 }
 
 /// The path of the head's regularisation, the learning curves of what was trained, and the forecast.
-pub fn section(report: &Report, trainings: &[Curve]) -> Markup {
-    let path = charts::regularisation_path(&report.choice.strengths, report.choice.c);
+pub fn section(report: &Report, classes: &ClassesReport, trainings: &[Curve]) -> Markup {
+    let tried: Vec<(f64, f64)> = report.choice.strengths.iter().map(|tried| (tried.strength, tried.loss)).collect();
+    let path = charts::strength_path(&tried, report.choice.strength, "C (stricter to the left)", "log-loss");
     html! {
         p.lead {
             @if curves::trained(trainings) {
@@ -96,14 +98,36 @@ pub fn section(report: &Report, trainings: &[Curve]) -> Markup {
                     &format!(
                         "The head: out-of-fold log-loss for each strength tried (lower is better; to the left stricter). \
                          The ring marks the chosen C = {}. A minimum at an edge would mean that too little was tried.",
-                        setting(report.choice.c)
+                        setting(report.choice.strength)
                     ),
                 ))
             } @else { p.empty { "No strengths were tried." } }
         }
         @if !report.choice.strengths.is_empty() { details { summary { "The strengths tried, as numbers" } (strengths(report)) } }
         (curves::section(trainings))
-        (curves::forecast_part(&report.forecasts))
+        (curves::forecast_part(&classes.forecasts))
+    }
+}
+
+/// The path of the head's strength and the learning curves, of targets that are not classes.
+pub fn of_target(report: &Report, trainings: &[Curve]) -> Markup {
+    let (axis, loss) = match &report.target {
+        TargetBlock::Numbers { .. } => ("alpha (stricter to the right)", "RMSE"),
+        TargetBlock::LabelSets { .. } => ("C (stricter to the left)", "log-loss"),
+        _ => ("peak learning rate", "loss"),
+    };
+    let choice = &report.choice;
+    let tried: Vec<(f64, f64)> = choice.strengths.iter().map(|tried| (tried.strength, tried.loss)).collect();
+    html! {
+        @if let Some(chart) = charts::strength_path(&tried, choice.strength, axis, loss) {
+            (figure(
+                PreEscaped(chart),
+                "The head: loss for each strength tried (lower is better). The ring marks the chosen one. A minimum at an edge \
+                 would mean that too little was tried.",
+            ))
+        }
+        @if curves::trained(trainings) { (curves::section(trainings)) }
+        @else { p { "The head is not trained step by step but solved exactly, so it has no learning curve." } }
     }
 }
 
@@ -117,9 +141,10 @@ fn strengths(report: &Report) -> Markup {
                     th scope="col" { span.hidden { "Chosen" } }
                 } }
                 tbody { @for tried in &report.choice.strengths {
-                    tr.ours[tried.c == report.choice.c] {
-                        td.number { (setting(tried.c)) } td.number { (decimal(tried.log_loss, 4)) }
-                        td.number { (percent(tried.accuracy)) } td { @if tried.c == report.choice.c { "← chosen" } }
+                    @let chosen = tried.strength == report.choice.strength;
+                    tr.ours[chosen] {
+                        td.number { (setting(tried.strength)) } td.number { (decimal(tried.loss, 4)) }
+                        td.number { (tried.accuracy.map_or_else(|| "–".into(), percent)) } td { @if chosen { "← chosen" } }
                     }
                 } }
             }

@@ -6,8 +6,9 @@ use super::format::{Unit, count, name, path, percent, percent_range, plural, pro
 use super::gallery::{Tile, by_file, tiles};
 use super::learning::bins;
 use super::numbers::{Measure, Source, cards};
-use super::{Thumbnail, charts, figure, folded, scroll};
-use crate::artefact::target_report::MultiLabelReport;
+use super::{Thumbnail, charts, figure, folded, headline_of, places_of, scroll, where_from};
+use crate::artefact::blocks::{HeldBlock, MultiLabelReport};
+use crate::artefact::report::Report;
 use crate::evaluate::{LabelMetrics, MultiLabelEvaluation, Share};
 
 /// Labels in the table before the rest is folded away, the weakest first.
@@ -42,11 +43,9 @@ const MEASURES: [Measure; 7] = [
 ];
 
 /// The answer in one sentence, and what chance would get.
-pub fn answer(report: &MultiLabelReport, unit: &str) -> Markup {
-    let (numbers, from) = match report.held_out.iter().find(|held| held.split == "test").or(report.held_out.first()) {
-        Some(held) => (&held.evaluation, "it was not trained on"),
-        None => (&report.evaluation, "of the training data, each answered by a copy that had not been trained on it"),
-    };
+pub fn answer(report: &Report, sets: &MultiLabelReport) -> Markup {
+    let places = places(report, sets);
+    let (numbers, from, unit) = (headline_of(report, &places), where_from(report), &report.data.unit);
     html! {
         p.answer {
             "On " (unit) " like these, its labels reach a mean average precision of " strong { (percent(numbers.map.mean)) }
@@ -61,10 +60,9 @@ pub fn answer(report: &MultiLabelReport, unit: &str) -> Markup {
 }
 
 /// Headline numbers, one source per split.
-pub fn numbers_section(report: &MultiLabelReport) -> Markup {
-    let mut sources = vec![source("out-of-fold".into(), &report.evaluation)];
-    sources.extend(report.held_out.iter().map(|held| source(format!("held-out {}", held.split), &held.evaluation)));
-    cards(&MEASURES, &sources)
+pub fn numbers_section(report: &Report, sets: &MultiLabelReport) -> Markup {
+    let sources = places(report, sets).into_iter().map(|(name, numbers)| source(name, numbers));
+    cards(&MEASURES, &sources.collect::<Vec<_>>())
 }
 
 fn source(name: String, numbers: &MultiLabelEvaluation) -> Source<'_> {
@@ -74,15 +72,15 @@ fn source(name: String, numbers: &MultiLabelEvaluation) -> Source<'_> {
 }
 
 /// What was measured out-of-fold, then on the held-out splits, each with its place.
-fn places(report: &MultiLabelReport) -> Vec<(String, &MultiLabelEvaluation)> {
-    let held = report.held_out.iter().map(|held| (format!("Held-out {}", held.split), &held.evaluation));
-    [("Out-of-fold".to_owned(), &report.evaluation)].into_iter().chain(held).collect()
+fn places<'a>(report: &'a Report, sets: &'a MultiLabelReport) -> Vec<(String, &'a MultiLabelEvaluation)> {
+    places_of(report, &sets.evaluation, |held| if let HeldBlock::LabelSets(held) = held { Some(&**held) } else { None })
 }
 
 /// Threshold, precision, recall, F1 and average precision of each label, the weakest first; out-of-fold and of every
 /// held-out split.
-pub fn labels_section(report: &MultiLabelReport, labels: &[String]) -> Markup {
-    let mut all = places(report);
+pub fn labels_section(whole: &Report, report: &MultiLabelReport) -> Markup {
+    let labels = &whole.data.classes;
+    let mut all = places(whole, report);
     all.retain(|(_, evaluation)| !evaluation.per_label.is_empty());
     if all.is_empty() {
         return html! { p.empty { "There are no numbers for single labels." } };
@@ -164,8 +162,8 @@ fn label_name(labels: &[String], label: usize) -> Markup {
 }
 
 /// Which labels are missing where which others are given wrongly; out-of-fold and in every held-out split.
-pub fn together_section(report: &MultiLabelReport, labels: &[String]) -> Markup {
-    let all = places(report);
+pub fn together_section(report: &Report, sets: &MultiLabelReport) -> Markup {
+    let (labels, all) = (&report.data.classes, places(report, sets));
     html! {
         p.lead { "What it says in place of a label that it misses. Two labels that come here often look alike to it." }
         @for (place, evaluation) in &all {

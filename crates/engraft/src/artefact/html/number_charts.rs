@@ -4,7 +4,7 @@ use plotters::prelude::*;
 
 use super::charts::{Axes, FINE, FIRST, MUTED, SECOND, Scale, svg, ticks};
 use super::format::setting;
-use crate::artefact::target_report::NumberPoint;
+use crate::artefact::blocks::NumberPoint;
 
 /// Bars of the residuals' histogram.
 const BARS: usize = 25;

@@ -3,9 +3,10 @@
 use maud::{Markup, html};
 
 use super::format::{Unit, count, decimal, percent, percent_range, tidy};
-use super::scroll;
+use super::{held_classes, scroll};
+use crate::artefact::blocks::ClassesReport;
 use crate::artefact::report::Report;
-use crate::evaluate::Estimate;
+use crate::evaluate::{Estimate, Evaluation};
 
 /// A measure: its name, what is better, how it is written, and what it means.
 pub(super) struct Measure {
@@ -33,12 +34,12 @@ pub(super) struct Source<'a> {
 }
 
 /// Cards, how they were made, and the controls.
-pub fn section(report: &Report) -> Markup {
-    let sources = sources(report);
+pub fn section(report: &Report, classes: &ClassesReport) -> Markup {
+    let sources = sources(report, classes);
     html! {
         (cards(&MEASURES, &sources))
         h3 { "What else one would get" }
-        (controls(report))
+        (controls(report, &classes.evaluation))
     }
 }
 
@@ -58,19 +59,13 @@ pub(super) fn cards(measures: &[Measure], sources: &[Source]) -> Markup {
     }
 }
 
-fn sources(report: &Report) -> Vec<Source<'_>> {
-    let mut sources = vec![Source {
-        name: "out-of-fold".into(),
-        estimates: vec![&report.accuracy, &report.macro_f1, &report.log_loss, &report.brier, &report.ece],
-    }];
-    sources.extend(report.held_out.iter().map(|held| {
-        let numbers = &held.evaluation;
-        Source {
-            name: format!("held-out {}", held.split),
-            estimates: vec![&numbers.accuracy, &numbers.macro_f1, &numbers.log_loss, &numbers.brier, &numbers.ece],
-        }
-    }));
-    sources
+fn sources<'a>(report: &'a Report, classes: &'a ClassesReport) -> Vec<Source<'a>> {
+    let source = |name: String, numbers: &'a Evaluation| Source {
+        name,
+        estimates: vec![&numbers.accuracy, &numbers.macro_f1, &numbers.log_loss, &numbers.brier, &numbers.ece],
+    };
+    let held = held_classes(report).map(|(split, held)| source(format!("held-out {split}"), &held.evaluation));
+    [source("out-of-fold".into(), &classes.evaluation)].into_iter().chain(held).collect()
 }
 
 fn card(measure: &Measure, at: usize, sources: &[Source]) -> Markup {
@@ -130,46 +125,37 @@ struct Row<'a> {
     ours: bool,
 }
 
-fn controls(report: &Report) -> Markup {
+fn controls(report: &Report, ours: &Evaluation) -> Markup {
     let mut rows = vec![Row {
         name: "This classifier",
         explanation: format!("base {}, trained after {}", report.base.id, report.choice.cut),
-        accuracy: &report.accuracy,
-        macro_f1: Some(report.macro_f1.mean),
-        log_loss: Some(report.log_loss.mean),
+        accuracy: &ours.accuracy,
+        macro_f1: Some(ours.macro_f1.mean),
+        log_loss: Some(ours.log_loss.mean),
         ours: true,
     }];
-    if report.controls.probe.accuracy != report.accuracy {
+    let probe = report.controls.probe.measures.get("accuracy");
+    if let Some(accuracy) = probe.filter(|accuracy| **accuracy != ours.accuracy) {
         rows.push(Row {
             name: "Linear probe",
             explanation: "a new head alone, on frozen features".into(),
-            accuracy: &report.controls.probe.accuracy,
+            accuracy,
             macro_f1: None,
             log_loss: None,
             ours: false,
         });
     }
-    if let Some(scratch) = &report.controls.scratch {
-        rows.push(Row {
-            name: if report.text.is_some() { "Small network from scratch" } else { "Same network from scratch" },
-            explanation: scratch.how.clone(),
-            accuracy: &scratch.accuracy,
-            macro_f1: Some(scratch.macro_f1.mean),
-            log_loss: Some(scratch.log_loss.mean),
-            ours: false,
-        });
-    }
-    for baseline in &report.controls.baselines {
-        let mean = |name: &str| baseline.measures.get(name).map(|estimate| estimate.mean);
-        let Some(accuracy) = baseline.measures.get("accuracy") else { continue };
-        rows.push(Row {
-            name: &baseline.name,
-            explanation: baseline.how.clone(),
-            accuracy,
-            macro_f1: mean("macro_f1"),
-            log_loss: mean("log_loss"),
-            ours: false,
-        });
+    let scratch = report.controls.scratch.iter().map(|scratch| {
+        let name = if report.text.is_some() { "Small network from scratch" } else { "Same network from scratch" };
+        (name, &scratch.how, &scratch.measures)
+    });
+    let baselines = report.controls.baselines.iter();
+    let baselines = baselines.map(|baseline| (baseline.name.as_str(), &baseline.how, &baseline.measures));
+    for (name, how, measures) in scratch.chain(baselines) {
+        let mean = |name: &str| measures.get(name).map(|estimate| estimate.mean);
+        let Some(accuracy) = measures.get("accuracy") else { continue };
+        let (macro_f1, log_loss) = (mean("macro_f1"), mean("log_loss"));
+        rows.push(Row { name, explanation: how.clone(), accuracy, macro_f1, log_loss, ours: false });
     }
     html! {
         (scroll("Controls", controls_table(&rows)))
@@ -177,7 +163,7 @@ fn controls(report: &Report) -> Markup {
             "Out-of-fold. "
             span.drawn-note { "The bar is the accuracy from 0 to 100\u{202f}%, the band its 95\u{202f}% interval. " }
             @if report.controls.scratch.is_none() { "The from-scratch control was not run. " }
-            @if rows[0].accuracy == &report.controls.probe.accuracy {
+            @if probe == Some(&ours.accuracy) {
                 "This classifier is itself a linear probe: a new head on the frozen base."
             }
         }

@@ -3,15 +3,30 @@
 use maud::{Markup, html};
 
 use super::format::{count, decimal, duration, name, percent, percent_range, probability, setting};
-use super::{examples, scroll};
-use crate::artefact::report::{BaseReport, Report, SecondsReport, TriedCut};
+use super::{examples, held_classes, scroll};
+use crate::artefact::blocks::TargetBlock;
+use crate::artefact::report::{BaseReport, Report, SecondsReport, TriedCut, UnsureReport};
 use crate::inductive::tuning::Difference;
 
-/// What was chosen and why, and when the classifier refuses.
+/// What was chosen and why, and when the model refuses.
 pub fn choices_section(report: &Report) -> Markup {
     let choice = &report.choice;
+    let (symbol, stricter) = match &report.target {
+        TargetBlock::Numbers { .. } => ("alpha", "larger is stricter"),
+        TargetBlock::Tags { .. } | TargetBlock::Answers { .. } => ("peak rate of the head", "it is trained by steps"),
+        _ => ("C", "smaller is stricter"),
+    };
+    let solved = !matches!(report.target, TargetBlock::Tags { .. } | TargetBlock::Answers { .. });
+    let score = match &report.target {
+        TargetBlock::Classes(_) => "Accuracy",
+        TargetBlock::Numbers { .. } => "R²",
+        _ => "Mean F1",
+    };
     html! {
         dl {
+            @if !matches!(report.target, TargetBlock::Classes(_)) {
+                dt { "Task" } dd { (report.task) ": " (with_code(&sentence(&report.data.reason))) }
+            }
             dt { "Depth" }
             dd {
                 @if choice.cut.is_empty() { "Trained from the input on. " }
@@ -20,15 +35,29 @@ pub fn choices_section(report: &Report) -> Markup {
             }
             dt { "Strength" }
             dd {
-                "C = " (setting(choice.c)) "; smaller is stricter. "
+                (symbol) " = " (setting(choice.strength)) "; " (stricter) ". "
                 @if !choice.strengths.is_empty() {
-                    "Chosen out of " (count(choice.strengths.len())) " tried by cross-validation."
+                    "Chosen out of " (count(choice.strengths.len())) " tried "
+                    @if solved { "by cross-validation." } @else { "on a part of the training data." }
                 }
             }
-            dt { "Temperature" }
-            dd { (decimal(choice.temperature, 3)) ": " (temperature(choice.temperature)) }
-            dt { "“Unsure”" }
-            dd { (unsure(report)) }
+            @if let Some(chosen) = choice.temperature {
+                dt { "Temperature" }
+                dd { (decimal(chosen, 3)) ": " (temperature(chosen)) }
+            }
+            @if let TargetBlock::Answers { answers } = &report.target {
+                @if let Some(threshold) = answers.no_answer_threshold {
+                    dt { "“No answer”" }
+                    dd {
+                        "Said where the score of no answer is more than " (decimal(f64::from(threshold), 3))
+                        " above the best answer's. The threshold of each fold was chosen on the others."
+                    }
+                }
+            }
+            @if let TargetBlock::Classes(classes) = &report.target {
+                dt { "“Unsure”" }
+                dd { (unsure(report, &classes.unsure)) }
+            }
             dt { "“Unlike”" }
             dd { (unlike(report)) }
             @if report.config.balanced {
@@ -36,20 +65,23 @@ pub fn choices_section(report: &Report) -> Markup {
                 dd { "Classes were weighed by the inverse of their frequency." }
             }
         }
-        @if choice.tried.len() > 1 || !choice.left_out.is_empty() { h3 { "Depths tried" } (tried(&choice.tried, &choice.depth, &choice.left_out, "Accuracy")) }
+        @if choice.tried.len() > 1 || !choice.left_out.is_empty() {
+            h3 { "Depths tried" }
+            (tried(&choice.tried, &choice.depth, &choice.left_out, score))
+        }
         h3 { "The base" }
         (base(&report.base))
     }
 }
 
 /// Words with a capital at the beginning and a full stop at the end.
-pub(super) fn sentence(text: &str) -> String {
+fn sentence(text: &str) -> String {
     let mut letters = text.trim_end_matches('.').chars();
     letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }
 
 /// Words in which `backticks` set off names.
-pub(super) fn with_code(text: &str) -> Markup {
+fn with_code(text: &str) -> Markup {
     html! {
         @for (at, part) in text.split('`').enumerate() {
             @if at % 2 == 1 { code { (part) } } @else { (part) }
@@ -57,7 +89,7 @@ pub(super) fn with_code(text: &str) -> Markup {
     }
 }
 
-pub(super) fn temperature(temperature: f64) -> &'static str {
+fn temperature(temperature: f64) -> &'static str {
     match temperature {
         t if t > 1.01 => "probabilities were too sure and were softened.",
         t if t < 0.99 => "probabilities were too timid and were sharpened.",
@@ -65,8 +97,7 @@ pub(super) fn temperature(temperature: f64) -> &'static str {
     }
 }
 
-fn unsure(report: &Report) -> Markup {
-    let rule = &report.unsure;
+fn unsure(report: &Report, rule: &UnsureReport) -> Markup {
     html! {
         @match rule.threshold {
             Some(threshold) => {
@@ -75,8 +106,8 @@ fn unsure(report: &Report) -> Markup {
             }
             None => { "Said always: no threshold keeps errors at or below " (percent(rule.max_error)) " on these data." }
         }
-        @for held in &report.held_out {
-            " Held-out " (held.split) ": " (percent(held.unsure.answered)) " answered, " (percent(held.unsure.error)) " errors."
+        @for (split, held) in held_classes(report) {
+            " Held-out " (split) ": " (percent(held.unsure.answered)) " answered, " (percent(held.unsure.error)) " errors."
         }
     }
 }
@@ -91,7 +122,7 @@ fn unlike(report: &Report) -> Markup {
     }
 }
 
-pub(super) fn tried(tried: &[TriedCut], taken: &str, left_out: &[String], score: &str) -> Markup {
+fn tried(tried: &[TriedCut], taken: &str, left_out: &[String], score: &str) -> Markup {
     let gain = |gain: &Difference| {
         let points = |share: f64| format!("{:+.1}", 100.0 * share).replace('-', "\u{2212}");
         format!("{} ({} to {})", points(gain.mean), points(gain.low), points(gain.high))
@@ -128,7 +159,7 @@ pub(super) fn tried(tried: &[TriedCut], taken: &str, left_out: &[String], score:
     }
 }
 
-pub(super) fn base(base: &BaseReport) -> Markup {
+fn base(base: &BaseReport) -> Markup {
     html! {
         dl {
             dt { "Name" } dd { (name(&base.id)) }
@@ -157,7 +188,7 @@ pub fn reproduce_section(report: &Report, reproduce: &str) -> Markup {
 }
 
 /// What a run cost: seconds of each part, images a second through the base, megabytes.
-pub fn costs(seconds: &SecondsReport, per_second: f64, unit: &str, peak_memory_mb: f64) -> Markup {
+fn costs(seconds: &SecondsReport, per_second: f64, unit: &str, peak_memory_mb: f64) -> Markup {
     let parts = [
         ("Reading and auditing", seconds.audit),
         ("Running the base", seconds.features),

@@ -6,8 +6,9 @@ use super::format::{Unit, amount, count, name, percent, percent_range};
 use super::gallery::{Tile, by_file, tiles};
 use super::number_charts;
 use super::numbers::{Measure, Source, cards};
-use super::{Thumbnail, figure, scroll};
-use crate::artefact::target_report::RegressionReport;
+use super::{Thumbnail, figure, headline_of, places_of, scroll, where_from};
+use crate::artefact::blocks::{HeldBlock, HeldNumbers, RegressionReport};
+use crate::artefact::report::Report;
 use crate::evaluate::{Coverage, RegressionEvaluation};
 
 const MEASURES: [Measure; 6] = [
@@ -28,11 +29,9 @@ const MEASURES: [Measure; 6] = [
 ];
 
 /// The answer in one sentence, and how good it would be to know nothing.
-pub fn answer(report: &RegressionReport, unit: &str) -> Markup {
-    let (numbers, from) = match report.held_out.iter().find(|held| held.split == "test").or(report.held_out.first()) {
-        Some(held) => (&held.evaluation, "it was not trained on"),
-        None => (&report.evaluation, "of the training data, each answered by a copy that had not been trained on it"),
-    };
+pub fn answer(report: &Report, numbers: &RegressionReport) -> Markup {
+    let places = places(report, numbers);
+    let (numbers, from, unit) = (headline_of(report, &places), where_from(report), &report.data.unit);
     html! {
         p.answer {
             "On " (unit) " like these, its number is off by " strong { (amount(numbers.mae.mean)) } " on average ("
@@ -46,11 +45,18 @@ pub fn answer(report: &RegressionReport, unit: &str) -> Markup {
     }
 }
 
+/// What was measured out-of-fold, then on the held-out splits, each with its place.
+fn places<'a>(report: &'a Report, numbers: &'a RegressionReport) -> Vec<(String, &'a RegressionEvaluation)> {
+    places_of(report, &numbers.evaluation, |held| match held {
+        HeldBlock::Numbers(held) => Some(&held.evaluation),
+        _ => None,
+    })
+}
+
 /// Headline numbers, one source per split.
-pub fn numbers_section(report: &RegressionReport) -> Markup {
-    let mut sources = vec![source("out-of-fold".into(), &report.evaluation)];
-    sources.extend(report.held_out.iter().map(|held| source(format!("held-out {}", held.split), &held.evaluation)));
-    cards(&MEASURES, &sources)
+pub fn numbers_section(report: &Report, numbers: &RegressionReport) -> Markup {
+    let sources = places(report, numbers).into_iter().map(|(name, numbers)| source(name, numbers));
+    cards(&MEASURES, &sources.collect::<Vec<_>>())
 }
 
 fn source(name: String, numbers: &RegressionEvaluation) -> Source<'_> {
@@ -89,11 +95,13 @@ pub fn errors_section(report: &RegressionReport) -> Markup {
 }
 
 /// How often the prediction intervals held the truth.
-pub fn intervals_section(report: &RegressionReport) -> Markup {
+pub fn intervals_section(whole: &Report, report: &RegressionReport) -> Markup {
     let mut rows: Vec<(String, &Coverage)> = Vec::new();
     rows.extend(report.coverage.as_ref().map(|coverage| ("out-of-fold".into(), coverage)));
-    for held in &report.held_out {
-        rows.extend(held.coverage.as_ref().map(|coverage| (format!("held-out {}", held.split), coverage)));
+    for held in &whole.held_out {
+        if let HeldBlock::Numbers(HeldNumbers { coverage: Some(coverage), .. }) = &held.measures {
+            rows.push((format!("held-out {}", held.split), coverage));
+        }
     }
     if rows.is_empty() {
         return html! {

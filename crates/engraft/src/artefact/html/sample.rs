@@ -3,6 +3,7 @@
 use std::io::Cursor;
 
 use super::{Curve, Thumbnail};
+use crate::artefact::blocks::*;
 use crate::artefact::report::*;
 use crate::config::Fit;
 use crate::data::audit::{Audit, ClassCount};
@@ -164,10 +165,13 @@ fn audit(names: &[String], examples: usize) -> Audit {
 
 fn scratch(ours: &Evaluation) -> ScratchReport {
     let n = ours.accuracy.n;
+    let measures = [
+        ("accuracy", estimate(ours.accuracy.mean - 0.31, 0.027, n, "5-fold cross-validation; Wilson interval, 95 %")),
+        ("macro_f1", estimate(0.62, 0.03, n, "bootstrap")),
+        ("log_loss", estimate(1.102, 0.07, n, "bootstrap")),
+    ];
     ScratchReport {
-        accuracy: estimate(ours.accuracy.mean - 0.31, 0.027, n, "5-fold cross-validation; Wilson interval, 95 %"),
-        macro_f1: estimate(0.62, 0.03, n, "bootstrap"),
-        log_loss: estimate(1.102, 0.07, n, "bootstrap"),
+        measures: measures.map(|(name, estimate)| (name.to_owned(), estimate)).into(),
         how: "40 epochs at 64 x 64, 5 of 5 folds, 0.412 x 10^12 MACs, AdamW at 1e-3".into(),
         paired: Paired {
             difference: 0.31,
@@ -209,18 +213,18 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
     let ours = evaluation(classes, support, "5-fold cross-validation");
     let unsure = UnsureReport { max_error: 0.05, threshold: Some(0.612), answered: 0.873, error: 0.034 };
     let held = evaluation(classes, support / 5, "held-out split test, looked at once");
-    let held = HeldOutReport {
-        split: "test".into(),
+    let train = ours.accuracy.n;
+    let examples = train + if held_out { held.accuracy.n } else { 0 } + 7;
+    let held = HeldClasses {
         imbalance: Some(imbalance(&held)),
         evaluation: held,
         unsure: UnsureReport { answered: 0.861, error: 0.041, ..unsure.clone() },
-        unlike: 0.012,
     };
-    let train = ours.accuracy.n;
-    let examples = train + if held_out { held.evaluation.accuracy.n } else { 0 } + 7;
+    let held = HeldOutReport { split: "test".into(), measures: HeldBlock::Classes(Box::new(held)), unlike: 0.012 };
     let strengths = (-8..=8).map(|step| {
         let power = f64::from(step) / 2.0;
-        TriedStrength { c: 10f64.powf(power), log_loss: 0.193 + 0.018 * (power + 0.5).powi(2), accuracy: 0.951 }
+        let loss = 0.193 + 0.018 * (power + 0.5).powi(2);
+        TriedStrength { strength: 10f64.powf(power), loss, accuracy: Some(0.951) }
     });
     let shares = imbalance(&ours);
     Report {
@@ -238,6 +242,7 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
         data: DataReport {
             path: if classes == 2 { "/data/concrete".into() } else { "../photos/flowers".into() },
             unit: "images".into(),
+            reason: "each folder is a class".into(),
             examples,
             train,
             audit: audit(&names, examples),
@@ -254,37 +259,32 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
             ],
             left_out: vec!["`all` was not tried: 61.2 x 10^12 MACs, and 9.1 are left of the budget of 5m".into()],
             strengths: strengths.collect(),
-            c: 10f64.powf(-0.5),
-            temperature: 1.083,
+            strength: 10f64.powf(-0.5),
+            temperature: Some(1.083),
         },
         controls: Controls {
             scratch: Some(scratch(&ours)),
-            probe: ProbeReport { accuracy: ours.accuracy.clone() },
+            probe: ProbeReport { measures: [("accuracy".to_owned(), ours.accuracy.clone())].into() },
             baselines: vec![majority(&ours)],
         },
         text: None,
         table: None,
         verdict: "positive transfer".into(),
-        unsure,
         unlike: UnlikeReport { threshold: 0.4312, k: 5, references: train, metric: Metric::Direction },
-        label_errors: label_errors(&names, 5),
-        mistakes: mistakes(&names, 30),
         held_out: if held_out { vec![held] } else { Vec::new() },
-        forecasts: forecasts(train),
         seed: 7,
         config: Fit::default(),
         seconds: SecondsReport { audit: 1.84, features: 12.73, training: 141.6, evaluation: 0.91, total: 157.2 },
         images_per_second: 96.4,
         peak_memory_mb: 412.7,
-        accuracy: ours.accuracy,
-        macro_f1: ours.macro_f1,
-        log_loss: ours.log_loss,
-        brier: ours.brier,
-        ece: ours.ece,
-        imbalance: Some(shares),
-        per_class: ours.per_class,
-        confusion: ours.confusion,
-        calibration: ours.calibration,
+        target: TargetBlock::Classes(Box::new(ClassesReport {
+            imbalance: Some(shares),
+            unsure,
+            label_errors: label_errors(&names, 5),
+            mistakes: mistakes(&names, 30),
+            forecasts: forecasts(train),
+            evaluation: ours,
+        })),
     }
 }
 
@@ -326,17 +326,34 @@ pub fn empty() -> Report {
     report.data.audit.findings.clear();
     report.data.audit.classes.clear();
     report.data.classes.clear();
-    report.per_class.clear();
-    report.imbalance = None;
-    report.confusion.clear();
-    report.calibration.clear();
-    report.mistakes.clear();
-    report.label_errors.clear();
     report.choice.strengths.clear();
     report.choice.tried.clear();
-    report.forecasts.clear();
-    report.unsure.threshold = None;
+    let classes = classes(&mut report);
+    classes.evaluation.per_class.clear();
+    classes.imbalance = None;
+    classes.evaluation.confusion.clear();
+    classes.evaluation.calibration.clear();
+    classes.mistakes.clear();
+    classes.label_errors.clear();
+    classes.forecasts.clear();
+    classes.unsure.threshold = None;
     report
+}
+
+/// The block of classes.
+pub fn classes(report: &mut Report) -> &mut ClassesReport {
+    match &mut report.target {
+        TargetBlock::Classes(classes) => classes,
+        _ => panic!("a report on classes"),
+    }
+}
+
+/// The block of the first held-out split.
+pub fn held(report: &mut Report) -> &mut HeldClasses {
+    match &mut report.held_out[0].measures {
+        HeldBlock::Classes(held) => held,
+        _ => panic!("a report on classes"),
+    }
 }
 
 /// What twice and ten times as many labels would bring.
@@ -390,7 +407,8 @@ pub fn tuned_curves() -> Vec<Curve> {
 
 /// An image for all but every fourth mistake.
 pub fn images(report: &Report) -> Vec<Thumbnail> {
-    let shown = report.mistakes.iter().enumerate().filter(|(at, _)| at % 4 != 3);
+    let TargetBlock::Classes(classes) = &report.target else { return Vec::new() };
+    let shown = classes.mistakes.iter().enumerate().filter(|(at, _)| at % 4 != 3);
     shown
         .map(|(at, mistake)| {
             let (width, height) = if at % 3 == 0 { (96, 72) } else { (96, 96) };

@@ -4,8 +4,9 @@ use maud::{Markup, html};
 
 use super::format::{Unit, count, name, percent, percent_range};
 use super::numbers::{Measure, Source, cards};
-use super::{findings, scroll};
-use crate::artefact::target_report::{NamedSpan, SpanMistake, TagsReport};
+use super::{findings, headline_of, places_of, scroll, where_from};
+use crate::artefact::blocks::{HeldBlock, NamedSpan, SpanMistake, TagsReport};
+use crate::artefact::report::Report;
 use crate::evaluate::{SpanEvaluation, TypeMetrics};
 
 const MEASURES: [Measure; 5] = [
@@ -17,38 +18,34 @@ const MEASURES: [Measure; 5] = [
 ];
 
 /// The answer in one sentence.
-pub fn answer(report: &TagsReport) -> Markup {
-    let (numbers, from) = match report.held_out.iter().find(|held| held.split == "test").or(report.held_out.first()) {
-        Some(held) => (&held.evaluation, "it was not trained on"),
-        None => (&report.evaluation, "of the training data, each answered by a copy that had not been trained on it"),
-    };
-    let f1 = &numbers.span_f1;
+pub fn answer(report: &Report, tags: &TagsReport) -> Markup {
+    let places = places(report, tags);
+    let f1 = &headline_of(report, &places).span_f1;
     html! {
         p.answer {
             "In sentences like these, it finds spans with an F1 of " strong { (percent(f1.mean)) } " ("
-            (percent_range(f1.low, f1.high)) "), measured on " (count(f1.n)) " sentences " (from) "."
+            (percent_range(f1.low, f1.high)) "), measured on " (count(f1.n)) " sentences " (where_from(report)) "."
         }
     }
 }
 
 /// What was measured out-of-fold, then on the held-out splits, each with its place.
-fn places(report: &TagsReport) -> Vec<(String, &SpanEvaluation)> {
-    let held = report.held_out.iter().map(|held| (format!("held-out {}", held.split), &held.evaluation));
-    [("out-of-fold".to_owned(), &report.evaluation)].into_iter().chain(held).collect()
+fn places<'a>(report: &'a Report, tags: &'a TagsReport) -> Vec<(String, &'a SpanEvaluation)> {
+    places_of(report, &tags.evaluation, |held| if let HeldBlock::Tags(found) = held { Some(found) } else { None })
 }
 
 /// Headline numbers, one source per split.
-pub fn numbers_section(report: &TagsReport) -> Markup {
+pub fn numbers_section(report: &Report, tags: &TagsReport) -> Markup {
     fn source((name, spans): (String, &SpanEvaluation)) -> Source<'_> {
         let estimates = vec![&spans.span_f1, &spans.precision, &spans.recall, &spans.macro_f1, &spans.word_accuracy];
         Source { name, estimates }
     }
-    cards(&MEASURES, &places(report).into_iter().map(source).collect::<Vec<_>>())
+    cards(&MEASURES, &places(report, tags).into_iter().map(source).collect::<Vec<_>>())
 }
 
 /// Precision, recall and F1 of each type, out-of-fold and of every held-out split.
-pub fn types_section(report: &TagsReport) -> Markup {
-    html! { @for (place, spans) in places(report) { h3 { (place) } (type_table(&spans.per_type)) } }
+pub fn types_section(report: &Report, tags: &TagsReport) -> Markup {
+    html! { @for (place, spans) in places(report, tags) { h3 { (place) } (type_table(&spans.per_type)) } }
 }
 
 fn type_table(types: &[TypeMetrics]) -> Markup {

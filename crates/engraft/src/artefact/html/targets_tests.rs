@@ -1,10 +1,12 @@
+use std::collections::BTreeMap;
+
 use super::sample::{self, HOSTILE};
 use super::tests::{assert_nested, assert_stands_alone, words};
 use super::*;
-use crate::artefact::report::{SCHEMA, UnlikeReport};
-use crate::artefact::target_report::*;
+use crate::artefact::blocks::*;
+use crate::artefact::report::*;
 use crate::data::Task;
-use crate::evaluate::Paired;
+use crate::evaluate::{AnswerScore, Paired, Span, TaggedPair, evaluate_answers, evaluate_spans};
 use crate::features::Features;
 use crate::head::{Metric, Novelty};
 use crate::progress::Silent;
@@ -24,7 +26,7 @@ fn files() -> Vec<String> {
 }
 
 /// A report of a real fit of made-up features, with a made-up control.
-fn report(task: Task) -> TargetReport {
+fn report(task: Task) -> Report {
     let like = sample::report(3, 60, true);
     let train = features(1, ROWS);
     let test = features(2, 60);
@@ -35,7 +37,6 @@ fn report(task: Task) -> TargetReport {
     let settings = TargetSettings { seed: 1, ..TargetSettings::default() };
     let all: Vec<usize> = (0..ROWS).collect();
     let held: Vec<usize> = (0..60).collect();
-    let (mut regression, mut multi_label) = (None, None);
     // What a fit does, in short: a probe's out-of-fold predictions, and a head's answers to the test split.
     let fitted = |ours: &dyn Target, theirs: &dyn Target| {
         let (_, folds) = ours.folds(5, &groups, "images", &Silent);
@@ -49,7 +50,7 @@ fn report(task: Task) -> TargetReport {
         let held = theirs.measure(&theirs.collect(&answers), &held, "the given test split").unwrap();
         (probe, measures, held)
     };
-    let probe = match task {
+    let (probe, target, measures) = match task {
         Task::Regression => {
             let value = |row: &[f32]| 30.0 * f64::from(row[0]) + 9.0 * f64::from(row[1] * row[2]);
             let of = |features: &Features| (0..features.rows).map(|i| value(features.row(i))).collect::<Vec<f64>>();
@@ -67,20 +68,10 @@ fn report(task: Task) -> TargetReport {
             let points = y.iter().zip(values);
             let points = points.map(|(&truth, &prediction)| NumberPoint { truth, prediction, held: Some(true) });
             let worst = (0..20).map(|i| NumberMistake { file: files[i].into(), truth: y[i], prediction: values[i] });
-            regression = Some(RegressionReport {
-                evaluation,
-                coverage,
-                level: 0.9,
-                points: points.collect(),
-                worst: worst.collect(),
-                held_out: vec![HeldNumbers {
-                    split: "test".into(),
-                    evaluation: of_test,
-                    coverage: on_test,
-                    unlike: 0.1,
-                }],
-            });
-            probe
+            let regression =
+                RegressionReport { evaluation, coverage, level: 0.9, points: points.collect(), worst: worst.collect() };
+            let held = HeldBlock::Numbers(HeldNumbers { evaluation: of_test, coverage: on_test });
+            (probe, TargetBlock::Numbers { regression }, held)
         }
         _ => {
             let has = |row: &[f32], label: usize| row[label] + 0.3 * row[5] > 0.8 + 0.1 * label as f32;
@@ -93,7 +84,7 @@ fn report(task: Task) -> TargetReport {
             let (Measures::LabelSets(evaluation), Measures::LabelSets(of_test)) = (measures, held) else {
                 panic!("label sets")
             };
-            let Calibration::LabelSets { temperature, thresholds } = probe.calibrated.calibration.clone() else {
+            let Calibration::LabelSets { thresholds, .. } = probe.calibrated.calibration.clone() else {
                 panic!("label sets")
             };
             let worst = LabelsMistake { file: files[3].into(), missing: names.clone(), wrong: vec![HOSTILE.into()] };
@@ -103,19 +94,19 @@ fn report(task: Task) -> TargetReport {
                 given: i.is_multiple_of(2),
                 probability: 0.5,
             };
-            multi_label = Some(MultiLabelReport {
+            let multi_label = MultiLabelReport {
                 evaluation,
                 thresholds,
-                temperature,
                 worst: vec![worst],
                 label_errors: (0..6).map(error).collect(),
-                held_out: vec![HeldLabels { split: "test".into(), evaluation: of_test, unlike: 0.0 }],
-            });
-            probe
+            };
+            (probe, TargetBlock::LabelSets { multi_label }, HeldBlock::LabelSets(Box::new(of_test)))
         }
     };
-    let strengths = probe.tried.iter().map(|tried| TriedTarget { strength: tried.value, loss: tried.loss });
-    let choice = TargetChoice {
+    let strengths = probe.tried.iter();
+    let strengths =
+        strengths.map(|tried| TriedStrength { strength: tried.value, loss: tried.loss, accuracy: tried.accuracy });
+    let choice = Choice {
         depth: "head".into(),
         cut: "layer4".into(),
         reason: "depth `head` was asked for".into(),
@@ -123,6 +114,7 @@ fn report(task: Task) -> TargetReport {
         left_out: Vec::new(),
         strengths: strengths.collect(),
         strength: probe.strength,
+        temperature: (task == Task::MultiLabel).then_some(1.1),
     };
     let paired = Paired {
         difference: 0.31,
@@ -132,101 +124,138 @@ fn report(task: Task) -> TargetReport {
         how: "bootstrap".into(),
         verdict: "positive transfer".into(),
     };
-    TargetReport {
-        baselines: like.controls.baselines.clone(),
-        table: None,
-        schema: SCHEMA,
-        command: "fit".into(),
-        version: "0.1.0".into(),
-        task,
-        base: like.base,
-        data: TargetDataReport {
-            unit: "images".into(),
+    Report {
+        task: task.name().into(),
+        data: DataReport {
             path: format!("/data/{HOSTILE}"),
             reason: "all labels are numbers, from 1 to 39".into(),
             examples: ROWS + 60,
             train: ROWS,
-            labels: if task == Task::MultiLabel { names } else { Vec::new() },
-            fingerprint: like.data.fingerprint,
-            audit: like.data.audit,
+            classes: if task == Task::MultiLabel { names } else { Vec::new() },
+            ..like.data
         },
         choice,
-        regression,
-        multi_label,
-        tags: None,
-        answers: None,
-        scratch: Some(TargetScratch { how: "40 epochs".into(), measures: std::collections::BTreeMap::new(), paired }),
-        verdict: "positive transfer".into(),
+        target,
+        held_out: vec![HeldOutReport { split: "test".into(), measures, unlike: 0.1 }],
+        controls: Controls {
+            scratch: Some(ScratchReport { how: "40 epochs".into(), measures: BTreeMap::new(), paired }),
+            ..like.controls
+        },
         unlike: UnlikeReport { threshold: 0.4, k: 3, references: ROWS, metric: Metric::Direction },
-        seed: 7,
-        config: like.config,
-        seconds: like.seconds,
-        text: None,
-        images_per_second: 96.4,
-        peak_memory_mb: 412.7,
+        ..like
     }
+}
+
+/// A report on spans or answers, with names that are not trusted.
+fn of_tokens(task: Task) -> Report {
+    let like = sample::report(3, 60, true);
+    let words: Vec<String> = ["Ada", HOSTILE, "wrote"].map(String::from).to_vec();
+    let span = |start: usize, end: usize| NamedSpan { kind: HOSTILE.into(), start, end };
+    let unsure = UnsureReport { max_error: 0.05, threshold: Some(0.8), answered: 0.9, error: 0.04 };
+    let (target, measures) = match task {
+        Task::Tags => {
+            let spans = |start, end| vec![Span { kind: 0, start, end }];
+            let pairs = [TaggedPair::of(spans(0, 2), spans(0, 1), 3), TaggedPair::of(spans(0, 1), spans(0, 1), 3)];
+            let evaluation = evaluate_spans(&pairs, &[0, 1], &[HOSTILE.into()], "out-of-fold", 0);
+            let mistake = SpanMistake {
+                name: HOSTILE.into(),
+                words,
+                missed: vec![span(0, 2)],
+                invented: vec![span(0, 1)],
+                right: Vec::new(),
+            };
+            let tags = TagsReport { evaluation: evaluation.clone(), unsure, worst: vec![mistake] };
+            (TargetBlock::Tags { tags }, HeldBlock::Tags(evaluation))
+        }
+        _ => {
+            let scores = [AnswerScore { em: 1.0, f1: 1.0 }, AnswerScore { em: 0.0, f1: 0.25 }];
+            let evaluation = evaluate_answers(&scores, &[true, false], &[0, 1], "out-of-fold", 0);
+            let mistake = AnswerMistake {
+                id: HOSTILE.into(),
+                question: HOSTILE.into(),
+                context: format!("{} {HOSTILE}", "Ada wrote it. ".repeat(40)),
+                answers: vec![HOSTILE.into()],
+                answer: HOSTILE.into(),
+                f1: 0.25,
+                probability: 0.7,
+            };
+            let (evaluation, worst) = (evaluation, vec![mistake]);
+            let answers =
+                AnswersReport { evaluation: evaluation.clone(), no_answer_threshold: Some(0.5), unsure, worst };
+            (TargetBlock::Answers { answers }, HeldBlock::Answers(evaluation))
+        }
+    };
+    let held_out = vec![HeldOutReport { split: "test".into(), measures, unlike: 0.0 }];
+    Report { task: task.name().into(), target, held_out, ..like }
 }
 
 #[test]
 fn the_pages_stand_alone_and_names_cannot_become_markup() {
-    for task in [Task::Regression, Task::MultiLabel] {
-        let report = report(task);
-        let page = render_target(&report, &[], &[], COMMAND);
+    let all = [report(Task::Regression), report(Task::MultiLabel), of_tokens(Task::Tags), of_tokens(Task::Answers)];
+    for report in all {
+        let page = render(&report, &[], &[], COMMAND);
         assert_stands_alone(&page);
         assert_nested(&page);
         assert!(!page.contains("<script") && page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
         assert!(!words(&page).contains("NaN"), "{}", words(&page));
-        assert_eq!(page, render_target(&report, &[], &[], COMMAND), "equal reports give equal pages");
+        assert_eq!(page, render(&report, &[], &[], COMMAND), "equal reports give equal pages");
     }
 }
 
 #[test]
 fn the_reports_survive_json() {
-    for task in [Task::Regression, Task::MultiLabel] {
-        let report = report(task);
+    let tokens = [of_tokens(Task::Tags), of_tokens(Task::Answers)];
+    let all =
+        [sample::report(3, 60, true), report(Task::Regression), report(Task::MultiLabel)].into_iter().chain(tokens);
+    for (report, name) in all.zip(["accuracy", "regression", "multi_label", "tags", "answers"]) {
         let text = serde_json::to_string(&report).unwrap();
-        let read: TargetReport = serde_json::from_str(&text).unwrap();
-        assert_eq!((read.task, &read.data), (task, &report.data));
-        assert_eq!(read.regression.is_some(), report.regression.is_some());
+        let read: Report = serde_json::from_str(&text).unwrap();
+        assert_eq!((&read.task, &read.data), (&report.task, &report.data));
         // Numbers may lose their last bit on the way through decimal text; nothing else may be lost.
-        let shape = |report: &TargetReport| {
+        let shape = |report: &Report| {
             let text = serde_json::to_string(report).unwrap();
             text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>()
         };
         assert_eq!(shape(&read), shape(&report));
-        assert_eq!(text.contains("\"regression\":{\"mae\""), task == Task::Regression);
-        assert_eq!(text.contains("\"multi_label\":{\"map\""), task == Task::MultiLabel);
+        let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
+        for fixed in ["data", "base", "choice", "controls", "verdict", "held_out", "unlike", "config", name] {
+            assert!(fields.contains_key(fixed), "no {fixed} in {text}");
+        }
     }
 }
 
 #[test]
 fn the_answers_are_sentences() {
     let mut numbers = report(Task::Regression);
-    let text = words(&render_target(&numbers, &[], &[], COMMAND));
+    let text = words(&render(&numbers, &[], &[], COMMAND));
     assert!(text.contains("On images like these, its number is off by"), "{text}");
     assert!(text.contains("measured on 60 images it was not trained on."), "{text}");
     assert!(text.contains("the mean absolute error is smaller by 0.3100 (0.2600 to 0.3600)"), "{text}");
     assert!(text.contains("as promised"), "{text}");
-    let paired = &mut numbers.scratch.as_mut().unwrap().paired;
+    let paired = &mut numbers.controls.scratch.as_mut().unwrap().paired;
     (paired.difference, paired.low, paired.high) = (-0.2, -0.3, 0.1);
-    let part = numbers.regression.as_mut().unwrap();
-    part.held_out.clear();
-    part.coverage = None;
-    let text = words(&render_target(&numbers, &[], &[], COMMAND));
+    numbers.held_out.clear();
+    let TargetBlock::Numbers { regression } = &mut numbers.target else { panic!("numbers") };
+    regression.coverage = None;
+    let text = words(&render(&numbers, &[], &[], COMMAND));
     assert!(text.contains("of the training data, each answered by a copy"), "{text}");
     assert!(text.contains("There are too few examples for intervals"), "{text}");
     assert!(text.contains("the mean absolute error is larger by 0.2000 (−0.1000 to 0.3000)"), "{text}");
 
     let mut sets = report(Task::MultiLabel);
-    sets.scratch = None;
-    let part = sets.multi_label.as_mut().unwrap();
+    sets.controls.scratch = None;
+    let TargetBlock::LabelSets { multi_label: part } = &mut sets.target else { panic!("sets of labels") };
     part.thresholds[2] = None;
     part.worst.clear();
-    let text = words(&render_target(&sets, &[], &[], COMMAND));
+    let text = words(&render(&sets, &[], &[], COMMAND));
     assert!(text.contains("its labels reach a mean average precision of"), "{text}");
     assert!(text.contains("Transfer not measured"), "{text}");
     assert!(text.contains("never given") && text.contains("1 of the labels are never given"), "{text}");
     assert!(text.contains("Every out-of-fold answer was right."), "{text}");
+    let text = words(&render(&of_tokens(Task::Tags), &[], &[], COMMAND));
+    assert!(text.contains("it finds spans with an F1 of") && text.contains("Missed"), "{text}");
+    let text = words(&render(&of_tokens(Task::Answers), &[], &[], COMMAND));
+    assert!(text.contains("its answers have an F1 of") && text.contains("“No answer”"), "{text}");
 }
 
 #[test]
@@ -234,7 +263,7 @@ fn the_answers_are_sentences() {
 fn target_samples_to_look_at() {
     let folder = std::env::var_os("ENGRAFT_SAMPLES").map_or_else(std::env::temp_dir, Into::into);
     for task in [Task::Regression, Task::MultiLabel] {
-        let page = render_target(&report(task), &[], &[], COMMAND);
+        let page = render(&report(task), &[], &[], COMMAND);
         crate::files::write_atomic(&folder.join(format!("report_{task}.html")), page.as_bytes()).unwrap();
     }
 }

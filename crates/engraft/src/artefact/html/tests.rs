@@ -84,7 +84,7 @@ fn held_out_splits_have_their_own_tables() {
     }
     // Of an older version there are no intervals.
     let mut report = sample::report(4, 40, true);
-    report.held_out[0].imbalance = None;
+    sample::held(&mut report).imbalance = None;
     assert!(words(&page(&report)).contains("Held-out test. Where support is small"));
 }
 
@@ -107,7 +107,7 @@ fn names_cannot_become_markup() {
     let mut report = sample::report(3, 60, true);
     let evil = format!("a\"b'/{HOSTILE}<img src=x onerror=alert(1)>.png");
     report.data.path = format!("/tmp/{HOSTILE}");
-    report.mistakes[0].file = evil.clone();
+    sample::classes(&mut report).mistakes[0].file = evil.clone();
     report.base.id = HOSTILE.into();
     report.base.licence = HOSTILE.into();
     report.choice.cut = HOSTILE.into();
@@ -126,7 +126,7 @@ fn names_cannot_become_markup() {
 #[test]
 fn the_answer_is_a_sentence() {
     let mut report = sample::report(10, 118, true);
-    report.held_out[0].evaluation.accuracy =
+    sample::held(&mut report).evaluation.accuracy =
         crate::evaluate::Estimate { mean: 0.951, low: 0.92, high: 0.971, n: 245, how: String::new() };
     let text = words(&page(&report));
     let answer = "On images like these, this classifier is right 95.1 % of the time (92.0 to 97.1 %), \
@@ -134,7 +134,7 @@ fn the_answer_is_a_sentence() {
     assert!(text.contains(answer), "{text}");
     assert!(text.contains("Cross-validation on the training data gives"));
     assert!(text.contains("Answers 86.1 % of images at ≤ 5.0 % errors (4.1 % measured); says “unsure” to the rest."));
-    report.held_out[0].unsure.error = 0.081;
+    sample::held(&mut report).unsure.error = 0.081;
     assert!(words(&page(&report)).contains("at 8.1 % errors, where ≤ 5.0 % was aimed at"));
     report.held_out.clear();
     let text = words(&page(&report));
@@ -148,9 +148,9 @@ fn test_comes_before_val() {
     let mut val = report.held_out[0].clone();
     val.split = "val".into();
     report.held_out.insert(0, val);
-    assert_eq!(headline(&report).unwrap().split, "test");
+    assert_eq!(headline(&report).unwrap().0, "test");
     report.held_out.pop();
-    assert_eq!(headline(&report).unwrap().split, "val");
+    assert_eq!(headline(&report).unwrap().0, "val");
 }
 
 #[test]
@@ -211,25 +211,27 @@ fn what_is_missing_is_told() {
 
 #[test]
 fn a_image_that_is_missing_becomes_words() {
-    let report = sample::report(10, 118, true);
+    let mut report = sample::report(10, 118, true);
     let with = page(&report);
     let without = render(&report, &[], &[], COMMAND);
+    let classes = sample::classes(&mut report);
     assert!(with.contains("<img src=\"data:image/png;base64,iVBOR") && with.contains("no thumbnail"));
-    assert_eq!(without.matches("no thumbnail").count(), report.mistakes.len() + report.label_errors.len());
+    assert_eq!(without.matches("no thumbnail").count(), classes.mistakes.len() + classes.label_errors.len());
     assert!(!without.contains("<img"));
 }
 
 #[test]
 fn numbers_that_are_none_do_not_break_the_page() {
     let mut report = sample::report(3, 60, true);
-    for estimate in [&mut report.accuracy, &mut report.log_loss, &mut report.ece] {
+    report.choice.strength = f64::NAN;
+    report.choice.strengths[0].loss = f64::INFINITY;
+    let numbers = &mut sample::classes(&mut report).evaluation;
+    for estimate in [&mut numbers.accuracy, &mut numbers.log_loss, &mut numbers.ece] {
         (estimate.mean, estimate.low, estimate.high) = (f64::NAN, f64::NEG_INFINITY, f64::INFINITY);
     }
-    report.calibration[0].low = f64::NAN;
-    report.choice.c = f64::NAN;
-    report.choice.strengths[0].log_loss = f64::INFINITY;
-    report.per_class[0].f1 = f64::NAN;
-    report.per_class[0].class = 99;
+    numbers.calibration[0].low = f64::NAN;
+    numbers.per_class[0].f1 = f64::NAN;
+    numbers.per_class[0].class = 99;
     let mut curves = sample::curves();
     curves[0].epochs[3].train.loss = f64::NAN;
     let page = render(&report, &curves, &[], COMMAND);
@@ -264,12 +266,13 @@ fn a_forecast_is_a_table_or_says_that_it_cannot_tell() {
     let mut report = sample::report(10, 118, true);
     let text = words(&page(&report));
     assert!(text.contains("What more labels would bring") && text.contains("it goes far beyond the 1046"), "{text}");
-    report.forecasts.truncate(1);
-    report.forecasts[0].law = None;
-    report.forecasts[0].outcome = crate::evaluate::Outcome::TooFewSizes { sizes: 1 };
+    let forecasts = &mut sample::classes(&mut report).forecasts;
+    forecasts.truncate(1);
+    forecasts[0].law = None;
+    forecasts[0].outcome = crate::evaluate::Outcome::TooFewSizes { sizes: 1 };
     let text = words(&page(&report));
     assert!(text.contains("Unknown. ") && text.contains("the data cannot tell"), "{text}");
-    report.forecasts.clear();
+    sample::classes(&mut report).forecasts.clear();
     assert!(!words(&page(&report)).contains("What more labels would bring"));
 }
 

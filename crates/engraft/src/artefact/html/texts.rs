@@ -6,7 +6,8 @@ use maud::{Markup, html};
 
 use super::format::{count, name, percent, percent_range, plural, probability};
 use super::{folded, scroll};
-use crate::artefact::report::{Report, ShownText, TextReport};
+use crate::artefact::blocks::ClassesReport;
+use crate::artefact::report::{ShownText, TextReport};
 use crate::evaluate::wilson;
 use crate::inductive::text::WordWeight;
 
@@ -16,7 +17,7 @@ const SHOWN: usize = 8;
 const FAINT: f32 = 0.2;
 
 /// Confident mistakes, then labels that are probably wrong.
-pub fn mistakes_section(report: &Report, texts: &TextReport) -> Markup {
+pub fn mistakes_section(report: &ClassesReport, texts: &TextReport) -> Markup {
     let known: HashMap<&str, &ShownText> = texts.shown.iter().map(|text| (text.file.as_str(), text)).collect();
     let mistakes: Vec<Markup> = (report.mistakes.iter())
         .map(|mistake| {
