@@ -2,19 +2,21 @@
 
 #![allow(clippy::print_stdout, missing_docs, reason = "an example prints")]
 
-use engraft::artefact::RunReport;
+use engraft::artefact::HeldBlock;
 use engraft::{Fit, error::Result};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/cars.csv");
 
 pub fn main() -> Result<()> {
     let run = Fit::new(DATA).label_column("price").run()?;
-    if let RunReport::Targets(report) = run.report() {
-        let test = report.regression.iter().flat_map(|numbers| &numbers.held_out);
-        test.for_each(|held| println!("{}: off by {:.2} on average", held.split, held.evaluation.mae.mean));
-        for column in report.table.iter().flat_map(|table| &table.columns) {
-            println!("{}: moves the price by {:.2}", column.name, column.effect);
+    let report = run.report();
+    for held in &report.held_out {
+        if let HeldBlock::Numbers(numbers) = &held.measures {
+            println!("{}: off by {:.2} on average", held.split, numbers.evaluation.mae.mean);
         }
+    }
+    for column in report.table.iter().flat_map(|table| &table.columns) {
+        println!("{}: moves the price by {:.2}", column.name, column.effect);
     }
     Ok(())
 }

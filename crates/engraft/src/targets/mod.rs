@@ -4,9 +4,11 @@
 mod aims;
 mod answers;
 mod class;
+mod found_spans;
 mod label_sets;
 mod number;
 mod predictor;
+mod span_answer;
 mod tags;
 
 use crate::data::intake::{Content, Intake};
@@ -21,11 +23,11 @@ use crate::head::Linear;
 use crate::progress::Observer;
 
 pub use aims::Aims;
-pub use answers::{CANDIDATES, Candidate, GivenAnswer, NEVER, SpanAnswer};
+pub use found_spans::{FoundSpan, most_probable};
 pub use predictor::{
     Answer, Calibration, LabelsAnswer, NumberAnswer, Predictor, QuestionAnswer, TagsAnswer, TargetAnswer,
 };
-pub use tags::{FoundSpan, most_probable};
+pub use span_answer::{CANDIDATES, Candidate, GivenAnswer, NEVER, SpanAnswer};
 
 /// Settings that decide how a target is learnt and measured.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::answers::{GivenAnswer, SpanAnswer};
-use super::tags::{FoundSpan, spans_in};
+use super::found_spans::{FoundSpan, spans_in};
+use super::span_answer::{GivenAnswer, SpanAnswer};
 use crate::evaluate::CvPlus;
 use crate::features::Features;
 use crate::head::Linear;
