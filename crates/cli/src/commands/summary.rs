@@ -102,19 +102,21 @@ fn of_target(report: &Report, unit: &str) -> Vec<String> {
 /// What is to be known of answers to come, and what would make them better.
 fn of_answers_to_come(report: &Report, unit: &str) -> Vec<String> {
     let to_check = |count: usize| (count > 0).then(|| format!("labels to check   {count}"));
-    match &report.target {
+    let mut lines = match &report.target {
         TargetBlock::Classes(classes) => {
             let mut lines = vec![unsure_line(&classes.unsure, unit)];
             lines.extend(to_check(classes.label_errors.len()));
-            let as_many = classes.forecasts.iter().find(|forecast| forecast.more == report.data.train);
-            lines.extend(as_many.map(|forecast| format!("as many again     {forecast}")));
             lines
         }
         TargetBlock::Numbers { .. } => Vec::new(),
         TargetBlock::LabelSets { multi_label } => to_check(multi_label.label_errors.len()).into_iter().collect(),
         TargetBlock::Tags { tags } => vec![unsure_line(&tags.unsure, "spans")],
         TargetBlock::Answers { answers } => vec![unsure_line(&answers.unsure, unit)],
-    }
+    };
+    let score = report.target.task().score();
+    let as_many = report.forecasts.iter().find(|forecast| forecast.more == report.data.train);
+    lines.extend(as_many.map(|forecast| format!("as many again     {}", forecast.told(score))));
+    lines
 }
 
 /// The main numbers of predictions, on one line.

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::report::UnsureReport;
+use crate::data::Task;
 use crate::evaluate::{
-    AnswerEvaluation, Coverage, Evaluation, Forecast, ImbalanceEvaluation, MultiLabelEvaluation, RegressionEvaluation,
+    AnswerEvaluation, Coverage, Evaluation, ImbalanceEvaluation, MultiLabelEvaluation, RegressionEvaluation,
     SpanEvaluation,
 };
 
@@ -35,6 +36,19 @@ pub enum TargetBlock {
         /// The block.
         answers: AnswersReport,
     },
+}
+
+impl TargetBlock {
+    /// The task.
+    pub fn task(&self) -> Task {
+        match self {
+            Self::Classes(_) => Task::SingleLabel,
+            Self::Numbers { .. } => Task::Regression,
+            Self::LabelSets { .. } => Task::MultiLabel,
+            Self::Tags { .. } => Task::Tags,
+            Self::Answers { .. } => Task::Answers,
+        }
+    }
 }
 
 /// What was measured on a held-out split.
@@ -91,9 +105,6 @@ pub struct ClassesReport {
     pub label_errors: Vec<LabelErrorReport>,
     /// Wrong out-of-fold answers, the most confident first.
     pub mistakes: Vec<Mistake>,
-    /// What more labels would bring, for several numbers of them; empty where it was not looked at.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub forecasts: Vec<Forecast>,
 }
 
 /// A label that is probably wrong.

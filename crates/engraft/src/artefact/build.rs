@@ -101,6 +101,7 @@ pub fn build_report(fitted: &Fitted) -> Report {
         seconds: fitted.seconds.into(),
         images_per_second: fitted.per_second,
         peak_memory_mb: peak_memory_mb(),
+        forecasts: fitted.forecasts.clone(),
         target,
     }
 }
@@ -146,7 +147,6 @@ fn classes(fitted: &Fitted, evaluation: &Evaluation) -> ClassesReport {
         unsure: rule.into(),
         label_errors: label_errors(fitted),
         mistakes: mistakes(fitted, out_of_fold, &truth),
-        forecasts: fitted.forecasts.clone(),
         evaluation: evaluation.clone(),
     }
 }

@@ -112,7 +112,7 @@ fn of_target(report: &Report, curves: &[Curve], images: &[Thumbnail]) -> Vec<Sec
                 ("confusion", "What is taken for what", classes::confusion_section(report, classes)),
                 ("classes", "Class by class", classes::table_section(report, classes)),
                 ("calibration", TRUST, learning::calibration_section(&classes.evaluation)),
-                ("learning", "How it learned", learning::section(report, classes, curves)),
+                ("learning", "How it learned", learning::section(report, curves)),
                 (
                     "mistakes",
                     "Mistakes and suspicious labels",

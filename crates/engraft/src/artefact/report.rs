@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::blocks::{HeldBlock, TargetBlock};
 use crate::config::Fit;
 use crate::data::audit::Audit;
-use crate::evaluate::{Estimate, Paired};
+use crate::evaluate::{Estimate, Forecast, Paired};
 use crate::features::Coverage;
 use crate::head::{AnswerRule, Metric, Novelty};
 use crate::inductive::text::{LengthBin, WordWeight};
@@ -39,6 +39,10 @@ pub struct Report {
     /// What was measured out of fold.
     #[serde(flatten)]
     pub target: TargetBlock,
+    /// What more labels would bring to the score that depths are compared by, for several numbers of them; empty where it was
+    /// not looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forecasts: Vec<Forecast>,
     /// Splits that were given as held out, looked at once.
     pub held_out: Vec<HeldOutReport>,
     /// What else one would get.

@@ -57,6 +57,15 @@ impl Task {
         }
     }
 
+    /// The score of an example that depths are compared by and forecasts are made of.
+    pub fn score(self) -> &'static str {
+        match self {
+            Self::SingleLabel => "accuracy",
+            Self::Regression => "R²",
+            Self::MultiLabel | Self::Tags | Self::Answers => "mean F1",
+        }
+    }
+
     /// Whether labels stand in a column or are names of folders; tags and answers have files of their own.
     pub fn has_label_column(self) -> bool {
         !matches!(self, Self::Tags | Self::Answers)

@@ -34,7 +34,7 @@ const FAR: f64 = 4.0;
 pub struct Measurement {
     /// Number of labelled examples it was trained on.
     pub labels: usize,
-    /// Share of wrong answers, 0 to 1.
+    /// 1 minus its score: the share of wrong answers, or of the variance that is not explained; at least 0.
     pub error: f64,
     /// What it weighs against others, in proportion to 1 / variance: the number of answers, or 1 for each.
     pub weight: f64,
@@ -78,7 +78,7 @@ impl PowerLaw {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Outcome {
-    /// The accuracy would rise.
+    /// The score would rise.
     Gain {
         /// By so much, as a share: 0.02 are 2 points.
         gain: f64,
@@ -101,7 +101,7 @@ pub enum Outcome {
     Unrepeated,
 }
 
-/// A forecast of the accuracy with more labels.
+/// A forecast of the score with more labels: of the accuracy, the mean F1 of sets of labels, or R².
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Forecast {
     /// Labels there are.
@@ -116,36 +116,32 @@ pub struct Forecast {
     pub outcome: Outcome,
 }
 
-impl fmt::Display for Forecast {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Forecast {
+    /// The forecast of a score, which is named, in words.
+    pub fn told(&self, score: &str) -> String {
         let points = |share: f64| format!("{:.1}", 100.0 * share);
-        write!(f, "{} more {}: ", self.more, if self.more == 1 { "label" } else { "labels" })?;
-        match self.outcome {
+        let more = format!("{} more {}: ", self.more, if self.more == 1 { "label" } else { "labels" });
+        let told = match self.outcome {
             Outcome::Gain { gain, low, high } => {
-                write!(f, "about +{} points ({} to {})", points(gain), points(low), points(high))?;
+                format!("{score} about +{} points ({} to {})", points(gain), points(low), points(high))
             }
             Outcome::NoneSeen { high } => {
-                write!(f, "no gain to be seen in what was measured (0.0 to {} points)", points(high))?;
+                format!("no gain in {score} to be seen in what was measured (0.0 to {} points)", points(high))
             }
             Outcome::TooFewSizes { sizes } => {
-                return write!(
-                    f,
-                    "the data cannot tell: measured at {sizes} training-set {}, and a forecast needs {FEWEST_SIZES}",
+                return format!(
+                    "{more}the data cannot tell: measured at {sizes} training-set {}, and a forecast needs {FEWEST_SIZES}",
                     if sizes == 1 { "size" } else { "sizes" }
                 );
             }
             Outcome::Unrepeated => {
-                return f.write_str("the data cannot tell: every training-set size was measured only once");
+                return format!("{more}the data cannot tell: every training-set size was measured only once");
             }
-        }
-        if self.is_far() {
-            write!(f, "; far beyond the {} labels that were measured, so take it with care", self.largest)?;
-        }
-        Ok(())
+        };
+        let far = format!("; far beyond the {} labels that were measured, so take it with care", self.largest);
+        format!("{more}{told}{}", if self.is_far() { &far } else { "" })
     }
-}
 
-impl Forecast {
     /// Whether it goes far beyond what was measured.
     pub fn is_far(&self) -> bool {
         self.now.saturating_add(self.more) as f64 > FAR * self.largest as f64
@@ -165,7 +161,7 @@ impl Forecast {
 /// ends never fall as `more` grows.
 ///
 /// # Errors
-/// No measurement, one without labels, an error outside 0 to 1, a weight that is not positive, `now` of 0.
+/// No measurement, one without labels, an error that is negative or infinite, a weight that is not positive, `now` of 0.
 pub fn forecast(points: &[Measurement], now: usize, more: usize, seed: u64) -> Result<Forecast> {
     let sizes = Sizes::of(points)?;
     if now == 0 {
@@ -180,7 +176,7 @@ pub fn forecast(points: &[Measurement], now: usize, more: usize, seed: u64) -> R
     if sizes.pool.is_empty() {
         return Ok(known(Some(law), Outcome::Unrepeated));
     }
-    // A share of wrong answers is at most 1, however few labels a law is asked about.
+    // Always saying the same has an error of 1 at most, however few labels a law is asked about.
     let error = |law: PowerLaw, labels: f64| law.error(labels).min(1.0);
     let gain_of = |law| error(law, now as f64) - error(law, now as f64 + more as f64);
     let gain = gain_of(law);
@@ -234,8 +230,8 @@ impl Sizes {
         let mut by_size: BTreeMap<usize, Vec<&Measurement>> = BTreeMap::new();
         for point in points {
             let weighs = point.weight.is_finite() && point.weight > 0.0;
-            if point.labels == 0 || !(0.0..=1.0).contains(&point.error) || !weighs {
-                let expected = "at least 1 label, an error from 0 to 1, a positive weight";
+            if point.labels == 0 || !(point.error >= 0.0 && point.error.is_finite()) || !weighs {
+                let expected = "at least 1 label, an error of at least 0, a positive weight";
                 let found = format!("{} labels, error {}, weight {}", point.labels, point.error, point.weight);
                 return Err(unusable("invalid measurement", expected, found));
             }

@@ -7,19 +7,19 @@ use serde::Serialize;
 
 use crate::backbone::text::{TextBody, WordPooler};
 use crate::config::Fit;
+use crate::data::Split;
 use crate::data::image::Limits;
 use crate::data::intake::Intake;
 use crate::data::text::Text;
-use crate::data::{Split, Task};
 use crate::error::{Error, Problem, Result};
 use crate::evaluate::{Forecast, LabelError, Paired};
 use crate::features::{Cache, Coverage, Features};
-use crate::head::{ClassWeights, Head, Novelty, ReaderSizes};
+use crate::head::{Head, Novelty, ReaderSizes};
 use crate::inductive::any_base::{AnyBase, Reading};
 use crate::inductive::check::check_settings;
 use crate::inductive::columns::ColumnFacts;
 use crate::inductive::controls::{BaselineResult, ControlData, Scratch, baselines};
-use crate::inductive::forecast::{self, forecasts};
+use crate::inductive::forecast::forecasts;
 use crate::inductive::text::TextFacts;
 use crate::inductive::text::facts::{by_length, explanations, unknown_words};
 use crate::inductive::tokens::{Cutting, TokenReader, TokenSet};
@@ -468,17 +468,8 @@ pub fn fit(
     let evaluating = Instant::now();
     let taken = &chosen.tried[chosen.chosen];
     let (predictions, rows) = (&taken.calibrated.predictions, &taken.rows);
-    let forecasts = match target.task() {
-        Task::SingleLabel => {
-            let weights = if config.balanced { ClassWeights::Balanced } else { ClassWeights::None };
-            let (classes, strength) = (target.outputs(), probe.strength);
-            // Features of a base that has seen all labels would forecast too well: these are the probe's.
-            let (features, labels, folds, weights) = (&features, &strata, &folds, &weights);
-            let probed = forecast::Probe { features, labels, folds, classes, strength, weights };
-            forecasts(&probed, config.seed, observer)?
-        }
-        _ => Vec::new(),
-    };
+    // Features of a base that has seen all labels would forecast too well: these are the probe's.
+    let forecasts = forecasts(&*target, &features, &folds, probe.strength, config.seed, observer)?;
     let how = if rows.len() == all.len() { how } else { format!("{how}, on the folds that were run") };
     let measures = target.measure(predictions, rows, &how)?;
     let novelty =

@@ -156,7 +156,7 @@ pub struct Calibrated {
 pub type FoldOutputs = (Vec<usize>, Vec<f32>);
 
 /// A target whose head on frozen features is solved exactly.
-pub trait Solver {
+pub trait Solver: Sync {
     /// The strength of a head on features `[examples, columns]`, by cross-validation, and its out-of-fold predictions.
     ///
     /// # Errors

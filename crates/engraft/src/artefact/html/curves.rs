@@ -5,6 +5,7 @@ use maud::{Markup, PreEscaped, html};
 use super::charts::{self, Quantity};
 use super::format::{count, decimal, name, plural, points, tidy};
 use super::{Curve, figure, scroll};
+use crate::artefact::Report;
 use crate::evaluate::{Forecast, Outcome};
 use crate::train::{EpochRecord, Finding, diagnose, mean_of_folds};
 
@@ -122,7 +123,8 @@ fn sentence(finding: &Finding) -> Markup {
 }
 
 /// What more labels would bring, if that was looked at.
-pub fn forecast_part(forecasts: &[Forecast]) -> Markup {
+pub fn forecast_part(report: &Report) -> Markup {
+    let (forecasts, score) = (&report.forecasts, report.target.task().score());
     let known = |forecast: &&Forecast| matches!(forecast.outcome, Outcome::Gain { .. } | Outcome::NoneSeen { .. });
     let rows: Vec<&Forecast> = forecasts.iter().filter(known).collect();
     let law = rows.first().and_then(|forecast| forecast.law);
@@ -130,11 +132,11 @@ pub fn forecast_part(forecasts: &[Forecast]) -> Markup {
         @if !forecasts.is_empty() {
             h3 { "What more labels would bring" }
             @if rows.is_empty() {
-                @for forecast in forecasts.iter().take(1) { p { "Unknown. " (tidy(&forecast.to_string())) "." } }
-            } @else { (forecast_table(&rows)) }
+                @for forecast in forecasts.iter().take(1) { p { "Unknown. " (tidy(&forecast.told(score))) "." } }
+            } @else { (forecast_table(&rows, score)) }
             @if let Some(law) = law {
                 p.caption {
-                    "Carried on from what smaller parts of the training data gave, by the law error = "
+                    "Carried on from what smaller parts of the training data gave, by the law 1 − " (score) " = "
                     (decimal(law.floor, 3)) " + " (decimal(law.scale, 2)) " · n" sup { "−" (decimal(law.exponent, 2)) }
                     ". It holds for more labels of the same kind, not for other kinds of examples."
                     @if let Some(far) = rows.iter().find(|row| row.is_far()) {
@@ -147,14 +149,14 @@ pub fn forecast_part(forecasts: &[Forecast]) -> Markup {
     }
 }
 
-fn forecast_table(rows: &[&Forecast]) -> Markup {
+fn forecast_table(rows: &[&Forecast], score: &str) -> Markup {
     scroll(
         "Forecast",
         html! {
             table {
                 thead { tr {
                     th.number scope="col" { "More labels" } th.number scope="col" { "In all" }
-                    th.number scope="col" { "Gain in points" } th.number scope="col" { "95\u{202f}% interval" }
+                    th.number scope="col" { "Gain in " (score) ", points" } th.number scope="col" { "95\u{202f}% interval" }
                 } }
                 tbody { @for row in rows {
                     @let (gain, low, high) = match row.outcome {

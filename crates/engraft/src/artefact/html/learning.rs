@@ -5,7 +5,7 @@ use maud::{Markup, PreEscaped, html};
 use super::charts;
 use super::format::{count, decimal, percent, percent_range, setting};
 use super::{Curve, curves, figure, scroll};
-use crate::artefact::blocks::{ClassesReport, TargetBlock};
+use crate::artefact::blocks::TargetBlock;
 use crate::artefact::report::Report;
 use crate::evaluate::{CalibrationBin, Evaluation};
 
@@ -78,7 +78,7 @@ pub(super) fn bins(bins: &[CalibrationBin]) -> Markup {
 }
 
 /// The path of the head's regularisation, the learning curves of what was trained, and the forecast.
-pub fn section(report: &Report, classes: &ClassesReport, trainings: &[Curve]) -> Markup {
+pub fn section(report: &Report, trainings: &[Curve]) -> Markup {
     let tried: Vec<(f64, f64)> = report.choice.strengths.iter().map(|tried| (tried.strength, tried.loss)).collect();
     let path = charts::strength_path(&tried, report.choice.strength, "C (stricter to the left)", "log-loss");
     html! {
@@ -105,7 +105,7 @@ pub fn section(report: &Report, classes: &ClassesReport, trainings: &[Curve]) ->
         }
         @if !report.choice.strengths.is_empty() { details { summary { "The strengths tried, as numbers" } (strengths(report)) } }
         (curves::section(trainings))
-        (curves::forecast_part(&classes.forecasts))
+        (curves::forecast_part(report))
     }
 }
 
@@ -128,6 +128,7 @@ pub fn of_target(report: &Report, trainings: &[Curve]) -> Markup {
         }
         @if curves::trained(trainings) { (curves::section(trainings)) }
         @else { p { "The head is not trained step by step but solved exactly, so it has no learning curve." } }
+        (curves::forecast_part(report))
     }
 }
 

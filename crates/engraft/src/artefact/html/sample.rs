@@ -277,12 +277,12 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
         seconds: SecondsReport { audit: 1.84, features: 12.73, training: 141.6, evaluation: 0.91, total: 157.2 },
         images_per_second: 96.4,
         peak_memory_mb: 412.7,
+        forecasts: forecasts(train),
         target: TargetBlock::Classes(Box::new(ClassesReport {
             imbalance: Some(shares),
             unsure,
             label_errors: label_errors(&names, 5),
             mistakes: mistakes(&names, 30),
-            forecasts: forecasts(train),
             evaluation: ours,
         })),
     }
@@ -328,6 +328,7 @@ pub fn empty() -> Report {
     report.data.classes.clear();
     report.choice.strengths.clear();
     report.choice.tried.clear();
+    report.forecasts.clear();
     let classes = classes(&mut report);
     classes.evaluation.per_class.clear();
     classes.imbalance = None;
@@ -335,7 +336,6 @@ pub fn empty() -> Report {
     classes.evaluation.calibration.clear();
     classes.mistakes.clear();
     classes.label_errors.clear();
-    classes.forecasts.clear();
     classes.unsure.threshold = None;
     report
 }

@@ -266,13 +266,12 @@ fn a_forecast_is_a_table_or_says_that_it_cannot_tell() {
     let mut report = sample::report(10, 118, true);
     let text = words(&page(&report));
     assert!(text.contains("What more labels would bring") && text.contains("it goes far beyond the 1046"), "{text}");
-    let forecasts = &mut sample::classes(&mut report).forecasts;
-    forecasts.truncate(1);
-    forecasts[0].law = None;
-    forecasts[0].outcome = crate::evaluate::Outcome::TooFewSizes { sizes: 1 };
+    report.forecasts.truncate(1);
+    report.forecasts[0].law = None;
+    report.forecasts[0].outcome = crate::evaluate::Outcome::TooFewSizes { sizes: 1 };
     let text = words(&page(&report));
     assert!(text.contains("Unknown. ") && text.contains("the data cannot tell"), "{text}");
-    sample::classes(&mut report).forecasts.clear();
+    report.forecasts.clear();
     assert!(!words(&page(&report)).contains("What more labels would bring"));
 }
 
