@@ -116,7 +116,7 @@ pub(super) enum Reader {
 
 impl Reader {
     /// Length of the features.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         match self {
             Reader::Images(extractor) => extractor.columns(),
             Reader::Texts(extractor, _) | Reader::Tokens(extractor, _) => extractor.columns(),

@@ -30,7 +30,7 @@ const EXCERPT: usize = 600;
 const POINTS: usize = 2000;
 
 /// The report of a fit.
-pub fn build_report(fitted: &Fitted) -> Report {
+pub(crate) fn build_report(fitted: &Fitted) -> Report {
     let Fitted { config, intake, train, chosen, probe, .. } = fitted;
     let dataset = &intake.dataset;
     let taken = fitted.taken();

@@ -21,26 +21,26 @@ const READER: &str = "head.reader.";
 /// What `model.json` says of a head. Its tensors are `head.weight` `[outputs, features]`, `head.bias` `[outputs]` and
 /// `novelty.references` `[examples, features]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HeadFile {
+pub(crate) struct HeadFile {
     /// What makes a prediction of outputs.
     #[serde(flatten)]
-    pub calibration: CalibrationFile,
+    pub(crate) calibration: CalibrationFile,
     /// Distances above this are unlike the training data.
-    pub unlike_threshold: f32,
+    pub(crate) unlike_threshold: f32,
     /// Which neighbour's distance counts.
-    pub unlike_k: usize,
+    pub(crate) unlike_k: usize,
     /// What is measured to a neighbour.
     #[serde(default)]
-    pub unlike_metric: Metric,
+    pub(crate) unlike_metric: Metric,
     /// Sizes of a reader on word vectors, whose tensors then stand in place of `head.weight` and `head.bias`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reader: Option<ReaderSizes>,
+    pub(crate) reader: Option<ReaderSizes>,
 }
 
 /// What makes a prediction of outputs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum CalibrationFile {
+pub(crate) enum CalibrationFile {
     /// Of a class.
     Class {
         /// Divides the logits.
@@ -82,7 +82,7 @@ pub enum CalibrationFile {
 
 impl HeadFile {
     /// Writes a predictor's tensors, at f32, and says what they mean.
-    pub fn of(predictor: &Predictor, weights: &mut Weights) -> Self {
+    pub(crate) fn of(predictor: &Predictor, weights: &mut Weights) -> Self {
         let Predictor { head, calibration, novelty } = predictor;
         let reader = match head {
             Head::Linear(head) => {
@@ -136,7 +136,13 @@ impl HeadFile {
     /// # Errors
     /// [`Error::Weights`](crate::error::Error::Weights) where a tensor is missing, has another shape than it must, or holds
     /// what is not finite; or the head is not one of the task.
-    pub fn predictor(&self, weights: &mut Weights, task: Task, classes: usize, path: &Path) -> Result<Predictor> {
+    pub(crate) fn predictor(
+        &self,
+        weights: &mut Weights,
+        task: Task,
+        classes: usize,
+        path: &Path,
+    ) -> Result<Predictor> {
         let (outputs, fits) = match (&self.calibration, task) {
             (CalibrationFile::Class { .. }, Task::SingleLabel) => (classes, classes >= 2),
             (CalibrationFile::LabelSet { thresholds, .. }, Task::MultiLabel) => (classes, thresholds.len() == classes),

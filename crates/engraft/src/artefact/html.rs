@@ -58,20 +58,20 @@ pub fn is_page(bytes: &[u8]) -> bool {
 pub struct Curve {
     /// What was trained: `final`, `tune/layer4/fold0`, `scratch/fold0`. Curves that share what comes before `/fold` are
     /// drawn together.
-    pub name: String,
+    pub(crate) name: String,
     /// Epoch by epoch.
-    pub epochs: Vec<EpochRecord>,
+    pub(crate) epochs: Vec<EpochRecord>,
 }
 
 /// A small image for the report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Thumbnail {
     /// The file it shows, as the report names it.
-    pub file: String,
+    pub(crate) file: String,
     /// `image/png`, `image/jpeg`, or `text/plain` for an example that is not an image.
-    pub mime: &'static str,
+    pub(crate) mime: &'static str,
     /// The file's bytes, or the text in UTF-8.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// The report as one HTML page that needs nothing outside itself.

@@ -17,12 +17,10 @@ mod verify;
 
 pub use blocks::*;
 pub use body_file::{BodyFile, TextBodyFile};
-pub use build::build_report;
-pub use head_file::{CalibrationFile, HeadFile};
 pub use html::{Curve, Thumbnail, is_page, render};
 pub use import::{Imported, claim_import, import};
 pub use model::{Model, ModelFile};
 pub use report::*;
-pub use save::{LogLine, Rendered, peak_memory_mb, save, save_pretrained};
+pub use save::{LogLine, Rendered, save, save_pretrained};
 pub use save_language_model::save_language_model;
 pub use verify::{Verification, verify};

@@ -45,11 +45,11 @@ pub struct ModelFile {
     /// Names of the classes or labels, in the order of the head's outputs; none for numbers.
     pub classes: Vec<String>,
     /// What is said of the base. Its tensors are in `model.safetensors`, or its file beside it.
-    pub base: BaseFacts,
+    pub(crate) base: BaseFacts,
     /// What the base's tensors mean, and how it reads an example.
     pub body: BodyFile,
     /// What the head's tensors mean.
-    pub head: HeadFile,
+    pub(crate) head: HeadFile,
     /// SHA-256 over the training data.
     pub data_fingerprint: String,
     /// Seed of everything that was drawn.
@@ -257,7 +257,7 @@ impl Model {
         }
     }
 
-    /// The spans of a text, whose words are told apart by [`word_places`]: `start` and `end` are bytes of the text, and their
+    /// The spans of a text, whose words are told apart by `word_places`: `start` and `end` are bytes of the text, and their
     /// types those of [`ModelFile::classes`].
     ///
     /// # Errors

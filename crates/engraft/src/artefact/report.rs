@@ -15,7 +15,7 @@ use crate::inductive::tuning::Difference;
 use crate::inductive::{BaseFacts, BaselineResult, ColumnEffect, ColumnFacts, Seconds, numbers_of};
 
 /// The version of the shapes. It changes when a field goes or changes its meaning, not when one is added.
-pub const SCHEMA: u32 = 2;
+pub(crate) const SCHEMA: u32 = 2;
 
 /// Everything that a run found out, whatever its input and target. Equal runs give equal reports, but for `seconds`,
 /// `images_per_second` and `peak_memory_mb`.
@@ -71,7 +71,7 @@ pub struct Report {
 
 impl Report {
     /// The held-out split that a headline is taken from: `test` before any other. None, and it is out-of-fold.
-    pub fn headline(&self) -> Option<&HeldOutReport> {
+    pub(crate) fn headline(&self) -> Option<&HeldOutReport> {
         self.held_out.iter().find(|held| held.split == "test").or_else(|| self.held_out.first())
     }
 }

@@ -42,7 +42,7 @@ pub struct Rendered {
     /// The report.
     pub report: Report,
     /// File names and bytes.
-    pub files: Vec<(&'static str, Vec<u8>)>,
+    pub(crate) files: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Rendered {
@@ -69,7 +69,7 @@ impl Rendered {
     }
 
     /// The bytes of one file.
-    pub fn file(&self, name: &str) -> &[u8] {
+    pub(crate) fn file(&self, name: &str) -> &[u8] {
         self.files.iter().find(|(n, _)| *n == name).map_or(&[], |(_, bytes)| bytes)
     }
 }
@@ -113,7 +113,7 @@ pub fn save_pretrained(base: &Pretrained, config: &Pretrain, out: &Path, replace
 }
 
 /// Largest resident memory of this process, in megabytes; 0 where the system does not tell.
-pub fn peak_memory_mb() -> f64 {
+pub(crate) fn peak_memory_mb() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
     line.trim().trim_end_matches(" kB").parse::<f64>().map_or(0.0, |kilobytes| kilobytes / 1024.0)

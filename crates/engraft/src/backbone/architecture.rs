@@ -116,7 +116,7 @@ impl Architecture {
     }
 
     /// Describes its stages and its classifier.
-    pub fn describe(self, builder: &mut Builder<'_>) {
+    pub(crate) fn describe(self, builder: &mut Builder<'_>) {
         (self.plan().describe)(builder);
     }
 }

@@ -37,7 +37,7 @@ pub struct Base {
     /// What the user should know about how the card was found.
     pub remarks: Vec<String>,
     /// Whether its convolutions are sums of products only.
-    pub exact: bool,
+    pub(crate) exact: bool,
 }
 
 /// What runs in a base.
@@ -154,7 +154,7 @@ pub fn embedded() -> Result<Vec<BaseSummary>> {
 }
 
 /// Every name that `--base` knows without a file: embedded bases and those of the registry.
-pub fn known_names() -> Vec<&'static str> {
+pub(crate) fn known_names() -> Vec<&'static str> {
     [GLYPHS].into_iter().chain(registry().iter().map(|entry| entry.id.as_str())).collect()
 }
 
@@ -290,7 +290,7 @@ fn check_flags(card: Option<&Card>, spec: &BaseSpec, place: &Path) -> Result<()>
 
 impl Base {
     /// Builds a base from a weights file, or an ONNX model, in memory.
-    pub fn from_bytes(
+    pub(crate) fn from_bytes(
         bytes: &[u8],
         card: Option<Card>,
         spec: &BaseSpec,
@@ -301,7 +301,7 @@ impl Base {
     }
 
     /// Builds a base from a weights file, or an ONNX model. Of weights only what the network needs comes into memory.
-    pub fn from_source(
+    pub(crate) fn from_source(
         source: Source<'_>,
         card: Option<Card>,
         spec: &BaseSpec,
@@ -437,7 +437,7 @@ impl Base {
 
     /// The same base with convolutions by sums of products only, or by whatever is fastest.
     #[must_use]
-    pub fn exact(mut self, exact: bool) -> Self {
+    pub(crate) fn exact(mut self, exact: bool) -> Self {
         if let Body::Stages(built) = &mut self.body {
             built.network = built.network.clone().exact(exact);
             self.exact = exact;
@@ -514,7 +514,7 @@ impl Base {
     }
 
     /// SHA-256 over what the features depend on: the weights themselves, whatever file they came in.
-    pub fn weights_fingerprint(&self) -> String {
+    pub(crate) fn weights_fingerprint(&self) -> String {
         match &self.body {
             Body::Stages(built) => {
                 let tensors = built.manifest.export(&built.network, Precision::F32);

@@ -20,14 +20,14 @@ pub struct Value {
 
 impl Value {
     /// Number of its channels.
-    pub fn channels(self) -> usize {
+    pub(crate) fn channels(self) -> usize {
         self.channels
     }
 }
 
 /// Size, stride and padding of a window that moves over a map.
 #[derive(Debug, Clone, Copy)]
-pub struct Window {
+pub(crate) struct Window {
     size: [usize; 2],
     stride: usize,
     padding: Option<Padding>,
@@ -40,25 +40,25 @@ impl Window {
     }
 
     /// A square window.
-    pub const fn square(side: usize) -> Self {
+    pub(crate) const fn square(side: usize) -> Self {
         Self::new(side, side)
     }
 
     /// With this stride.
     #[must_use]
-    pub const fn stride(self, stride: usize) -> Self {
+    pub(crate) const fn stride(self, stride: usize) -> Self {
         Self { stride, ..self }
     }
 
     /// Without padding.
     #[must_use]
-    pub const fn valid(self) -> Self {
+    pub(crate) const fn valid(self) -> Self {
         self.padding(Padding::Symmetric([0, 0]))
     }
 
     /// With this padding, whatever the dialect.
     #[must_use]
-    pub const fn padding(self, padding: Padding) -> Self {
+    pub(crate) const fn padding(self, padding: Padding) -> Self {
         Self { padding: Some(padding), ..self }
     }
 
@@ -91,23 +91,23 @@ impl<'a> Builder<'a> {
     }
 
     /// The top of the names.
-    pub fn root(&self) -> Scope<'a> {
+    pub(crate) fn root(&self) -> Scope<'a> {
         self.root.clone()
     }
 
     /// How the checkpoint's program pads and normalises.
-    pub fn style(&self) -> Style {
+    pub(crate) fn style(&self) -> Style {
         self.style
     }
 
     /// Begins the next stage.
-    pub fn stage(&mut self, name: &str) -> StageBuilder<'_, 'a> {
+    pub(crate) fn stage(&mut self, name: &str) -> StageBuilder<'_, 'a> {
         let cut = self.stages.len();
         StageBuilder::new(self, name, cut)
     }
 
     /// The usual last stage: the mean over rows and columns.
-    pub fn pool(&mut self) {
+    pub(crate) fn pool(&mut self) {
         let mut s = self.stage("pool");
         let x = s.input();
         let y = s.global_average(x);
@@ -115,7 +115,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The usual classifier: linear on the features, at `scope`.
-    pub fn linear_classifier(&mut self, scope: &Scope<'_>) {
+    pub(crate) fn linear_classifier(&mut self, scope: &Scope<'_>) {
         if let Some(mut s) = self.classifier(scope, 0) {
             let (x, classes) = (s.input(), s.classes);
             let y = s.linear(x, scope, classes);
@@ -125,7 +125,7 @@ impl<'a> Builder<'a> {
 
     /// Begins the classifier, if there is one: on the activation `back` stages before the end. The number of classes
     /// is that of the weight at `scope`.
-    pub fn classifier(&mut self, scope: &Scope<'_>, back: usize) -> Option<StageBuilder<'_, 'a>> {
+    pub(crate) fn classifier(&mut self, scope: &Scope<'_>, back: usize) -> Option<StageBuilder<'_, 'a>> {
         let classes = self.classes.or_else(|| scope.outputs())?;
         let cut = self.stages.len() - back;
         let mut stage = StageBuilder::new(self, "classifier", cut);
@@ -134,21 +134,21 @@ impl<'a> Builder<'a> {
     }
 
     /// The stages, the length of the features, and the classifier with the cut that it starts from.
-    pub fn finish(self) -> (Vec<Stage>, usize, Option<(usize, Stage)>) {
+    pub(crate) fn finish(self) -> (Vec<Stage>, usize, Option<(usize, Stage)>) {
         let features = self.carried.last().map_or(0, |values| values.iter().sum());
         (self.stages, features, self.classifier)
     }
 }
 
 /// Describes one stage.
-pub struct StageBuilder<'b, 'a> {
+pub(crate) struct StageBuilder<'b, 'a> {
     owner: &'b mut Builder<'a>,
     name: String,
     cut: usize,
     inputs: Vec<Value>,
     nodes: Vec<Node>,
     /// Outputs of the classifier that is being described.
-    pub classes: usize,
+    pub(crate) classes: usize,
 }
 
 impl<'b, 'a> StageBuilder<'b, 'a> {
@@ -159,17 +159,17 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
     }
 
     /// The top of the names.
-    pub fn root(&self) -> Scope<'a> {
+    pub(crate) fn root(&self) -> Scope<'a> {
         self.owner.root()
     }
 
     /// The last of the values that flow in.
-    pub fn input(&self) -> Value {
+    pub(crate) fn input(&self) -> Value {
         *self.inputs.last().expect("a stage has an input")
     }
 
     /// The value that flows in beside the last, if there are two.
-    pub fn input_before(&self) -> Option<Value> {
+    pub(crate) fn input_before(&self) -> Option<Value> {
         (self.inputs.len() > 1).then(|| self.inputs[0])
     }
 
@@ -189,7 +189,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
     }
 
     /// A convolution named `conv` and its batch norm named `norm`, with an activation.
-    pub fn conv_norm(
+    pub(crate) fn conv_norm(
         &mut self,
         x: Value,
         (conv, norm): (&Scope<'_>, &Scope<'_>),
@@ -204,7 +204,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
     }
 
     /// A convolution of each channel by itself, its batch norm, and an activation.
-    pub fn depthwise_norm(
+    pub(crate) fn depthwise_norm(
         &mut self,
         x: Value,
         (conv, norm): (&Scope<'_>, &Scope<'_>),
@@ -218,7 +218,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
     }
 
     /// A convolution with a bias and an activation.
-    pub fn conv(
+    pub(crate) fn conv(
         &mut self,
         x: Value,
         scope: &Scope<'_>,
@@ -232,116 +232,116 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
     }
 
     /// A convolution without bias or activation.
-    pub fn conv_only(&mut self, x: Value, scope: &Scope<'_>, outputs: usize, window: Window) -> Value {
+    pub(crate) fn conv_only(&mut self, x: Value, scope: &Scope<'_>, outputs: usize, window: Window) -> Value {
         let shape = [window.size[0], window.size[1], x.channels, outputs];
         let layer = Conv::new(scope, shape, false, self.options(window, 1), Pointwise::None);
         self.push(Op::Conv(layer), &[x], outputs)
     }
 
     /// A convolution of each channel by itself, without bias or activation.
-    pub fn depthwise_only(&mut self, x: Value, scope: &Scope<'_>, window: Window) -> Value {
+    pub(crate) fn depthwise_only(&mut self, x: Value, scope: &Scope<'_>, window: Window) -> Value {
         let shape = [window.size[0], window.size[1], 1, x.channels];
         let layer = Conv::new(scope, shape, false, self.options(window, x.channels), Pointwise::None);
         self.push(Op::Conv(layer), &[x], x.channels)
     }
 
     /// A batch norm by itself.
-    pub fn norm(&mut self, x: Value, scope: &Scope<'_>) -> Value {
+    pub(crate) fn norm(&mut self, x: Value, scope: &Scope<'_>) -> Value {
         let layer = BatchNorm::new(scope, x.channels, self.owner.style.epsilon, None);
         self.push(Op::Norm(layer), &[x], x.channels)
     }
 
     /// A linear layer on vectors.
-    pub fn linear(&mut self, x: Value, scope: &Scope<'_>, outputs: usize) -> Value {
+    pub(crate) fn linear(&mut self, x: Value, scope: &Scope<'_>, outputs: usize) -> Value {
         let layer = Linear::new(scope, x.channels, outputs);
         self.push(Op::Linear(layer), &[x], outputs)
     }
 
     /// max(x, 0)
-    pub fn relu(&mut self, x: Value) -> Value {
+    pub(crate) fn relu(&mut self, x: Value) -> Value {
         self.plain(Plain::Activate(Pointwise::Relu), &[x], x.channels)
     }
 
     /// x where positive, else `slope` x.
-    pub fn leaky_relu(&mut self, x: Value, slope: f64) -> Value {
+    pub(crate) fn leaky_relu(&mut self, x: Value, slope: f64) -> Value {
         self.plain(Plain::Activate(Pointwise::Leaky(slope as f32)), &[x], x.channels)
     }
 
     /// The largest of each window.
-    pub fn max_pool(&mut self, x: Value, window: Window) -> Value {
+    pub(crate) fn max_pool(&mut self, x: Value, window: Window) -> Value {
         let options = window.pool(self.owner.style.padding);
         self.plain(Plain::MaxPool(options), &[x], x.channels)
     }
 
     /// The mean of each window; whether the zeros of the padding count.
-    pub fn average_pool(&mut self, x: Value, window: Window, count_padding: bool) -> Value {
+    pub(crate) fn average_pool(&mut self, x: Value, window: Window, count_padding: bool) -> Value {
         let options = window.pool(self.owner.style.padding);
         self.plain(Plain::AveragePool(options, count_padding), &[x], x.channels)
     }
 
     /// Zeros around a map, as many as TensorFlow's SAME would put for this window.
-    pub fn zero_pad(&mut self, x: Value, window: Window) -> Value {
+    pub(crate) fn zero_pad(&mut self, x: Value, window: Window) -> Value {
         let options = window.pool(PaddingDialect::Same);
         self.plain(Plain::ZeroPad(options), &[x], x.channels)
     }
 
     /// The map one pixel up and to the left, zeros coming in.
-    pub fn shift(&mut self, x: Value) -> Value {
+    pub(crate) fn shift(&mut self, x: Value) -> Value {
         self.plain(Plain::Shift, &[x], x.channels)
     }
 
     /// Every `step`-th row and column.
-    pub fn subsample(&mut self, x: Value, step: usize) -> Value {
+    pub(crate) fn subsample(&mut self, x: Value, step: usize) -> Value {
         self.plain(Plain::Subsample(step), &[x], x.channels)
     }
 
     /// Channels of zeros before and after.
-    pub fn pad_channels(&mut self, x: Value, before: usize, after: usize) -> Value {
+    pub(crate) fn pad_channels(&mut self, x: Value, before: usize, after: usize) -> Value {
         self.plain(Plain::PadChannels(before, after), &[x], before + x.channels + after)
     }
 
     /// The sum of two maps of one shape.
-    pub fn add(&mut self, a: Value, b: Value) -> Value {
+    pub(crate) fn add(&mut self, a: Value, b: Value) -> Value {
         debug_assert_eq!(a.channels, b.channels);
         self.plain(Plain::Add, &[a, b], a.channels)
     }
 
     /// Channels one after the other.
-    pub fn concat(&mut self, values: &[Value]) -> Value {
+    pub(crate) fn concat(&mut self, values: &[Value]) -> Value {
         self.plain(Plain::Concat, values, values.iter().map(|value| value.channels).sum())
     }
 
     /// The mean over rows and columns.
-    pub fn global_average(&mut self, x: Value) -> Value {
+    pub(crate) fn global_average(&mut self, x: Value) -> Value {
         self.plain(Plain::GlobalAverage, &[x], x.channels)
     }
 
     /// Drops this path of whole images in training, in the end at `rate`.
-    pub fn drop_path(&mut self, x: Value, name: String, rate: f64) -> Value {
+    pub(crate) fn drop_path(&mut self, x: Value, name: String, rate: f64) -> Value {
         if rate == 0.0 { x } else { self.plain(Plain::DropPath(name, rate), &[x], x.channels) }
     }
 
     /// Ends the stage with a map.
-    pub fn end(self, output: Value) {
+    pub(crate) fn end(self, output: Value) {
         self.end_with(&[output]);
     }
 
     /// Ends the stage with several maps.
-    pub fn end_with(mut self, outputs: &[Value]) {
+    pub(crate) fn end_with(mut self, outputs: &[Value]) {
         let stage = self.finish(outputs, false);
         self.owner.carried.push(outputs.iter().map(|value| value.channels).collect());
         self.owner.stages.push(stage);
     }
 
     /// Ends the stage with a vector: `output` has one pixel.
-    pub fn end_vector(mut self, output: Value) {
+    pub(crate) fn end_vector(mut self, output: Value) {
         let stage = self.finish(&[output], true);
         self.owner.carried.push(vec![output.channels]);
         self.owner.stages.push(stage);
     }
 
     /// Ends the classifier.
-    pub fn end_classifier(mut self, output: Value) {
+    pub(crate) fn end_classifier(mut self, output: Value) {
         let stage = self.finish(&[output], true);
         self.owner.classifier = Some((self.cut, stage));
     }

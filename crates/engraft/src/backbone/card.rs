@@ -23,7 +23,7 @@ pub struct Card {
     pub padding: PaddingDialect,
     /// What its batch norms add to the variance; without it, what the architecture's canonical dialect adds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub batch_norm_epsilon: Option<f64>,
+    pub(crate) batch_norm_epsilon: Option<f64>,
     /// The licence of the weights.
     #[serde(default)]
     pub licence: String,
@@ -41,7 +41,7 @@ pub struct Card {
     pub class_list: Option<String>,
     /// Of an ONNX model: the value that serves as features.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output: Option<String>,
+    pub(crate) output: Option<String>,
     /// How an image becomes the network's input.
     pub preprocessing: Preprocessing,
 }
@@ -63,7 +63,7 @@ impl Card {
     }
 
     /// Refuses a card whose numbers are inconsistent.
-    pub fn checked(self, place: &std::path::Path) -> Result<Self> {
+    pub(crate) fn checked(self, place: &std::path::Path) -> Result<Self> {
         self.preprocessing.validate()?;
         match self.check() {
             Ok(()) => Ok(self),
@@ -94,7 +94,7 @@ impl Card {
     }
 
     /// The names of its classes, in order; empty where they are not known.
-    pub fn class_names(&self) -> Vec<String> {
+    pub(crate) fn class_names(&self) -> Vec<String> {
         match self.class_list.as_deref().and_then(class_list) {
             Some(list) if self.classes.is_empty() => list.lines().map(str::to_owned).collect(),
             _ => self.classes.clone(),
@@ -133,7 +133,7 @@ impl Card {
     }
 
     /// The card of a file that is known by its SHA-256.
-    pub fn known(sha256: &str) -> Option<Self> {
+    pub(crate) fn known(sha256: &str) -> Option<Self> {
         KNOWN
             .iter()
             .map(|text| Self::parse(text, std::path::Path::new("known cards")).expect("known cards are valid"))
@@ -141,7 +141,7 @@ impl Card {
     }
 
     /// Every card that is known without its weights.
-    pub fn all_known() -> Vec<Self> {
+    pub(crate) fn all_known() -> Vec<Self> {
         KNOWN
             .iter()
             .map(|text| Self::parse(text, std::path::Path::new("known cards")).expect("known cards are valid"))

@@ -53,7 +53,7 @@ impl Base {
     /// # Errors
     /// [`Error::Usage`] for an ONNX model, which takes what it takes; for a base of neither 1 nor 3 channels; for a
     /// mean and std that do not fit.
-    pub fn for_channels(mut self, channels: usize, said: &ChannelStatistics) -> Result<Self> {
+    pub(crate) fn for_channels(mut self, channels: usize, said: &ChannelStatistics) -> Result<Self> {
         let own = self.card.preprocessing.clone();
         if channels == own.channels {
             return Ok(self);

@@ -8,11 +8,11 @@ use crate::backbone::parameters::Scope;
 use crate::backbone::style::PaddingDialect;
 
 /// Yerlan Idelbayev's files (akamaster/pytorch_resnet_cifar10).
-pub const DIALECTS: &[Dialect] =
+pub(crate) const DIALECTS: &[Dialect] =
     &[Dialect { name: "pytorch_resnet_cifar10", input: Input::imagenet(32, 32), ..Dialect::TORCHVISION }];
 
 /// MLPerf Tiny's ResNet-8, from Keras: its layers are numbered, its bytes go in as they are.
-pub const RESNET8_DIALECTS: &[Dialect] = &[
+pub(crate) const RESNET8_DIALECTS: &[Dialect] = &[
     Dialect {
         name: "Engraft",
         layers: Layers::Canonical,
@@ -37,7 +37,7 @@ const BYTES: Input = Input { mean: &[0.0], std: &[1.0 / 255.0], ..Input::imagene
 
 /// How a shortcut crosses to more channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shortcut {
+pub(crate) enum Shortcut {
     /// Option A of the paper: every second pixel, and channels of zeros on both sides.
     Zeros,
     /// Option B: 1 x 1 convolution and batch norm.
@@ -79,7 +79,7 @@ fn block(
 }
 
 /// `stem`, `layer1` to `layer3` of `blocks` blocks each, `pool`.
-pub fn describe(b: &mut Builder<'_>, blocks: usize, shortcut: Shortcut) {
+pub(crate) fn describe(b: &mut Builder<'_>, blocks: usize, shortcut: Shortcut) {
     let root = b.root();
     let mut s = b.stage("stem");
     let x = s.input();

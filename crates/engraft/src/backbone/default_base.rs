@@ -56,9 +56,9 @@ impl DataKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DefaultBase {
     /// Its name, as for `--base`.
-    pub base: String,
+    pub(crate) base: String,
     /// What to tell the user.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 /// The base that is named, or the one that fits the data's kind, which is then said; so is a base that does not fit.
@@ -131,7 +131,7 @@ fn none_here(what: &str, base: &str, size: &str) -> Error {
 ///
 /// # Errors
 /// Those of `kind`.
-pub fn misfit(base: &str, kind: impl FnOnce() -> Result<DataKind>) -> Result<Option<String>> {
+pub(crate) fn misfit(base: &str, kind: impl FnOnce() -> Result<DataKind>) -> Result<Option<String>> {
     if base != GLYPHS || kind()? != DataKind::Photos {
         return Ok(None);
     }

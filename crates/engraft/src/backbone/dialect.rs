@@ -18,22 +18,22 @@ pub struct Dialect {
     /// The program, as `torchvision` or `Keras`.
     pub name: &'static str,
     /// The names of its layers.
-    pub layers: Layers,
+    pub(crate) layers: Layers,
     /// The names and layouts of the tensors of a layer.
     pub leaves: Leaves,
     /// What its files may have that is not part of the network here, and why. A name that begins so.
-    pub ignored: &'static [(&'static str, &'static str)],
+    pub(crate) ignored: &'static [(&'static str, &'static str)],
     /// How it pads.
-    pub padding: PaddingDialect,
+    pub(crate) padding: PaddingDialect,
     /// What its batch norms add to the variance, where the file does not say.
-    pub epsilon: f64,
+    pub(crate) epsilon: f64,
     /// How its images become input, where nothing else is known.
-    pub input: Input,
+    pub(crate) input: Input,
 }
 
 impl Dialect {
     /// torchvision's, for ImageNet at 224 pixels: canonical names, in PyTorch's layout and arithmetic.
-    pub const TORCHVISION: Self = Self {
+    pub(crate) const TORCHVISION: Self = Self {
         name: "torchvision",
         layers: Layers::Canonical,
         leaves: Leaves::Torch,
@@ -46,7 +46,7 @@ impl Dialect {
 
 /// Names of layers against the canonical ones.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Layers {
+pub(crate) enum Layers {
     /// The same.
     Canonical,
     /// The first rule that fits: canonical pattern, and pattern in the file. `{a}` to `{z}` are numbers;
@@ -63,11 +63,11 @@ pub enum Layers {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cell {
     /// The canonical name, with nothing behind it; empty for layers outside every cell.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What the file calls it.
-    pub block: &'static str,
+    pub(crate) block: &'static str,
     /// Its layers.
-    pub rules: &'static [(&'static str, &'static str)],
+    pub(crate) rules: &'static [(&'static str, &'static str)],
 }
 
 impl Cell {
@@ -94,27 +94,27 @@ pub enum Leaves {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Input {
     /// Rows and columns.
-    pub size: usize,
+    pub(crate) size: usize,
     /// The shorter side before the centre is cut out; 0 stretches instead.
-    pub shortest: usize,
+    pub(crate) shortest: usize,
     /// How pixels in between are computed.
-    pub interpolation: Interpolation,
+    pub(crate) interpolation: Interpolation,
     /// Red or blue first.
-    pub order: ChannelOrder,
+    pub(crate) order: ChannelOrder,
     /// Subtracted, where a byte `b` is `b / 255`. One value serves any number of channels.
-    pub mean: &'static [f64],
+    pub(crate) mean: &'static [f64],
     /// Divided by.
-    pub std: &'static [f64],
+    pub(crate) std: &'static [f64],
 }
 
 /// torchvision's mean and standard deviation of ImageNet.
-pub const IMAGENET_MEAN: &[f64] = &[0.485, 0.456, 0.406];
+pub(crate) const IMAGENET_MEAN: &[f64] = &[0.485, 0.456, 0.406];
 /// torchvision's standard deviation of ImageNet.
-pub const IMAGENET_STD: &[f64] = &[0.229, 0.224, 0.225];
+pub(crate) const IMAGENET_STD: &[f64] = &[0.229, 0.224, 0.225];
 
 impl Input {
     /// torchvision's for ImageNet.
-    pub const fn imagenet(size: usize, shortest: usize) -> Self {
+    pub(crate) const fn imagenet(size: usize, shortest: usize) -> Self {
         Self {
             size,
             shortest,
@@ -126,17 +126,17 @@ impl Input {
     }
 
     /// Bytes to [-1, 1], as TensorFlow's networks take them.
-    pub const fn minus_one_to_one(size: usize, shortest: usize) -> Self {
+    pub(crate) const fn minus_one_to_one(size: usize, shortest: usize) -> Self {
         Self { mean: &[0.5], std: &[0.5], ..Self::imagenet(size, shortest) }
     }
 
     /// Bytes to [0, 1].
-    pub const fn zero_to_one(size: usize, shortest: usize) -> Self {
+    pub(crate) const fn zero_to_one(size: usize, shortest: usize) -> Self {
         Self { mean: &[0.0], std: &[1.0], ..Self::imagenet(size, shortest) }
     }
 
     /// Caffe's: blue first, the mean of ImageNet's bytes taken away; stretched.
-    pub const fn caffe(size: usize) -> Self {
+    pub(crate) const fn caffe(size: usize) -> Self {
         Self {
             order: ChannelOrder::Bgr,
             mean: &[103.939 / 255.0, 116.779 / 255.0, 123.68 / 255.0],
@@ -146,7 +146,7 @@ impl Input {
     }
 
     /// As a card's preprocessing, for images of `channels` channels.
-    pub fn preprocessing(&self, channels: usize) -> Preprocessing {
+    pub(crate) fn preprocessing(&self, channels: usize) -> Preprocessing {
         let each = |values: &[f64]| -> Vec<f64> { (0..channels).map(|c| values[c.min(values.len() - 1)]).collect() };
         Preprocessing {
             height: self.size,
@@ -163,7 +163,7 @@ impl Input {
 
 /// How a parameter lies in the file, against how it lies in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
+pub(crate) enum Layout {
     /// The same.
     AsIs,
     /// File `[C_out, C_in, rows, columns]`, memory `[rows, columns, C_in, C_out]`.
@@ -176,7 +176,7 @@ pub enum Layout {
 
 impl Leaves {
     /// The name of a role's tensor inside its layer.
-    pub fn name(self, role: Role) -> &'static str {
+    pub(crate) fn name(self, role: Role) -> &'static str {
         match (self, role) {
             (Leaves::Torch, Role::Convolution | Role::Depthwise | Role::Linear | Role::Gamma) => "weight",
             (Leaves::Torch, Role::Bias | Role::Beta) => "bias",
@@ -193,7 +193,7 @@ impl Leaves {
     }
 
     /// How a role's tensor lies in the file.
-    pub fn layout(self, role: Role) -> Layout {
+    pub(crate) fn layout(self, role: Role) -> Layout {
         match (self, role) {
             (Leaves::Torch, Role::Convolution | Role::Depthwise) => Layout::Convolution,
             (Leaves::Torch, Role::Linear) => Layout::Linear,
@@ -212,7 +212,7 @@ impl Leaves {
 
 /// The names of one file in a dialect.
 #[derive(Debug)]
-pub struct Names {
+pub(crate) struct Names {
     dialect: &'static Dialect,
     /// Of numbered layers: the file's names by kind, in the order of their numbers, and who has which.
     numbered: BTreeMap<String, Vec<String>>,
@@ -221,7 +221,7 @@ pub struct Names {
 
 impl Names {
     /// The names of a file's tensors.
-    pub fn of(dialect: &'static Dialect, weights: &Weights) -> Self {
+    pub(crate) fn of(dialect: &'static Dialect, weights: &Weights) -> Self {
         let mut numbered: BTreeMap<String, Vec<(u64, String)>> = BTreeMap::new();
         if matches!(dialect.layers, Layers::Numbered(_)) {
             for name in weights.tensors.keys() {
@@ -245,12 +245,12 @@ impl Names {
     }
 
     /// The dialect.
-    pub fn dialect(&self) -> &'static Dialect {
+    pub(crate) fn dialect(&self) -> &'static Dialect {
         self.dialect
     }
 
     /// What the file calls the tensor of this role in the layer of this canonical name.
-    pub fn file_name(&self, layer: &str, role: Role) -> String {
+    pub(crate) fn file_name(&self, layer: &str, role: Role) -> String {
         let leaves = self.dialect.leaves;
         let leaf = leaves.name(role);
         let layer = match self.dialect.layers {

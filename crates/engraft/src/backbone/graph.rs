@@ -82,7 +82,7 @@ type MapShape = [usize; 3];
 
 impl Stage {
     /// Its name.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
@@ -90,7 +90,7 @@ impl Stage {
     ///
     /// # Panics
     /// If the activation is not what the stage takes: stages were called out of order.
-    pub fn forward(&self, x: Activation, mode: Mode<'_>) -> Activation {
+    pub(crate) fn forward(&self, x: Activation, mode: Mode<'_>) -> Activation {
         let maps = x.maps();
         assert_eq!(maps.len(), self.inputs, "the stage {} takes {} maps", self.name, self.inputs);
         let mut values: Vec<Option<Tensor<4>>> = maps.into_iter().map(Some).collect();
@@ -118,7 +118,7 @@ impl Stage {
 
     /// Its convolutions by sums of products only, or by whatever is fastest.
     #[must_use]
-    pub fn exact(mut self, exact: bool) -> Self {
+    pub(crate) fn exact(mut self, exact: bool) -> Self {
         for node in &mut self.nodes {
             match &mut node.op {
                 Op::ConvNorm(layer) => layer.set_exact(exact),
@@ -139,7 +139,7 @@ impl Stage {
 
     /// Lets products of low rank learn in place of the weights of linear layers and convolutions of one pixel.
     #[must_use]
-    pub fn adapted(mut self, how: LoraConfig) -> Self {
+    pub(crate) fn adapted(mut self, how: LoraConfig) -> Self {
         for node in &mut self.nodes {
             match &mut node.op {
                 Op::ConvNorm(layer) => layer.adapt(how),
@@ -153,7 +153,7 @@ impl Stage {
 
     /// Adds what was learnt in their place to the weights.
     #[must_use]
-    pub fn merged(mut self) -> Self {
+    pub(crate) fn merged(mut self) -> Self {
         for node in &mut self.nodes {
             match &mut node.op {
                 Op::ConvNorm(layer) => layer.merge(),
@@ -166,7 +166,7 @@ impl Stage {
     }
 
     /// What the stage gives and costs for maps of these shapes.
-    pub fn cost(&self, inputs: &[Vec<usize>]) -> StageCost {
+    pub(crate) fn cost(&self, inputs: &[Vec<usize>]) -> StageCost {
         let map = |shape: &Vec<usize>| match shape.as_slice() {
             [h, w, c] => [*h, *w, *c],
             _ => [1, 1, shape.iter().product()],

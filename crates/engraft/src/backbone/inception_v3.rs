@@ -11,7 +11,7 @@ use crate::backbone::parameters::Scope;
 use crate::backbone::style::PaddingDialect;
 
 /// torchvision, and Keras, which numbers its layers in the order in which they stand here.
-pub const DIALECTS: &[Dialect] = &[
+pub(crate) const DIALECTS: &[Dialect] = &[
     Dialect {
         name: "torchvision",
         layers: Layers::Canonical,
@@ -58,7 +58,7 @@ const ROW: Window = Window::new(1, 7);
 const COLUMN: Window = Window::new(7, 1);
 
 /// `stem`, `stem2`, `Mixed_5b` to `Mixed_7c`, `pool`.
-pub fn describe(b: &mut Builder<'_>) {
+pub(crate) fn describe(b: &mut Builder<'_>) {
     let root = b.root();
     let counts = b.style().padding == PaddingDialect::Symmetric;
 

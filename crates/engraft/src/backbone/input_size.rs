@@ -12,7 +12,7 @@ impl Card {
     ///
     /// # Errors
     /// [`Error::Usage`] where the architecture needs larger images.
-    pub fn for_image_size(mut self, pixels: usize) -> Result<Self> {
+    pub(crate) fn for_image_size(mut self, pixels: usize) -> Result<Self> {
         let Preprocessing { height, width, .. } = self.preprocessing;
         // Beyond the largest it is refused, whatever the proportions.
         let [rows, columns] = in_proportion([height, width], pixels.min(LARGEST + 1));

@@ -22,7 +22,7 @@ use crate::rng::rng;
 /// Burn's own layer follows the device's autodiff flag; this one follows its argument. In training it leaves the
 /// running statistics alone and notes the batch's, so that a step made of several shards can merge them in order.
 #[derive(Module, Debug)]
-pub struct BatchNorm {
+pub(crate) struct BatchNorm {
     gamma: Param<Tensor<1>>,
     beta: Param<Tensor<1>>,
     running_mean: RunningState<Tensor<1>>,
@@ -47,7 +47,7 @@ impl BatchNorm {
     }
 
     /// `[N, H, W, C]` to the same.
-    pub fn forward(&self, x: Tensor<4>, mode: Mode<'_>) -> Tensor<4> {
+    pub(crate) fn forward(&self, x: Tensor<4>, mode: Mode<'_>) -> Tensor<4> {
         match mode {
             Mode::Train(pass) if pass.statistics() == Statistics::Batch => {
                 self.forward_batch(x, None, Pointwise::None, pass)
@@ -60,7 +60,7 @@ impl BatchNorm {
     }
 
     /// Number of channels.
-    pub fn channels(&self) -> usize {
+    pub(crate) fn channels(&self) -> usize {
         self.gamma.dims()[0]
     }
 
@@ -120,7 +120,7 @@ pub(super) fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 /// Convolution, batch norm, residual, activation.
 #[derive(Module, Debug)]
-pub struct ConvNorm {
+pub(crate) struct ConvNorm {
     weight: Param<Tensor<4>>,
     low_rank: Option<LowRank>,
     norm: BatchNorm,
@@ -154,7 +154,7 @@ impl ConvNorm {
     }
 
     /// `[N, H, W, C_in]` to `[N, H', W', C_out]`; the residual is as large as the output.
-    pub fn forward(&self, x: Tensor<4>, residual: Option<Tensor<4>>, mode: Mode<'_>) -> Tensor<4> {
+    pub(crate) fn forward(&self, x: Tensor<4>, residual: Option<Tensor<4>>, mode: Mode<'_>) -> Tensor<4> {
         match (residual, mode) {
             (Some(residual), Mode::Train(pass)) if self.drop > 0.0 && pass.drops().is_some() => {
                 let branch = self.forward_whole(x, None, Pointwise::None, mode);
@@ -250,7 +250,7 @@ impl ConvNorm {
     }
 
     /// Output shape, parameters and MACs for a map of `[rows, columns]`.
-    pub fn cost(&self, input: [usize; 2]) -> ([usize; 3], usize, u64) {
+    pub(crate) fn cost(&self, input: [usize; 2]) -> ([usize; 3], usize, u64) {
         let (output, weights, multiply_adds) = convolution_cost(self.weight.dims(), input, &self.options);
         (output, weights + 2 * output[2], multiply_adds)
     }
@@ -258,7 +258,7 @@ impl ConvNorm {
 
 /// Convolution with a bias or without, and an activation.
 #[derive(Module, Debug)]
-pub struct Conv {
+pub(crate) struct Conv {
     weight: Param<Tensor<4>>,
     low_rank: Option<LowRank>,
     bias: Option<Param<Tensor<1>>>,
@@ -281,7 +281,7 @@ impl Conv {
     }
 
     /// `[N, H, W, C_in]` to `[N, H', W', C_out]`.
-    pub fn forward(&self, x: Tensor<4>, mode: Mode<'_>) -> Tensor<4> {
+    pub(crate) fn forward(&self, x: Tensor<4>, mode: Mode<'_>) -> Tensor<4> {
         let learns = matches!(mode, Mode::Train(_));
         let weight = adapted(&self.weight, self.low_rank.as_ref(), learns);
         let bias = self.bias.as_ref().map(|bias| if learns { bias.val() } else { frozen(bias.val()) });
@@ -341,7 +341,7 @@ impl Conv {
     }
 
     /// Output shape, parameters and MACs for a map of `[rows, columns]`.
-    pub fn cost(&self, input: [usize; 2]) -> ([usize; 3], usize, u64) {
+    pub(crate) fn cost(&self, input: [usize; 2]) -> ([usize; 3], usize, u64) {
         let (output, weights, multiply_adds) = convolution_cost(self.weight.dims(), input, &self.options);
         (output, weights + self.bias.as_ref().map_or(0, |bias| bias.dims()[0]), multiply_adds)
     }
@@ -413,7 +413,7 @@ impl Linear {
     }
 
     /// `[N, in]` to `[N, out]`.
-    pub fn forward(&self, x: Tensor<2>, mode: Mode<'_>) -> Tensor<2> {
+    pub(crate) fn forward(&self, x: Tensor<2>, mode: Mode<'_>) -> Tensor<2> {
         let learns = matches!(mode, Mode::Train(_));
         let weight = adapted(&self.weight, self.low_rank.as_ref(), learns);
         let bias = if learns { self.bias.val() } else { frozen(self.bias.val()) };
@@ -436,7 +436,7 @@ impl Linear {
     }
 
     /// Length of its input and of its output.
-    pub fn size(&self) -> [usize; 2] {
+    pub(crate) fn size(&self) -> [usize; 2] {
         self.weight.dims()
     }
 }

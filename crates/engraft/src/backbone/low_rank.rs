@@ -21,11 +21,11 @@ pub(super) struct LowRank {
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct LoraConfig {
     /// Columns of the narrow factor.
-    pub rank: usize,
+    pub(crate) rank: usize,
     /// The product counts `alpha / rank`.
-    pub alpha: f64,
+    pub(crate) alpha: f64,
     /// Seed of the first factor; the second begins at zero, so that nothing changes at first.
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
 impl LowRank {
@@ -53,7 +53,7 @@ impl LowRank {
     }
 
     /// What is added to the weight, `[in, out]`.
-    pub fn product(&self) -> Tensor<2> {
+    pub(crate) fn product(&self) -> Tensor<2> {
         self.down.val().matmul(self.up.val()).mul_scalar(self.scale)
     }
 }

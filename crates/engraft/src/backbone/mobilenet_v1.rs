@@ -34,12 +34,12 @@ const KERAS: Dialect = Dialect {
 };
 
 /// Our own converted files, and Keras.
-pub const DIALECTS: &[Dialect] = &[Dialect { name: "Engraft", leaves: Leaves::Torch, ..KERAS }, KERAS];
+pub(crate) const DIALECTS: &[Dialect] = &[Dialect { name: "Engraft", leaves: Leaves::Torch, ..KERAS }, KERAS];
 
 const TINY: Dialect = Dialect { input: Input::zero_to_one(96, 0), ..KERAS };
 
 /// Our own converted files, and MLPerf Tiny's, whose layers are numbered.
-pub const TINY_DIALECTS: &[Dialect] = &[
+pub(crate) const TINY_DIALECTS: &[Dialect] = &[
     Dialect { name: "Engraft", leaves: Leaves::Torch, ..TINY },
     Dialect { name: "Keras (MLPerf Tiny)", layers: Layers::Numbered("dense"), ..TINY },
 ];
@@ -48,7 +48,7 @@ pub const TINY_DIALECTS: &[Dialect] = &[
 ///
 /// MLPerf Tiny's network has ReLU and TensorFlow's SAME everywhere; Keras' has ReLU6, and where it strides depthwise it
 /// pads one row and column at the end whatever the size.
-pub fn describe(b: &mut Builder<'_>, quarters: usize, tiny: bool) {
+pub(crate) fn describe(b: &mut Builder<'_>, quarters: usize, tiny: bool) {
     let root = b.root();
     let activation = if tiny { Pointwise::Relu } else { Pointwise::Relu6 };
     let strided = if tiny || b.style().padding == PaddingDialect::Symmetric {

@@ -14,7 +14,7 @@ const STEM: usize = 32;
 const LAST: usize = 1280;
 
 /// torchvision, and Keras.
-pub const DIALECTS: &[Dialect] = &[
+pub(crate) const DIALECTS: &[Dialect] = &[
     Dialect::TORCHVISION,
     Dialect {
         name: "Keras",
@@ -68,7 +68,7 @@ fn inverted_residual(
 }
 
 /// `stem`, `block1` to `block17`, `last`, `pool`.
-pub fn describe(b: &mut Builder<'_>) {
+pub(crate) fn describe(b: &mut Builder<'_>) {
     let features = b.root().at("features");
     let at = features.at(0);
     let mut s = b.stage("stem");

@@ -12,7 +12,7 @@ use crate::backbone::style::PaddingDialect;
 
 /// What the two sizes differ in.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Size {
+pub(crate) struct Size {
     /// Channels of the first convolution.
     stem: usize,
     /// Channels inside the first cells.
@@ -26,9 +26,9 @@ pub struct Size {
 }
 
 /// 4 @ 1056.
-pub const MOBILE: Size = Size { stem: 32, filters: 44, repeats: 4, skip_reduction: false, drop_path: 0.0 };
+pub(crate) const MOBILE: Size = Size { stem: 32, filters: 44, repeats: 4, skip_reduction: false, drop_path: 0.0 };
 /// 6 @ 4032.
-pub const LARGE: Size = Size { stem: 96, filters: 168, repeats: 6, skip_reduction: true, drop_path: 0.3 };
+pub(crate) const LARGE: Size = Size { stem: 96, filters: 168, repeats: 6, skip_reduction: true, drop_path: 0.3 };
 
 const fn cadene(size: usize, shortest: usize) -> Dialect {
     Dialect {
@@ -53,9 +53,9 @@ const fn keras(size: usize, shortest: usize, cells: &'static [Cell]) -> Dialect 
 }
 
 /// Cadene (and timm, by the same names), and Keras.
-pub const MOBILE_DIALECTS: &[Dialect] = &[cadene(224, 256), keras(224, 256, MOBILE_CELLS)];
+pub(crate) const MOBILE_DIALECTS: &[Dialect] = &[cadene(224, 256), keras(224, 256, MOBILE_CELLS)];
 /// Cadene (and timm, by the same names), and Keras.
-pub const LARGE_DIALECTS: &[Dialect] = &[cadene(331, 378), keras(331, 378, LARGE_CELLS)];
+pub(crate) const LARGE_DIALECTS: &[Dialect] = &[cadene(331, 378), keras(331, 378, LARGE_CELLS)];
 
 /// What is in no cell.
 const OUTSIDE: &[(&str, &str)] =
@@ -317,7 +317,7 @@ enum Before {
 type Step = (String, bool, usize, Before);
 
 /// `conv0`, `cell_stem_0`, `cell_stem_1`, the cells by Cadene's numbers, `pool`.
-pub fn describe(b: &mut Builder<'_>, size: Size) {
+pub(crate) fn describe(b: &mut Builder<'_>, size: Size) {
     let Size { stem, filters, repeats, skip_reduction, drop_path } = size;
     let root = b.root();
     let border = Border::of(b.style().padding);

@@ -73,9 +73,9 @@ pub struct Likeness {
     /// The dialect.
     pub dialect: &'static Dialect,
     /// Channels of its images.
-    pub channels: usize,
+    pub(crate) channels: usize,
     /// What fits and what does not.
-    pub fit: Match,
+    pub(crate) fit: Match,
 }
 
 impl Network {
@@ -144,7 +144,7 @@ impl Network {
     }
 
     /// How a file fits an architecture, in the dialect that it fits best.
-    pub fn likeness(architecture: Architecture, channels: usize, weights: &Weights) -> Likeness {
+    pub(crate) fn likeness(architecture: Architecture, channels: usize, weights: &Weights) -> Likeness {
         let compare = |dialect: &'static Dialect| {
             let style = Style { padding: dialect.padding, epsilon: dialect.epsilon };
             let parameters = Parameters::compare(weights, dialect);
@@ -162,7 +162,7 @@ impl Network {
     }
 
     /// The architecture that a file fits best, whatever does not fit; `None` if nothing fits at all.
-    pub fn closest(weights: &Weights) -> Option<Likeness> {
+    pub(crate) fn closest(weights: &Weights) -> Option<Likeness> {
         let candidates = Architecture::ALL.into_iter().flat_map(|architecture| {
             [3, 1].into_iter().map(move |channels| Self::likeness(architecture, channels, weights))
         });
@@ -187,7 +187,8 @@ impl Network {
     }
 
     /// Length of the features.
-    pub fn features_len(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn features_len(&self) -> usize {
         self.features
     }
 
@@ -214,7 +215,12 @@ impl Network {
     ///
     /// # Panics
     /// As [`Network::forward`].
-    pub fn forward_each<'a>(&self, x: Activation, range: Range<usize>, mode: impl Fn(usize) -> Mode<'a>) -> Activation {
+    pub(crate) fn forward_each<'a>(
+        &self,
+        x: Activation,
+        range: Range<usize>,
+        mode: impl Fn(usize) -> Mode<'a>,
+    ) -> Activation {
         range.fold(x, |x, stage| self.stages[stage].forward(x, mode(stage)))
     }
 
@@ -224,7 +230,7 @@ impl Network {
     }
 
     /// The logits of images `[N, H, W, C]` by the network's own classifier. `[N, classes]`.
-    pub fn classify(&self, x: Tensor<4>, classifier: &OwnClassifier, mode: Mode<'_>) -> Tensor<2> {
+    pub(crate) fn classify(&self, x: Tensor<4>, classifier: &OwnClassifier, mode: Mode<'_>) -> Tensor<2> {
         classifier.forward(self.forward(x.into(), 0..classifier.cut, mode), mode)
     }
 
@@ -265,7 +271,7 @@ impl Network {
     /// Drops residual branches in training: the last for the share `most` of the images, those before for a share that
     /// falls to zero towards the input (stochastic depth with linear decay, Huang et al. 2016, equation 4).
     #[must_use]
-    pub fn stochastic_depth(mut self, most: f64) -> Self {
+    pub(crate) fn stochastic_depth(mut self, most: f64) -> Self {
         let total = self.stages.iter_mut().flat_map(Stage::branches).count();
         for (index, branch) in self.stages.iter_mut().flat_map(Stage::branches).enumerate() {
             branch.set_drop(most * (index + 1) as f64 / total as f64);
@@ -276,7 +282,7 @@ impl Network {
     /// Lets products of low rank learn in place of the weights of linear layers and convolutions of one pixel of some
     /// stages.
     #[must_use]
-    pub fn adapted(self, which: impl Fn(usize) -> bool, how: LoraConfig) -> Self {
+    pub(crate) fn adapted(self, which: impl Fn(usize) -> bool, how: LoraConfig) -> Self {
         let stages = self.stages.into_iter().enumerate();
         let stages = stages.map(|(at, stage)| if which(at) { stage.adapted(how) } else { stage }).collect();
         Self { stages, ..self }
@@ -284,7 +290,7 @@ impl Network {
 
     /// Adds what was learnt in their place to the weights.
     #[must_use]
-    pub fn merged(self) -> Self {
+    pub(crate) fn merged(self) -> Self {
         Self { stages: self.stages.into_iter().map(Stage::merged).collect(), ..self }
     }
 
@@ -306,7 +312,7 @@ impl Network {
     }
 
     /// Shapes of one image's activation at a cut, for images of `[rows, columns]`.
-    pub fn shapes_at(&self, cut: usize, input: [usize; 2]) -> Vec<Vec<usize>> {
+    pub(crate) fn shapes_at(&self, cut: usize, input: [usize; 2]) -> Vec<Vec<usize>> {
         match cut.checked_sub(1) {
             Some(before) => self.costs(input)[before].outputs.clone(),
             None => vec![vec![input[0], input[1], self.channels]],

@@ -33,11 +33,6 @@ impl OnnxModel {
     }
 
     /// Never called.
-    pub fn size(&self) -> [usize; 2] {
-        match self.never {}
-    }
-
-    /// Never called.
     pub fn output(&self) -> &OnnxCandidate {
         match self.never {}
     }
@@ -63,7 +58,7 @@ impl OnnxModel {
     }
 
     /// Never called.
-    pub fn classes(&self) -> Option<usize> {
+    pub(crate) fn classes(&self) -> Option<usize> {
         match self.never {}
     }
 

@@ -6,13 +6,13 @@ pub struct OnnxCandidate {
     /// The value's name.
     pub name: String,
     /// The name of the node that gives it. Empty where it has none.
-    pub node: String,
+    pub(crate) node: String,
     /// That node's operation.
     pub op: String,
     /// Its shape for one image, beginning with 1.
     pub shape: Vec<usize>,
     /// Length of a row. A map is averaged over its rows and columns.
-    pub length: usize,
+    pub(crate) length: usize,
 }
 
 /// The order of a model's input.
@@ -28,9 +28,9 @@ pub enum OnnxLayout {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OnnxInput {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its shape; `None` where any size is allowed.
-    pub shape: Vec<Option<usize>>,
+    pub(crate) shape: Vec<Option<usize>>,
     /// Where the channels are.
     pub layout: OnnxLayout,
     /// 1 or 3.
@@ -40,5 +40,5 @@ pub struct OnnxInput {
     /// Columns, likewise.
     pub width: Option<usize>,
     /// The kind of its numbers. Always `float`: others are refused.
-    pub dtype: String,
+    pub(crate) dtype: String,
 }

@@ -20,7 +20,7 @@ use crate::rng::rng;
 
 /// How a parameter starts when there is no file.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Init {
+pub(crate) enum Init {
     /// Every element the same.
     Constant(f32),
     /// Normal with mean 0 and this standard deviation.
@@ -71,11 +71,6 @@ impl Manifest {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-
-    /// Whether a parameter of this name is one of the model's.
-    pub fn contains(&self, name: &str) -> bool {
-        self.0.iter().any(|entry| entry.name == name)
-    }
 }
 
 /// A tensor that a file of an architecture in a dialect has.
@@ -99,16 +94,16 @@ pub struct Match {
     /// How many tensors were found.
     pub matched: usize,
     /// What the file lacks.
-    pub missing: Vec<String>,
+    pub(crate) missing: Vec<String>,
     /// What has another shape.
-    pub shapes: Vec<String>,
+    pub(crate) shapes: Vec<String>,
     /// What holds NaN or infinite numbers.
-    pub not_finite: Vec<String>,
+    pub(crate) not_finite: Vec<String>,
     /// What cannot be read, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unread: Vec<String>,
+    pub(crate) unread: Vec<String>,
     /// What the file has beyond.
-    pub unexpected: Vec<String>,
+    pub(crate) unexpected: Vec<String>,
     /// What the file has beyond, and may have: with the reason.
     pub ignored: Vec<String>,
     /// What the file lacks and may lack: filled with the neutral value.
@@ -117,12 +112,12 @@ pub struct Match {
 
 impl Match {
     /// How many tensors speak against it.
-    pub fn faults(&self) -> usize {
+    pub(crate) fn faults(&self) -> usize {
         self.missing.len() + self.shapes.len() + self.unexpected.len()
     }
 
     /// What does not fit, in words; empty if all does.
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let mut found = String::new();
         for (label, names) in [
             ("missing", &self.missing),
@@ -182,7 +177,7 @@ impl Record {
 }
 
 /// The parameters of one network while it is built.
-pub struct Parameters<'a> {
+pub(crate) struct Parameters<'a> {
     source: Source<'a>,
     device: Device,
     record: RefCell<Record>,
@@ -195,7 +190,7 @@ impl<'a> Parameters<'a> {
     }
 
     /// Parameters read from a file's tensors, which speak this dialect.
-    pub fn from_weights(weights: &'a dyn Tensors, dialect: &'static Dialect, device: &Device) -> Self {
+    pub(crate) fn from_weights(weights: &'a dyn Tensors, dialect: &'static Dialect, device: &Device) -> Self {
         let headers = weights.headers();
         let names = Names::of(dialect, headers);
         let source = Source::File { headers: &headers.tensors, names, numbers: Some(weights) };
@@ -203,23 +198,23 @@ impl<'a> Parameters<'a> {
     }
 
     /// Compares a file's names and shapes with what is asked for; the tensors handed out are empty.
-    pub fn compare(weights: &'a Weights, dialect: &'static Dialect) -> Self {
+    pub(crate) fn compare(weights: &'a Weights, dialect: &'static Dialect) -> Self {
         let source = Source::File { headers: &weights.tensors, names: Names::of(dialect, weights), numbers: None };
         Self { source, device: Device::flex(), record: RefCell::default() }
     }
 
     /// The top of the names.
-    pub fn root(&self) -> Scope<'_> {
+    pub(crate) fn root(&self) -> Scope<'_> {
         Scope { parameters: self, prefix: String::new() }
     }
 
     /// What a file in the dialect has, after everything was asked for.
-    pub fn into_expected(self) -> Vec<Expected> {
+    pub(crate) fn into_expected(self) -> Vec<Expected> {
         self.record.into_inner().expected
     }
 
     /// Ends the building: the canonical names asked for, and how the file fits them.
-    pub fn finish(self) -> (Manifest, Match) {
+    pub(crate) fn finish(self) -> (Manifest, Match) {
         let Record { manifest, mut fit, asked, .. } = self.record.into_inner();
         if let Source::File { headers, names, .. } = self.source {
             let dialect = names.dialect();
@@ -303,7 +298,7 @@ fn without_ones(shape: &[usize]) -> Vec<usize> {
 
 /// A place in the names of a checkpoint.
 #[derive(Clone)]
-pub struct Scope<'a> {
+pub(crate) struct Scope<'a> {
     parameters: &'a Parameters<'a>,
     prefix: String,
 }
@@ -325,7 +320,7 @@ impl<'a> Scope<'a> {
 
     /// A convolution's weight, `[rows, columns, C_in / groups, C_out]`; without a file He-normal by fan-out
     /// (He et al. 2015, equation 14).
-    pub fn convolution(&self, shape: [usize; 4], depthwise: bool) -> Param<Tensor<4>> {
+    pub(crate) fn convolution(&self, shape: [usize; 4], depthwise: bool) -> Param<Tensor<4>> {
         let taps = shape[0] * shape[1];
         let fan_out = if shape[2] == 1 { taps } else { taps * shape[3] };
         let role = if depthwise { Role::Depthwise } else { Role::Convolution };
@@ -333,17 +328,17 @@ impl<'a> Scope<'a> {
     }
 
     /// A linear layer's weight, `[in, out]`.
-    pub fn linear(&self, shape: [usize; 2], init: Init) -> Param<Tensor<2>> {
+    pub(crate) fn linear(&self, shape: [usize; 2], init: Init) -> Param<Tensor<2>> {
         self.parameter(Role::Linear, shape, init)
     }
 
     /// A vector that is trained.
-    pub fn vector(&self, role: Role, length: usize, init: Init) -> Param<Tensor<1>> {
+    pub(crate) fn vector(&self, role: Role, length: usize, init: Init) -> Param<Tensor<1>> {
         self.parameter(role, [length], init)
     }
 
     /// A vector that is not a target of training, such as a running mean; less `minus`.
-    pub fn buffer(
+    pub(crate) fn buffer(
         &self,
         role: Role,
         length: usize,
@@ -361,7 +356,7 @@ impl<'a> Scope<'a> {
     }
 
     /// A vector that the file may have and the network has no place for: `None` where the file has it not.
-    pub fn optional(&self, role: Role, length: usize) -> Option<Vec<f32>> {
+    pub(crate) fn optional(&self, role: Role, length: usize) -> Option<Vec<f32>> {
         let Source::File { headers, names, numbers } = &self.parameters.source else { return None };
         let name = names.file_name(&self.prefix, role);
         headers.get(&name).filter(|stored| stored.shape == [length])?;
@@ -373,7 +368,7 @@ impl<'a> Scope<'a> {
     }
 
     /// How many outputs the file's linear layer or convolution of this name has; `None` without it.
-    pub fn outputs(&self) -> Option<usize> {
+    pub(crate) fn outputs(&self) -> Option<usize> {
         let Source::File { headers, names, .. } = &self.parameters.source else { return None };
         let stored = headers.get(&names.file_name(&self.prefix, Role::Linear))?;
         match names.dialect().leaves {

@@ -71,11 +71,11 @@ impl Remix {
 
 /// What is said of the mean and std of the new channels.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct ChannelStatistics {
+pub(crate) struct ChannelStatistics {
     /// Subtracted from each channel, in the order of the network's channels.
-    pub mean: Option<Vec<f64>>,
+    pub(crate) mean: Option<Vec<f64>>,
     /// Divided by.
-    pub std: Option<Vec<f64>>,
+    pub(crate) std: Option<Vec<f64>>,
 }
 
 /// New values on the device of an old tensor, and with its wish for a gradient.

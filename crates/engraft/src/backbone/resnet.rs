@@ -10,10 +10,10 @@ use crate::backbone::dialect::{Dialect, Input, Layers, Leaves};
 use crate::backbone::parameters::Scope;
 
 /// torchvision and timm.
-pub const DIALECTS: &[Dialect] = &[Dialect::TORCHVISION];
+pub(crate) const DIALECTS: &[Dialect] = &[Dialect::TORCHVISION];
 
 /// Our own converted files, and Keras.
-pub const V1_DIALECTS: &[Dialect] = &[
+pub(crate) const V1_DIALECTS: &[Dialect] = &[
     Dialect { name: "Engraft", epsilon: 1.001e-5, input: CAFFE, ..DIALECTS[0] },
     Dialect {
         name: "Keras",
@@ -49,7 +49,7 @@ const CAFFE: Input = Input { shortest: 256, ..Input::caffe(224) };
 
 /// The kinds of residual block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Block {
+pub(crate) enum Block {
     /// Two 3 x 3 convolutions.
     Basic,
     /// 1 x 1 to a quarter of the channels, 3 x 3, 1 x 1; the stride is on the 3 x 3.
@@ -105,7 +105,7 @@ pub fn block(
 }
 
 /// `stem`, `layer1` to `layer4` of so many blocks, `pool`.
-pub fn describe(b: &mut Builder<'_>, kind: Block, blocks: [usize; 4]) {
+pub(crate) fn describe(b: &mut Builder<'_>, kind: Block, blocks: [usize; 4]) {
     let root = b.root();
     let mut s = b.stage("stem");
     let x = s.input();

@@ -9,14 +9,14 @@ use engraft_kernels::Activation as Pointwise;
 const CHANNELS: [usize; 3] = [24, 48, 88];
 
 /// Its own names are torchvision's of a ResNet.
-pub const DIALECTS: &[Dialect] = &[Dialect {
+pub(crate) const DIALECTS: &[Dialect] = &[Dialect {
     name: "Engraft",
     input: Input { size: 32, shortest: 0, mean: &[0.5], std: &[0.5], ..Input::imagenet(32, 0) },
     ..Dialect::TORCHVISION
 }];
 
 /// `stem` (stride 2), `layer1`, `layer2`, `layer3` (one block each, strides 1, 2, 2), `pool`.
-pub fn describe(b: &mut Builder<'_>) {
+pub(crate) fn describe(b: &mut Builder<'_>) {
     let root = b.root();
     let mut s = b.stage("stem");
     let x = s.input();

@@ -8,10 +8,10 @@ use crate::backbone::parameters::Scope;
 use crate::backbone::style::PaddingDialect;
 
 /// torchvision's.
-pub const DIALECTS_1_0: &[Dialect] = &[Dialect::TORCHVISION];
+pub(crate) const DIALECTS_1_0: &[Dialect] = &[Dialect::TORCHVISION];
 
 /// torchvision's, and Refik Can Malli's for Keras (keras-squeezenet).
-pub const DIALECTS_1_1: &[Dialect] = &[
+pub(crate) const DIALECTS_1_1: &[Dialect] = &[
     Dialect::TORCHVISION,
     Dialect {
         name: "Keras (keras-squeezenet)",
@@ -58,7 +58,7 @@ fn fire(s: &mut StageBuilder<'_, '_>, x: Value, scope: &Scope<'_>, (squeezed, ex
 /// that a pool follows.
 ///
 /// Pools reach over the end of a map in torchvision, and do not in Keras.
-pub fn describe(b: &mut Builder<'_>, (channels, side): (usize, usize), pooled: [usize; 2]) {
+pub(crate) fn describe(b: &mut Builder<'_>, (channels, side): (usize, usize), pooled: [usize; 2]) {
     let root = b.root();
     let features = root.at("features");
     let padding = match b.style().padding {

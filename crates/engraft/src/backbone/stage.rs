@@ -99,28 +99,28 @@ pub enum Statistics {
 #[derive(Debug, Clone)]
 pub struct BatchStatistics {
     /// Parameter identity of the running mean.
-    pub mean_id: ParamId,
+    pub(crate) mean_id: ParamId,
     /// Parameter identity of the running variance.
-    pub variance_id: ParamId,
+    pub(crate) variance_id: ParamId,
     /// Mean by channel.
-    pub mean: Vec<f32>,
+    pub(crate) mean: Vec<f32>,
     /// Biased variance by channel.
-    pub variance: Vec<f32>,
+    pub(crate) variance: Vec<f32>,
     /// How many values each was taken from.
-    pub count: usize,
+    pub(crate) count: usize,
 }
 
 /// What decides which paths a training pass drops (Larsson et al. 2017; scheduled as by Zoph et al. 2018).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DropPathSchedule {
     /// Seed of the draws.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// The training step.
-    pub step: u64,
+    pub(crate) step: u64,
     /// Position of the first image of this pass among those of the step, so that shards draw as the whole would.
-    pub first: usize,
+    pub(crate) first: usize,
     /// Share of the training that is done, 0 to 1: scheduled rates grow with it.
-    pub progress: f64,
+    pub(crate) progress: f64,
 }
 
 /// One training pass: what its batch norms do and saw, in the order in which they ran, and which paths it drops.
@@ -133,7 +133,7 @@ pub struct Pass {
 
 impl Pass {
     /// A pass that drops paths where the network has any to drop. The default drops none.
-    pub fn dropping(drops: DropPathSchedule) -> Self {
+    pub(crate) fn dropping(drops: DropPathSchedule) -> Self {
         Self { drops: Some(drops), ..Self::default() }
     }
 
@@ -144,17 +144,17 @@ impl Pass {
     }
 
     /// What its batch norms do.
-    pub fn statistics(&self) -> Statistics {
+    pub(crate) fn statistics(&self) -> Statistics {
         self.statistics
     }
 
     /// What decides the drops, if there are any.
-    pub fn drops(&self) -> Option<&DropPathSchedule> {
+    pub(crate) fn drops(&self) -> Option<&DropPathSchedule> {
         self.drops.as_ref()
     }
 
     /// Notes one batch norm's statistics.
-    pub fn note(&self, statistics: BatchStatistics) {
+    pub(crate) fn note(&self, statistics: BatchStatistics) {
         self.noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(statistics);
     }
 

@@ -18,7 +18,7 @@ pub enum PaddingDialect {
 
 impl PaddingDialect {
     /// The padding that keeps the size at stride 1 for an odd kernel of `[rows, columns]`.
-    pub fn of_kernel(self, kernel: [usize; 2]) -> Padding {
+    pub(crate) fn of_kernel(self, kernel: [usize; 2]) -> Padding {
         match self {
             PaddingDialect::Symmetric => Padding::Symmetric(kernel.map(|side| side / 2)),
             PaddingDialect::Same | PaddingDialect::Timm => Padding::Same,
@@ -30,7 +30,7 @@ impl PaddingDialect {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Style {
     /// How it pads.
-    pub padding: PaddingDialect,
+    pub(crate) padding: PaddingDialect,
     /// What its batch norms add to the variance.
     pub epsilon: f64,
 }

@@ -7,7 +7,7 @@ use crate::backbone::dialect::{Dialect, Input};
 
 /// Our own names: `conv1`, `conv1.bn`, ...; the epsilon is that of PyTorch's renderings. Darknet itself adds 1e-6 to the
 /// standard deviation: a card of its own weights says 1e-12.
-pub const DIALECTS: &[Dialect] =
+pub(crate) const DIALECTS: &[Dialect] =
     &[Dialect { name: "Engraft", input: Input::zero_to_one(224, 224), ..Dialect::TORCHVISION }];
 
 const SLOPE: f64 = 0.1;
@@ -31,7 +31,7 @@ fn convolution(s: &mut StageBuilder<'_, '_>, x: Value, name: &str, channels: usi
 }
 
 /// `stem`, `conv2`, `block3` to `block5`, `last`, `pool`.
-pub fn describe(b: &mut Builder<'_>) {
+pub(crate) fn describe(b: &mut Builder<'_>) {
     let mut number = 0;
     for (name, convolutions, pooled) in STAGES {
         let mut s = b.stage(name);

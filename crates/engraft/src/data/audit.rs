@@ -32,30 +32,30 @@ pub struct Audit {
     /// What was found, the worst first.
     pub findings: Vec<Finding>,
     /// Indices into [`Dataset::examples`] that nothing may be trained or measured on; each is in a finding.
-    pub excluded: BTreeSet<usize>,
+    pub(crate) excluded: BTreeSet<usize>,
     /// For every example the group it is in: exact and near duplicates share one, so that cross-validation keeps them
     /// in one fold. A group is named by its smallest index.
-    pub groups: Vec<usize>,
+    pub(crate) groups: Vec<usize>,
     /// The number of examples, excluded ones included.
-    pub examples: usize,
+    pub(crate) examples: usize,
     /// Counts for every class (or label), in the order of [`Dataset::classes`]; none in regression.
-    pub classes: Vec<ClassCount>,
+    pub(crate) classes: Vec<ClassCount>,
 }
 
 /// How many examples of a class there are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ClassCount {
+pub(crate) struct ClassCount {
     /// The class.
-    pub class: String,
+    pub(crate) class: String,
     /// Usable examples in the training split.
-    pub train: usize,
+    pub(crate) train: usize,
     /// Usable examples in the validation split.
-    pub val: usize,
+    pub(crate) val: usize,
     /// Usable examples in the test split.
-    pub test: usize,
+    pub(crate) test: usize,
     /// Examples of any split that are left out.
-    pub excluded: usize,
+    pub(crate) excluded: usize,
 }
 
 /// Audits a data set, given one inspection per example in the same order, and what reading the layout found.
@@ -130,7 +130,7 @@ fn bad_profiles(work: &mut Work, inspections: &[Inspection]) {
 
 impl Audit {
     /// The examples of a split that may be used, ascending.
-    pub fn usable(&self, dataset: &Dataset, split: Split) -> Vec<usize> {
+    pub(crate) fn usable(&self, dataset: &Dataset, split: Split) -> Vec<usize> {
         dataset.of(split).into_iter().filter(|index| !self.excluded.contains(index)).collect()
     }
 
@@ -143,7 +143,7 @@ impl Audit {
     ///
     /// # Errors
     /// [`Error::Data`] with all findings.
-    pub fn accept(&self, strict: bool, place: &Path) -> Result<()> {
+    pub(crate) fn accept(&self, strict: bool, place: &Path) -> Result<()> {
         let found = match self.worst() {
             Some(Severity::Serious) => "serious findings",
             Some(Severity::Warning) => "warnings",

@@ -14,10 +14,7 @@ mod rand_augment;
 mod recipe;
 mod small;
 
-pub use crop::{Crop, RATIO};
-pub use geometry::Shape;
-pub use rand_augment::{LEVELS, Operation, RandAugment};
-pub use recipe::{Changes, Recipe};
+pub use recipe::Recipe;
 pub use small::Augment;
 
 #[cfg(test)]

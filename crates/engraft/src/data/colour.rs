@@ -16,7 +16,7 @@ use super::pixels::{DecodeError, one_line};
 use crate::guard::guarded;
 
 /// Changes whenever the same bytes would be decoded to other pixels; part of the keys of what is computed from them.
-pub const DECODING: u32 = 2;
+pub(crate) const DECODING: u32 = 2;
 
 /// The largest profile that is read, in bytes. The largest ones in use, of printing presses, have 3 MB.
 pub(super) const LIMIT: usize = 8 << 20;

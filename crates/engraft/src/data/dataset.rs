@@ -13,7 +13,7 @@ use crate::files;
 /// The part of the data an example belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Split {
+pub(crate) enum Split {
     /// Trained on.
     Train,
     /// Held out for choices.
@@ -24,7 +24,7 @@ pub enum Split {
 
 impl Split {
     /// The split a word names, in any case: `train`, `val`, `valid`, `validation`, `test`.
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
             "train" => Some(Self::Train),
             "val" | "valid" | "validation" => Some(Self::Val),
@@ -34,7 +34,7 @@ impl Split {
     }
 
     /// The split's name in files: `train`, `val`, `test`.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
             Self::Val => "val",
@@ -45,21 +45,21 @@ impl Split {
 
 /// One labelled file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Example {
+pub(crate) struct Example {
     /// Where to open it.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Its printable path relative to the data set's root, with `/`; unique in the data set.
-    pub name: String,
+    pub(crate) name: String,
     /// Index into [`Dataset::classes`]; in other tasks than single-label the number of its target among the different
     /// ones, so that equal numbers mean equal targets.
-    pub label: usize,
+    pub(crate) label: usize,
     /// The part of the data it belongs to.
-    pub split: Split,
+    pub(crate) split: Split,
 }
 
 /// What is to be learnt of the examples.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Targets {
+pub(crate) enum Targets {
     /// One class each: [`Example::label`].
     Classes,
     /// A set of labels each: whether it has each of [`Dataset::classes`].
@@ -76,13 +76,13 @@ pub enum Targets {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     /// The folder that names are relative to.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
     /// The classes' (or labels') names, sorted by their bytes, each once; none in regression.
-    pub classes: Vec<String>,
+    pub(crate) classes: Vec<String>,
     /// The examples, sorted by the bytes of their names.
-    pub examples: Vec<Example>,
+    pub(crate) examples: Vec<Example>,
     /// What is to be learnt of each of them.
-    pub targets: Targets,
+    pub(crate) targets: Targets,
 }
 
 /// An example whose class is still a name.
@@ -153,7 +153,7 @@ impl Dataset {
     }
 
     /// What is to be learnt.
-    pub fn task(&self) -> Task {
+    pub(crate) fn task(&self) -> Task {
         match self.targets {
             Targets::Classes => Task::SingleLabel,
             Targets::Labels(_) => Task::MultiLabel,
@@ -168,7 +168,7 @@ impl Dataset {
     ///
     /// # Panics
     /// If there is no such example.
-    pub fn target_text(&self, index: usize) -> String {
+    pub(crate) fn target_text(&self, index: usize) -> String {
         match &self.targets {
             Targets::Classes => self.classes[self.examples[index].label].clone(),
             Targets::Labels(sets) => {
@@ -186,7 +186,7 @@ impl Dataset {
     }
 
     /// SHA-256 over the names, labels, splits and contents (their SHA-256) of all examples: equal data, equal fingerprint.
-    pub fn fingerprint(&self, digests: &[String]) -> String {
+    pub(crate) fn fingerprint(&self, digests: &[String]) -> String {
         let mut hash = Sha256::new();
         for (index, (example, digest)) in self.examples.iter().zip(digests).enumerate() {
             let target = self.target_text(index);
@@ -199,12 +199,12 @@ impl Dataset {
     }
 
     /// The indices of the examples of one split, ascending.
-    pub fn of(&self, split: Split) -> Vec<usize> {
+    pub(crate) fn of(&self, split: Split) -> Vec<usize> {
         (0..self.examples.len()).filter(|&index| self.examples[index].split == split).collect()
     }
 
     /// Whether any example is of this split.
-    pub fn has(&self, split: Split) -> bool {
+    pub(crate) fn has(&self, split: Split) -> bool {
         self.examples.iter().any(|example| example.split == split)
     }
 }

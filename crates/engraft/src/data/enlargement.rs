@@ -10,23 +10,23 @@ use super::inspect::{Inspection, Outcome};
 use super::preprocess::Preprocessing;
 
 /// More than so many times, and an image counts as much enlarged.
-pub const MUCH: f64 = 2.0;
+pub(crate) const MUCH: f64 = 2.0;
 
 /// How much the images of a data set are enlarged.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Enlargement {
+pub(crate) struct Enlargement {
     /// Images whose size is known.
-    pub images: usize,
+    pub(crate) images: usize,
     /// Images that are enlarged more than [`MUCH`] times.
-    pub much: usize,
+    pub(crate) much: usize,
     /// How many times an image grows, in the middle of the data set; below 1 it shrinks. 0 without images.
-    pub median: f64,
+    pub(crate) median: f64,
 }
 
 impl Enlargement {
     /// Of the images that were inspected; what is not an image does not count.
-    pub fn of<'a>(inspections: impl IntoIterator<Item = &'a Inspection>, preprocessing: &Preprocessing) -> Self {
+    pub(crate) fn of<'a>(inspections: impl IntoIterator<Item = &'a Inspection>, preprocessing: &Preprocessing) -> Self {
         let size = |inspection: &Inspection| match inspection.outcome {
             Outcome::Image { width, height, .. } => Some(preprocessing.enlargement(width, height)),
             Outcome::Bad { .. } => None,
@@ -41,12 +41,13 @@ impl Enlargement {
     }
 
     /// The share of images that are enlarged more than [`MUCH`] times; 0 without images.
-    pub fn share(&self) -> f64 {
+    #[cfg(test)]
+    pub(crate) fn share(&self) -> f64 {
         self.much as f64 / self.images.max(1) as f64
     }
 
     /// What a user should know, where more than one in ten is much enlarged.
-    pub fn remark(&self) -> Option<String> {
+    pub(crate) fn remark(&self) -> Option<String> {
         (10 * self.much > self.images).then(|| {
             format!(
                 "{} of {} images are enlarged more than {MUCH} times to fit the base's input (in the middle {:.1} times): a smaller --image-size, or a base for small images, costs less and may do better",

@@ -109,7 +109,7 @@ pub enum FindingKind {
 
 impl FindingKind {
     /// Whether [`Finding::files`] of this kind holds pairs: the first and second belong together, and so on.
-    pub fn in_pairs(self) -> bool {
+    pub(crate) fn in_pairs(self) -> bool {
         matches!(self, Self::ExactDuplicate | Self::NearDuplicate | Self::LabelConflict | Self::Leak)
     }
 }
@@ -119,13 +119,13 @@ impl FindingKind {
 #[serde(deny_unknown_fields)]
 pub struct Finding {
     /// What it is about.
-    pub kind: FindingKind,
+    pub(crate) kind: FindingKind,
     /// How bad it is.
-    pub severity: Severity,
+    pub(crate) severity: Severity,
     /// One line for a reader: what was found and what was done about it.
-    pub message: String,
+    pub(crate) message: String,
     /// Every file concerned, by its name in the data set (see [`FindingKind::in_pairs`]).
-    pub files: Vec<String>,
+    pub(crate) files: Vec<String>,
 }
 
 impl Finding {

@@ -7,7 +7,7 @@
 //! Whatever the file holds, the result is upright 8-bit RGB: orientation applied, grey replicated, 16 bits rounded to
 //! 8, transparency laid over white. (Pillow's `convert("RGB")` drops transparency instead and shows whatever colour was
 //! hidden under it; white is what a viewer would have shown.) Colours are those of sRGB: an image with another colour
-//! profile is converted ([`super::colour`]), one without is taken as sRGB. Who asks for it by [`decode_rgba`] gets transparency as a fourth channel.
+//! profile is converted (`super::colour`), one without is taken as sRGB. Who asks for it by `decode_rgba` gets transparency as a fourth channel.
 
 use std::io::Cursor;
 
@@ -19,10 +19,11 @@ use super::colour::to_srgb;
 use super::pixels::{Form, check_size, one_line};
 use crate::guard::guarded;
 
-pub use super::pixels::{DecodeError, Decoded, Limits, Pixels};
+pub(crate) use super::pixels::Decoded;
+pub use super::pixels::{DecodeError, Limits, Pixels};
 
 /// The name of the format that the bytes begin like (`jpeg`, `png`, `webp`, `bmp`, `tiff`, `gif`), if it is read.
-pub fn format(bytes: &[u8]) -> Option<&'static str> {
+pub(crate) fn format(bytes: &[u8]) -> Option<&'static str> {
     match image::guess_format(bytes).ok()? {
         ImageFormat::Jpeg => Some("jpeg"),
         ImageFormat::Png => Some("png"),
@@ -40,13 +41,13 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
 }
 
 /// The same, and what is to be said of it.
-pub fn decode_and_tell(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
+pub(crate) fn decode_and_tell(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
     caught(bytes, limits, Form::Rgb)
 }
 
 /// Decodes an image to upright RGB and alpha, shape `[height, width, 4]`; opaque where the file has no transparency.
 /// What colour hides under transparency is kept.
-pub fn decode_rgba(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
+pub(crate) fn decode_rgba(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
     caught(bytes, limits, Form::Rgba).map(|decoded| decoded.pixels)
 }
 

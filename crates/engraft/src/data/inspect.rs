@@ -17,21 +17,21 @@ use crate::files::{read_limited, sha256_hex};
 use crate::progress::Observer;
 
 /// Changes whenever the same bytes would be inspected to something else; part of a store's key.
-pub const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 2;
 
 /// The thumbnail's height and width.
-pub const THUMBNAIL: usize = 16;
+pub(crate) const THUMBNAIL: usize = 16;
 
 /// What one look at a file tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inspection {
     /// SHA-256 of the file's bytes, lower-case hexadecimal; empty when the file cannot be read.
-    pub sha256: String,
+    pub(crate) sha256: String,
     /// The file's size.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// What the bytes hold.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
 }
 
 /// What a file's bytes hold.
@@ -108,7 +108,7 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Inspection {
 ///
 /// # Errors
 /// [`crate::error::Error::Interrupted`] once the observer says so.
-pub fn inspect_all(
+pub(crate) fn inspect_all(
     dataset: &Dataset,
     limits: &Limits,
     store: &dyn InspectionStore,

@@ -23,20 +23,20 @@ const LEAST_VALUES: usize = 10;
 #[derive(Debug)]
 pub struct Intake {
     /// The examples.
-    pub dataset: Dataset,
+    pub(crate) dataset: Dataset,
     /// What is wrong with them.
     pub audit: Audit,
     /// SHA-256 of every example's bytes; empty where they cannot be read.
-    pub digests: Vec<String>,
+    pub(crate) digests: Vec<String>,
     /// What is to be learnt, and why that.
     pub inferred: Inferred,
     /// The examples themselves.
-    pub content: Content,
+    pub(crate) content: Content,
 }
 
 /// What examples are, by the kind of input.
 #[derive(Debug)]
-pub enum Content {
+pub(crate) enum Content {
     /// Images, read from their files when they are wanted; what was seen of every file.
     Images(Vec<Inspection>),
     /// Texts.
@@ -71,9 +71,9 @@ pub const NO_BASE: &str = "none";
 #[derive(Debug, Clone)]
 pub struct TextInput {
     /// The text of every example.
-    pub texts: Vec<Text>,
+    pub(crate) texts: Vec<Text>,
     /// How they were read.
-    pub source: TextSource,
+    pub(crate) source: TextSource,
 }
 
 impl InputKind {
@@ -104,7 +104,7 @@ impl InputKind {
     }
 
     /// Whether its base is one of texts.
-    pub fn is_of_texts(self) -> bool {
+    pub(crate) fn is_of_texts(self) -> bool {
         matches!(self, Self::Texts | Self::Words | Self::Questions)
     }
 
@@ -131,7 +131,7 @@ impl VectorReading {
 ///
 /// # Errors
 /// [`Error::Usage`] for a task that does not exist.
-pub fn text_reading(config: &Fit) -> Result<TextReading> {
+pub(crate) fn text_reading(config: &Fit) -> Result<TextReading> {
     let text = config.text.as_deref().map(|text| text.split(',').map(|name| name.trim().to_owned()).collect());
     let task = config.task.as_deref().map(str::parse).transpose()?;
     Ok(TextReading { text: text.unwrap_or_default(), label: config.label_column.clone(), task })
@@ -146,7 +146,7 @@ impl Intake {
 
     /// Opens, inspects and audits `path` for any task. In multi-label, files with the same bytes in the folders of several
     /// labels become one image that has them all.
-    pub fn read_as(
+    pub(crate) fn read_as(
         path: &Path,
         reading: &Reading,
         limits: &Limits,
@@ -168,7 +168,7 @@ impl Intake {
     ///
     /// # Errors
     /// [`Error::Data`] where the file or folder holds no labelled texts.
-    pub fn read_texts(path: &Path, reading: &TextReading, observer: &dyn Observer) -> Result<Self> {
+    pub(crate) fn read_texts(path: &Path, reading: &TextReading, observer: &dyn Observer) -> Result<Self> {
         let (opened, findings) = open_texts(path, reading, observer)?;
         for remark in &opened.source.remarks {
             observer.say(remark);
@@ -186,7 +186,7 @@ impl Intake {
     ///
     /// # Errors
     /// [`Error::Data`] where there are no labelled rows (see [`open_vectors`]).
-    pub fn read_vectors(path: &Path, reading: &VectorReading, observer: &dyn Observer) -> Result<Self> {
+    pub(crate) fn read_vectors(path: &Path, reading: &VectorReading, observer: &dyn Observer) -> Result<Self> {
         let (set, findings) = open_vectors(path, reading, observer)?;
         set.source.remarks.iter().for_each(|remark| observer.say(remark));
         let inferred = set.source.inferred.clone().expect("labels were asked for");
@@ -198,7 +198,7 @@ impl Intake {
     /// Opens what a fit is about, of the kind that [`InputKind::of`] found.
     ///
     /// # Errors
-    /// As [`Intake::read_as`], [`Intake::read_texts`], [`Intake::read_vectors`], [`open_tagged`] and [`open_questions`].
+    /// As `Intake::read_as`, `Intake::read_texts`, `Intake::read_vectors`, `open_tagged` and `open_questions`.
     pub fn open(config: &Fit, kind: InputKind, store: &dyn InspectionStore, observer: &dyn Observer) -> Result<Self> {
         // A task that there is not is told before anything is read.
         let reading = Reading::of(config)?;
@@ -224,7 +224,7 @@ impl Intake {
     }
 
     /// What the examples are.
-    pub fn kind(&self) -> InputKind {
+    pub(crate) fn kind(&self) -> InputKind {
         match self.content {
             Content::Images(_) => InputKind::Images,
             Content::Texts(_) => InputKind::Texts,
@@ -235,27 +235,27 @@ impl Intake {
     }
 
     /// What the examples are called, as [`InputKind::unit`] has it.
-    pub fn unit(&self) -> &'static str {
+    pub(crate) fn unit(&self) -> &'static str {
         self.kind().unit()
     }
 
     /// What was seen of every example's file; nothing where they are not images.
-    pub fn inspections(&self) -> &[Inspection] {
+    pub(crate) fn inspections(&self) -> &[Inspection] {
         if let Content::Images(inspections) = &self.content { inspections } else { &[] }
     }
 
     /// The texts and how they were read, where the examples are texts.
-    pub fn texts(&self) -> Option<&TextInput> {
+    pub(crate) fn texts(&self) -> Option<&TextInput> {
         if let Content::Texts(input) = &self.content { Some(input) } else { None }
     }
 
     /// The rows, where the examples are rows.
-    pub fn vectors(&self) -> Option<&VectorSet> {
+    pub(crate) fn vectors(&self) -> Option<&VectorSet> {
         if let Content::Vectors(set) = &self.content { Some(set) } else { None }
     }
 
     /// Texts of examples, tagged words and questions among them; nothing where they are no texts.
-    pub fn texts_of(&self, which: &[usize]) -> Vec<&Text> {
+    pub(crate) fn texts_of(&self, which: &[usize]) -> Vec<&Text> {
         match &self.content {
             Content::Texts(TextInput { texts, .. }) | Content::Words(_, texts) | Content::Questions(_, texts) => {
                 which.iter().map(|&index| &texts[index]).collect()
@@ -265,7 +265,7 @@ impl Intake {
     }
 
     /// SHA-256 of the contents of examples.
-    pub fn digests_of(&self, which: &[usize]) -> Vec<String> {
+    pub(crate) fn digests_of(&self, which: &[usize]) -> Vec<String> {
         which.iter().map(|&index| self.digests[index].clone()).collect()
     }
 
@@ -356,22 +356,22 @@ impl Intake {
     }
 
     /// Indices of the examples of a split that may be used.
-    pub fn usable(&self, split: Split) -> Vec<usize> {
+    pub(crate) fn usable(&self, split: Split) -> Vec<usize> {
         self.audit.usable(&self.dataset, split)
     }
 
     /// Paths and digests of examples, for feature extraction.
-    pub fn images(&self, which: &[usize]) -> Vec<(PathBuf, String)> {
+    pub(crate) fn images(&self, which: &[usize]) -> Vec<(PathBuf, String)> {
         which.iter().map(|&index| (self.dataset.examples[index].path.clone(), self.digests[index].clone())).collect()
     }
 
     /// Labels of examples.
-    pub fn labels(&self, which: &[usize]) -> Vec<usize> {
+    pub(crate) fn labels(&self, which: &[usize]) -> Vec<usize> {
         which.iter().map(|&index| self.dataset.examples[index].label).collect()
     }
 
     /// Sets of labels of examples, `[examples, labels]`; nothing in other tasks.
-    pub fn label_sets(&self, which: &[usize]) -> Vec<bool> {
+    pub(crate) fn label_sets(&self, which: &[usize]) -> Vec<bool> {
         match &self.dataset.targets {
             Targets::Labels(sets) => which.iter().flat_map(|&index| sets[index].iter().copied()).collect(),
             _ => Vec::new(),
@@ -379,7 +379,7 @@ impl Intake {
     }
 
     /// Numbers of examples; nothing in other tasks than regression.
-    pub fn values(&self, which: &[usize]) -> Vec<f64> {
+    pub(crate) fn values(&self, which: &[usize]) -> Vec<f64> {
         match &self.dataset.targets {
             Targets::Values(values) => which.iter().map(|&index| values[index]).collect(),
             _ => Vec::new(),
@@ -387,7 +387,7 @@ impl Intake {
     }
 
     /// SHA-256 over the names, labels, splits and contents of all examples: equal data, equal fingerprint.
-    pub fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         self.dataset.fingerprint(&self.digests)
     }
 }

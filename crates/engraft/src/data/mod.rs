@@ -2,31 +2,31 @@
 //! any training, what is wrong with it.
 //!
 //! The order in which things happen: [`open`] lists the examples, [`inspect`] looks at every file once, [`audit`] says
-//! what is wrong and what is left out, [`split`] makes the folds, [`preprocess`] makes a network's input.
+//! what is wrong and what is left out, `split` makes the folds, `preprocess` makes a network's input.
 //!
 //! Nothing here writes to a user's data, and no pixel is decoded before its image's size has been checked.
 
 pub mod audit;
-pub mod augment;
-pub mod colour;
+pub(crate) mod augment;
+pub(crate) mod colour;
 mod column_names;
-pub mod dataset;
-pub mod enlargement;
-pub mod finding;
-pub mod folder;
+pub(crate) mod dataset;
+pub(crate) mod enlargement;
+pub(crate) mod finding;
+pub(crate) mod folder;
 pub mod image;
 pub mod inspect;
 pub mod intake;
 mod jpeg;
-pub mod near;
+pub(crate) mod near;
 mod pixels;
-pub mod preprocess;
-pub mod split;
-pub mod stratify;
-pub mod table;
+pub(crate) mod preprocess;
+pub(crate) mod split;
+pub(crate) mod stratify;
+pub(crate) mod table;
 pub mod task;
 pub mod text;
-pub mod unite;
+pub(crate) mod unite;
 pub mod vectors;
 
 use std::path::{Path, PathBuf};
@@ -34,7 +34,8 @@ use std::path::{Path, PathBuf};
 use crate::config::Fit;
 use crate::error::{Error, Problem, Result};
 
-pub use dataset::{Dataset, Example, Split, Targets};
+pub use dataset::Dataset;
+pub(crate) use dataset::{Example, Split, Targets};
 pub use finding::{Finding, FindingKind, Severity};
 pub use task::{Inferred, Task};
 
@@ -42,7 +43,7 @@ pub use task::{Inferred, Task};
 /// training folder is listed whole, and the audit tells what is not an image.
 const ENDINGS: [&str; 11] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "dib", "tif", "tiff", "gif"];
 
-/// Reads a labelled data set: a folder of classes (see [`folder`]) or a CSV table (see [`table`]).
+/// Reads a labelled data set: a folder of classes (see `folder`) or a CSV table (see `table`).
 ///
 /// The findings are about the layout (empty folders, stray files); [`audit::audit`] takes them and adds its own.
 ///
@@ -68,11 +69,11 @@ pub fn open(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reading {
     /// What is to be learnt; inferred where it is not told.
-    pub task: Option<Task>,
+    pub(crate) task: Option<Task>,
     /// The column of a table that names the files; `path` where it is not told.
-    pub path_column: Option<String>,
+    pub(crate) path_column: Option<String>,
     /// The column of a table that holds the labels; `label` where it is not told.
-    pub label_column: Option<String>,
+    pub(crate) label_column: Option<String>,
 }
 
 impl Reading {
@@ -89,7 +90,7 @@ impl Reading {
     }
 
     /// The column that names the files.
-    pub fn path_column(&self) -> &str {
+    pub(crate) fn path_column(&self) -> &str {
         self.path_column.as_deref().unwrap_or("path")
     }
 
@@ -103,11 +104,11 @@ impl Reading {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Opened {
     /// The examples and what is to be learnt of them.
-    pub dataset: Dataset,
+    pub(crate) dataset: Dataset,
     /// What is to be said about the layout.
-    pub findings: Vec<Finding>,
+    pub(crate) findings: Vec<Finding>,
     /// The task, and why it is that one.
-    pub inferred: Inferred,
+    pub(crate) inferred: Inferred,
 }
 
 /// As [`open`], for any task.
@@ -117,7 +118,7 @@ pub struct Opened {
 ///
 /// # Errors
 /// As [`open`]; and what [`table::read_as`] refuses.
-pub fn open_as(path: &Path, reading: &Reading) -> Result<Opened> {
+pub(crate) fn open_as(path: &Path, reading: &Reading) -> Result<Opened> {
     let metadata = std::fs::metadata(path).map_err(|source| missing(path, &source))?;
     if is_table(path, &metadata) {
         return table::read_as(path, reading);

@@ -6,7 +6,7 @@
 //! there a pair may be missed, and the work stays bounded.
 
 /// The most bits in which hashes of alike images differ.
-pub const HAMMING: u32 = 4;
+pub(crate) const HAMMING: u32 = 4;
 
 /// The largest mean absolute difference of alike thumbnails, in grey levels.
 const DIFFERENCE: u64 = 3;
@@ -26,15 +26,15 @@ const BANDS: [(u32, u32); 5] = [(0, 13), (13, 13), (26, 13), (39, 13), (52, 12)]
 
 /// What is known of one image.
 #[derive(Debug, Clone, Copy)]
-pub struct Look<'a> {
+pub(crate) struct Look<'a> {
     /// Its perceptual hash.
-    pub hash: u64,
+    pub(crate) hash: u64,
     /// Grey values, as many as those of the images it is compared with.
-    pub thumbnail: &'a [u8],
+    pub(crate) thumbnail: &'a [u8],
 }
 
 /// Whether two images look the same.
-pub fn alike(a: Look, b: Look) -> bool {
+pub(crate) fn alike(a: Look, b: Look) -> bool {
     if (a.hash ^ b.hash).count_ones() > HAMMING || a.thumbnail.len() != b.thumbnail.len() {
         return false;
     }
@@ -54,7 +54,11 @@ pub fn alike(a: Look, b: Look) -> bool {
 
 /// Calls `found(i, j)` (with `i < j`) for alike images. `wanted(i, j)` is asked before a costly comparison and may
 /// spare it. The order of calls depends on the images alone; a pair may be reported more than once.
-pub fn search(looks: &[Look], mut wanted: impl FnMut(usize, usize) -> bool, mut found: impl FnMut(usize, usize)) {
+pub(crate) fn search(
+    looks: &[Look],
+    mut wanted: impl FnMut(usize, usize) -> bool,
+    mut found: impl FnMut(usize, usize),
+) {
     let brightness: Vec<u64> =
         looks.iter().map(|look| look.thumbnail.iter().map(|&grey| u64::from(grey)).sum()).collect();
     for (first, bits) in BANDS {
@@ -79,7 +83,7 @@ pub fn search(looks: &[Look], mut wanted: impl FnMut(usize, usize) -> bool, mut 
 
 /// Sets that grow together; each is named by its smallest member.
 #[derive(Debug, Clone)]
-pub struct Groups {
+pub(crate) struct Groups {
     parent: Vec<usize>,
 }
 
@@ -90,7 +94,7 @@ impl Groups {
     }
 
     /// The smallest member of the set that `member` is in.
-    pub fn of(&mut self, mut member: usize) -> usize {
+    pub(crate) fn of(&mut self, mut member: usize) -> usize {
         while self.parent[member] != member {
             self.parent[member] = self.parent[self.parent[member]];
             member = self.parent[member];

@@ -7,18 +7,18 @@ use image::metadata::Orientation;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pixels {
     /// Columns.
-    pub width: usize,
+    pub(crate) width: usize,
     /// Rows.
-    pub height: usize,
+    pub(crate) height: usize,
     /// 1 (grey), 3 (red, green, blue) or 4 (and alpha).
-    pub channels: usize,
+    pub(crate) channels: usize,
     /// Shape `[height, width, channels]`, row by row.
-    pub data: Vec<u8>,
+    pub(crate) data: Vec<u8>,
 }
 
 impl Pixels {
     /// The grey values, shape `[height, width]`: ITU-R 601 luma with the very rounding of Pillow's `convert("L")`.
-    pub fn grey(&self) -> Vec<u8> {
+    pub(crate) fn grey(&self) -> Vec<u8> {
         if self.channels == 1 {
             return self.data.clone();
         }
@@ -33,7 +33,7 @@ impl Pixels {
     }
 
     /// The colours, shape `[height, width, 3]`; grey is replicated, transparency laid over white.
-    pub fn rgb(&self) -> Vec<u8> {
+    pub(crate) fn rgb(&self) -> Vec<u8> {
         match self.channels {
             3 => self.data.clone(),
             4 => self.data.as_chunks::<4>().0.iter().flat_map(rgb_over_white).collect(),
@@ -42,7 +42,7 @@ impl Pixels {
     }
 
     /// Colours and alpha, shape `[height, width, 4]`; opaque where there is no alpha.
-    pub fn rgba(&self) -> Vec<u8> {
+    pub(crate) fn rgba(&self) -> Vec<u8> {
         match self.channels {
             4 => self.data.clone(),
             3 => self.data.as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [r, g, b, u8::MAX]).collect(),
@@ -53,22 +53,22 @@ impl Pixels {
 
 /// A decoded image, and what is to be said of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decoded {
+pub(crate) struct Decoded {
     /// The image.
-    pub pixels: Pixels,
+    pub(crate) pixels: Pixels,
     /// Why its colour profile was ignored, where it has one that cannot be used.
-    pub profile: Option<String>,
+    pub(crate) profile: Option<String>,
 }
 
 /// How much a file may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The largest file, in bytes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// The most pixels, width times height.
-    pub pixels: u64,
+    pub(crate) pixels: u64,
     /// The most memory for decoding one image, in bytes (as estimated from its header, and as its decoder keeps to).
-    pub allocation: u64,
+    pub(crate) allocation: u64,
 }
 
 impl Default for Limits {
@@ -105,7 +105,7 @@ pub enum DecodeError {
     FileTooLarge {
         /// The file's size.
         bytes: u64,
-        /// [`Limits::bytes`].
+        /// `Limits::bytes`.
         limit: u64,
     },
     /// An image of a kind that is not read.

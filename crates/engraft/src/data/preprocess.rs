@@ -11,7 +11,7 @@ use crate::error::{Error, Problem, Result};
 use crate::files::sha256_hex;
 
 /// The largest height or width a base may ask for.
-pub const LARGEST: usize = 4096;
+pub(crate) const LARGEST: usize = 4096;
 
 /// The most channels of an image.
 const CHANNELS: usize = 64;
@@ -100,15 +100,15 @@ impl ChannelOrder {
 
 /// An image in a network's size, not yet scaled: bytes of shape `[height, width, channels]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prepared {
+pub(crate) struct Prepared {
     /// Rows.
-    pub height: usize,
+    pub(crate) height: usize,
     /// Columns.
-    pub width: usize,
+    pub(crate) width: usize,
     /// Channels.
-    pub channels: usize,
+    pub(crate) channels: usize,
     /// Shape `[height, width, channels]`.
-    pub data: Vec<u8>,
+    pub(crate) data: Vec<u8>,
 }
 
 impl Preprocessing {
@@ -159,7 +159,7 @@ impl Preprocessing {
     /// How many times larger an image of `width` by `height` pixels becomes on its way to the input, along the side
     /// that grows most. Below 1 it shrinks. An image smaller than the input is enlarged by the same rule and filter by
     /// which others are reduced.
-    pub fn enlargement(&self, width: usize, height: usize) -> f64 {
+    pub(crate) fn enlargement(&self, width: usize, height: usize) -> f64 {
         let times = |wanted: usize, side: usize| wanted as f64 / side.max(1) as f64;
         match self.resize {
             Resize::Stretch => times(self.width, width).max(times(self.height, height)),
@@ -180,7 +180,7 @@ impl Preprocessing {
     ///
     /// # Errors
     /// What the bytes lack.
-    pub fn decode(&self, bytes: &[u8], limits: &Limits) -> std::result::Result<Pixels, DecodeError> {
+    pub(crate) fn decode(&self, bytes: &[u8], limits: &Limits) -> std::result::Result<Pixels, DecodeError> {
         if self.channels == 4 { decode_rgba(bytes, limits) } else { decode(bytes, limits) }
     }
 
@@ -192,7 +192,7 @@ impl Preprocessing {
     /// # Errors
     /// [`Error::Data`] for an image without pixels, with the wrong number of bytes, or with channels that cannot become
     /// those of the input.
-    pub fn prepare(&self, pixels: &Pixels) -> Result<Prepared> {
+    pub(crate) fn prepare(&self, pixels: &Pixels) -> Result<Prepared> {
         let source = match (self.channels, pixels.channels) {
             (own, theirs) if own == theirs => Cow::Borrowed(pixels.data.as_slice()),
             (1, 3 | 4) => Cow::Owned(pixels.grey()),
@@ -335,7 +335,7 @@ impl Preprocessing {
     }
 
     /// SHA-256 of the settings, for cache keys: of their JSON with the fields in the order of the struct.
-    pub fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         // Numbers, names and lists of numbers always serialise.
         sha256_hex(&serde_json::to_vec(self).unwrap_or_default())
     }

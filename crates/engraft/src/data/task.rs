@@ -47,7 +47,7 @@ impl Task {
     pub const ALL: [Self; 5] = [Self::SingleLabel, Self::MultiLabel, Self::Regression, Self::Tags, Self::Answers];
 
     /// The task's name on the command line and in files.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::SingleLabel => "single-label",
             Self::MultiLabel => "multi-label",
@@ -67,7 +67,7 @@ impl Task {
     }
 
     /// Whether labels stand in a column or are names of folders; tags and answers have files of their own.
-    pub fn has_label_column(self) -> bool {
+    pub(crate) fn has_label_column(self) -> bool {
         !matches!(self, Self::Tags | Self::Answers)
     }
 }
@@ -107,7 +107,7 @@ pub struct Inferred {
 /// - Else [`Task::SingleLabel`].
 ///
 /// What says that a value is missing (nothing, `NA`, `nan`, ...) is not evidence beside numbers. With `decimal_comma` a
-/// number may be written `3,5` (see [`number`]).
+/// number may be written `3,5` (see `number`).
 ///
 /// # Errors
 /// [`Error::Data`] where the labels look like free text (different texts for more than half of the rows), or like
@@ -181,7 +181,7 @@ fn listing(texts: &BTreeSet<&str>) -> String {
 ///
 /// Whole numbers with leading zeros (`007`) are names, not numbers. With `decimal_comma` (a table whose fields are
 /// separated by semicolons) a lone comma is a decimal point.
-pub fn number(text: &str, decimal_comma: bool) -> Option<f64> {
+pub(crate) fn number(text: &str, decimal_comma: bool) -> Option<f64> {
     let missing = ["", "na", "n/a", "nan", "null", "none", "?", "-"];
     if missing.iter().any(|word| text.eq_ignore_ascii_case(word)) {
         return Some(f64::NAN);
@@ -197,7 +197,7 @@ pub fn number(text: &str, decimal_comma: bool) -> Option<f64> {
 }
 
 /// The labels of a text, sorted and each once; nothing between two separators is not a label.
-pub fn label_set(text: &str) -> Vec<&str> {
+pub(crate) fn label_set(text: &str) -> Vec<&str> {
     let set: BTreeSet<&str> = text.split(SEPARATOR).map(str::trim).filter(|label| !label.is_empty()).collect();
     set.into_iter().collect()
 }

@@ -45,7 +45,7 @@ fn without_articles(text: &str) -> String {
 /// Which of the two official scripts counts. They differ where one side has no token left: 2.0 then gives 1 for two empty
 /// sides, 1.1 gives 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SquadVersion {
+pub(crate) enum SquadVersion {
     /// Every question has an answer.
     #[default]
     #[serde(rename = "1.1")]
@@ -58,7 +58,7 @@ pub enum SquadVersion {
 /// Exact match and F1 of one answer, each the largest over all right answers; in 2.0 an empty answer is the right one where
 /// there is no other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct AnswerScore {
+pub(crate) struct AnswerScore {
     /// 1 where a right answer was given to the letter, after normalisation.
     pub em: f64,
     /// Harmonic mean of the precision and recall of tokens.
@@ -67,7 +67,7 @@ pub struct AnswerScore {
 
 impl AnswerScore {
     /// Of an answer.
-    pub fn of(answer: &str, golds: &[&str], version: SquadVersion) -> Self {
+    pub(crate) fn of(answer: &str, golds: &[&str], version: SquadVersion) -> Self {
         let answer = tokens(answer);
         let mut golds: Vec<Vec<String>> = golds.iter().map(|gold| tokens(gold)).collect();
         if version == SquadVersion::V2 {
@@ -104,7 +104,7 @@ fn overlap(gold: &[String], answer: &[String], version: SquadVersion) -> f64 {
 
 /// What a question got before any threshold.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ScoredAnswer {
+pub(crate) struct ScoredAnswer {
     /// Its score.
     pub score: f64,
     /// Whether it was answered at all (the text is not empty).
@@ -117,7 +117,7 @@ pub struct ScoredAnswer {
 
 /// The threshold of "no answer" that gives the best mean score, and that score: questions above it are left unanswered
 /// (`find_best_thresh` of the official script of SQuAD 2.0, in the order of the scores; of equals the first).
-pub fn best_no_answer_threshold(answers: &[ScoredAnswer]) -> (f64, f64) {
+pub(crate) fn best_no_answer_threshold(answers: &[ScoredAnswer]) -> (f64, f64) {
     let mut order: Vec<&ScoredAnswer> = answers.iter().collect();
     order.sort_by(|a, b| a.no_answer.total_cmp(&b.no_answer));
     let mut now = answers.iter().filter(|answer| !answer.has_answer).count() as f64;
@@ -168,7 +168,7 @@ pub struct AnswerPart {
 ///
 /// # Panics
 /// If there is not one group and one truth for each score.
-pub fn evaluate_answers(
+pub(crate) fn evaluate_answers(
     scores: &[AnswerScore],
     has_answer: &[bool],
     groups: &[usize],
@@ -203,7 +203,7 @@ pub fn evaluate_answers(
 ///
 /// # Errors
 /// Where there is no question.
-pub fn paired_answer_f1(
+pub(crate) fn paired_answer_f1(
     candidate: &[AnswerScore],
     reference: &[AnswerScore],
     groups: &[usize],

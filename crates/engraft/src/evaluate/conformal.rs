@@ -14,7 +14,7 @@ use crate::error::{Error, Problem, Result};
 /// exchangeable examples it holds the truth with probability at least `1 - 2α` (less a term of the size of `1/sqrt(n)`),
 /// and about `1 - α` in practice; how often it did is measured ([`coverage`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CvPlus {
+pub(crate) struct CvPlus {
     /// `1 - α`.
     pub level: f64,
     /// Absolute out-of-fold errors of each fold, ascending.
@@ -53,7 +53,7 @@ impl CvPlus {
     ///
     /// # Panics
     /// When there are fewer predictions than folds.
-    pub fn interval(&self, fold_predictions: &[f64]) -> Option<(f64, f64)> {
+    pub(crate) fn interval(&self, fold_predictions: &[f64]) -> Option<(f64, f64)> {
         let n: usize = self.residuals.iter().map(Vec::len).sum();
         let (lower, upper) = ranks(n, self.level)?;
         let (mut lows, mut highs) = (Vec::with_capacity(n), Vec::with_capacity(n));
@@ -88,7 +88,7 @@ pub struct Coverage {
 }
 
 /// The coverage of intervals `[n]` around truths `[n]`; none where an interval is missing or there is nothing to measure.
-pub fn coverage(intervals: &[Option<(f64, f64)>], truths: &[f64], level: f64, how: &str) -> Option<Coverage> {
+pub(crate) fn coverage(intervals: &[Option<(f64, f64)>], truths: &[f64], level: f64, how: &str) -> Option<Coverage> {
     let ends: Vec<(f64, f64)> = intervals.iter().copied().collect::<Option<_>>()?;
     let n = ends.len();
     if n == 0 || n != truths.len() {
@@ -105,7 +105,7 @@ pub fn coverage(intervals: &[Option<(f64, f64)>], truths: &[f64], level: f64, ho
 /// their `ceil((1-α)(n+1))`-th smallest absolute error (split conformal prediction; Papadopoulos et al., 2002). So the
 /// coverage of out-of-fold predictions can be measured without a split of its own. None where the other folds have too
 /// few errors.
-pub fn out_of_fold_intervals(
+pub(crate) fn out_of_fold_intervals(
     predictions: &[f64],
     truths: &[f64],
     fold_of_row: &[usize],

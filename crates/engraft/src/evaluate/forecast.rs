@@ -59,7 +59,8 @@ impl PowerLaw {
     ///
     /// # Errors
     /// Measurements that are none, or of fewer than 3 sizes.
-    pub fn fit(points: &[Measurement]) -> Result<Self> {
+    #[cfg(test)]
+    pub(crate) fn fit(points: &[Measurement]) -> Result<Self> {
         let sizes = Sizes::of(points)?;
         if sizes.labels.len() < FEWEST_SIZES {
             let expected = format!("at least {FEWEST_SIZES} training-set sizes");
@@ -69,7 +70,7 @@ impl PowerLaw {
     }
 
     /// The error after training on so many labels.
-    pub fn error(&self, labels: f64) -> f64 {
+    pub(crate) fn error(&self, labels: f64) -> f64 {
         self.floor + self.scale * labels.powf(-self.exponent)
     }
 }
@@ -143,7 +144,7 @@ impl Forecast {
     }
 
     /// Whether it goes far beyond what was measured.
-    pub fn is_far(&self) -> bool {
+    pub(crate) fn is_far(&self) -> bool {
         self.now.saturating_add(self.more) as f64 > FAR * self.largest as f64
     }
 }
@@ -162,7 +163,7 @@ impl Forecast {
 ///
 /// # Errors
 /// No measurement, one without labels, an error that is negative or infinite, a weight that is not positive, `now` of 0.
-pub fn forecast(points: &[Measurement], now: usize, more: usize, seed: u64) -> Result<Forecast> {
+pub(crate) fn forecast(points: &[Measurement], now: usize, more: usize, seed: u64) -> Result<Forecast> {
     let sizes = Sizes::of(points)?;
     if now == 0 {
         return Err(unusable("there is nothing to forecast from", "at least 1 label now", 0));

@@ -11,10 +11,10 @@ use crate::rng::rng;
 pub const Z: f64 = 1.959_963_984_540_054;
 
 /// Resamples of the bootstrap while there are at most [`FULL_BOOTSTRAP_EXAMPLES`] examples.
-pub const RESAMPLES: usize = 2000;
+pub(crate) const RESAMPLES: usize = 2000;
 
 /// Above this many examples the number of resamples falls so that the time stays bounded.
-pub const FULL_BOOTSTRAP_EXAMPLES: usize = 20_000;
+pub(crate) const FULL_BOOTSTRAP_EXAMPLES: usize = 20_000;
 
 /// A measured number and its 95 % interval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub struct Estimate {
 
 /// Wilson's score interval for `successes` of `n` (Wilson, 1927), 95 %:
 /// `(p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n)`. `n = 0` gives the interval from 0 to 1.
-pub fn wilson(successes: usize, n: usize) -> (f64, f64) {
+pub(crate) fn wilson(successes: usize, n: usize) -> (f64, f64) {
     if n == 0 {
         return (0.0, 1.0);
     }
@@ -61,7 +61,7 @@ pub struct Share {
 
 impl Share {
     /// `part` of `n`; the interval of a share of nothing goes from 0 to 1.
-    pub fn of(part: usize, n: usize) -> Self {
+    pub(crate) fn of(part: usize, n: usize) -> Self {
         let (low, high) = wilson(part, n);
         Self { share: if n == 0 { 0.0 } else { part as f64 / n as f64 }, low, high, n }
     }
@@ -69,7 +69,7 @@ impl Share {
 
 /// How many resamples the bootstrap draws for `n` examples: [`RESAMPLES`], and above
 /// [`FULL_BOOTSTRAP_EXAMPLES`] examples as many fewer as there are more examples, but at least 200.
-pub fn resamples(n: usize) -> usize {
+pub(crate) fn resamples(n: usize) -> usize {
     if n <= FULL_BOOTSTRAP_EXAMPLES { RESAMPLES } else { (RESAMPLES * FULL_BOOTSTRAP_EXAMPLES / n).max(200) }
 }
 
@@ -79,7 +79,7 @@ pub fn resamples(n: usize) -> usize {
 /// the `M` statistics of that resample. Resample `b` draws from the stream `(seed, "bootstrap", b)`, so that the
 /// result does not depend on threads. An interval is widened to hold the measured value `measured[m]` where the
 /// statistic is biased under resampling (as the ECE is). Statistics that are NaN on a resample are left out of it.
-pub fn bootstrap<const M: usize>(
+pub(crate) fn bootstrap<const M: usize>(
     n: usize,
     seed: u64,
     measured: &[f64; M],
@@ -151,7 +151,7 @@ pub struct Paired {
 /// `p = (b+1)/(n+2)`, `q = (c+1)/(n+2)`, the interval is `p - q ± z sqrt((p + q - (p-q)²) / (n+2))`.
 /// The reported difference is the plain one, `(b - c) / n`. The verdict is "positive transfer" when the whole
 /// interval lies above zero, "negative transfer" when below, else "no measurable transfer".
-pub fn paired_difference(candidate: &[bool], reference: &[bool]) -> Result<Paired> {
+pub(crate) fn paired_difference(candidate: &[bool], reference: &[bool]) -> Result<Paired> {
     if candidate.len() != reference.len() || candidate.is_empty() {
         return Err(Error::Data(
             Problem::new("two results can be compared on the same examples only")
@@ -191,7 +191,7 @@ fn verdict(low: f64, high: f64) -> &'static str {
 /// Compares a candidate with a reference on the same examples by any measure: `gain` gets how often each of the `n`
 /// examples was drawn (see [`bootstrap`]) and returns by how much the candidate is better on that resample. `what` names
 /// the measure and its direction ("mean absolute error, reference minus candidate").
-pub fn paired_gain(n: usize, seed: u64, what: &str, gain: impl Fn(&[u32]) -> f64 + Sync) -> Result<Paired> {
+pub(crate) fn paired_gain(n: usize, seed: u64, what: &str, gain: impl Fn(&[u32]) -> f64 + Sync) -> Result<Paired> {
     let difference = if n == 0 { f64::NAN } else { gain(&vec![1; n]) };
     if !difference.is_finite() {
         return Err(Error::Data(

@@ -27,7 +27,7 @@ pub struct LabelError {
 /// when its most probable class is not its label and reaches that class's own threshold (an entry off the diagonal
 /// of the confident joint). The most suspicious comes first: ascending normalised margin
 /// `p(given) - max over other classes`, ties by index. A class that labels nobody is never suggested.
-pub fn label_errors(probabilities: &[f32], labels: &[usize], classes: usize) -> Result<Vec<LabelError>> {
+pub(crate) fn label_errors(probabilities: &[f32], labels: &[usize], classes: usize) -> Result<Vec<LabelError>> {
     let predictions = Predictions::new(probabilities, labels, classes)?;
     let mut sums = vec![0.0f64; classes];
     let mut counts = vec![0usize; classes];

@@ -6,12 +6,12 @@ use super::interval::{Estimate, bootstrap, resampled, wilson};
 use crate::error::{Error, Problem, Result};
 
 /// Bins of the expected calibration error and of the calibration curve.
-pub const CALIBRATION_BINS: usize = 15;
+pub(crate) const CALIBRATION_BINS: usize = 15;
 
 /// Probabilities below this count as this in the log-loss, so that one certain mistake costs 34.5 nats and not
 /// infinity. The inputs are f32, which holds 1e-15 but also rounds anything below 1e-45 to 0. (scikit-learn clips
 /// f32 inputs at 1.2e-7 instead; the two agree where every probability lies between 1.2e-7 and 1 - 1.2e-7.)
-pub const LOG_LOSS_FLOOR: f64 = 1e-15;
+pub(crate) const LOG_LOSS_FLOOR: f64 = 1e-15;
 
 /// Probabilities and labels that fit together: checked once, used by every measure.
 #[derive(Debug, Clone, Copy)]
@@ -54,34 +54,34 @@ impl<'a> Predictions<'a> {
     }
 
     /// The probabilities of each example, `[classes]`.
-    pub fn rows(&self) -> impl Iterator<Item = &'a [f32]> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &'a [f32]> {
         self.probabilities.chunks_exact(self.classes)
     }
 
     /// The most probable class of an example; of equals the first.
-    pub fn predicted(&self, i: usize) -> usize {
+    pub(crate) fn predicted(&self, i: usize) -> usize {
         let row = &self.probabilities[i * self.classes..(i + 1) * self.classes];
         (1..self.classes).fold(0, |best, k| if row[k] > row[best] { k } else { best })
     }
 
     /// Whether the most probable class is the label, per example.
-    pub fn correct(&self) -> Vec<bool> {
+    pub(crate) fn correct(&self) -> Vec<bool> {
         (0..self.labels.len()).map(|i| self.predicted(i) == self.labels[i]).collect()
     }
 
     /// The probability of the most probable class, per example.
-    pub fn confidences(&self) -> Vec<f64> {
+    pub(crate) fn confidences(&self) -> Vec<f64> {
         self.rows().map(|row| f64::from(row.iter().fold(0.0f32, |best, &p| best.max(p)))).collect()
     }
 
     /// `-ln p(label)` in nats, per example, with [`LOG_LOSS_FLOOR`].
-    pub fn log_losses(&self) -> Vec<f64> {
+    pub(crate) fn log_losses(&self) -> Vec<f64> {
         let loss = |(row, &label): (&[f32], &usize)| -f64::from(row[label]).clamp(LOG_LOSS_FLOOR, 1.0).ln();
         self.rows().zip(self.labels).map(loss).collect()
     }
 
     /// `sum over classes of (p - [class is label])²`, per example: from 0 to 2 (Brier, 1950).
-    pub fn briers(&self) -> Vec<f64> {
+    pub(crate) fn briers(&self) -> Vec<f64> {
         let brier = |(row, &label): (&[f32], &usize)| {
             row.iter().enumerate().map(|(k, &p)| (f64::from(p) - f64::from(u8::from(k == label))).powi(2)).sum()
         };
@@ -153,7 +153,7 @@ struct Example {
 ///
 /// `how` says where the predictions come from ("5-fold cross-validation"); each estimate adds its kind of interval.
 /// The expected calibration error (Naeini, Cooper and Hauskrecht, 2015; Guo et al., 2017) is
-/// `sum over bins of share · |accuracy - mean confidence|` over [`CALIBRATION_BINS`] bins of equal mass in the order
+/// `sum over bins of share · |accuracy - mean confidence|` over `CALIBRATION_BINS` bins of equal mass in the order
 /// of confidence. It is biased upwards, the more so the fewer the examples; so is its bootstrap.
 pub fn evaluate(probabilities: &[f32], labels: &[usize], classes: usize, seed: u64, how: &str) -> Result<Evaluation> {
     let predictions = Predictions::new(probabilities, labels, classes)?;

@@ -2,27 +2,34 @@
 //!
 //! Invariant: nothing here knows of features, models or files.
 
-pub mod answers;
-pub mod conformal;
-pub mod forecast;
-pub mod imbalance;
-pub mod interval;
-pub mod label_errors;
-pub mod metrics;
-pub mod multi_label;
-pub mod regression;
-pub mod spans;
+pub(crate) mod answers;
+pub(crate) mod conformal;
+pub(crate) mod forecast;
+pub(crate) mod imbalance;
+pub(crate) mod interval;
+pub(crate) mod label_errors;
+pub(crate) mod metrics;
+pub(crate) mod multi_label;
+pub(crate) mod regression;
+pub(crate) mod spans;
 
-pub use answers::{
-    AnswerEvaluation, AnswerPart, AnswerScore, ScoredAnswer, SquadVersion, best_no_answer_threshold, evaluate_answers,
-    normalise_answer, paired_answer_f1,
+pub use answers::{AnswerEvaluation, AnswerPart, normalise_answer};
+pub(crate) use answers::{
+    AnswerScore, ScoredAnswer, SquadVersion, best_no_answer_threshold, evaluate_answers, paired_answer_f1,
 };
-pub use conformal::{Coverage, CvPlus, coverage, out_of_fold_intervals};
-pub use forecast::{Forecast, Measurement, Outcome, PowerLaw, forecast};
+pub use conformal::Coverage;
+pub(crate) use conformal::{CvPlus, coverage, out_of_fold_intervals};
+pub(crate) use forecast::forecast;
+pub use forecast::{Forecast, Measurement, Outcome, PowerLaw};
 pub use imbalance::{ClassShares, ImbalanceEvaluation, evaluate_imbalance};
-pub use interval::{Estimate, Paired, Share, bootstrap, paired_difference, paired_gain, wilson};
-pub use label_errors::{LabelError, label_errors};
+pub use interval::{Estimate, Paired, Share};
+pub(crate) use interval::{paired_difference, wilson};
+pub use label_errors::LabelError;
+pub(crate) use label_errors::label_errors;
 pub use metrics::{CalibrationBin, ClassMetrics, Evaluation, Predictions, evaluate};
-pub use multi_label::{LabelMetrics, LabelPredictions, MultiLabelEvaluation, evaluate_labels, paired_map};
-pub use regression::{RegressionEvaluation, evaluate_regression, paired_mae};
-pub use spans::{Span, SpanEvaluation, TaggedPair, TypeMetrics, evaluate_spans, paired_span_f1, spans_of};
+pub(crate) use multi_label::paired_map;
+pub use multi_label::{LabelMetrics, LabelPredictions, MultiLabelEvaluation, evaluate_labels};
+pub(crate) use regression::paired_mae;
+pub use regression::{RegressionEvaluation, evaluate_regression};
+pub use spans::{Span, SpanEvaluation, TypeMetrics, spans_of};
+pub(crate) use spans::{TaggedPair, evaluate_spans, paired_span_f1};

@@ -88,12 +88,12 @@ impl<'a> LabelPredictions<'a> {
     }
 
     /// Number of examples.
-    pub fn examples(&self) -> usize {
+    pub(crate) fn examples(&self) -> usize {
         self.truth.len() / self.labels
     }
 
     /// Wrong answers of each example.
-    pub fn wrong(&self) -> Vec<usize> {
+    pub(crate) fn wrong(&self) -> Vec<usize> {
         let wrong = |(given, truth): (&[bool], &[bool])| given.iter().zip(truth).filter(|(a, b)| a != b).count();
         self.given.chunks_exact(self.labels).zip(self.truth.chunks_exact(self.labels)).map(wrong).collect()
     }
@@ -163,7 +163,7 @@ pub fn evaluate_labels(predictions: &LabelPredictions, seed: u64, how: &str) -> 
 
 /// The gain in mean average precision of one set of probabilities over another, `[n, labels]` each, on the same
 /// examples: bootstrapped in pairs.
-pub fn paired_map(candidate: &LabelPredictions, reference: &LabelPredictions, seed: u64) -> Result<Paired> {
+pub(crate) fn paired_map(candidate: &LabelPredictions, reference: &LabelPredictions, seed: u64) -> Result<Paired> {
     if candidate.labels != reference.labels || candidate.truth != reference.truth {
         return Err(Error::Data(
             Problem::new("two results can be compared on the same examples only")

@@ -27,7 +27,7 @@ pub struct RegressionEvaluation {
 
 /// Predictions and truths that fit together: as many of the one as of the other, at least two, all finite, and truths
 /// that differ.
-pub fn check_numbers(predictions: &[f64], truths: &[f64]) -> Result<()> {
+pub(crate) fn check_numbers(predictions: &[f64], truths: &[f64]) -> Result<()> {
     if predictions.len() != truths.len() || truths.len() < 2 {
         return Err(Error::Data(
             Problem::new("predictions and truths do not belong together")
@@ -56,7 +56,7 @@ pub fn check_numbers(predictions: &[f64], truths: &[f64]) -> Result<()> {
 /// percentile bootstrap over examples, all measures on the same resamples.
 ///
 /// # Errors
-/// What [`check_numbers`] refuses.
+/// What `check_numbers` refuses.
 pub fn evaluate_regression(predictions: &[f64], truths: &[f64], seed: u64, how: &str) -> Result<RegressionEvaluation> {
     check_numbers(predictions, truths)?;
     let n = truths.len();
@@ -79,7 +79,7 @@ pub fn evaluate_regression(predictions: &[f64], truths: &[f64], seed: u64, how: 
 
 /// By how much the mean absolute error of a candidate is smaller than a reference's, on the same examples, all `[n]`:
 /// bootstrapped in pairs.
-pub fn paired_mae(candidate: &[f64], reference: &[f64], truths: &[f64], seed: u64) -> Result<Paired> {
+pub(crate) fn paired_mae(candidate: &[f64], reference: &[f64], truths: &[f64], seed: u64) -> Result<Paired> {
     check_numbers(candidate, truths)?;
     check_numbers(reference, truths)?;
     let pairs = candidate.iter().zip(reference).zip(truths);

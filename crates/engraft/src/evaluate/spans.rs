@@ -102,7 +102,7 @@ pub struct SpanEvaluation {
 
 /// Truth and answers of one sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TaggedPair {
+pub(crate) struct TaggedPair {
     /// True spans, ascending.
     pub truth: Vec<Span>,
     /// Spans answered, ascending.
@@ -118,7 +118,7 @@ impl TaggedPair {
     ///
     /// # Panics
     /// If a span is empty, or leaves the sentence.
-    pub fn of(truth: Vec<Span>, answer: Vec<Span>, words: usize) -> Self {
+    pub(crate) fn of(truth: Vec<Span>, answer: Vec<Span>, words: usize) -> Self {
         // A word's tag: its type, and whether it begins.
         let tags = |spans: &[Span]| -> Vec<Option<(usize, bool)>> {
             let mut tags = vec![None; words];
@@ -157,7 +157,7 @@ fn shares([truth, answered, right]: [f64; 3]) -> [f64; 3] {
 ///
 /// # Panics
 /// If there is not one group for each sentence, or a span's type has no name.
-pub fn evaluate_spans(
+pub(crate) fn evaluate_spans(
     pairs: &[TaggedPair],
     groups: &[usize],
     types: &[String],
@@ -192,7 +192,7 @@ pub fn evaluate_spans(
 ///
 /// # Errors
 /// Where there is no sentence.
-pub fn paired_span_f1(
+pub(crate) fn paired_span_f1(
     candidate: &[TaggedPair],
     reference: &[TaggedPair],
     groups: &[usize],

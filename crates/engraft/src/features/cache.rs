@@ -91,12 +91,12 @@ impl Cache {
     }
 
     /// What was kept under `kind/key`, if it is whole.
-    pub fn get(&self, kind: &str, key: &str) -> Option<Vec<u8>> {
+    pub(crate) fn get(&self, kind: &str, key: &str) -> Option<Vec<u8>> {
         Store::new(self.folder.clone()).get(kind, key)
     }
 
     /// Keeps `body` under `kind/key`, if the cache can be written.
-    pub fn put(&self, kind: &str, key: &str, body: &[u8], observer: &dyn Observer) {
+    pub(crate) fn put(&self, kind: &str, key: &str, body: &[u8], observer: &dyn Observer) {
         self.attempt(observer, || Store::new(self.folder.clone()).put(kind, key, body));
     }
 
@@ -119,11 +119,6 @@ impl Cache {
     pub(crate) fn space(&self, id: &str, columns: usize) -> Space {
         let folder = self.folder.join("features").join(&id[..32.min(id.len())]);
         Space { folder, columns, cache: self.clone() }
-    }
-
-    /// Where the cache is.
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// The cache's own files. Whatever else lies in its folders is somebody's, and is neither counted nor removed.
@@ -176,7 +171,7 @@ impl Cache {
     }
 
     /// Drops what was used longest ago until the limit holds, where the cache can be written.
-    pub fn trim(&self, observer: &dyn Observer) {
+    pub(crate) fn trim(&self, observer: &dyn Observer) {
         self.attempt(observer, || self.shrink_to(self.limit).map(|_| ()));
     }
 

@@ -75,7 +75,7 @@ pub fn claim_features(out: &Path, format: Format, force: bool, inputs: &[(&str, 
 }
 
 /// Some of the rows that are written, and their names.
-pub type Part = (Features, Vec<String>);
+pub(crate) type Part = (Features, Vec<String>);
 
 /// Writes features to `path`, complete or not at all. `names` are the rows' images. Without `replace` a file that is there
 /// by then is an error.
@@ -93,7 +93,7 @@ pub fn write_features(path: &Path, format: Format, features: &Features, names: &
 ///
 /// # Errors
 /// What a part fails with; a file that cannot be written; parts that are not `rows` rows together.
-pub fn write_parts(
+pub(crate) fn write_parts(
     path: &Path,
     format: Format,
     [rows, columns]: [usize; 2],

@@ -35,7 +35,7 @@ impl ImageReader {
     }
 
     /// Reads an image's bytes within the limits.
-    pub fn read(&self, path: &Path) -> Result<Vec<u8>> {
+    pub(crate) fn read(&self, path: &Path) -> Result<Vec<u8>> {
         files::read_limited(path, self.limits.bytes)
             .map_err(|source| Error::Data(Problem::new("the image cannot be read").found(source).at(printable(path))))
     }
@@ -82,7 +82,7 @@ impl Extractor {
     }
 
     /// Length of a row.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.columns
     }
 
@@ -103,7 +103,7 @@ impl Extractor {
     }
 
     /// The rows of prepared images.
-    pub fn rows(&self, prepared: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
+    pub(crate) fn rows(&self, prepared: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
         let rows = self.runner.rows(prepared)?;
         if rows.iter().flatten().all(|value| value.is_finite()) {
             Ok(rows)
@@ -135,7 +135,7 @@ fn space_of(base: &Base, cut: usize) -> String {
 /// The features of images given by path and by the SHA-256 of their bytes, in this order.
 ///
 /// Rows in the cache are not computed; computed rows go to the cache in shards, so that an interruption loses little.
-pub fn extract(
+pub(crate) fn extract(
     extractor: &Extractor,
     images: &[(PathBuf, String)],
     cache: Option<&Cache>,
@@ -150,7 +150,7 @@ pub fn extract(
 
 /// A row for each key, in this order: from the cache, or by `prepare`, which gives the base's input for the key of an
 /// index. Equal keys are computed once.
-pub fn extract_keyed(
+pub(crate) fn extract_keyed(
     extractor: &Extractor,
     keys: &[String],
     task: &str,

@@ -17,7 +17,7 @@ use crate::progress::Observer;
 const KIND: &str = "inspections";
 
 /// The inspections of one data set's folder.
-pub struct Inspections<'a> {
+pub(crate) struct Inspections<'a> {
     cache: &'a Cache,
     key: String,
     known: BTreeMap<String, Inspection>,

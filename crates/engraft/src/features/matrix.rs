@@ -36,7 +36,7 @@ impl Features {
     /// # Panics
     /// If there is no such example.
     #[must_use]
-    pub fn select(&self, rows: &[usize]) -> Self {
+    pub(crate) fn select(&self, rows: &[usize]) -> Self {
         let mut values = Vec::with_capacity(rows.len() * self.columns);
         for &row in rows {
             values.extend_from_slice(self.row(row));
@@ -45,7 +45,7 @@ impl Features {
     }
 
     /// Refuses a table whose numbers do not fill its shape, or that holds a NaN or an infinity.
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         self.check_shape()?;
         match self.values.iter().position(|value| !value.is_finite()) {
             None => Ok(()),

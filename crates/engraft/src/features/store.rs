@@ -10,7 +10,7 @@ const LIMIT: u64 = 4 << 30;
 
 /// A folder of files `KIND/KEY`: a line with the SHA-256 of the body, then the body.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub(crate) struct Store {
     folder: PathBuf,
 }
 
@@ -21,7 +21,7 @@ impl Store {
     }
 
     /// What was kept under `kind/key`, if it is whole.
-    pub fn get(&self, kind: &str, key: &str) -> Option<Vec<u8>> {
+    pub(crate) fn get(&self, kind: &str, key: &str) -> Option<Vec<u8>> {
         let file = self.folder.join(kind).join(key);
         let bytes = files::read_limited(&file, LIMIT).ok()?;
         let (checksum, rest) = bytes.split_first_chunk::<64>()?;
@@ -34,7 +34,7 @@ impl Store {
     ///
     /// # Errors
     /// [`crate::error::Error::Output`] where it cannot be written.
-    pub fn put(&self, kind: &str, key: &str, body: &[u8]) -> Result<()> {
+    pub(crate) fn put(&self, kind: &str, key: &str, body: &[u8]) -> Result<()> {
         let text = [files::sha256_hex(body).as_bytes(), b"\n", body].concat();
         files::write_atomic(&self.folder.join(kind).join(key), &text)
     }

@@ -27,17 +27,17 @@ pub struct TextExtractor {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Coverage {
     /// Texts.
-    pub texts: usize,
+    pub(crate) texts: usize,
     /// Texts that were longer than what the base takes.
-    pub truncated: usize,
+    pub(crate) truncated: usize,
     /// Tokens or words of all texts.
-    pub tokens: usize,
+    pub(crate) tokens: usize,
     /// Tokens that truncation took.
-    pub cut: usize,
+    pub(crate) cut: usize,
     /// Tokens or words that the base's vocabulary does not have.
-    pub unknown: usize,
+    pub(crate) unknown: usize,
     /// Tokens or words of the longest text.
-    pub longest: usize,
+    pub(crate) longest: usize,
 }
 
 impl TextExtractor {
@@ -66,22 +66,17 @@ impl TextExtractor {
 
     /// Without the cache: of a base that is nobody else's.
     #[must_use]
-    pub fn uncached(self) -> Self {
+    pub(crate) fn uncached(self) -> Self {
         Self { space: None, ..self }
     }
 
-    /// The base.
-    pub fn base(&self) -> &Arc<TextBase> {
-        &self.base
-    }
-
     /// The way to pool word vectors, where there is one.
-    pub fn pooler(&self) -> Option<&WordPooler> {
+    pub(crate) fn pooler(&self) -> Option<&WordPooler> {
         self.pooler.as_ref()
     }
 
     /// What rows mean: the base and how its states are pooled.
-    pub fn identity(&self) -> String {
+    pub(crate) fn identity(&self) -> String {
         format!("{}/{}", self.base.fingerprint(), serde_json::to_string(&self.pooler).unwrap_or_default())
     }
 
@@ -91,7 +86,7 @@ impl TextExtractor {
     }
 
     /// Rows of texts, in this order. A row does not depend on the texts beside it.
-    pub fn rows(&self, texts: &[&Text]) -> Result<Vec<Vec<f32>>> {
+    pub(crate) fn rows(&self, texts: &[&Text]) -> Result<Vec<Vec<f32>>> {
         let rows = match (&self.base.body, &self.frozen) {
             (TextBody::Encoder(sentence), Some(frozen)) => {
                 let encoded = sentence.encode(texts)?;
@@ -115,7 +110,7 @@ impl TextExtractor {
 
     /// The features of texts given with the SHA-256 of each. Rows in the cache are not computed; equal texts are
     /// computed once; texts run beside others of like length.
-    pub fn extract(
+    pub(crate) fn extract(
         &self,
         texts: &[&Text],
         digests: &[String],
@@ -159,7 +154,7 @@ impl TextExtractor {
     }
 
     /// How many of these texts are longer than what the base reads.
-    pub fn truncated(&self, texts: &[&Text]) -> Result<usize> {
+    pub(crate) fn truncated(&self, texts: &[&Text]) -> Result<usize> {
         match &self.base.body {
             // All of their words are read: there is nothing to look for.
             TextBody::Words(_) => Ok(0),
@@ -168,7 +163,7 @@ impl TextExtractor {
     }
 
     /// What of these texts the base does not see.
-    pub fn coverage(&self, texts: &[&Text]) -> Result<Coverage> {
+    pub(crate) fn coverage(&self, texts: &[&Text]) -> Result<Coverage> {
         let mut coverage = Coverage { texts: texts.len(), ..Coverage::default() };
         for text in texts {
             let (tokens, cut, unknown) = match &self.base.body {

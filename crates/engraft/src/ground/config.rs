@@ -286,18 +286,18 @@ impl Default for Pretrain {
 
 impl Fit {
     /// What is usual for texts.
-    pub fn for_texts() -> Self {
+    pub(crate) fn for_texts() -> Self {
         Self { tune: Tune::for_texts(), control_budget: 1.0, ..Self::default() }
     }
 
     /// What is usual where words are tagged or questions answered by an encoder: all of it is retrained, since a head on
     /// frozen tokens seldom answers a question, and with one seed.
-    pub fn for_tokens() -> Self {
+    pub(crate) fn for_tokens() -> Self {
         Self { tune: Tune::for_tokens(), depth: "all".into(), seeds: 1, ..Self::default() }
     }
 
     /// What is usual where a reader on frozen word vectors answers questions: the reader is the head.
-    pub fn for_word_reader() -> Self {
+    pub(crate) fn for_word_reader() -> Self {
         Self { tune: Tune::for_word_reader(), depth: "head".into(), seeds: 1, ..Self::default() }
     }
 }
@@ -307,7 +307,7 @@ impl Fit {
     ///
     /// # Errors
     /// [`Error::Usage`] where settings cannot be written as TOML.
-    pub fn over(&self, usual: &Self) -> Result<Self> {
+    pub(crate) fn over(&self, usual: &Self) -> Result<Self> {
         let table = |settings: &Self| {
             toml::Table::try_from(settings)
                 .map_err(|source| Error::Usage(Problem::new("the settings cannot be written as TOML").found(source)))

@@ -40,7 +40,7 @@ pub enum Error {
 
 impl Error {
     /// An error for a failed write of `path`: out of space, not writable, or another cause.
-    pub fn write(path: &Path, source: &io::Error) -> Self {
+    pub(crate) fn write(path: &Path, source: &io::Error) -> Self {
         let problem = match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Problem::new("no space left to write").hint("free some space, or choose another folder")
@@ -55,7 +55,7 @@ impl Error {
     }
 
     /// An error for a failed read of `path`.
-    pub fn read(path: &Path, source: &io::Error) -> Self {
+    pub(crate) fn read(path: &Path, source: &io::Error) -> Self {
         Error::Io(Problem::new("reading failed").found(source).at(path))
     }
 }
@@ -108,7 +108,7 @@ impl Problem {
 
     /// The same for what goes over several lines, such as a parser's image of a place in a text.
     #[must_use]
-    pub fn found_lines(mut self, found: impl fmt::Display) -> Self {
+    pub(crate) fn found_lines(mut self, found: impl fmt::Display) -> Self {
         self.0.found = found.to_string().trim().lines().map(str::to_owned).collect();
         self
     }
@@ -135,7 +135,7 @@ impl Problem {
     }
 
     /// The first line alone: what is wrong.
-    pub fn what(&self) -> &str {
+    pub(crate) fn what(&self) -> &str {
         &self.0.what
     }
 }

@@ -18,11 +18,13 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
-pub use aside::remove_leftovers_in;
+pub(crate) use aside::remove_leftovers_in;
 use aside::{aside_name, claim_aside};
 pub use lock::Lock;
-pub use made::{Made, claim_file, is_digest_name, refuse_over_inputs};
-pub use reading::{begins_with, kind_of, open_regular, read_limited};
+pub(crate) use made::is_digest_name;
+pub use made::{Made, claim_file};
+pub use reading::read_limited;
+pub(crate) use reading::{begins_with, kind_of, open_regular};
 pub use staging::Staging;
 use steps::{parent, rename_to_new, sync_folder};
 
@@ -32,18 +34,18 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 }
 
 /// Bytes as lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Replaces `path` by `bytes`: written beside it, synced, renamed over it, and the folder synced.
 ///
 /// After a crash the file holds the old bytes or the new ones, never a mixture.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     write_output(path, bytes, true)
 }
 
-/// Writes a file that a user named, as [`write_atomic`]. Without `replace` a file that is there is an error, also if it
+/// Writes a file that a user named, as `write_atomic`. Without `replace` a file that is there is an error, also if it
 /// appeared a moment ago. [`claim_file`] says what may be replaced.
 ///
 /// # Errors
@@ -57,7 +59,7 @@ pub fn write_output(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
 /// A file that appears complete or not at all, written piece by piece: beside its place, synced and renamed by
 /// [`Aside::commit`]. Dropped before that, it is removed; what a killed process left is removed by the next of its name.
 #[derive(Debug)]
-pub struct Aside {
+pub(crate) struct Aside {
     /// Locked while it is written, so that nobody takes it for a left-over.
     file: io::BufWriter<File>,
     aside: PathBuf,
@@ -69,7 +71,7 @@ pub struct Aside {
 impl Aside {
     /// Begins the file; its folder is made where it is missing. Without `replace` a file of this name that is there when it
     /// is complete is an error.
-    pub fn create(target: &Path, replace: bool) -> Result<Self> {
+    pub(crate) fn create(target: &Path, replace: bool) -> Result<Self> {
         let fail = |source: io::Error| Error::write(target, &source);
         fs::create_dir_all(parent(target)).map_err(fail)?;
         let (aside, file) =
@@ -78,7 +80,7 @@ impl Aside {
     }
 
     /// Syncs it and puts it in its place.
-    pub fn commit(mut self) -> Result<()> {
+    pub(crate) fn commit(mut self) -> Result<()> {
         let finished = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
         finished.map_err(|source| Error::write(&self.target, &source))?;
         match self.replace {
@@ -121,7 +123,7 @@ pub fn remove_file(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Output`] where it holds anything else ([`Made::require`]), and where it cannot be removed.
-pub fn remove_folder(path: &Path, made: Made) -> Result<()> {
+pub(crate) fn remove_folder(path: &Path, made: Made) -> Result<()> {
     if fs::symlink_metadata(path).is_err_and(|source| source.kind() == io::ErrorKind::NotFound) {
         return Ok(());
     }
@@ -150,7 +152,7 @@ pub(crate) fn fault(name: &str) {
 }
 
 /// Marks a file as just used, for caches that drop what was used longest ago. Failure is of no consequence.
-pub fn touch(path: &Path) {
+pub(crate) fn touch(path: &Path) {
     if let Ok(file) = File::options().append(true).open(path) {
         let _ = file.set_modified(std::time::SystemTime::now());
     }
@@ -183,7 +185,7 @@ fn read_pieces(file: &mut File, path: &Path, mut each: impl FnMut(&[u8]) -> Resu
 ///
 /// Dropped before [`Partial::finish`] it stays as it is, for the next run to go on. Guard it with a [`Lock`].
 #[derive(Debug)]
-pub struct Partial {
+pub(crate) struct Partial {
     file: File,
     path: PathBuf,
     length: u64,
@@ -205,32 +207,32 @@ impl Partial {
     }
 
     /// Bytes that are there.
-    pub fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
     /// Hands over what is there, in pieces from the start.
-    pub fn read(&self, each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    pub(crate) fn read(&self, each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let mut file = File::open(&self.path).map_err(|source| Error::read(&self.path, &source))?;
         read_pieces(&mut file, &self.path, each)
     }
 
     /// Adds bytes at the end.
-    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).map_err(|source| Error::write(&self.path, &source))?;
         self.length += bytes.len() as u64;
         Ok(())
     }
 
     /// Starts again from nothing.
-    pub fn clear(&mut self) -> Result<()> {
+    pub(crate) fn clear(&mut self) -> Result<()> {
         self.file.set_len(0).map_err(|source| Error::write(&self.path, &source))?;
         self.length = 0;
         Ok(())
     }
 
     /// Syncs, and renames it to `target` on the same file system; the folder is synced too.
-    pub fn finish(self, target: &Path) -> Result<()> {
+    pub(crate) fn finish(self, target: &Path) -> Result<()> {
         let finished = self
             .file
             .sync_all()
@@ -240,14 +242,14 @@ impl Partial {
     }
 
     /// Removes it.
-    pub fn discard(self) -> Result<()> {
+    pub(crate) fn discard(self) -> Result<()> {
         remove_file(&self.path)
     }
 }
 
 /// Makes `path` a symbolic link to `target` (relative to the folder of `path`), in one step whatever was there. Where
 /// the file system has no symbolic links it becomes a hard link.
-pub fn link(target: &Path, path: &Path) -> Result<()> {
+pub(crate) fn link(target: &Path, path: &Path) -> Result<()> {
     let folder = parent(path);
     let fail = |source: io::Error| Error::write(path, &source);
     fs::create_dir_all(&folder).map_err(fail)?;
@@ -261,7 +263,7 @@ pub fn link(target: &Path, path: &Path) -> Result<()> {
 }
 
 /// Free bytes of the file system that holds `folder` (or the nearest parent that exists), where it tells.
-pub fn free_bytes(folder: &Path) -> Option<u64> {
+pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
     let there = folder.ancestors().find(|path| path.is_dir())?;
     rustix::fs::statvfs(there).ok().map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize))
 }

@@ -23,7 +23,7 @@ const LONGEST: usize = 200;
 #[error("{what} gave up: {text}")]
 pub struct Panicked {
     /// Who panicked, for a reader: "its decoder".
-    pub what: String,
+    pub(crate) what: String,
     /// What the panic said, on one line.
     pub text: String,
     /// File and line in the source of whoever panicked.

@@ -29,7 +29,7 @@ pub fn rng(seed: u64, purpose: &str, step: u64) -> ChaCha8Rng {
 }
 
 /// A permutation of `0..n`, Fisher and Yates, from one stream.
-pub fn permutation(n: usize, seed: u64, purpose: &str, step: u64) -> Vec<usize> {
+pub(crate) fn permutation(n: usize, seed: u64, purpose: &str, step: u64) -> Vec<usize> {
     use rand::seq::SliceRandom;
     let mut order: Vec<usize> = (0..n).collect();
     order.shuffle(&mut rng(seed, purpose, step));

@@ -33,7 +33,7 @@ pub fn suggestions<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// The same in words, ``did you mean `half`?``; none where nothing is alike.
-pub fn did_you_mean<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn did_you_mean<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let names: Vec<String> = suggestions(found, known).into_iter().map(|name| format!("`{name}`")).collect();
     let (last, before) = names.split_last()?;
     let before = before.join(", ");

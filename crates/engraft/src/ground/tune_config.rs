@@ -71,7 +71,7 @@ pub struct Tune {
 impl Tune {
     /// What is usual for texts: a smaller rate than for images (Devlin et al. 2019, appendix A.3), and more passes over
     /// fewer texts (Mosbach et al. 2021: a few passes over few texts are too few steps).
-    pub fn for_texts() -> Self {
+    pub(crate) fn for_texts() -> Self {
         let schedule = "slanted-triangular".into();
         Self { epochs: 0, batch_size: 16, lr: 5e-5, rate_factor: 1.2, schedule, ..Self::default() }
     }
@@ -80,13 +80,13 @@ impl Tune {
 impl Tune {
     /// What is usual where words are tagged or questions answered: epochs and batches as Devlin et al. 2019, appendix A.3;
     /// rates for small encoders, which take larger ones. The head begins at random numbers.
-    pub fn for_tokens() -> Self {
+    pub(crate) fn for_tokens() -> Self {
         let usual = Self { start: "random".into(), ..Self::default() };
         Self { epochs: 4, batch_size: 16, lr: 1e-4, rate_factor: 1.1, head_rate: 5.0, dropout: 0.1, ..usual }
     }
 
     /// What is usual for a reader on word vectors (Chen et al. 2017, section 5.2; AdamW in place of Adamax).
-    pub fn for_word_reader() -> Self {
+    pub(crate) fn for_word_reader() -> Self {
         let usual = Self { start: "random".into(), ..Self::default() };
         Self { epochs: 20, batch_size: 32, lr: 2e-3, head_rate: 1.0, dropout: 0.4, clip: 10.0, ..usual }
     }

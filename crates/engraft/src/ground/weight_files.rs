@@ -22,7 +22,7 @@ pub struct Opened<'a>(WeightFile<'a>);
 ///
 /// # Errors
 /// What the system says; also for what is not a regular file, or larger than [`FILE_LIMIT`].
-pub fn source(path: &Path) -> io::Result<Source<'static>> {
+pub(crate) fn source(path: &Path) -> io::Result<Source<'static>> {
     let source = Source::of_file(files::open_regular(path)?)?;
     if source.length() > FILE_LIMIT {
         let found = format!("{} bytes, over the limit of {FILE_LIMIT}", source.length());
@@ -35,7 +35,7 @@ pub fn source(path: &Path) -> io::Result<Source<'static>> {
 ///
 /// # Errors
 /// [`Error`] where they cannot be read.
-pub fn sha256(source: &Source<'_>) -> Result<String, Error> {
+pub(crate) fn sha256(source: &Source<'_>) -> Result<String, Error> {
     let mut hasher = Sha256::new();
     source.for_each_piece(|piece| {
         hasher.update(piece);
@@ -45,7 +45,7 @@ pub fn sha256(source: &Source<'_>) -> Result<String, Error> {
 }
 
 /// The format of a file, if it is one that is known.
-pub fn format(source: &Source<'_>) -> Option<Format> {
+pub(crate) fn format(source: &Source<'_>) -> Option<Format> {
     #[expect(clippy::disallowed_methods, reason = "everybody else is to use this function")]
     caught(|| Ok(engraft_weights::format(source.clone()))).unwrap_or_default()
 }

@@ -6,7 +6,7 @@ use crate::error::Result;
 
 /// What stands on a base.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Head {
+pub(crate) enum Head {
     /// A linear function of features, or of the states of tokens.
     Linear(Linear),
     /// A reader on word vectors, which gives two numbers for each word.
@@ -15,7 +15,7 @@ pub enum Head {
 
 impl Head {
     /// Numbers that it takes of an example, a token or a word.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         match self {
             Self::Linear(head) => head.columns,
             Self::Reader(reader) => reader.sizes.columns,
@@ -23,7 +23,7 @@ impl Head {
     }
 
     /// Numbers that it gives.
-    pub fn outputs(&self) -> usize {
+    pub(crate) fn outputs(&self) -> usize {
         match self {
             Self::Linear(head) => head.outputs,
             Self::Reader(_) => 2,
@@ -34,7 +34,7 @@ impl Head {
     ///
     /// # Panics
     /// If it is a reader, which features are not given to.
-    pub fn linear(&self) -> &Linear {
+    pub(crate) fn linear(&self) -> &Linear {
         match self {
             Self::Linear(head) => head,
             Self::Reader(_) => unreachable!("a reader takes words, not features"),
@@ -45,7 +45,7 @@ impl Head {
     ///
     /// # Errors
     /// As [`Linear::rounded`].
-    pub fn rounded(self) -> Result<Self> {
+    pub(crate) fn rounded(self) -> Result<Self> {
         match self {
             Self::Linear(head) => head.rounded().map(Self::Linear),
             reader @ Self::Reader(_) => Ok(reader),

@@ -20,13 +20,13 @@ const NEGLIGIBLE: f64 = 1e-12;
 /// An affine change of coordinates of raw features: `x' = (x - centre) · inverse`, per column.
 #[derive(Debug, Clone)]
 pub(super) struct Coordinates {
-    pub centre: Vec<f64>,
-    pub inverse: Vec<f64>,
+    pub(crate) centre: Vec<f64>,
+    pub(crate) inverse: Vec<f64>,
 }
 
 impl Coordinates {
     /// Writes the given rows, transformed, `[rows, columns]`.
-    pub fn block(&self, features: &Features, rows: &[usize], out: &mut Vec<f64>) {
+    pub(crate) fn block(&self, features: &Features, rows: &[usize], out: &mut Vec<f64>) {
         out.clear();
         for &row in rows {
             let values = features.row(row).iter().zip(&self.centre).zip(&self.inverse);
@@ -39,9 +39,9 @@ impl Coordinates {
 #[derive(Debug, Clone)]
 pub(super) struct PrincipalAxes {
     /// `[columns, rank]`, orthonormal columns.
-    pub basis: Mat<f64>,
+    pub(crate) basis: Mat<f64>,
     /// Weighted mean square of the data along each axis, `[rank]`.
-    pub variances: Vec<f64>,
+    pub(crate) variances: Vec<f64>,
 }
 
 impl PrincipalAxes {
@@ -49,14 +49,14 @@ impl PrincipalAxes {
     ///
     /// The basis is square, so that no direction is lost: it may be used for other rows and weights than those it
     /// was made from, and then only the speed depends on how well the axes fit.
-    pub fn of_columns(features: &Features, rows: &[usize], coordinates: &Coordinates) -> Result<Self> {
+    pub(crate) fn of_columns(features: &Features, rows: &[usize], coordinates: &Coordinates) -> Result<Self> {
         let take = rows.len().min(SAMPLE);
         let sample: Vec<usize> = (0..take).map(|i| rows[i * rows.len() / take]).collect();
         Self::of_all_columns(features, &sample, coordinates)
     }
 
     /// All `columns` axes, from the covariance of all rows, each of weight 1: exactly theirs.
-    pub fn of_all_columns(features: &Features, rows: &[usize], coordinates: &Coordinates) -> Result<Self> {
+    pub(crate) fn of_all_columns(features: &Features, rows: &[usize], coordinates: &Coordinates) -> Result<Self> {
         let columns = features.columns;
         // A fixed number of parts, summed in order: the result does not depend on threads.
         let part = rows.len().div_ceil(4).max(1);
@@ -85,7 +85,7 @@ impl PrincipalAxes {
     ///
     /// With `A = diag(sqrt(weights / total)) X'` and `A Aᵀ = U S² Uᵀ` the axes are `V = Aᵀ U S⁻¹`. The optimum of a
     /// loss of `X' w` with a penalty `||w||²` lies in the span of the rows, so that nothing is lost.
-    pub fn of_rows(
+    pub(crate) fn of_rows(
         features: &Features,
         rows: &[usize],
         weights: &[f64],

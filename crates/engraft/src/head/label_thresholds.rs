@@ -9,7 +9,7 @@ const LEAST_EXAMPLES: usize = 5;
 
 /// How the threshold of each label is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub enum ThresholdRule {
+pub(crate) enum ThresholdRule {
     /// The greatest F1 of the label (Lipton, Elkan and Naryanaswamy, 2014, "Optimal thresholding of classifiers to
     /// maximize F1 measure").
     #[default]
@@ -17,15 +17,13 @@ pub enum ThresholdRule {
     /// The most answers of which at most this share is wrong, as [`AnswerRule::choose`] counts: a label of which no
     /// threshold promises it is never given.
     Error(f64),
-    /// One half for all.
-    Half,
 }
 
 /// The threshold of each label, `[labels]`, from probabilities and truth `[n, labels]` that the model has not seen.
 ///
 /// For F1 the candidates lie halfway between successive probabilities; of equally good ones the nearest to one half is
 /// taken.
-pub fn label_thresholds(
+pub(crate) fn label_thresholds(
     probabilities: &[f32],
     truth: &[bool],
     labels: usize,
@@ -44,7 +42,6 @@ pub fn label_thresholds(
             let confidences: Vec<f64> = of.clone().map(|at| f64::from(probabilities[at])).collect();
             let has: Vec<bool> = of.map(|at| truth[at]).collect();
             match rule {
-                ThresholdRule::Half => Ok(Some(0.5)),
                 ThresholdRule::Error(most) => Ok(AnswerRule::choose(&confidences, &has, most)?.threshold),
                 ThresholdRule::F1 => Ok(Some(best_f1(&confidences, &has))),
             }
@@ -100,7 +97,6 @@ mod tests {
         let truth: Vec<bool> = (0..100).map(|i| i < 10).collect();
         let threshold = label_thresholds(&probabilities, &truth, 1, ThresholdRule::F1).unwrap()[0].unwrap();
         assert!((threshold - 0.2).abs() < 1e-6, "{threshold}");
-        assert_eq!(label_thresholds(&probabilities, &truth, 1, ThresholdRule::Half).unwrap(), [Some(0.5)]);
         let strict = label_thresholds(&probabilities, &truth, 1, ThresholdRule::Error(0.01)).unwrap();
         assert_eq!(strict, [None], "ten answers promise no error of 1 %");
         assert_eq!(label_thresholds(&[0.3; 4], &[true; 4], 1, ThresholdRule::F1).unwrap(), [Some(0.5)]);

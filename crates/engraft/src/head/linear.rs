@@ -9,9 +9,9 @@ use crate::features::Features;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Linear {
     /// Numbers that it gives.
-    pub outputs: usize,
+    pub(crate) outputs: usize,
     /// Numbers that it takes.
-    pub columns: usize,
+    pub(crate) columns: usize,
     /// `[outputs, columns]`, row after row.
     pub weights: Vec<f64>,
     /// `[outputs]`
@@ -25,7 +25,7 @@ impl Linear {
     }
 
     /// The outputs `[rows, outputs]` of features, at the precision in which answers are compared.
-    pub fn of_features(&self, features: &Features) -> Vec<f32> {
+    pub(crate) fn of_features(&self, features: &Features) -> Vec<f32> {
         let rows = features.values.chunks_exact(features.columns);
         rows.flat_map(|row| self.values(row)).map(|value| value as f32).collect()
     }
@@ -34,7 +34,7 @@ impl Linear {
     ///
     /// # Errors
     /// [`Error::Weights`] where a number is not finite, or the shapes do not fit.
-    pub fn rounded(mut self) -> Result<Self> {
+    pub(crate) fn rounded(mut self) -> Result<Self> {
         self.weights.iter_mut().chain(&mut self.intercepts).for_each(|value| *value = f64::from(*value as f32));
         self.check()?;
         Ok(self)
@@ -44,7 +44,7 @@ impl Linear {
     ///
     /// # Errors
     /// [`Error::Weights`].
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let shaped = self.outputs.checked_mul(self.columns) == Some(self.weights.len())
             && self.intercepts.len() == self.outputs
             && self.outputs > 0;

@@ -11,11 +11,11 @@ use crate::features::Features;
 use crate::progress::Observer;
 
 /// Norm of the gradient (of the mean loss plus penalty, in preconditioned coordinates) at which [`fit`] stops.
-pub const TOLERANCE: f64 = 1e-8;
+pub(crate) const TOLERANCE: f64 = 1e-8;
 
 /// The logit of a class that no training example has: a probability below 1.2e-7, as the logits of the other
 /// classes sum to zero and the greatest of them is therefore at least 0.
-pub const ABSENT_LOGIT: f64 = -16.0;
+pub(crate) const ABSENT_LOGIT: f64 = -16.0;
 
 /// `exp(z_k / T) / sum_j exp(z_j / T)`: the logits divided by a temperature become probabilities.
 pub fn softmax(logits: &[f64], temperature: f64) -> Vec<f64> {
@@ -73,13 +73,13 @@ impl ClassWeights {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Effort {
     /// Iterations of L-BFGS.
-    pub iterations: usize,
+    pub(crate) iterations: usize,
     /// Passes over the data.
-    pub evaluations: usize,
+    pub(crate) evaluations: usize,
     /// `C sum_i s_i loss_i + ||W||² / 2` at the end, in standardised coordinates.
     pub objective: f64,
     /// Norm of the gradient at the end, on the scale of [`TOLERANCE`].
-    pub gradient_norm: f64,
+    pub(crate) gradient_norm: f64,
     /// Whether the gradient's norm came within ten times the tolerance.
     pub converged: bool,
 }
@@ -89,7 +89,7 @@ pub struct Effort {
 /// penalised. `s_i` is the weight of example `i`'s class, `loss_i = -ln softmax(W x_i + b)[y_i]`; for two classes
 /// `loss_i` is that of a single logit `w x + b`, and `||w||²` is penalised, as `LogisticRegression` does.
 ///
-/// A class without an example gets zero weights and [`ABSENT_LOGIT`].
+/// A class without an example gets zero weights and `ABSENT_LOGIT`.
 pub fn fit(
     features: &Features,
     labels: &[usize],
@@ -194,12 +194,12 @@ impl<'a> TrainingSet<'a> {
     }
 
     /// Number of classes, present or not.
-    pub fn classes(&self) -> usize {
+    pub(crate) fn classes(&self) -> usize {
         self.classes
     }
 
     /// Whether any training example has this class.
-    pub fn knows(&self, class: usize) -> bool {
+    pub(crate) fn knows(&self, class: usize) -> bool {
         self.present.binary_search(&class).is_ok()
     }
 
@@ -207,7 +207,7 @@ impl<'a> TrainingSet<'a> {
         self.objective.as_ref().map_or(0.0, |objective| objective.total_weight)
     }
 
-    pub fn minimise(
+    pub(crate) fn minimise(
         &self,
         c: f64,
         start: Option<&Weights>,
@@ -228,7 +228,7 @@ impl<'a> TrainingSet<'a> {
     }
 
     /// The classifier on raw features.
-    pub fn model(&self, weights: &Weights) -> Linear {
+    pub(crate) fn model(&self, weights: &Weights) -> Linear {
         let mut model = Linear {
             outputs: self.classes,
             columns: self.columns,

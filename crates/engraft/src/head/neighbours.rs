@@ -9,7 +9,7 @@ use crate::features::Features;
 use crate::rng::rng;
 
 /// Most rows that are kept to compare with.
-pub const MOST_REFERENCES: usize = 2000;
+pub(crate) const MOST_REFERENCES: usize = 2000;
 
 /// Which neighbour's distance counts at most.
 const NEIGHBOUR: usize = 10;
@@ -32,15 +32,15 @@ pub enum Metric {
 /// How far an example is from the training data: the distance to its k-th nearest neighbour among reference rows, of
 /// features of a network all of length 1 (Sun, Ming, Zhu and Li, 2022, "Out-of-distribution detection with deep nearest neighbors").
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Novelty {
+pub(crate) struct Novelty {
     /// Rows of the training data, each of length 1 where directions are measured.
-    pub references: Features,
+    pub(crate) references: Features,
     /// What is measured.
-    pub metric: Metric,
+    pub(crate) metric: Metric,
     /// Which neighbour's distance counts, from 1.
-    pub k: usize,
+    pub(crate) k: usize,
     /// Distances above this are unlike the training data.
-    pub threshold: f32,
+    pub(crate) threshold: f32,
 }
 
 impl Novelty {
@@ -55,7 +55,7 @@ impl Novelty {
     /// # Errors
     /// [`Error::Data`] for fewer than two rows, or features that are not finite; [`Error::Usage`] for a quantile outside of 0
     /// to 1.
-    pub fn fit(
+    pub(crate) fn fit(
         features: &Features,
         labels: &[usize],
         groups: &[usize],
@@ -101,14 +101,14 @@ impl Novelty {
     ///
     /// # Panics
     /// If the row is shorter than the references.
-    pub fn distance(&self, row: &[f32]) -> f32 {
+    pub(crate) fn distance(&self, row: &[f32]) -> f32 {
         let mut row = row[..self.references.columns].to_vec();
         self.metric.prepare(&mut row);
         self.kth_distance(&row, 0..self.references.rows).unwrap_or(self.metric.farthest())
     }
 
     /// Whether an example of this distance is unlike the training data.
-    pub fn is_unlike(&self, distance: f32) -> bool {
+    pub(crate) fn is_unlike(&self, distance: f32) -> bool {
         distance > self.threshold
     }
 

@@ -27,12 +27,12 @@ pub(super) struct Objective<'a> {
     /// `s_i / S`, `[n]`.
     shares: Vec<f64>,
     /// `S`.
-    pub total_weight: f64,
+    pub(crate) total_weight: f64,
     /// Rows of `U`: the number of classes, or 1 for the single logit of two classes.
-    pub outputs: usize,
+    pub(crate) outputs: usize,
     axes: Axes<'a>,
     /// Mean square of the rows along each axis, `[rank]`.
-    pub variances: Vec<f64>,
+    pub(crate) variances: Vec<f64>,
     coordinates: Coordinates,
 }
 
@@ -61,14 +61,14 @@ enum Axes<'a> {
 /// Weights in rotated coordinates, `[outputs, rank]`, and intercepts, `[outputs]`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Weights {
-    pub axes: Vec<f64>,
-    pub intercepts: Vec<f64>,
+    pub(crate) axes: Vec<f64>,
+    pub(crate) intercepts: Vec<f64>,
 }
 
 /// Mean loss and its gradient.
 pub(super) struct Slope {
-    pub loss: f64,
-    pub gradient: Weights,
+    pub(crate) loss: f64,
+    pub(crate) gradient: Weights,
 }
 
 impl<'a> Objective<'a> {
@@ -113,12 +113,12 @@ impl<'a> Objective<'a> {
     }
 
     /// Number of axes.
-    pub fn rank(&self) -> usize {
+    pub(crate) fn rank(&self) -> usize {
         self.variances.len()
     }
 
     /// Upper bound of the second derivative of one row's loss in its logits, per unit.
-    pub fn curvature(&self) -> f64 {
+    pub(crate) fn curvature(&self) -> f64 {
         match self.answers {
             Answers::Classes(_) if self.outputs > 1 => 0.5,
             _ => 0.25,
@@ -126,7 +126,7 @@ impl<'a> Objective<'a> {
     }
 
     /// Mean loss and gradient at the given weights.
-    pub fn slope(&self, weights: &Weights) -> Slope {
+    pub(crate) fn slope(&self, weights: &Weights) -> Slope {
         match &self.examples {
             Examples::Rotated(rows) => {
                 let rank = self.rank();
@@ -157,7 +157,7 @@ impl<'a> Objective<'a> {
     }
 
     /// Weights of the raw columns `[outputs, columns]`, and intercepts to go with them.
-    pub fn to_raw(&self, weights: &Weights) -> (Vec<f64>, Vec<f64>) {
+    pub(crate) fn to_raw(&self, weights: &Weights) -> (Vec<f64>, Vec<f64>) {
         let mut raw = self.to_columns(&weights.axes);
         let mut intercepts = weights.intercepts.clone();
         for (row, intercept) in raw.chunks_exact_mut(self.coordinates.centre.len()).zip(&mut intercepts) {

@@ -90,11 +90,11 @@ impl<'a> LabelledSet<'a> {
     }
 
     /// Whether the rows tell anything about this label.
-    pub fn knows(&self, label: usize) -> bool {
+    pub(crate) fn knows(&self, label: usize) -> bool {
         self.told.binary_search(&label).is_ok()
     }
 
-    pub fn minimise(
+    pub(crate) fn minimise(
         &self,
         c: f64,
         start: Option<&Weights>,
@@ -115,7 +115,7 @@ impl<'a> LabelledSet<'a> {
     }
 
     /// The model on raw features.
-    pub fn model(&self, weights: &Weights) -> Linear {
+    pub(crate) fn model(&self, weights: &Weights) -> Linear {
         let labels = self.always.len();
         let intercept = |&always: &bool| if always { -ABSENT_LOGIT } else { ABSENT_LOGIT };
         let mut model = Linear {

@@ -40,9 +40,9 @@ impl Default for Options {
 
 /// A fold: what is held out and what is trained on.
 pub(super) struct Split {
-    pub fold: usize,
-    pub held_out: Vec<usize>,
-    pub training: Vec<usize>,
+    pub(crate) fold: usize,
+    pub(crate) held_out: Vec<usize>,
+    pub(crate) training: Vec<usize>,
 }
 
 /// What a fold's model of one strength did on the rows held out.
@@ -51,8 +51,8 @@ pub(super) struct Score {
     /// Sum of log-losses over the rows whose class is known.
     pub loss: f64,
     /// How many those are.
-    pub judged: usize,
-    pub right: usize,
+    pub(crate) judged: usize,
+    pub(crate) right: usize,
 }
 
 /// A fold on its way along the path.
@@ -75,7 +75,7 @@ pub(super) struct Path<'a> {
 }
 
 impl Path<'_> {
-    pub fn walk(
+    pub(crate) fn walk(
         features: &Features,
         labels: &[usize],
         classes: usize,
@@ -201,13 +201,13 @@ impl<'a> Walker<'a> {
 /// The path, walked: what the choice needs of it.
 pub(super) struct Outcome {
     /// Per fold: scores and surviving models of each strength.
-    pub folds: Vec<(Vec<Score>, Vec<Option<Linear>>)>,
+    pub(crate) folds: Vec<(Vec<Score>, Vec<Option<Linear>>)>,
     /// Per fold and class: whether the training part has it.
-    pub known: Vec<Vec<bool>>,
-    pub stopped_early: bool,
-    pub iterations: usize,
-    pub evaluations: usize,
-    pub unconverged: usize,
+    pub(crate) known: Vec<Vec<bool>>,
+    pub(crate) stopped_early: bool,
+    pub(crate) iterations: usize,
+    pub(crate) evaluations: usize,
+    pub(crate) unconverged: usize,
 }
 
 /// Principal axes for all folds, where there are at least as many rows as columns.

@@ -32,18 +32,6 @@ impl RidgeRegression {
         let row: Vec<f64> = row[..self.weights.len()].iter().map(|&x| f64::from(x)).collect();
         self.intercept + super::linear::dot(&self.weights, &row)
     }
-
-    /// Refuses a function with numbers that are not finite, as one read from a file may have.
-    pub fn check(&self) -> Result<()> {
-        if !self.weights.is_empty() && self.weights.iter().chain([&self.intercept]).all(|value| value.is_finite()) {
-            return Ok(());
-        }
-        Err(Error::Weights(
-            Problem::new("the head's numbers make no linear function")
-                .expected("finite weights, at least one, and a finite intercept")
-                .found(format!("{} weights", self.weights.len())),
-        ))
-    }
 }
 
 /// What to try.
@@ -67,7 +55,7 @@ impl Default for RidgeOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TriedRidge {
     /// The strength.
-    pub alpha: f64,
+    pub(crate) alpha: f64,
     /// Root of the mean squared error, in the units of the targets.
     pub rmse: f64,
 }
@@ -80,13 +68,13 @@ pub struct RidgeValidation {
     /// The strength of the final model: least squared error over all folds, of equals the stronger regularisation.
     pub chosen_alpha: f64,
     /// Honest predictions `[rows]`: row `i` took part neither in fitting nor in choosing what predicts it.
-    pub out_of_fold: Vec<f64>,
+    pub(crate) out_of_fold: Vec<f64>,
     /// The place in `heads` of the fold in which each row is held out, `[rows]`.
-    pub fold_of_row: Vec<usize>,
+    pub(crate) fold_of_row: Vec<usize>,
     /// The strength chosen for each fold on the other folds, ascending fold.
-    pub fold_alphas: Vec<f64>,
+    pub(crate) fold_alphas: Vec<f64>,
     /// The model of each fold, by which its rows were predicted, ascending fold.
-    pub heads: Vec<RidgeRegression>,
+    pub(crate) heads: Vec<RidgeRegression>,
 }
 
 /// Fits ridge regression: standardises the columns and minimises scikit-learn's `Ridge` objective

@@ -20,22 +20,22 @@ const TEMPERATURE_ROWS: usize = 20_000;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Tried {
     /// The strength.
-    pub c: f64,
+    pub(crate) c: f64,
     /// Mean log-loss at temperature 1, in nats, over the rows whose class the training part of their fold had.
-    pub log_loss: f64,
+    pub(crate) log_loss: f64,
     /// Share of right answers among all rows.
-    pub accuracy: f64,
+    pub(crate) accuracy: f64,
 }
 
 /// What was chosen without looking at a fold, and used on it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct FoldChoice {
+pub(crate) struct FoldChoice {
     /// The fold.
-    pub fold: usize,
+    pub(crate) fold: usize,
     /// Strength chosen on the other folds' out-of-fold predictions.
-    pub c: f64,
+    pub(crate) c: f64,
     /// Temperature chosen on the same.
-    pub temperature: f64,
+    pub(crate) temperature: f64,
 }
 
 /// The result of [`cross_validate`].
@@ -44,24 +44,24 @@ pub struct CrossValidation {
     /// Every strength that was tried, ascending `c`.
     pub tried: Vec<Tried>,
     /// The strength of the final model: least log-loss over all folds, of equals the stronger regularisation.
-    pub chosen_c: f64,
+    pub(crate) chosen_c: f64,
     /// The temperature of the final model, from all folds' out-of-fold logits at `chosen_c`.
-    pub temperature: f64,
+    pub(crate) temperature: f64,
     /// Honest probabilities `[rows, classes]`: row `i` was in the training set neither of the model nor of the
     /// choice of strength and temperature (see [`cross_validate`]).
     pub out_of_fold: Vec<f32>,
     /// Number of classes.
-    pub classes: usize,
+    pub(crate) classes: usize,
     /// The choice behind the probabilities of each fold, ascending fold.
-    pub choices: Vec<FoldChoice>,
+    pub(crate) choices: Vec<FoldChoice>,
     /// Whether the weak end of the path was left out because the log-loss kept rising.
-    pub stopped_early: bool,
+    pub(crate) stopped_early: bool,
     /// Iterations of L-BFGS, all folds and strengths together.
-    pub iterations: usize,
+    pub(crate) iterations: usize,
     /// Passes over a training part, all folds and strengths together.
     pub evaluations: usize,
     /// Fits that did not reach the tolerance.
-    pub unconverged: usize,
+    pub(crate) unconverged: usize,
 }
 
 /// Tries every strength on every fold (`folds[i]` is the fold in which row `i` is held out) and chooses.

@@ -24,11 +24,11 @@ const TEMPERATURE_ANSWERS: usize = 200_000;
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelOptions {
     /// Values of `C` (scikit-learn's), in any order: one for all labels. A small `C` regularises strongly.
-    pub strengths: Vec<f64>,
+    pub(crate) strengths: Vec<f64>,
     /// From which probability on a label is given.
-    pub thresholds: ThresholdRule,
+    pub(crate) thresholds: ThresholdRule,
     /// Leave out the weak end of the path once the log-loss has kept rising.
-    pub stop_early: bool,
+    pub(crate) stop_early: bool,
 }
 
 impl Default for LabelOptions {
@@ -40,50 +40,50 @@ impl Default for LabelOptions {
 
 /// One strength and how it did on rows that the model had not seen.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct TriedLabels {
+pub(crate) struct TriedLabels {
     /// The strength.
-    pub c: f64,
+    pub(crate) c: f64,
     /// Mean log-loss of an answer (a row and a label) at temperature 1, in nats, over the labels that the training part
     /// of the fold tells something about.
-    pub log_loss: f64,
+    pub(crate) log_loss: f64,
 }
 
 /// What was chosen without looking at a fold, and used on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LabelFoldChoice {
+pub(crate) struct LabelFoldChoice {
     /// The fold.
-    pub fold: usize,
+    pub(crate) fold: usize,
     /// Strength chosen on the other folds' out-of-fold predictions.
-    pub c: f64,
+    pub(crate) c: f64,
     /// Temperature chosen on the same.
-    pub temperature: f64,
+    pub(crate) temperature: f64,
     /// Thresholds chosen on the same, `[labels]`; none where a label is never given.
-    pub thresholds: Vec<Option<f64>>,
+    pub(crate) thresholds: Vec<Option<f64>>,
 }
 
-/// The result of [`cross_validate_labels`].
+/// The result of `cross_validate_labels`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LabelValidation {
     /// Every strength that was tried, ascending `c`.
-    pub tried: Vec<TriedLabels>,
+    pub(crate) tried: Vec<TriedLabels>,
     /// The strength of the final model: least log-loss over all folds, of equals the stronger regularisation.
-    pub chosen_c: f64,
+    pub(crate) chosen_c: f64,
     /// The temperature of the final model, common to all labels.
-    pub temperature: f64,
+    pub(crate) temperature: f64,
     /// The thresholds of the final model, `[labels]`; none where a label is never given.
-    pub thresholds: Vec<Option<f64>>,
+    pub(crate) thresholds: Vec<Option<f64>>,
     /// Honest probabilities `[rows, labels]`: a row took part neither in fitting nor in choosing what predicts it.
-    pub out_of_fold: Vec<f32>,
+    pub(crate) out_of_fold: Vec<f32>,
     /// Honest answers `[rows, labels]`, by thresholds chosen on the other folds.
-    pub given: Vec<bool>,
+    pub(crate) given: Vec<bool>,
     /// Number of labels.
-    pub labels: usize,
+    pub(crate) labels: usize,
     /// The choice behind the answers of each fold, ascending fold.
-    pub choices: Vec<LabelFoldChoice>,
+    pub(crate) choices: Vec<LabelFoldChoice>,
     /// Whether the weak end of the path was left out because the log-loss kept rising.
-    pub stopped_early: bool,
+    pub(crate) stopped_early: bool,
     /// Fits that did not reach the tolerance.
-    pub unconverged: usize,
+    pub(crate) unconverged: usize,
 }
 
 /// What one audience chooses: the place of a strength, and what goes with it.
@@ -112,7 +112,7 @@ struct Walker<'a> {
 /// Selection is honest as in [`super::cross_validate`]: strength, temperature and thresholds used on a fold are chosen on
 /// the other folds' out-of-fold predictions. A label that a fold's training part tells nothing about has no say in the
 /// choice of strength and temperature; its answers count in everything else.
-pub fn cross_validate_labels(
+pub(crate) fn cross_validate_labels(
     features: &Features,
     labels: &[bool],
     label_count: usize,

@@ -19,14 +19,14 @@ const MEMORY: usize = 10;
 /// A minimum, and what it took.
 #[derive(Debug, Clone)]
 pub(super) struct Solution {
-    pub weights: Weights,
-    pub iterations: usize,
-    pub evaluations: usize,
+    pub(crate) weights: Weights,
+    pub(crate) iterations: usize,
+    pub(crate) evaluations: usize,
     /// Norm of the gradient, of the mean loss plus penalty, in preconditioned coordinates.
-    pub gradient_norm: f64,
+    pub(crate) gradient_norm: f64,
     /// `mean loss + ||U||² / (2 C S)`.
-    pub objective: f64,
-    pub converged: bool,
+    pub(crate) objective: f64,
+    pub(crate) converged: bool,
 }
 
 /// Minimises `mean loss + ||U||² / (2 C S)`, from `start`, until the gradient's norm is below `tolerance`.

@@ -23,9 +23,9 @@ const MEMORY: usize = 6;
 
 /// Rows of which only some columns are not zero.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct SparseRows {
+pub(crate) struct SparseRows {
     /// Number of columns.
-    pub columns: usize,
+    pub(crate) columns: usize,
     /// Where each row begins in `entries`, and the end of the last.
     starts: Vec<usize>,
     /// Column and value, row after row.
@@ -48,7 +48,7 @@ impl SparseRows {
     }
 
     /// Number of rows.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.starts.len().saturating_sub(1)
     }
 
@@ -56,13 +56,14 @@ impl SparseRows {
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn row(&self, at: usize) -> &[(u32, f32)] {
+    pub(crate) fn row(&self, at: usize) -> &[(u32, f32)] {
         &self.entries[self.starts[at]..self.starts[at + 1]]
     }
 
     /// A copy of some rows, in the order given.
     #[must_use]
-    pub fn select(&self, rows: &[usize]) -> Self {
+    #[cfg(test)]
+    pub(crate) fn select(&self, rows: &[usize]) -> Self {
         Self::new(self.columns, rows.iter().map(|&at| self.row(at).to_vec()))
     }
 
@@ -80,18 +81,18 @@ impl SparseRows {
 
 /// A linear classifier on sparse rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SparseClassifier {
+pub(crate) struct SparseClassifier {
     /// Number of classes.
-    pub classes: usize,
+    pub(crate) classes: usize,
     /// `[columns, classes]`, row-major.
-    pub weights: Vec<f64>,
+    pub(crate) weights: Vec<f64>,
     /// `[classes]`
-    pub intercepts: Vec<f64>,
+    pub(crate) intercepts: Vec<f64>,
 }
 
 impl SparseClassifier {
     /// Logits of one row, `[classes]`.
-    pub fn logits(&self, row: &[(u32, f32)]) -> Vec<f64> {
+    pub(crate) fn logits(&self, row: &[(u32, f32)]) -> Vec<f64> {
         let mut logits = self.intercepts.clone();
         for &(column, value) in row {
             let weights = &self.weights[column as usize * self.classes..][..self.classes];
@@ -108,7 +109,7 @@ impl SparseClassifier {
 ///
 /// # Panics
 /// If there is not one label for each row, or a label is not a class.
-pub fn fit_sparse(
+pub(crate) fn fit_sparse(
     rows: &SparseRows,
     labels: &[usize],
     classes: usize,

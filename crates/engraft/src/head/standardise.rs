@@ -6,11 +6,11 @@ use crate::features::Features;
 
 /// Mean and scale of each column: `x' = (x - mean) / scale`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Standardiser {
+pub(crate) struct Standardiser {
     /// Mean of each column, `[columns]`.
-    pub mean: Vec<f64>,
+    pub(crate) mean: Vec<f64>,
     /// Standard deviation of each column (divisor n), `[columns]`; 1 for a constant column.
-    pub scale: Vec<f64>,
+    pub(crate) scale: Vec<f64>,
 }
 
 impl Standardiser {
@@ -21,7 +21,7 @@ impl Standardiser {
     ///
     /// Rows that all have length 1, as sentence embeddings have, are on one scale already: their columns share it, the
     /// root of their mean variance. Of a few rows a column's own deviation is mostly noise.
-    pub fn fit(features: &Features, rows: &[usize]) -> Self {
+    pub(crate) fn fit(features: &Features, rows: &[usize]) -> Self {
         let n = rows.len().max(1) as f64;
         let mut mean = vec![0.0; features.columns];
         for &row in rows {

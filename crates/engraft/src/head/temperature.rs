@@ -8,9 +8,9 @@ use crate::error::{Error, Problem, Result};
 use crate::evaluate::metrics::LOG_LOSS_FLOOR;
 
 /// Least temperature considered.
-pub const LEAST: f64 = 0.05;
+pub(crate) const LEAST: f64 = 0.05;
 /// Greatest temperature considered.
-pub const GREATEST: f64 = 20.0;
+pub(crate) const GREATEST: f64 = 20.0;
 
 /// The temperature `T` in [`LEAST`]..[`GREATEST`] that minimises the mean of `-ln softmax(z / T)[label]` (Guo, Pleiss,
 /// Sun and Weinberger, 2017, "On calibration of modern neural networks"), by Brent's method on `ln T`, in f64.
@@ -19,7 +19,7 @@ pub const GREATEST: f64 = 20.0;
 /// all of `n` answers are right, the temperature would fall without end, and the next mistake would cost without end.
 ///
 /// `parts` are pairs of logits `[n, classes]` and labels `[n]`; without any example the temperature is 1.
-pub fn temperature(parts: &[(&[f32], &[usize])], classes: usize) -> Result<f64> {
+pub(crate) fn temperature(parts: &[(&[f32], &[usize])], classes: usize) -> Result<f64> {
     if let Some((logits, labels)) =
         parts.iter().find(|(logits, labels)| labels.len().checked_mul(classes) != Some(logits.len()))
     {

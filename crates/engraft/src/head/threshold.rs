@@ -6,15 +6,15 @@ use crate::error::{Error, Problem, Result};
 
 /// Answer only when the confidence is at least the threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct AnswerRule {
+pub(crate) struct AnswerRule {
     /// The share of wrong answers aimed at.
-    pub max_error: f64,
+    pub(crate) max_error: f64,
     /// Least confidence to answer with; none when no threshold promises `max_error`.
-    pub threshold: Option<f64>,
+    pub(crate) threshold: Option<f64>,
     /// Share of the examples that are answered with it.
-    pub answered: f64,
+    pub(crate) answered: f64,
     /// Share of wrong answers among those answered; 0 when none is.
-    pub error: f64,
+    pub(crate) error: f64,
 }
 
 impl AnswerRule {
@@ -28,7 +28,7 @@ impl AnswerRule {
     /// (Angelopoulos et al., 2022, <https://arxiv.org/abs/2208.02814>); so a rule for 5 % needs at least 19 answers
     /// without error. Other than there the share is of the answered, and does not rise steadily as the threshold
     /// falls: the number is a cautious estimate, not a proven bound.
-    pub fn choose(confidences: &[f64], correct: &[bool], max_error: f64) -> Result<Self> {
+    pub(crate) fn choose(confidences: &[f64], correct: &[bool], max_error: f64) -> Result<Self> {
         if confidences.len() != correct.len() || confidences.iter().any(|confidence| confidence.is_nan()) {
             return Err(Error::Data(
                 Problem::new("confidences and answers do not belong together")
@@ -60,7 +60,7 @@ impl AnswerRule {
     }
 
     /// Whether to answer with this confidence.
-    pub fn answers(&self, confidence: f64) -> bool {
+    pub(crate) fn answers(&self, confidence: f64) -> bool {
         self.threshold.is_some_and(|threshold| confidence >= threshold)
     }
 }

@@ -30,11 +30,11 @@ const NEVER: f32 = -1e9;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReaderSizes {
     /// Numbers of a word's vector.
-    pub columns: usize,
+    pub(crate) columns: usize,
     /// Width of an LSTM, one way.
-    pub hidden: usize,
+    pub(crate) hidden: usize,
     /// Layers of LSTMs.
-    pub layers: usize,
+    pub(crate) layers: usize,
 }
 
 impl ReaderSizes {
@@ -56,7 +56,7 @@ struct BothWays {
 
 /// The network.
 #[derive(Module, Debug)]
-pub struct ReaderNetwork {
+pub(crate) struct ReaderNetwork {
     align_weight: Param<Tensor<2>>,
     align_bias: Param<Tensor<1>>,
     paragraph: Vec<BothWays>,
@@ -93,18 +93,18 @@ fn read(text: &str, vectors: &WordVectors) -> Read {
 
 /// A question and its paragraph, ready for the network.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ReaderPair {
+pub(crate) struct ReaderPair {
     paragraph: Read,
     question: Read,
     /// `[words, FEATURES]`
     features: Vec<f32>,
     /// First and last word of the right answer, where it is told.
-    pub span: Option<(usize, usize)>,
+    pub(crate) span: Option<(usize, usize)>,
 }
 
 impl ReaderPair {
     /// Reads a question and its paragraph; none where either has no word.
-    pub fn of(question: &str, context: &str, vectors: &WordVectors) -> Option<Self> {
+    pub(crate) fn of(question: &str, context: &str, vectors: &WordVectors) -> Option<Self> {
         let (paragraph, asked) = (read(context, vectors), read(question, vectors));
         if paragraph.places.is_empty() || asked.places.is_empty() {
             return None;
@@ -121,7 +121,7 @@ impl ReaderPair {
     }
 
     /// The words of an answer from byte `start` to `end`.
-    pub fn words_of(&self, start: usize, end: usize) -> Option<(usize, usize)> {
+    pub(crate) fn words_of(&self, start: usize, end: usize) -> Option<(usize, usize)> {
         let places = &self.paragraph.places;
         let from = places.iter().position(|place| place.end > start)?;
         let to = places.iter().rposition(|place| place.start < end)?;
@@ -130,14 +130,14 @@ impl ReaderPair {
 }
 
 /// Pairs as tensors, filled up with zeros.
-pub struct ReaderBatch {
+pub(crate) struct ReaderBatch {
     /// `[N, P, columns]` and `[N, P, FEATURES]`
     paragraph: Tensor<3>,
     features: Tensor<3>,
     /// `[N, Q, columns]`
     question: Tensor<3>,
     /// Words of each paragraph and question.
-    pub lengths: [Vec<usize>; 2],
+    pub(crate) lengths: [Vec<usize>; 2],
 }
 
 impl ReaderBatch {
@@ -164,7 +164,7 @@ impl ReaderBatch {
 }
 
 /// What is added to scores of words, `[N, T]`: nothing to those of a text, much less than any score to what fills it up.
-pub fn masked(lengths: &[usize]) -> Vec<f32> {
+pub(crate) fn masked(lengths: &[usize]) -> Vec<f32> {
     let longest = lengths.iter().copied().max().unwrap_or(0);
     lengths.iter().flat_map(|&length| (0..longest).map(move |at| if at < length { 0.0 } else { NEVER })).collect()
 }
@@ -267,7 +267,7 @@ impl ReaderNetwork {
     }
 
     /// Scores of each word as the first and as the last of the answer, `[N, P]` each.
-    pub fn forward(&self, batch: &ReaderBatch, mode: Mode<'_>, dropout: f64, device: &Device) -> [Tensor<2>; 2] {
+    pub(crate) fn forward(&self, batch: &ReaderBatch, mode: Mode<'_>, dropout: f64, device: &Device) -> [Tensor<2>; 2] {
         let learns = matches!(mode, Mode::Train(_));
         let drop = |x: Tensor<3>| match mode {
             Mode::Train(pass) => match pass.drops() {
@@ -343,22 +343,22 @@ impl ReaderNetwork {
 
 /// A trained reader: the head on frozen word vectors.
 #[derive(Debug, Clone)]
-pub struct WordReader {
+pub(crate) struct WordReader {
     /// The network.
-    pub network: ReaderNetwork,
+    pub(crate) network: ReaderNetwork,
     /// Its sizes.
-    pub sizes: ReaderSizes,
+    pub(crate) sizes: ReaderSizes,
 }
 
 /// What a reader says of each word of a paragraph.
 #[derive(Debug, Clone, PartialEq)]
-pub struct WordScores {
+pub(crate) struct WordScores {
     /// Where the words are, in bytes.
-    pub places: Vec<Range<usize>>,
+    pub(crate) places: Vec<Range<usize>>,
     /// How strongly each is meant as the first of the answer.
-    pub starts: Vec<f32>,
+    pub(crate) starts: Vec<f32>,
     /// As the last.
-    pub ends: Vec<f32>,
+    pub(crate) ends: Vec<f32>,
 }
 
 /// Two readers are equal where all their numbers are.
@@ -370,7 +370,7 @@ impl PartialEq for WordReader {
 
 impl WordReader {
     /// What it says of the words of a paragraph; none where paragraph or question has no word.
-    pub fn scores(&self, vectors: &WordVectors, question: &str, context: &str) -> Option<WordScores> {
+    pub(crate) fn scores(&self, vectors: &WordVectors, question: &str, context: &str) -> Option<WordScores> {
         let pair = ReaderPair::of(question, context, vectors)?;
         let device = Device::flex();
         let batch = ReaderBatch::new(&[&pair], self.sizes.columns, &device);
@@ -380,7 +380,7 @@ impl WordReader {
     }
 
     /// Adds its tensors to those of a file.
-    pub fn export(&self, prefix: &str, weights: &mut Weights) {
+    pub(crate) fn export(&self, prefix: &str, weights: &mut Weights) {
         for (name, shape, values) in self.network.named() {
             let tensor = WeightTensor { shape, values, precision: Precision::F32 };
             weights.tensors.insert(format!("{prefix}{name}"), tensor);
@@ -391,7 +391,7 @@ impl WordReader {
     ///
     /// # Errors
     /// [`Error::Weights`] where one is missing, has another shape, or holds what is not finite; or the sizes are no reader's.
-    pub fn import(sizes: ReaderSizes, prefix: &str, weights: &mut Weights, device: &Device) -> Result<Self> {
+    pub(crate) fn import(sizes: ReaderSizes, prefix: &str, weights: &mut Weights, device: &Device) -> Result<Self> {
         if sizes.columns.min(sizes.hidden).min(sizes.layers) == 0 || sizes.hidden.max(sizes.layers) > 1 << 14 {
             let problem = Problem::new("the sizes of the reader are not a network's").found(format!("{sizes:?}"));
             return Err(Error::Weights(problem));

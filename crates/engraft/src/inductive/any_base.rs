@@ -31,15 +31,15 @@ pub enum AnyBase {
 
 /// What is said of a base.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct BaseFacts {
+pub(crate) struct BaseFacts {
     /// Its name.
-    pub id: String,
+    pub(crate) id: String,
     /// SHA-256 of its weights.
-    pub sha256: String,
+    pub(crate) sha256: String,
     /// Its network.
-    pub architecture: String,
+    pub(crate) architecture: String,
     /// Its licence.
-    pub licence: String,
+    pub(crate) licence: String,
 }
 
 impl AnyBase {
@@ -65,7 +65,7 @@ impl AnyBase {
     }
 
     /// What is said of it.
-    pub fn facts(&self) -> BaseFacts {
+    pub(crate) fn facts(&self) -> BaseFacts {
         match self {
             Self::Images(base) => BaseFacts {
                 id: base.card.id.clone(),
@@ -89,7 +89,7 @@ impl AnyBase {
     }
 
     /// What the user should know about how it was found.
-    pub fn remarks(&self) -> &[String] {
+    pub(crate) fn remarks(&self) -> &[String] {
         match self {
             Self::Images(base) => &base.remarks,
             Self::Texts(base) => &base.remarks,
@@ -98,7 +98,7 @@ impl AnyBase {
     }
 
     /// The name of its last stage, whose output a head takes.
-    pub fn last_stage(&self) -> String {
+    pub(crate) fn last_stage(&self) -> String {
         match self {
             Self::Images(base) => base.stages().last().cloned().unwrap_or_default(),
             Self::Texts(_) => "pool".into(),
@@ -107,7 +107,7 @@ impl AnyBase {
     }
 
     /// Says what it does to the examples that one would not expect.
-    pub fn tell(&self, intake: &Intake, observer: &dyn Observer) {
+    pub(crate) fn tell(&self, intake: &Intake, observer: &dyn Observer) {
         self.remarks().iter().for_each(|remark| observer.say(remark));
         if let Self::Images(base) = self
             && let Some(remark) = Enlargement::of(intake.inspections(), &base.card.preprocessing).remark()
@@ -120,7 +120,7 @@ impl AnyBase {
     ///
     /// # Errors
     /// [`Error::Usage`]; [`Error::Weights`] where it is frozen as a whole.
-    pub fn refuse_unknown_depth(&self, config: &Fit, kind: InputKind) -> Result<()> {
+    pub(crate) fn refuse_unknown_depth(&self, config: &Fit, kind: InputKind) -> Result<()> {
         let depth = config.depth.as_str();
         match self {
             Self::Texts(base) if kind.is_of_tokens() => match &base.body {
@@ -182,7 +182,7 @@ impl AnyBase {
     }
 
     /// Why it has nothing that could be retrained; nothing where it has.
-    pub fn frozen_whole(&self) -> Option<&'static str> {
+    pub(crate) fn frozen_whole(&self) -> Option<&'static str> {
         match self {
             Self::Images(base) if base.staged().is_err() => {
                 Some("an ONNX model is frozen as a whole: a new head is solved on its features")
@@ -197,7 +197,7 @@ impl AnyBase {
 
     /// The same with other weights.
     #[must_use]
-    pub fn with(self, grown: FineTuned) -> Self {
+    pub(crate) fn with(self, grown: FineTuned) -> Self {
         match (self, grown) {
             (Self::Images(mut base), FineTuned::Network(network)) => {
                 if let Body::Stages(built) = &mut base.body {
@@ -214,7 +214,7 @@ impl AnyBase {
     ///
     /// # Errors
     /// [`Error::Usage`] where a way is asked for that it does not have.
-    pub fn readings(&self, config: &Fit, intake: &Intake, train: &[usize]) -> Result<Vec<Reading>> {
+    pub(crate) fn readings(&self, config: &Fit, intake: &Intake, train: &[usize]) -> Result<Vec<Reading>> {
         let mut asked = config.pooling.as_deref().map(str::parse::<WordPooling>).transpose()?;
         let found: Vec<Reading> = match self {
             Self::Images(base) => vec![Reading::Images(Box::new(Extractor::to_features(base, &Device::flex())?))],
@@ -250,7 +250,7 @@ impl AnyBase {
     ///
     /// # Errors
     /// As [`Extractor::to_features`].
-    pub fn own_reading(&self) -> Result<Reading> {
+    pub(crate) fn own_reading(&self) -> Result<Reading> {
         Ok(match self {
             Self::Images(base) => Reading::Images(Box::new(Extractor::to_features(base, &Device::flex())?)),
             Self::Texts(base) => Reading::Texts(Box::new(TextExtractor::new(base).uncached()), None),
@@ -331,7 +331,7 @@ impl Reading {
     ///
     /// # Errors
     /// Examples that cannot be read any more, features that are not finite, interruption.
-    pub fn features(
+    pub(crate) fn features(
         &self,
         intake: &Intake,
         examples: &[usize],
@@ -353,7 +353,7 @@ impl Reading {
     ///
     /// # Errors
     /// As [`Encoding::align`].
-    pub fn remarks(&self, intake: &Intake, examples: &[usize]) -> Result<Vec<String>> {
+    pub(crate) fn remarks(&self, intake: &Intake, examples: &[usize]) -> Result<Vec<String>> {
         match self {
             Self::Images(_) | Self::Texts(..) => Ok(Vec::new()),
             Self::Vectors(encoding) => encoding.align(&rows_of(intake)?.rows_only(examples)),
@@ -361,7 +361,7 @@ impl Reading {
     }
 
     /// How far apart two examples are, by their features.
-    pub fn metric(&self) -> Metric {
+    pub(crate) fn metric(&self) -> Metric {
         match self {
             Self::Images(_) | Self::Texts(..) => Metric::Direction,
             Self::Vectors(_) => Metric::Distance,
@@ -369,7 +369,7 @@ impl Reading {
     }
 
     /// What reads texts, where they are texts.
-    pub fn of_texts(&self) -> Option<&TextExtractor> {
+    pub(crate) fn of_texts(&self) -> Option<&TextExtractor> {
         match self {
             Self::Texts(extractor, _) => Some(extractor),
             Self::Images(_) | Self::Vectors(_) => None,
@@ -377,17 +377,17 @@ impl Reading {
     }
 
     /// How rows of a table become numbers.
-    pub fn encoding(&self) -> Option<&Encoding> {
+    pub(crate) fn encoding(&self) -> Option<&Encoding> {
         if let Self::Vectors(encoding) = self { Some(encoding) } else { None }
     }
 
     /// How word vectors are pooled.
-    pub fn pooler(&self) -> Option<&WordPooler> {
+    pub(crate) fn pooler(&self) -> Option<&WordPooler> {
         self.of_texts().and_then(TextExtractor::pooler)
     }
 
     /// Its name, where a base has several.
-    pub fn name(&self) -> Option<WordPooling> {
+    pub(crate) fn name(&self) -> Option<WordPooling> {
         match self {
             Self::Texts(_, pooling) => *pooling,
             Self::Images(_) | Self::Vectors(_) => None,

@@ -8,11 +8,11 @@ use crate::head::Linear;
 
 /// What a fit to rows of a table knows of its columns.
 #[derive(Debug, Clone)]
-pub struct ColumnFacts {
+pub(crate) struct ColumnFacts {
     /// How a row becomes numbers.
-    pub encoding: Encoding,
+    pub(crate) encoding: Encoding,
     /// What each column does, the strongest first.
-    pub effects: Vec<ColumnEffect>,
+    pub(crate) effects: Vec<ColumnEffect>,
 }
 
 /// What a column does to the answers.
@@ -21,7 +21,7 @@ pub struct ColumnEffect {
     /// The column.
     pub name: String,
     /// What its cells are.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// By how much it moves the head's outputs from row to row: the standard deviation of its part in them over the
     /// training rows, as a root mean square over the outputs. Outputs are logits, or the number itself.
     pub effect: f64,

@@ -48,82 +48,82 @@ const STEPS: usize = 200;
 
 /// Wall seconds of each part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Seconds {
+pub(crate) struct Seconds {
     /// Reading, decoding and auditing.
-    pub audit: f64,
+    pub(crate) audit: f64,
     /// Running the base.
-    pub features: f64,
+    pub(crate) features: f64,
     /// Cross-validation, the final head, the control.
-    pub training: f64,
+    pub(crate) training: f64,
     /// Metrics and intervals.
-    pub evaluation: f64,
+    pub(crate) evaluation: f64,
     /// All of it.
-    pub total: f64,
+    pub(crate) total: f64,
 }
 
 /// A held-out split, looked at once.
 #[derive(Debug)]
-pub struct HeldOut {
+pub(crate) struct HeldOut {
     /// Which split.
-    pub split: Split,
+    pub(crate) split: Split,
     /// Indices of its examples in the data set.
-    pub examples: Vec<usize>,
+    pub(crate) examples: Vec<usize>,
     /// The final model's answers.
-    pub answers: Vec<TargetAnswer>,
+    pub(crate) answers: Vec<TargetAnswer>,
     /// What they are worth.
-    pub measures: Measures,
+    pub(crate) measures: Measures,
 }
 
 /// Everything that a fit led to.
 #[derive(Debug)]
 pub struct Fitted {
     /// The settings.
-    pub config: Fit,
+    pub(crate) config: Fit,
     /// The base, with what it learnt.
-    pub base: AnyBase,
+    pub(crate) base: AnyBase,
     /// The data and its audit.
-    pub intake: Intake,
+    pub(crate) intake: Intake,
     /// The model.
-    pub predictor: Predictor,
+    pub(crate) predictor: Predictor,
     /// Indices of the training examples in the data set.
-    pub train: Vec<usize>,
+    pub(crate) train: Vec<usize>,
     /// Fold of each training example, and the number of folds.
-    pub folds: (Vec<usize>, usize),
+    pub(crate) folds: (Vec<usize>, usize),
     /// The linear probe: what was tried and chosen.
-    pub probe: Probe,
+    pub(crate) probe: Probe,
     /// What the linear probe's out-of-fold predictions are worth.
-    pub probe_measures: Measures,
+    pub(crate) probe_measures: Measures,
     /// The depths that were measured, and the one that was taken.
-    pub chosen: Chosen,
+    pub(crate) chosen: Chosen,
     /// What the out-of-fold predictions of the depth taken are worth.
-    pub measures: Measures,
+    pub(crate) measures: Measures,
     /// The learning curve of the model itself, where a part of the base learnt.
-    pub curve: Option<Curve>,
+    pub(crate) curve: Option<Curve>,
     /// Labels that are probably wrong; indices into the examples that the depth taken was measured on.
-    pub suspects: Suspects,
+    pub(crate) suspects: Suspects,
     /// What more labels would bring to the probe; of classes.
-    pub forecasts: Vec<Forecast>,
+    pub(crate) forecasts: Vec<Forecast>,
     /// Held-out splits.
-    pub held_out: Vec<HeldOut>,
+    pub(crate) held_out: Vec<HeldOut>,
     /// From scratch, if it was run, and the transfer against it on the examples that both answered.
-    pub scratch: Option<(Scratch, Paired)>,
+    pub(crate) scratch: Option<(Scratch, Paired)>,
     /// What one gets without a network.
-    pub baselines: Vec<BaselineResult>,
+    pub(crate) baselines: Vec<BaselineResult>,
     /// What is told of texts alone.
-    pub texts: Option<TextFacts>,
+    pub(crate) texts: Option<TextFacts>,
     /// What is told of rows of a table alone.
-    pub columns: Option<ColumnFacts>,
+    pub(crate) columns: Option<ColumnFacts>,
     /// What is told of tagged words and questions alone.
-    pub tokens: Option<TokenFacts>,
+    pub(crate) tokens: Option<TokenFacts>,
     /// Wall seconds.
-    pub seconds: Seconds,
+    pub(crate) seconds: Seconds,
     /// Examples per second through the base, where any ran.
-    pub per_second: f64,
+    pub(crate) per_second: f64,
 }
 
 impl Fitted {
     /// The depth that was taken.
-    pub fn taken(&self) -> &Measured {
+    pub(crate) fn taken(&self) -> &Measured {
         &self.chosen.tried[self.chosen.chosen]
     }
 
@@ -134,7 +134,7 @@ impl Fitted {
     }
 
     /// All learning curves, the controls' too, by name.
-    pub fn curves(&self) -> Vec<(String, Curve)> {
+    pub(crate) fn curves(&self) -> Vec<(String, Curve)> {
         let mut curves: Vec<_> = self.tuning_curves().map(|(name, curve)| (name.to_owned(), curve.clone())).collect();
         curves.extend(self.scratch.iter().flat_map(|(scratch, _)| scratch.curves.iter().cloned()));
         curves
@@ -158,11 +158,11 @@ impl Fitted {
 
 /// What is told of tagged words and questions alone.
 #[derive(Debug, Clone)]
-pub struct TokenFacts {
+pub(crate) struct TokenFacts {
     /// How long inputs are cut.
-    pub cutting: Cutting,
+    pub(crate) cutting: Cutting,
     /// How word vectors are pooled to tell what is unlike the training data, where the base is that.
-    pub pooler: Option<WordPooler>,
+    pub(crate) pooler: Option<WordPooler>,
 }
 
 /// What a fit works with.

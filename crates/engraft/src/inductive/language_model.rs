@@ -31,9 +31,9 @@ const STREAMS: usize = 16;
 const SHARD_LOGITS: usize = 1 << 25;
 
 /// Opens a corpus: its documents in order, each read when it is asked for.
-pub type Corpus<'a> = dyn Fn() -> Result<Documents<'a>> + 'a;
+pub(crate) type Corpus<'a> = dyn Fn() -> Result<Documents<'a>> + 'a;
 /// Documents, or what went wrong.
-pub type Documents<'a> = Box<dyn Iterator<Item = Result<Document>> + Send + 'a>;
+pub(crate) type Documents<'a> = Box<dyn Iterator<Item = Result<Document>> + Send + 'a>;
 
 /// A language model that was trained, ready to be written.
 #[derive(Debug)]
@@ -41,9 +41,9 @@ pub struct PretrainedLanguageModel {
     /// The model, with its card.
     pub model: LanguageModel,
     /// The learning curve.
-    pub curve: Curve,
+    pub(crate) curve: Curve,
     /// Cross-entropy in nats and accuracy of the next word on what was held out, if anything was.
-    pub held_out: Option<Score>,
+    pub(crate) held_out: Option<Score>,
     /// Tokens trained on.
     pub tokens: u64,
     /// Share of the corpus' tokens that the vocabulary does not have.
@@ -108,7 +108,7 @@ pub fn pretrain_language_model(
     model.card.source.clone_from(&config.source);
     model.card.tokens = tokens;
     model.card.perplexity = held_out.map(|score| score.loss.exp());
-    let model = model.to_device(&Device::flex());
+    let model = model.onto(&Device::flex());
     let tokens_per_second = (tokens * config.epochs) as f64 / seconds;
     Ok(PretrainedLanguageModel { model, curve, held_out, tokens, unknown, tokens_per_second })
 }
@@ -221,11 +221,11 @@ pub(super) struct Windows<'a> {
     before: usize,
     layers: usize,
     /// Shares that are dropped.
-    pub dropouts: Dropouts,
+    pub(crate) dropouts: Dropouts,
     /// Each stage learns at the rate of the one after it, divided by this.
-    pub rate_factor: f64,
+    pub(crate) rate_factor: f64,
     /// Seed of the windows' beginnings.
-    pub seed: u64,
+    pub(crate) seed: u64,
     observer: &'a dyn Observer,
 }
 
@@ -250,7 +250,7 @@ impl<'a> Windows<'a> {
     }
 
     /// Windows that run together: so many that their logits fit.
-    pub fn shard_size(&self, network: &LstmNetwork, batch: usize) -> usize {
+    pub(crate) fn shard_size(&self, network: &LstmNetwork, batch: usize) -> usize {
         (SHARD_LOGITS / (self.bptt * network.config().vocabulary)).clamp(2, batch.max(2))
     }
 
@@ -320,7 +320,7 @@ fn count_right(logits: &Tensor<2>, next: &[Option<u32>]) -> usize {
 
 /// Cross-entropy and accuracy of the next word, with the state carried from the beginning of each of as many parts of
 /// the text to its end. At most `STREAMS - 1` words at the end are left out.
-pub fn measure_language_model(
+pub(crate) fn measure_language_model(
     network: &LstmNetwork,
     ids: &[u32],
     steps: usize,

@@ -24,11 +24,11 @@ const SHARD: usize = 32;
 #[derive(Debug)]
 pub struct Pretrained {
     /// The weights as a safetensors file.
-    pub weights: Vec<u8>,
+    pub(crate) weights: Vec<u8>,
     /// The card, with the weights' SHA-256.
     pub card: Card,
     /// The learning curve.
-    pub curve: Vec<EpochRecord>,
+    pub(crate) curve: Vec<EpochRecord>,
     /// Numbers of the written weights on what was held out.
     pub evaluation: Evaluation,
     /// Images trained on.

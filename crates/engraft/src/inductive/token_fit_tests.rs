@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::backbone::Device;
-use crate::backbone::text::{EncoderConfig, Family, SentenceEncoder, TextBase, TextEncoder, WordVectors};
+use crate::backbone::text::config::Family;
+use crate::backbone::text::{EncoderConfig, SentenceEncoder, TextBase, TextEncoder, WordVectors};
 use crate::config::Tune;
 use crate::data::inspect::NoStore;
 use crate::data::intake::InputKind;

@@ -43,7 +43,7 @@ const NEAR: f32 = 0.5;
 
 impl Aims {
     /// Numbers that the head gives for an example.
-    pub fn outputs(&self) -> usize {
+    pub(crate) fn outputs(&self) -> usize {
         match self {
             Aims::Classes { weights, .. } => weights.len(),
             Aims::LabelSets { labels, .. } => *labels,
@@ -53,7 +53,7 @@ impl Aims {
     }
 
     /// Adds a share of an example's target to a row `[outputs]`, smoothed over all classes.
-    pub fn add_smoothed_target(&self, row: &mut [f32], example: usize, share: f32, smoothing: f64) {
+    pub(crate) fn add_smoothed_target(&self, row: &mut [f32], example: usize, share: f32, smoothing: f64) {
         let outputs = row.len() as f32;
         let smoothing = smoothing as f32;
         match self {
@@ -75,7 +75,7 @@ impl Aims {
     }
 
     /// The loss of logits `[N, outputs]` of some examples against targets `[N, outputs]`, and how many are answered rightly.
-    pub fn loss(&self, logits: Tensor<2>, targets: Vec<f32>, examples: &[usize]) -> ShardLoss {
+    pub(crate) fn loss(&self, logits: Tensor<2>, targets: Vec<f32>, examples: &[usize]) -> ShardLoss {
         let [n, outputs] = logits.dims();
         if let Aims::Classes { labels, .. } = self {
             let truth: Vec<usize> = examples.iter().map(|&at| labels[at]).collect();
@@ -130,7 +130,7 @@ impl Aims {
     }
 
     /// Loss and share of right answers of logits `[examples, outputs]`, for a learning curve.
-    pub fn score(&self, logits: &[f32], examples: &[usize]) -> Score {
+    pub(crate) fn score(&self, logits: &[f32], examples: &[usize]) -> Score {
         let (mut loss, mut correct) = (0.0, 0);
         for (row, &example) in logits.chunks_exact(self.outputs()).zip(examples) {
             loss += self.loss_of(row, example);
@@ -151,7 +151,7 @@ impl Aims {
     }
 
     /// What went wrong in a training, by its logits for examples that it was trained on, and its curve.
-    pub fn failure(&self, logits: &[f32], examples: &[usize], curve: &Curve) -> Option<String> {
+    pub(crate) fn failure(&self, logits: &[f32], examples: &[usize], curve: &Curve) -> Option<String> {
         if !logits.iter().all(|z| z.is_finite()) {
             return Some("the answers are not numbers".into());
         }
@@ -173,7 +173,7 @@ impl Aims {
     }
 
     /// A head for the user's units as one for the loss's.
-    pub fn to_loss_units(&self, head: Linear) -> Linear {
+    pub(crate) fn to_loss_units(&self, head: Linear) -> Linear {
         match self {
             Aims::Numbers { scale: (mean, deviation), .. } => Linear {
                 weights: head.weights.iter().map(|w| w / deviation).collect(),
@@ -185,7 +185,7 @@ impl Aims {
     }
 
     /// The way back.
-    pub fn to_user_units(&self, head: Linear) -> Linear {
+    pub(crate) fn to_user_units(&self, head: Linear) -> Linear {
         match self {
             Aims::Numbers { scale: (mean, deviation), .. } => Linear {
                 weights: head.weights.iter().map(|w| w * deviation).collect(),

@@ -20,7 +20,7 @@ pub struct FoundSpan {
 
 impl FoundSpan {
     /// The span without its probability.
-    pub fn span(&self) -> Span {
+    pub(crate) fn span(&self) -> Span {
         Span { kind: self.kind, start: self.start, end: self.end }
     }
 }
@@ -43,7 +43,7 @@ pub(super) fn spans_in(logits: &[f64], tags: usize) -> Vec<FoundSpan> {
 
 /// The most probable sequence of tags, given log-probabilities `[words, tags]`, among those that BIO allows: a span goes on
 /// only where one of its type is. Tags are numbered as in [`tags_of`](crate::data::text::conll::tags_of).
-pub fn most_probable(log_probabilities: &[f64], tags: usize) -> Vec<usize> {
+pub(crate) fn most_probable(log_probabilities: &[f64], tags: usize) -> Vec<usize> {
     let words = log_probabilities.len() / tags;
     if words == 0 {
         return Vec::new();

@@ -23,34 +23,34 @@ use crate::head::Linear;
 use crate::progress::Observer;
 
 pub use aims::Aims;
-pub use found_spans::{FoundSpan, most_probable};
-pub use predictor::{
-    Answer, Calibration, LabelsAnswer, NumberAnswer, Predictor, QuestionAnswer, TagsAnswer, TargetAnswer,
-};
-pub use span_answer::{CANDIDATES, Candidate, GivenAnswer, NEVER, SpanAnswer};
+pub use found_spans::FoundSpan;
+pub use predictor::{Answer, LabelsAnswer, NumberAnswer, QuestionAnswer, TagsAnswer, TargetAnswer};
+pub(crate) use predictor::{Calibration, Predictor};
+pub(crate) use span_answer::{CANDIDATES, NEVER};
+pub use span_answer::{Candidate, GivenAnswer, SpanAnswer};
 
 /// Settings that decide how a target is learnt and measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TargetSettings {
     /// Weighs classes by the inverse of their frequency.
-    pub balanced: bool,
+    pub(crate) balanced: bool,
     /// Greatest share of wrong answers among those given; the default of the kind where none is asked for.
-    pub max_error: Option<f64>,
+    pub(crate) max_error: Option<f64>,
     /// How often prediction intervals are to hold the truth.
-    pub level: f64,
+    pub(crate) level: f64,
     /// Seed of everything that is drawn.
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
 /// A strength of regularisation that was tried; of a head that is trained by steps, a peak learning rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Strength {
+pub(crate) struct Strength {
     /// `C` (smaller is stricter), ridge regression's `alpha` (larger is stricter), or a rate.
-    pub value: f64,
+    pub(crate) value: f64,
     /// Out-of-fold log-loss, or root mean squared error; of a rate the loss on a seventh of the first fold's training part.
-    pub loss: f64,
+    pub(crate) loss: f64,
     /// Out-of-fold accuracy, where there are classes.
-    pub accuracy: Option<f64>,
+    pub(crate) accuracy: Option<f64>,
 }
 
 /// Predictions for some examples, in their order.
@@ -113,29 +113,29 @@ pub enum Suspects {
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct SuspectedLabel {
     /// Which example.
-    pub index: usize,
+    pub(crate) index: usize,
     /// Which label.
-    pub label: usize,
+    pub(crate) label: usize,
     /// Whether the target says that it has it.
-    pub given: bool,
+    pub(crate) given: bool,
     /// Out-of-fold probability that it has it.
-    pub probability: f32,
+    pub(crate) probability: f32,
 }
 
 /// A head on frozen features, cross-validated.
 #[derive(Debug, Clone)]
 pub struct Probe {
     /// Strengths that were tried.
-    pub tried: Vec<Strength>,
+    pub(crate) tried: Vec<Strength>,
     /// The one with the least loss.
-    pub strength: f64,
+    pub(crate) strength: f64,
     /// Out-of-fold predictions of all examples.
-    pub calibrated: Calibrated,
+    pub(crate) calibrated: Calibrated,
 }
 
 impl Probe {
     /// The least loss of the strengths that were tried.
-    pub fn loss(&self) -> f64 {
+    pub(crate) fn loss(&self) -> f64 {
         self.tried.iter().map(|tried| tried.loss).fold(f64::INFINITY, f64::min)
     }
 }
@@ -146,14 +146,14 @@ pub struct Calibrated {
     /// Predictions of the examples measured, ascending; what was used on a fold was chosen on the others.
     pub predictions: Predictions,
     /// What makes a prediction of outputs, chosen on all of them.
-    pub calibration: Calibration,
+    pub(crate) calibration: Calibration,
     /// How right each prediction is: 1 or 0 for a class, F1 for a set of labels, spans or an answer, a part of R² for a
     /// number.
-    pub scores: Vec<f64>,
+    pub(crate) scores: Vec<f64>,
 }
 
 /// Outputs of one fold: places of its examples, ascending, and their logits, `[Target::width]` numbers of each.
-pub type FoldOutputs = (Vec<usize>, Vec<f32>);
+pub(crate) type FoldOutputs = (Vec<usize>, Vec<f32>);
 
 /// A target whose head on frozen features is solved exactly.
 pub trait Solver: Sync {
@@ -237,7 +237,7 @@ pub trait Target: Send + Sync {
 }
 
 /// The target of some examples of a data set.
-pub fn target_of(intake: &Intake, examples: &[usize], settings: &TargetSettings) -> Box<dyn Target> {
+pub(crate) fn target_of(intake: &Intake, examples: &[usize], settings: &TargetSettings) -> Box<dyn Target> {
     let names = &intake.dataset.classes;
     match intake.dataset.targets {
         Targets::Classes => classes(intake.labels(examples), names.len(), settings),
@@ -263,7 +263,7 @@ pub fn classes(labels: Vec<usize>, classes: usize, settings: &TargetSettings) ->
 }
 
 /// A set of labels of each example: `has` `[examples, names]`.
-pub fn label_sets(has: Vec<bool>, names: Vec<String>, settings: &TargetSettings) -> Box<dyn Target> {
+pub(crate) fn label_sets(has: Vec<bool>, names: Vec<String>, settings: &TargetSettings) -> Box<dyn Target> {
     Box::new(label_sets::LabelSets::new(has, names, settings.clone()))
 }
 
@@ -285,7 +285,7 @@ impl Predictions {
     /// # Panics
     /// If the parts are of different kinds, or there is none.
     #[must_use]
-    pub fn joined(parts: Vec<(Vec<usize>, Self)>) -> Self {
+    pub(crate) fn joined(parts: Vec<(Vec<usize>, Self)>) -> Self {
         let mut order: Vec<(usize, usize)> =
             parts.iter().flat_map(|(places, _)| places).enumerate().map(|(at, &place)| (place, at)).collect();
         order.sort_unstable();
@@ -316,7 +316,7 @@ impl Predictions {
 
     /// Predictions of some of the examples, by their places.
     #[must_use]
-    pub fn select(&self, places: &[usize], examples: usize) -> Self {
+    pub(crate) fn select(&self, places: &[usize], examples: usize) -> Self {
         fn rows<T: Copy>(values: &[T], places: &[usize], examples: usize) -> Vec<T> {
             let width = values.len() / examples.max(1);
             places.iter().flat_map(|&at| values[at * width..][..width].iter().copied()).collect()

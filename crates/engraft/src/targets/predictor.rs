@@ -13,18 +13,18 @@ use crate::train::argmax;
 
 /// A fitted head with everything that turns its outputs into an answer one can trust.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Predictor {
+pub(crate) struct Predictor {
     /// Features, or states of tokens, to outputs.
-    pub head: Head,
+    pub(crate) head: Head,
     /// Outputs to a prediction.
-    pub calibration: Calibration,
+    pub(crate) calibration: Calibration,
     /// When to say "unlike the training data".
-    pub novelty: Novelty,
+    pub(crate) novelty: Novelty,
 }
 
 /// What makes a prediction of outputs.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Calibration {
+pub(crate) enum Calibration {
     /// Of a class.
     Classes {
         /// Divides the logits (Guo et al. 2017).
@@ -82,7 +82,7 @@ pub struct LabelsAnswer {
     /// Probability of every label, in the order of the labels; they need not sum to anything.
     pub probabilities: Vec<f32>,
     /// Whether each label is given.
-    pub given: Vec<bool>,
+    pub(crate) given: Vec<bool>,
     /// Distance to the training data, 0 to 2.
     pub distance: f32,
     /// Whether the distance is larger than nearly all of the training data's own.
@@ -110,7 +110,7 @@ pub struct TagsAnswer {
     /// Whether each is too improbable to be given at the stated error rate.
     pub unsure: Vec<bool>,
     /// Distance to the training data, 0 to 2.
-    pub distance: f32,
+    pub(crate) distance: f32,
     /// Whether the distance is larger than nearly all of the training data's own.
     pub unlike: bool,
 }
@@ -125,7 +125,7 @@ pub struct QuestionAnswer {
     /// Whether the probability is too low to answer at the stated error rate.
     pub unsure: bool,
     /// Distance to the training data, 0 to 2.
-    pub distance: f32,
+    pub(crate) distance: f32,
     /// Whether the distance is larger than nearly all of the training data's own.
     pub unlike: bool,
 }
@@ -148,7 +148,7 @@ pub enum TargetAnswer {
 
 impl TargetAnswer {
     /// Whether the example is unlike the training data.
-    pub fn unlike(&self) -> bool {
+    pub(crate) fn unlike(&self) -> bool {
         match self {
             TargetAnswer::Class(answer) => answer.unlike,
             TargetAnswer::Labels(answer) => answer.unlike,
@@ -188,7 +188,7 @@ impl LabelsAnswer {
     }
 
     /// The labels of `[labels]` that are given, the most probable first, of equals the first.
-    pub fn order(probabilities: &[f32], given: &[bool]) -> Vec<usize> {
+    pub(crate) fn order(probabilities: &[f32], given: &[bool]) -> Vec<usize> {
         let mut labels: Vec<usize> = (0..given.len()).filter(|&label| given[label]).collect();
         labels.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]).then(a.cmp(&b)));
         labels
@@ -200,7 +200,7 @@ impl Predictor {
     ///
     /// # Panics
     /// If a row is shorter than the head takes, or the head looks at tokens.
-    pub fn answers(&self, features: &Features) -> Vec<TargetAnswer> {
+    pub(crate) fn answers(&self, features: &Features) -> Vec<TargetAnswer> {
         (0..features.rows).into_par_iter().map(|row| self.answer(features.row(row))).collect()
     }
 
@@ -208,13 +208,13 @@ impl Predictor {
     ///
     /// # Panics
     /// As [`Predictor::answers`].
-    pub fn answer(&self, row: &[f32]) -> TargetAnswer {
+    pub(crate) fn answer(&self, row: &[f32]) -> TargetAnswer {
         self.answer_of(self.head.linear().values(row), row)
     }
 
     /// The answer that outputs mean, which are the head's for an example or its tokens; `row` are the example's features.
     /// A number's interval is CV+'s, widened to hold the number.
-    pub fn answer_of(&self, outputs: Vec<f64>, row: &[f32]) -> TargetAnswer {
+    pub(crate) fn answer_of(&self, outputs: Vec<f64>, row: &[f32]) -> TargetAnswer {
         let distance = self.novelty.distance(row);
         let unlike = self.novelty.is_unlike(distance);
         match &self.calibration {

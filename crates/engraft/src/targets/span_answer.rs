@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 /// Answers that are weighed against each other.
-pub const CANDIDATES: usize = 20;
+pub(crate) const CANDIDATES: usize = 20;
 /// A score of what cannot be.
-pub const NEVER: f32 = -1e9;
+pub(crate) const NEVER: f32 = -1e9;
 
 /// A possible answer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -24,9 +24,9 @@ pub struct SpanAnswer {
     /// Possible answers, the best first.
     pub candidates: Vec<Candidate>,
     /// How strongly no answer is meant: above the model's threshold the question has none.
-    pub no_answer: f32,
+    pub(crate) no_answer: f32,
     /// Probability of the best among the candidates (and no answer, where that is possible).
-    pub probability: f32,
+    pub(crate) probability: f32,
 }
 
 /// What is answered to a question: an empty part of the paragraph for no answer.
@@ -55,7 +55,7 @@ impl GivenAnswer {
     }
 
     /// How sure it is: the probability of the answer that is given, or of any other than the one that is not.
-    pub fn confidence(&self) -> f64 {
+    pub(crate) fn confidence(&self) -> f64 {
         f64::from(if self.start == self.end { 1.0 - self.probability } else { self.probability })
     }
 }
@@ -67,7 +67,7 @@ impl SpanAnswer {
 
     /// The outputs of a reader: candidates in any order, each span once at its best score, and the score of no answer where
     /// there is one. The best [`CANDIDATES`] are kept.
-    pub fn to_outputs(mut candidates: Vec<Candidate>, no_answer: Option<f32>) -> Vec<f32> {
+    pub(crate) fn to_outputs(mut candidates: Vec<Candidate>, no_answer: Option<f32>) -> Vec<f32> {
         candidates.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.start.cmp(&b.start)).then(a.end.cmp(&b.end)));
         let mut once: Vec<Candidate> = Vec::with_capacity(CANDIDATES);
         for candidate in candidates {
@@ -84,7 +84,7 @@ impl SpanAnswer {
 
     /// From the outputs of a reader; probabilities by softmax over the candidates, and no answer where it has a score and
     /// questions may have none.
-    pub fn of(outputs: &[f64], may_refuse: bool) -> Self {
+    pub(crate) fn of(outputs: &[f64], may_refuse: bool) -> Self {
         let read = |one: &[f64]| Candidate { start: one[0] as usize, end: one[1] as usize, score: one[2] as f32 };
         let candidates: Vec<Candidate> =
             outputs[1..].chunks_exact(3).map(read).filter(|one| one.score > NEVER).collect();
@@ -100,7 +100,7 @@ impl SpanAnswer {
     }
 
     /// What is answered: nothing where no answer is meant more strongly than the threshold.
-    pub fn given(&self, threshold: Option<f32>) -> GivenAnswer {
+    pub(crate) fn given(&self, threshold: Option<f32>) -> GivenAnswer {
         let refused = threshold.is_some_and(|threshold| self.no_answer > threshold);
         let (start, end) = match self.candidates.first() {
             Some(best) if !refused => (best.start, best.end),

@@ -56,14 +56,14 @@ impl Checkpoints {
     }
 
     /// Whether it is time for the next.
-    pub fn are_due(&self) -> bool {
+    pub(crate) fn are_due(&self) -> bool {
         self.last.elapsed() >= self.every
     }
 
     /// Writes a checkpoint, and removes those that are too many.
     ///
     /// It is durable when this returns: files and folder are synced before the folder takes its name.
-    pub fn keep(&mut self, snapshot: &Snapshot) -> Result<()> {
+    pub(crate) fn keep(&mut self, snapshot: &Snapshot) -> Result<()> {
         let target = self.folder.join(format!("step-{:012}", snapshot.state.step));
         let tensors = engraft_weights::write(&tensors_of(snapshot));
         let mut state = Vec::new();
@@ -100,7 +100,7 @@ impl Checkpoints {
     }
 
     /// The newest checkpoint of this training that is whole, if there is one.
-    pub fn newest(&mut self, observer: &dyn Observer) -> Result<Option<Snapshot>> {
+    pub(crate) fn newest(&mut self, observer: &dyn Observer) -> Result<Option<Snapshot>> {
         self.last = Instant::now();
         for name in self.names().into_iter().rev() {
             let folder = self.folder.join(&name);

@@ -32,25 +32,25 @@ impl Classifier {
 }
 
 /// Images and labels, and what is held out from them.
-pub struct ImageTask<'a> {
+pub(crate) struct ImageTask<'a> {
     /// The images.
-    pub images: &'a TrainingImages,
+    pub(crate) images: &'a TrainingImages,
     /// Label of every image.
-    pub labels: &'a [usize],
+    pub(crate) labels: &'a [usize],
     /// Images to train on.
-    pub train: Vec<usize>,
+    pub(crate) train: Vec<usize>,
     /// Images to validate on.
-    pub validation: Vec<usize>,
+    pub(crate) validation: Vec<usize>,
     /// Random changes to each image in each epoch.
-    pub augment: Augment,
+    pub(crate) augment: Augment,
     /// Share of each label's probability given to all classes alike.
-    pub label_smoothing: f64,
+    pub(crate) label_smoothing: f64,
     /// Seed of the augmentation.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Where to train.
-    pub device: Device,
+    pub(crate) device: Device,
     /// Hears of interruption while validating.
-    pub observer: &'a dyn Observer,
+    pub(crate) observer: &'a dyn Observer,
 }
 
 impl Task for ImageTask<'_> {
@@ -107,7 +107,7 @@ const BATCH: usize = 32;
 
 /// Class probabilities `[images, classes]` of a classifier with everything frozen; no image's answer depends on its
 /// neighbours.
-pub fn probabilities(
+pub(crate) fn probabilities(
     model: &Classifier,
     images: &TrainingImages,
     which: &[usize],
@@ -144,6 +144,6 @@ pub(crate) fn count_correct(logits: &Tensor<2>, labels: &[usize]) -> usize {
 }
 
 /// The position of the largest; of equals the first.
-pub fn argmax(row: &[f32]) -> usize {
+pub(crate) fn argmax(row: &[f32]) -> usize {
     row.iter().enumerate().fold(0, |best, (index, value)| if *value > row[best] { index } else { best })
 }

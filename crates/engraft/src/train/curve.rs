@@ -17,13 +17,13 @@ pub struct Score {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// Counted from 1 over the whole training.
-    pub step: u64,
+    pub(crate) step: u64,
     /// The epoch it belongs to, counted from 1.
-    pub epoch: u64,
+    pub(crate) epoch: u64,
     /// On the batch of the step, with augmentation and smoothing, before the step.
     pub train: Score,
     /// Peak learning rate of the step; stages may have a share of it.
-    pub lr: f64,
+    pub(crate) lr: f64,
 }
 
 /// One epoch of training.
@@ -36,7 +36,7 @@ pub struct EpochRecord {
     /// On what is held out, after the epoch.
     pub validation: Option<Score>,
     /// Learning rate of the last step.
-    pub lr: f64,
+    pub(crate) lr: f64,
     /// Wall time of the epoch.
     #[serde(skip)]
     pub seconds: f64,
@@ -48,7 +48,7 @@ pub struct Curve {
     /// Every step.
     pub steps: Vec<StepRecord>,
     /// Every epoch.
-    pub epochs: Vec<EpochRecord>,
+    pub(crate) epochs: Vec<EpochRecord>,
 }
 
 impl From<&EpochRecord> for CurvePoint {
@@ -68,7 +68,7 @@ const COLUMNS: [&str; 8] =
     ["run", "epoch", "lr", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "step"];
 
 /// Learning curves as CSV: one row an epoch. `run` names the curve; `step` is empty, see [`steps_csv`].
-pub fn curves_csv(curves: &[(String, Vec<EpochRecord>)]) -> String {
+pub(crate) fn curves_csv(curves: &[(String, Vec<EpochRecord>)]) -> String {
     let rows = curves.iter().flat_map(|(run, epochs)| epochs.iter().map(move |epoch| epoch_row(run, epoch)));
     csv_of(rows)
 }
@@ -77,7 +77,7 @@ pub fn curves_csv(curves: &[(String, Vec<EpochRecord>)]) -> String {
 ///
 /// A row that has a `step` is that step: its learning rate, and the loss and accuracy on its batch. A row that has
 /// none is the whole epoch. So both readers find theirs by that column.
-pub fn steps_csv(curves: &[(String, Curve)]) -> String {
+pub(crate) fn steps_csv(curves: &[(String, Curve)]) -> String {
     let mut rows = Vec::new();
     for (run, curve) in curves {
         let mut steps = curve.steps.iter().peekable();

@@ -106,7 +106,8 @@ pub enum Finding {
 
 impl Finding {
     /// Whether something should be changed.
-    pub fn is_problem(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_problem(&self) -> bool {
         use Finding::{Diverged, Gap, OverFitting, RateTooHigh, UnderFitting};
         matches!(self, Diverged { .. } | RateTooHigh { .. } | OverFitting { .. } | UnderFitting { .. } | Gap { .. })
     }
@@ -193,7 +194,7 @@ impl fmt::Display for Finding {
 /// What a learning curve says: the worst first, at least one finding unless there is no epoch.
 ///
 /// Curves of several folds are joined first, by [`mean_of_folds`].
-pub fn diagnose(epochs: &[EpochRecord]) -> Vec<Finding> {
+pub(crate) fn diagnose(epochs: &[EpochRecord]) -> Vec<Finding> {
     let Some(end) = epochs.last() else { return Vec::new() };
     let last = end.train.loss;
     // What came after a loss that is not a number means nothing.
@@ -240,7 +241,7 @@ pub fn diagnose(epochs: &[EpochRecord]) -> Vec<Finding> {
 
 /// The mean over folds, epoch by epoch, as far as every fold got: a fold that ends early would otherwise make a step in
 /// the mean that no fold has. Validation is there where every fold has it.
-pub fn mean_of_folds(folds: &[Vec<EpochRecord>]) -> Vec<EpochRecord> {
+pub(crate) fn mean_of_folds(folds: &[Vec<EpochRecord>]) -> Vec<EpochRecord> {
     let mut together: BTreeMap<u64, Vec<&EpochRecord>> = BTreeMap::new();
     for record in folds.iter().flatten() {
         together.entry(record.epoch).or_default().push(record);

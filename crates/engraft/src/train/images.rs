@@ -46,7 +46,7 @@ impl TrainingImages {
     }
 
     /// How the images were prepared.
-    pub fn preprocessing(&self) -> &Preprocessing {
+    pub(crate) fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
 
@@ -61,12 +61,12 @@ impl TrainingImages {
     }
 
     /// An image's file, in words.
-    pub fn name(&self, index: usize) -> String {
+    pub(crate) fn name(&self, index: usize) -> String {
         printable(&self.paths[index])
     }
 
     /// One prepared image, `[H, W, C]` bytes.
-    pub fn bytes(&self, index: usize) -> Result<Vec<u8>> {
+    pub(crate) fn bytes(&self, index: usize) -> Result<Vec<u8>> {
         if let Some(kept) = &self.kept {
             return Ok(kept[index].clone());
         }
@@ -74,7 +74,7 @@ impl TrainingImages {
     }
 
     /// One whole image, as it is in its file.
-    pub fn decoded(&self, index: usize) -> Result<Pixels> {
+    pub(crate) fn decoded(&self, index: usize) -> Result<Pixels> {
         let path = &self.paths[index];
         let fail = |reason: String| {
             let problem = Problem::new("an image that could be read before can be no more");

@@ -31,11 +31,11 @@ const EPSILON: f32 = 1e-8;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rule {
     /// Factor of the learning rate.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// Pull towards zero.
-    pub weight_decay: f64,
+    pub(crate) weight_decay: f64,
     /// Pull towards where it was when it began to learn: L2-SP (Li et al. 2018, equation 3).
-    pub anchor: f64,
+    pub(crate) anchor: f64,
 }
 
 /// The rule of each parameter, by identity. What has no rule is not moved.
@@ -66,13 +66,13 @@ pub(super) fn learning<M: Module>(model: M, rules: &Rules) -> M {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Slot {
     /// Steps it has taken: a stage that begins to learn later has its own count.
-    pub steps: u64,
+    pub(crate) steps: u64,
     /// Mean of the gradients, or momentum.
-    pub first: Vec<f32>,
+    pub(crate) first: Vec<f32>,
     /// Mean of their squares (AdamW).
-    pub second: Vec<f32>,
+    pub(crate) second: Vec<f32>,
     /// Where it was before its first step, where it is pulled there.
-    pub anchor: Vec<f32>,
+    pub(crate) anchor: Vec<f32>,
 }
 
 /// What the optimiser remembers.
@@ -200,7 +200,7 @@ impl Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::Values;
+    use crate::train::values::Values;
 
     /// Ten steps on a fixed sequence of gradients.
     fn run(optimiser: Optimiser, rule: Rule) -> Vec<f32> {

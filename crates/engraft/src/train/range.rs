@@ -40,7 +40,7 @@ pub struct RateFinding {
 
 /// Trains a copy of `model` at rates from 1e-7 to 10, a hundred steps or until the loss explodes. The model that is
 /// given stays as it is.
-pub fn find_lr<T: Task>(
+pub(crate) fn find_lr<T: Task>(
     task: &mut T,
     model: &T::Model,
     settings: &Settings,

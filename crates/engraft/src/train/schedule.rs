@@ -30,7 +30,7 @@ impl Schedule {
     pub const ALL: [Self; 5] = [Self::Constant, Self::Cosine, Self::SlantedTriangular, Self::OneCycle, Self::Step];
 
     /// Its name in settings and flags.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Constant => "constant",
             Self::Cosine => "cosine",

@@ -117,9 +117,9 @@ impl Settings {
 /// The loss of one shard.
 pub struct ShardLoss {
     /// Mean over the shard, with its graph.
-    pub loss: Tensor<1>,
+    pub(crate) loss: Tensor<1>,
     /// How many examples were answered rightly.
-    pub correct: usize,
+    pub(crate) correct: usize,
 }
 
 /// What is trained on what. The loop knows nothing else.

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 pub(super) const BLOCK: usize = 1 << 16;
 
 /// Numbers by parameter.
-pub type Values = BTreeMap<u64, Vec<f32>>;
+pub(crate) type Values = BTreeMap<u64, Vec<f32>>;
 
 /// The numbers of the parameters (and running statistics) that `wanted` names by identity and number of axes.
 pub fn values_of<M: Module>(model: &M, wanted: impl Fn(u64, usize) -> bool) -> Values {
@@ -32,7 +32,7 @@ pub fn values_of<M: Module>(model: &M, wanted: impl Fn(u64, usize) -> bool) -> V
 }
 
 /// Number of axes of every parameter and running statistic.
-pub fn axes_of<M: Module>(model: &M) -> BTreeMap<u64, usize> {
+pub(crate) fn axes_of<M: Module>(model: &M) -> BTreeMap<u64, usize> {
     struct Collect(BTreeMap<u64, usize>);
     impl ModuleVisitor for Collect {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -83,7 +83,7 @@ impl Gradients {
     }
 
     /// Adds others. The order of adding decides the last bits: callers keep to the order of the shards.
-    pub fn add(&mut self, others: Gradients) {
+    pub(crate) fn add(&mut self, others: Gradients) {
         for (id, other) in others.0 {
             match self.0.get_mut(&id) {
                 Some(sum) => zip_blocks(sum, &other, |sum, other| *sum += other),
@@ -95,7 +95,7 @@ impl Gradients {
     }
 
     /// The norm of all of them as one vector: sums of blocks of a fixed length, in order.
-    pub fn norm(&self) -> f64 {
+    pub(crate) fn norm(&self) -> f64 {
         let squares = |values: &[f32]| values.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>();
         let of_parameter =
             |values: &Vec<f32>| values.par_chunks(BLOCK).map(squares).collect::<Vec<f64>>().into_iter().sum::<f64>();
@@ -103,7 +103,7 @@ impl Gradients {
     }
 
     /// Multiplies all of them.
-    pub fn scale(&mut self, factor: f32) {
+    pub(crate) fn scale(&mut self, factor: f32) {
         for values in self.0.values_mut() {
             values.par_chunks_mut(BLOCK).for_each(|block| block.iter_mut().for_each(|v| *v *= factor));
         }

@@ -9,7 +9,7 @@ use crate::artefact::report::{BaselineReport, Report, UnsureReport};
 use crate::evaluate::Paired;
 
 /// Title, the answer in a sentence, and the judgements that qualify it.
-pub fn header(report: &Report, title: &str) -> Markup {
+pub(crate) fn header(report: &Report, title: &str) -> Markup {
     let named = report.data.classes.len();
     html! {
         header {

@@ -22,7 +22,7 @@ const MEASURES: [Measure; 2] = [
 ];
 
 /// The answer in one sentence.
-pub fn answer(report: &Report, answers: &AnswersReport) -> Markup {
+pub(crate) fn answer(report: &Report, answers: &AnswersReport) -> Markup {
     let places = places(report, answers);
     let numbers = headline_of(report, &places);
     let (f1, em) = (&numbers.f1, &numbers.em);
@@ -43,7 +43,7 @@ fn places<'a>(report: &'a Report, answers: &'a AnswersReport) -> Vec<(String, &'
 }
 
 /// Headline numbers, one source per split; and those of questions with and without an answer, where there are both.
-pub fn numbers_section(report: &Report, answers: &AnswersReport) -> Markup {
+pub(crate) fn numbers_section(report: &Report, answers: &AnswersReport) -> Markup {
     let places = places(report, answers);
     let sources: Vec<Source<'_>> = places
         .iter()
@@ -65,7 +65,7 @@ pub fn numbers_section(report: &Report, answers: &AnswersReport) -> Markup {
 }
 
 /// The worst answers.
-pub fn worst_section(report: &AnswersReport) -> Markup {
+pub(crate) fn worst_section(report: &AnswersReport) -> Markup {
     findings(&report.worst, answer_item)
 }
 

@@ -8,7 +8,7 @@ use crate::artefact::report::BaselineReport;
 use crate::evaluate::{Estimate, Paired};
 
 /// A row for each baseline.
-pub fn section(baselines: &[BaselineReport]) -> Markup {
+pub(crate) fn section(baselines: &[BaselineReport]) -> Markup {
     html! {
         p.lead {
             "The same examples and folds, without a pretrained network. The last columns say by how much the model is better, \

@@ -36,12 +36,12 @@ pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 pub(super) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
 
 /// Share of right answers against probability; none without a bin that has numbers.
-pub fn calibration(bins: &[CalibrationBin]) -> Option<String> {
+pub(crate) fn calibration(bins: &[CalibrationBin]) -> Option<String> {
     calibration_of(bins, "probability of the answer", "right answers")
 }
 
 /// Share of what is so against the probability given to it; none without a bin that has numbers.
-pub fn calibration_of(bins: &[CalibrationBin], x_title: &str, y_title: &str) -> Option<String> {
+pub(crate) fn calibration_of(bins: &[CalibrationBin], x_title: &str, y_title: &str) -> Option<String> {
     let bins: Vec<&CalibrationBin> = bins
         .iter()
         .filter(|bin| [bin.confidence, bin.accuracy, bin.low, bin.high].iter().all(|v| v.is_finite()))
@@ -81,7 +81,7 @@ pub fn calibration_of(bins: &[CalibrationBin], x_title: &str, y_title: &str) -> 
 }
 
 /// A loss against the head's strength, the chosen one marked.
-pub fn strength_path(tried: &[(f64, f64)], chosen: f64, x_title: &str, y_title: &str) -> Option<String> {
+pub(crate) fn strength_path(tried: &[(f64, f64)], chosen: f64, x_title: &str, y_title: &str) -> Option<String> {
     let mut path: Vec<(f64, f64)> = (tried.iter())
         .filter(|(strength, loss)| *strength > 0.0 && strength.is_finite() && loss.is_finite())
         .map(|(strength, loss)| (strength.log10(), *loss))
@@ -124,7 +124,7 @@ pub fn strength_path(tried: &[(f64, f64)], chosen: f64, x_title: &str, y_title: 
 
 /// What a learning curve is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Quantity {
+pub(crate) enum Quantity {
     /// The loss, from 0.
     Loss,
     /// The share of right answers, to 100 %.
@@ -157,7 +157,7 @@ impl Quantity {
 }
 
 /// Loss or accuracy over epochs, training and held out: single folds thin, their mean thick.
-pub fn learning_curve(curves: &[&Curve], quantity: Quantity) -> Option<String> {
+pub(crate) fn learning_curve(curves: &[&Curve], quantity: Quantity) -> Option<String> {
     let folds = |of: fn(&EpochRecord) -> Option<Score>| -> Vec<Vec<(f64, f64)>> {
         let lines = curves.iter().map(|curve| {
             let scores = curve.epochs.iter().filter_map(|record| Some((record.epoch as f64, quantity.of(of(record)?))));
@@ -265,10 +265,10 @@ impl Ranged for Axis {
 
 /// An axis and how its ticks are written.
 pub(super) struct Scale<'a> {
-    pub low: f64,
-    pub high: f64,
-    pub ticks: Vec<f64>,
-    pub label: &'a dyn Fn(&f64) -> String,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    pub(crate) ticks: Vec<f64>,
+    pub(crate) label: &'a dyn Fn(&f64) -> String,
 }
 
 impl Scale<'_> {
@@ -279,16 +279,16 @@ impl Scale<'_> {
 
 /// The frame of a chart.
 pub(super) struct Axes<'a> {
-    pub x: Scale<'a>,
-    pub y: Scale<'a>,
-    pub x_title: &'a str,
-    pub y_title: &'a str,
+    pub(crate) x: Scale<'a>,
+    pub(crate) y: Scale<'a>,
+    pub(crate) x_title: &'a str,
+    pub(crate) y_title: &'a str,
     /// Room to the right, for labels.
-    pub right: i32,
+    pub(crate) right: i32,
 }
 
 impl Axes<'_> {
-    pub fn draw<'a, 'b>(&self, area: &'a Area<'b>) -> Result<Chart<'a, 'b>, Box<dyn std::error::Error>> {
+    pub(crate) fn draw<'a, 'b>(&self, area: &'a Area<'b>) -> Result<Chart<'a, 'b>, Box<dyn std::error::Error>> {
         let mut chart = ChartBuilder::on(area)
             .margin_top(26 * FINE)
             .margin_right(self.right * FINE)

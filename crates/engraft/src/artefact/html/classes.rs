@@ -62,7 +62,7 @@ fn each(all: &[Counted], told: impl Fn(&Counted) -> Markup) -> Markup {
 }
 
 /// The confusion matrix, or the commonest confusions where there are many classes; out-of-fold and of every held-out split.
-pub fn confusion_section(report: &Report, classes: &ClassesReport) -> Markup {
+pub(crate) fn confusion_section(report: &Report, classes: &ClassesReport) -> Markup {
     let mut all = Counted::all(report, classes);
     all.retain(|one| one.answers() > 0);
     let classes = all.iter().map(|one| one.confusion.len()).max().unwrap_or(0);
@@ -182,7 +182,7 @@ fn pairs(counted: &Counted) -> Markup {
 
 /// Precision, recall, F1 and support of each class, out-of-fold and of every held-out split; the weakest first where there
 /// are many.
-pub fn table_section(report: &Report, classes: &ClassesReport) -> Markup {
+pub(crate) fn table_section(report: &Report, classes: &ClassesReport) -> Markup {
     let mut all = Counted::all(report, classes);
     all.retain(|one| !one.per_class.is_empty());
     if all.is_empty() {

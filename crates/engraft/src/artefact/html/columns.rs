@@ -12,7 +12,7 @@ use crate::inductive::ColumnEffect;
 const SHOWN: usize = 20;
 
 /// The columns, the strongest first.
-pub fn section(table: &TableReport) -> Markup {
+pub(crate) fn section(table: &TableReport) -> Markup {
     let strongest = table.columns.first().map_or(0.0, |column| column.effect);
     let rows = |columns: &[ColumnEffect]| {
         scroll(

@@ -35,12 +35,12 @@ fn groups(curves: &[Curve]) -> Vec<Group<'_>> {
 }
 
 /// Whether any curve is of something else than the from-scratch control.
-pub fn trained(curves: &[Curve]) -> bool {
+pub(crate) fn trained(curves: &[Curve]) -> bool {
     groups(curves).iter().any(|group| group.name != "scratch")
 }
 
 /// Every group of curves.
-pub fn section(curves: &[Curve]) -> Markup {
+pub(crate) fn section(curves: &[Curve]) -> Markup {
     let groups = groups(curves);
     let (open, rest) = groups.split_at(groups.len().min(OPEN));
     html! {
@@ -123,7 +123,7 @@ fn sentence(finding: &Finding) -> Markup {
 }
 
 /// What more labels would bring, if that was looked at.
-pub fn forecast_part(report: &Report) -> Markup {
+pub(crate) fn forecast_part(report: &Report) -> Markup {
     let (forecasts, score) = (&report.forecasts, report.target.task().score());
     let known = |forecast: &&Forecast| matches!(forecast.outcome, Outcome::Gain { .. } | Outcome::NoneSeen { .. });
     let rows: Vec<&Forecast> = forecasts.iter().filter(known).collect();

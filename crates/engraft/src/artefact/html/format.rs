@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::evaluate::Estimate;
 
 /// A narrow space that does not break: between thousands, and before `%`.
-pub const THIN: char = '\u{202f}';
+pub(crate) const THIN: char = '\u{202f}';
 /// A minus as wide as a plus.
 const MINUS: char = '\u{2212}';
 /// What stands where there is no number.
@@ -17,17 +17,17 @@ pub fn percent(share: f64) -> String {
 }
 
 /// `92.0 to 97.1 %` of two shares.
-pub fn percent_range(low: f64, high: f64) -> String {
+pub(crate) fn percent_range(low: f64, high: f64) -> String {
     format!("{} to {}", decimal(low * 100.0, 1), percent(high))
 }
 
 /// `+31.0` of a difference of shares, in points of a hundred.
-pub fn points(difference: f64) -> String {
+pub(crate) fn points(difference: f64) -> String {
     if difference.is_finite() { minus(format!("{:+.1}", difference * 100.0)) } else { NONE.into() }
 }
 
 /// `−2.0 to +4.4`; `26.1 to 35.9` where nothing is below zero.
-pub fn points_range(low: f64, high: f64) -> String {
+pub(crate) fn points_range(low: f64, high: f64) -> String {
     if low >= 0.0 {
         return format!("{} to {}", decimal(low * 100.0, 1), decimal(high * 100.0, 1));
     }
@@ -35,12 +35,12 @@ pub fn points_range(low: f64, high: f64) -> String {
 }
 
 /// A number with `digits` decimals.
-pub fn decimal(value: f64, digits: usize) -> String {
+pub(crate) fn decimal(value: f64, digits: usize) -> String {
     if value.is_finite() { minus(format!("{value:.digits$}")) } else { NONE.into() }
 }
 
 /// A measured amount in units of its own: four significant digits, and very large and very small ones as powers of ten.
-pub fn amount(value: f64) -> String {
+pub(crate) fn amount(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {
         return NONE.into();
@@ -53,7 +53,7 @@ pub fn amount(value: f64) -> String {
 }
 
 /// A probability: three digits, and no false certainty at the ends.
-pub fn probability(value: f64) -> String {
+pub(crate) fn probability(value: f64) -> String {
     match value {
         _ if !value.is_finite() => NONE.into(),
         _ if value >= 0.9995 => format!(">{THIN}0.999"),
@@ -63,7 +63,7 @@ pub fn probability(value: f64) -> String {
 }
 
 /// `12 345` with narrow spaces; four digits stand together.
-pub fn count(number: usize) -> String {
+pub(crate) fn count(number: usize) -> String {
     let digits = number.to_string();
     if digits.len() <= 4 {
         return digits;
@@ -79,7 +79,7 @@ pub fn count(number: usize) -> String {
 }
 
 /// Seconds as a person says them.
-pub fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
         _ if !seconds.is_finite() => NONE.into(),
         _ if seconds < 10.0 => format!("{seconds:.2}{THIN}s"),
@@ -91,7 +91,7 @@ pub fn duration(seconds: f64) -> String {
 
 /// A setting such as `C`: `0.01`, `1`, `100`, with at most four digits after the leading zeros; very large and very
 /// small ones as powers of ten.
-pub fn setting(value: f64) -> String {
+pub(crate) fn setting(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {
         return NONE.into();
@@ -111,17 +111,17 @@ pub fn setting(value: f64) -> String {
 }
 
 /// One of two words.
-pub fn plural<'a>(how_many: usize, one: &'a str, more: &'a str) -> &'a str {
+pub(crate) fn plural<'a>(how_many: usize, one: &'a str, more: &'a str) -> &'a str {
     if how_many == 1 { one } else { more }
 }
 
 /// A name that somebody else chose: escaped, and kept from turning the direction of the text around it.
-pub fn name(text: &str) -> Markup {
+pub(crate) fn name(text: &str) -> Markup {
     html! { bdi { @if text.is_empty() { "(no name)" } @else { (text) } } }
 }
 
 /// Words that were written elsewhere, with the narrow space before `%`.
-pub fn tidy(text: &str) -> String {
+pub(crate) fn tidy(text: &str) -> String {
     text.replace(" %", "\u{202f}%")
 }
 
@@ -132,7 +132,7 @@ pub fn path(text: &str) -> Markup {
 
 /// A measure and how it is written.
 #[derive(Clone, Copy)]
-pub enum Unit {
+pub(crate) enum Unit {
     /// A share, as a percentage.
     Share,
     /// A plain number.
@@ -143,7 +143,7 @@ pub enum Unit {
 
 impl Unit {
     /// The number alone.
-    pub fn value(self, value: f64) -> String {
+    pub(crate) fn value(self, value: f64) -> String {
         match self {
             Self::Share => percent(value),
             Self::Plain => decimal(value, 3),
@@ -152,7 +152,7 @@ impl Unit {
     }
 
     /// The 95 % interval.
-    pub fn interval(self, estimate: &Estimate) -> String {
+    pub(crate) fn interval(self, estimate: &Estimate) -> String {
         match self {
             Self::Share => percent_range(estimate.low, estimate.high),
             Self::Plain => format!("{} to {}", decimal(estimate.low, 3), decimal(estimate.high, 3)),

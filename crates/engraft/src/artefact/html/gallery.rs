@@ -15,14 +15,14 @@ const SHOWN: usize = 12;
 
 /// One tile: a file, and a change from one class to another.
 pub(super) struct Tile<'a> {
-    pub file: &'a str,
-    pub from: &'a str,
-    pub to: &'a str,
-    pub detail: String,
+    pub(crate) file: &'a str,
+    pub(crate) from: &'a str,
+    pub(crate) to: &'a str,
+    pub(crate) detail: String,
 }
 
 /// Confident mistakes, then labels that are probably wrong.
-pub fn section(report: &ClassesReport, images: &[Thumbnail]) -> Markup {
+pub(crate) fn section(report: &ClassesReport, images: &[Thumbnail]) -> Markup {
     let known = by_file(images);
     let mistakes: Vec<Tile> = (report.mistakes.iter())
         .map(|mistake| Tile {

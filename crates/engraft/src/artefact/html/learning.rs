@@ -13,7 +13,7 @@ use crate::evaluate::{CalibrationBin, Evaluation};
 const EQUAL: f64 = 0.01;
 
 /// The calibration plot and what it says.
-pub fn calibration_section(report: &Evaluation) -> Markup {
+pub(crate) fn calibration_section(report: &Evaluation) -> Markup {
     let Some(chart) = charts::calibration(&report.calibration) else {
         return html! { p.empty { "There are no bins to draw." } };
     };
@@ -78,7 +78,7 @@ pub(super) fn bins(bins: &[CalibrationBin]) -> Markup {
 }
 
 /// The path of the head's regularisation, the learning curves of what was trained, and the forecast.
-pub fn section(report: &Report, trainings: &[Curve]) -> Markup {
+pub(crate) fn section(report: &Report, trainings: &[Curve]) -> Markup {
     let tried: Vec<(f64, f64)> = report.choice.strengths.iter().map(|tried| (tried.strength, tried.loss)).collect();
     let path = charts::strength_path(&tried, report.choice.strength, "C (stricter to the left)", "log-loss");
     html! {
@@ -110,7 +110,7 @@ pub fn section(report: &Report, trainings: &[Curve]) -> Markup {
 }
 
 /// The path of the head's strength and the learning curves, of targets that are not classes.
-pub fn of_target(report: &Report, trainings: &[Curve]) -> Markup {
+pub(crate) fn of_target(report: &Report, trainings: &[Curve]) -> Markup {
     let (axis, loss) = match &report.target {
         TargetBlock::Numbers { .. } => ("alpha (stricter to the right)", "RMSE"),
         TargetBlock::LabelSets { .. } => ("C (stricter to the left)", "log-loss"),

@@ -43,7 +43,7 @@ const MEASURES: [Measure; 7] = [
 ];
 
 /// The answer in one sentence, and what chance would get.
-pub fn answer(report: &Report, sets: &MultiLabelReport) -> Markup {
+pub(crate) fn answer(report: &Report, sets: &MultiLabelReport) -> Markup {
     let places = places(report, sets);
     let (numbers, from, unit) = (headline_of(report, &places), where_from(report), &report.data.unit);
     html! {
@@ -60,7 +60,7 @@ pub fn answer(report: &Report, sets: &MultiLabelReport) -> Markup {
 }
 
 /// Headline numbers, one source per split.
-pub fn numbers_section(report: &Report, sets: &MultiLabelReport) -> Markup {
+pub(crate) fn numbers_section(report: &Report, sets: &MultiLabelReport) -> Markup {
     let sources = places(report, sets).into_iter().map(|(name, numbers)| source(name, numbers));
     cards(&MEASURES, &sources.collect::<Vec<_>>())
 }
@@ -78,7 +78,7 @@ fn places<'a>(report: &'a Report, sets: &'a MultiLabelReport) -> Vec<(String, &'
 
 /// Threshold, precision, recall, F1 and average precision of each label, the weakest first; out-of-fold and of every
 /// held-out split.
-pub fn labels_section(whole: &Report, report: &MultiLabelReport) -> Markup {
+pub(crate) fn labels_section(whole: &Report, report: &MultiLabelReport) -> Markup {
     let labels = &whole.data.classes;
     let mut all = places(whole, report);
     all.retain(|(_, evaluation)| !evaluation.per_label.is_empty());
@@ -162,7 +162,7 @@ fn label_name(labels: &[String], label: usize) -> Markup {
 }
 
 /// Which labels are missing where which others are given wrongly; out-of-fold and in every held-out split.
-pub fn together_section(report: &Report, sets: &MultiLabelReport) -> Markup {
+pub(crate) fn together_section(report: &Report, sets: &MultiLabelReport) -> Markup {
     let (labels, all) = (&report.data.classes, places(report, sets));
     html! {
         p.lead { "What it says in place of a label that it misses. Two labels that come here often look alike to it." }
@@ -213,7 +213,7 @@ fn share_of(evaluation: &MultiLabelEvaluation, label: usize, times: usize) -> St
 }
 
 /// The calibration of all labels' probabilities.
-pub fn calibration_section(report: &MultiLabelReport) -> Markup {
+pub(crate) fn calibration_section(report: &MultiLabelReport) -> Markup {
     let calibration = &report.evaluation.calibration;
     let Some(chart) = charts::calibration_of(calibration, "probability of a label", "examples that have it") else {
         return html! { p.empty { "There are no bins to draw." } };
@@ -239,7 +239,7 @@ pub fn calibration_section(report: &MultiLabelReport) -> Markup {
 }
 
 /// Answers with the most wrong labels, and labels that are probably wrong, as images.
-pub fn mistakes_section(report: &MultiLabelReport, images: &[Thumbnail]) -> Markup {
+pub(crate) fn mistakes_section(report: &MultiLabelReport, images: &[Thumbnail]) -> Markup {
     let known = by_file(images);
     let suspected: Vec<Tile> = (report.label_errors.iter())
         .map(|one| Tile {

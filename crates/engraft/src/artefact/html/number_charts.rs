@@ -10,7 +10,7 @@ use crate::artefact::blocks::NumberPoint;
 const BARS: usize = 25;
 
 /// Predictions against truths, what its interval did not hold in another colour; none without points.
-pub fn scatter(points: &[NumberPoint]) -> Option<String> {
+pub(crate) fn scatter(points: &[NumberPoint]) -> Option<String> {
     let points = finite(points);
     let all = || points.iter().flat_map(|point| [point.truth, point.prediction]);
     let (low, high) = range(all().reduce(f64::min)?, all().reduce(f64::max)?);
@@ -31,7 +31,7 @@ pub fn scatter(points: &[NumberPoint]) -> Option<String> {
 }
 
 /// How often each error occurs: a histogram of prediction minus truth; none without points, or where all are exact.
-pub fn residuals(points: &[NumberPoint]) -> Option<String> {
+pub(crate) fn residuals(points: &[NumberPoint]) -> Option<String> {
     let errors: Vec<f64> = finite(points).iter().map(|point| point.prediction - point.truth).collect();
     let reach = errors.iter().map(|error| error.abs()).reduce(f64::max).filter(|reach| *reach > 0.0)?;
     // Zero is the middle of the middle bar.
@@ -66,7 +66,7 @@ pub fn residuals(points: &[NumberPoint]) -> Option<String> {
 }
 
 /// Prediction minus truth against the prediction: what the errors depend on; none without points.
-pub fn residuals_by_prediction(points: &[NumberPoint]) -> Option<String> {
+pub(crate) fn residuals_by_prediction(points: &[NumberPoint]) -> Option<String> {
     let points = finite(points);
     let predictions = || points.iter().map(|point| point.prediction);
     let (low, high) = range(predictions().reduce(f64::min)?, predictions().reduce(f64::max)?);

@@ -10,9 +10,9 @@ use crate::evaluate::{Estimate, Evaluation};
 
 /// A measure: its name, what is better, how it is written, and what it means.
 pub(super) struct Measure {
-    pub name: &'static str,
-    pub meaning: &'static str,
-    pub unit: Unit,
+    pub(crate) name: &'static str,
+    pub(crate) meaning: &'static str,
+    pub(crate) unit: Unit,
 }
 
 const MEASURES: [Measure; 5] = [
@@ -29,12 +29,12 @@ const MEASURES: [Measure; 5] = [
 
 /// Where numbers come from, with one estimate per measure.
 pub(super) struct Source<'a> {
-    pub name: String,
-    pub estimates: Vec<&'a Estimate>,
+    pub(crate) name: String,
+    pub(crate) estimates: Vec<&'a Estimate>,
 }
 
 /// Cards, how they were made, and the controls.
-pub fn section(report: &Report, classes: &ClassesReport) -> Markup {
+pub(crate) fn section(report: &Report, classes: &ClassesReport) -> Markup {
     let sources = sources(report, classes);
     html! {
         (cards(&MEASURES, &sources))

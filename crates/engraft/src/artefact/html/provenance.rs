@@ -9,7 +9,7 @@ use crate::artefact::report::{BaseReport, Report, SecondsReport, TriedCut, Unsur
 use crate::inductive::tuning::Difference;
 
 /// What was chosen and why, and when the model refuses.
-pub fn choices_section(report: &Report) -> Markup {
+pub(crate) fn choices_section(report: &Report) -> Markup {
     let choice = &report.choice;
     let (symbol, stricter) = match &report.target {
         TargetBlock::Numbers { .. } => ("alpha", "larger is stricter"),
@@ -171,7 +171,7 @@ fn base(base: &BaseReport) -> Markup {
 }
 
 /// The command and everything that must be equal for equal numbers, then what it cost.
-pub fn reproduce_section(report: &Report, reproduce: &str) -> Markup {
+pub(crate) fn reproduce_section(report: &Report, reproduce: &str) -> Markup {
     html! {
         p.lead { "With the same version, data, base and seed this command gives the same numbers." }
         pre tabindex="0" { code { (reproduce) } }

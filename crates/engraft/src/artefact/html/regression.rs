@@ -29,7 +29,7 @@ const MEASURES: [Measure; 6] = [
 ];
 
 /// The answer in one sentence, and how good it would be to know nothing.
-pub fn answer(report: &Report, numbers: &RegressionReport) -> Markup {
+pub(crate) fn answer(report: &Report, numbers: &RegressionReport) -> Markup {
     let places = places(report, numbers);
     let (numbers, from, unit) = (headline_of(report, &places), where_from(report), &report.data.unit);
     html! {
@@ -54,7 +54,7 @@ fn places<'a>(report: &'a Report, numbers: &'a RegressionReport) -> Vec<(String,
 }
 
 /// Headline numbers, one source per split.
-pub fn numbers_section(report: &Report, numbers: &RegressionReport) -> Markup {
+pub(crate) fn numbers_section(report: &Report, numbers: &RegressionReport) -> Markup {
     let sources = places(report, numbers).into_iter().map(|(name, numbers)| source(name, numbers));
     cards(&MEASURES, &sources.collect::<Vec<_>>())
 }
@@ -65,7 +65,7 @@ fn source(name: String, numbers: &RegressionEvaluation) -> Source<'_> {
 }
 
 /// Predictions against truths, and the errors.
-pub fn errors_section(report: &RegressionReport) -> Markup {
+pub(crate) fn errors_section(report: &RegressionReport) -> Markup {
     let Some(scatter) = number_charts::scatter(&report.points) else {
         return html! { p.empty { "There are no out-of-fold predictions to draw." } };
     };
@@ -95,7 +95,7 @@ pub fn errors_section(report: &RegressionReport) -> Markup {
 }
 
 /// How often the prediction intervals held the truth.
-pub fn intervals_section(whole: &Report, report: &RegressionReport) -> Markup {
+pub(crate) fn intervals_section(whole: &Report, report: &RegressionReport) -> Markup {
     let mut rows: Vec<(String, &Coverage)> = Vec::new();
     rows.extend(report.coverage.as_ref().map(|coverage| ("out-of-fold".into(), coverage)));
     for held in &whole.held_out {
@@ -146,7 +146,7 @@ fn judgement(coverage: &Coverage) -> &'static str {
 }
 
 /// The predictions farthest from the truth, as images.
-pub fn worst_section(report: &RegressionReport, images: &[Thumbnail]) -> Markup {
+pub(crate) fn worst_section(report: &RegressionReport, images: &[Thumbnail]) -> Markup {
     if report.worst.is_empty() {
         return html! { p.empty { "There are no out-of-fold predictions." } };
     }

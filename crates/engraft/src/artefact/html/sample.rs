@@ -17,7 +17,7 @@ use crate::inductive::tuning::Difference;
 use crate::train::{EpochRecord, Score};
 
 /// A class name that must not become part of the page.
-pub const HOSTILE: &str = "<script>alert(1)</script>";
+pub(crate) const HOSTILE: &str = "<script>alert(1)</script>";
 
 const FLOWERS: [&str; 9] = [
     "daisy",
@@ -319,7 +319,7 @@ fn tried(depth: &str, cut: &str, plan: &str, accuracy: &Estimate, gain: Option<f
 }
 
 /// A report of two classes in which nothing was found, tried or controlled.
-pub fn empty() -> Report {
+pub(crate) fn empty() -> Report {
     let mut report = report(2, 40, false);
     report.controls.scratch = None;
     report.verdict = "not measured: the from-scratch control was left out".into();
@@ -349,7 +349,7 @@ pub fn classes(report: &mut Report) -> &mut ClassesReport {
 }
 
 /// The block of the first held-out split.
-pub fn held(report: &mut Report) -> &mut HeldClasses {
+pub(crate) fn held(report: &mut Report) -> &mut HeldClasses {
     match &mut report.held_out[0].measures {
         HeldBlock::Classes(held) => held,
         _ => panic!("a report on classes"),
@@ -389,12 +389,12 @@ fn curve(name: String, epochs: u64, (learned, tau): (f64, f64), rise: f64, fold:
 }
 
 /// Five folds from scratch that learn, and then learn by heart.
-pub fn curves() -> Vec<Curve> {
+pub(crate) fn curves() -> Vec<Curve> {
     (0..5).map(|fold| curve(format!("scratch/fold{fold}"), 40, (2.25, 14.0), 0.012, fold)).collect()
 }
 
 /// The curves of a run that fine-tuned: two cuts, the chosen one on everything, the control.
-pub fn tuned_curves() -> Vec<Curve> {
+pub(crate) fn tuned_curves() -> Vec<Curve> {
     let folds = |of: &str, learned: f64, rise: f64| -> Vec<Curve> {
         (0..5).map(|fold| curve(format!("{of}/fold{fold}"), 12 + 4 * (fold % 3), (learned, 3.0), rise, fold)).collect()
     };

@@ -18,7 +18,7 @@ const MEASURES: [Measure; 5] = [
 ];
 
 /// The answer in one sentence.
-pub fn answer(report: &Report, tags: &TagsReport) -> Markup {
+pub(crate) fn answer(report: &Report, tags: &TagsReport) -> Markup {
     let places = places(report, tags);
     let f1 = &headline_of(report, &places).span_f1;
     html! {
@@ -35,7 +35,7 @@ fn places<'a>(report: &'a Report, tags: &'a TagsReport) -> Vec<(String, &'a Span
 }
 
 /// Headline numbers, one source per split.
-pub fn numbers_section(report: &Report, tags: &TagsReport) -> Markup {
+pub(crate) fn numbers_section(report: &Report, tags: &TagsReport) -> Markup {
     fn source((name, spans): (String, &SpanEvaluation)) -> Source<'_> {
         let estimates = vec![&spans.span_f1, &spans.precision, &spans.recall, &spans.macro_f1, &spans.word_accuracy];
         Source { name, estimates }
@@ -44,7 +44,7 @@ pub fn numbers_section(report: &Report, tags: &TagsReport) -> Markup {
 }
 
 /// Precision, recall and F1 of each type, out-of-fold and of every held-out split.
-pub fn types_section(report: &Report, tags: &TagsReport) -> Markup {
+pub(crate) fn types_section(report: &Report, tags: &TagsReport) -> Markup {
     html! { @for (place, spans) in places(report, tags) { h3 { (place) } (type_table(&spans.per_type)) } }
 }
 
@@ -69,7 +69,7 @@ fn type_table(types: &[TypeMetrics]) -> Markup {
 }
 
 /// Sentences with the most wrong spans.
-pub fn worst_section(report: &TagsReport) -> Markup {
+pub(crate) fn worst_section(report: &TagsReport) -> Markup {
     findings(&report.worst, span_item)
 }
 

@@ -17,7 +17,7 @@ const SHOWN: usize = 8;
 const FAINT: f32 = 0.2;
 
 /// Confident mistakes, then labels that are probably wrong.
-pub fn mistakes_section(report: &ClassesReport, texts: &TextReport) -> Markup {
+pub(crate) fn mistakes_section(report: &ClassesReport, texts: &TextReport) -> Markup {
     let known: HashMap<&str, &ShownText> = texts.shown.iter().map(|text| (text.file.as_str(), text)).collect();
     let mistakes: Vec<Markup> = (report.mistakes.iter())
         .map(|mistake| {
@@ -103,7 +103,7 @@ fn marked(text: &str, words: &[WordWeight], second: bool) -> Markup {
 }
 
 /// Lengths against accuracy, what was cut off, and words that the base does not know.
-pub fn section(texts: &TextReport) -> Markup {
+pub(crate) fn section(texts: &TextReport) -> Markup {
     let coverage = &texts.coverage;
     html! {
         h3 { "Short and long texts" }

@@ -13,7 +13,7 @@ impl Entry {
     ///
     /// # Errors
     /// [`Error::Weights`] if the registry names an architecture that is not there; a test rules it out.
-    pub fn card(&self, sha256: Option<&str>) -> Result<Card> {
+    pub(crate) fn card(&self, sha256: Option<&str>) -> Result<Card> {
         let architecture = Architecture::named(&self.architecture).ok_or_else(|| {
             Error::Weights(
                 Problem::new("the registry names an unknown architecture").found(&self.architecture).at(&self.id),

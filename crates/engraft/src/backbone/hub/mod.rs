@@ -23,7 +23,7 @@ use crate::progress::Observer;
 
 pub use pins::Pin;
 pub use reference::Reference;
-pub use registry::{Entry, TestSize, registry};
+pub use registry::{Entry, registry};
 pub use settings::{Patience, Proxies, Settings, Token};
 
 /// A base's files on this machine.
@@ -76,11 +76,6 @@ impl Hub {
     /// With these settings.
     pub fn new(settings: Settings) -> Self {
         Self { settings }
-    }
-
-    /// The settings.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
     }
 
     /// Whether the base's weights are here. Looks at names only.

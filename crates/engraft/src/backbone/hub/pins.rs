@@ -15,7 +15,7 @@ pub struct Pin {
     /// `owner/name` on the hub, or a plain address.
     pub repo: String,
     /// The branch, tag or commit that was asked for.
-    pub revision: String,
+    pub(crate) revision: String,
     /// The file.
     pub file: String,
     /// The commit that the revision was; empty for a plain address.

@@ -100,7 +100,7 @@ impl Reference {
     }
 
     /// `owner/name` on the hub; none for a file from a plain address.
-    pub fn repository(&self) -> Option<&str> {
+    pub(crate) fn repository(&self) -> Option<&str> {
         match self {
             Self::Known(entry) if entry.url.is_some() => None,
             Self::Known(entry) => entry.repo.as_deref(),
@@ -109,7 +109,7 @@ impl Reference {
     }
 
     /// The entry of the registry.
-    pub fn entry(&self) -> Option<&'static Entry> {
+    pub(crate) fn entry(&self) -> Option<&'static Entry> {
         match self {
             Self::Known(entry) => Some(entry),
             Self::Repository { .. } => None,

@@ -23,7 +23,7 @@ pub struct Entry {
     pub file: String,
     /// Where the file is, if not on the hub.
     #[serde(default)]
-    pub url: Option<String>,
+    pub(crate) url: Option<String>,
     /// SHA-256 of the file.
     #[serde(default)]
     pub sha256: Option<String>,
@@ -38,7 +38,7 @@ pub struct Entry {
     pub mebibytes: Option<f64>,
     /// Parameters, in millions.
     #[serde(default)]
-    pub parameters: Option<f64>,
+    pub(crate) parameters: Option<f64>,
     /// The licence of the weights.
     pub licence: String,
     /// Top-1 accuracy on ImageNet-1k's validation images with this preprocessing, in per cent.
@@ -48,29 +48,29 @@ pub struct Entry {
     pub architecture: String,
     /// How its maker pads; without it, the same on both sides.
     #[serde(default)]
-    pub padding: Option<PaddingDialect>,
+    pub(crate) padding: Option<PaddingDialect>,
     /// What it is good for.
     pub good_for: String,
     /// Who trained it on what, and how.
-    pub source: String,
+    pub(crate) source: String,
     /// How an image becomes the network's input.
-    pub preprocessing: Preprocessing,
+    pub(crate) preprocessing: Preprocessing,
     /// A larger input that its maker recommends for use.
     #[serde(default)]
-    pub test: Option<TestSize>,
+    pub(crate) test: Option<TestSize>,
 }
 
 /// A larger input, which costs more and is a little more accurate.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TestSize {
+pub(crate) struct TestSize {
     /// Height and width.
-    pub side: usize,
+    pub(crate) side: usize,
     /// The shorter side after resizing.
-    pub shortest_side: usize,
+    pub(crate) shortest_side: usize,
     /// Top-1 accuracy with it, in per cent.
     #[serde(default)]
-    pub accuracy: Option<f64>,
+    pub(crate) accuracy: Option<f64>,
 }
 
 #[derive(Deserialize)]

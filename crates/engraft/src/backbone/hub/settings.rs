@@ -44,11 +44,11 @@ impl fmt::Debug for Token {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
     /// For `http://`.
-    pub http: Option<String>,
+    pub(crate) http: Option<String>,
     /// For `https://`.
-    pub https: Option<String>,
+    pub(crate) https: Option<String>,
     /// Hosts that are asked directly: names (and what ends in `.NAME`), addresses, `name:port`, or `*`.
-    pub except: Vec<String>,
+    pub(crate) except: Vec<String>,
 }
 
 impl Proxies {

@@ -10,9 +10,9 @@ use crate::error::Problem;
 
 /// The value at which a model is cut.
 pub(super) struct Cut {
-    pub value: Value,
+    pub(crate) value: Value,
     /// How it was chosen.
-    pub why: String,
+    pub(crate) why: String,
 }
 
 /// How a value becomes a row.

@@ -11,14 +11,14 @@ pub(super) const KNOWN: usize = 1024;
 /// What is known of a value.
 #[derive(Debug, Clone)]
 pub(super) struct Fact {
-    pub kind: Kind,
-    pub shape: Vec<usize>,
+    pub(crate) kind: Kind,
+    pub(crate) shape: Vec<usize>,
     /// Whether it is the same for every image.
-    pub constant: bool,
+    pub(crate) constant: bool,
     /// Its numbers, where they are few and constant. Integers beyond 2^53 are rounded: they only ever mean "the end".
-    pub known: Option<Vec<f64>>,
+    pub(crate) known: Option<Vec<f64>>,
     /// Which axis of a map counts the channels; the others, but the first, are rows and columns.
-    pub channels: Option<usize>,
+    pub(crate) channels: Option<usize>,
 }
 
 impl Fact {
@@ -26,7 +26,7 @@ impl Fact {
         self.shape.iter().product()
     }
 
-    pub fn ints(&self) -> Option<Vec<i64>> {
+    pub(crate) fn ints(&self) -> Option<Vec<i64>> {
         let known = self.known.as_ref().filter(|_| self.kind.whole())?;
         Some(known.iter().map(|value| *value as i64).collect())
     }
@@ -35,11 +35,11 @@ impl Fact {
 /// What a node gives, and what it costs.
 #[derive(Default)]
 pub(super) struct Given {
-    pub facts: Vec<Fact>,
+    pub(crate) facts: Vec<Fact>,
     /// Products of numbers with weights.
-    pub multiply_adds: u64,
+    pub(crate) multiply_adds: u64,
     /// Numbers that are looked at, where that is more than the products and the output.
-    pub work: u64,
+    pub(crate) work: u64,
 }
 
 /// Forgets known numbers where all of them together are too many.

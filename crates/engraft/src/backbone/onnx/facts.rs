@@ -13,14 +13,14 @@ const KNOWN_TOTAL: usize = 1 << 20;
 /// The facts of all values, and the cost of every node.
 pub(super) struct Facts {
     /// By value. Where there is none, why: the first operation on the way that is not supported, and the reason.
-    pub values: Vec<Result<Fact, Rc<(String, String)>>>,
-    pub multiply_adds: Vec<u64>,
-    pub work: Vec<u64>,
+    pub(crate) values: Vec<Result<Fact, Rc<(String, String)>>>,
+    pub(crate) multiply_adds: Vec<u64>,
+    pub(crate) work: Vec<u64>,
 }
 
 impl Facts {
     /// Works them out, given the fact of one input. The model's other inputs are unknown.
-    pub fn of(graph: &Graph, input: usize, given: Fact) -> Self {
+    pub(crate) fn of(graph: &Graph, input: usize, given: Fact) -> Self {
         let unknown = Rc::new((String::new(), String::new()));
         let mut facts = Self {
             values: vec![Err(unknown); graph.origins.len()],
@@ -80,7 +80,7 @@ impl Facts {
         facts
     }
 
-    pub fn get(&self, value: usize) -> Option<&Fact> {
+    pub(crate) fn get(&self, value: usize) -> Option<&Fact> {
         self.values[value].as_ref().ok()
     }
 }

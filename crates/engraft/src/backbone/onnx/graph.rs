@@ -36,33 +36,33 @@ pub(super) enum Origin {
 
 pub(super) struct Node {
     /// The node as it stands in the file, without its inputs and outputs.
-    pub proto: pb::NodeProto,
-    pub inputs: Vec<Option<Value>>,
-    pub outputs: Vec<Option<Value>>,
+    pub(crate) proto: pb::NodeProto,
+    pub(crate) inputs: Vec<Option<Value>>,
+    pub(crate) outputs: Vec<Option<Value>>,
 }
 
 /// What the model says about one of its inputs.
 pub(super) struct Declared {
-    pub value: Value,
-    pub kind: Kind,
+    pub(crate) value: Value,
+    pub(crate) kind: Kind,
     /// `None` where any size is allowed.
-    pub shape: Vec<Option<usize>>,
+    pub(crate) shape: Vec<Option<usize>>,
 }
 
 pub(super) struct Graph {
-    pub opset: i64,
-    pub names: Vec<String>,
-    pub origins: Vec<Origin>,
+    pub(crate) opset: i64,
+    pub(crate) names: Vec<String>,
+    pub(crate) origins: Vec<Origin>,
     /// Each comes after the nodes that it reads.
-    pub nodes: Vec<Node>,
-    pub stored: Vec<pb::TensorProto>,
-    pub inputs: Vec<Declared>,
-    pub outputs: Vec<Value>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) stored: Vec<pb::TensorProto>,
+    pub(crate) inputs: Vec<Declared>,
+    pub(crate) outputs: Vec<Value>,
 }
 
 impl Graph {
     /// Checks the graph of a decoded model. Takes the tensors out of it.
-    pub fn read(model: pb::ModelProto) -> Result<Self, Problem> {
+    pub(crate) fn read(model: pb::ModelProto) -> Result<Self, Problem> {
         let opset = opset(&model)?;
         let graph = model.graph.ok_or_else(|| Problem::new("the model has no graph"))?;
         if !graph.sparse_initializer.is_empty() {
@@ -124,7 +124,7 @@ impl Graph {
     }
 
     /// The value of a name, or of a node's first output.
-    pub fn value(&self, name: &str) -> Option<Value> {
+    pub(crate) fn value(&self, name: &str) -> Option<Value> {
         let value = self.names.iter().position(|other| other == name);
         value.or_else(|| {
             self.nodes.iter().find(|node| node.proto.name == name)?.outputs.iter().flatten().next().copied()
@@ -132,7 +132,7 @@ impl Graph {
     }
 
     /// The node that gives a value.
-    pub fn giver(&self, value: Value) -> Option<(usize, &Node)> {
+    pub(crate) fn giver(&self, value: Value) -> Option<(usize, &Node)> {
         match self.origins[value] {
             Origin::Node(node) => Some((node, &self.nodes[node])),
             _ => None,
@@ -140,7 +140,7 @@ impl Graph {
     }
 
     /// The nodes needed for `wanted`, in order, where the values for which `stop` holds are given.
-    pub fn needed(&self, wanted: Value, stop: impl Fn(Value) -> bool) -> Vec<usize> {
+    pub(crate) fn needed(&self, wanted: Value, stop: impl Fn(Value) -> bool) -> Vec<usize> {
         let mut needed = BTreeSet::new();
         let mut open = vec![wanted];
         while let Some(value) = open.pop() {
@@ -250,7 +250,7 @@ fn title(node: &pb::NodeProto) -> String {
 }
 
 impl Node {
-    pub fn title(&self) -> String {
+    pub(crate) fn title(&self) -> String {
         title(&self.proto)
     }
 
@@ -259,32 +259,32 @@ impl Node {
         attribute(&self.proto, name, kind)
     }
 
-    pub fn int(&self, name: &str) -> Result<Option<i64>, String> {
+    pub(crate) fn int(&self, name: &str) -> Result<Option<i64>, String> {
         Ok(self.attribute(name, AttributeType::Int)?.map(|attribute| attribute.i))
     }
 
-    pub fn int_or(&self, name: &str, usual: i64) -> Result<i64, String> {
+    pub(crate) fn int_or(&self, name: &str, usual: i64) -> Result<i64, String> {
         Ok(self.int(name)?.unwrap_or(usual))
     }
 
-    pub fn ints(&self, name: &str) -> Result<Option<&[i64]>, String> {
+    pub(crate) fn ints(&self, name: &str) -> Result<Option<&[i64]>, String> {
         Ok(self.attribute(name, AttributeType::Ints)?.map(|attribute| attribute.ints.as_slice()))
     }
 
     /// A number, which must be finite.
-    pub fn float(&self, name: &str) -> Result<Option<f32>, String> {
+    pub(crate) fn float(&self, name: &str) -> Result<Option<f32>, String> {
         match self.attribute(name, AttributeType::Float)? {
             Some(attribute) if !attribute.f.is_finite() => Err(format!("{name} is {}", attribute.f)),
             attribute => Ok(attribute.map(|attribute| attribute.f)),
         }
     }
 
-    pub fn text(&self, name: &str) -> Result<Option<&str>, String> {
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, String> {
         let Some(attribute) = self.attribute(name, AttributeType::String)? else { return Ok(None) };
         std::str::from_utf8(&attribute.s).map(Some).map_err(|_| format!("{name} is not text"))
     }
 
-    pub fn tensor(&self, name: &str) -> Result<Option<&pb::TensorProto>, String> {
+    pub(crate) fn tensor(&self, name: &str) -> Result<Option<&pb::TensorProto>, String> {
         Ok(self.attribute(name, AttributeType::Tensor)?.and_then(|attribute| attribute.t.as_ref()))
     }
 }

@@ -18,7 +18,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub fn of(number: i32) -> Self {
+    pub(crate) fn of(number: i32) -> Self {
         match DataType::try_from(number) {
             Ok(DataType::Float) => Kind::F32,
             Ok(DataType::Double) => Kind::F64,
@@ -32,7 +32,7 @@ impl Kind {
         }
     }
 
-    pub fn number(self) -> i32 {
+    pub(crate) fn number(self) -> i32 {
         match self {
             Kind::F32 => DataType::Float as i32,
             Kind::F64 => DataType::Double as i32,
@@ -47,7 +47,7 @@ impl Kind {
     }
 
     /// Bytes of one number; `None` for kinds that are not supported.
-    pub fn bytes(self) -> Option<usize> {
+    pub(crate) fn bytes(self) -> Option<usize> {
         match self {
             Kind::F64 | Kind::I64 => Some(8),
             Kind::F32 | Kind::I32 => Some(4),
@@ -58,18 +58,18 @@ impl Kind {
     }
 
     /// What ONNX calls it, in lower case.
-    pub fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         match DataType::try_from(self.number()) {
             Ok(kind) => kind.as_str_name().to_lowercase(),
             Err(_) => format!("type {}", self.number()),
         }
     }
 
-    pub fn float(self) -> bool {
+    pub(crate) fn float(self) -> bool {
         matches!(self, Kind::F32 | Kind::F64)
     }
 
-    pub fn whole(self) -> bool {
+    pub(crate) fn whole(self) -> bool {
         matches!(self, Kind::I64 | Kind::I32)
     }
 }

@@ -200,11 +200,6 @@ impl OnnxModel {
         &self.input
     }
 
-    /// Rows and columns of the images that it takes.
-    pub fn size(&self) -> [usize; 2] {
-        self.size
-    }
-
     /// Where the model is cut.
     pub fn output(&self) -> &OnnxCandidate {
         &self.output
@@ -231,7 +226,7 @@ impl OnnxModel {
     }
 
     /// How many classes the model itself tells apart, where its output is one score for each.
-    pub fn classes(&self) -> Option<usize> {
+    pub(crate) fn classes(&self) -> Option<usize> {
         self.scores.as_ref().map(|scores| scores.classes)
     }
 

@@ -41,15 +41,15 @@ pub(super) struct Plan(Arc<TypedRunnableModel>);
 
 /// The part of a graph that leads from one value to another.
 pub(super) struct Part {
-    pub from: Value,
-    pub to: Value,
+    pub(crate) from: Value,
+    pub(crate) to: Value,
     /// In order.
-    pub nodes: Vec<usize>,
+    pub(crate) nodes: Vec<usize>,
 }
 
 impl Part {
     /// Between two values; `None` if something else than `from` is needed.
-    pub fn between(graph: &Graph, facts: &Facts, from: Value, to: Value) -> Option<Self> {
+    pub(crate) fn between(graph: &Graph, facts: &Facts, from: Value, to: Value) -> Option<Self> {
         let known = |value: Value| facts.get(value).is_some_and(|fact| fact.known.is_some());
         let nodes = graph.needed(to, |value| value == from || known(value));
         let inputs = nodes.iter().flat_map(|node| graph.nodes[*node].inputs.iter().flatten());
@@ -58,7 +58,7 @@ impl Part {
     }
 
     /// The stored tensors that it reads.
-    pub fn stored(&self, graph: &Graph, facts: &Facts) -> BTreeSet<usize> {
+    pub(crate) fn stored(&self, graph: &Graph, facts: &Facts) -> BTreeSet<usize> {
         let inputs = self.nodes.iter().flat_map(|node| graph.nodes[*node].inputs.iter().flatten());
         let stored = inputs.filter_map(|value| match graph.origins[*value] {
             Origin::Stored(place) => Some((place, facts.get(*value)?)),
@@ -68,7 +68,7 @@ impl Part {
     }
 
     /// Refuses what would take too much memory or time.
-    pub fn check(&self, graph: &Graph, facts: &Facts, stored: u64) -> Result<(), Problem> {
+    pub(crate) fn check(&self, graph: &Graph, facts: &Facts, stored: u64) -> Result<(), Problem> {
         let refuse = |what: &str, expected: String, found: String| {
             Err(Problem::new(format_args!("the model is too large: {what}")).expected(expected).found(found))
         };
@@ -113,7 +113,7 @@ impl Part {
     }
 
     /// Writes the part anew for tract. Stored tensors that nobody else needs are moved, not copied.
-    pub fn write(&self, graph: &mut Graph, facts: &Facts, keep: &BTreeSet<usize>) -> pb::ModelProto {
+    pub(crate) fn write(&self, graph: &mut Graph, facts: &Facts, keep: &BTreeSet<usize>) -> pb::ModelProto {
         let name = |value: Value| format!("v{value}");
         let mut out = pb::GraphProto { name: "part".into(), ..Default::default() };
         let mut given = BTreeSet::from([self.from]);
@@ -231,7 +231,7 @@ impl Plan {
     /// owns all that it touches, holds no lock of ours and opens no file, its panics are caught, and what it makes is
     /// dropped with the channel. It may go on computing until it ends or the process does; [`Part::check`] has bounded
     /// its memory.
-    pub fn compile(model: pb::ModelProto, stored: u64) -> Result<Self, String> {
+    pub(crate) fn compile(model: pb::ModelProto, stored: u64) -> Result<Self, String> {
         let patience = PATIENCE + Duration::from_secs(stored / BYTES_A_SECOND);
         let (sender, receiver) = mpsc::channel();
         let work = move || {

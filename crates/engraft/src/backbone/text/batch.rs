@@ -7,15 +7,15 @@ use crate::backbone::text::tokenizer::Encoded;
 
 /// The tokens of some texts, `[N, T]`, filled up to the longest of them.
 #[derive(Debug, Clone)]
-pub struct TokenBatch {
+pub(crate) struct TokenBatch {
     /// Rows of the table of tokens, `[N, T]`.
-    pub ids: Tensor<2, Int>,
+    pub(crate) ids: Tensor<2, Int>,
     /// Rows of the table of segments, `[N, T]`.
-    pub segments: Tensor<2, Int>,
+    pub(crate) segments: Tensor<2, Int>,
     /// 1 for a token, 0 for what fills up, `[N, T]`.
-    pub mask: Tensor<2>,
+    pub(crate) mask: Tensor<2>,
     /// Tokens of each text.
-    pub lengths: Vec<usize>,
+    pub(crate) lengths: Vec<usize>,
     /// The ids on this side, from which positions follow.
     pub(super) tokens: Vec<u32>,
 }
@@ -47,7 +47,7 @@ impl TokenBatch {
     }
 
     /// Texts, and tokens of the longest.
-    pub fn dims(&self) -> [usize; 2] {
+    pub(crate) fn dims(&self) -> [usize; 2] {
         self.mask.dims()
     }
 }
@@ -70,7 +70,7 @@ impl Pooling {
     ///
     /// # Panics
     /// If the states are not whole tokens.
-    pub fn of(self, states: &[f32], width: usize) -> Vec<f32> {
+    pub(crate) fn of(self, states: &[f32], width: usize) -> Vec<f32> {
         assert!(width > 0 && states.len().is_multiple_of(width), "states of whole tokens");
         let tokens = states.len() / width;
         let mut rows = states.chunks_exact(width);

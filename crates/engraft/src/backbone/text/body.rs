@@ -8,7 +8,7 @@ use crate::files;
 
 impl TextBase {
     /// Length of the features of one text; of word vectors, of a text that is not a pair.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         match &self.body {
             TextBody::Encoder(sentence) => sentence.columns(),
             TextBody::Words(vectors) => vectors.columns(),
@@ -17,7 +17,7 @@ impl TextBase {
     }
 
     /// What decides the features: the weights, and how they are used.
-    pub fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         let how = match &self.body {
             TextBody::Encoder(sentence) => {
                 let tokenizer = files::sha256_hex(&sentence.tokenizer.to_bytes());
@@ -30,7 +30,7 @@ impl TextBase {
     }
 
     /// Whether the vocabulary has a lower-case word whole.
-    pub fn knows(&self, word: &str) -> bool {
+    pub(crate) fn knows(&self, word: &str) -> bool {
         match &self.body {
             TextBody::Encoder(sentence) => sentence.knows(word),
             TextBody::Words(vectors) => vectors.find(word).is_some(),
@@ -41,14 +41,14 @@ impl TextBase {
 
 impl SentenceEncoder {
     /// Whether a word is one token.
-    pub fn knows(&self, word: &str) -> bool {
+    pub(crate) fn knows(&self, word: &str) -> bool {
         self.tokenizer
             .encode_words(&[word], 8)
             .is_ok_and(|encoded| encoded.unknown == 0 && encoded.word.iter().filter(|word| word.is_some()).count() == 1)
     }
 
     /// Pooled states `[N, D]` through what stands behind the pooling, with their graph.
-    pub fn finished(&self, pooled: Tensor<2>) -> Tensor<2> {
+    pub(crate) fn finished(&self, pooled: Tensor<2>) -> Tensor<2> {
         let device = pooled.device();
         let dense = self.dense.iter().fold(pooled, |x, layer| {
             let shape = [layer.shape.outputs, layer.shape.inputs];
@@ -72,7 +72,7 @@ impl WordPooling {
     pub const ALL: [Self; 3] = [Self::Mean, Self::Idf, Self::Sif];
 
     /// Its name on the command line.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Mean => "mean",
             Self::Idf => "idf",

@@ -17,7 +17,7 @@ const MOST_WIDTH: u64 = 1 << 16;
 /// Kinds of encoders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Family {
+pub(crate) enum Family {
     /// BERT (Devlin et al. 2019), and MiniLM (Wang et al. 2020), which is a small one.
     Bert,
     /// DistilBERT (Sanh et al. 2019): no segments.
@@ -30,7 +30,7 @@ pub enum Family {
 
 impl Family {
     /// Its name in a sentence.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Family::Bert => "BERT",
             Family::DistilBert => "DistilBERT",
@@ -53,7 +53,7 @@ impl Family {
 
 /// The function between the two layers of a block's feed-forward part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EncoderActivation {
+pub(crate) enum EncoderActivation {
     /// GELU by the error function.
     #[serde(rename = "gelu")]
     Gelu,
@@ -80,31 +80,31 @@ impl EncoderActivation {
 #[serde(deny_unknown_fields)]
 pub struct EncoderConfig {
     /// The kind.
-    pub family: Family,
+    pub(crate) family: Family,
     /// Rows of the table of tokens.
-    pub vocabulary: usize,
+    pub(crate) vocabulary: usize,
     /// Numbers of a token, D.
-    pub width: usize,
+    pub(crate) width: usize,
     /// Blocks.
-    pub layers: usize,
+    pub(crate) layers: usize,
     /// Heads of a block's attention.
-    pub heads: usize,
+    pub(crate) heads: usize,
     /// Numbers of a token between the two layers of the feed-forward part.
-    pub between: usize,
+    pub(crate) between: usize,
     /// Rows of the table of positions.
-    pub positions: usize,
+    pub(crate) positions: usize,
     /// Rows of the table of segments; 0 where there is none.
-    pub segments: usize,
+    pub(crate) segments: usize,
     /// Between the two layers of the feed-forward part.
-    pub activation: EncoderActivation,
+    pub(crate) activation: EncoderActivation,
     /// Of the layer norms.
-    pub epsilon: f64,
+    pub(crate) epsilon: f64,
     /// Share of the numbers that training drops after the embeddings, the attention and the feed-forward part.
-    pub dropout: f64,
+    pub(crate) dropout: f64,
     /// The token that fills up a batch.
-    pub pad: u32,
+    pub(crate) pad: u32,
     /// Rows of MPNet's table of distances; 0 where there is none.
-    pub distances: usize,
+    pub(crate) distances: usize,
 }
 
 impl EncoderConfig {
@@ -121,7 +121,7 @@ impl EncoderConfig {
     }
 
     /// The longest text in tokens, the special ones included.
-    pub fn longest(&self) -> usize {
+    pub(crate) fn longest(&self) -> usize {
         self.positions.saturating_sub(self.first_position())
     }
 

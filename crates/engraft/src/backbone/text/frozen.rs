@@ -37,17 +37,12 @@ impl FrozenEncoder {
         Self { config, embeddings, encoder: Encoder::new(shape, &blocks) }
     }
 
-    /// Numbers of a token's state, D.
-    pub fn width(&self) -> usize {
-        self.config.width
-    }
-
     /// The states of texts behind the stages `0..to`, `[tokens, D]` each. The last stage, the pooling, is not run here: up
     /// to it and up to the last block are the same.
     ///
     /// # Panics
     /// If `to` is 0, a text is longer than [`EncoderConfig::longest`], or an id is not a row of its table.
-    pub fn states(&self, texts: &[&Encoded], to: usize) -> Vec<Vec<f32>> {
+    pub(crate) fn states(&self, texts: &[&Encoded], to: usize) -> Vec<Vec<f32>> {
         assert!(to > 0, "states begin behind the first stage");
         let embed = |text: &&Encoded| {
             assert!(text.ids.len() <= self.config.longest(), "a text longer than the encoder has places for");
@@ -62,7 +57,7 @@ impl FrozenEncoder {
     ///
     /// # Panics
     /// If the range begins before the first block, or the states are not whole tokens.
-    pub fn states_from(&self, states: &[&[f32]], range: Range<usize>) -> Vec<Vec<f32>> {
+    pub(crate) fn states_from(&self, states: &[&[f32]], range: Range<usize>) -> Vec<Vec<f32>> {
         assert!(range.start > 0, "states begin behind the first stage");
         let block = |stage: usize| (stage - 1).min(self.encoder.blocks());
         self.encoder.run(states, block(range.start)..block(range.end.max(range.start)))

@@ -18,7 +18,7 @@ use crate::files;
 use crate::weight_files;
 
 /// The name of the architecture in cards.
-pub const ARCHITECTURE: &str = "awd_lstm";
+pub(crate) const ARCHITECTURE: &str = "awd_lstm";
 /// Files of a folder.
 const FILES: [&str; 3] = ["model.safetensors", "vocab.txt", "config.json"];
 /// Most words and most numbers of a state.
@@ -30,26 +30,26 @@ const BATCH: usize = 32;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LanguageCard {
     /// `awd_lstm`.
-    pub architecture: String,
+    pub(crate) architecture: String,
     /// Its sizes.
-    pub sizes: LstmConfig,
+    pub(crate) sizes: LstmConfig,
     /// The model's name.
-    pub id: String,
+    pub(crate) id: String,
     /// What it is.
     #[serde(default)]
-    pub description: String,
+    pub(crate) description: String,
     /// Its licence.
     #[serde(default)]
-    pub licence: String,
+    pub(crate) licence: String,
     /// Where it comes from.
     #[serde(default)]
-    pub source: String,
+    pub(crate) source: String,
     /// Tokens that it was trained on, each as often as it was seen once.
     #[serde(default)]
-    pub tokens: u64,
+    pub(crate) tokens: u64,
     /// Perplexity on what was held out, as it was measured at the end of its training.
     #[serde(default)]
-    pub perplexity: Option<f64>,
+    pub(crate) perplexity: Option<f64>,
 }
 
 impl LanguageCard {
@@ -77,7 +77,7 @@ pub struct LanguageModel {
     /// The words that it knows.
     pub vocabulary: Vocabulary,
     /// Where it comes from.
-    pub card: LanguageCard,
+    pub(crate) card: LanguageCard,
 }
 
 /// A language model as the bytes of its files.
@@ -150,14 +150,14 @@ impl LanguageModel {
 
     /// The same on another device: one that learns (`Device::autodiff`), or a plain one.
     #[must_use]
-    pub fn to_device(self, device: &Device) -> Self {
+    pub(crate) fn onto(self, device: &Device) -> Self {
         self.changed(device, |_, _| ())
     }
 
     /// The same with these words too. A new word begins at the mean of all embeddings and biases (Howard and Ruder 2018,
     /// as fastai does it).
     #[must_use]
-    pub fn extended(mut self, words: impl IntoIterator<Item = String>, device: &Device) -> Self {
+    pub(crate) fn extended(mut self, words: impl IntoIterator<Item = String>, device: &Device) -> Self {
         let (before, width) = (self.vocabulary.len(), self.network.config().width);
         self.vocabulary = self.vocabulary.extended(words);
         let more = self.vocabulary.len() - before;
@@ -177,12 +177,12 @@ impl LanguageModel {
     }
 
     /// Numbers of a text's embedding: last, largest and mean state beside each other.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         3 * self.network.config().width
     }
 
     /// The tokens of texts, at most `limit` of each: the first and the last half of longer ones. How many were cut.
-    pub fn encode(&self, texts: &[&Text], limit: usize) -> (Vec<Vec<u32>>, usize) {
+    pub(crate) fn encode(&self, texts: &[&Text], limit: usize) -> (Vec<Vec<u32>>, usize) {
         use rayon::prelude::*;
         let encoded: Vec<(Vec<u32>, bool)> = texts
             .par_iter()
@@ -201,7 +201,7 @@ impl LanguageModel {
 
     /// Embeddings of texts of at most `limit` tokens by the frozen model, `[texts][columns]`. None depends on the texts
     /// beside it.
-    pub fn embed(&self, texts: &[&Text], limit: usize) -> Vec<Vec<f32>> {
+    pub(crate) fn embed(&self, texts: &[&Text], limit: usize) -> Vec<Vec<f32>> {
         let (encoded, _) = self.encode(texts, limit);
         let width = self.network.config().width;
         let states = frozen_states(&self.network, &encoded.iter().map(Vec::as_slice).collect::<Vec<_>>());
@@ -209,7 +209,7 @@ impl LanguageModel {
     }
 
     /// The files' bytes.
-    pub fn to_parts(&self) -> LanguageModelParts {
+    pub(crate) fn to_parts(&self) -> LanguageModelParts {
         let tensors = self.network.tensors().into_iter();
         let tensors = tensors.map(|(name, shape, values)| (name, Numbers { shape, values, precision: Precision::F32 }));
         let mut weights = Weights { tensors: tensors.collect(), ..Weights::default() };
@@ -219,7 +219,7 @@ impl LanguageModel {
         LanguageModelParts { weights: engraft_weights::write(&weights), vocabulary: self.vocabulary.to_bytes(), card }
     }
 
-    /// The reverse of [`LanguageModel::to_parts`], to the bit.
+    /// The reverse of `LanguageModel::to_parts`, to the bit.
     ///
     /// # Errors
     /// [`Error::Weights`] where the files are damaged, of another kind, or do not fit each other.
@@ -265,7 +265,7 @@ impl LanguageModel {
     }
 
     /// Whether a folder holds a language model.
-    pub fn is_at(folder: &Path) -> bool {
+    pub(crate) fn is_at(folder: &Path) -> bool {
         let card = files::read_limited(&folder.join(FILES[2]), 1 << 20).ok();
         card.and_then(|bytes| serde_json::from_slice::<LanguageCard>(&bytes).ok())
             .is_some_and(|card| card.architecture == ARCHITECTURE)
@@ -290,7 +290,7 @@ impl LanguageModel {
     }
 
     /// The files of a folder, by name.
-    pub fn to_files(&self) -> [(&'static str, Vec<u8>); 3] {
+    pub(crate) fn to_files(&self) -> [(&'static str, Vec<u8>); 3] {
         let LanguageModelParts { weights, vocabulary, card } = self.to_parts();
         let [weights_name, vocabulary_name, card_name] = FILES;
         [(weights_name, weights), (vocabulary_name, vocabulary), (card_name, card)]
@@ -314,13 +314,13 @@ fn check(sizes: &LstmConfig) -> std::result::Result<(), Problem> {
 
 /// The last layer's states of each text, `[tokens, width]`, without a graph. Texts run in groups of about the same length;
 /// none of them sees its neighbours or its padding.
-pub fn frozen_states(network: &LstmNetwork, texts: &[&[u32]]) -> Vec<Vec<f32>> {
+pub(crate) fn frozen_states(network: &LstmNetwork, texts: &[&[u32]]) -> Vec<Vec<f32>> {
     let layers = network.config().layers;
     states_to(network, texts, layers)
 }
 
 /// As [`frozen_states`], after the first `layers` layers; after none, the embeddings.
-pub fn states_to(network: &LstmNetwork, texts: &[&[u32]], layers: usize) -> Vec<Vec<f32>> {
+pub(crate) fn states_to(network: &LstmNetwork, texts: &[&[u32]], layers: usize) -> Vec<Vec<f32>> {
     let network = network.valid();
     let mut order: Vec<usize> = (0..texts.len()).collect();
     order.sort_by_key(|&text| texts[text].len());
@@ -344,7 +344,7 @@ pub fn states_to(network: &LstmNetwork, texts: &[&[u32]], layers: usize) -> Vec<
 }
 
 /// Sequences one after the other, each filled up to `steps`.
-pub fn padded<'a>(texts: impl Iterator<Item = &'a [u32]>, steps: usize) -> Vec<u32> {
+pub(crate) fn padded<'a>(texts: impl Iterator<Item = &'a [u32]>, steps: usize) -> Vec<u32> {
     let mut numbers = Vec::new();
     for text in texts {
         numbers.extend_from_slice(text);

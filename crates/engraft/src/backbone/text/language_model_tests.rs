@@ -125,7 +125,7 @@ fn embeddings_may_begin_at_word_vectors_of_their_width() {
 
 #[test]
 fn dropout_is_drawn_by_position_and_off_where_frozen() {
-    let model = model().to_device(&Device::flex().autodiff());
+    let model = model().onto(&Device::flex().autodiff());
     let numbers: Vec<u32> = (0..24).map(|i| i * 7 % 10).collect();
     let dropouts = Dropouts::CLASSIFIER;
     let run = |numbers: &[u32], rows: usize, first: usize| {

@@ -17,8 +17,8 @@ use crate::rng::rng;
 
 /// Tensors that are handed out by name, to be made into parameters.
 pub(super) struct Source<'a> {
-    pub tensors: EncoderTensors,
-    pub device: &'a Device,
+    pub(crate) tensors: EncoderTensors,
+    pub(crate) device: &'a Device,
 }
 
 impl Source<'_> {
@@ -26,7 +26,7 @@ impl Source<'_> {
     ///
     /// # Panics
     /// If there is none: it was looked for before.
-    pub fn take<const D: usize>(&mut self, name: &str) -> Param<Tensor<D>> {
+    pub(crate) fn take<const D: usize>(&mut self, name: &str) -> Param<Tensor<D>> {
         let (shape, values) = self.tensors.remove(name).expect("the tensors were compared with what is needed");
         self.parameter(name, shape, values)
     }
@@ -79,7 +79,7 @@ impl Dense {
     }
 
     /// `[N, T, in]` to `[N, T, out]`.
-    pub fn forward(
+    pub(crate) fn forward(
         &self,
         x: Tensor<3>,
         residual: Option<Tensor<3>>,
@@ -91,23 +91,23 @@ impl Dense {
     }
 
     /// Weight `[in, out]` and bias.
-    pub fn values(&self) -> (Vec<f32>, Vec<f32>) {
+    pub(crate) fn values(&self) -> (Vec<f32>, Vec<f32>) {
         (numbers(adapted(&self.weight, self.low_rank.as_ref(), false)), numbers(self.bias.val()))
     }
 
     /// Weight `[out, in]` and bias, as files have them.
-    pub fn export(&self, name: &str, to: &mut EncoderTensors) {
+    pub(crate) fn export(&self, name: &str, to: &mut EncoderTensors) {
         let [inputs, outputs] = self.weight.dims();
         let (weight, bias) = self.values();
         to.insert(format!("{name}.weight"), (vec![outputs, inputs], turned(&weight, inputs, outputs)));
         to.insert(format!("{name}.bias"), (vec![outputs], bias));
     }
 
-    pub fn adapt(&mut self, how: LoraConfig) {
+    pub(crate) fn adapt(&mut self, how: LoraConfig) {
         self.low_rank = Some(LowRank::new(self.weight.id, self.weight.dims(), how, &self.weight.device()));
     }
 
-    pub fn merge(&mut self) {
+    pub(crate) fn merge(&mut self) {
         merge(&mut self.weight, &mut self.low_rank);
     }
 }
@@ -126,15 +126,15 @@ impl Norm {
         Self { gamma: source.take(&format!("{name}.weight")), beta: source.take(&format!("{name}.bias")), epsilon }
     }
 
-    pub fn forward(&self, x: Tensor<3>, mode: Mode<'_>) -> Tensor<3> {
+    pub(crate) fn forward(&self, x: Tensor<3>, mode: Mode<'_>) -> Tensor<3> {
         layer_norm(x, used(&self.gamma, mode), used(&self.beta, mode), self.epsilon)
     }
 
-    pub fn values(&self) -> (Vec<f32>, Vec<f32>) {
+    pub(crate) fn values(&self) -> (Vec<f32>, Vec<f32>) {
         (numbers(self.gamma.val()), numbers(self.beta.val()))
     }
 
-    pub fn export(&self, name: &str, to: &mut EncoderTensors) {
+    pub(crate) fn export(&self, name: &str, to: &mut EncoderTensors) {
         let (gamma, beta) = self.values();
         to.insert(format!("{name}.weight"), (vec![gamma.len()], gamma));
         to.insert(format!("{name}.bias"), (vec![beta.len()], beta));
@@ -182,7 +182,7 @@ pub(super) struct Packing {
 
 impl Packing {
     /// The packing of a batch; none where there is little padding.
-    pub fn of(batch: &TokenBatch) -> Option<Self> {
+    pub(crate) fn of(batch: &TokenBatch) -> Option<Self> {
         let ([n, longest], device) = (batch.dims(), batch.mask.device());
         let lengths = batch.lengths.clone();
         let total: usize = lengths.iter().sum();
@@ -200,13 +200,13 @@ impl Packing {
     }
 
     /// `[N, T, D]` to `[1, tokens, D]`.
-    pub fn pack(&self, x: Tensor<3>) -> Tensor<3> {
+    pub(crate) fn pack(&self, x: Tensor<3>) -> Tensor<3> {
         let [n, longest, width] = x.dims();
         x.reshape([n * longest, width]).select(0, self.tokens.clone()).unsqueeze()
     }
 
     /// The reverse. What stands in the padding is a token's, and is for nobody to look at.
-    pub fn unpack(&self, x: Tensor<3>) -> Tensor<3> {
+    pub(crate) fn unpack(&self, x: Tensor<3>) -> Tensor<3> {
         let [_, tokens, width] = x.dims();
         let rows = x.reshape([tokens, width]).select(0, self.rows.clone());
         rows.reshape([self.lengths.len(), self.longest, width])

@@ -34,7 +34,7 @@ pub struct LstmConfig {
 
 impl LstmConfig {
     /// Inputs and state of a layer.
-    pub fn sizes(&self, layer: usize) -> [usize; 2] {
+    pub(crate) fn sizes(&self, layer: usize) -> [usize; 2] {
         let inputs = if layer == 0 { self.width } else { self.hidden };
         let state = if layer + 1 == self.layers { self.width } else { self.hidden };
         [inputs, state]
@@ -46,28 +46,28 @@ impl LstmConfig {
 #[serde(deny_unknown_fields)]
 pub struct Dropouts {
     /// Of the words: all of a word's embedding, wherever it stands.
-    pub words: f64,
+    pub(crate) words: f64,
     /// Of the embeddings' units.
-    pub input: f64,
+    pub(crate) input: f64,
     /// Of the units between layers.
-    pub hidden: f64,
+    pub(crate) hidden: f64,
     /// Of the last layer's units.
-    pub output: f64,
+    pub(crate) output: f64,
     /// Of the recurrent weights.
-    pub weights: f64,
+    pub(crate) weights: f64,
 }
 
 impl Dropouts {
     /// None at all.
     pub const NONE: Self = Self { words: 0.0, input: 0.0, hidden: 0.0, output: 0.0, weights: 0.0 };
     /// fastai's for language models.
-    pub const LANGUAGE_MODEL: Self = Self { words: 0.02, input: 0.25, hidden: 0.15, output: 0.1, weights: 0.2 };
+    pub(crate) const LANGUAGE_MODEL: Self = Self { words: 0.02, input: 0.25, hidden: 0.15, output: 0.1, weights: 0.2 };
     /// fastai's for classifiers.
-    pub const CLASSIFIER: Self = Self { words: 0.05, input: 0.4, hidden: 0.3, output: 0.4, weights: 0.5 };
+    pub(crate) const CLASSIFIER: Self = Self { words: 0.05, input: 0.4, hidden: 0.3, output: 0.4, weights: 0.5 };
 
     /// All of them, times a factor, and less than 1.
     #[must_use]
-    pub fn scaled(self, factor: f64) -> Self {
+    pub(crate) fn scaled(self, factor: f64) -> Self {
         let scaled = |share: f64| (share * factor).clamp(0.0, 0.95);
         Self {
             words: scaled(self.words),
@@ -81,7 +81,7 @@ impl Dropouts {
 
 /// One LSTM layer.
 #[derive(Module, Debug)]
-pub struct LstmLayer {
+pub(crate) struct LstmLayer {
     /// `[inputs, 4 state]`; the gates i, f, g, o beside each other.
     input: Param<Tensor<2>>,
     /// `[state, 4 state]`
@@ -219,18 +219,12 @@ impl LstmNetwork {
     }
 
     /// Its sizes.
-    pub fn config(&self) -> LstmConfig {
+    pub(crate) fn config(&self) -> LstmConfig {
         self.config
     }
 
-    /// The names of the stages: `embed`, `lstm0` .., `pool`.
-    pub fn stages(&self) -> Vec<String> {
-        let layers = (0..self.config.layers).map(|layer| format!("lstm{layer}"));
-        std::iter::once("embed".to_owned()).chain(layers).chain(["pool".to_owned()]).collect()
-    }
-
     /// What each stage gives and costs, for a text of so many tokens.
-    pub fn costs(&self, tokens: usize) -> Vec<StageCost> {
+    pub(crate) fn costs(&self, tokens: usize) -> Vec<StageCost> {
         let config = &self.config;
         let cost = |name: &str, outputs: Vec<usize>, parameters: usize, multiply_adds: usize| StageCost {
             name: name.to_owned(),

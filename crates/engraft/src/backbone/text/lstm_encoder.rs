@@ -11,18 +11,18 @@ const TOKENS: usize = 400;
 #[derive(Debug, Clone)]
 pub struct LstmEncoder {
     /// The language model.
-    pub model: LanguageModel,
+    pub(crate) model: LanguageModel,
     /// What its pooled states go through, where it was made a classifier.
-    pub hidden: Option<HiddenLayer>,
+    pub(crate) hidden: Option<HiddenLayer>,
     /// Most tokens of a text; of longer ones beginning and end are read.
-    pub limit: usize,
+    pub(crate) limit: usize,
 }
 
 /// Keeps a row of equal numbers from being divided by nothing.
-pub const NORM_EPSILON: f64 = 1e-5;
+pub(crate) const NORM_EPSILON: f64 = 1e-5;
 
 /// A row with mean 0 and deviation 1 (Ba, Kiros and Hinton 2016), in a fixed order of sums.
-pub fn normed(row: &[f32]) -> Vec<f32> {
+pub(crate) fn normed(row: &[f32]) -> Vec<f32> {
     let n = row.len().max(1) as f64;
     let mean = row.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
     let variance = row.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n;
@@ -32,20 +32,20 @@ pub fn normed(row: &[f32]) -> Vec<f32> {
 
 /// `relu(W (scale norm(x) + shift) + b)`
 #[derive(Debug, Clone, PartialEq)]
-pub struct HiddenLayer {
+pub(crate) struct HiddenLayer {
     /// `[in]`
-    pub scale: Vec<f32>,
+    pub(crate) scale: Vec<f32>,
     /// `[in]`
-    pub shift: Vec<f32>,
+    pub(crate) shift: Vec<f32>,
     /// `[in, out]`, row-major.
-    pub weight: Vec<f32>,
+    pub(crate) weight: Vec<f32>,
     /// `[out]`
-    pub bias: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
 }
 
 impl HiddenLayer {
     /// A row of features, in a fixed order of sums.
-    pub fn apply(&self, row: &[f32]) -> Vec<f32> {
+    pub(crate) fn apply(&self, row: &[f32]) -> Vec<f32> {
         let mut sums = self.bias.clone();
         let row = normed(row);
         let inputs = row.iter().zip(&self.scale).zip(&self.shift).map(|((x, scale), shift)| x * scale + shift);
@@ -64,12 +64,12 @@ impl LstmEncoder {
     }
 
     /// Length of the features.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.hidden.as_ref().map_or_else(|| self.model.columns(), |hidden| hidden.bias.len())
     }
 
     /// Features of texts; none depends on the texts beside it.
-    pub fn embed(&self, texts: &[&Text]) -> Vec<Vec<f32>> {
+    pub(crate) fn embed(&self, texts: &[&Text]) -> Vec<Vec<f32>> {
         let rows = self.model.embed(texts, self.limit);
         match &self.hidden {
             None => rows,
@@ -83,7 +83,7 @@ impl LstmEncoder {
     }
 
     /// How many words of a text the vocabulary has, and how many words there are.
-    pub fn covered(&self, text: &Text) -> (usize, usize) {
+    pub(crate) fn covered(&self, text: &Text) -> (usize, usize) {
         let known = |word: &str| self.model.vocabulary.number(word).is_some();
         let all = text.parts().flat_map(|part| words(part).map(|(_, word)| known(&word)).collect::<Vec<_>>());
         all.fold((0, 0), |(some, all), known| (some + usize::from(known), all + 1))

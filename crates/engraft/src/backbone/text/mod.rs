@@ -7,7 +7,7 @@
 
 mod batch;
 mod body;
-mod config;
+pub(crate) mod config;
 mod frozen;
 #[cfg(test)]
 mod golden_tests;
@@ -26,18 +26,22 @@ mod vectors;
 mod vocabulary;
 mod word_pooler;
 
-pub use batch::{Pooling, TokenBatch, pool};
-pub use config::{EncoderActivation, EncoderConfig, Family};
+pub(crate) use batch::TokenBatch;
+pub use batch::{Pooling, pool};
+pub use config::EncoderConfig;
 pub use frozen::FrozenEncoder;
-pub use language_model::{LanguageCard, LanguageModel, LanguageModelParts, frozen_states, padded, states_to};
+pub use language_model::{LanguageCard, LanguageModel, LanguageModelParts};
+pub(crate) use language_model::{frozen_states, padded, states_to};
 pub use lstm::{Dropouts, LstmConfig, LstmNetwork, concat_pool, concat_pool_values};
-pub use lstm_encoder::{HiddenLayer, LstmEncoder, NORM_EPSILON, normed};
-pub use names::EncoderTensors;
-pub use sentence::{DenseLayer, DenseShape, SentenceEncoder, SentenceLayout};
+pub use lstm_encoder::LstmEncoder;
+pub(crate) use lstm_encoder::{HiddenLayer, NORM_EPSILON, normed};
+pub use sentence::{SentenceEncoder, SentenceLayout};
 pub(in crate::backbone) use text_base::{FILES_BESIDE_WEIGHTS, TOKENIZERS, is_encoder_config};
-pub use text_base::{TextBase, TextBody, USUAL_ENCODER, is_text_base, is_text_base_here, is_vectors, open_text_base};
-pub use tokenizer::{Encoded, Tokenizer};
+pub use text_base::{TextBase, TextBody, is_text_base, open_text_base};
+pub(crate) use text_base::{USUAL_ENCODER, is_text_base_here, is_vectors};
+pub(crate) use tokenizer::{Encoded, Tokenizer};
 pub use transformer::TextEncoder;
 pub use vectors::WordVectors;
-pub use vocabulary::{BEGIN, PADDING, UNKNOWN, Vocabulary, WordCounts};
+pub use vocabulary::Vocabulary;
+pub(crate) use vocabulary::WordCounts;
 pub use word_pooler::{WordPooler, WordPooling};

@@ -60,7 +60,7 @@ const PARTS: [(&str, &str); 14] = [
 ];
 
 /// An encoder's tensors by their canonical names, in the layout of the files (`[out, in]`).
-pub type EncoderTensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+pub(crate) type EncoderTensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// The canonical name.
 pub(super) fn canonical(name: &str) -> String {

@@ -32,13 +32,13 @@ pub struct SentenceEncoder {
     /// The encoder.
     pub encoder: TextEncoder,
     /// Its tokenizer.
-    pub tokenizer: Tokenizer,
+    pub(crate) tokenizer: Tokenizer,
     /// Its shape.
-    pub config: EncoderConfig,
+    pub(crate) config: EncoderConfig,
     /// How a text becomes a vector.
-    pub layout: SentenceLayout,
+    pub(crate) layout: SentenceLayout,
     /// What follows the pooling.
-    pub dense: Vec<DenseLayer>,
+    pub(crate) dense: Vec<DenseLayer>,
 }
 
 /// How a text becomes a vector.
@@ -46,37 +46,37 @@ pub struct SentenceEncoder {
 #[serde(deny_unknown_fields)]
 pub struct SentenceLayout {
     /// How the tokens' states become one vector.
-    pub pooling: Pooling,
+    pub(crate) pooling: Pooling,
     /// Whether vectors are of length one.
-    pub normalise: bool,
+    pub(crate) normalise: bool,
     /// The longest text in tokens, the special ones included.
-    pub limit: usize,
+    pub(crate) limit: usize,
     /// The linear layers that follow the pooling: inputs, outputs, function.
     #[serde(default)]
-    pub dense: Vec<DenseShape>,
+    pub(crate) dense: Vec<DenseShape>,
 }
 
 /// A linear layer behind the pooling, without its numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DenseShape {
+pub(crate) struct DenseShape {
     /// Length of its input.
-    pub inputs: usize,
+    pub(crate) inputs: usize,
     /// Length of its output.
-    pub outputs: usize,
+    pub(crate) outputs: usize,
     /// Whether the hyperbolic tangent follows.
-    pub tanh: bool,
+    pub(crate) tanh: bool,
 }
 
 /// A linear layer behind the pooling. It is frozen.
 #[derive(Debug, Clone, PartialEq)]
-pub struct DenseLayer {
+pub(crate) struct DenseLayer {
     /// Its shape.
-    pub shape: DenseShape,
+    pub(crate) shape: DenseShape,
     /// `[out, in]`
-    pub weight: Vec<f32>,
+    pub(crate) weight: Vec<f32>,
     /// `[out]`
-    pub bias: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
 }
 
 impl SentenceEncoder {
@@ -130,7 +130,7 @@ impl SentenceEncoder {
     ///
     /// # Errors
     /// [`Error::Weights`] where they do not fit each other.
-    pub fn from_parts(
+    pub(crate) fn from_parts(
         config: EncoderConfig,
         layout: SentenceLayout,
         tokenizer: &[u8],
@@ -158,7 +158,7 @@ impl SentenceEncoder {
     }
 
     /// All tensors, to be kept: the encoder's by their canonical names, and those of the layers behind the pooling.
-    pub fn tensors(&self) -> Weights {
+    pub(crate) fn tensors(&self) -> Weights {
         let mut weights = names::stored(self.encoder.tensors());
         for (at, layer) in self.dense.iter().enumerate() {
             let DenseShape { inputs, outputs, .. } = layer.shape;
@@ -176,7 +176,7 @@ impl SentenceEncoder {
     ///
     /// # Errors
     /// As [`Tokenizer::encode`].
-    pub fn encode(&self, texts: &[&Text]) -> Result<Vec<Encoded>> {
+    pub(crate) fn encode(&self, texts: &[&Text]) -> Result<Vec<Encoded>> {
         texts.par_iter().map(|text| self.tokenizer.encode(text, self.layout.limit)).collect()
     }
 
@@ -184,7 +184,7 @@ impl SentenceEncoder {
     /// length are run together; a text's vector does not depend on the others.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode`].
+    /// As `Tokenizer::encode`.
     pub fn embed(&self, frozen: &FrozenEncoder, texts: &[&Text]) -> Result<Vec<Vec<f32>>> {
         let encoded = self.encode(texts)?;
         let mut order: Vec<usize> = (0..texts.len()).collect();
@@ -201,7 +201,7 @@ impl SentenceEncoder {
     }
 
     /// The vector of a text from the states of its tokens, `[tokens, D]`: pooled, through the layers behind, normalised.
-    pub fn finish(&self, states: &[f32]) -> Vec<f32> {
+    pub(crate) fn finish(&self, states: &[f32]) -> Vec<f32> {
         let pooled = self.layout.pooling.of(states, self.config.width);
         let mut vector = self.dense.iter().fold(pooled, |vector, layer| layer.apply(&vector));
         if self.layout.normalise {
@@ -212,7 +212,7 @@ impl SentenceEncoder {
     }
 
     /// Length of a text's vector.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.layout.dense.last().map_or(self.config.width, |layer| layer.outputs)
     }
 }

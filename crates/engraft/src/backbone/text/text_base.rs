@@ -19,7 +19,7 @@ use crate::suggestion::beside;
 const USUAL_OWNER: &str = "sentence-transformers";
 
 /// The encoder of texts that is taken where no base is named.
-pub const USUAL_ENCODER: &str = "all-MiniLM-L6-v2";
+pub(crate) const USUAL_ENCODER: &str = "all-MiniLM-L6-v2";
 
 /// What a tokenizer may be in.
 pub(in crate::backbone) const TOKENIZERS: [&str; 3] = ["tokenizer.json", "vocab.txt", "vocab.json"];
@@ -47,11 +47,11 @@ pub struct TextBase {
     /// Its name.
     pub id: String,
     /// What kind it is, in a few words.
-    pub architecture: String,
+    pub(crate) architecture: String,
     /// The licence of the weights, as far as it is said beside them.
-    pub licence: String,
+    pub(crate) licence: String,
     /// Where it is from.
-    pub source: String,
+    pub(crate) source: String,
     /// SHA-256 of the weights file.
     pub sha256: String,
     /// What the user should know about how it was opened.
@@ -84,7 +84,7 @@ pub fn is_text_base(base: &str) -> bool {
 ///
 /// # Errors
 /// [`Error::Usage`] for an environment of the hub that cannot be read.
-pub fn is_text_base_here(base: &str) -> Result<bool> {
+pub(crate) fn is_text_base_here(base: &str) -> Result<bool> {
     let path = Path::new(base);
     if path.exists() {
         return Ok(true);
@@ -142,7 +142,7 @@ pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
 }
 
 /// Whether a file's name says that it holds word vectors.
-pub fn is_vectors(path: &Path) -> bool {
+pub(crate) fn is_vectors(path: &Path) -> bool {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
     let is_weights = || path.file_name().is_some_and(|name| name == "pytorch_model.bin");
     // What is there and no file is refused where it is read.

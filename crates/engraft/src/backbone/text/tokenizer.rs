@@ -19,7 +19,7 @@ const LARGEST_ID: u32 = 1 << 24;
 
 /// A tokenizer.
 #[derive(Debug, Clone)]
-pub struct Tokenizer {
+pub(crate) struct Tokenizer {
     /// Everything but the special tokens, which are added after the truncation.
     inner: Inner,
     processor: Option<PostProcessorWrapper>,
@@ -31,21 +31,21 @@ pub struct Tokenizer {
 
 /// The tokens of a text or a pair.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Encoded {
+pub(crate) struct Encoded {
     /// Rows of the table of tokens.
-    pub ids: Vec<u32>,
+    pub(crate) ids: Vec<u32>,
     /// 0 for the first text, 1 for the second, as the encoder was trained.
-    pub segments: Vec<u8>,
+    pub(crate) segments: Vec<u8>,
     /// Where each token lies in its text, in bytes; (0, 0) for a special one.
-    pub offsets: Vec<(u32, u32)>,
+    pub(crate) offsets: Vec<(u32, u32)>,
     /// Which text each token is of: 0 or 1; none for a special one.
-    pub sequence: Vec<Option<u8>>,
+    pub(crate) sequence: Vec<Option<u8>>,
     /// Which word of its text each token is of; none for a special one.
-    pub word: Vec<Option<u32>>,
+    pub(crate) word: Vec<Option<u32>>,
     /// Tokens that were cut off.
-    pub cut: usize,
+    pub(crate) cut: usize,
     /// Tokens that are not in the vocabulary.
-    pub unknown: usize,
+    pub(crate) unknown: usize,
 }
 
 impl Tokenizer {
@@ -53,7 +53,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// [`Error::Weights`] for what is not a tokenizer, or has no token.
-    pub fn from_bytes(json: &[u8]) -> Result<Self> {
+    pub(crate) fn from_bytes(json: &[u8]) -> Result<Self> {
         let refuse = |found: &dyn std::fmt::Display| {
             let problem = Problem::new("the tokenizer cannot be read").expected("a tokenizer.json of Hugging Face");
             Error::Weights(problem.found(found))
@@ -100,7 +100,7 @@ impl Tokenizer {
     }
 
     /// The whole tokenizer as `tokenizer.json`.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut whole = self.inner.clone();
         whole.with_post_processor(self.processor.clone());
         whole.to_string(false).expect("what was read can be written").into_bytes()
@@ -117,18 +117,8 @@ impl Tokenizer {
     }
 
     /// One more than the largest id.
-    pub fn vocabulary(&self) -> usize {
+    pub(crate) fn vocabulary(&self) -> usize {
         self.largest as usize + 1
-    }
-
-    /// The id of a token.
-    pub fn id_of(&self, token: &str) -> Option<u32> {
-        self.inner.token_to_id(token)
-    }
-
-    /// The token of an id.
-    pub fn token_of(&self, id: u32) -> Option<String> {
-        self.inner.id_to_token(id)
     }
 
     /// A text or a pair with the special tokens, at most `limit` tokens in all. What is too long is cut at its end, of a
@@ -136,7 +126,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// [`Error::Data`] where the limit leaves no room beside the special tokens.
-    pub fn encode(&self, text: &Text, limit: usize) -> Result<Encoded> {
+    pub(crate) fn encode(&self, text: &Text, limit: usize) -> Result<Encoded> {
         let first = self.raw(text.first.as_str().into())?;
         let second = text.second.as_deref().map(|second| self.raw_second(second)).transpose()?;
         self.shortened(first, second, limit)
@@ -147,7 +137,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// As [`Tokenizer::encode`].
-    pub fn encode_words(&self, words: &[&str], limit: usize) -> Result<Encoded> {
+    pub(crate) fn encode_words(&self, words: &[&str], limit: usize) -> Result<Encoded> {
         if !self.spaced {
             return self.shortened(self.raw(words.into())?, None, limit);
         }
@@ -169,7 +159,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// [`Error::Data`] where the question leaves no room for more than `stride` tokens of the context.
-    pub fn windows(&self, question: &str, context: &str, limit: usize, stride: usize) -> Result<Vec<Encoded>> {
+    pub(crate) fn windows(&self, question: &str, context: &str, limit: usize, stride: usize) -> Result<Vec<Encoded>> {
         let (question, mut context) = (self.raw(question.into())?, self.raw_second(context)?);
         let taken = question.len() + self.added(true);
         let room = limit.saturating_sub(taken);

@@ -53,14 +53,14 @@ pub(super) struct Embeddings {
 /// A block.
 #[derive(Module, Debug)]
 pub(super) struct Block {
-    pub query: Dense,
-    pub key: Dense,
-    pub value: Dense,
-    pub output: Dense,
-    pub attention_norm: Norm,
-    pub widen: Dense,
-    pub narrow: Dense,
-    pub norm: Norm,
+    pub(crate) query: Dense,
+    pub(crate) key: Dense,
+    pub(crate) value: Dense,
+    pub(crate) output: Dense,
+    pub(crate) attention_norm: Norm,
+    pub(crate) widen: Dense,
+    pub(crate) narrow: Dense,
+    pub(crate) norm: Norm,
     #[module(skip)]
     name: String,
 }
@@ -97,7 +97,7 @@ impl TextEncoder {
     ///
     /// # Panics
     /// If one is missing or has another shape: what reads files looks first.
-    pub fn of_tensors(config: &EncoderConfig, tensors: EncoderTensors, device: &Device) -> Self {
+    pub(crate) fn of_tensors(config: &EncoderConfig, tensors: EncoderTensors, device: &Device) -> Self {
         let mut source = Source { tensors, device };
         let embeddings = Embeddings {
             tokens: source.take("embeddings.word_embeddings.weight"),
@@ -132,30 +132,30 @@ impl TextEncoder {
     }
 
     /// Its shape.
-    pub fn config(&self) -> &EncoderConfig {
+    pub(crate) fn config(&self) -> &EncoderConfig {
         &self.config
     }
 
     /// Drops another share of the numbers in training than its `config.json` says.
     #[must_use]
-    pub fn with_dropout(mut self, share: f64) -> Self {
+    pub(crate) fn with_dropout(mut self, share: f64) -> Self {
         self.config.dropout = share;
         self
     }
 
     /// Names of the stages: `embed`, `block0`, ..., `pool`.
-    pub fn stages(&self) -> Vec<String> {
+    pub(crate) fn stages(&self) -> Vec<String> {
         let blocks = (0..self.blocks.len()).map(|block| format!("block{block}"));
         std::iter::once("embed".to_owned()).chain(blocks).chain(std::iter::once("pool".to_owned())).collect()
     }
 
     /// Numbers of a token's state, D.
-    pub fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         self.config.width
     }
 
     /// Cost of each stage for one text of so many tokens. A row of states is `[1, tokens, D]`.
-    pub fn costs(&self, tokens: usize) -> Vec<StageCost> {
+    pub(crate) fn costs(&self, tokens: usize) -> Vec<StageCost> {
         let config = &self.config;
         let (t, width, between) = (tokens as u64, config.width as u64, config.between as u64);
         let last = self.stages().len() - 1;
@@ -175,7 +175,7 @@ impl TextEncoder {
     ///
     /// # Panics
     /// If a text is longer than [`EncoderConfig::longest`], or an id is not a row of its table.
-    pub fn embed(&self, batch: &TokenBatch, mode: Mode<'_>) -> Tensor<3> {
+    pub(crate) fn embed(&self, batch: &TokenBatch, mode: Mode<'_>) -> Tensor<3> {
         let [n, tokens] = batch.dims();
         let longest = self.config.longest();
         assert!(tokens <= longest, "a text of {tokens} tokens, where the encoder has places for {longest}");
@@ -197,7 +197,7 @@ impl TextEncoder {
     ///
     /// # Panics
     /// If the range leaves the row.
-    pub fn blocks<'a>(
+    pub(crate) fn blocks<'a>(
         &self,
         x: Tensor<3>,
         batch: &TokenBatch,
@@ -240,7 +240,7 @@ impl TextEncoder {
     }
 
     /// Identity and number of axes of every parameter of a stage.
-    pub fn stage_axes(&self, stage: usize) -> BTreeMap<u64, usize> {
+    pub(crate) fn stage_axes(&self, stage: usize) -> BTreeMap<u64, usize> {
         self.shapes_of(stage).into_iter().map(|(id, shape)| (id, shape.len())).collect()
     }
 
@@ -272,7 +272,7 @@ impl TextEncoder {
 
     /// Lets products of low rank learn in place of the weights of the linear layers of some stages (Hu et al. 2022).
     #[must_use]
-    pub fn adapted(mut self, how: LoraConfig, stages: Range<usize>) -> Self {
+    pub(crate) fn adapted(mut self, how: LoraConfig, stages: Range<usize>) -> Self {
         for (index, block) in self.blocks.iter_mut().enumerate() {
             if stages.contains(&(index + 1)) {
                 block.layers_mut().into_iter().for_each(|layer| layer.adapt(how));
@@ -283,7 +283,7 @@ impl TextEncoder {
 
     /// Adds what was learnt in their place to the weights.
     #[must_use]
-    pub fn merged(mut self) -> Self {
+    pub(crate) fn merged(mut self) -> Self {
         for block in &mut self.blocks {
             block.layers_mut().into_iter().for_each(Dense::merge);
         }

@@ -96,12 +96,12 @@ impl WordVectors {
     }
 
     /// What is worth knowing about the file.
-    pub fn remarks(&self) -> &[String] {
+    pub(crate) fn remarks(&self) -> &[String] {
         &self.remarks
     }
 
     /// Numbers of a word's vector.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.columns
     }
 
@@ -116,17 +116,17 @@ impl WordVectors {
     }
 
     /// The words, in the file's order.
-    pub fn words(&self) -> impl ExactSizeIterator<Item = &str> {
+    pub(crate) fn words(&self) -> impl ExactSizeIterator<Item = &str> {
         self.words.iter().map(|word| &**word)
     }
 
     /// All numbers, `[words, columns]`.
-    pub fn values(&self) -> &[f32] {
+    pub(crate) fn values(&self) -> &[f32] {
         &self.values
     }
 
     /// The row of a word: of the word as it stands, or else in lower case.
-    pub fn find(&self, word: &str) -> Option<usize> {
+    pub(crate) fn find(&self, word: &str) -> Option<usize> {
         let found = self.rows.get(word).or_else(|| {
             // Most words are lower-case already: they are not asked for twice.
             let is_lower = word.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
@@ -139,12 +139,12 @@ impl WordVectors {
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn word(&self, row: usize) -> &str {
+    pub(crate) fn word(&self, row: usize) -> &str {
         &self.words[row]
     }
 
     /// The vector of a word, as [`WordVectors::find`] finds it, `[columns]`.
-    pub fn row(&self, word: &str) -> Option<&[f32]> {
+    pub(crate) fn row(&self, word: &str) -> Option<&[f32]> {
         self.find(word).map(|row| self.at(row))
     }
 
@@ -172,7 +172,7 @@ impl WordVectors {
     }
 
     /// How many words of a text have a vector, and how many words it has.
-    pub fn covered(&self, text: &str) -> (usize, usize) {
+    pub(crate) fn covered(&self, text: &str) -> (usize, usize) {
         spans(text).fold((0, 0), |(known, all), (_, word)| (known + usize::from(self.find(word).is_some()), all + 1))
     }
 
@@ -181,7 +181,7 @@ impl WordVectors {
     ///
     /// # Errors
     /// [`Error::Data`] where none of the words has a vector.
-    pub fn restrict<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+    pub(crate) fn restrict<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let mut kept: Vec<usize> = words.into_iter().filter_map(|word| self.find(word)).collect();
         kept.sort_unstable();
         kept.dedup();
@@ -197,7 +197,7 @@ impl WordVectors {
 
     /// As two files: the numbers as safetensors (`vectors`, `[words, columns]`), and the vocabulary as lines of a rank, a
     /// tab and a word.
-    pub fn to_parts(&self) -> (Vec<u8>, Vec<u8>) {
+    pub(crate) fn to_parts(&self) -> (Vec<u8>, Vec<u8>) {
         let shape = vec![self.words.len(), self.columns];
         let tensor = Tensor { shape, values: self.values.clone(), precision: Precision::F32 };
         let weights = Weights {
@@ -214,7 +214,7 @@ impl WordVectors {
     ///
     /// # Errors
     /// [`Error::Weights`] where the files are damaged or do not fit each other.
-    pub fn from_parts(weights: &[u8], vocabulary: &[u8]) -> Result<Self> {
+    pub(crate) fn from_parts(weights: &[u8], vocabulary: &[u8]) -> Result<Self> {
         let wrong = |what: &str, found: String| Error::Weights(Problem::new(what).found(found));
         let mut weights = weight_files::read(weights)
             .map_err(|source| wrong("the word vectors cannot be read", source.to_string()))?;

@@ -15,11 +15,11 @@ use crate::error::{Error, Problem, Result};
 /// Marks, with fastai's names; their number is their position.
 const MARKS: [&str; 6] = ["xxunk", "xxpad", "xxbos", "xxmaj", "xxup", "xxwrep"];
 /// A word that is not in the vocabulary.
-pub const UNKNOWN: u32 = 0;
+pub(crate) const UNKNOWN: u32 = 0;
 /// What fills up shorter texts.
-pub const PADDING: u32 = 1;
+pub(crate) const PADDING: u32 = 1;
 /// Stands before every text.
-pub const BEGIN: u32 = 2;
+pub(crate) const BEGIN: u32 = 2;
 /// Longest word, in bytes: longer ones are cut into such.
 const WORD: usize = 64;
 /// Words that are counted at a time; when there are more, the rarest are forgotten.
@@ -75,7 +75,7 @@ fn cut(mut word: &str) -> impl Iterator<Item = &str> {
 
 /// How often each word comes.
 #[derive(Debug, Clone, Default)]
-pub struct WordCounts {
+pub(crate) struct WordCounts {
     counts: HashMap<String, u64>,
     /// Words that came fewer times were forgotten, to bound the memory.
     pruned: u64,
@@ -83,7 +83,7 @@ pub struct WordCounts {
 
 impl WordCounts {
     /// Counts the words of a text.
-    pub fn add(&mut self, text: &str) {
+    pub(crate) fn add(&mut self, text: &str) {
         tokens(text, |token| match self.counts.get_mut(token) {
             Some(count) => *count += 1,
             None => {
@@ -93,7 +93,7 @@ impl WordCounts {
     }
 
     /// Adds other counts.
-    pub fn merge(&mut self, others: Self) {
+    pub(crate) fn merge(&mut self, others: Self) {
         for (word, count) in others.counts {
             *self.counts.entry(word).or_default() += count;
         }
@@ -104,12 +104,13 @@ impl WordCounts {
     }
 
     /// How many words were counted.
-    pub fn total(&self) -> u64 {
+    #[cfg(test)]
+    pub(crate) fn total(&self) -> u64 {
         self.counts.values().sum()
     }
 
     /// Words that come at least `least` times, the most frequent first, and of equals the first in order; at most `most`.
-    pub fn frequent(self, least: u64, most: usize) -> Vec<String> {
+    pub(crate) fn frequent(self, least: u64, most: usize) -> Vec<String> {
         let mut found: Vec<(u64, String)> =
             self.counts.into_iter().filter(|(_, count)| *count >= least).map(|(word, count)| (count, word)).collect();
         found.sort_by(|(a, first), (b, second)| b.cmp(a).then_with(|| first.cmp(second)));
@@ -143,7 +144,7 @@ impl Vocabulary {
 
     /// The same with more words behind its own.
     #[must_use]
-    pub fn extended(mut self, words: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn extended(mut self, words: impl IntoIterator<Item = String>) -> Self {
         words.into_iter().for_each(|word| self.push(&word));
         self
     }
@@ -159,17 +160,17 @@ impl Vocabulary {
     }
 
     /// The words in the order of their numbers.
-    pub fn words(&self) -> impl ExactSizeIterator<Item = &str> {
+    pub(crate) fn words(&self) -> impl ExactSizeIterator<Item = &str> {
         self.words.iter().map(|word| &**word)
     }
 
     /// The number of a word.
-    pub fn number(&self, word: &str) -> Option<u32> {
+    pub(crate) fn number(&self, word: &str) -> Option<u32> {
         self.numbers.get(word).copied()
     }
 
     /// Adds the numbers of a text's tokens, [`BEGIN`] before them; how many are [`UNKNOWN`].
-    pub fn encode_into(&self, text: &str, numbers: &mut Vec<u32>) -> usize {
+    pub(crate) fn encode_into(&self, text: &str, numbers: &mut Vec<u32>) -> usize {
         let mut unknown = 0;
         numbers.push(BEGIN);
         tokens(text, |token| {
@@ -181,7 +182,7 @@ impl Vocabulary {
     }
 
     /// The numbers of a text; those of a pair's second follow, with their own [`BEGIN`].
-    pub fn encode(&self, text: &Text) -> Vec<u32> {
+    pub(crate) fn encode(&self, text: &Text) -> Vec<u32> {
         let mut numbers = Vec::new();
         self.encode_into(&text.first, &mut numbers);
         if let Some(second) = &text.second {
@@ -199,7 +200,7 @@ impl Vocabulary {
     ///
     /// # Errors
     /// [`Error::Weights`] where it does not begin with the marks, or a word is empty or comes twice.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let wrong = |what: &str, found: String| {
             Error::Weights(Problem::new(what).expected("one word a line, the marks first").found(found))
         };

@@ -87,20 +87,15 @@ impl WordVectors {
 }
 
 impl WordPooler {
-    /// How words' vectors become a text's.
-    pub fn pooling(&self) -> WordPooling {
-        self.pooling
-    }
-
     /// Numbers of a text's vector; a pair has four times as many as one text.
-    pub fn columns(&self, vectors: &WordVectors, pair: bool) -> usize {
+    pub(crate) fn columns(&self, vectors: &WordVectors, pair: bool) -> usize {
         if pair { 4 * vectors.columns() } else { vectors.columns() }
     }
 
     /// The vector of a text. A pair's is `[u, v, |u - v|, u v]` of those of its texts (Conneau et al. 2017, section 3.1).
     ///
     /// A text none of whose words has a vector gives zeros.
-    pub fn embed(&self, vectors: &WordVectors, text: &Text) -> Vec<f32> {
+    pub(crate) fn embed(&self, vectors: &WordVectors, text: &Text) -> Vec<f32> {
         let first = self.embed_one(vectors, &text.first);
         let Some(second) = &text.second else { return first };
         let second = self.embed_one(vectors, second);

@@ -7,22 +7,22 @@ use crate::data::preprocess::{Interpolation, Preprocessing, Resize};
 use crate::error::{Error, Problem, Result};
 
 /// Width over height of a crop, least and most.
-pub const RATIO: (f64, f64) = (3.0 / 4.0, 4.0 / 3.0);
+pub(crate) const RATIO: (f64, f64) = (3.0 / 4.0, 4.0 / 3.0);
 
 /// How often a shape is drawn before the centre is taken.
 const TRIES: usize = 10;
 
 /// A part of an image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Crop {
+pub(crate) struct Crop {
     /// The first row.
-    pub top: usize,
+    pub(crate) top: usize,
     /// The first column.
-    pub left: usize,
+    pub(crate) left: usize,
     /// Rows.
-    pub height: usize,
+    pub(crate) height: usize,
     /// Columns.
-    pub width: usize,
+    pub(crate) width: usize,
 }
 
 impl Crop {
@@ -70,7 +70,7 @@ impl Crop {
     ///
     /// # Errors
     /// [`Error::Data`] where the image does not hold the part, or not the bytes that its size promises.
-    pub fn of(&self, pixels: &Pixels) -> Result<Pixels> {
+    pub(crate) fn of(&self, pixels: &Pixels) -> Result<Pixels> {
         let Pixels { width, height, channels, ref data } = *pixels;
         let inside = self.left + self.width <= width && self.top + self.height <= height;
         if !inside || data.len() != width * height * channels {
@@ -87,7 +87,7 @@ impl Crop {
     /// The part, resized to the input of `preprocessing` by its filter: bytes `[height, width, channels]`.
     ///
     /// Nothing beside the part is seen by the filter.
-    pub fn prepared(&self, pixels: &Pixels, preprocessing: &Preprocessing) -> Result<Vec<u8>> {
+    pub(crate) fn prepared(&self, pixels: &Pixels, preprocessing: &Preprocessing) -> Result<Vec<u8>> {
         let whole = Preprocessing { resize: Resize::Stretch, ..preprocessing.clone() };
         Ok(whole.prepare(&self.of(pixels)?)?.data)
     }

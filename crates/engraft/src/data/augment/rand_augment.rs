@@ -7,15 +7,15 @@ use super::geometry::Shape;
 use super::{colour, geometry};
 
 /// Magnitudes go from 0 to this.
-pub const LEVELS: u8 = 30;
+pub(crate) const LEVELS: u8 = 30;
 
 /// N operations of magnitude M.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RandAugment {
     /// How many operations, one after the other.
-    pub operations: u8,
+    pub(crate) operations: u8,
     /// How strong, 0 to [`LEVELS`].
-    pub magnitude: u8,
+    pub(crate) magnitude: u8,
 }
 
 impl Default for RandAugment {
@@ -27,7 +27,7 @@ impl Default for RandAugment {
 
 impl RandAugment {
     /// Changes an image of this shape. Two numbers are drawn for each operation, whichever it is.
-    pub fn apply(&self, mut image: Vec<u8>, shape: Shape, rng: &mut impl Rng) -> Vec<u8> {
+    pub(crate) fn apply(&self, mut image: Vec<u8>, shape: Shape, rng: &mut impl Rng) -> Vec<u8> {
         for _ in 0..self.operations {
             let operation = Operation::ALL[rng.random_range(0..Operation::ALL.len())];
             let other_way = rng.random::<f64>() < 0.5;
@@ -41,7 +41,7 @@ impl RandAugment {
 
 /// One of the operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Operation {
+pub(crate) enum Operation {
     /// Nothing.
     Identity,
     /// Slanted along the rows; columns a row.
@@ -92,13 +92,13 @@ impl Operation {
     ];
 
     /// Whether it goes both ways: half of the time the magnitude is taken negative.
-    pub fn is_signed(self) -> bool {
+    pub(crate) fn is_signed(self) -> bool {
         use Operation::*;
         !matches!(self, Identity | Posterise | Solarise | AutoContrast | Equalise)
     }
 
     /// What a magnitude of 0 to [`LEVELS`] means, in the operation's own unit; 0 where it has none.
-    pub fn magnitude(self, level: u8, (h, w, _): Shape) -> f32 {
+    pub(crate) fn magnitude(self, level: u8, (h, w, _): Shape) -> f32 {
         let share = f32::from(level.min(LEVELS)) / f32::from(LEVELS);
         match self {
             Operation::Identity | Operation::AutoContrast | Operation::Equalise => 0.0,
@@ -116,7 +116,7 @@ impl Operation {
     ///
     /// # Panics
     /// When `image` does not have the shape.
-    pub fn apply(self, magnitude: f32, mut image: Vec<u8>, shape: Shape) -> Vec<u8> {
+    pub(crate) fn apply(self, magnitude: f32, mut image: Vec<u8>, shape: Shape) -> Vec<u8> {
         let (h, w, c) = shape;
         assert_eq!(image.len(), h * w * c, "bytes of shape [height, width, channels]");
         if image.is_empty() {

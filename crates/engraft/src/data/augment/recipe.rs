@@ -44,9 +44,9 @@ const MOST_OPERATIONS: u8 = 16;
 #[serde(try_from = "String", into = "String")]
 pub struct Recipe {
     /// What is changed.
-    pub changes: Changes,
+    pub(crate) changes: Changes,
     /// Whether half of the images are mirrored left to right, where anything is changed at all.
-    pub mirror: bool,
+    pub(crate) mirror: bool,
 }
 
 /// What a recipe changes, besides mirroring.
@@ -72,10 +72,10 @@ impl Recipe {
     /// Changes nothing.
     pub const NONE: Self = Self { changes: Changes::None, mirror: true };
     /// Crops, mirrors and changes colours a little.
-    pub const LIGHT: Self = Self { changes: Changes::Light, mirror: true };
+    pub(crate) const LIGHT: Self = Self { changes: Changes::Light, mirror: true };
 
     /// Whether nothing is changed.
-    pub fn is_none(&self) -> bool {
+    pub(crate) fn is_none(&self) -> bool {
         self.changes == Changes::None
     }
 
@@ -86,7 +86,7 @@ impl Recipe {
     ///
     /// # Errors
     /// [`Error::Data`] for an image without pixels or with the wrong number of bytes.
-    pub fn apply(&self, pixels: &Pixels, preprocessing: &Preprocessing, rng: &mut impl Rng) -> Result<Vec<u8>> {
+    pub(crate) fn apply(&self, pixels: &Pixels, preprocessing: &Preprocessing, rng: &mut impl Rng) -> Result<Vec<u8>> {
         if self.is_none() {
             return Ok(preprocessing.prepare(pixels)?.data);
         }
@@ -101,7 +101,7 @@ impl Recipe {
     ///
     /// # Errors
     /// [`Error::Data`] for an image without pixels or with the wrong number of bytes.
-    pub fn apply_prepared(&self, prepared: &[u8], shape: Shape, rng: &mut impl Rng) -> Result<Vec<u8>> {
+    pub(crate) fn apply_prepared(&self, prepared: &[u8], shape: Shape, rng: &mut impl Rng) -> Result<Vec<u8>> {
         if self.is_none() {
             return Ok(prepared.to_vec());
         }
@@ -125,7 +125,7 @@ impl Recipe {
     }
 
     /// SHA-256 of what the recipe does, for cache keys.
-    pub fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         sha256_hex(format!("augmentation {VERSION}: {self}").as_bytes())
     }
 }

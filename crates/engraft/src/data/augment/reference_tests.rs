@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::crop::Crop;
+use super::geometry::Shape;
+use super::rand_augment::Operation;
 use super::*;
 use crate::data::image::Pixels;
 use crate::data::preprocess::Interpolation;

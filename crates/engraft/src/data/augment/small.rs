@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Augment {
     /// Moved by up to this fraction of height and width, either way.
-    pub shift: f32,
+    pub(crate) shift: f32,
     /// Mirrored left to right, half of the time.
-    pub flip: bool,
+    pub(crate) flip: bool,
     /// Turned by up to this many degrees, either way.
-    pub rotate_degrees: f32,
+    pub(crate) rotate_degrees: f32,
     /// Scaled by up to this fraction, either way: 0.1 gives 1/1.1 to 1.1.
-    pub scale: f32,
+    pub(crate) scale: f32,
 }
 
 impl Augment {
     /// Whether nothing would be changed.
-    pub fn is_none(&self) -> bool {
+    pub(crate) fn is_none(&self) -> bool {
         *self == Self::default()
     }
 
@@ -30,7 +30,7 @@ impl Augment {
     ///
     /// # Panics
     /// When `prepared` does not have that shape.
-    pub fn apply(&self, prepared: &[u8], (h, w, c): (usize, usize, usize), rng: &mut impl Rng) -> Vec<u8> {
+    pub(crate) fn apply(&self, prepared: &[u8], (h, w, c): (usize, usize, usize), rng: &mut impl Rng) -> Vec<u8> {
         assert_eq!(prepared.len(), h * w * c, "bytes of shape [height, width, channels]");
         let mut draw = || rng.random::<f32>() * 2.0 - 1.0;
         let (across, down, turn, size, mirror) = (draw(), draw(), draw(), draw(), draw());

@@ -40,7 +40,7 @@ const LANGUAGE_TEXTS: usize = 3;
 /// - A text in two splits is excluded from the one that matters less: from `train` when it is also in `val` or `test`, from
 ///   `val` when it is also in `test`.
 /// - Classes with few usable training texts, imbalance, and few texts in all are told.
-pub fn audit_texts(dataset: &TextDataset, findings: Vec<Finding>) -> Audit {
+pub(crate) fn audit_texts(dataset: &TextDataset, findings: Vec<Finding>) -> Audit {
     let labelled = dataset.labelled();
     let texts: Vec<&Text> = dataset.examples.iter().map(|example| &example.text).collect();
     let empty = indices(&texts, |text| text.parts().any(is_missing));
@@ -92,7 +92,7 @@ fn characters(work: &mut Work, texts: &[&Text], usable: &[usize]) {
 
 /// Whether a text holds characters that were lost (U+FFFD), or UTF-8 that was read as Latin-1 or windows-1252: a run of
 /// characters beyond ASCII whose bytes in that encoding are UTF-8.
-pub fn is_mojibake(text: &str) -> bool {
+pub(crate) fn is_mojibake(text: &str) -> bool {
     text.contains(char::REPLACEMENT_CHARACTER)
         || text.split(|c: char| c.is_ascii()).filter(|run| run.len() > 2).any(|run| {
             let bytes: Option<Vec<u8>> = run.chars().map(byte).collect();

@@ -42,13 +42,13 @@ const WORDS_OF_A_LABEL: f64 = 4.0;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
     /// One of a text, or two of a pair.
-    pub text: Vec<usize>,
+    pub(crate) text: Vec<usize>,
     /// The label.
-    pub label: Option<usize>,
+    pub(crate) label: Option<usize>,
     /// The split, if the table has one.
-    pub split: Option<usize>,
+    pub(crate) split: Option<usize>,
     /// What was inferred and why.
-    pub remarks: Vec<String>,
+    pub(crate) remarks: Vec<String>,
 }
 
 /// What a column holds, as far as the sample shows.
@@ -200,7 +200,7 @@ fn infer_text(table: &Table, looks: &[Look], free: &[usize], remarks: &mut Vec<S
 }
 
 /// Whether a field says that there is nothing: empty, or `NA`, `N/A`, `NaN`, `null`, `<NA>` in any case.
-pub fn is_missing(field: &str) -> bool {
+pub(crate) fn is_missing(field: &str) -> bool {
     let field = field.trim();
     field.is_empty() || ["na", "n/a", "nan", "null", "<na>"].iter().any(|word| field.eq_ignore_ascii_case(word))
 }

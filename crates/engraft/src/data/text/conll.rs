@@ -15,7 +15,7 @@ use crate::evaluate::Span;
 use crate::files;
 
 /// File name endings of tagged words.
-pub const ENDINGS: [&str; 7] = ["conll", "bio", "iob", "iob2", "tsv", "txt", "ner"];
+pub(crate) const ENDINGS: [&str; 7] = ["conll", "bio", "iob", "iob2", "tsv", "txt", "ner"];
 /// Fewer training sentences than this, and every measured number is vague.
 const FEW: usize = 50;
 /// Documents of more than a sentence, from which on folds keep documents together.
@@ -25,7 +25,7 @@ const FEW_SPANS: usize = 10;
 
 /// How tags say where spans begin and end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Scheme {
+pub(crate) enum Scheme {
     /// `B-` only where a span follows another of its type at once (Ramshaw and Marcus 1995).
     #[serde(rename = "IOB1")]
     Iob1,
@@ -42,7 +42,7 @@ pub enum Scheme {
 
 impl Scheme {
     /// Its usual name.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Iob1 => "IOB1",
             Self::Bio => "BIO",
@@ -54,41 +54,41 @@ impl Scheme {
 
 /// A sentence whose words are tagged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TaggedSentence {
+pub(crate) struct TaggedSentence {
     /// The file and the line of its first word; unique in the set.
-    pub name: String,
+    pub(crate) name: String,
     /// Its words.
-    pub words: Vec<String>,
+    pub(crate) words: Vec<String>,
     /// Its spans, ascending.
-    pub spans: Vec<Span>,
+    pub(crate) spans: Vec<Span>,
     /// The document that it is in; its own number where the file has no documents.
-    pub document: usize,
+    pub(crate) document: usize,
     /// What it is for.
-    pub split: Split,
+    pub(crate) split: Split,
 }
 
 /// Sentences whose words are tagged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaggedSet {
     /// Where they were.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
     /// Names of the spans' types, sorted.
-    pub types: Vec<String>,
+    pub(crate) types: Vec<String>,
     /// The sentences, in the order of the files.
-    pub sentences: Vec<TaggedSentence>,
+    pub(crate) sentences: Vec<TaggedSentence>,
     /// How the files said where spans begin and end.
-    pub scheme: Scheme,
+    pub(crate) scheme: Scheme,
 }
 
 impl TaggedSet {
     /// The sentences of one split, ascending.
-    pub fn of(&self, split: Split) -> Vec<usize> {
+    pub(crate) fn of(&self, split: Split) -> Vec<usize> {
         (0..self.sentences.len()).filter(|&at| self.sentences[at].split == split).collect()
     }
 
     /// The sentences without their words, as other inputs have their examples. The label of each is its rarest type, which is
     /// what folds have to spread; 0 where it has no span.
-    pub fn labelled(&self) -> Dataset {
+    pub(crate) fn labelled(&self) -> Dataset {
         let mut counts = vec![0_usize; self.types.len()];
         self.sentences.iter().flat_map(|sentence| &sentence.spans).for_each(|span| counts[span.kind] += 1);
         let rarest = |sentence: &TaggedSentence| {
@@ -110,12 +110,12 @@ impl TaggedSet {
     }
 
     /// The sentences as texts, words with a space between them.
-    pub fn texts(&self) -> Vec<Text> {
+    pub(crate) fn texts(&self) -> Vec<Text> {
         self.sentences.iter().map(|sentence| Text::single(sentence.words.join(" "))).collect()
     }
 
     /// SHA-256 of the words of every sentence.
-    pub fn digests(&self) -> Vec<String> {
+    pub(crate) fn digests(&self) -> Vec<String> {
         self.sentences.iter().map(|sentence| files::sha256_hex(sentence.words.join("\t").as_bytes())).collect()
     }
 }
@@ -132,7 +132,7 @@ pub fn tags_of(spans: &[Span], words: usize) -> Vec<usize> {
 }
 
 /// The spans that numbers of tags mean; the reverse of [`tags_of`]. A span that goes on from nothing begins there.
-pub fn spans_of_tags(tags: &[usize]) -> Vec<Span> {
+pub(crate) fn spans_of_tags(tags: &[usize]) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     for (at, &tag) in tags.iter().enumerate().filter(|(_, tag)| **tag > 0) {
         let kind = (tag - 1) / 2;
@@ -145,7 +145,7 @@ pub fn spans_of_tags(tags: &[usize]) -> Vec<Span> {
 }
 
 /// The name of a tag's number.
-pub fn tag_name(tag: usize, types: &[String]) -> String {
+pub(crate) fn tag_name(tag: usize, types: &[String]) -> String {
     match tag {
         0 => "O".into(),
         tag => format!("{}-{}", if tag % 2 == 1 { 'B' } else { 'I' }, types[(tag - 1) / 2]),
@@ -171,7 +171,7 @@ struct Raw {
 ///
 /// # Errors
 /// [`Error::Data`] where a line has no tag, or tags are of no known scheme: with the file and the line.
-pub fn open_tagged(path: &Path) -> Result<(TaggedSet, Vec<Finding>)> {
+pub(crate) fn open_tagged(path: &Path) -> Result<(TaggedSet, Vec<Finding>)> {
     let (parts, mut findings) = read_parts(path, &ENDINGS)?;
     let mut raws = Vec::new();
     let mut documents = 0;
@@ -348,7 +348,7 @@ fn spans_in(raw: &Raw, scheme: Scheme, types: &[String], broken: &mut Vec<String
 
 /// Looks at tagged sentences as a whole: sentences in two splits or tagged in two ways, types with few spans. Groups are
 /// documents, where the files have several of more than a sentence, and equal sentences elsewhere.
-pub fn audit_tagged(set: &TaggedSet, mut findings: Vec<Finding>) -> Audit {
+pub(crate) fn audit_tagged(set: &TaggedSet, mut findings: Vec<Finding>) -> Audit {
     let mut first: BTreeMap<&[String], usize> = BTreeMap::new();
     let mut groups: Vec<usize> = Vec::with_capacity(set.sentences.len());
     let (mut leaks, mut conflicts, mut excluded) = (Vec::new(), Vec::new(), BTreeSet::new());

@@ -16,9 +16,9 @@ const PARAGRAPH: usize = 64 << 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     /// Where it is from: the row of a table, or a file's printable path and the line on which it begins.
-    pub name: String,
+    pub(crate) name: String,
     /// The text, without white space around it; never empty.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// The documents of a corpus, each read when it is asked for: the paragraphs of a `.txt` file or of all `.txt` files below

@@ -23,18 +23,18 @@ const PIECE: usize = 64 << 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Detected {
     /// The encoding.
-    pub encoding: &'static Encoding,
+    pub(crate) encoding: &'static Encoding,
     /// Whether a byte order mark said so.
-    pub marked: bool,
+    pub(crate) marked: bool,
     /// Places that are not characters of the encoding; each becomes U+FFFD.
-    pub faults: u64,
+    pub(crate) faults: u64,
     /// The lines of the first of them, counted from 1.
-    pub lines: Vec<u64>,
+    pub(crate) lines: Vec<u64>,
 }
 
 impl Detected {
     /// The encoding's usual name.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         self.encoding.name()
     }
 
@@ -75,7 +75,7 @@ pub fn detect_file(path: &Path, observer: &dyn Observer) -> Result<Detected> {
 ///
 /// # Errors
 /// As there.
-pub fn detect_bytes(bytes: &[u8], path: &Path) -> Result<Detected> {
+pub(crate) fn detect_bytes(bytes: &[u8], path: &Path) -> Result<Detected> {
     detect(|| Ok(bytes), &Silent).map_err(|refused| refused.at(path))
 }
 

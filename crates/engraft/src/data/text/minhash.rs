@@ -19,7 +19,7 @@ use super::words::words;
 use crate::rng::rng;
 
 /// The least Jaccard similarity of texts that are nearly the same.
-pub const JACCARD: f64 = 0.8;
+pub(crate) const JACCARD: f64 = 0.8;
 /// Bands of minima.
 const BANDS: usize = 20;
 /// Minima in a band.
@@ -36,7 +36,7 @@ const LONG: usize = 16;
 const CROWD: usize = 64;
 
 /// A text as it is compared: lower case, white space as single spaces; the parts of a pair with a line's end between them.
-pub fn normalised(text: &Text) -> String {
+pub(crate) fn normalised(text: &Text) -> String {
     let mut out = String::new();
     for (number, part) in text.parts().enumerate() {
         if number > 0 {
@@ -53,7 +53,8 @@ pub fn normalised(text: &Text) -> String {
 }
 
 /// The Jaccard similarity of two texts by their shingles: shared over all; 0 where they have no shingles of one kind.
-pub fn similarity(a: &str, b: &str) -> f64 {
+#[cfg(test)]
+pub(crate) fn similarity(a: &str, b: &str) -> f64 {
     let (a, b) = (Shingles::of(a), Shingles::of(b));
     let pairs = [(&a.words, &b.words), (&a.characters, &b.characters)];
     pairs.into_iter().filter_map(|(a, b)| Some(jaccard(a.as_ref()?, b.as_ref()?))).fold(0.0, f64::max)
@@ -143,7 +144,11 @@ impl Orders {
 /// Calls `found(i, j)` (with `i < j`) for texts (see [`normalised`]) whose similarity is at least [`JACCARD`]. `wanted(i, j)`
 /// is asked before a costly comparison and may spare it. The order of calls depends on the texts alone; a pair may be
 /// reported more than once. Where very many share a band, each is compared with the next 64 in order only.
-pub fn search(texts: &[&str], mut wanted: impl FnMut(usize, usize) -> bool, mut found: impl FnMut(usize, usize)) {
+pub(crate) fn search(
+    texts: &[&str],
+    mut wanted: impl FnMut(usize, usize) -> bool,
+    mut found: impl FnMut(usize, usize),
+) {
     let orders = Orders::new();
     let shingles: Vec<OnceLock<Shingles>> = texts.iter().map(|_| OnceLock::new()).collect();
     let of = |index: usize| shingles[index].get_or_init(|| Shingles::of(texts[index]));

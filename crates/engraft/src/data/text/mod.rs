@@ -1,22 +1,22 @@
 //! Texts with labels: tables (CSV, TSV, JSON lines, Parquet) and folders of text files.
 //!
-//! The order in which things happen: [`encoding`] finds out how a file is written, [`table`] reads records one after the
-//! other within [`Limits`], [`columns`] says which columns are text and label, [`open_texts`] makes a [`TextDataset`],
-//! [`audit_texts`] says what is wrong with it. [`stream_texts`] and [`read_corpus`] are for what is larger than memory.
+//! The order in which things happen: [`encoding`] finds out how a file is written, `table` reads records one after the
+//! other within [`Limits`], `columns` says which columns are text and label, [`open_texts`] makes a [`TextDataset`],
+//! `audit_texts` says what is wrong with it. [`stream_texts`] and [`read_corpus`] are for what is larger than memory.
 //!
 //! Questions about paragraphs ([`squad`]) and tagged words ([`conll`]) have files of their own.
 //!
-//! What is detected or inferred is told in [`TextSource::remarks`]; what is replaced or left out, in findings.
+//! What is detected or inferred is told in `TextSource::remarks`; what is replaced or left out, in findings.
 
 mod audit;
-pub mod columns;
+pub(crate) mod columns;
 pub mod conll;
 mod corpus;
 mod delimited;
 pub mod encoding;
 mod folder;
 mod json_lines;
-pub mod minhash;
+pub(crate) mod minhash;
 mod open;
 mod parquet_depth;
 mod parquet_rows;
@@ -25,8 +25,8 @@ mod record;
 pub mod squad;
 mod strays;
 mod stream;
-pub mod table;
-pub mod words;
+pub(crate) mod table;
+pub(crate) mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -38,11 +38,12 @@ use super::task::{Inferred, Task};
 use crate::error::Result;
 use crate::files;
 
-pub use audit::audit_texts;
+pub(crate) use audit::audit_texts;
 pub use corpus::{Document, corpus_files, read_corpus};
-pub use open::{open_texts, open_texts_within};
+pub use open::open_texts;
 pub use stream::{TextRow, stream_texts};
-pub use words::{spans, word_places, words};
+pub(crate) use words::word_places;
+pub use words::{spans, words};
 
 /// One text, or a pair of texts that belong together (a premise and a hypothesis, a question and an answer).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -78,7 +79,7 @@ impl Text {
 
     /// Lower-case hexadecimal SHA-256 of the text; of a pair, of both with a zero byte between them (which no text that
     /// was read from a file holds).
-    pub fn digest(&self) -> String {
+    pub(crate) fn digest(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(self.first.as_bytes());
         if let Some(second) = &self.second {
@@ -91,54 +92,54 @@ impl Text {
 
 /// A text with its class.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TextExample {
+pub(crate) struct TextExample {
     /// `row 17` of a table, counted from 1 without the header, or a file's printable path relative to the root; unique.
-    pub name: String,
+    pub(crate) name: String,
     /// The text, without white space around it.
-    pub text: Text,
+    pub(crate) text: Text,
     /// Index into [`TextDataset::classes`].
-    pub label: usize,
+    pub(crate) label: usize,
     /// The part of the data it belongs to.
-    pub split: Split,
+    pub(crate) split: Split,
 }
 
 /// Labelled texts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TextDataset {
     /// The table or folder.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
     /// The classes' names, sorted by their bytes, each once.
-    pub classes: Vec<String>,
+    pub(crate) classes: Vec<String>,
     /// The examples, in the order of the table, or sorted by the bytes of their names.
-    pub examples: Vec<TextExample>,
+    pub(crate) examples: Vec<TextExample>,
     /// How they were read.
-    pub source: TextSource,
+    pub(crate) source: TextSource,
     /// The labels, where they are not classes.
-    pub targets: Targets,
+    pub(crate) targets: Targets,
     /// What is to be learnt, and why that.
-    pub inferred: Inferred,
+    pub(crate) inferred: Inferred,
 }
 
 /// How texts were read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TextSource {
+pub(crate) struct TextSource {
     /// The kind of file.
-    pub format: TextFormat,
+    pub(crate) format: TextFormat,
     /// The encoding, where there is one for all: `UTF-8`, `UTF-16LE`, `windows-1252`, ...
-    pub encoding: Option<String>,
+    pub(crate) encoding: Option<String>,
     /// The columns of the text, or of the two of a pair; none in a folder.
-    pub text_columns: Vec<String>,
+    pub(crate) text_columns: Vec<String>,
     /// The column of the labels.
-    pub label_column: Option<String>,
+    pub(crate) label_column: Option<String>,
     /// What was detected and inferred, in words.
-    pub remarks: Vec<String>,
+    pub(crate) remarks: Vec<String>,
 }
 
 /// A kind of file that holds texts. Its name in JSON is kebab-case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum TextFormat {
+pub(crate) enum TextFormat {
     /// Fields with a comma, semicolon or bar between them.
     Csv,
     /// Fields with a tab between them.
@@ -170,13 +171,13 @@ pub struct TextReading {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one record (a row, a line of JSON, a text file), decoded.
-    pub record: usize,
+    pub(crate) record: usize,
     /// Bytes of text that are kept in memory at once by [`open_texts`].
-    pub total: u64,
+    pub(crate) total: u64,
     /// Bytes of one page of Parquet, uncompressed.
-    pub page: usize,
+    pub(crate) page: usize,
     /// Bytes of one column chunk of Parquet, uncompressed.
-    pub chunk: u64,
+    pub(crate) chunk: u64,
 }
 
 impl Default for Limits {
@@ -187,17 +188,13 @@ impl Default for Limits {
 
 impl TextDataset {
     /// The indices of the examples of one split, ascending.
-    pub fn of(&self, split: Split) -> Vec<usize> {
+    #[cfg(test)]
+    pub(crate) fn of(&self, split: Split) -> Vec<usize> {
         (0..self.examples.len()).filter(|&index| self.examples[index].split == split).collect()
     }
 
-    /// Whether any example is of this split.
-    pub fn has(&self, split: Split) -> bool {
-        self.examples.iter().any(|example| example.split == split)
-    }
-
     /// [`Text::digest`] of every example.
-    pub fn digests(&self) -> Vec<String> {
+    pub(crate) fn digests(&self) -> Vec<String> {
         self.examples.iter().map(|example| example.text.digest()).collect()
     }
 
@@ -209,7 +206,7 @@ impl TextDataset {
     }
 
     /// The examples without their texts, as other inputs have them.
-    pub fn labelled(&self) -> Dataset {
+    pub(crate) fn labelled(&self) -> Dataset {
         let example = |example: &TextExample| Example {
             path: PathBuf::new(),
             name: example.name.clone(),
@@ -225,13 +222,14 @@ impl TextDataset {
     }
 
     /// The examples, their texts, how they were read, and what is to be learnt.
-    pub fn into_parts(self) -> (Dataset, Vec<Text>, TextSource, Inferred) {
+    pub(crate) fn into_parts(self) -> (Dataset, Vec<Text>, TextSource, Inferred) {
         let dataset = self.labelled();
         (dataset, self.examples.into_iter().map(|example| example.text).collect(), self.source, self.inferred)
     }
 
     /// Lower-case hexadecimal SHA-256 of all names, labels, splits and texts, in order.
-    pub fn fingerprint(&self) -> String {
+    #[cfg(test)]
+    pub(crate) fn fingerprint(&self) -> String {
         self.labelled().fingerprint(&self.digests())
     }
 }

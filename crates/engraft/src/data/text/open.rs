@@ -16,7 +16,7 @@ use crate::progress::Observer;
 /// folder of text files with one folder per class.
 ///
 /// Encoding, delimiter and header are detected, columns inferred where none are named; what was decided stands in
-/// [`TextSource::remarks`]. A column `split` with `train`, `val` or `test` (or nothing, for `train`) is honoured. Rows
+/// `TextSource::remarks`. A column `split` with `train`, `val` or `test` (or nothing, for `train`) is honoured. Rows
 /// without a label are left out, and zero characters taken out of texts; the findings say so.
 ///
 /// # Errors
@@ -32,7 +32,7 @@ pub fn open_texts(path: &Path, reading: &TextReading, observer: &dyn Observer) -
 ///
 /// # Errors
 /// As there.
-pub fn open_texts_within(
+pub(crate) fn open_texts_within(
     path: &Path,
     reading: &TextReading,
     limits: &Limits,

@@ -8,6 +8,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use proptest::prelude::*;
 
+use super::super::open::open_texts_within;
 use super::super::*;
 use super::{asked, open, refusal, rows, small};
 use crate::progress::Silent;

@@ -13,13 +13,13 @@ const LIMIT: u64 = 2 << 30;
 
 /// The file of one split, as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub(crate) struct Part {
     /// Its name: the file's.
-    pub name: String,
+    pub(crate) name: String,
     /// What it is for.
-    pub split: Split,
+    pub(crate) split: Split,
     /// What stands in it.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// Reads `path`: a file with one of these endings is the training split; of a folder each such file is the split that its
@@ -27,7 +27,7 @@ pub struct Part {
 ///
 /// # Errors
 /// [`Error::Data`] where nothing is there, two files are one split, no file says which it is, or one is not text.
-pub fn read_parts(path: &Path, endings: &[&str]) -> Result<(Vec<Part>, Vec<Finding>)> {
+pub(crate) fn read_parts(path: &Path, endings: &[&str]) -> Result<(Vec<Part>, Vec<Finding>)> {
     let metadata = std::fs::metadata(path)
         .map_err(|source| Error::Data(Problem::new("there is nothing to read at this path").found(source).at(path)))?;
     if !metadata.is_dir() {
@@ -72,7 +72,7 @@ pub fn read_parts(path: &Path, endings: &[&str]) -> Result<(Vec<Part>, Vec<Findi
 }
 
 /// Whether the path is a file with one of these endings, or a folder with such a file in it.
-pub fn is_of_kind(path: &Path, endings: &[&str]) -> bool {
+pub(crate) fn is_of_kind(path: &Path, endings: &[&str]) -> bool {
     if path.is_file() {
         return has_ending(path, endings);
     }

@@ -16,15 +16,15 @@ pub(super) const SAMPLE: usize = 1000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// Its number, from 1, the header not counted.
-    pub row: u64,
+    pub(crate) row: u64,
     /// The line on which it begins, from 1; in Parquet its row.
-    pub line: u64,
+    pub(crate) line: u64,
     /// The fields that were asked for, in that order, trimmed; nothing where there is none.
-    pub fields: Vec<Option<String>>,
+    pub(crate) fields: Vec<Option<String>>,
 }
 
 /// Records one after the other; ends after the first error.
-pub type Records = Box<dyn Iterator<Item = Result<Record>> + Send>;
+pub(crate) type Records = Box<dyn Iterator<Item = Result<Record>> + Send>;
 
 pub(super) const KINDS: &str = "a table (.csv, .tsv, .jsonl, .parquet) with one row per text";
 

@@ -17,66 +17,61 @@ use crate::evaluate::{SquadVersion, normalise_answer};
 use crate::files;
 
 /// File name endings of questions.
-pub const ENDINGS: [&str; 2] = ["json", "jsonl"];
+pub(crate) const ENDINGS: [&str; 2] = ["json", "jsonl"];
 /// Fewer training questions than this, and every measured number is vague.
 const FEW: usize = 50;
 
 /// An answer that is right.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GoldAnswer {
+pub(crate) struct GoldAnswer {
     /// Where it begins in the context, in bytes.
-    pub start: usize,
+    pub(crate) start: usize,
     /// Its text: what stands there.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// A question about a paragraph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     /// Its name; unique in the set.
-    pub id: String,
+    pub(crate) id: String,
     /// What is asked.
-    pub text: String,
+    pub(crate) text: String,
     /// The right answers; none where the paragraph has none.
-    pub answers: Vec<GoldAnswer>,
+    pub(crate) answers: Vec<GoldAnswer>,
     /// Index into [`QuestionSet::contexts`]. Questions about the same text share it.
-    pub context: usize,
+    pub(crate) context: usize,
     /// What it is for.
-    pub split: Split,
+    pub(crate) split: Split,
 }
 
 /// Questions about paragraphs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QuestionSet {
+pub(crate) struct QuestionSet {
     /// Where they were.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
     /// The paragraphs, each once.
-    pub contexts: Vec<String>,
+    pub(crate) contexts: Vec<String>,
     /// The questions, in the order of the files.
-    pub questions: Vec<Question>,
+    pub(crate) questions: Vec<Question>,
     /// 2.0 where there are questions without an answer.
-    pub version: SquadVersion,
+    pub(crate) version: SquadVersion,
 }
 
 impl QuestionSet {
-    /// The questions of one split, ascending.
-    pub fn of(&self, split: Split) -> Vec<usize> {
-        (0..self.questions.len()).filter(|&at| self.questions[at].split == split).collect()
-    }
-
     /// The paragraph of a question.
-    pub fn context(&self, question: usize) -> &str {
+    pub(crate) fn context(&self, question: usize) -> &str {
         &self.contexts[self.questions[question].context]
     }
 
     /// The texts of the right answers of a question.
-    pub fn golds(&self, question: usize) -> Vec<&str> {
+    pub(crate) fn golds(&self, question: usize) -> Vec<&str> {
         self.questions[question].answers.iter().map(|answer| answer.text.as_str()).collect()
     }
 
     /// The questions without their texts, as other inputs have their examples. The label of each says whether it has an
     /// answer.
-    pub fn labelled(&self) -> Dataset {
+    pub(crate) fn labelled(&self) -> Dataset {
         let example = |question: &Question| Example {
             path: PathBuf::new(),
             name: question.id.clone(),
@@ -93,7 +88,7 @@ impl QuestionSet {
     }
 
     /// The questions as pairs of texts: what is asked, and the paragraph.
-    pub fn texts(&self) -> Vec<Text> {
+    pub(crate) fn texts(&self) -> Vec<Text> {
         let pair = |(at, question): (usize, &Question)| Text {
             first: question.text.clone(),
             second: Some(self.context(at).to_owned()),
@@ -102,7 +97,7 @@ impl QuestionSet {
     }
 
     /// SHA-256 of every question, its paragraph, and where its answers begin.
-    pub fn digests(&self) -> Vec<String> {
+    pub(crate) fn digests(&self) -> Vec<String> {
         let digest = |(text, question): (Text, &Question)| {
             let starts: Vec<usize> = question.answers.iter().map(|answer| answer.start).collect();
             files::sha256_hex(format!("{} {starts:?}", text.digest()).as_bytes())
@@ -132,7 +127,7 @@ pub fn is_questions(path: &Path) -> bool {
 ///
 /// # Errors
 /// [`Error::Data`] where a file is not JSON of this form: with the place of the first fault.
-pub fn open_questions(path: &Path) -> Result<(QuestionSet, Vec<Finding>)> {
+pub(crate) fn open_questions(path: &Path) -> Result<(QuestionSet, Vec<Finding>)> {
     let (parts, findings) = read_parts(path, &ENDINGS)?;
     let mut reading = Reading { findings, ..Reading::default() };
     for part in &parts {
@@ -141,11 +136,11 @@ pub fn open_questions(path: &Path) -> Result<(QuestionSet, Vec<Finding>)> {
     Ok(reading.finish(path))
 }
 
-/// The questions of a text in any of the forms that [`open_questions`] reads, to be answered: names, questions and
+/// The questions of a text in any of the forms that `open_questions` reads, to be answered: names, questions and
 /// paragraphs. Answers, where there are any, are not looked at.
 ///
 /// # Errors
-/// As [`open_questions`].
+/// As `open_questions`.
 pub fn questions_to_answer(name: &str, text: &str) -> Result<Vec<(String, String, String)>> {
     let part = Part { name: name.to_owned(), split: Split::Test, text: text.to_owned() };
     let mut asked = Vec::new();
@@ -448,7 +443,7 @@ fn place_of(context: &str, answer: &str, said: Option<usize>) -> Option<(usize, 
 }
 
 /// Looks at questions as a whole: paragraphs in two splits, questions asked twice, few of them. Groups are paragraphs.
-pub fn audit_questions(set: &QuestionSet, mut findings: Vec<Finding>) -> Audit {
+pub(crate) fn audit_questions(set: &QuestionSet, mut findings: Vec<Finding>) -> Audit {
     let mut excluded = BTreeSet::new();
     let mut splits: BTreeMap<usize, BTreeSet<Split>> = BTreeMap::new();
     for question in &set.questions {

@@ -11,7 +11,8 @@ use crate::error::{Error, Problem, Result};
 use crate::files::kind_of;
 use crate::progress::Observer;
 
-pub use super::record::{Record, Records};
+pub use super::record::Record;
+pub(crate) use super::record::Records;
 
 /// A table of which the columns are known, and no more than a sample was read.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ impl Table {
     }
 
     /// The columns' names, as written.
-    pub fn columns(&self) -> &[String] {
+    pub(crate) fn columns(&self) -> &[String] {
         match &self.kind {
             Kind::Delimited(table) => &table.columns,
             Kind::JsonLines(table) => &table.columns,
@@ -72,7 +73,7 @@ impl Table {
     }
 
     /// The kind of file.
-    pub fn format(&self) -> TextFormat {
+    pub(crate) fn format(&self) -> TextFormat {
         match &self.kind {
             Kind::Delimited(table) if table.delimiter == b'\t' => TextFormat::Tsv,
             Kind::Delimited(_) => TextFormat::Csv,
@@ -82,7 +83,7 @@ impl Table {
     }
 
     /// The encoding, where the kind of file leaves a choice.
-    pub fn encoding(&self) -> Option<&super::encoding::Detected> {
+    pub(crate) fn encoding(&self) -> Option<&super::encoding::Detected> {
         match &self.kind {
             Kind::Delimited(table) => Some(&table.encoding),
             Kind::JsonLines(table) => Some(&table.encoding),
@@ -91,12 +92,12 @@ impl Table {
     }
 
     /// Whether a comma may be a decimal point: where it separates no fields.
-    pub fn decimal_comma(&self) -> bool {
+    pub(crate) fn decimal_comma(&self) -> bool {
         matches!(&self.kind, Kind::Delimited(table) if table.delimiter == b';')
     }
 
     /// Names of the classes that the file itself gives to the whole numbers of a column.
-    pub fn class_names(&self, column: usize) -> Option<&[String]> {
+    pub(crate) fn class_names(&self, column: usize) -> Option<&[String]> {
         match &self.kind {
             Kind::Parquet(table) => table.class_names.get(&self.columns()[column]).map(Vec::as_slice),
             _ => None,
@@ -104,7 +105,7 @@ impl Table {
     }
 
     /// What was found out, in words.
-    pub fn remarks(&self) -> Vec<String> {
+    pub(crate) fn remarks(&self) -> Vec<String> {
         let mut remarks: Vec<String> =
             self.encoding().and_then(super::encoding::Detected::remark).into_iter().collect();
         if let Kind::Delimited(table) = &self.kind {
@@ -117,7 +118,7 @@ impl Table {
     ///
     /// # Errors
     /// [`Error::Data`] where the file cannot be opened; each record may be an error of its own, with its line.
-    pub fn records(&self, columns: &[usize]) -> Result<Records> {
+    pub(crate) fn records(&self, columns: &[usize]) -> Result<Records> {
         match &self.kind {
             Kind::Delimited(table) => table.records(&self.path, columns, &self.limits),
             Kind::JsonLines(table) => table.records(&self.path, columns, false, &self.limits),
@@ -129,7 +130,7 @@ impl Table {
     ///
     /// # Errors
     /// As [`Table::records`], and the first error among the records.
-    pub fn sample(&self) -> Result<Vec<Record>> {
+    pub(crate) fn sample(&self) -> Result<Vec<Record>> {
         let all: Vec<usize> = (0..self.columns().len()).collect();
         let records = match &self.kind {
             Kind::JsonLines(table) => table.records(&self.path, &all, true, &self.limits)?,

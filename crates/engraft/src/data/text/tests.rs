@@ -1,3 +1,4 @@
+use super::open::open_texts_within;
 use super::*;
 use crate::data::{Finding, FindingKind};
 use crate::error::Result;

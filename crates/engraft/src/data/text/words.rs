@@ -30,7 +30,7 @@ pub fn spans(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// The words of a text, and the signs between them, in bytes (Unicode annex 29): what is tagged, or answered with.
-pub fn word_places(text: &str) -> Vec<Range<usize>> {
+pub(crate) fn word_places(text: &str) -> Vec<Range<usize>> {
     let words = text.split_word_bound_indices().filter(|(_, word)| !word.trim().is_empty());
     words.map(|(at, word)| at..at + word.len()).collect()
 }

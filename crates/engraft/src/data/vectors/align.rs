@@ -16,7 +16,7 @@ impl Encoding {
     ///
     /// # Errors
     /// [`Error::Data`](crate::error::Error::Data) where columns are missing, with their names, or a column of numbers holds a word, with its row.
-    pub fn align(&self, set: &VectorSet) -> Result<Vec<String>> {
+    pub(crate) fn align(&self, set: &VectorSet) -> Result<Vec<String>> {
         let mut notes = Vec::new();
         let matched = self.matched(set)?;
         let used: BTreeSet<&str> = self.inputs.iter().map(|input| input.name.as_str()).collect();

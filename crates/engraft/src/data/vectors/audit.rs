@@ -33,7 +33,7 @@ const COPIES: usize = 10;
 ///   same: none is excluded for it. They still share a group, so that no fold tests what it learnt, unless more than half are
 ///   copies; what is done is told.
 /// - Classes with few usable training rows, imbalance, and few rows in all are told.
-pub fn audit_vectors(mut set: VectorSet, mut findings: Vec<Finding>) -> (VectorSet, Audit) {
+pub(crate) fn audit_vectors(mut set: VectorSet, mut findings: Vec<Finding>) -> (VectorSet, Audit) {
     let train = set.of(Split::Train);
     take_out(&mut set, &train, &mut findings);
     findings.extend(leaks(&set, &train));

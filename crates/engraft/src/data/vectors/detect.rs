@@ -26,7 +26,7 @@ const FEW: usize = 10;
 /// numbers beside it; no column is named like a text (`text`, `review`, ...) or `path`, names files of images, has more
 /// than two words in a cell on average, or has different words in most rows (identifiers with digits in them aside).
 /// Columns that are not to be read have no part in it.
-pub fn is_vectors(path: &Path, reading: &VectorReading) -> bool {
+pub(crate) fn is_vectors(path: &Path, reading: &VectorReading) -> bool {
     if path.is_dir() {
         return sources(path).is_ok_and(|sources| is_vectors(&sources[0].path, reading));
     }

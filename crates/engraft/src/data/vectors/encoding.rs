@@ -26,9 +26,9 @@ const FARTHEST: f64 = 1e6;
 #[serde(deny_unknown_fields)]
 pub struct Encoding {
     /// The columns of the table, in the order of the training table.
-    pub inputs: Vec<Input>,
+    pub(crate) inputs: Vec<Input>,
     /// What is worth saying about it.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// A column of the table.
@@ -36,9 +36,9 @@ pub struct Encoding {
 #[serde(deny_unknown_fields)]
 pub struct Input {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// What it becomes.
-    pub kind: InputKind,
+    pub(crate) kind: InputKind,
 }
 
 /// What a column of the table becomes.
@@ -69,7 +69,7 @@ pub enum InputKind {
 
 impl Input {
     /// How many numbers it becomes.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         match &self.kind {
             InputKind::Numeric { missing, .. } => 1 + usize::from(*missing),
             InputKind::Categorical { categories, other, missing } => {
@@ -90,7 +90,7 @@ impl Encoding {
     ///
     /// # Panics
     /// If a row does not exist.
-    pub fn fit(set: &VectorSet, rows: &[usize]) -> Result<Self> {
+    pub(crate) fn fit(set: &VectorSet, rows: &[usize]) -> Result<Self> {
         if rows.is_empty() || set.columns.is_empty() {
             let found = format!("{} rows of {} columns", rows.len(), set.columns.len());
             let problem = Problem::new("there is nothing to learn from").expected("rows with columns of features");
@@ -150,7 +150,7 @@ impl Encoding {
     /// # Errors
     /// [`Error::Weights`] for numbers that are not finite, a deviation that is not positive, categories out of order, or
     /// more columns than are made.
-    pub fn check(&self, path: &std::path::Path) -> Result<()> {
+    pub(crate) fn check(&self, path: &std::path::Path) -> Result<()> {
         let is_whole = |input: &Input| match &input.kind {
             InputKind::Numeric { median, mean, deviation, .. } => {
                 median.is_finite() && mean.is_finite() && deviation.is_finite() && *deviation > 0.0
@@ -172,7 +172,8 @@ impl Encoding {
     }
 
     /// The names of the numbers of a row: `age`, `age is missing`, `city=Bonn`, `city is other`.
-    pub fn names(&self) -> Vec<String> {
+    #[cfg(test)]
+    pub(crate) fn names(&self) -> Vec<String> {
         let mut names = Vec::with_capacity(self.columns());
         for Input { name, kind } in &self.inputs {
             let (other, missing) = match kind {
@@ -192,12 +193,12 @@ impl Encoding {
     }
 
     /// How many numbers a row becomes.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.inputs.iter().map(Input::columns).sum()
     }
 
     /// The kind of every column, to read other data by ([`super::VectorReading::kinds`]).
-    pub fn kinds(&self) -> BTreeMap<String, Kind> {
+    pub(crate) fn kinds(&self) -> BTreeMap<String, Kind> {
         let kind = |input: &Input| match input.kind {
             InputKind::Numeric { .. } => Kind::Numeric,
             InputKind::Categorical { .. } => Kind::Categorical,
@@ -212,7 +213,8 @@ impl Encoding {
     ///
     /// # Panics
     /// If the row does not exist.
-    pub fn encode(&self, set: &VectorSet, row: usize) -> Result<Vec<f32>> {
+    #[cfg(test)]
+    pub(crate) fn encode(&self, set: &VectorSet, row: usize) -> Result<Vec<f32>> {
         self.values(set, &[row])
     }
 
@@ -223,7 +225,7 @@ impl Encoding {
     ///
     /// # Panics
     /// If a row does not exist.
-    pub fn values(&self, set: &VectorSet, rows: &[usize]) -> Result<Vec<f32>> {
+    pub(crate) fn values(&self, set: &VectorSet, rows: &[usize]) -> Result<Vec<f32>> {
         let width = self.columns();
         let mut values = vec![0.0; rows.len() * width];
         let mut begin = 0;

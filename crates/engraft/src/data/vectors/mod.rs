@@ -1,9 +1,9 @@
 //! Rows of a table with columns of numbers and of categories (CSV, TSV, Parquet), and features as arrays (`.npy`) with
 //! labels beside them.
 //!
-//! The order in which things happen: [`open_vectors`] reads a [`VectorSet`], [`audit_vectors`] says what is wrong with it
-//! and takes out columns that teach nothing, [`Encoding::fit`] learns from the training rows how a row becomes numbers,
-//! [`Encoding::values`] makes them.
+//! The order in which things happen: [`open_vectors`] reads a [`VectorSet`], `audit_vectors` says what is wrong with it
+//! and takes out columns that teach nothing, `Encoding::fit` learns from the training rows how a row becomes numbers,
+//! `Encoding::values` makes them.
 //!
 //! **Columns.** One is numeric when all its cells are finite numbers or missing, else categorical. Whole numbers with
 //! leading zeros (`007`) are names. A column in which nine cells of ten are numbers, but not all, is an error unless it
@@ -48,10 +48,11 @@ use super::dataset::{Dataset, Example, Split, Targets};
 use super::task::{Inferred, Task};
 use crate::files;
 
-pub use audit::audit_vectors;
-pub use detect::is_vectors;
+pub(crate) use audit::audit_vectors;
+pub(crate) use detect::is_vectors;
 pub use encoding::{Encoding, Input, InputKind};
-pub use open::{open_unlabelled, open_vectors};
+pub(crate) use open::open_unlabelled;
+pub use open::open_vectors;
 
 /// How rows of a table are to be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,7 +65,7 @@ pub struct VectorReading {
     pub ignore: Vec<String>,
     /// The file of labels (`.npy`, `.csv`, `.tsv`, `.parquet`) of an array; looked for beside it where none is asked for.
     pub labels: Option<PathBuf>,
-    /// Kinds of columns that are known already (see [`Encoding::kinds`]); those of others are found out.
+    /// Kinds of columns that are known already (see `Encoding::kinds`); those of others are found out.
     pub kinds: BTreeMap<String, Kind>,
 }
 
@@ -107,14 +108,15 @@ pub enum Cell<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
     /// Its name, unique in the set.
-    pub name: String,
+    pub(crate) name: String,
     /// What stands in it.
     pub cells: Cells,
 }
 
 impl Column {
     /// What its cells are.
-    pub fn kind(&self) -> Kind {
+    #[cfg(test)]
+    pub(crate) fn kind(&self) -> Kind {
         match self.cells {
             Cells::Numbers(_) => Kind::Numeric,
             Cells::Words { .. } => Kind::Categorical,
@@ -125,7 +127,7 @@ impl Column {
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn cell(&self, row: usize) -> Cell<'_> {
+    pub(crate) fn cell(&self, row: usize) -> Cell<'_> {
         match &self.cells {
             Cells::Numbers(numbers) if numbers[row].is_nan() => Cell::Missing,
             Cells::Numbers(numbers) => Cell::Number(numbers[row]),
@@ -149,33 +151,33 @@ impl Column {
 #[derive(Debug, Clone, PartialEq)]
 pub struct VectorSet {
     /// The table, the array, or the folder of them.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
     /// `row 17`, counted from 1 without the header; of several files `test.csv row 17`. Unique.
     pub names: Vec<String>,
     /// The columns of features.
-    pub columns: Vec<Column>,
+    pub(crate) columns: Vec<Column>,
     /// The classes' (or labels') names, sorted by their bytes; none in regression, or without labels.
-    pub classes: Vec<String>,
+    pub(crate) classes: Vec<String>,
     /// For every row an index into the classes; in other tasks the number of its target among the different ones. All 0
     /// without labels.
     pub labels: Vec<usize>,
     /// What is to be learnt of every row.
-    pub targets: Targets,
+    pub(crate) targets: Targets,
     /// The part of the data of every row.
-    pub splits: Vec<Split>,
+    pub(crate) splits: Vec<Split>,
     /// How they were read.
-    pub source: VectorSource,
+    pub(crate) source: VectorSource,
 }
 
 /// How rows were read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VectorSource {
+pub(crate) struct VectorSource {
     /// The column, or the file, of the labels; nothing where they were not asked for.
-    pub label: Option<String>,
+    pub(crate) label: Option<String>,
     /// What is learnt of the labels, and why that; nothing where there are none.
-    pub inferred: Option<Inferred>,
+    pub(crate) inferred: Option<Inferred>,
     /// What was detected and inferred, in words.
-    pub remarks: Vec<String>,
+    pub(crate) remarks: Vec<String>,
 }
 
 impl VectorSet {
@@ -185,13 +187,13 @@ impl VectorSet {
     }
 
     /// The indices of the rows of one split, ascending.
-    pub fn of(&self, split: Split) -> Vec<usize> {
+    pub(crate) fn of(&self, split: Split) -> Vec<usize> {
         (0..self.rows()).filter(|&row| self.splits[row] == split).collect()
     }
 
     /// The columns with some of the rows, in the given order, without labels.
     #[must_use]
-    pub fn rows_only(&self, rows: &[usize]) -> Self {
+    pub(crate) fn rows_only(&self, rows: &[usize]) -> Self {
         Self {
             columns: self.columns.iter().map(|column| column.clone().select(rows)).collect(),
             names: rows.iter().map(|&row| self.names[row].clone()).collect(),
@@ -212,7 +214,7 @@ impl VectorSet {
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn beginning(&self, row: usize, cells: usize) -> String {
+    pub(crate) fn beginning(&self, row: usize, cells: usize) -> String {
         let cell = |column: &Column| match column.cell(row) {
             Cell::Missing => format!("{}: –", column.name),
             Cell::Number(number) => format!("{}: {number}", column.name),
@@ -226,7 +228,7 @@ impl VectorSet {
     }
 
     /// Names, classes, targets and splits alone, as of any data set. The paths are empty.
-    pub fn labelled(&self) -> Dataset {
+    pub(crate) fn labelled(&self) -> Dataset {
         let example = |row: usize| Example {
             path: PathBuf::new(),
             name: self.names[row].clone(),
@@ -242,7 +244,7 @@ impl VectorSet {
     }
 
     /// Lower-case hexadecimal SHA-256 of the cells of every row, column after column. The label has no part in it.
-    pub fn digests(&self) -> Vec<String> {
+    pub(crate) fn digests(&self) -> Vec<String> {
         (0..self.rows()).into_par_iter().map(|row| files::hex(&self.hash(row).finalize())).collect()
     }
 
@@ -268,7 +270,7 @@ impl VectorSet {
 }
 
 /// Whether a cell says that there is nothing (see the module).
-pub fn is_missing(cell: &str) -> bool {
+pub(crate) fn is_missing(cell: &str) -> bool {
     super::text::columns::is_missing(cell) || cell.trim() == "?"
 }
 

@@ -45,7 +45,7 @@ pub fn open_vectors(
 ///
 /// # Errors
 /// As [`open_vectors`], but for labels.
-pub fn open_unlabelled(
+pub(crate) fn open_unlabelled(
     path: &Path,
     reading: &VectorReading,
     observer: &dyn Observer,

@@ -71,7 +71,7 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 /// Removes everything in `folder` that killed processes left half-made. What is being made now is locked, and stays.
-pub fn remove_leftovers_in(folder: &Path) {
+pub(crate) fn remove_leftovers_in(folder: &Path) {
     remove_leftovers(folder, |_| true);
 }
 

@@ -20,7 +20,7 @@ pub struct Lock {
 impl Lock {
     /// Takes the lock on the file `path`, which is made where missing and is left there; nothing where somebody holds it.
     /// A file system that knows no locks gives one that excludes nobody.
-    pub fn try_acquire(path: &Path) -> Result<Option<Self>> {
+    pub(crate) fn try_acquire(path: &Path) -> Result<Option<Self>> {
         let fail = |source: io::Error| Error::write(path, &source);
         fs::create_dir_all(parent(path)).map_err(fail)?;
         let file = File::options().append(true).create(true).custom_flags(NO_WAIT).open(path).map_err(fail)?;
@@ -38,7 +38,7 @@ impl Lock {
     ///
     /// # Errors
     /// [`Error::Output`] where another process holds it.
-    pub fn of_unfinished(folder: &Path) -> Result<Self> {
+    pub(crate) fn of_unfinished(folder: &Path) -> Result<Self> {
         Self::try_acquire(&folder.join("lock"))?.ok_or_else(|| {
             let problem = Problem::new("another process is working on this output").at(folder);
             Error::Output(problem.hint("wait for it to end, or choose another --out"))

@@ -62,7 +62,7 @@ const UNFINISHED: &[&str] = &["run.toml", "inputs.cbor", "lock"];
 
 impl Made {
     /// What it is called in messages.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Run => "a run",
             Self::Base => "a base",
@@ -74,7 +74,7 @@ impl Made {
     }
 
     /// Whether a folder of this kind can hold a file of this relative path.
-    pub fn may_hold(self, path: &Path) -> bool {
+    pub(crate) fn may_hold(self, path: &Path) -> bool {
         let parts: Vec<&str> = path
             .components()
             .map(|part| match part {
@@ -110,7 +110,7 @@ impl Made {
     }
 
     /// Whether a folder bears the marks of this kind: what only this program writes.
-    pub fn marks(self, folder: &Path) -> bool {
+    pub(crate) fn marks(self, folder: &Path) -> bool {
         #[derive(Deserialize)]
         struct Mark {
             #[serde(rename = "schema")]
@@ -140,12 +140,12 @@ impl Made {
     }
 
     /// The kind of a folder that lies among a user's data, if this program made it.
-    pub fn of(folder: &Path) -> Option<Self> {
+    pub(crate) fn of(folder: &Path) -> Option<Self> {
         [Self::Run, Self::Base, Self::Unfinished].into_iter().find(|made| made.marks(folder))
     }
 
     /// The first thing in `folder` that a folder of this kind does not hold; or why that cannot be told.
-    pub fn foreign_in(self, folder: &Path) -> Option<PathBuf> {
+    pub(crate) fn foreign_in(self, folder: &Path) -> Option<PathBuf> {
         for entry in WalkDir::new(folder).min_depth(1).sort_by_file_name() {
             let entry = match entry {
                 Ok(entry) => entry,
@@ -187,7 +187,7 @@ impl Made {
     ///
     /// # Errors
     /// [`Error::Output`] that names what else it holds.
-    pub fn require(self, folder: &Path) -> Result<()> {
+    pub(crate) fn require(self, folder: &Path) -> Result<()> {
         let refuse = |found: String| {
             let problem = Problem::new("the output exists already, and is not replaced");
             let problem = problem.expected(format_args!("{} and nothing else", self.name())).found(found).at(folder);
@@ -216,7 +216,7 @@ impl Made {
 
 /// Whether a name is part of a SHA-256, at least 16 lower-case hexadecimal digits, perhaps with the ending `.rows`: what
 /// caches and journals call their files.
-pub fn is_digest_name(name: &str) -> bool {
+pub(crate) fn is_digest_name(name: &str) -> bool {
     let digits = name.strip_suffix(".rows").unwrap_or(name);
     digits.len() >= 16 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
@@ -225,7 +225,7 @@ pub fn is_digest_name(name: &str) -> bool {
 ///
 /// # Errors
 /// [`Error::Output`] that names the input.
-pub fn refuse_over_inputs(output: &Path, inputs: &[(&str, &Path)]) -> Result<()> {
+pub(crate) fn refuse_over_inputs(output: &Path, inputs: &[(&str, &Path)]) -> Result<()> {
     let Ok(real) = output.canonicalize() else { return Ok(()) };
     let here = std::env::current_dir().unwrap_or_default();
     let inputs = inputs.iter().copied().chain([("the current directory", here.as_path())]);

@@ -9,7 +9,7 @@ use std::path::Path;
 pub(super) const NO_WAIT: i32 = rustix::fs::OFlags::NONBLOCK.union(rustix::fs::OFlags::NOCTTY).bits() as i32;
 
 /// What lies somewhere, in words: "a file", "a folder", "a named pipe", "a socket" or "a device".
-pub fn kind_of(metadata: &fs::Metadata) -> &'static str {
+pub(crate) fn kind_of(metadata: &fs::Metadata) -> &'static str {
     let kind = metadata.file_type();
     match () {
         () if kind.is_file() => "a file",
@@ -25,7 +25,7 @@ pub fn kind_of(metadata: &fs::Metadata) -> &'static str {
 ///
 /// # Errors
 /// [`io::ErrorKind::InvalidInput`] that says what lies there, where that is not a regular file.
-pub fn open_regular(path: &Path) -> io::Result<File> {
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     let is_regular = |metadata: &fs::Metadata| match metadata.is_file() {
         true => Ok(()),
         false => {
@@ -63,7 +63,7 @@ pub fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Whether a regular file begins with these bytes.
-pub fn begins_with(path: &Path, expected: &[u8]) -> bool {
+pub(crate) fn begins_with(path: &Path, expected: &[u8]) -> bool {
     let mut found = vec![0; expected.len()];
     open_regular(path).is_ok_and(|mut file| file.read_exact(&mut found).is_ok()) && found == expected
 }

@@ -28,7 +28,7 @@ pub struct Staging {
 
 impl Staging {
     /// Checks, before any work, that `target` may be written: its parent is made and is writable, and nothing is there, or
-    /// with `replace` a folder that this program made ([`Made::require`]) and that holds none of `inputs`: what each is, and
+    /// with `replace` a folder that this program made (`Made::require`) and that holds none of `inputs`: what each is, and
     /// where. Nothing is left behind.
     pub fn claim(target: &Path, made: Made, replace: bool, inputs: &[(&str, &Path)]) -> Result<()> {
         if target.file_name().is_none() {

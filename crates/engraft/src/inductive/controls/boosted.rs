@@ -13,7 +13,7 @@ pub(super) struct Boosted {
 }
 
 impl Boosted {
-    pub fn of(data: &ControlData<'_>, observer: &dyn Observer) -> Result<Self> {
+    pub(crate) fn of(data: &ControlData<'_>, observer: &dyn Observer) -> Result<Self> {
         observer.begin("baseline: boosted trees", data.count as u64, "folds");
         let predictions = data.out_of_fold(|training, held| {
             let predictions = fitted(data, data.features, training, held, observer)?;

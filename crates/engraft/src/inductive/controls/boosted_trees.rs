@@ -43,7 +43,7 @@ const COLUMNS: usize = 512;
 ///
 /// # Panics
 /// If a row or a label does not exist.
-pub fn boosted_classes(
+pub(crate) fn boosted_classes(
     x: &Features,
     labels: &[usize],
     classes: usize,
@@ -80,7 +80,7 @@ pub fn boosted_classes(
 ///
 /// # Panics
 /// As [`boosted_classes`].
-pub fn boosted_labels(
+pub(crate) fn boosted_labels(
     x: &Features,
     sets: &[Vec<bool>],
     labels: usize,
@@ -103,7 +103,7 @@ pub fn boosted_labels(
 ///
 /// # Panics
 /// If a row does not exist.
-pub fn boosted_numbers(
+pub(crate) fn boosted_numbers(
     x: &Features,
     values: &[f64],
     train: &[usize],

@@ -12,7 +12,7 @@ pub(super) struct Constant {
 }
 
 impl Constant {
-    pub fn of(data: &ControlData<'_>) -> Result<Self> {
+    pub(crate) fn of(data: &ControlData<'_>) -> Result<Self> {
         let predictions = data.out_of_fold(|training, held| Ok(data.target.constant(training, held.len())))?;
         Ok(Self { task: data.target.task(), predictions })
     }

@@ -22,21 +22,20 @@ use crate::inductive::tokens::Cutting;
 use crate::progress::Observer;
 use crate::targets::{Measures, Predictions, Target};
 
-pub use scratch::{Scratch, ScratchPlan};
-pub use tf_idf::TfIdf;
+pub(crate) use scratch::Scratch;
 
 /// What a control shares with the transfer: examples, labels and folds.
 pub(super) struct ControlData<'a> {
-    pub intake: &'a Intake,
-    pub train: &'a [usize],
+    pub(crate) intake: &'a Intake,
+    pub(crate) train: &'a [usize],
     /// Those of the training examples, as the base gives them.
-    pub features: &'a Features,
-    pub target: &'a dyn Target,
-    pub folds: &'a [usize],
-    pub count: usize,
-    pub seed: u64,
+    pub(crate) features: &'a Features,
+    pub(crate) target: &'a dyn Target,
+    pub(crate) folds: &'a [usize],
+    pub(crate) count: usize,
+    pub(crate) seed: u64,
     /// How tokens are cut, and the sizes of a reader on word vectors; of words and questions.
-    pub tokens: Option<(Cutting, ReaderSizes)>,
+    pub(crate) tokens: Option<(Cutting, ReaderSizes)>,
 }
 
 impl ControlData<'_> {
@@ -94,23 +93,23 @@ pub(super) fn baselines(data: &ControlData<'_>, observer: &dyn Observer) -> Resu
 
 /// What a baseline came to, beside the model.
 #[derive(Debug, Clone)]
-pub struct BaselineResult {
+pub(crate) struct BaselineResult {
     /// What it is called.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// How it was made, in words.
-    pub how: String,
+    pub(crate) how: String,
     /// Whether it learns from the examples themselves, so that it could stand in for the model.
-    pub learns: bool,
+    pub(crate) learns: bool,
     /// What its out-of-fold predictions are worth.
-    pub measures: Measures,
+    pub(crate) measures: Measures,
     /// By how much the model is better, out of fold.
-    pub paired: Paired,
+    pub(crate) paired: Paired,
     /// The same of every held-out split.
-    pub held_out: Vec<(Split, Paired)>,
+    pub(crate) held_out: Vec<(Split, Paired)>,
 }
 
 /// The main numbers of what was measured, by name.
-pub fn numbers_of(measures: &Measures) -> BTreeMap<String, Estimate> {
+pub(crate) fn numbers_of(measures: &Measures) -> BTreeMap<String, Estimate> {
     let named: Vec<(&str, &Estimate)> = match measures {
         Measures::Classes(it) => {
             vec![("accuracy", &it.accuracy), ("macro_f1", &it.macro_f1), ("log_loss", &it.log_loss)]

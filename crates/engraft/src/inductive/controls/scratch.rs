@@ -51,37 +51,37 @@ const READER_DROPOUT: f64 = 0.4;
 /// What the control may do within its budget: counted in MACs, not in seconds, so that the same command
 /// gives the same numbers on every machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ScratchPlan {
+pub(crate) struct ScratchPlan {
     /// The network, in words.
-    pub network: String,
+    pub(crate) network: String,
     /// Which of the networks, from the largest on.
-    pub size: usize,
+    pub(crate) size: usize,
     /// Passes over each fold's training part.
-    pub epochs: u64,
+    pub(crate) epochs: u64,
     /// Folds that are run; fewer than all where the budget asks for it.
-    pub folds: usize,
+    pub(crate) folds: usize,
     /// Training examples of each fold; fewer than all where the budget asks for it.
-    pub examples: usize,
+    pub(crate) examples: usize,
     /// MACs of all of it, in units of 10^12.
-    pub cost: f64,
+    pub(crate) cost: f64,
     /// Peak rates of AdamW that are tried, each on a part of the first fold's training examples, before the folds are
     /// trained at the best.
-    pub rates: Vec<f64>,
+    pub(crate) rates: Vec<f64>,
 }
 
 /// What the control gave.
 #[derive(Debug, Clone)]
-pub struct Scratch {
+pub(crate) struct Scratch {
     /// How it was trained, in words.
-    pub how: String,
+    pub(crate) how: String,
     /// Training examples, by their places among these, that it was measured on; ascending.
-    pub rows: Vec<usize>,
+    pub(crate) rows: Vec<usize>,
     /// Its out-of-fold predictions of these.
-    pub predictions: Predictions,
+    pub(crate) predictions: Predictions,
     /// What they are worth.
-    pub measures: Measures,
+    pub(crate) measures: Measures,
     /// The learning curve of each fold.
-    pub curves: Vec<(String, Curve)>,
+    pub(crate) curves: Vec<(String, Curve)>,
 }
 
 /// A network of a base's kind that could be trained from scratch, and how large a step on an example is.

@@ -23,14 +23,14 @@ const STRENGTHS: [f64; 3] = [1.0, 10.0, 100.0];
 /// `idf = ln((1 + n) / (1 + df)) + 1`, and rows of length one (Salton and Buckley 1988; scikit-learn's `TfidfVectorizer` with
 /// `sublinear_tf` and `ngram_range=(1, 2)`).
 #[derive(Debug, Clone, PartialEq)]
-pub struct TfIdf {
+pub(crate) struct TfIdf {
     columns: HashMap<String, u32>,
     idf: Vec<f32>,
 }
 
 impl TfIdf {
     /// Of the texts that are learnt from, with the `most` terms that most texts have.
-    pub fn of(texts: &[&Text], most: usize) -> Self {
+    pub(crate) fn of(texts: &[&Text], most: usize) -> Self {
         let terms: Vec<BTreeSet<String>> = texts.par_iter().map(|text| terms(text).into_keys().collect()).collect();
         let mut frequency: BTreeMap<&str, usize> = BTreeMap::new();
         for term in terms.iter().flatten() {
@@ -48,12 +48,12 @@ impl TfIdf {
     }
 
     /// Number of terms.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.idf.len()
     }
 
     /// The row of a text: columns ascending, and their values.
-    pub fn row(&self, text: &Text) -> Vec<(u32, f32)> {
+    pub(crate) fn row(&self, text: &Text) -> Vec<(u32, f32)> {
         let mut row: Vec<(u32, f32)> = terms(text)
             .into_iter()
             .filter_map(|(term, count)| {
@@ -68,7 +68,7 @@ impl TfIdf {
     }
 
     /// The rows of texts.
-    pub fn rows(&self, texts: &[&Text]) -> SparseRows {
+    pub(crate) fn rows(&self, texts: &[&Text]) -> SparseRows {
         let rows: Vec<Vec<(u32, f32)>> = texts.par_iter().map(|text| self.row(text)).collect();
         SparseRows::new(self.columns(), rows)
     }
@@ -102,7 +102,7 @@ pub(super) struct TfIdfBaseline {
 
 impl TfIdfBaseline {
     /// Measures it on the folds of the training texts.
-    pub fn of(data: &ControlData<'_>, observer: &dyn Observer) -> Result<Self> {
+    pub(crate) fn of(data: &ControlData<'_>, observer: &dyn Observer) -> Result<Self> {
         let (texts, labels) = (data.intake.texts_of(data.train), data.target.strata());
         Self::run(&texts, &labels, data.folds, data.target.outputs(), observer)
     }

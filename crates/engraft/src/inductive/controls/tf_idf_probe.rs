@@ -24,7 +24,7 @@ pub(super) struct TfIdfProbe {
 
 impl TfIdfProbe {
     /// Measures it on the folds of the training texts. How often terms occur is counted in all of them; labels are not seen.
-    pub fn of(data: &ControlData<'_>, observer: &dyn Observer) -> Result<Self> {
+    pub(crate) fn of(data: &ControlData<'_>, observer: &dyn Observer) -> Result<Self> {
         let texts = data.intake.texts_of(data.train);
         let tf_idf = TfIdf::of(&texts, MOST_TERMS);
         let features = dense(&tf_idf, &texts)?;

@@ -25,11 +25,11 @@ const MOST: usize = 2048;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pair {
     /// The one.
-    pub one: usize,
+    pub(crate) one: usize,
     /// The other.
-    pub other: usize,
+    pub(crate) other: usize,
     /// Whether both have the same label.
-    pub same: bool,
+    pub(crate) same: bool,
 }
 
 /// The pair of this number in an epoch: even numbers share a class, odd ones do not. Pairs are drawn when they are
@@ -40,7 +40,7 @@ pub struct Pair {
 ///
 /// # Panics
 /// If fewer than two classes have a text.
-pub fn pair(of_class: &[Vec<usize>], seed: u64, epoch: u64, number: usize) -> Pair {
+pub(crate) fn pair(of_class: &[Vec<usize>], seed: u64, epoch: u64, number: usize) -> Pair {
     let mut stream = rng(seed, &format!("pair/{epoch}"), number as u64);
     let present: Vec<&Vec<usize>> = of_class.iter().filter(|texts| !texts.is_empty()).collect();
     assert!(present.len() > 1, "pairs need two classes");

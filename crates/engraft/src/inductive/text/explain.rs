@@ -21,14 +21,19 @@ pub struct WordWeight {
     pub word: String,
     /// Whether it stands in the second text of a pair.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub second: bool,
+    pub(crate) second: bool,
     /// The probability of the class with the word, minus without it.
     pub weight: f32,
 }
 
 /// What each word of a text, or each run of neighbouring words of one of more than 48, gives to the probability of a class, in the
 /// order of the text; of a pair, those of the first text and then those of the second.
-pub fn explain(extractor: &TextExtractor, predictor: &Predictor, text: &Text, class: usize) -> Result<Vec<WordWeight>> {
+pub(crate) fn explain(
+    extractor: &TextExtractor,
+    predictor: &Predictor,
+    text: &Text,
+    class: usize,
+) -> Result<Vec<WordWeight>> {
     let mut found = runs(&text.first, false);
     found.extend(text.second.iter().flat_map(|second| runs(second, true)));
     let without = found.iter().map(|run| {

@@ -24,30 +24,30 @@ const NAMED: usize = 20;
 
 /// What is told of texts alone.
 #[derive(Debug, Clone)]
-pub struct TextFacts {
+pub(crate) struct TextFacts {
     /// How word vectors are pooled, where the base is that.
-    pub pooler: Option<WordPooler>,
+    pub(crate) pooler: Option<WordPooler>,
     /// What of the training texts the base does not see.
-    pub coverage: Coverage,
+    pub(crate) coverage: Coverage,
     /// Words that the base does not know, with how many times they stand in the training texts, the most frequent first.
-    pub unknown_words: Vec<(String, usize)>,
+    pub(crate) unknown_words: Vec<(String, usize)>,
     /// How right answers go with length; empty where answers are not plainly right or wrong.
-    pub lengths: Vec<LengthBin>,
+    pub(crate) lengths: Vec<LengthBin>,
     /// What words gave to the wrong answers and suspected labels that a report shows, by the example's index.
-    pub explanations: BTreeMap<usize, Vec<WordWeight>>,
+    pub(crate) explanations: BTreeMap<usize, Vec<WordWeight>>,
 }
 
 /// How right answers go with the length of texts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LengthBin {
     /// Words of the shortest text.
-    pub from: usize,
+    pub(crate) from: usize,
     /// Words of the longest.
-    pub to: usize,
+    pub(crate) to: usize,
     /// Texts.
-    pub count: usize,
+    pub(crate) count: usize,
     /// Those that were answered rightly out of fold.
-    pub correct: usize,
+    pub(crate) correct: usize,
 }
 
 /// Right answers by the number of words, in parts of about as many texts each.

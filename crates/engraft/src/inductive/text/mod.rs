@@ -3,8 +3,9 @@
 pub(in crate::inductive) mod contrastive;
 mod explain;
 pub(in crate::inductive) mod facts;
-pub mod ulmfit;
+pub(crate) mod ulmfit;
 
-pub use contrastive::{Pair, pair};
-pub use explain::{WordWeight, explain};
-pub use facts::{LengthBin, TextFacts};
+pub use explain::WordWeight;
+pub(crate) use explain::explain;
+pub use facts::LengthBin;
+pub(crate) use facts::TextFacts;

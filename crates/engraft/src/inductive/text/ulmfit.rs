@@ -7,13 +7,13 @@ use burn::module::{Module, Param};
 use burn::prelude::*;
 use burn::tensor::{Device, TensorData};
 use engraft_kernels::{Activation, Fused, cross_entropy, linear};
-use engraft_weights::{Precision, Tensor as Numbers, Weights};
+use engraft_weights::{Precision, Tensor as Numbers};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::text::{
-    Dropouts, HiddenLayer, LanguageModel, LanguageModelParts, LstmConfig, LstmNetwork, NORM_EPSILON, WordCounts,
-    concat_pool, concat_pool_values, frozen_states, normed, padded, states_to,
+    Dropouts, HiddenLayer, LanguageModel, LstmConfig, LstmNetwork, NORM_EPSILON, WordCounts, concat_pool,
+    concat_pool_values, frozen_states, normed, padded, states_to,
 };
 use crate::backbone::{DropPathSchedule, Mode, Pass, identity};
 use crate::data::text::Text;
@@ -23,7 +23,6 @@ use crate::inductive::language_model::Windows;
 use crate::progress::Observer;
 use crate::rng::{permutation, rng};
 use crate::train::{Curve, Optimiser, Rule, Rules, Schedule, Score, Settings, ShardLoss, Task, argmax, train};
-use crate::weight_files;
 
 /// Units of the head's hidden layer, as in the paper.
 const HEAD_UNITS: usize = 50;
@@ -43,36 +42,36 @@ const SHARD: usize = 16;
 /// How to fine-tune.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct UlmfitSettings {
+pub(crate) struct UlmfitSettings {
     /// Passes of the language model over the target's texts; 0 leaves it as it is.
-    pub language_epochs: u64,
+    pub(crate) language_epochs: u64,
     /// Its peak learning rate.
-    pub language_lr: f64,
+    pub(crate) language_lr: f64,
     /// Words that it predicts in a window.
-    pub bptt: usize,
+    pub(crate) bptt: usize,
     /// A word that the language model does not know joins its vocabulary if the texts have it as often as this.
-    pub min_count: u64,
+    pub(crate) min_count: u64,
     /// Passes of the classifier. The head learns in the first, with each next one stage more.
-    pub epochs: u64,
+    pub(crate) epochs: u64,
     /// Its peak learning rate, which is the head's.
-    pub lr: f64,
+    pub(crate) lr: f64,
     /// Texts in a step.
-    pub batch_size: usize,
+    pub(crate) batch_size: usize,
     /// Each stage learns at the rate of the one after it, divided by this.
-    pub rate_factor: f64,
+    pub(crate) rate_factor: f64,
     /// Share of the steps in which the rate rises: the slanted triangle's way up.
-    pub warmup: f64,
+    pub(crate) warmup: f64,
     /// Factor of all dropouts. A network with fewer units than AWD-LSTM's 1,150 has fewer to lose: its factor is as much
     /// smaller as the root of their number.
-    pub dropout: f64,
+    pub(crate) dropout: f64,
     /// Weight decay.
-    pub weight_decay: f64,
+    pub(crate) weight_decay: f64,
     /// Longest gradient; 0 for any.
-    pub clip: f64,
+    pub(crate) clip: f64,
     /// Most tokens of a text; longer ones keep their beginning and end.
-    pub limit: usize,
+    pub(crate) limit: usize,
     /// Seed of everything that is drawn.
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
 impl Default for UlmfitSettings {
@@ -126,7 +125,7 @@ impl UlmfitSettings {
 /// text depends on its batch, and what follows stays in range while the stages below learn). Then a scale and a shift,
 /// which begin such that every number has mean 0 and about deviation 1 over the training texts, and learn.
 #[derive(Module, Debug)]
-pub struct LstmHead {
+pub(crate) struct LstmHead {
     scale: Param<Tensor<1>>,
     shift: Param<Tensor<1>>,
     hidden: Param<Tensor<2>>,
@@ -208,7 +207,7 @@ impl LstmHead {
     }
 
     /// What gives features, and the linear classifier on these.
-    pub fn split(&self) -> (HiddenLayer, Linear) {
+    pub(crate) fn split(&self) -> (HiddenLayer, Linear) {
         let values = |name: &str| self.tensors()[name].values.clone();
         let hidden = HiddenLayer {
             scale: values("head.scale"),
@@ -270,33 +269,21 @@ fn drop_units(x: Tensor<2>, share: f64, drops: Option<&DropPathSchedule>, purpos
 
 /// A language model that was made a classifier of texts.
 #[derive(Debug, Clone)]
-pub struct TunedLstm {
+pub(crate) struct TunedLstm {
     /// The fine-tuned language model.
-    pub model: LanguageModel,
+    pub(crate) model: LanguageModel,
     /// Its head.
-    pub head: LstmHead,
-    /// Classes.
-    pub classes: usize,
+    pub(crate) head: LstmHead,
     /// Most tokens of a text.
-    pub limit: usize,
+    pub(crate) limit: usize,
     /// Learning curves of the language model, where it was trained, and of the classifier.
-    pub curves: [Curve; 2],
-    /// Texts of the training part that were longer than the limit.
-    pub cut: usize,
-}
-
-/// The bytes of a tuned model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TunedLstmParts {
-    /// The language model's files.
-    pub model: LanguageModelParts,
-    /// The head as safetensors; its metadata hold classes and limit.
-    pub head: Vec<u8>,
+    pub(crate) curves: [Curve; 2],
 }
 
 impl TunedLstm {
     /// Logits of texts, `[texts, classes]`. None depends on the texts beside it.
-    pub fn logits(&self, texts: &[&Text]) -> Vec<f32> {
+    #[cfg(test)]
+    pub(crate) fn logits(&self, texts: &[&Text]) -> Vec<f32> {
         if texts.is_empty() {
             return Vec::new();
         }
@@ -308,44 +295,9 @@ impl TunedLstm {
     }
 
     /// Pooled states of texts, as the head takes them.
-    pub fn embed(&self, texts: &[&Text]) -> Vec<Vec<f32>> {
+    #[cfg(test)]
+    pub(crate) fn embed(&self, texts: &[&Text]) -> Vec<Vec<f32>> {
         self.model.embed(texts, self.limit)
-    }
-
-    /// The files' bytes.
-    pub fn to_parts(&self) -> TunedLstmParts {
-        let metadata = [("classes", self.classes), ("limit", self.limit)];
-        let metadata = metadata.map(|(name, number)| (name.to_owned(), number.to_string())).into();
-        let head = Weights { tensors: self.head.tensors(), metadata, ..Weights::default() };
-        TunedLstmParts { model: self.model.to_parts(), head: engraft_weights::write(&head) }
-    }
-
-    /// The reverse of [`TunedLstm::to_parts`], to the bit; the learning curves are not in there.
-    ///
-    /// # Errors
-    /// [`Error::Weights`] where the files are damaged or do not fit each other.
-    pub fn from_parts(parts: &TunedLstmParts) -> Result<Self> {
-        let device = Device::flex();
-        let model = LanguageModel::from_parts(&parts.model, &device)?;
-        let wrong =
-            |found: String| Error::Weights(Problem::new("the head of the language model is damaged").found(found));
-        let mut head = weight_files::read(parts.head.as_slice()).map_err(|source| wrong(source.to_string()))?;
-        let mut number = |name: &str| {
-            let found = head.metadata.remove(name).and_then(|text| text.parse::<usize>().ok());
-            found.filter(|number| (1..1 << 24).contains(number)).ok_or_else(|| wrong(format!("no number of {name}")))
-        };
-        let (classes, limit) = (number("classes")?, number("limit")?);
-        let mut missing = String::new();
-        let found = LstmHead::of(model.columns(), classes, &device, |name, shape| {
-            let tensor = head.tensors.remove(name).filter(|tensor| tensor.shape == shape);
-            let values = tensor.map(|tensor| tensor.values).filter(|values| values.iter().all(|x| x.is_finite()));
-            if values.is_none() {
-                missing = format!("no finite `{name}` of {shape:?}");
-            }
-            values
-        });
-        let head = found.ok_or_else(|| wrong(missing))?;
-        Ok(Self { model, head, classes, limit, curves: [Curve::default(), Curve::default()], cut: 0 })
     }
 }
 
@@ -353,7 +305,7 @@ impl TunedLstm {
 ///
 /// # Errors
 /// [`Error::Usage`] for settings that are invalid, [`Error::Data`] without a text, and as [`train()`].
-pub fn tune_lstm(
+pub(crate) fn tune_lstm(
     base: &LanguageModel,
     texts: &[&Text],
     labels: &[usize],
@@ -382,7 +334,7 @@ pub fn tune_lstm(
     if settings.language_epochs > 0 {
         (model, language_curve) = tune_language(model, &mine, settings, &device, observer)?;
     }
-    let (encoded, cut) = model.encode(&mine, settings.limit);
+    let (encoded, _) = model.encode(&mine, settings.limit);
     let encoded: Vec<&[u32]> = encoded.iter().map(Vec::as_slice).collect();
     let frozen = model.network.valid();
     let width = frozen.config().width;
@@ -401,7 +353,7 @@ pub fn tune_lstm(
         kept: None,
         device: device.clone(),
     };
-    let network = model.clone().to_device(&device).network;
+    let network = model.clone().onto(&device).network;
     let training = settings.training(settings.epochs, settings.lr, settings.batch_size, SHARD.min(settings.batch_size));
     observer.begin("fine-tuning", settings.epochs * task.len() as u64, "texts");
     let start = LstmClassifier { network, head };
@@ -409,7 +361,7 @@ pub fn tune_lstm(
     observer.end();
     model.network = tuned.network.valid();
     let head = tuned.head.valid();
-    Ok(TunedLstm { model, head, classes, limit: settings.limit, curves: [language_curve, curve], cut })
+    Ok(TunedLstm { model, head, limit: settings.limit, curves: [language_curve, curve] })
 }
 
 /// Fine-tunes the language model on the texts, whose frequent words it learns too.
@@ -432,7 +384,7 @@ fn tune_language(
     let bptt = settings.bptt.min(ids.len() / 4);
     if bptt < 4 {
         observer.say("the texts are too short to fine-tune the language model on them: it stays as it is");
-        return Ok((model.to_device(&Device::flex()), Curve::default()));
+        return Ok((model.onto(&Device::flex()), Curve::default()));
     }
     let mut task = Windows::new(&ids, &[], bptt, &model.network, observer)?;
     task.dropouts = Dropouts::LANGUAGE_MODEL.scaled(settings.dropout_of(model.network.config()));
@@ -444,7 +396,7 @@ fn tune_language(
     let (network, curve) = train(&mut task, model.network, &training, None, observer, |_, _| ())?;
     observer.end();
     model.network = network;
-    Ok((model.to_device(&Device::flex()), curve))
+    Ok((model.onto(&Device::flex()), curve))
 }
 
 /// What is trained: network and head together.

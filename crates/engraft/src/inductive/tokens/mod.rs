@@ -7,6 +7,8 @@ mod reader;
 mod units;
 mod word_reading;
 
-pub use reader::{Cutting, TokenReader, best_spans};
-pub use units::{TokenExample, TokenSet};
+pub use reader::Cutting;
+pub(crate) use reader::TokenReader;
+pub use units::TokenExample;
+pub(crate) use units::TokenSet;
 pub(in crate::inductive) use word_reading::train_word_reader;

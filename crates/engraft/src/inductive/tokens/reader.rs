@@ -25,11 +25,11 @@ const WORDS: usize = 15;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cutting {
     /// Tokens that an encoder sees at once.
-    pub limit: usize,
+    pub(crate) limit: usize,
     /// Tokens that two windows over a paragraph share.
-    pub stride: usize,
+    pub(crate) stride: usize,
     /// Tokens of the longest answer, or words on word vectors.
-    pub longest: usize,
+    pub(crate) longest: usize,
 }
 
 impl Cutting {
@@ -37,7 +37,7 @@ impl Cutting {
     ///
     /// # Errors
     /// [`Error::Usage`] for sizes that leave nothing to see.
-    pub fn of(config: &Fit, base: &TextBase) -> Result<Self> {
+    pub(crate) fn of(config: &Fit, base: &TextBase) -> Result<Self> {
         let on_words = matches!(base.body, TextBody::Words(_));
         let usual = if on_words { Self { longest: WORDS, ..USUAL } } else { USUAL };
         let limit = config.max_tokens.unwrap_or(usual.limit);
@@ -65,7 +65,7 @@ impl Cutting {
 }
 
 /// A base of texts, ready to give what a head says of tokens.
-pub struct TokenReader {
+pub(crate) struct TokenReader {
     base: Arc<TextBase>,
     frozen: Option<FrozenEncoder>,
     cutting: Cutting,
@@ -81,13 +81,8 @@ impl TokenReader {
         Self { base: base.clone(), frozen, cutting }
     }
 
-    /// How inputs are cut.
-    pub fn cutting(&self) -> Cutting {
-        self.cutting
-    }
-
     /// Numbers of a token that a head takes.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         match &self.base.body {
             TextBody::Encoder(sentence) => sentence.encoder.width(),
             _ => self.base.columns(),
@@ -102,7 +97,7 @@ impl TokenReader {
     ///
     /// # Panics
     /// If the head is not one for this base.
-    pub fn outputs(&self, head: &Head, examples: &[TokenExample<'_>]) -> Result<Vec<Vec<f32>>> {
+    pub(crate) fn outputs(&self, head: &Head, examples: &[TokenExample<'_>]) -> Result<Vec<Vec<f32>>> {
         for example in examples {
             if let TokenExample::Question { context, .. } = example
                 && context.len() > LONGEST
@@ -224,7 +219,7 @@ fn of_windows(units: &Units, logits: &[Vec<f32>], longest: usize) -> Vec<f32> {
 
 /// The best spans of tokens `first..=last` by the sum of the scores at their ends, at most `longest` tokens each, the best
 /// first; of equals the earlier and shorter.
-pub fn best_spans(
+pub(crate) fn best_spans(
     starts: &[f32],
     ends: &[f32],
     (first, last): (usize, usize),

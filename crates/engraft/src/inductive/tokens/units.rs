@@ -41,18 +41,18 @@ enum Aim {
 /// The examples of a training set as a base reads them.
 pub struct TokenSet<'a> {
     /// The examples.
-    pub examples: Vec<TokenExample<'a>>,
+    pub(crate) examples: Vec<TokenExample<'a>>,
     /// Each as a text, or a pair of texts.
-    pub texts: Vec<&'a Text>,
+    pub(crate) texts: Vec<&'a Text>,
     /// How they are cut.
-    pub cutting: Cutting,
+    pub(crate) cutting: Cutting,
     /// What an encoder reads, unit by unit.
-    pub encoded: Vec<Encoded>,
+    pub(crate) encoded: Vec<Encoded>,
     /// The example of each unit, ascending.
     owners: Vec<usize>,
     aims: Vec<Aim>,
     /// What a reader on word vectors reads of each example that can be learnt from.
-    pub pairs: Vec<Option<ReaderPair>>,
+    pub(crate) pairs: Vec<Option<ReaderPair>>,
     names: Vec<&'a str>,
 }
 
@@ -124,35 +124,35 @@ impl<'a> TokenSet<'a> {
     }
 
     /// Mean tokens of a unit.
-    pub fn tokens(&self) -> usize {
+    pub(crate) fn tokens(&self) -> usize {
         let tokens: usize = self.encoded.iter().map(|unit| unit.ids.len()).sum();
         (tokens / self.encoded.len().max(1)).max(2)
     }
 
     /// Units of an example, on average.
-    pub fn units_of_each(&self) -> f64 {
+    pub(crate) fn units_of_each(&self) -> f64 {
         (self.encoded.len() as f64 / self.examples.len().max(1) as f64).max(1.0)
     }
 
     /// The units of some examples.
-    pub fn units(&self, of: &[usize]) -> Vec<usize> {
+    pub(crate) fn units(&self, of: &[usize]) -> Vec<usize> {
         let wanted: std::collections::BTreeSet<usize> = of.iter().copied().collect();
         (0..self.owners.len()).filter(|&unit| wanted.contains(&self.owners[unit])).collect()
     }
 
     /// A unit in words.
-    pub fn describe(&self, unit: usize) -> String {
+    pub(crate) fn describe(&self, unit: usize) -> String {
         self.name(self.owners[unit])
     }
 
     /// An example in words.
-    pub fn name(&self, example: usize) -> String {
+    pub(crate) fn name(&self, example: usize) -> String {
         format!("“{}”", self.names[example])
     }
 
     /// The loss of logits `[N, T, outputs]` of some units, mean over them, and how many were answered rightly. Tokens after a
     /// unit's own are padding.
-    pub fn loss(&self, logits: Tensor<3>, units: &[usize]) -> ShardLoss {
+    pub(crate) fn loss(&self, logits: Tensor<3>, units: &[usize]) -> ShardLoss {
         match units.first().map(|&unit| &self.aims[unit]) {
             Some(Aim::Span { .. }) => self.loss_of_spans(logits, units),
             _ => self.loss_of_tags(logits, units),

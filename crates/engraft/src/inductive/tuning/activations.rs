@@ -151,22 +151,17 @@ impl<'a> Activations<'a> {
     }
 
     /// The cut.
-    pub fn cut(&self) -> usize {
+    pub(crate) fn cut(&self) -> usize {
         self.cut
     }
 
     /// Shapes of one image's activation.
-    pub fn shapes(&self) -> &[Vec<usize>] {
+    pub(crate) fn shapes(&self) -> &[Vec<usize>] {
         &self.shapes
     }
 
-    /// How many views of each image are kept; 0 where they are computed for each batch.
-    pub fn kept_views(&self) -> usize {
-        self.kept.as_ref().map_or(0, |_| self.views.count)
-    }
-
     /// An image in words.
-    pub fn describe(&self, image: usize) -> String {
+    pub(crate) fn describe(&self, image: usize) -> String {
         self.shown.images.name(image)
     }
 
@@ -187,7 +182,7 @@ impl<'a> Activations<'a> {
     }
 
     /// Features of images, as they are, by a network whose stages before the cut are those of the base.
-    pub fn features(&self, network: &Network, images: &[usize], input: [usize; 2]) -> Result<Features> {
+    pub(crate) fn features(&self, network: &Network, images: &[usize], input: [usize; 2]) -> Result<Features> {
         let part = FrozenPart::new(network, self.cut..network.stages().len(), input);
         let mut values = Vec::with_capacity(images.len() * part.columns());
         for batch in images.chunks(BATCH) {
@@ -198,7 +193,7 @@ impl<'a> Activations<'a> {
 
     /// The same images and views after further frozen stages, up to a later cut.
     #[must_use]
-    pub fn run_on(&self, network: &Network, cut: usize, input: [usize; 2]) -> Self {
+    pub(crate) fn run_on(&self, network: &Network, cut: usize, input: [usize; 2]) -> Self {
         let part = || FrozenPart::new(network, self.cut..cut, input);
         let (kept, parts) = match &self.kept {
             Some(kept) => (Some(part().run_table(kept)), Vec::new()),

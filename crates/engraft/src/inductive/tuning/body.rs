@@ -53,7 +53,7 @@ impl Body {
     ///
     /// # Errors
     /// [`Error::Usage`] where no stage that learns has a weight that factors could take the place of.
-    pub fn adapted(self, how: LoraConfig, plan: &Plan, weight_decay: f64) -> Result<(Self, Rules)> {
+    pub(crate) fn adapted(self, how: LoraConfig, plan: &Plan, weight_decay: f64) -> Result<(Self, Rules)> {
         let all = 0..self.names().len();
         let before = self.all_axes(all.clone());
         let body = match self {
@@ -80,7 +80,7 @@ impl Body {
 
     /// Low-rank factors multiplied out.
     #[must_use]
-    pub fn merged(self) -> Self {
+    pub(crate) fn merged(self) -> Self {
         match self {
             Body::Network(network) => Body::Network(network.merged()),
             Body::Encoder(encoder) => Body::Encoder(encoder.merged()),
@@ -88,7 +88,7 @@ impl Body {
     }
 
     /// The network of images, where it is one.
-    pub fn network(&self) -> Option<&Network> {
+    pub(crate) fn network(&self) -> Option<&Network> {
         match self {
             Body::Network(network) => Some(network),
             Body::Encoder(_) => None,
@@ -98,11 +98,11 @@ impl Body {
 
 /// Stages and a linear head on their features.
 #[derive(Module, Debug)]
-pub struct Tuned {
+pub(crate) struct Tuned {
     /// The stages; those before the cut are not run.
-    pub body: Body,
+    pub(crate) body: Body,
     /// The head.
-    pub head: LinearHead,
+    pub(crate) head: LinearHead,
 }
 
 impl Tuned {

@@ -116,34 +116,34 @@ impl fmt::Display for Budget {
 
 /// Everything that depths are measured with.
 #[derive(Clone, Copy)]
-pub struct DepthSearch<'a> {
+pub(crate) struct DepthSearch<'a> {
     /// The base and the training examples.
-    pub material: Material<'a>,
+    pub(crate) material: Material<'a>,
     /// Their labels.
-    pub target: &'a dyn Target,
+    pub(crate) target: &'a dyn Target,
     /// The base's features of them.
-    pub features: &'a Features,
+    pub(crate) features: &'a Features,
     /// Strength of the probe's regularisation.
-    pub strength: f64,
+    pub(crate) strength: f64,
     /// Folds and seeds.
-    pub protocol: Protocol<'a>,
+    pub(crate) protocol: Protocol<'a>,
     /// How to fine-tune.
-    pub settings: &'a TuneSettings,
+    pub(crate) settings: &'a TuneSettings,
     /// How rates are spread.
-    pub spread: Spread,
+    pub(crate) spread: Spread,
     /// What is finished, and under which name.
-    pub journal: (&'a Journal, &'a str),
+    pub(crate) journal: (&'a Journal, &'a str),
     /// Hears of the work.
-    pub observer: &'a dyn Observer,
+    pub(crate) observer: &'a dyn Observer,
 }
 
 /// A depth with its plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Planned {
     /// What it is called.
-    pub depth: DepthCut,
+    pub(crate) depth: DepthCut,
     /// What learns.
-    pub plan: Plan,
+    pub(crate) plan: Plan,
 }
 
 /// How a base is retrained.
@@ -162,7 +162,7 @@ pub enum Depth {
 
 impl Depth {
     /// What it is called.
-    pub fn label(&self) -> &str {
+    pub(crate) fn label(&self) -> &str {
         match self {
             Depth::Contrastive(_) => "contrastive",
             Depth::Cut(planned) => &planned.depth.label,
@@ -206,11 +206,11 @@ impl Depth {
 #[derive(Debug, Clone)]
 pub struct Chosen {
     /// Every depth that was measured, the probe first.
-    pub tried: Vec<Measured>,
+    pub(crate) tried: Vec<Measured>,
     /// Which of them was taken.
-    pub chosen: usize,
+    pub(crate) chosen: usize,
     /// How it retrains; nothing for the probe.
-    pub depth: Option<Depth>,
+    pub(crate) depth: Option<Depth>,
     /// Why.
     pub reason: String,
     /// Depths that were not measured, or on less than all, and why.
@@ -237,7 +237,7 @@ impl DepthSearch<'_> {
     ///
     /// # Errors
     /// [`Error::Usage`] where the base or the target has no such depth.
-    pub fn depth(&self, name: &str, only: bool) -> Result<Depth> {
+    pub(crate) fn depth(&self, name: &str, only: bool) -> Result<Depth> {
         if self.lstm().is_some() {
             return match name {
                 "all" if !only => Ok(Depth::LanguageModel),
@@ -266,7 +266,7 @@ impl DepthSearch<'_> {
     ///
     /// # Errors
     /// Interruption; what the tokenizer refuses.
-    pub fn token_head(&self) -> Result<(Depth, Vec<(f64, f64)>)> {
+    pub(crate) fn token_head(&self) -> Result<(Depth, Vec<(f64, f64)>)> {
         let Ok(body) = self.material.body() else { return Ok((Depth::Head(None), Vec::new())) };
         let costs = self.material.costs();
         let spread = Spread { head_rate: 1.0, ..self.spread };
@@ -364,7 +364,13 @@ impl DepthSearch<'_> {
     ///
     /// # Errors
     /// As [`tune`].
-    pub fn train(&self, depth: &Depth, at: Option<&AtCut<'_>>, fold: Fold<'_>, watched: bool) -> Result<Adapted> {
+    pub(crate) fn train(
+        &self,
+        depth: &Depth,
+        at: Option<&AtCut<'_>>,
+        fold: Fold<'_>,
+        watched: bool,
+    ) -> Result<Adapted> {
         let train = Settings { seed: fold.seed, ..self.settings.train.clone() };
         let mut settings = TuneSettings { train, ..self.settings.clone() };
         if let Depth::Head(Some((_, rate))) = depth {
@@ -403,7 +409,7 @@ impl DepthSearch<'_> {
     }
 
     /// What is fine-tuned to what.
-    pub fn tuning<'t>(&'t self, plan: &'t Plan, at: &'t AtCut<'t>) -> Tuning<'t> {
+    pub(crate) fn tuning<'t>(&'t self, plan: &'t Plan, at: &'t AtCut<'t>) -> Tuning<'t> {
         let DepthSearch { material, features, strength, target, .. } = *self;
         Tuning { material, at, plan, features, strength, target }
     }
@@ -434,7 +440,7 @@ impl DepthSearch<'_> {
     ///
     /// # Errors
     /// As [`tune`].
-    pub fn measure(&self, depth: &Depth, run_folds: usize, seeds: usize) -> Result<Measured> {
+    pub(crate) fn measure(&self, depth: &Depth, run_folds: usize, seeds: usize) -> Result<Measured> {
         let protocol = Protocol { seeds, ..self.protocol };
         let label = depth.label();
         let seed = self.settings.train.seed;
@@ -467,7 +473,7 @@ impl DepthSearch<'_> {
     ///
     /// # Errors
     /// Where the base's stages cannot be read.
-    pub fn outlook(&self, budget: &Budget) -> Result<String> {
+    pub(crate) fn outlook(&self, budget: &Budget) -> Result<String> {
         let usual = self.usual()?;
         let names: Vec<&str> = usual.iter().map(Depth::label).collect();
         Ok(match names.as_slice() {
@@ -480,7 +486,7 @@ impl DepthSearch<'_> {
     ///
     /// # Errors
     /// Interruption; trainings that fail are told in [`Chosen::left_out`].
-    pub fn choose(
+    pub(crate) fn choose(
         &self,
         probe: Measured,
         budget: &Budget,

@@ -16,25 +16,25 @@ pub struct Measured {
     /// `head`, `last`, `half`, `all`, or a stage.
     pub depth: String,
     /// The stage after which training begins; nothing where it begins at the input.
-    pub cut: String,
+    pub(crate) cut: String,
     /// What learns, in words.
-    pub plan: String,
+    pub(crate) plan: String,
     /// Seeds that it was trained with.
     pub seeds: usize,
     /// Training examples, by their places among these, that it was measured on; ascending.
-    pub rows: Vec<usize>,
+    pub(crate) rows: Vec<usize>,
     /// How right each of their out-of-fold answers is, the mean over seeds (see [`Calibrated::scores`]).
-    pub scores: Vec<f64>,
+    pub(crate) scores: Vec<f64>,
     /// Their out-of-fold predictions by the first seed.
     pub calibrated: Calibrated,
     /// MACs of all its trainings, in units of 10^12.
-    pub cost: f64,
+    pub(crate) cost: f64,
     /// Wall seconds.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// Learning curve of every training, by name.
-    pub curves: Vec<(String, Curve)>,
+    pub(crate) curves: Vec<(String, Curve)>,
     /// Failures and what was done about them.
-    pub remarks: Vec<String>,
+    pub(crate) remarks: Vec<String>,
 }
 
 impl Measured {
@@ -47,12 +47,12 @@ impl Measured {
     ///
     /// # Panics
     /// If it was not measured on one of them.
-    pub fn scores_on(&self, rows: &[usize]) -> Vec<f64> {
+    pub(crate) fn scores_on(&self, rows: &[usize]) -> Vec<f64> {
         rows.iter().map(|at| self.scores[self.rows.binary_search(at).expect("one of its examples")]).collect()
     }
 
     /// The gain over another that was measured on all of its examples.
-    pub fn gain_over(&self, other: &Self) -> Difference {
+    pub(crate) fn gain_over(&self, other: &Self) -> Difference {
         Difference::of(&self.scores, &other.scores_on(&self.rows))
     }
 
@@ -68,7 +68,7 @@ pub struct Difference {
     /// The one minus the other.
     pub mean: f64,
     /// Standard error over images.
-    pub standard_error: f64,
+    pub(crate) standard_error: f64,
     /// Lower end of the 95 % interval.
     pub low: f64,
     /// Upper end.
@@ -80,7 +80,7 @@ impl Difference {
     ///
     /// # Panics
     /// If one is longer.
-    pub fn of(one: &[f64], other: &[f64]) -> Self {
+    pub(crate) fn of(one: &[f64], other: &[f64]) -> Self {
         assert_eq!(one.len(), other.len(), "both over the same images");
         let differences: Vec<f64> = one.iter().zip(other).map(|(a, b)| a - b).collect();
         let n = differences.len() as f64;
@@ -116,41 +116,41 @@ pub(super) fn best_of(measured: &[Measured]) -> usize {
 
 /// What one fold's training gave.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct FoldOutcome {
+pub(crate) struct FoldOutcome {
     /// Logits of the examples that were held out, `[held, classes]`.
-    pub logits: Vec<f32>,
+    pub(crate) logits: Vec<f32>,
     /// Its learning curve.
-    pub curve: Curve,
+    pub(crate) curve: Curve,
     /// Failures and what was done about them.
-    pub remarks: Vec<String>,
+    pub(crate) remarks: Vec<String>,
 }
 
 /// The folds and seeds that every depth is measured on.
 #[derive(Debug, Clone, Copy)]
-pub struct Protocol<'a> {
+pub(crate) struct Protocol<'a> {
     /// Fold of every image.
-    pub folds: &'a [usize],
+    pub(crate) folds: &'a [usize],
     /// Number of folds.
-    pub count: usize,
+    pub(crate) count: usize,
     /// How many of them are run at most.
-    pub run: usize,
+    pub(crate) run: usize,
     /// Seeds that every depth is trained with.
-    pub seeds: usize,
+    pub(crate) seeds: usize,
 }
 
 /// One training of a depth that is measured.
 #[derive(Debug, Clone, Copy)]
-pub struct Fold<'a> {
+pub(crate) struct Fold<'a> {
     /// What to train on, ascending.
-    pub training: &'a [usize],
+    pub(crate) training: &'a [usize],
     /// What to answer, ascending.
-    pub held: &'a [usize],
+    pub(crate) held: &'a [usize],
     /// Seed of everything that is drawn.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// What the training is kept under, in the journal.
-    pub identity: &'a str,
+    pub(crate) identity: &'a str,
     /// Name of its curve.
-    pub curve: &'a str,
+    pub(crate) curve: &'a str,
 }
 
 /// Has `run` train once for each seed and each of the first `run_folds` folds, and compares its answers with the labels.
@@ -158,7 +158,7 @@ pub struct Fold<'a> {
 ///
 /// # Errors
 /// What `run` gives; outputs that do not fit the labels.
-pub fn measure_folds(
+pub(crate) fn measure_folds(
     depth: &str,
     target: &dyn Target,
     protocol: Protocol<'_>,
@@ -214,7 +214,7 @@ pub fn measure_folds(
 }
 
 /// A seventh of the images of each class, to choose weights by, and the rest.
-pub fn hold_out(training: &[usize], labels: &[usize], seed: u64) -> (Vec<usize>, Vec<usize>) {
+pub(crate) fn hold_out(training: &[usize], labels: &[usize], seed: u64) -> (Vec<usize>, Vec<usize>) {
     let order = crate::rng::permutation(training.len(), seed, "hold-out", 0);
     let mut seen = std::collections::BTreeMap::<usize, usize>::new();
     let (mut kept, mut held) = (Vec::new(), Vec::new());

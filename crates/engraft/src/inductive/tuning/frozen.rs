@@ -16,8 +16,6 @@ pub struct FrozenPart {
     program: Compiled,
     /// Numbers of each map of one image at the start.
     inputs: Vec<usize>,
-    /// Shapes of one image's activation at the end.
-    shapes: Vec<Vec<usize>>,
 }
 
 impl FrozenPart {
@@ -25,13 +23,7 @@ impl FrozenPart {
     pub fn new(network: &Network, range: Range<usize>, input: [usize; 2]) -> Self {
         let shapes_at = |cut: usize| network.shapes_at(cut, input);
         let inputs = shapes_at(range.start).iter().map(|shape| shape.iter().product()).collect();
-        let shapes = shapes_at(range.end);
-        Self { program: network.compile(range, input, None), inputs, shapes }
-    }
-
-    /// Shapes of one image's activation at the end.
-    pub fn shapes(&self) -> &[Vec<usize>] {
-        &self.shapes
+        Self { program: network.compile(range, input, None), inputs }
     }
 
     /// Length of a row at the end.
@@ -57,7 +49,7 @@ impl FrozenPart {
     }
 
     /// The same of a table.
-    pub fn run_table(&self, table: &Features) -> Features {
+    pub(crate) fn run_table(&self, table: &Features) -> Features {
         Features { rows: table.rows, columns: self.columns(), values: self.run(&table.values) }
     }
 }

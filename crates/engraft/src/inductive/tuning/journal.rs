@@ -122,13 +122,13 @@ impl Journal {
     }
 
     /// The outcome of a training that was finished before, if it is there and whole.
-    pub fn finished<T: DeserializeOwned>(&self, identity: &str) -> Option<T> {
+    pub(crate) fn finished<T: DeserializeOwned>(&self, identity: &str) -> Option<T> {
         let bytes = self.store()?.get(UNITS, &file_name(identity))?;
         ciborium::from_reader(bytes.as_slice()).ok()
     }
 
     /// Keeps the outcome of a training, and drops its checkpoints.
-    pub fn finish<T: Serialize>(&self, identity: &str, outcome: &T) -> Result<()> {
+    pub(crate) fn finish<T: Serialize>(&self, identity: &str, outcome: &T) -> Result<()> {
         let (Some(store), Some(kept)) = (self.store(), &self.0) else { return Ok(()) };
         let mut bytes = Vec::new();
         ciborium::into_writer(outcome, &mut bytes).expect("an outcome is plain data");

@@ -15,7 +15,7 @@ const NAMES: [&str; 2] = ["head.weight", "head.bias"];
 
 /// A linear layer from features to logits.
 #[derive(Module, Debug)]
-pub struct LinearHead {
+pub(crate) struct LinearHead {
     weight: Param<Tensor<2>>,
     bias: Param<Tensor<1>>,
 }
@@ -36,7 +36,7 @@ impl LinearHead {
     }
 
     /// The head as numbers.
-    pub fn numbers(&self) -> Linear {
+    pub(crate) fn numbers(&self) -> Linear {
         let [columns, classes] = self.weight.dims();
         let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<f64>>();
         let weights = self.weight.val().transpose().into_data().try_to_vec::<f32>().expect("weights are f32");
@@ -45,12 +45,12 @@ impl LinearHead {
     }
 
     /// Logits `[N, classes]` of features `[N, columns]`.
-    pub fn logits(&self, features: Tensor<2>) -> Tensor<2> {
+    pub(crate) fn logits(&self, features: Tensor<2>) -> Tensor<2> {
         features.matmul(self.weight.val()) + self.bias.val().unsqueeze::<2>()
     }
 
     /// How its parameters are moved.
-    pub fn rules(learning: &Learning) -> [(u64, Rule); 2] {
+    pub(crate) fn rules(learning: &Learning) -> [(u64, Rule); 2] {
         let [weight, bias] = NAMES.map(|name| identity(name).val());
         [(weight, learning.rule(2)), (bias, learning.rule(1))]
     }
@@ -58,7 +58,7 @@ impl LinearHead {
 
 /// Zeroes a share of the features `[N, columns]`, and scales the others up for it (Srivastava et al. 2014). What is drawn
 /// depends on the example's place in the step alone.
-pub fn dropped(features: Tensor<2>, share: f64, drops: &DropPathSchedule) -> Tensor<2> {
+pub(crate) fn dropped(features: Tensor<2>, share: f64, drops: &DropPathSchedule) -> Tensor<2> {
     if share == 0.0 {
         return features;
     }

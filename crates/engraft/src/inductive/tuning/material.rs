@@ -57,7 +57,7 @@ pub enum Material<'a> {
 
 impl<'a> Material<'a> {
     /// What the examples are called, on a progress bar.
-    pub fn unit(&self) -> &'static str {
+    pub(crate) fn unit(&self) -> &'static str {
         match self {
             Material::Images { .. } => "images",
             Material::Texts { .. } => "texts",
@@ -66,7 +66,7 @@ impl<'a> Material<'a> {
     }
 
     /// Rows and columns of an image; nothing of texts.
-    pub fn input(&self) -> [usize; 2] {
+    pub(crate) fn input(&self) -> [usize; 2] {
         match self {
             Material::Images { base, .. } => base.input(),
             Material::Texts { .. } | Material::Tokens { .. } => [0; 2],
@@ -74,7 +74,7 @@ impl<'a> Material<'a> {
     }
 
     /// Numbers that a head takes, where the base gives so many features.
-    pub fn columns(&self, features: usize) -> usize {
+    pub(crate) fn columns(&self, features: usize) -> usize {
         match self {
             Material::Tokens { base, .. } => {
                 sentence_of(base).map_or_else(|_| base.columns(), |sentence| sentence.encoder.width())
@@ -87,7 +87,7 @@ impl<'a> Material<'a> {
     ///
     /// # Errors
     /// [`Error`] where the base has no stages that could be trained.
-    pub fn body(&self) -> Result<Body> {
+    pub(crate) fn body(&self) -> Result<Body> {
         match self {
             Material::Images { base, .. } => Ok(Body::Network(base.staged()?.network.clone())),
             Material::Texts { base, .. } | Material::Tokens { base, .. } => {
@@ -97,7 +97,7 @@ impl<'a> Material<'a> {
     }
 
     /// The same on another device: with gradients to train, without to answer.
-    pub fn on(&self, body: &Body, device: &Device) -> Result<Body> {
+    pub(crate) fn on(&self, body: &Body, device: &Device) -> Result<Body> {
         match (self, body) {
             (Material::Images { base, .. }, Body::Network(network)) => {
                 network_on(base, network, device).map(Body::Network)
@@ -111,7 +111,7 @@ impl<'a> Material<'a> {
     }
 
     /// Cost of each stage for one example.
-    pub fn costs(&self) -> Vec<StageCost> {
+    pub(crate) fn costs(&self) -> Vec<StageCost> {
         match self {
             Material::Images { base, .. } => base.costs(),
             Material::Texts { base, tokens, .. } => match &base.body {
@@ -129,7 +129,7 @@ impl<'a> Material<'a> {
     }
 
     /// How often each example runs through the frozen stages.
-    pub fn views(&self) -> usize {
+    pub(crate) fn views(&self) -> usize {
         match self {
             Material::Images { views, .. } => views.count,
             Material::Texts { .. } | Material::Tokens { .. } => 1,
@@ -165,7 +165,7 @@ impl<'a> Material<'a> {
 ///
 /// # Errors
 /// [`Error::Usage`] where it is none.
-pub fn sentence_of(base: &TextBase) -> Result<&SentenceEncoder> {
+pub(crate) fn sentence_of(base: &TextBase) -> Result<&SentenceEncoder> {
     match &base.body {
         TextBody::Encoder(sentence) => Ok(sentence),
         _ => {
@@ -212,7 +212,7 @@ impl AtCut<'_> {
     ///
     /// # Errors
     /// Interruption; examples that cannot be read any more.
-    pub fn features(
+    pub(crate) fn features(
         &self,
         body: &Body,
         examples: &[usize],
@@ -238,7 +238,7 @@ impl AtCut<'_> {
     }
 
     /// What a training on some examples goes through: themselves, or the units of their tokens.
-    pub fn units(&self, examples: &[usize]) -> Vec<usize> {
+    pub(crate) fn units(&self, examples: &[usize]) -> Vec<usize> {
         match self {
             AtCut::Tokens { set, .. } => set.units(examples),
             _ => examples.to_vec(),
@@ -246,7 +246,7 @@ impl AtCut<'_> {
     }
 
     /// An example, or a unit of tokens, in words.
-    pub fn describe(&self, example: usize) -> String {
+    pub(crate) fn describe(&self, example: usize) -> String {
         match self {
             AtCut::Images(activations) => activations.describe(example),
             AtCut::Texts { texts, .. } => {
@@ -283,7 +283,12 @@ impl FineTuned {
     ///
     /// # Errors
     /// Examples that cannot be read any more; features that are not finite.
-    pub fn features(&self, material: &Material<'_>, at: Option<&AtCut<'_>>, examples: &[usize]) -> Result<Features> {
+    pub(crate) fn features(
+        &self,
+        material: &Material<'_>,
+        at: Option<&AtCut<'_>>,
+        examples: &[usize],
+    ) -> Result<Features> {
         match (self, material, at) {
             (FineTuned::Network(network), Material::Images { base, .. }, Some(AtCut::Images(activations))) => {
                 activations.features(network, examples, base.input())
@@ -300,13 +305,13 @@ impl FineTuned {
 }
 
 /// Features of texts by a base that is nobody else's, texts of like length together.
-pub fn features_by(base: &Arc<TextBase>, texts: &[&Text]) -> Result<Features> {
+pub(crate) fn features_by(base: &Arc<TextBase>, texts: &[&Text]) -> Result<Features> {
     let digests: Vec<String> = (0..texts.len()).map(|at| at.to_string()).collect();
     TextExtractor::new(base).uncached().extract(texts, &digests, None, &Silent)
 }
 
 /// The base with other weights of its encoder.
-pub fn with_encoder(base: &TextBase, encoder: TextEncoder) -> Arc<TextBase> {
+pub(crate) fn with_encoder(base: &TextBase, encoder: TextEncoder) -> Arc<TextBase> {
     let TextBody::Encoder(sentence) = &base.body else { unreachable!("only an encoder is given other weights") };
     let body = TextBody::Encoder(Box::new(SentenceEncoder { encoder, ..(**sentence).clone() }));
     Arc::new(TextBase { body, ..base.clone() })

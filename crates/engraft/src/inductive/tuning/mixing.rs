@@ -10,7 +10,7 @@ use crate::rng::rng;
 
 /// How the examples of a shard are mixed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Mixed {
+pub(crate) struct Mixed {
     /// With whom each is mixed.
     partners: Vec<usize>,
     /// Share of itself that each keeps: 1 where nothing is mixed.
@@ -22,7 +22,7 @@ pub struct Mixed {
 impl Mixed {
     /// Draws for a shard of `n`: lambda from Beta(alpha, alpha), one partner for each, for cutmix a box of the area
     /// `1 - lambda` about a random centre, cut off at the edges (Yun et al. 2019, equation 2).
-    pub fn draw(regularisers: &Regularisers, n: usize, drops: &DropPathSchedule) -> Self {
+    pub(crate) fn draw(regularisers: &Regularisers, n: usize, drops: &DropPathSchedule) -> Self {
         let Regularisers { mixup, cutmix, .. } = *regularisers;
         if (mixup == 0.0 && cutmix == 0.0) || n < 2 {
             return Self::none();
@@ -48,23 +48,23 @@ impl Mixed {
     }
 
     /// Nothing is mixed.
-    pub fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self { partners: Vec::new(), share: 1.0, window: None }
     }
 
     /// Share of itself that each example keeps.
-    pub fn share(&self) -> f32 {
+    pub(crate) fn share(&self) -> f32 {
         self.share
     }
 
     /// With whom it is mixed.
-    pub fn partner(&self, row: usize) -> usize {
+    pub(crate) fn partner(&self, row: usize) -> usize {
         self.partners[row]
     }
 
     /// Mixes rows `[n, columns]` that hold activations of these shapes. The share becomes that of the pixels that were
     /// really kept. Vectors have no box: they are mixed as a whole.
-    pub fn mix(&self, rows: Vec<f32>, shapes: &[Vec<usize>]) -> Vec<f32> {
+    pub(crate) fn mix(&self, rows: Vec<f32>, shapes: &[Vec<usize>]) -> Vec<f32> {
         if self.share >= 1.0 {
             return rows;
         }
@@ -90,7 +90,7 @@ impl Mixed {
 
     /// The same with the share of pixels that a box really leaves of a map of these shapes.
     #[must_use]
-    pub fn measured(mut self, shapes: &[Vec<usize>]) -> Self {
+    pub(crate) fn measured(mut self, shapes: &[Vec<usize>]) -> Self {
         if let (Some(window), Some(&[h, w, _])) = (self.window, shapes.first().map(Vec::as_slice)) {
             let [rows, columns] = pixels(window, [h, w]);
             let area = (rows[1] - rows[0]) * (columns[1] - columns[0]);

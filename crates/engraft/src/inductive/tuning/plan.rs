@@ -52,33 +52,33 @@ impl Staged for TextEncoder {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Every stage from the input to the features.
-    pub stages: Vec<StagePlan>,
+    pub(crate) stages: Vec<StagePlan>,
     /// The head; it learns from the start.
-    pub head: Learning,
+    pub(crate) head: Learning,
     /// What batch norms of learning stages do.
-    pub statistics: Statistics,
+    pub(crate) statistics: Statistics,
 }
 
 /// What happens to one stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StagePlan {
+pub(crate) struct StagePlan {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// How it learns; frozen without.
-    pub learns: Option<Learning>,
+    pub(crate) learns: Option<Learning>,
 }
 
 /// How a part learns.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Learning {
+pub(crate) struct Learning {
     /// Factor of the learning rate.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// Pull towards zero.
-    pub decay: f64,
+    pub(crate) decay: f64,
     /// Pull towards the base's weights (L2-SP).
-    pub anchor: f64,
+    pub(crate) anchor: f64,
     /// Share of the epochs that are over when it begins to learn.
-    pub after: f64,
+    pub(crate) after: f64,
 }
 
 /// How rates, pulls and beginnings are spread over the stages that learn.
@@ -134,28 +134,28 @@ impl Plan {
     }
 
     /// The plan where a base has no stages: a head alone learns.
-    pub fn nothing(spread: &Spread) -> Self {
+    pub(crate) fn nothing(spread: &Spread) -> Self {
         let head = Learning { rate: spread.head_rate, decay: spread.weight_decay, anchor: 0.0, after: 0.0 };
         Self { stages: Vec::new(), head, statistics: spread.statistics }
     }
 
     /// The cut: every stage before it is frozen to the end.
-    pub fn cut(&self) -> usize {
+    pub(crate) fn cut(&self) -> usize {
         self.stages.iter().position(|stage| stage.learns.is_some()).unwrap_or(self.stages.len())
     }
 
     /// Whether a stage learns in an epoch (counted from 0) of so many.
-    pub fn learns(&self, stage: usize, epoch: u64, epochs: u64) -> bool {
+    pub(crate) fn learns(&self, stage: usize, epoch: u64, epochs: u64) -> bool {
         self.stages[stage].learns.is_some_and(|learning| (learning.after * epochs as f64).floor() as u64 <= epoch)
     }
 
     /// The first stage that learns in an epoch: all before it can be run once, and kept.
-    pub fn cut_in(&self, epoch: u64, epochs: u64) -> usize {
+    pub(crate) fn cut_in(&self, epoch: u64, epochs: u64) -> usize {
         (0..self.stages.len()).find(|&stage| self.learns(stage, epoch, epochs)).unwrap_or(self.stages.len())
     }
 
     /// How each parameter of the network is moved in an epoch. No decay and no pull for norms and biases.
-    pub fn rules(&self, network: &impl Staged, epoch: u64, epochs: u64) -> Rules {
+    pub(crate) fn rules(&self, network: &impl Staged, epoch: u64, epochs: u64) -> Rules {
         let mut rules = BTreeMap::new();
         for (at, stage) in self.stages.iter().enumerate() {
             let Some(learning) = stage.learns.filter(|_| self.learns(at, epoch, epochs)) else { continue };
@@ -167,7 +167,7 @@ impl Plan {
     }
 
     /// The plan in a few words: "layer3 (x 0.38), layer4 (x 1), head (x 10)".
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let mut parts: Vec<String> = Vec::new();
         for stage in &self.stages {
             if let Some(Learning { rate, after, .. }) = stage.learns {
@@ -200,16 +200,16 @@ fn short(value: f64) -> String {
 
 /// How deep to retrain, as a person says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DepthCut {
+pub(crate) struct DepthCut {
     /// `last`, `half`, `all`, or the stage's name.
-    pub label: String,
+    pub(crate) label: String,
     /// The cut: stages from here on learn.
-    pub cut: usize,
+    pub(crate) cut: usize,
 }
 
 /// The cuts that stand for `last` (about the last third of the work), `half` and `all` of a network: the earlier of two
 /// that are equally near, and every cut once.
-pub fn usual_cuts(costs: &[StageCost]) -> Vec<DepthCut> {
+pub(crate) fn usual_cuts(costs: &[StageCost]) -> Vec<DepthCut> {
     let total: u64 = costs.iter().map(|cost| cost.multiply_adds).sum();
     let nearest = |share: f64| {
         let mut before = 0;
@@ -237,7 +237,7 @@ pub fn usual_cuts(costs: &[StageCost]) -> Vec<DepthCut> {
 }
 
 /// The cut that a name stands for.
-pub fn cut_of(name: &str, network: &impl Staged, costs: &[StageCost]) -> Result<DepthCut> {
+pub(crate) fn cut_of(name: &str, network: &impl Staged, costs: &[StageCost]) -> Result<DepthCut> {
     if name == "all" {
         return Ok(DepthCut { label: name.into(), cut: 0 });
     }

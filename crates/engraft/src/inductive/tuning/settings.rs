@@ -13,21 +13,21 @@ use crate::train::{Optimiser, Settings};
 
 /// The settings of a fit's fine-tuning, checked.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TuningSettings {
+pub(crate) struct TuningSettings {
     /// How to train.
-    pub settings: TuneSettings,
+    pub(crate) settings: TuneSettings,
     /// How rates are spread over the stages.
-    pub spread: Spread,
+    pub(crate) spread: Spread,
     /// Views of each image.
-    pub views: Views,
+    pub(crate) views: Views,
     /// What the choice of the depth may cost.
-    pub budget: Budget,
+    pub(crate) budget: Budget,
 }
 
 impl TuningSettings {
     /// Reads and checks them. `photos`: whether the base's images are photos, rather than drawings or characters, which
     /// may be neither mirrored nor coloured.
-    pub fn of(config: &Fit, photos: bool) -> Result<Self> {
+    pub(crate) fn of(config: &Fit, photos: bool) -> Result<Self> {
         let tune = &config.tune;
         check(tune)?;
         if config.seeds == 0 {

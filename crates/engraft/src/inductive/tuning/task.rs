@@ -34,7 +34,7 @@ pub struct Regularisers {
 }
 
 /// A fine-tuning on some examples of a set.
-pub struct TuneTask<'a> {
+pub(crate) struct TuneTask<'a> {
     /// The activations at a later cut, while stages after the plan's cut do not learn yet.
     pub(super) moved: Option<Activations<'a>>,
     /// The examples at the cut of the whole plan.

@@ -32,7 +32,12 @@ impl TextStates {
     }
 
     /// Runs what a tokenizer gave to the cut.
-    pub fn of(base: &SentenceEncoder, encoded: Vec<Encoded>, cut: usize, observer: &dyn Observer) -> Result<Self> {
+    pub(crate) fn of(
+        base: &SentenceEncoder,
+        encoded: Vec<Encoded>,
+        cut: usize,
+        observer: &dyn Observer,
+    ) -> Result<Self> {
         let (width, pad) = (base.encoder.width(), base.config.pad);
         let frozen = (cut > 0).then(|| FrozenEncoder::new(&base.encoder));
         let mut states = Self { encoded, cut, width, pad, kept: None, frozen };
@@ -59,13 +64,8 @@ impl TextStates {
         Ok(states)
     }
 
-    /// Tokens of all texts.
-    pub fn tokens(&self) -> usize {
-        self.encoded.iter().map(|encoded| encoded.ids.len()).sum()
-    }
-
     /// Features `[N, columns]` of texts by the stages after the cut, with their graph where a stage's mode asks for one.
-    pub fn features<'m>(
+    pub(crate) fn features<'m>(
         &self,
         encoder: &TextEncoder,
         layout: &SentenceEncoder,
@@ -78,7 +78,7 @@ impl TextStates {
     }
 
     /// States `[N, longest, width]` of the tokens of texts after the last block, and what is padding in them.
-    pub fn token_states<'m>(
+    pub(crate) fn token_states<'m>(
         &self,
         encoder: &TextEncoder,
         which: &[usize],

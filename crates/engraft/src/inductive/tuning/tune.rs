@@ -81,11 +81,11 @@ pub struct Adapted {
     /// The base with its new weights.
     pub grown: FineTuned,
     /// The head on its features, or on its tokens.
-    pub head: Head,
+    pub(crate) head: Head,
     /// The learning curve.
     pub curve: Curve,
     /// Failures and what was done about them.
-    pub remarks: Vec<String>,
+    pub(crate) remarks: Vec<String>,
 }
 
 impl Adapted {
@@ -94,7 +94,7 @@ impl Adapted {
     ///
     /// # Errors
     /// Examples that cannot be read any more; features that are not finite.
-    pub fn outputs(&self, material: &Material<'_>, at: Option<&AtCut<'_>>, rows: &[usize]) -> Result<Vec<f32>> {
+    pub(crate) fn outputs(&self, material: &Material<'_>, at: Option<&AtCut<'_>>, rows: &[usize]) -> Result<Vec<f32>> {
         match (material, &self.grown) {
             (Material::Tokens { set, .. }, FineTuned::Text(base)) => {
                 let examples: Vec<_> = rows.iter().map(|&row| set.examples[row]).collect();
