@@ -1,5 +1,6 @@
 //! What was typed. What it means is in [`crate::commands`].
 
+use std::ops::Not;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -8,6 +9,7 @@ use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use engraft::data::intake::NO_BASE;
 use engraft::error::{Error, Problem};
 use engraft::features::Cache;
+use serde::Serialize;
 
 use crate::span_args::SpanArgs;
 use crate::tune_args::{BATCH_SIZE, EPOCHS, LABEL_SMOOTHING, LR, OPTIMISER, TuneArgs, WARMUP, WEIGHT_DECAY};
@@ -98,13 +100,15 @@ pub enum Command {
     Reference,
 }
 
-/// Arguments of `fit`.
-#[derive(Debug, Args)]
+/// Arguments of `fit`. What is a setting of the fit has the setting's name, and is laid over the settings by it.
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct FitArgs {
     /// A folder with one folder of images or .txt files per class (or train/, val/, test/ of such); a CSV with path,label; a
     /// table of texts, or of numbers and categories (.csv, .tsv, .jsonl, .parquet); or an array of features (.npy).
     pub data: Option<PathBuf>,
     #[command(flatten)]
+    #[serde(flatten)]
     pub reading: ReadingArgs,
     /// Word vectors: how they are pooled into one vector per text: mean, idf or sif [default: the best by cross-validation].
     #[arg(long, value_name = "HOW", help_heading = BASE)]
@@ -116,6 +120,7 @@ pub struct FitArgs {
     /// The run's folder, to be created.
     #[arg(long, short, value_name = "RUN", required_unless_present_any = ["resume", "find_lr"], visible_alias = "output",
           aliases = ["output-dir", "out-dir", "save-dir"])]
+    #[serde(skip)]
     pub out: Option<PathBuf>,
     /// How much of the base is retrained: head, last, half, all, the name of the first stage to train, contrastive (texts), or
     /// auto: deeper as long as the gain is larger than noise [default: auto; all for tags, and for qa on an encoder].
@@ -132,15 +137,19 @@ pub struct FitArgs {
     pub seeds: Option<usize>,
     /// Resume an interrupted run; the result is the same, bit for bit.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "out", "config", "force", "find_lr"])]
+    #[serde(skip)]
     pub resume: Option<PathBuf>,
     /// Run a learning-rate range test and exit.
     #[arg(long, help_heading = METHOD)]
+    #[serde(skip)]
     pub find_lr: bool,
     /// Also write the learning curves as TensorBoard event files to this folder.
     #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
+    #[serde(skip)]
     pub tensorboard: Option<PathBuf>,
     /// Seconds between two checkpoints [default: 30].
     #[arg(long, value_name = "SECONDS", help_heading = OUTPUT)]
+    #[serde(skip)]
     pub checkpoint_every: Option<f64>,
     /// Folds of the cross-validation; tags and qa: 1 runs one of five [default: 5].
     #[arg(long, value_name = "K", help_heading = EVALUATION, aliases = ["cv", "k-folds", "num-folds"])]
@@ -150,6 +159,7 @@ pub struct FitArgs {
     pub seed: Option<u64>,
     /// Weight classes by their inverse frequency.
     #[arg(long, help_heading = METHOD)]
+    #[serde(skip_serializing_if = "Not::not")]
     pub balanced: bool,
     /// Highest error rate among the answers given; less certain ones become "unsure" [default: 0.05]. Multi-label: highest error
     /// rate of each label given [default: none; thresholds maximise F1].
@@ -163,24 +173,30 @@ pub struct FitArgs {
     pub control_budget: Option<f64>,
     /// Fail on serious findings and warnings of the audit.
     #[arg(long, help_heading = DATA)]
+    #[serde(skip_serializing_if = "Not::not")]
     pub strict: bool,
     /// Compute device [default: cpu].
     #[arg(long, value_enum, help_heading = OUTPUT)]
     pub device: Option<DeviceArg>,
     /// Replace RUN if it exists.
     #[arg(long)]
+    #[serde(skip)]
     pub force: bool,
     /// Read settings from a TOML file; flags take precedence.
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    #[serde(skip)]
     pub config: Option<PathBuf>,
     // Last: the heading of a group would hold for what stands after it.
     #[command(flatten)]
+    #[serde(flatten)]
     pub about: BaseArgs,
     #[command(flatten)]
+    #[serde(skip)]
     pub cache: CacheArgs,
     #[command(flatten)]
     pub tune: TuneArgs,
     #[command(flatten)]
+    #[serde(flatten)]
     pub spans: SpanArgs,
 }
 
@@ -192,7 +208,8 @@ const EVALUATION: &str = "Evaluation";
 const OUTPUT: &str = "Output";
 
 /// How labelled data is to be read.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct ReadingArgs {
     /// What is predicted: single-label, multi-label (labels separated by `|`), regression (numbers), qa (answers in paragraphs,
     /// from SQuAD files) or tags (spans of words, from CoNLL files) [default: inferred from the labels].
@@ -209,37 +226,17 @@ pub struct ReadingArgs {
     pub label_column: Option<String>,
     /// Columns of a table of numbers and categories to ignore; may be repeated.
     #[arg(long, value_name = "COLUMN", value_delimiter = ',', help_heading = DATA)]
+    #[serde(rename = "ignore-columns", skip_serializing_if = "Vec::is_empty")]
     pub ignore_column: Vec<String>,
     /// The labels of an array of features (.npy, .csv, .tsv, .parquet) [default: found beside it].
     #[arg(long, value_name = "FILE", help_heading = DATA)]
     pub labels: Option<PathBuf>,
 }
 
-impl ReadingArgs {
-    /// Lays what was said over settings.
-    pub fn lay_over(&self, config: &mut engraft::config::Fit) {
-        for (setting, said) in [
-            (&mut config.task, &self.task),
-            (&mut config.text, &self.text),
-            (&mut config.path_column, &self.path_column),
-            (&mut config.label_column, &self.label_column),
-        ] {
-            if said.is_some() {
-                setting.clone_from(said);
-            }
-        }
-        if !self.ignore_column.is_empty() {
-            config.ignore_columns.clone_from(&self.ignore_column);
-        }
-        if self.labels.is_some() {
-            config.labels.clone_from(&self.labels);
-        }
-    }
-}
-
 /// What is said of a base by hand.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, Args, Serialize)]
 #[command(next_help_heading = "Base")]
+#[serde(rename_all = "kebab-case")]
 pub struct BaseArgs {
     /// The base's card, where it is not beside the weights.
     #[arg(long, value_name = "FILE")]
@@ -247,11 +244,33 @@ pub struct BaseArgs {
     /// ONNX: the value to use as features [default: inferred].
     #[arg(long, value_name = "NODE")]
     pub onnx_output: Option<String>,
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Channels of the images, where they differ from the base's: 1 grey, 3 RGB, 4 RGBA. --mean and --std then have as many
+    /// values.
+    #[arg(long, value_name = "C", value_parser = channels())]
+    pub channels: Option<usize>,
+    /// Shorter side of the input, in place of the card's.
+    #[arg(long, value_name = "PIXELS", aliases = ["img-size", "input-res"])]
+    pub image_size: Option<usize>,
+    /// Disable Winograd convolutions: slower, and numerically closer to other programs.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Not::not")]
+    pub exact: bool,
+}
+
+/// How images become input, for a base without a card.
+#[derive(Debug, Clone, Default, Args, Serialize)]
+#[command(next_help_heading = "Base")]
+#[serde(rename_all = "kebab-case")]
+pub struct InputArgs {
     /// Base without a card: height and width of the input.
     #[arg(long, value_name = "PIXELS")]
+    #[serde(rename = "size")]
     pub input_size: Option<usize>,
     /// Base without a card: resize the shorter side to this before the centre crop; 0 stretches.
     #[arg(long, value_name = "PIXELS")]
+    #[serde(rename = "shortest-side")]
     pub resize: Option<usize>,
     /// Base without a card: bilinear, bicubic or nearest.
     #[arg(long, value_name = "KIND")]
@@ -265,16 +284,6 @@ pub struct BaseArgs {
     /// Base without a card: standard deviation of byte / 255, one number or one per channel.
     #[arg(long, value_name = "S,..", value_delimiter = ',')]
     pub std: Option<Vec<f64>>,
-    /// Channels of the images, where they differ from the base's: 1 grey, 3 RGB, 4 RGBA. --mean and --std then have as many
-    /// values.
-    #[arg(long, value_name = "C", value_parser = channels())]
-    pub channels: Option<usize>,
-    /// Shorter side of the input, in place of the card's.
-    #[arg(long, value_name = "PIXELS", aliases = ["img-size", "input-res"])]
-    pub image_size: Option<usize>,
-    /// Disable Winograd convolutions: slower, and numerically closer to other programs.
-    #[arg(long)]
-    pub exact: bool,
 }
 
 /// The numbers of channels that images in files can have.
@@ -285,14 +294,8 @@ fn channels() -> impl TypedValueParser<Value = usize> {
 impl BaseArgs {
     /// The input as it was said.
     pub fn input(&self) -> engraft::config::Input {
-        engraft::config::Input {
-            size: self.input_size,
-            shortest_side: self.resize,
-            interpolation: self.interpolation.clone(),
-            channel_order: self.channel_order.clone(),
-            mean: self.mean.clone(),
-            std: self.std.clone(),
-        }
+        let InputArgs { input_size, resize, interpolation, channel_order, mean, std } = self.input.clone();
+        engraft::config::Input { size: input_size, shortest_side: resize, interpolation, channel_order, mean, std }
     }
 
     /// Refuses flags that say how a base of images is opened, where nothing would come of them.
@@ -379,7 +382,8 @@ pub struct CacheArgs {
 }
 
 /// Values of `--device`.
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DeviceArg {
     /// The processor.
     Cpu,

@@ -1,7 +1,7 @@
 //! Flags of a fine-tuning.
 
 use clap::Args;
-use engraft::config::Tune;
+use serde::Serialize;
 
 /// What other programs call the flags that training has everywhere.
 pub const EPOCHS: [&str; 3] = ["num-epochs", "num-train-epochs", "n-epochs"];
@@ -19,8 +19,9 @@ pub const WEIGHT_DECAY: [&str; 1] = ["wd"];
 pub const LABEL_SMOOTHING: [&str; 2] = ["smoothing", "label-smoothing-factor"];
 
 /// How to fine-tune. All of them go to the settings of the same names in a run's `[tune]`.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, Args, Serialize)]
 #[command(next_help_heading = "Fine-tuning")]
+#[serde(rename_all = "kebab-case")]
 pub struct TuneArgs {
     /// Epochs of fine-tuning [default: 10; for texts as many as make 200 steps, from 4 to 25; 4 for tags and qa, 20 on word
     /// vectors].
@@ -111,91 +112,4 @@ pub struct TuneArgs {
     /// Texts: pairs for contrastive fine-tuning; 0 means 40 per text, 2048 at most [default: 0].
     #[arg(long, value_name = "N")]
     pub pairs: Option<usize>,
-}
-
-/// Does something with every field, the flag and the setting.
-macro_rules! each_field {
-    ($flags:expr, $settings:expr, $each:ident) => {
-        $each!("epochs", $flags.epochs, $settings.epochs);
-        $each!("batch-size", $flags.batch_size, $settings.batch_size);
-        $each!("accumulate", $flags.accumulate, $settings.accumulate);
-        $each!("optimiser", $flags.optimiser, $settings.optimiser);
-        $each!("lr", $flags.lr, $settings.lr);
-        $each!("schedule", $flags.schedule, $settings.schedule);
-        $each!("warmup", $flags.warmup, $settings.warmup);
-        $each!("weight-decay", $flags.weight_decay, $settings.weight_decay);
-        $each!("label-smoothing", $flags.label_smoothing, $settings.label_smoothing);
-        $each!("clip", $flags.clip, $settings.clip);
-        $each!("ema", $flags.ema, $settings.ema);
-        $each!("average", $flags.average, $settings.average);
-        $each!("patience", $flags.patience, $settings.patience);
-        $each!("rate-factor", $flags.rate_factor, $settings.rate_factor);
-        $each!("head-rate", $flags.head_rate, $settings.head_rate);
-        $each!("unfreeze", $flags.unfreeze, $settings.unfreeze);
-        $each!("start", $flags.start, $settings.start);
-        $each!("batch-norm", $flags.batch_norm, $settings.batch_norm);
-        $each!("l2-sp", $flags.l2_sp, $settings.l2_sp);
-        $each!("feature-distance", $flags.feature_distance, $settings.feature_distance);
-        $each!("dropout", $flags.dropout, $settings.dropout);
-        $each!("stochastic-depth", $flags.stochastic_depth, $settings.stochastic_depth);
-        $each!("mixup", $flags.mixup, $settings.mixup);
-        $each!("cutmix", $flags.cutmix, $settings.cutmix);
-        $each!("lora", $flags.lora, $settings.lora);
-        $each!("lora-alpha", $flags.lora_alpha, $settings.lora_alpha);
-        $each!("views", $flags.views, $settings.views);
-        $each!("augment", $flags.augment, $settings.augment);
-        $each!("pairs", $flags.pairs, $settings.pairs);
-    };
-}
-
-impl TuneArgs {
-    /// Lays the flags that were given over settings.
-    pub fn lay_over(&self, settings: &mut Tune) {
-        macro_rules! lay {
-            ($name:expr, $flag:expr, $setting:expr) => {
-                if let Some(value) = &$flag {
-                    $setting.clone_from(value);
-                }
-            };
-        }
-        each_field!(self, settings, lay);
-    }
-}
-
-/// The flags that give these settings, where `default` is usual.
-pub fn flags_of(settings: &Tune, default: &Tune) -> Vec<String> {
-    let mut flags = Vec::new();
-    macro_rules! tell {
-        ($name:expr, $default:expr, $setting:expr) => {
-            if $default != $setting {
-                flags.push(format!("--{} {}", $name, $setting));
-            }
-        };
-    }
-    each_field!(default, settings, tell);
-    flags
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        tune: TuneArgs,
-    }
-
-    #[test]
-    fn flags_go_there_and_back() {
-        let line = ["x", "--lr", "0.001", "--unfreeze", "gradual", "--views", "2", "--lora-alpha", "8"];
-        let mut settings = Tune::default();
-        Line::parse_from(line).tune.lay_over(&mut settings);
-        assert_eq!((settings.lr, settings.unfreeze.as_str(), settings.views), (0.001, "gradual", 2));
-        let flags = flags_of(&settings, &Tune::default());
-        assert_eq!(flags, ["--lr 0.001", "--unfreeze gradual", "--lora-alpha 8", "--views 2"]);
-        assert!(flags_of(&Tune::default(), &Tune::default()).is_empty());
-    }
 }

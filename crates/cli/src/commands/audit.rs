@@ -1,6 +1,6 @@
 //! `engraft audit`
 
-use engraft::config::Fit;
+use engraft::config::{Fit, laid_over};
 use engraft::data::Severity;
 use engraft::data::intake::InputKind;
 use engraft::progress::Observer;
@@ -12,8 +12,7 @@ use crate::terminal::Terminal;
 
 /// Runs the command.
 pub fn run(args: &AuditArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let mut config = Fit::default();
-    args.reading.lay_over(&mut config);
+    let mut config = laid_over(&Fit::default(), &args.reading)?;
     config.data.clone_from(&args.data);
     config.base = args.base.clone().unwrap_or_default();
     let audit = super::intake(&config, InputKind::of(&config), None, terminal)?.audit;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use engraft::artefact::{Rendered, save};
 use engraft::backbone::text::TextBody;
-use engraft::config::{self, Device, Fit, Tune};
+use engraft::config::{self, Differing, Fit, differing, laid_over};
 use engraft::data::Reading;
 use engraft::data::intake::InputKind;
 use engraft::data::text::conll::is_tagged;
@@ -20,15 +20,13 @@ use engraft::progress::Observer;
 use engraft::targets::Predictions;
 use engraft::train::{Curve, RateFinding, tensorboard};
 
-use crate::args::{DeviceArg, FitArgs};
+use crate::args::FitArgs;
 use crate::commands::summary::{measures_line, summary};
 use crate::commands::{cache_of, intake, tell_audit};
 use crate::exit::Outcome;
 use crate::interruption;
 use crate::output::{self, percent};
-use crate::span_args::SpanArgs;
 use crate::terminal::Terminal;
-use crate::tune_args::flags_of;
 
 /// Runs the command.
 pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
@@ -83,7 +81,7 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
     let means = Context { cache: cache.as_ref(), journal, observer: terminal };
     let fitted = fit(config, base, intake, means, audit_seconds, &mut |news| tell(news, terminal))?;
     terminal.check()?;
-    let rendered = Rendered::of(&fitted, &command_line(config, *kind, out))?;
+    let rendered = Rendered::of(&fitted, &command_line(config, *kind, out)?)?;
     save(&rendered, out, *force, &terminal.log())?;
     journal.close()?;
     if let Some(folder) = &args.tensorboard {
@@ -100,9 +98,8 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
 /// Refuses flags that the depth that is asked for does not have: an option is never accepted and ignored. What a file says
 /// beside is for other depths.
 fn refuse_useless(args: &FitArgs, config: &Fit, kind: InputKind, base: &AnyBase) -> engraft::error::Result<()> {
-    let mut given = Tune::default();
-    args.tune.lay_over(&mut given);
-    let given = flags_of(&given, &Tune::default());
+    let given = toml::Table::try_from(&args.tune).unwrap_or_default();
+    let given: Vec<String> = given.keys().map(|flag| format!("--{flag}")).collect();
     // A solved head is the same for every seed: --seeds says nothing wrong of it.
     let budget = args.budget.is_some().then(|| "--budget".to_owned());
     let on_words = matches!(base, AnyBase::Texts(base) if matches!(base.body, TextBody::Words(_)));
@@ -303,73 +300,25 @@ fn rates(finding: &RateFinding) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Defaults, then the configuration file, then flags; and the base that fits the data where none is named.
+/// What is usual, then the configuration file, then flags; and the base that fits the data where none is named.
 fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<(Fit, InputKind)> {
-    let mut config = match &args.config {
-        Some(path) => config::read::<Fit>(path)?,
-        None => Fit::default(),
+    let read = |usual: Fit| -> engraft::error::Result<Fit> {
+        let mut config = match &args.config {
+            Some(path) => config::read_over(path, &usual)?,
+            None => usual,
+        };
+        if args.depth.is_some() {
+            config.only = None;
+        }
+        laid_over(&config, args)
     };
     // What is usual depends on what the data is, which a flag or the file may tell.
-    let mut asked = config.clone();
-    args.reading.lay_over(&mut asked);
-    asked.data = args.data.clone().unwrap_or(asked.data);
-    asked.base = args.base.clone().unwrap_or(asked.base);
+    let asked = read(Fit::default())?;
     let kind = InputKind::of(&asked);
-    let usual = usual_settings(kind, &asked.base);
-    config = match &args.config {
-        Some(path) => config::read_over(path, &usual)?,
-        None => usual,
-    };
-    fn set<T>(field: &mut T, flag: Option<T>) {
-        if let Some(value) = flag {
-            *field = value;
-        }
-    }
-    set(&mut config.data, args.data.clone());
-    set(&mut config.base, args.base.clone());
-    if args.depth.is_some() {
-        config.only = None;
-    }
-    set(&mut config.depth, args.depth.clone());
-    if args.only.is_some() {
-        config.only.clone_from(&args.only);
-    }
-    set(&mut config.budget, args.budget.clone());
-    set(&mut config.seeds, args.seeds);
-    args.tune.lay_over(&mut config.tune);
-    set(&mut config.folds, args.folds);
-    set(&mut config.seed, args.seed);
-    set(&mut config.control_budget, args.control_budget);
-    set(&mut config.device, args.device.map(|DeviceArg::Cpu| Device::Cpu));
-    if args.about.card.is_some() {
-        config.card.clone_from(&args.about.card);
-    }
-    if args.about.onnx_output.is_some() {
-        config.onnx_output.clone_from(&args.about.onnx_output);
-    }
-    if args.about.channels.is_some() {
-        config.channels = args.about.channels;
-    }
-    if args.about.image_size.is_some() {
-        config.image_size = args.about.image_size;
-    }
-    args.reading.lay_over(&mut config);
-    args.spans.lay_over(&mut config);
-    if args.pooling.is_some() {
-        config.pooling.clone_from(&args.pooling);
-    }
+    let config = read(usual_settings(kind, &asked.base))?;
     // A task that there is not is told before anything is read or made; so is a budget that is not a time.
     Reading::of(&config)?;
     config.budget.parse::<Budget>()?;
-    config.max_error = args.max_error.or(config.max_error);
-    config.interval_level = args.interval_level.or(config.interval_level);
-    let said = args.about.input();
-    if !said.is_empty() {
-        config.input = said;
-    }
-    config.exact |= args.about.exact;
-    config.balanced |= args.balanced;
-    config.strict |= args.strict;
     if config.data == PathBuf::new() {
         let problem = Problem::new("no data to fit to").expected("DATA, a folder with one folder of images per class");
         return Err(Error::Usage(problem.hint("engraft fit photos/ --out runs/first")).into());
@@ -379,71 +328,32 @@ fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<(Fit, InputKin
 }
 
 /// The flags that give this configuration again.
-pub fn command_line(config: &Fit, kind: InputKind, out: &Path) -> String {
-    let default = usual_settings(kind, &config.base);
+///
+/// # Errors
+/// [`Error::Usage`] for a path that cannot be written.
+pub fn command_line(config: &Fit, kind: InputKind, out: &Path) -> engraft::error::Result<String> {
     let mut line = format!("engraft fit {} --base {} --out {}", quoted(&config.data), config.base, quoted(out));
-    let mut flag = |differs: bool, text: String| {
-        if differs {
-            line.push_str(&format!(" {text}"));
-        }
-    };
-    for (name, value) in [
-        ("text", &config.text),
-        ("pooling", &config.pooling),
-        ("task", &config.task),
-        ("path-column", &config.path_column),
-        ("label-column", &config.label_column),
-    ] {
-        if let Some(value) = value {
-            flag(true, format!("--{name} {}", quoted(Path::new(value))));
-        }
-    }
-    for column in &config.ignore_columns {
-        flag(true, format!("--ignore-column {}", quoted(Path::new(column))));
-    }
-    for (name, file) in [("labels", &config.labels), ("card", &config.card)] {
-        if let Some(file) = file {
-            flag(true, format!("--{name} {}", quoted(file)));
+    for Differing { flag, value, .. } in differing(config, &usual_settings(kind, &config.base))? {
+        let told = |value: &toml::Value| match value {
+            toml::Value::String(text) => quoted(Path::new(text)),
+            toml::Value::Float(number) => number.to_string(),
+            other => other.to_string(),
+        };
+        match (flag.as_str(), &value) {
+            ("data" | "base", _) => (),
+            ("depth", _) if config.only.is_some() => (),
+            ("ignore-column", toml::Value::Array(columns)) => {
+                columns.iter().for_each(|column| line.push_str(&format!(" --{flag} {}", told(column))));
+            }
+            (_, toml::Value::Boolean(_)) => line.push_str(&format!(" --{flag}")),
+            (_, toml::Value::Array(values)) => {
+                let values: Vec<String> = values.iter().map(told).collect();
+                line.push_str(&format!(" --{flag} {}", values.join(",")));
+            }
+            (_, value) => line.push_str(&format!(" --{flag} {}", told(value))),
         }
     }
-    if let Some(output) = &config.onnx_output {
-        flag(true, format!("--onnx-output {}", quoted(Path::new(output))));
-    }
-    let input = &config.input;
-    let list = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
-    for (name, value) in [
-        ("input-size", input.size.map(|size| size.to_string())),
-        ("resize", input.shortest_side.map(|side| side.to_string())),
-        ("interpolation", input.interpolation.clone()),
-        ("channel-order", input.channel_order.clone()),
-        ("mean", input.mean.as_deref().map(list)),
-        ("std", input.std.as_deref().map(list)),
-    ] {
-        flag(value.is_some(), format!("--{name} {}", value.unwrap_or_default()));
-    }
-    for (name, value) in [("channels", config.channels), ("image-size", config.image_size)] {
-        flag(value.is_some(), format!("--{name} {}", value.unwrap_or_default()));
-    }
-    flag(config.folds != default.folds, format!("--folds {}", config.folds));
-    flag(config.seed != default.seed, format!("--seed {}", config.seed));
-    flag(config.balanced, "--balanced".into());
-    for (name, value) in [("max-error", config.max_error), ("interval-level", config.interval_level)] {
-        flag(value.is_some(), format!("--{name} {}", value.unwrap_or_default()));
-    }
-    flag(config.control_budget != default.control_budget, format!("--control-budget {}", config.control_budget));
-    flag(config.only.is_none() && config.depth != default.depth, format!("--depth {}", config.depth));
-    if let Some(stage) = &config.only {
-        flag(true, format!("--only {stage}"));
-    }
-    flag(config.budget != default.budget, format!("--budget {}", config.budget));
-    flag(config.seeds != default.seeds, format!("--seeds {}", config.seeds));
-    for text in flags_of(&config.tune, &default.tune) {
-        flag(true, text);
-    }
-    SpanArgs::flags_of(config).into_iter().for_each(|text| flag(true, text));
-    flag(config.exact, "--exact".into());
-    flag(config.strict, "--strict".into());
-    line
+    Ok(line)
 }
 
 /// A path as a shell takes it.
@@ -458,4 +368,73 @@ pub fn quoted(path: &Path) -> String {
     let text = printable(path);
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:@,".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+    use crate::args::{Arguments, Command};
+
+    /// Flags of `fit` that are no settings of it.
+    const NO_SETTINGS: [&str; 15] = [
+        "out",
+        "resume",
+        "find-lr",
+        "tensorboard",
+        "checkpoint-every",
+        "force",
+        "config",
+        "cache",
+        "no-cache",
+        "cache-limit",
+        "json",
+        "quiet",
+        "threads",
+        "help",
+        "version",
+    ];
+    /// Every other flag, with a value that is not the usual one.
+    const EVERY: &str = "--task tags --text a,b --path-column p --label-column l --ignore-column c --ignore-column d \
+        --labels y.npy --pooling sif --depth half --budget 1h --seeds 3 --folds 4 --seed 7 --balanced --max-error 0.1 \
+        --interval-level 0.8 --control-budget 0.25 --strict --device cpu --card c.toml --onnx-output o --input-size 9 \
+        --resize 8 --interpolation nearest --channel-order bgr --mean 0.5,-0.25 --std 2 --channels 4 --image-size 77 --exact \
+        --epochs 3 --batch-size 5 --accumulate 2 --optimiser sgd --lr 0.001 --schedule step --warmup 0.2 \
+        --weight-decay 0.5 --label-smoothing 0.1 --clip 2 --ema 0.9 --average 2 --patience 3 --rate-factor 2 --head-rate 3 \
+        --unfreeze gradual --start random --batch-norm train --l2-sp 0.1 --feature-distance 0.1 --dropout 0.1 \
+        --stochastic-depth 0.1 --mixup 0.1 --cutmix 0.1 --lora 4 --lora-alpha 8 --views 2 --augment none --pairs 9 \
+        --max-tokens 99 --stride 9 --max-answer 8 --hidden 7 --layers 2";
+
+    fn settings_of(line: &str) -> Fit {
+        let parsed = Arguments::try_parse_from(line.split_whitespace()).unwrap();
+        let Command::Fit(args) = parsed.command else { panic!("another command") };
+        laid_over(&usual_settings(InputKind::Images, ""), &args).unwrap()
+    }
+
+    #[test]
+    fn every_flag_is_a_setting_and_gives_it_again() {
+        let config = settings_of(&format!("engraft fit photos --base glyphs --out r {EVERY}"));
+        let line = command_line(&config, InputKind::Images, Path::new("r")).unwrap();
+        assert_eq!(settings_of(&line), config, "{line}");
+        let program = Arguments::command();
+        let fit = program.find_subcommand("fit").unwrap();
+        for flag in fit.get_arguments().filter_map(clap::Arg::get_long) {
+            let told = |line: &str| line.split_whitespace().any(|word| word == format!("--{flag}"));
+            let known = NO_SETTINGS.contains(&flag) || ["base", "only"].contains(&flag) || told(EVERY);
+            assert!(known, "--{flag} is not tried here");
+            // The one device there is cannot differ from the usual one.
+            assert!(!told(EVERY) || flag == "device" || told(&line), "--{flag} is lost: {line}");
+        }
+    }
+
+    #[test]
+    fn one_stage_takes_the_place_of_a_depth() {
+        let config = settings_of("engraft fit photos --base glyphs --out r --only pool");
+        let line = command_line(&config, InputKind::Images, Path::new("r")).unwrap();
+        assert_eq!(line, "engraft fit photos --base glyphs --out r --only pool");
+        let usual = settings_of("engraft fit photos --base glyphs --out r");
+        let line = command_line(&usual, InputKind::Images, Path::new("r")).unwrap();
+        assert_eq!(line, "engraft fit photos --base glyphs --out r");
+    }
 }

@@ -308,15 +308,59 @@ impl Fit {
     /// # Errors
     /// [`Error::Usage`] where settings cannot be written as TOML.
     pub(crate) fn over(&self, usual: &Self) -> Result<Self> {
-        let table = |settings: &Self| {
-            toml::Table::try_from(settings)
-                .map_err(|source| Error::Usage(Problem::new("the settings cannot be written as TOML").found(source)))
-        };
-        let (mut told, mut all) = (table(self)?, table(usual)?);
+        let mut told = table(self)?;
         drop_equal(&mut told, &table(&Self::default())?);
-        lay_over(&mut all, told);
-        all.try_into().map_err(|source| Error::Usage(Problem::new("the settings do not fit together").found(source)))
+        laid_over(usual, told)
     }
+}
+
+/// A setting that differs from what is usual.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Differing {
+    /// The flag that sets it, without dashes.
+    pub flag: String,
+    /// Its value.
+    pub value: toml::Value,
+    /// Whether it is one of a fine-tuning ([`Tune`]).
+    pub of_training: bool,
+}
+
+/// Flags of settings that are called otherwise than the flags: in the table of the input, and where a flag is repeated.
+const FLAGS: [(&str, &str); 3] =
+    [("size", "input-size"), ("shortest-side", "resize"), ("ignore-columns", "ignore-column")];
+
+/// The settings that differ from what is usual: what a command line has to say to give them again.
+///
+/// # Errors
+/// [`Error::Usage`] where settings cannot be written as TOML.
+pub fn differing(settings: &Fit, usual: &Fit) -> Result<Vec<Differing>> {
+    let mut told = table(settings)?;
+    drop_equal(&mut told, &table(usual)?);
+    let mut found = Vec::new();
+    for (name, value) in told {
+        let of_training = name == "tune";
+        let inner = if let toml::Value::Table(inner) = value { inner } else { [(name, value)].into_iter().collect() };
+        found.extend(inner.into_iter().map(|(name, value)| {
+            let flag = FLAGS.iter().find(|(setting, _)| *setting == name).map_or(name.as_str(), |(_, flag)| flag);
+            Differing { flag: flag.to_owned(), value, of_training }
+        }));
+    }
+    Ok(found)
+}
+
+/// Settings with others laid over: all that `told` serialises to, by the names that settings have.
+///
+/// # Errors
+/// [`Error::Usage`] where they cannot be written as TOML, or do not fit together.
+pub fn laid_over<T: DeserializeOwned + Serialize>(settings: &T, told: impl Serialize) -> Result<T> {
+    let mut all = table(settings)?;
+    lay_over(&mut all, table(&told)?);
+    all.try_into().map_err(|source| Error::Usage(Problem::new("the settings do not fit together").found(source)))
+}
+
+fn table(settings: &impl Serialize) -> Result<toml::Table> {
+    toml::Table::try_from(settings)
+        .map_err(|source| Error::Usage(Problem::new("the settings cannot be written as TOML").found(source)))
 }
 
 /// Takes out of a table what another has too, in tables in it too.

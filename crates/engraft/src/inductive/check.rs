@@ -1,7 +1,7 @@
 //! Settings that a fit refuses before any work: invalid ones, and those that the input, the base or the target does not have.
 
 use crate::backbone::text::TextBody;
-use crate::config::{Fit, Input};
+use crate::config::{Differing, Fit, differing};
 use crate::data::Task;
 use crate::data::intake::{InputKind, Intake};
 use crate::error::{Error, Problem, Result};
@@ -55,52 +55,37 @@ fn check(config: &Fit, kind: InputKind) -> Result<()> {
 fn refuse_foreign(config: &Fit, base: &AnyBase, intake: &Intake) -> Result<()> {
     use InputKind::{Images, Questions, Texts, Vectors, Words};
     let kind = intake.kind();
-    let all = usual_settings(kind, &config.base);
-    let (usual, tune) = (&all.tune, &config.tune);
-    let rows_differ = |differs: bool| kind == Vectors && differs;
     let on_vectors = matches!(base, AnyBase::Texts(base) if matches!(base.body, TextBody::Words(_)));
     // What only an encoder has of words and questions, and what only a reader on word vectors has.
     let encoder: &[InputKind] = if on_vectors { &[] } else { &[Words, Questions] };
+    let windows: &[InputKind] = if on_vectors { &[] } else { &[Questions] };
     let reader: &[InputKind] = if on_vectors { &[Questions] } else { &[] };
     let stages: &[InputKind] = if on_vectors { &[Images, Texts] } else { &[Images, Texts, Words, Questions] };
-    let trained: &[InputKind] = &[Images, Texts, Words, Questions];
-    let settings: [(&str, bool, &[InputKind]); 33] = [
-        ("--only", config.only.is_some(), &[Images]),
-        ("--channels", config.channels.is_some(), &[Images]),
-        ("--image-size", config.image_size.is_some(), &[Images]),
-        ("--input-size and what goes with it", config.input != Input::default(), &[Images]),
-        ("--card", config.card.is_some(), &[Images]),
-        ("--onnx-output", config.onnx_output.is_some(), &[Images]),
-        ("--path-column", config.path_column.is_some(), &[Images]),
-        ("--exact", config.exact, &[Images]),
-        ("--batch-norm", tune.batch_norm != usual.batch_norm, &[Images]),
-        ("--feature-distance", tune.feature_distance != 0.0, &[Images]),
-        ("--stochastic-depth", tune.stochastic_depth != 0.0, &[Images]),
-        ("--mixup", tune.mixup != 0.0, &[Images]),
-        ("--cutmix", tune.cutmix != 0.0, &[Images]),
-        ("--augment", tune.augment != usual.augment, &[Images]),
-        ("--views", tune.views != usual.views, &[Images]),
-        ("--text", config.text.is_some(), &[Texts]),
-        ("--label-column", config.label_column.is_some(), &[Images, Texts, Vectors]),
-        ("--pooling", config.pooling.is_some(), &[Texts]),
-        ("--pairs", tune.pairs != 0, &[Texts]),
-        ("--ignore-column", !config.ignore_columns.is_empty(), &[Vectors]),
-        ("--labels", config.labels.is_some(), &[Vectors]),
-        ("--start", kind != Vectors && tune.start != usual.start, &[Images, Texts]),
-        ("--label-smoothing", kind != Vectors && tune.label_smoothing != 0.0, &[Images, Texts]),
-        ("--unfreeze", kind != Vectors && tune.unfreeze != usual.unfreeze, stages),
-        ("--l2-sp", kind != Vectors && tune.l2_sp != 0.0, stages),
-        ("--lora", kind != Vectors && tune.lora != 0, stages),
-        ("--max-tokens", config.max_tokens.is_some(), encoder),
-        ("--stride", config.stride.is_some(), if on_vectors { &[] } else { &[Questions] }),
-        ("--max-answer", config.max_answer.is_some(), &[Questions]),
-        ("--hidden or --layers", config.hidden.or(config.layers).is_some(), reader),
-        ("--control-budget", rows_differ(![0.0, all.control_budget].contains(&config.control_budget)), trained),
-        ("--budget or --seeds", rows_differ(config.budget != all.budget || config.seeds != all.seeds), trained),
-        ("settings of a training", rows_differ(*tune != all.tune), trained),
+    // Everything else applies to all of them, but of rows, which nothing is trained for by steps.
+    let apply: [(&[&str], &[InputKind]); 13] = [
+        (&["only", "channels", "image-size", "card", "onnx-output", "path-column", "exact"], &[Images]),
+        (&["input-size", "resize", "interpolation", "channel-order", "mean", "std"], &[Images]),
+        (&["batch-norm", "feature-distance", "stochastic-depth", "mixup", "cutmix", "augment", "views"], &[Images]),
+        (&["text", "pooling", "pairs"], &[Texts]),
+        (&["label-column"], &[Images, Texts, Vectors]),
+        (&["ignore-column", "labels"], &[Vectors]),
+        (&["start", "label-smoothing"], &[Images, Texts]),
+        (&["unfreeze", "l2-sp", "lora", "lora-alpha"], stages),
+        (&["max-tokens"], encoder),
+        (&["stride"], windows),
+        (&["hidden", "layers"], reader),
+        (&["max-answer"], &[Questions]),
+        (&["budget", "seeds", "control-budget"], &[Images, Texts, Words, Questions]),
     ];
-    let given = settings.iter().filter(|(_, set, kinds)| *set && !kinds.contains(&kind));
-    let given: Vec<&str> = given.map(|(name, _, _)| *name).collect();
+    let applies = |setting: &Differing| {
+        // Nothing to leave out is no control.
+        let left_out = setting.flag == "control-budget" && config.control_budget == 0.0;
+        let kinds = apply.iter().find(|(flags, _)| flags.contains(&&*setting.flag));
+        left_out || kinds.map_or(kind != Vectors || !setting.of_training, |(_, kinds)| kinds.contains(&kind))
+    };
+    let differing = differing(config, &usual_settings(kind, &config.base))?;
+    let given: Vec<String> =
+        differing.iter().filter(|setting| !applies(setting)).map(|setting| format!("--{}", setting.flag)).collect();
     if given.is_empty() {
         return Ok(());
     }
