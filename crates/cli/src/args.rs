@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use engraft::config::Optimiser;
 use engraft::data::intake::NO_BASE;
 use engraft::error::{Error, Problem};
 use engraft::features::Cache;
@@ -513,7 +514,7 @@ pub struct PretrainArgs {
     pub batch_size: Option<usize>,
     /// Optimiser: adamw or sgd [default: adamw].
     #[arg(long, value_name = "KIND", aliases = OPTIMISER)]
-    pub optimiser: Option<String>,
+    pub optimiser: Option<Optimiser>,
     /// Peak learning rate [default: 0.003; of a language model 0.005].
     #[arg(long, value_name = "RATE", visible_alias = "learning-rate", aliases = LR)]
     pub lr: Option<f64>,

@@ -1,6 +1,7 @@
 //! Flags of a fine-tuning.
 
 use clap::Args;
+use engraft::config::{BatchNorms, Optimiser, Schedule, Start, Unfreezing};
 use serde::Serialize;
 
 /// What other programs call the flags that training has everywhere.
@@ -35,14 +36,14 @@ pub struct TuneArgs {
     pub accumulate: Option<usize>,
     /// Optimiser: adamw or sgd [default: adamw].
     #[arg(long, value_name = "KIND", aliases = OPTIMISER)]
-    pub optimiser: Option<String>,
+    pub optimiser: Option<Optimiser>,
     /// Peak learning rate of the last stage [default: 0.0001; 0.00005 for texts].
     #[arg(long, value_name = "RATE", visible_alias = "learning-rate", aliases = LR)]
     pub lr: Option<f64>,
     /// Learning-rate schedule: cosine, constant, slanted-triangular, one-cycle or step [default: cosine; slanted-triangular for
     /// texts].
     #[arg(long, value_name = "KIND", aliases = ["sched", "scheduler", "lr-scheduler", "lr-scheduler-type"])]
-    pub schedule: Option<String>,
+    pub schedule: Option<Schedule>,
     /// Fraction of the steps used for learning-rate warm-up [default: 0.1].
     #[arg(long, value_name = "SHARE", aliases = WARMUP)]
     pub warmup: Option<f64>,
@@ -72,13 +73,13 @@ pub struct TuneArgs {
     pub head_rate: Option<f64>,
     /// Unfreezing: together, or gradual from the last stage to the first [default: together].
     #[arg(long, value_name = "HOW")]
-    pub unfreeze: Option<String>,
+    pub unfreeze: Option<Unfreezing>,
     /// Initial head: probe (the solved linear probe) or random [default: probe].
     #[arg(long, value_name = "WHERE")]
-    pub start: Option<String>,
+    pub start: Option<Start>,
     /// Batch norm in trained stages: frozen, adapt (statistics only) or train [default: frozen].
     #[arg(long, value_name = "HOW")]
-    pub batch_norm: Option<String>,
+    pub batch_norm: Option<BatchNorms>,
     /// L2-SP: penalty on the distance to the pretrained weights [default: 0].
     #[arg(long, value_name = "X")]
     pub l2_sp: Option<f64>,

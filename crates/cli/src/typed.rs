@@ -81,6 +81,7 @@ fn meant<'a>(root: &'a Command, words: &[OsString]) -> &'a Command {
 mod tests {
     use super::*;
     use clap::Parser;
+    use engraft::config::Optimiser;
 
     fn told(line: &str) -> String {
         let words = spelt(line.split(' ').map(OsString::from));
@@ -95,7 +96,7 @@ mod tests {
         let crate::args::Command::Fit(fit) = parsed.command else { panic!("another command") };
         assert_eq!((fit.base.as_deref(), fit.tune.lr, fit.tune.batch_size), (Some("x"), Some(0.01), Some(8)));
         assert_eq!((fit.tune.epochs, fit.about.image_size, parsed.threads), (Some(3), Some(64), Some(2)));
-        assert_eq!((fit.out.unwrap().to_str(), fit.tune.optimiser.as_deref()), (Some("runs/a"), Some("sgd")));
+        assert_eq!((fit.out.unwrap().to_str(), fit.tune.optimiser), (Some("runs/a"), Some(Optimiser::Sgd)));
         // A value is left as it is.
         assert_eq!(
             spelt(["x", "--a_b=c_d", "e_f", "--", "--g_h"].map(OsString::from).into_iter()).join(OsStr::new(" ")),

@@ -28,9 +28,6 @@ const GROUND: [&str; 8] = ["error", "config", "rng", "files", "progress", "guard
 /// What every crate may depend on, among ours.
 const CRATES: [(&str, &[&str]); 4] =
     [("kernels", &[]), ("weights", &[]), ("engraft", &["engraft-kernels", "engraft-weights"]), ("cli", &["engraft"])];
-/// Where files may go in a circle, by the start of their names, and why.
-const CIRCLES: [(&str, &str); 2] =
-    [("inductive/", "being merged into one fit"), ("artefact/", "being merged into one fit")];
 const BANNED_NAMES: [&str; 6] = ["base.rs", "utils.rs", "util.rs", "helpers.rs", "common.rs", "misc.rs"];
 
 fn crates() -> PathBuf {
@@ -111,13 +108,8 @@ fn files_use_each_other_in_no_circles() {
     let arrows: usize = uses.values().map(BTreeMap::len).sum();
     assert!(arrows > 300, "only {arrows} arrows found: the test looks in the wrong place");
     let found = circles::circles(&uses);
-    let within = |circle: &std::collections::BTreeSet<String>, start: &str| circle.iter().all(|f| f.starts_with(start));
-    let excused = |circle: &&_| CIRCLES.iter().any(|(start, _)| within(circle, start));
-    let wrong: Vec<_> = found.iter().filter(|c| !excused(c)).map(|circle| circles::told(circle, &uses)).collect();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    for (start, _) in CIRCLES {
-        assert!(found.iter().any(|circle| within(circle, start)), "no circle is left in {start}: take it off the list");
-    }
+    let found: Vec<_> = found.iter().map(|circle| circles::told(circle, &uses)).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]

@@ -9,12 +9,13 @@ use burn::tensor::{Distribution, TensorData};
 use engraft::backbone::{
     Activation, Architecture, Base, Card, Device, Mode, Network, Pass, Statistics, move_statistics,
 };
+use engraft::config::Start;
 use engraft::data::image::Limits;
 use engraft::features::Features;
 use engraft::files::sha256_hex;
 use engraft::inductive::tuning::{
     Activations, AtCut, Change, FineTuned, FrozenPart, Journal, KeyedImages, Learners, Material, Plan, Regularisers,
-    Spread, Start, TuneSettings, Tuning, Views, tune,
+    Spread, TuneSettings, Tuning, Views, tune,
 };
 use engraft::progress::Silent;
 use engraft::targets::{TargetSettings, classes};

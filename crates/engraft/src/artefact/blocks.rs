@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::report::UnsureReport;
 use crate::data::Task;
 use crate::evaluate::{
     AnswerEvaluation, Coverage, Evaluation, ImbalanceEvaluation, MultiLabelEvaluation, RegressionEvaluation,
     SpanEvaluation,
 };
+use crate::head::AnswerRule;
 
 /// What was measured out of fold. Of classes the numbers stand beside the fixed blocks, of other targets in a block of their
 /// own.
@@ -282,4 +282,24 @@ pub struct AnswerMistake {
     pub f1: f64,
     /// Probability of the answer.
     pub probability: f32,
+}
+
+/// When the model says "unsure".
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UnsureReport {
+    /// The share of wrong answers aimed at.
+    pub max_error: f64,
+    /// Least probability to answer with; absent where no threshold promises `max_error`.
+    pub threshold: Option<f64>,
+    /// Share of the examples that are answered.
+    pub answered: f64,
+    /// Share of wrong answers among those.
+    pub error: f64,
+}
+
+impl From<&AnswerRule> for UnsureReport {
+    fn from(rule: &AnswerRule) -> Self {
+        let AnswerRule { max_error, threshold, answered, error } = *rule;
+        Self { max_error, threshold, answered, error }
+    }
 }

@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use engraft_weights::{Precision, Tensor, Weights};
 use serde::{Deserialize, Serialize};
 
-use crate::artefact::model::{Files, JSON, SAFETENSORS, damaged, not_a_run};
+use crate::artefact::run_files::{Files, JSON, SAFETENSORS, damaged, not_a_run};
 use crate::backbone::text::{
     EncoderConfig, HiddenLayer, LanguageCard, LanguageModel, LanguageModelParts, LstmEncoder, SentenceEncoder,
     SentenceLayout, TextBase, TextBody, WordPooler, WordVectors,

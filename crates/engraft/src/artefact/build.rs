@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use crate::artefact::blocks::*;
 use crate::artefact::report::*;
-use crate::artefact::save::peak_memory_mb;
 use crate::data::Task;
 use crate::data::intake::{Content, InputKind};
 use crate::data::text::Text;
@@ -435,4 +434,11 @@ fn answers(fitted: &Fitted, evaluation: &AnswerEvaluation) -> AnswersReport {
     worst.truncate(LISTED);
     let (evaluation, no_answer_threshold) = (evaluation.clone(), *threshold);
     AnswersReport { evaluation, no_answer_threshold, unsure: rule.into(), worst }
+}
+
+/// Largest resident memory of this process, in megabytes; 0 where the system does not tell.
+fn peak_memory_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse::<f64>().map_or(0.0, |kilobytes| kilobytes / 1024.0)
 }

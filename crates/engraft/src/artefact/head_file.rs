@@ -6,8 +6,8 @@ use burn::tensor::Device;
 use engraft_weights::{Precision, Tensor, Weights};
 use serde::{Deserialize, Serialize};
 
-use crate::artefact::model::{damaged, take};
-use crate::artefact::report::UnsureReport;
+use crate::artefact::blocks::UnsureReport;
+use crate::artefact::run_files::{damaged, take};
 use crate::data::Task;
 use crate::error::Result;
 use crate::evaluate::CvPlus;

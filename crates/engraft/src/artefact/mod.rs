@@ -11,6 +11,7 @@ mod import;
 mod model;
 mod predictions;
 mod report;
+mod run_files;
 mod save;
 mod save_language_model;
 mod verify;

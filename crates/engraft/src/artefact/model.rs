@@ -4,13 +4,14 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use engraft_weights::{Tensor, Weights};
+use engraft_weights::Weights;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::artefact::body_file::{BodyFile, Reader};
 use crate::artefact::head_file::HeadFile;
 use crate::artefact::report::SCHEMA;
+use crate::artefact::run_files::{Files, JSON, SAFETENSORS, damaged, not_a_run};
 use crate::config::Fit;
 use crate::data::Task;
 use crate::data::intake::InputKind;
@@ -28,11 +29,6 @@ use crate::weight_files;
 
 /// Longest `model.json` that is read.
 const JSON_LIMIT: u64 = 64 << 20;
-/// What the tensors mean.
-pub(super) const JSON: &str = "model.json";
-/// The tensors.
-pub(super) const SAFETENSORS: &str = "model.safetensors";
-
 /// `model.json`: what the tensors mean.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ModelFile {
@@ -59,9 +55,6 @@ pub struct ModelFile {
     /// SHA-256 of `model.safetensors`.
     pub model_sha256: String,
 }
-
-/// The files of a model, by name.
-pub(super) type Files = Vec<(&'static str, Vec<u8>)>;
 
 /// Writes a fitted model to bytes; equal models give equal bytes.
 pub(super) fn to_bytes(fitted: &Fitted) -> Result<Files> {
@@ -332,23 +325,4 @@ pub(super) fn read_weights(run: &Path, expected: &str) -> Result<Weights> {
         return Err(damaged(&path, &format!("SHA-256 {expected}"), &sha256));
     }
     weight_files::read(source).map_err(broken)
-}
-
-/// A tensor that a run must have.
-pub(super) fn take(weights: &mut Weights, name: &str, path: &Path) -> Result<Tensor> {
-    weights.tensors.remove(name).ok_or_else(|| damaged(path, &format!("a tensor `{name}`"), "none"))
-}
-
-pub(super) fn not_a_run(run: &Path, found: &str) -> Error {
-    Error::Weights(
-        Problem::new("this is not a run's folder")
-            .expected("a folder with model.json and model.safetensors, as `engraft fit` writes it")
-            .found(found)
-            .at(run),
-    )
-}
-
-pub(super) fn damaged(path: &Path, expected: &str, found: &str) -> Error {
-    let problem = Problem::new("the run is damaged").expected(expected).found(found).at(path);
-    Error::Weights(problem.hint("fit again, or restore the folder from a copy"))
 }

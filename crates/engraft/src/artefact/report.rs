@@ -9,7 +9,7 @@ use crate::config::Fit;
 use crate::data::audit::Audit;
 use crate::evaluate::{Estimate, Forecast, Paired};
 use crate::features::Coverage;
-use crate::head::{AnswerRule, Metric, Novelty};
+use crate::head::{Metric, Novelty};
 use crate::inductive::text::{LengthBin, WordWeight};
 use crate::inductive::tuning::Difference;
 use crate::inductive::{BaseFacts, BaselineResult, ColumnEffect, ColumnFacts, Seconds, numbers_of};
@@ -292,19 +292,6 @@ pub struct ProbeReport {
     pub measures: BTreeMap<String, Estimate>,
 }
 
-/// When the model says "unsure".
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct UnsureReport {
-    /// The share of wrong answers aimed at.
-    pub max_error: f64,
-    /// Least probability to answer with; absent where no threshold promises `max_error`.
-    pub threshold: Option<f64>,
-    /// Share of the examples that are answered.
-    pub answered: f64,
-    /// Share of wrong answers among those.
-    pub error: f64,
-}
-
 /// When the model says "unlike the training data".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UnlikeReport {
@@ -339,13 +326,6 @@ impl BaseReport {
     pub(super) fn of(facts: BaseFacts, features: usize) -> Self {
         let BaseFacts { id, sha256, architecture, licence } = facts;
         Self { id, sha256, architecture, licence, features }
-    }
-}
-
-impl From<&AnswerRule> for UnsureReport {
-    fn from(rule: &AnswerRule) -> Self {
-        let AnswerRule { max_error, threshold, answered, error } = *rule;
-        Self { max_error, threshold, answered, error }
     }
 }
 

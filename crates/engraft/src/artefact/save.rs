@@ -112,13 +112,6 @@ pub fn save_pretrained(base: &Pretrained, config: &Pretrain, out: &Path, replace
     staging.commit()
 }
 
-/// Largest resident memory of this process, in megabytes; 0 where the system does not tell.
-pub(crate) fn peak_memory_mb() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    line.trim().trim_end_matches(" kB").parse::<f64>().map_or(0.0, |kilobytes| kilobytes / 1024.0)
-}
-
 pub(super) fn json<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(value).expect("a report is plain data");
     bytes.push(b'\n');

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use super::config_language_model::{LanguageModelPretrain, Method};
 use crate::error::{Error, Problem, Result};
 
+pub use super::choices::{BatchNorms, Optimiser, Schedule, Start, Unfreezing};
 pub use super::tune_config::Tune;
 
 /// Settings of `engraft fit`.
@@ -224,7 +225,7 @@ pub struct Pretrain {
     /// Images in a step.
     pub batch_size: usize,
     /// What moves the weights.
-    pub optimiser: String,
+    pub optimiser: Optimiser,
     /// Peak learning rate.
     pub lr: f64,
     /// Share of the steps in which the rate rises.
@@ -266,7 +267,7 @@ impl Default for Pretrain {
             size: 0,
             epochs: 10,
             batch_size: 128,
-            optimiser: "adamw".into(),
+            optimiser: Optimiser::AdamW,
             lr: 3e-3,
             warmup: 0.1,
             weight_decay: 0.02,

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::choices::Optimiser;
+
 /// How a base learns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -58,7 +60,7 @@ pub struct LanguageModelPretrain {
     /// Windows in a step.
     pub batch_size: usize,
     /// What moves the weights.
-    pub optimiser: String,
+    pub optimiser: Optimiser,
     /// Peak learning rate.
     pub lr: f64,
     /// Share of the steps in which the rate rises.
@@ -94,7 +96,7 @@ impl Default for LanguageModelPretrain {
             dropout: 0.3,
             epochs: 1,
             batch_size: 32,
-            optimiser: "adamw".into(),
+            optimiser: Optimiser::AdamW,
             lr: 5e-3,
             warmup: 0.1,
             weight_decay: 0.01,

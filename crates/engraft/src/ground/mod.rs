@@ -1,5 +1,6 @@
 //! The ground floor: what every other room stands on.
 
+mod choices;
 pub mod config;
 mod config_language_model;
 pub mod error;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::choices::{BatchNorms, Optimiser, Schedule, Start, Unfreezing};
+
 /// Settings of a fine-tuning.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -12,12 +14,12 @@ pub struct Tune {
     pub batch_size: usize,
     /// Batches whose gradients make one step.
     pub accumulate: usize,
-    /// `adamw` or `sgd`.
-    pub optimiser: String,
+    /// What moves the weights.
+    pub optimiser: Optimiser,
     /// Peak learning rate of the last stage.
     pub lr: f64,
-    /// `cosine`, `constant`, `slanted-triangular`, `one-cycle` or `step`.
-    pub schedule: String,
+    /// How the rate goes.
+    pub schedule: Schedule,
     /// Share of the steps in which the rate rises.
     pub warmup: f64,
     /// Weight decay.
@@ -36,13 +38,12 @@ pub struct Tune {
     pub rate_factor: f64,
     /// The head's rate, in rates of the last stage.
     pub head_rate: f64,
-    /// `together`, or `gradual` from the last stage to the first.
-    pub unfreeze: String,
-    /// Where the head begins: at the solved `probe`, or at `random` numbers.
-    pub start: String,
-    /// Batch norms of stages that learn: `frozen` keeps the base's statistics, `adapt` takes the target's before training,
-    /// `train` takes each batch's.
-    pub batch_norm: String,
+    /// When stages begin to learn.
+    pub unfreeze: Unfreezing,
+    /// Where the head begins.
+    pub start: Start,
+    /// What batch norms of stages that learn do.
+    pub batch_norm: BatchNorms,
     /// Pull towards the base's weights.
     pub l2_sp: f64,
     /// Pull towards the base's features.
@@ -72,7 +73,7 @@ impl Tune {
     /// What is usual for texts: a smaller rate than for images (Devlin et al. 2019, appendix A.3), and more passes over
     /// fewer texts (Mosbach et al. 2021: a few passes over few texts are too few steps).
     pub(crate) fn for_texts() -> Self {
-        let schedule = "slanted-triangular".into();
+        let schedule = Schedule::SlantedTriangular;
         Self { epochs: 0, batch_size: 16, lr: 5e-5, rate_factor: 1.2, schedule, ..Self::default() }
     }
 }
@@ -81,13 +82,13 @@ impl Tune {
     /// What is usual where words are tagged or questions answered: epochs and batches as Devlin et al. 2019, appendix A.3;
     /// rates for small encoders, which take larger ones. The head begins at random numbers.
     pub(crate) fn for_tokens() -> Self {
-        let usual = Self { start: "random".into(), ..Self::default() };
+        let usual = Self { start: Start::Random, ..Self::default() };
         Self { epochs: 4, batch_size: 16, lr: 1e-4, rate_factor: 1.1, head_rate: 5.0, dropout: 0.1, ..usual }
     }
 
     /// What is usual for a reader on word vectors (Chen et al. 2017, section 5.2; AdamW in place of Adamax).
     pub(crate) fn for_word_reader() -> Self {
-        let usual = Self { start: "random".into(), ..Self::default() };
+        let usual = Self { start: Start::Random, ..Self::default() };
         Self { epochs: 20, batch_size: 32, lr: 2e-3, head_rate: 1.0, dropout: 0.4, clip: 10.0, ..usual }
     }
 }
@@ -98,9 +99,9 @@ impl Default for Tune {
             epochs: 10,
             batch_size: 32,
             accumulate: 1,
-            optimiser: "adamw".into(),
+            optimiser: Optimiser::AdamW,
             lr: 1e-4,
-            schedule: "cosine".into(),
+            schedule: Schedule::Cosine,
             warmup: 0.1,
             weight_decay: 0.02,
             label_smoothing: 0.0,
@@ -110,9 +111,9 @@ impl Default for Tune {
             patience: 0,
             rate_factor: 2.6,
             head_rate: 10.0,
-            unfreeze: "together".into(),
-            start: "probe".into(),
-            batch_norm: "frozen".into(),
+            unfreeze: Unfreezing::Together,
+            start: Start::Probe,
+            batch_norm: BatchNorms::Frozen,
             l2_sp: 0.0,
             feature_distance: 0.0,
             dropout: 0.0,

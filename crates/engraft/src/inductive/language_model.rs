@@ -20,7 +20,7 @@ use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 use crate::rng::rng;
 use crate::train::{
-    Checkpoints, Curve, EpochRecord, Optimiser, Rule, Rules, Schedule, Score, Settings, ShardLoss, Task, argmax, train,
+    Checkpoints, Curve, EpochRecord, Rule, Rules, Schedule, Score, Settings, ShardLoss, Task, argmax, train,
 };
 
 /// Bytes of text that are tokenised at a time.
@@ -120,11 +120,7 @@ fn settings_of(config: &LanguageModelPretrain) -> Result<Settings> {
     if config.arch != "lstm" {
         return wrong("no such language model", "lstm", config.arch.clone());
     }
-    let optimiser = match config.optimiser.as_str() {
-        "adamw" => Optimiser::AdamW,
-        "sgd" => Optimiser::Sgd,
-        other => return wrong("no such optimiser", "adamw or sgd", other.into()),
-    };
+    let optimiser = config.optimiser;
     if !(0.0..0.9).contains(&config.holdout) {
         return wrong("invalid held-out share", "at least 0 and less than 0.9", config.holdout.to_string());
     }

@@ -102,7 +102,6 @@ fn wrong_settings_and_short_texts_are_refused() {
     let refused = |config: LanguageModelPretrain| trained(&config, None, &Silent).expect_err("it is refused");
     for wrong in [
         LanguageModelPretrain { arch: "resnet50".into(), ..config() },
-        LanguageModelPretrain { optimiser: "adam".into(), ..config() },
         LanguageModelPretrain { holdout: 1.0, ..config() },
         LanguageModelPretrain { dropout: -1.0, ..config() },
         LanguageModelPretrain { vocabulary: 0, ..config() },

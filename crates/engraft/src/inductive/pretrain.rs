@@ -15,7 +15,7 @@ use crate::data::split::stratified_folds;
 use crate::error::{Error, Problem, Result};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::progress::Observer;
-use crate::train::{Classifier, EpochRecord, ImageTask, Optimiser, Settings, TrainingImages, probabilities, train};
+use crate::train::{Classifier, EpochRecord, ImageTask, Settings, TrainingImages, probabilities, train};
 
 /// Images that run together in one shard.
 const SHARD: usize = 32;
@@ -49,14 +49,7 @@ pub fn pretrain(
             let problem = Problem::new("no such architecture").expected(known.join(" or ")).found(&config.arch);
             Error::Usage(problem.at("--arch").suggest(&config.arch, known.iter().copied()))
         })?;
-    let optimiser = match config.optimiser.as_str() {
-        "adamw" => Optimiser::AdamW,
-        "sgd" => Optimiser::Sgd,
-        other => {
-            let problem = Problem::new("no such optimiser").expected("adamw or sgd").found(other);
-            return Err(Error::Usage(problem.at("--optimiser").suggest(other, ["adamw", "sgd"])));
-        }
-    };
+    let optimiser = config.optimiser;
     if !(0.0..0.9).contains(&config.holdout) {
         let problem = Problem::new("invalid held-out share").expected("at least 0 and less than 0.9");
         return Err(Error::Usage(problem.found(config.holdout)));

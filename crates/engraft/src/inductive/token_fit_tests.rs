@@ -243,7 +243,7 @@ fn what_is_frozen_stays_to_the_bit() {
     config.tune.epochs = 4;
     let before = encoder().encoder.tensors();
     for (unfreeze, depth) in [("together", "block1"), ("gradual", "block0"), ("together", "head")] {
-        config.tune.unfreeze = unfreeze.into();
+        config.tune.unfreeze = unfreeze.parse().unwrap();
         let (encoder, _, curve) = trained(&config, depth);
         let after = encoder.tensors();
         for (name, (_, values)) in &before {

@@ -9,19 +9,9 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::prelude::*;
 use burn::tensor::TensorData;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
+pub use crate::config::Optimiser;
 use crate::train::values::{BLOCK, Gradients, axes_of, numbers};
-
-/// What moves the parameters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Optimiser {
-    /// Stochastic gradient descent with momentum 0.9: `m = 0.9 m + g; w = w - lr m`. Decay is part of the gradient.
-    Sgd,
-    /// Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2): beta 0.9 and 0.999, epsilon 1e-8.
-    AdamW,
-}
 
 const MOMENTUM: f32 = 0.9;
 const BETAS: [f32; 2] = [0.9, 0.999];

@@ -1,45 +1,10 @@
 //! Learning rate schedules: pure functions of the step, so that nothing has to be remembered to go on after a stop.
 
 use std::f64::consts::PI;
-use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
-use crate::error::{Error, Problem};
-
-/// How the learning rate goes over a training.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Schedule {
-    /// The peak rate after the warm-up.
-    Constant,
-    /// Half a cosine down to zero (Loshchilov and Hutter 2017, equation 5, one cycle).
-    #[default]
-    Cosine,
-    /// A line up and a longer line down to 1/32 (Howard and Ruder 2018, equation 3). The warm-up is the way up.
-    SlantedTriangular,
-    /// A cosine up from 1/25, and a cosine down to 1/250,000 (Smith and Topin 2019, as PyTorch does it). The warm-up is
-    /// the way up.
-    OneCycle,
-    /// A tenth after half, a hundredth after three quarters (as He et al. 2016 train on CIFAR-10).
-    Step,
-}
+pub use crate::config::Schedule;
 
 impl Schedule {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Constant, Self::Cosine, Self::SlantedTriangular, Self::OneCycle, Self::Step];
-
-    /// Its name in settings and flags.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Constant => "constant",
-            Self::Cosine => "cosine",
-            Self::SlantedTriangular => "slanted-triangular",
-            Self::OneCycle => "one-cycle",
-            Self::Step => "step",
-        }
-    }
-
     /// A factor of the peak rate for `step` of `total`, counted from 0, of which the first `warmup` rise.
     ///
     /// ```
@@ -81,18 +46,6 @@ impl Schedule {
     }
 }
 
-impl FromStr for Schedule {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|schedule| schedule.name() == text).ok_or_else(|| {
-            let known = Self::ALL.map(Self::name);
-            let problem = Problem::new("no such schedule").expected(known.join(", ")).found(text);
-            Error::Usage(problem.at("--schedule").suggest(text, known))
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,8 +63,7 @@ mod tests {
 
     #[test]
     fn every_schedule_stays_within_the_peak_and_ends_low() {
-        for schedule in Schedule::ALL {
-            assert_eq!(schedule.name().parse::<Schedule>().unwrap(), schedule);
+        for &schedule in Schedule::ALL {
             for (total, warmup) in [(1, 0), (1, 1), (2, 1), (100, 0), (100, 10), (100, 100)] {
                 let factors: Vec<f64> = (0..total).map(|step| schedule.factor(step, total, warmup)).collect();
                 assert!(factors.iter().all(|f| (0.0..=1.0 + 1e-12).contains(f)), "{schedule:?} {factors:?}");

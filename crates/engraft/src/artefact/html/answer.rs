@@ -3,9 +3,11 @@
 use maud::{Markup, html};
 
 use super::format::{amount, count, name, percent, percent_range, plural, points, points_range, probability};
-use super::{answers, examples, headline, multi_label, regression, tags};
+use super::parts::{examples, headline};
+use super::{answers, multi_label, regression, tags};
+use crate::artefact::blocks::UnsureReport;
 use crate::artefact::blocks::{ClassesReport, TargetBlock};
-use crate::artefact::report::{BaselineReport, Report, UnsureReport};
+use crate::artefact::report::{BaselineReport, Report};
 use crate::evaluate::Paired;
 
 /// Title, the answer in a sentence, and the judgements that qualify it.

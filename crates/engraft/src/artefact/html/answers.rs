@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::format::{Unit, count, name, percent, percent_range, probability};
 use super::numbers::{Measure, Source, cards};
-use super::{findings, headline_of, places_of, where_from};
+use super::parts::{findings, headline_of, places_of, where_from};
 use crate::artefact::blocks::{AnswerMistake, AnswersReport, HeldBlock};
 use crate::artefact::report::Report;
 use crate::evaluate::AnswerEvaluation;

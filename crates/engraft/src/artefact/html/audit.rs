@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::format::{count, name, path, plural};
-use super::scroll;
+use super::parts::scroll;
 use crate::data::audit::Audit;
 use crate::data::{Finding, Severity};
 

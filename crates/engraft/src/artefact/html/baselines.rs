@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::format::{amount, decimal, percent, points, points_range};
-use super::scroll;
+use super::parts::scroll;
 use crate::artefact::report::BaselineReport;
 use crate::evaluate::{Estimate, Paired};
 

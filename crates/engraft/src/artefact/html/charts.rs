@@ -9,8 +9,8 @@ use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::Curve;
 use super::format::setting;
+use super::parts::Curve;
 use crate::evaluate::CalibrationBin;
 use crate::train::{EpochRecord, Score};
 

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::format::{count, decimal, percent, percent_range, plural};
-use super::{class_name, examples, folded, held_classes, scroll};
+use super::parts::{class_name, examples, folded, held_classes, scroll};
 use crate::artefact::blocks::ClassesReport;
 use crate::artefact::report::Report;
 use crate::evaluate::{ClassMetrics, ClassShares, ImbalanceEvaluation, Share};

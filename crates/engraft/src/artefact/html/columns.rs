@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::format::{count, decimal, name, plural};
-use super::{folded, scroll};
+use super::parts::{folded, scroll};
 use crate::artefact::report::TableReport;
 use crate::data::vectors::Kind;
 use crate::inductive::ColumnEffect;

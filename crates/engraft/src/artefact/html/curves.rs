@@ -4,7 +4,7 @@ use maud::{Markup, PreEscaped, html};
 
 use super::charts::{self, Quantity};
 use super::format::{count, decimal, name, plural, points, tidy};
-use super::{Curve, figure, scroll};
+use super::parts::{Curve, figure, scroll};
 use crate::artefact::Report;
 use crate::evaluate::{Forecast, Outcome};
 use crate::train::{EpochRecord, Finding, diagnose, mean_of_folds};

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use maud::{Markup, html};
 
 use super::format::{count, name, path, plural, probability};
-use super::{Thumbnail, folded};
+use super::parts::{Thumbnail, folded};
 use crate::artefact::blocks::ClassesReport;
 
 /// Tiles shown before the rest is folded away.

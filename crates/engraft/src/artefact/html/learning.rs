@@ -3,8 +3,9 @@
 use maud::{Markup, PreEscaped, html};
 
 use super::charts;
+use super::curves;
 use super::format::{count, decimal, percent, percent_range, setting};
-use super::{Curve, curves, figure, scroll};
+use super::parts::{Curve, figure, scroll};
 use crate::artefact::blocks::TargetBlock;
 use crate::artefact::report::Report;
 use crate::evaluate::{CalibrationBin, Evaluation};

@@ -2,11 +2,12 @@
 
 use maud::{Markup, PreEscaped, html};
 
+use super::charts;
 use super::format::{Unit, count, name, path, percent, percent_range, plural, probability};
 use super::gallery::{Tile, by_file, tiles};
 use super::learning::bins;
 use super::numbers::{Measure, Source, cards};
-use super::{Thumbnail, charts, figure, folded, headline_of, places_of, scroll, where_from};
+use super::parts::{Thumbnail, figure, folded, headline_of, places_of, scroll, where_from};
 use crate::artefact::blocks::{HeldBlock, MultiLabelReport};
 use crate::artefact::report::Report;
 use crate::evaluate::{LabelMetrics, MultiLabelEvaluation, Share};

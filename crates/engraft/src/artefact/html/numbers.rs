@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::format::{Unit, count, decimal, percent, percent_range, tidy};
-use super::{held_classes, scroll};
+use super::parts::{held_classes, scroll};
 use crate::artefact::blocks::ClassesReport;
 use crate::artefact::report::Report;
 use crate::evaluate::{Estimate, Evaluation};

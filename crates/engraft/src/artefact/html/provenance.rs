@@ -3,9 +3,10 @@
 use maud::{Markup, html};
 
 use super::format::{count, decimal, duration, name, percent, percent_range, probability, setting};
-use super::{examples, held_classes, scroll};
+use super::parts::{examples, held_classes, scroll};
 use crate::artefact::blocks::TargetBlock;
-use crate::artefact::report::{BaseReport, Report, SecondsReport, TriedCut, UnsureReport};
+use crate::artefact::blocks::UnsureReport;
+use crate::artefact::report::{BaseReport, Report, SecondsReport, TriedCut};
 use crate::inductive::tuning::Difference;
 
 /// What was chosen and why, and when the model refuses.
@@ -117,7 +118,7 @@ fn unlike(report: &Report) -> Markup {
     html! {
         "Said when the features lie further than " (decimal(rule.threshold, 3)) " from "
         @if rule.k > 1 { "neighbour " (rule.k) } @else { "the nearest" }
-        " of " (count(rule.references)) " training " (examples(report, rule.references)) (super::scale(report.unlike.metric))
+        " of " (count(rule.references)) " training " (examples(report, rule.references)) (super::parts::scale(report.unlike.metric))
         @for held in &report.held_out { " Held-out " (held.split) ": said of " (percent(held.unlike)) "." }
     }
 }

@@ -6,7 +6,7 @@ use super::format::{Unit, amount, count, name, percent, percent_range};
 use super::gallery::{Tile, by_file, tiles};
 use super::number_charts;
 use super::numbers::{Measure, Source, cards};
-use super::{Thumbnail, figure, headline_of, places_of, scroll, where_from};
+use super::parts::{Thumbnail, figure, headline_of, places_of, scroll, where_from};
 use crate::artefact::blocks::{HeldBlock, HeldNumbers, RegressionReport};
 use crate::artefact::report::Report;
 use crate::evaluate::{Coverage, RegressionEvaluation};

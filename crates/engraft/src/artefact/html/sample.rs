@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use super::{Curve, Thumbnail};
+use super::parts::{Curve, Thumbnail};
 use crate::artefact::blocks::*;
 use crate::artefact::report::*;
 use crate::config::Fit;

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::format::{Unit, count, name, percent, percent_range};
 use super::numbers::{Measure, Source, cards};
-use super::{findings, headline_of, places_of, scroll, where_from};
+use super::parts::{findings, headline_of, places_of, scroll, where_from};
 use crate::artefact::blocks::{HeldBlock, NamedSpan, SpanMistake, TagsReport};
 use crate::artefact::report::Report;
 use crate::evaluate::{SpanEvaluation, TypeMetrics};

@@ -1,3 +1,4 @@
+use super::parts::headline;
 use super::sample::{self, HOSTILE};
 use super::*;
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use maud::{Markup, html};
 
 use super::format::{count, name, percent, percent_range, plural, probability};
-use super::{folded, scroll};
+use super::parts::{folded, scroll};
 use crate::artefact::blocks::ClassesReport;
 use crate::artefact::report::{ShownText, TextReport};
 use crate::evaluate::wilson;

@@ -10,6 +10,7 @@ use crate::backbone::text::{
     EncoderConfig, SentenceEncoder, SentenceLayout, TextBase, TextBody, TextEncoder, WordVectors,
 };
 use crate::backbone::{Architecture, Base, Body, Card, Network, Statistics};
+use crate::config::{Optimiser, Start};
 use crate::data::augment::Augment;
 use crate::data::colour::DECODING;
 use crate::data::image::Limits;
@@ -20,13 +21,13 @@ use crate::inductive::any_base::AnyBase;
 use crate::inductive::controls::ControlData;
 use crate::inductive::tokens::TokenSet;
 use crate::inductive::tuning::{
-    Change, Journal, KeyedImages, Learners, Material, Plan, Quiet, Regularisers, STEP_COST, Spread, Start,
-    TuneSettings, Tuning, Views, best_rate, tune,
+    Change, Journal, KeyedImages, Learners, Material, Plan, Quiet, Regularisers, STEP_COST, Spread, TuneSettings,
+    Tuning, Views, best_rate, tune,
 };
 use crate::progress::Observer;
 use crate::rng::{permutation, rng};
 use crate::targets::{FoldOutputs, Measures, Predictions};
-use crate::train::{Curve, Optimiser, Settings, TrainingImages};
+use crate::train::{Curve, Settings, TrainingImages};
 
 /// Where finished controls are kept in the cache.
 const KIND: &str = "controls";

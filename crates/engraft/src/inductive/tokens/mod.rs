@@ -3,11 +3,12 @@
 //!
 //! Never here: a choice of how deep, how long or at which rate to train.
 
+mod cutting;
 mod reader;
 mod units;
 mod word_reading;
 
-pub use reader::Cutting;
+pub use cutting::Cutting;
 pub(crate) use reader::TokenReader;
 pub use units::TokenExample;
 pub(crate) use units::TokenSet;

@@ -4,7 +4,7 @@ use burn::prelude::*;
 use burn::tensor::TensorData;
 use burn::tensor::activation::log_softmax;
 
-use super::reader::Cutting;
+use super::cutting::Cutting;
 use crate::backbone::text::{Encoded, TextBase, TextBody, Tokenizer};
 use crate::data::intake::{Content, Intake};
 use crate::data::text::Text;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::backbone::text::{LstmEncoder, TextBase, TextBody};
+use crate::config::Start;
 use crate::data::Task;
 use crate::error::{Error, Problem, Result};
 use crate::features::Features;
@@ -18,7 +19,7 @@ use crate::inductive::tuning::journal::Journal;
 use crate::inductive::tuning::material::{AtCut, FineTuned, Material};
 use crate::inductive::tuning::plan::{DepthCut, Learners, Plan, Spread, cut_of, usual_cuts};
 use crate::inductive::tuning::quiet::Quiet;
-use crate::inductive::tuning::tune::{Adapted, Start, TuneSettings, Tuning, best_rate, tune};
+use crate::inductive::tuning::tune::{Adapted, TuneSettings, Tuning, best_rate, tune};
 use crate::progress::Observer;
 use crate::targets::Target;
 use crate::train::Settings;

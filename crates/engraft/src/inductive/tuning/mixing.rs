@@ -5,8 +5,23 @@ use rand::seq::SliceRandom;
 use rand_distr::{Beta, Distribution};
 
 use crate::backbone::DropPathSchedule;
-use crate::inductive::tuning::task::Regularisers;
 use crate::rng::rng;
+
+/// What pulls at the answers and features while training.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Regularisers {
+    /// Share of the features that are dropped before the head (Srivastava et al. 2014).
+    pub dropout: f64,
+    /// Pull of the features towards the base's of the same image: half of this times the mean squared distance
+    /// (Li et al. 2019, "DELTA", at the features and with every feature alike).
+    pub feature_distance: f64,
+    /// Parameter of the Beta distribution of mixup (Zhang et al. 2018), at the cut (Verma et al. 2019); 0 mixes nothing.
+    pub mixup: f64,
+    /// The same of cutmix (Yun et al. 2019); where both are given they take turns by lot.
+    pub cutmix: f64,
+    /// Share of each label given to all classes alike.
+    pub label_smoothing: f64,
+}
 
 /// How the examples of a shard are mixed.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,15 +1,15 @@
 //! From settings as they are written to settings that train.
 
 use crate::backbone::{LoraConfig, Statistics};
-use crate::config::{Fit, Tune};
+use crate::config::{BatchNorms, Fit, Tune, Unfreezing};
 use crate::data::augment::{Augment, Recipe};
 use crate::error::{Error, Problem, Result};
 use crate::inductive::tuning::activations::{Change, Views};
 use crate::inductive::tuning::choice::Budget;
+use crate::inductive::tuning::mixing::Regularisers;
 use crate::inductive::tuning::plan::Spread;
-use crate::inductive::tuning::task::Regularisers;
-use crate::inductive::tuning::tune::{Start, TuneSettings};
-use crate::train::{Optimiser, Settings};
+use crate::inductive::tuning::tune::TuneSettings;
+use crate::train::Settings;
 
 /// The settings of a fit's fine-tuning, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,21 +33,18 @@ impl TuningSettings {
         if config.seeds == 0 {
             return Err(wrong("seeds", "at least 1", config.seeds));
         }
-        let optimiser = choice("optimiser", &tune.optimiser, &[("adamw", Optimiser::AdamW), ("sgd", Optimiser::Sgd)])?;
-        let starts = [("probe", Start::Probe), ("random", Start::Random)];
-        let norms = [
-            ("frozen", (Statistics::Stored, false)),
-            ("adapt", (Statistics::Stored, true)),
-            ("train", (Statistics::Batch, false)),
-        ];
-        let (statistics, adapt_statistics) = choice("batch-norm", &tune.batch_norm, &norms)?;
+        let (statistics, adapt_statistics) = match tune.batch_norm {
+            BatchNorms::Frozen => (Statistics::Stored, false),
+            BatchNorms::Adapt => (Statistics::Stored, true),
+            BatchNorms::Train => (Statistics::Batch, false),
+        };
         let train = Settings {
             epochs: tune.epochs,
             batch_size: tune.batch_size * tune.accumulate,
             shard_size: tune.batch_size,
-            optimiser,
+            optimiser: tune.optimiser,
             lr: tune.lr,
-            schedule: tune.schedule.parse()?,
+            schedule: tune.schedule,
             warmup: tune.warmup,
             weight_decay: tune.weight_decay,
             label_smoothing: tune.label_smoothing,
@@ -60,7 +57,7 @@ impl TuningSettings {
         train.validate()?;
         let settings = TuneSettings {
             train,
-            start: choice("start", &tune.start, &starts)?,
+            start: tune.start,
             regularisers: Regularisers {
                 dropout: tune.dropout,
                 feature_distance: tune.feature_distance,
@@ -81,7 +78,7 @@ impl TuningSettings {
             head_rate: tune.head_rate,
             weight_decay: tune.weight_decay,
             anchor: tune.l2_sp,
-            gradual: choice("unfreeze", &tune.unfreeze, &[("together", false), ("gradual", true)])?,
+            gradual: tune.unfreeze == Unfreezing::Gradual,
             statistics,
         };
         let views = Views { count: tune.views, change: change_of(&tune.augment, photos)?, seed: config.seed };
@@ -137,14 +134,6 @@ fn wrong(flag: &str, expected: &str, found: impl std::fmt::Display) -> Error {
     Error::Usage(problem.at(format!("--{flag}")))
 }
 
-fn choice<T: Copy>(flag: &str, text: &str, known: &[(&str, T)]) -> Result<T> {
-    known.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
-        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-        let problem = Problem::new("invalid setting of the fine-tuning").expected(names.join(", ")).found(text);
-        Error::Usage(problem.at(format!("--{flag}")).suggest(text, names.iter().copied()))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,12 +151,8 @@ mod tests {
         refused(|c| c.tune.mixup = -1.0, "--mixup");
         refused(|c| c.tune.rate_factor = 0.0, "--rate-factor");
         refused(|c| c.tune.batch_size = 0, "--batch-size");
-        refused(|c| c.tune.optimiser = "adam".into(), "--optimiser");
-        refused(|c| c.tune.batch_norm = "on".into(), "--batch-norm");
-        refused(|c| c.tune.start = "zero".into(), "--start");
         refused(|c| c.budget = "soon".into(), "--budget");
         refused(|c| c.seeds = 0, "--seeds");
         refused(|c| c.tune.lr = f64::NAN, "learning rate");
-        refused(|c| c.tune.schedule = "line".into(), "schedule");
     }
 }

@@ -11,27 +11,11 @@ use crate::inductive::tuning::body::{Body, Tuned};
 use crate::inductive::tuning::frozen::FrozenPart;
 use crate::inductive::tuning::linear_head::{LinearHead, dropped};
 use crate::inductive::tuning::material::AtCut;
-use crate::inductive::tuning::mixing::Mixed;
+use crate::inductive::tuning::mixing::{Mixed, Regularisers};
 use crate::inductive::tuning::plan::Plan;
 use crate::progress::Observer;
 use crate::targets::Aims;
 use crate::train::{Rules, Score, ShardLoss, Task};
-
-/// What pulls at the answers and features while training.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Regularisers {
-    /// Share of the features that are dropped before the head (Srivastava et al. 2014).
-    pub dropout: f64,
-    /// Pull of the features towards the base's of the same image: half of this times the mean squared distance
-    /// (Li et al. 2019, "DELTA", at the features and with every feature alike).
-    pub feature_distance: f64,
-    /// Parameter of the Beta distribution of mixup (Zhang et al. 2018), at the cut (Verma et al. 2019); 0 mixes nothing.
-    pub mixup: f64,
-    /// The same of cutmix (Yun et al. 2019); where both are given they take turns by lot.
-    pub cutmix: f64,
-    /// Share of each label given to all classes alike.
-    pub label_smoothing: f64,
-}
 
 /// A fine-tuning on some examples of a set.
 pub(crate) struct TuneTask<'a> {

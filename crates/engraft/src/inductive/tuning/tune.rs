@@ -7,6 +7,7 @@ use burn::tensor::{Device, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::{Activation, LoraConfig, Mode, Network, Pass, move_statistics};
+use crate::config::Start;
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::head::{Head, Linear};
@@ -17,8 +18,9 @@ use crate::inductive::tuning::depth::hold_out;
 use crate::inductive::tuning::frozen::FrozenPart;
 use crate::inductive::tuning::journal::Journal;
 use crate::inductive::tuning::material::{AtCut, FineTuned, Material};
+use crate::inductive::tuning::mixing::Regularisers;
 use crate::inductive::tuning::plan::Plan;
-use crate::inductive::tuning::task::{Regularisers, TuneTask};
+use crate::inductive::tuning::task::TuneTask;
 use crate::progress::{CurvePoint, Observer};
 use crate::targets::Target;
 use crate::train::{Curve, EpochRecord, RateFinding, Settings, find_lr, train};
@@ -29,17 +31,6 @@ const ATTEMPTS: usize = 3;
 const LOWER: f64 = 0.25;
 /// Examples whose answers tell whether a network has collapsed.
 const LOOKED_AT: usize = 256;
-
-/// Where the head begins.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Start {
-    /// At the solved linear probe: LP-FT (Kumar et al. 2022).
-    #[default]
-    Probe,
-    /// At small random numbers.
-    Random,
-}
 
 /// How to fine-tune.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
