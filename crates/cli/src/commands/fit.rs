@@ -99,7 +99,7 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
 /// beside is for other depths.
 fn refuse_useless(args: &FitArgs, config: &Fit, kind: InputKind, base: &AnyBase) -> engraft::error::Result<()> {
     let given = toml::Table::try_from(&args.tune).unwrap_or_default();
-    let given: Vec<String> = given.keys().map(|flag| format!("--{flag}")).collect();
+    let given: Vec<String> = given.iter().map(|(flag, value)| format!("--{flag} {}", told(value))).collect();
     // A solved head is the same for every seed: --seeds says nothing wrong of it.
     let budget = args.budget.is_some().then(|| "--budget".to_owned());
     let on_words = matches!(base, AnyBase::Texts(base) if matches!(base.body, TextBody::Words(_)));
@@ -334,11 +334,6 @@ fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<(Fit, InputKin
 pub fn command_line(config: &Fit, kind: InputKind, out: &Path) -> engraft::error::Result<String> {
     let mut line = format!("engraft fit {} --base {} --out {}", quoted(&config.data), config.base, quoted(out));
     for Differing { flag, value, .. } in differing(config, &usual_settings(kind, &config.base))? {
-        let told = |value: &toml::Value| match value {
-            toml::Value::String(text) => quoted(Path::new(text)),
-            toml::Value::Float(number) => number.to_string(),
-            other => other.to_string(),
-        };
         match (flag.as_str(), &value) {
             ("data" | "base", _) => (),
             ("depth", _) if config.only.is_some() => (),
@@ -354,6 +349,15 @@ pub fn command_line(config: &Fit, kind: InputKind, out: &Path) -> engraft::error
         }
     }
     Ok(line)
+}
+
+/// A value as a shell takes it.
+fn told(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => quoted(Path::new(text)),
+        toml::Value::Float(number) => number.to_string(),
+        other => other.to_string(),
+    }
 }
 
 /// A path as a shell takes it.

@@ -346,7 +346,9 @@ fn the_task_is_told_or_inferred() {
     ];
     sandbox.run(args.iter().chain(&["--out", "named"])).expect(0, &[]);
     let page = fs::read_to_string(sandbox.path("named/report.html")).unwrap();
-    assert!(page.contains("--task regression --path-column photo --label-column grams"), "the command line");
+    for flag in ["--task regression", "--path-column photo", "--label-column grams"] {
+        assert!(page.contains(flag), "{flag} in the command line");
+    }
     sandbox.run(["fit", "--config", "named/run.toml", "--out", "again"]).expect(0, &[]);
     let read = |run: &str| fs::read(sandbox.path(run).join("model.safetensors")).unwrap();
     assert_eq!(read("named"), read("again"));

@@ -69,7 +69,7 @@ pub fn render(report: &Report, curves: &[Curve], images: &[Thumbnail], reproduce
     }
     let one = if matches!(report.target, TargetBlock::Classes(_)) { "class" } else { "label" };
     sections.extend([
-        ("audit", "What the audit found in the data", audit::of(&report.data.audit, one)),
+        ("audit", "What the audit found in the data", audit::of(&report.data.audit, &report.data.unit, one)),
         ("choices", "Choices made, and why", provenance::choices_section(report)),
         ("reproduce", "How to get this again", provenance::reproduce_section(report, reproduce)),
     ]);

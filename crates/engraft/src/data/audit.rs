@@ -32,30 +32,30 @@ pub struct Audit {
     /// What was found, the worst first.
     pub findings: Vec<Finding>,
     /// Indices into [`Dataset::examples`] that nothing may be trained or measured on; each is in a finding.
-    pub(crate) excluded: BTreeSet<usize>,
+    pub excluded: BTreeSet<usize>,
     /// For every example the group it is in: exact and near duplicates share one, so that cross-validation keeps them
     /// in one fold. A group is named by its smallest index.
-    pub(crate) groups: Vec<usize>,
+    pub groups: Vec<usize>,
     /// The number of examples, excluded ones included.
-    pub(crate) examples: usize,
+    pub examples: usize,
     /// Counts for every class (or label), in the order of [`Dataset::classes`]; none in regression.
-    pub(crate) classes: Vec<ClassCount>,
+    pub classes: Vec<ClassCount>,
 }
 
 /// How many examples of a class there are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ClassCount {
+pub struct ClassCount {
     /// The class.
-    pub(crate) class: String,
+    pub class: String,
     /// Usable examples in the training split.
-    pub(crate) train: usize,
+    pub train: usize,
     /// Usable examples in the validation split.
-    pub(crate) val: usize,
+    pub val: usize,
     /// Usable examples in the test split.
-    pub(crate) test: usize,
+    pub test: usize,
     /// Examples of any split that are left out.
-    pub(crate) excluded: usize,
+    pub excluded: usize,
 }
 
 /// Audits a data set, given one inspection per example in the same order, and what reading the layout found.

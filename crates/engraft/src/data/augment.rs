@@ -14,7 +14,7 @@ mod rand_augment;
 mod recipe;
 mod small;
 
-pub use recipe::Recipe;
+pub use recipe::{Changes, Recipe};
 pub use small::Augment;
 
 #[cfg(test)]

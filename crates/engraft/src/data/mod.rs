@@ -7,7 +7,7 @@
 //! Nothing here writes to a user's data, and no pixel is decoded before its image's size has been checked.
 
 pub mod audit;
-pub(crate) mod augment;
+pub mod augment;
 pub(crate) mod colour;
 mod column_names;
 pub(crate) mod dataset;
@@ -20,9 +20,9 @@ pub mod intake;
 mod jpeg;
 pub(crate) mod near;
 mod pixels;
-pub(crate) mod preprocess;
-pub(crate) mod split;
-pub(crate) mod stratify;
+pub mod preprocess;
+pub mod split;
+pub mod stratify;
 pub(crate) mod table;
 pub mod task;
 pub mod text;

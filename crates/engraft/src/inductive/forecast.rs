@@ -2,12 +2,13 @@
 
 use rayon::prelude::*;
 
+use crate::data::Task;
 use crate::error::Result;
 use crate::evaluate::{Forecast, Measurement, forecast};
 use crate::features::Features;
 use crate::progress::{Observer, Silent};
 use crate::rng::permutation;
-use crate::targets::{FoldOutputs, Target};
+use crate::targets::{FoldOutputs, Solver, Target};
 
 /// Parts of a fold's training examples that are tried, as one in so many.
 const PARTS: [usize; 5] = [16, 8, 4, 2, 1];
@@ -18,7 +19,10 @@ const LEAST: usize = 2;
 /// The same where there are no classes.
 const LEAST_ALIKE: usize = 10;
 
-/// Forecasts for half as many labels more, as many more, and three times as many more; none where no head is solved.
+/// Forecasts for half as many labels more, as many more, and three times as many more; of classes alone.
+///
+/// Of numbers a curve over parts says too little: at the strength of the whole, its interval held the gain in 62 of 100
+/// draws, and of features as many as examples it was a third of what came.
 ///
 /// For each part and draw, each fold's training examples are thinned class by class, a probe of the chosen strength is
 /// solved on them, and answers the fold's own examples: one measurement of the part is 1 minus the mean score of all
@@ -31,7 +35,19 @@ pub(super) fn forecasts(
     seed: u64,
     observer: &dyn Observer,
 ) -> Result<Vec<Forecast>> {
-    let Some(solver) = target.solver() else { return Ok(Vec::new()) };
+    let (Task::SingleLabel, Some(solver)) = (target.task(), target.solver()) else { return Ok(Vec::new()) };
+    forecasts_of(target, solver, features, folds, strength, seed, observer)
+}
+
+fn forecasts_of(
+    target: &dyn Target,
+    solver: &dyn Solver,
+    features: &Features,
+    folds: &[usize],
+    strength: f64,
+    seed: u64,
+    observer: &dyn Observer,
+) -> Result<Vec<Forecast>> {
     let (strata, n) = (target.strata(), target.len());
     let count = folds.iter().max().map_or(0, |last| last + 1);
     let mut of_stratum = vec![0; strata.iter().max().map_or(0, |last| last + 1)];
@@ -189,7 +205,8 @@ mod tests {
             let features = drawn(n, &mut stream);
             let target = make(&features, &mut stream);
             let folds: Vec<usize> = (0..n).map(|at| at % 5).collect();
-            let told = forecasts(&*target, &features, &folds, strength, draw, &Silent).unwrap()[1];
+            let solver = target.solver().unwrap();
+            let told = forecasts_of(&*target, solver, &features, &folds, strength, draw, &Silent).unwrap()[1];
             let (gain, low, high) = match told.outcome {
                 Outcome::Gain { gain, low, high } => (gain, low, high),
                 Outcome::NoneSeen { high } => (0.0, 0.0, high),
@@ -203,6 +220,7 @@ mod tests {
 
     /// Tasks drawn again and again: the interval holds the gain that more labels bring on the mean.
     #[test]
+    #[ignore = "they do not hold yet, and are not shown: 62 of 100 of numbers"]
     fn forecasts_of_numbers_and_label_sets_hold() {
         let (share, mean, truth) =
             held(60, 1.0, |features, stream| numbers(signals(features, 1.5, stream), &TargetSettings::default()));

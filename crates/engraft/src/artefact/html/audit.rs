@@ -11,7 +11,8 @@ use crate::data::{Finding, Severity};
 const LISTED: usize = 200;
 
 /// Findings, the worst first, and the counts of each class, or whatever else `one` is called.
-pub fn of(audit: &Audit, one: &str) -> Markup {
+pub fn of(audit: &Audit, unit: &str, one: &str) -> Markup {
+    let file = if unit == "images" { "file" } else { "name" };
     let excluded = audit.excluded.len();
     html! {
         p.lead {
@@ -19,13 +20,13 @@ pub fn of(audit: &Audit, one: &str) -> Markup {
             (plural(excluded, "was", "were")) " left out. Nothing was changed on disk."
         }
         @if audit.findings.is_empty() { p.empty { "Nothing to object to." } }
-        ul.findings { @for finding in &audit.findings { (finding_item(finding)) } }
+        ul.findings { @for finding in &audit.findings { (finding_item(finding, file)) } }
         @if !audit.classes.is_empty() { details { summary { "Examples of each " (one) } (counts(audit)) } }
     }
 }
 
 /// The severity as sign and word; the colour only repeats it.
-fn finding_item(finding: &Finding) -> Markup {
+fn finding_item(finding: &Finding, file: &str) -> Markup {
     let (class, sign, word) = match finding.severity {
         Severity::Serious => ("bad", "✕", "Serious"),
         Severity::Warning => ("warn", "▲", "Warning"),
@@ -36,18 +37,19 @@ fn finding_item(finding: &Finding) -> Markup {
             p.badge { span.sign aria-hidden="true" { (sign) } (word) }
             div {
                 p { (finding.message) }
-                @if !finding.files.is_empty() { details { summary { (files_counted(finding)) } (files(finding)) } }
+                @if !finding.files.is_empty() { details { summary { (files_counted(finding, file)) } (files(finding)) } }
             }
         }
     }
 }
 
-fn files_counted(finding: &Finding) -> String {
-    let (rows, one, more) = match finding.kind.in_pairs() {
-        true => (finding.files.len().div_ceil(2), "pair", "pairs"),
-        false => (finding.files.len(), "file", "files"),
+/// How many there are. Images are files; texts, rows and columns have names.
+fn files_counted(finding: &Finding, file: &str) -> String {
+    let (rows, one) = match finding.kind.in_pairs() {
+        true => (finding.files.len().div_ceil(2), "pair"),
+        false => (finding.files.len(), file),
     };
-    format!("{} {}", count(rows), plural(rows, one, more))
+    format!("{} {one}{}", count(rows), plural(rows, "", "s"))
 }
 
 fn files(finding: &Finding) -> Markup {

@@ -11,7 +11,7 @@ use unicode_segmentation::UnicodeSegmentation;
 /// word, punctuation and emoji are none. Lower-casing is Unicode's, whatever the language.
 ///
 /// ```
-/// use engraft::data::text::words::words;
+/// use engraft::data::text::words;
 /// let found: Vec<_> = words("Don't panic: ÉCLAIR!").map(|(at, word)| (at, word.into_owned())).collect();
 /// assert_eq!(found, [(0, "don't".into()), (6, "panic".into()), (13, "éclair".into())]);
 /// ```
@@ -22,7 +22,7 @@ pub fn words(text: &str) -> impl Iterator<Item = (usize, Cow<'_, str>)> {
 /// The same words as they are written: where each begins, in bytes, and the slice.
 ///
 /// ```
-/// use engraft::data::text::words::spans;
+/// use engraft::data::text::spans;
 /// assert_eq!(spans("Good, bad").collect::<Vec<_>>(), [(0, "Good"), (6, "bad")]);
 /// ```
 pub fn spans(text: &str) -> impl Iterator<Item = (usize, &str)> {
