@@ -44,9 +44,9 @@ const MOST_OPERATIONS: u8 = 16;
 #[serde(try_from = "String", into = "String")]
 pub struct Recipe {
     /// What is changed.
-    pub(crate) changes: Changes,
+    pub changes: Changes,
     /// Whether half of the images are mirrored left to right, where anything is changed at all.
-    pub(crate) mirror: bool,
+    pub mirror: bool,
 }
 
 /// What a recipe changes, besides mirroring.
