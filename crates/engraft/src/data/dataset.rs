@@ -13,7 +13,7 @@ use crate::files;
 /// The part of the data an example belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Split {
+pub enum Split {
     /// Trained on.
     Train,
     /// Held out for choices.
@@ -45,16 +45,16 @@ impl Split {
 
 /// One labelled file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Example {
+pub struct Example {
     /// Where to open it.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// Its printable path relative to the data set's root, with `/`; unique in the data set.
-    pub(crate) name: String,
+    pub name: String,
     /// Index into [`Dataset::classes`]; in other tasks than single-label the number of its target among the different
     /// ones, so that equal numbers mean equal targets.
-    pub(crate) label: usize,
+    pub label: usize,
     /// The part of the data it belongs to.
-    pub(crate) split: Split,
+    pub split: Split,
 }
 
 /// What is to be learnt of the examples.
@@ -76,11 +76,11 @@ pub(crate) enum Targets {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     /// The folder that names are relative to.
-    pub(crate) root: PathBuf,
+    pub root: PathBuf,
     /// The classes' (or labels') names, sorted by their bytes, each once; none in regression.
-    pub(crate) classes: Vec<String>,
+    pub classes: Vec<String>,
     /// The examples, sorted by the bytes of their names.
-    pub(crate) examples: Vec<Example>,
+    pub examples: Vec<Example>,
     /// What is to be learnt of each of them.
     pub(crate) targets: Targets,
 }

@@ -119,13 +119,13 @@ impl FindingKind {
 #[serde(deny_unknown_fields)]
 pub struct Finding {
     /// What it is about.
-    pub(crate) kind: FindingKind,
+    pub kind: FindingKind,
     /// How bad it is.
-    pub(crate) severity: Severity,
+    pub severity: Severity,
     /// One line for a reader: what was found and what was done about it.
-    pub(crate) message: String,
-    /// Every file concerned, by its name in the data set (see [`FindingKind::in_pairs`]).
-    pub(crate) files: Vec<String>,
+    pub message: String,
+    /// Every file concerned, by its name in the data set (of pairs the two in turn).
+    pub files: Vec<String>,
 }
 
 impl Finding {

@@ -34,8 +34,8 @@ use std::path::{Path, PathBuf};
 use crate::config::Fit;
 use crate::error::{Error, Problem, Result};
 
-pub use dataset::Dataset;
-pub(crate) use dataset::{Example, Split, Targets};
+pub(crate) use dataset::Targets;
+pub use dataset::{Dataset, Example, Split};
 pub use finding::{Finding, FindingKind, Severity};
 pub use task::{Inferred, Task};
 
