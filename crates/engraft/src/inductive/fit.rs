@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::backbone::text::{TextBody, WordPooler};
 use crate::config::Fit;
-use crate::data::Split;
 use crate::data::image::Limits;
 use crate::data::intake::Intake;
 use crate::data::text::Text;
+use crate::data::{Split, Task};
 use crate::error::{Error, Problem, Result};
 use crate::evaluate::{Forecast, LabelError, Paired};
 use crate::features::{Cache, Coverage, Features};
@@ -469,7 +469,12 @@ pub fn fit(
     let taken = &chosen.tried[chosen.chosen];
     let (predictions, rows) = (&taken.calibrated.predictions, &taken.rows);
     // Features of a base that has seen all labels would forecast too well: these are the probe's.
-    let forecasts = forecasts(&*target, &features, &folds, probe.strength, config.seed, observer)?;
+    let forecasts = match (target.task(), target.solver()) {
+        (Task::SingleLabel, Some(solver)) => {
+            forecasts(&*target, solver, &features, &folds, probe.strength, config.seed, observer)?
+        }
+        _ => Vec::new(),
+    };
     let how = if rows.len() == all.len() { how } else { format!("{how}, on the folds that were run") };
     let measures = target.measure(predictions, rows, &how)?;
     let novelty =

@@ -44,7 +44,7 @@ impl Answers {
         AnswerScore::of(given.text(self.set.context(at)), &self.set.golds(at), self.set.version)
     }
 
-    fn scores(&self, predictions: &Predictions, rows: &[usize]) -> Vec<AnswerScore> {
+    fn scored(&self, predictions: &Predictions, rows: &[usize]) -> Vec<AnswerScore> {
         let Predictions::Answers(given) = predictions else { return Vec::new() };
         given.iter().zip(rows).map(|(given, &row)| self.score(*given, row)).collect()
     }
@@ -152,12 +152,12 @@ impl Target for Answers {
 
     fn measure(&self, predictions: &Predictions, rows: &[usize], how: &str) -> Result<Measures> {
         let has: Vec<bool> = rows.iter().map(|&row| self.has_answer(row)).collect();
-        let scores = self.scores(predictions, rows);
+        let scores = self.scored(predictions, rows);
         Ok(Measures::Answers(evaluate_answers(&scores, &has, &self.groups(rows), how, self.settings.seed)))
     }
 
     fn compare(&self, ours: &Predictions, theirs: &Predictions, rows: &[usize]) -> Result<Paired> {
-        let (ours, theirs) = (self.scores(ours, rows), self.scores(theirs, rows));
+        let (ours, theirs) = (self.scored(ours, rows), self.scored(theirs, rows));
         paired_answer_f1(&ours, &theirs, &self.groups(rows), self.settings.seed)
     }
 

@@ -51,7 +51,7 @@ impl Classes {
         probabilities: Vec<f32>,
         rows: &[usize],
         temperature: f64,
-        right: Vec<bool>,
+        scores: Vec<f64>,
     ) -> Result<Calibrated> {
         // Rounded as it is stored: what was evaluated is what will answer.
         let temperature = f64::from(temperature as f32);
@@ -59,7 +59,7 @@ impl Classes {
         Ok(Calibrated {
             predictions: Predictions::Classes(probabilities),
             calibration: Calibration::Classes { temperature, rule },
-            scores: right.into_iter().map(|right| f64::from(u8::from(right))).collect(),
+            scores,
         })
     }
 }
@@ -79,11 +79,12 @@ impl Solver for Classes {
         let tried = found.tried.iter();
         let tried =
             tried.map(|tried| Strength { value: tried.c, loss: tried.log_loss, accuracy: Some(tried.accuracy) });
-        let right = self.right(&found.out_of_fold, &rows);
+        let right = self.right(&found.out_of_fold, &rows).into_iter();
+        let scores = right.map(|right| f64::from(u8::from(right))).collect();
         Ok(Probe {
             tried: tried.collect(),
             strength: found.chosen_c,
-            calibrated: self.calibrated(found.out_of_fold, &rows, found.temperature, right)?,
+            calibrated: self.calibrated(found.out_of_fold, &rows, found.temperature, scores)?,
         })
     }
 
@@ -138,20 +139,28 @@ impl Target for Classes {
             temperature(&others, self.classes)
         };
         let mut probabilities = vec![0.0f32; self.labels.len() * self.classes];
-        let mut right = vec![false; self.labels.len()];
         for (fold, (held, logits)) in parts.iter().enumerate() {
             // One fold alone has no others to take a temperature from.
             let temperature = if parts.len() > 1 { of_all_but(Some(fold))? } else { 1.0 };
             for (row, &at) in logits.chunks_exact(self.classes).zip(held) {
-                right[at] = argmax(row) == self.labels[at];
                 let row: Vec<f64> = row.iter().map(|z| f64::from(*z)).collect();
                 let out = &mut probabilities[at * self.classes..][..self.classes];
                 out.iter_mut().zip(softmax(&row, temperature)).for_each(|(out, p)| *out = p as f32);
             }
         }
         let kept = rows.iter().flat_map(|&at| probabilities[at * self.classes..][..self.classes].iter().copied());
-        let right = rows.iter().map(|&at| right[at]).collect();
-        self.calibrated(kept.collect(), &rows, of_all_but(None)?, right)
+        self.calibrated(kept.collect(), &rows, of_all_but(None)?, self.scores(parts)?)
+    }
+
+    /// No temperature changes which class is the likeliest.
+    fn scores(&self, parts: &[FoldOutputs]) -> Result<Vec<f64>> {
+        let mut right = vec![0.0; self.labels.len()];
+        for (held, logits) in parts {
+            for (row, &at) in logits.chunks_exact(self.classes).zip(held) {
+                right[at] = f64::from(u8::from(argmax(row) == self.labels[at]));
+            }
+        }
+        Ok(places_of(parts).into_iter().map(|at| right[at]).collect())
     }
 
     fn constant(&self, training: &[usize], count: usize) -> Predictions {

@@ -208,6 +208,13 @@ pub trait Target: Send + Sync {
     /// # Errors
     /// Outputs that do not fit the labels.
     fn calibrate(&self, parts: &[FoldOutputs]) -> Result<Calibrated>;
+    /// How right each prediction is, as `calibrate` tells it, and nothing else.
+    ///
+    /// # Errors
+    /// As [`Target::calibrate`].
+    fn scores(&self, parts: &[FoldOutputs]) -> Result<Vec<f64>> {
+        Ok(self.calibrate(parts)?.scores)
+    }
     /// What one would say of `count` examples without a look at them, knowing the labels of `training`: the shares of the
     /// classes or labels, or the median.
     fn constant(&self, training: &[usize], count: usize) -> Predictions;

@@ -94,7 +94,6 @@ impl Target for Tags {
 
     /// The threshold of "unsure" is chosen on all spans that were found out of fold.
     fn calibrate(&self, parts: &[FoldOutputs]) -> Result<Calibrated> {
-        let rows = places_of(parts);
         let mut found: Vec<(usize, Vec<FoundSpan>)> = parts
             .iter()
             .flat_map(|part| rows_of(self, part))
@@ -113,7 +112,7 @@ impl Target for Tags {
             let (both, sum) = (spans.iter().filter(|span| right(span)).count(), truth.len() + spans.len());
             scores.push(if sum == 0 { 1.0 } else { 2.0 * both as f64 / sum as f64 });
         }
-        debug_assert_eq!(rows.len(), found.len());
+        debug_assert_eq!(places_of(parts).len(), found.len());
         let rule = AnswerRule::choose(&confidences, &correct, self.settings.max_error.unwrap_or(Fit::MAX_ERROR))?;
         Ok(Calibrated {
             predictions: Predictions::Tags(found.into_iter().map(|(_, spans)| spans).collect()),

@@ -3,7 +3,7 @@
 use maud::{Markup, PreEscaped, html};
 
 use super::charts::{self, Quantity};
-use super::format::{count, decimal, name, plural, points, tidy};
+use super::format::{capital, count, decimal, name, plural, points, tidy};
 use super::parts::{Curve, figure, scroll};
 use crate::artefact::Report;
 use crate::evaluate::{Forecast, Outcome};
@@ -117,9 +117,7 @@ fn accuracy_caption(findings: &[Finding]) -> &'static str {
 fn sentence(finding: &Finding) -> Markup {
     let text = tidy(&finding.to_string());
     let (what, more) = text.split_once(": ").map_or((text.as_str(), None), |(what, more)| (what, Some(more)));
-    let mut characters = what.chars();
-    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    html! { strong { (first) (characters.as_str()) } @if let Some(more) = more { ": " (more) } "." }
+    html! { strong { (capital(what)) } @if let Some(more) = more { ": " (more) } "." }
 }
 
 /// What more labels would bring, if that was looked at.

@@ -125,6 +125,12 @@ pub(crate) fn tidy(text: &str) -> String {
     text.replace(" %", "\u{202f}%")
 }
 
+/// Words with a capital at the beginning.
+pub(crate) fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), letters.as_str()))
+}
+
 /// The name of a file, which may break after each folder.
 pub fn path(text: &str) -> Markup {
     html! { bdi { @for part in text.split_inclusive('/') { (part) wbr; } } }

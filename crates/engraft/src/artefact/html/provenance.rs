@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::format::{count, decimal, duration, name, percent, percent_range, probability, setting};
+use super::format::{capital, count, decimal, duration, name, percent, percent_range, probability, setting};
 use super::parts::{examples, held_classes, scroll};
 use crate::artefact::blocks::TargetBlock;
 use crate::artefact::blocks::UnsureReport;
@@ -18,11 +18,7 @@ pub(crate) fn choices_section(report: &Report) -> Markup {
         _ => ("C", "smaller is stricter"),
     };
     let solved = !matches!(report.target, TargetBlock::Tags { .. } | TargetBlock::Answers { .. });
-    let score = match &report.target {
-        TargetBlock::Classes(_) => "Accuracy",
-        TargetBlock::Numbers { .. } => "R²",
-        _ => "Mean F1",
-    };
+    let score = capital(report.target.task().score());
     html! {
         dl {
             @if !matches!(report.target, TargetBlock::Classes(_)) {
@@ -68,7 +64,7 @@ pub(crate) fn choices_section(report: &Report) -> Markup {
         }
         @if choice.tried.len() > 1 || !choice.left_out.is_empty() {
             h3 { "Depths tried" }
-            (tried(&choice.tried, &choice.depth, &choice.left_out, score))
+            (tried(&choice.tried, &choice.depth, &choice.left_out, &score))
         }
         h3 { "The base" }
         (base(&report.base))
@@ -77,8 +73,8 @@ pub(crate) fn choices_section(report: &Report) -> Markup {
 
 /// Words with a capital at the beginning and a full stop at the end.
 fn sentence(text: &str) -> String {
-    let mut letters = text.trim_end_matches('.').chars();
-    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+    let text = text.trim_end_matches('.');
+    if text.is_empty() { String::new() } else { format!("{}.", capital(text)) }
 }
 
 /// Words in which `backticks` set off names.

@@ -44,6 +44,11 @@ impl ControlData<'_> {
         (0..self.train.len()).partition(|&at| self.folds[at] != fold)
     }
 
+    /// The examples of the data set at some places of the training data.
+    fn examples(&self, places: &[usize]) -> Vec<usize> {
+        places.iter().map(|&at| self.train[at]).collect()
+    }
+
     /// Out-of-fold predictions of all training examples, given what makes those of each fold: of the places to train on
     /// and those to predict.
     fn out_of_fold(&self, mut of: impl FnMut(&[usize], &[usize]) -> Result<Predictions>) -> Result<Predictions> {

@@ -122,8 +122,8 @@ pub(super) struct WordOverlap {
 impl WordOverlap {
     /// Measures it on the folds of the training questions.
     pub(crate) fn of(set: &Arc<QuestionSet>, data: &ControlData<'_>) -> Result<Self> {
-        let index = |places: &[usize]| -> Vec<usize> { places.iter().map(|&at| data.train[at]).collect() };
-        let predictions = data.out_of_fold(|training, held| Ok(answers(set, &index(training), &index(held))))?;
+        let predictions =
+            data.out_of_fold(|training, held| Ok(answers(set, &data.examples(training), &data.examples(held))))?;
         Ok(Self { set: set.clone(), predictions })
     }
 }

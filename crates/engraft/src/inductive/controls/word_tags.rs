@@ -45,8 +45,8 @@ pub(super) struct WordTagsBaseline {
 impl WordTagsBaseline {
     /// Measures it on the folds of the training sentences.
     pub(crate) fn of(set: &Arc<TaggedSet>, data: &ControlData<'_>) -> Result<Self> {
-        let index = |places: &[usize]| -> Vec<usize> { places.iter().map(|&at| data.train[at]).collect() };
-        let predictions = data.out_of_fold(|training, held| Ok(tagged(set, &index(training), &index(held))))?;
+        let predictions =
+            data.out_of_fold(|training, held| Ok(tagged(set, &data.examples(training), &data.examples(held))))?;
         Ok(Self { set: set.clone(), predictions })
     }
 }
