@@ -10,8 +10,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use engraft::backbone::Device;
-use engraft::backbone::text::{FrozenEncoder, SentenceEncoder};
+use engraft::bases::Device;
+use engraft::bases::text::{FrozenEncoder, SentenceEncoder};
 use engraft::data::text::Text;
 
 type Failure = Box<dyn std::error::Error>;

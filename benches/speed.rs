@@ -15,7 +15,7 @@ use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::GradientsParams;
 use burn::prelude::*;
 use burn::tensor::{Device, Distribution};
-use engraft::backbone::{Architecture, Card, Mode, Network, Pass, move_statistics};
+use engraft::bases::{Architecture, Card, Mode, Network, Pass, move_statistics};
 use engraft::train::{Classifier, Gradients, Memory, Optimiser, Rules};
 use engraft_kernels::{Activation, Fused, LstmWeights, attention, layer_norm, linear, lstm};
 

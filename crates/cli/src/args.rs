@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use engraft::config::Optimiser;
 use engraft::data::intake::NO_BASE;
 use engraft::error::{Error, Problem};
 use engraft::features::Cache;
+use engraft::settings::Optimiser;
 use serde::Serialize;
 
 use crate::span_args::SpanArgs;
@@ -294,9 +294,9 @@ fn channels() -> impl TypedValueParser<Value = usize> {
 
 impl BaseArgs {
     /// The input as it was said.
-    pub fn input(&self) -> engraft::config::Input {
+    pub fn input(&self) -> engraft::settings::Input {
         let InputArgs { input_size, resize, interpolation, channel_order, mean, std } = self.input.clone();
-        engraft::config::Input { size: input_size, shortest_side: resize, interpolation, channel_order, mean, std }
+        engraft::settings::Input { size: input_size, shortest_side: resize, interpolation, channel_order, mean, std }
     }
 
     /// Refuses flags that say how a base of images is opened, where nothing would come of them.
@@ -322,8 +322,8 @@ impl BaseArgs {
     }
 
     /// A base with what is said of it.
-    pub fn of(&self, base: &str) -> engraft::backbone::BaseSpec {
-        engraft::backbone::BaseSpec {
+    pub fn of(&self, base: &str) -> engraft::bases::BaseSpec {
+        engraft::bases::BaseSpec {
             base: base.to_owned(),
             card: self.card.clone(),
             onnx_output: self.onnx_output.clone(),

@@ -5,9 +5,9 @@ use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use engraft::artefact::LogLine;
 use engraft::error::printable_text;
 use engraft::progress::{CurvePoint, Observer};
+use engraft::run::LogLine;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::chart;

@@ -1,7 +1,7 @@
 //! Flags of a fine-tuning.
 
 use clap::Args;
-use engraft::config::{BatchNorms, Optimiser, Schedule, Start, Unfreezing};
+use engraft::settings::{BatchNorms, Optimiser, Schedule, Start, Unfreezing};
 use serde::Serialize;
 
 /// What other programs call the flags that training has everywhere.

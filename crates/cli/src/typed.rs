@@ -81,7 +81,7 @@ fn meant<'a>(root: &'a Command, words: &[OsString]) -> &'a Command {
 mod tests {
     use super::*;
     use clap::Parser;
-    use engraft::config::Optimiser;
+    use engraft::settings::Optimiser;
 
     fn told(line: &str) -> String {
         let words = spelt(line.split(' ').map(OsString::from));

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use engraft::backbone::{BaseSpec, Device, open};
+use engraft::bases::{BaseSpec, Device, open};
 use engraft::features::{Extractor, embed};
 use engraft::{error::Result, progress::Silent};
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout, missing_docs, reason = "an example prints")]
 
-use engraft::artefact::HeldBlock;
+use engraft::run::HeldBlock;
 use engraft::{Fit, error::Result};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/cars.csv");

@@ -2,24 +2,28 @@
 //! truth is told about how well that went.
 //!
 //! The rooms stand in the order in which data flows; each uses the ones before it, never one after it:
-//! [`data`] → [`backbone`] → [`features`] → [`head`] → [`train`] → [`inductive`] → [`artefact`]. [`evaluate`] knows
-//! predictions and labels only.
+//! [`data`] → [`bases`] → [`features`] → [`heads`] → [`train`] → [`targets`] → [`methods`] → `controls` → [`fit`](mod@fit), [`pretrain`](mod@pretrain) →
+//! [`run`]. [`settings`] and [`metrics`] (predictions and labels only) stand below all of them.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests write where they like"))]
 
-pub mod artefact;
-pub mod backbone;
+pub mod bases;
+mod controls;
+mod core;
 pub mod data;
-pub mod evaluate;
 pub mod features;
-mod ground;
-pub mod head;
-pub mod inductive;
-mod run;
+pub mod fit;
+mod front_door;
+pub mod heads;
+pub mod methods;
+pub mod metrics;
+pub mod pretrain;
+pub mod run;
+pub mod settings;
 pub mod targets;
 pub mod train;
 
-pub use artefact::Model;
-pub use ground::{config, error, files, guard, progress, rng, suggestion, weight_files};
-pub use run::{Fit, Run};
+pub use crate::core::{error, files, guard, progress, rng, suggestion, weight_files};
+pub use front_door::{Fit, Run};
+pub use run::Model;

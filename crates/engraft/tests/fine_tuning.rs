@@ -6,18 +6,16 @@ use std::path::{Path, PathBuf};
 use burn::optim::GradientsParams;
 use burn::prelude::*;
 use burn::tensor::{Distribution, TensorData};
-use engraft::backbone::{
-    Activation, Architecture, Base, Card, Device, Mode, Network, Pass, Statistics, move_statistics,
-};
-use engraft::config::Start;
+use engraft::bases::{Activation, Architecture, Base, Card, Device, Mode, Network, Pass, Statistics, move_statistics};
 use engraft::data::image::Limits;
 use engraft::features::Features;
 use engraft::files::sha256_hex;
-use engraft::inductive::tuning::{
+use engraft::methods::{
     Activations, AtCut, Change, FineTuned, FrozenPart, Journal, KeyedImages, Learners, Material, Plan, Regularisers,
     Spread, TuneSettings, Tuning, Views, tune,
 };
 use engraft::progress::Silent;
+use engraft::settings::Start;
 use engraft::targets::{TargetSettings, classes};
 use engraft::train::{Gradients, Settings, TrainingImages, values_of, with_values};
 use engraft_weights::{Precision, Weights};

@@ -8,7 +8,7 @@ use burn::optim::{GradientsParams, SgdConfig};
 use burn::prelude::*;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, TensorData};
-use engraft::backbone::{
+use engraft::bases::{
     Activation, Architecture, Base, BaseSpec, Card, Mode, Network, NetworkWeights, PaddingDialect, Pass,
     move_statistics,
 };
@@ -226,7 +226,7 @@ fn photos_are_recognised_by_the_real_weights() {
     let fixture = fixture("coral.json");
     let path = data.join("weights").join(fixture["weights"].as_str().unwrap());
     let device = Device::flex();
-    let base: Base = engraft::backbone::open(&BaseSpec::named(path.to_str().unwrap()), &device).unwrap();
+    let base: Base = engraft::bases::open(&BaseSpec::named(path.to_str().unwrap()), &device).unwrap();
     assert!(base.remarks.is_empty(), "known by its SHA-256: {:?}", base.remarks);
     let extractor = Extractor::to_features(&base, &device).unwrap();
     for (photo, expected) in fixture["photos"].as_object().unwrap() {

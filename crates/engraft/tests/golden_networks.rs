@@ -11,7 +11,7 @@ use burn::optim::{GradientsParams, SgdConfig};
 use burn::prelude::*;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, TensorData};
-use engraft::backbone::{
+use engraft::bases::{
     Activation, Architecture, Card, Dialect, Expected, Leaves, Mode, Network, NetworkWeights, PaddingDialect, Pass,
     Role, Statistics, move_statistics,
 };

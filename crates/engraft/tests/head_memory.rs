@@ -2,9 +2,9 @@
 
 #![allow(clippy::print_stdout, reason = "the number is what one runs it for")]
 
-use engraft::evaluate::evaluate;
 use engraft::features::Features;
-use engraft::head::{Options, cross_validate};
+use engraft::heads::{Options, cross_validate};
+use engraft::metrics::evaluate;
 use engraft::progress::Silent;
 use rand::RngExt;
 

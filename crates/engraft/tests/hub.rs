@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use engraft::backbone::hub::{Hub, Local, Reference, Settings, registry};
+use engraft::bases::hub::{Hub, Local, Reference, Settings, registry};
 use engraft::error::{Error, Result};
 use engraft::files::sha256_hex;
 use engraft::progress::{Observer, Silent};

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use engraft::backbone::hub::{Entry, Hub, Patience, Proxies, Reference, Settings, Token};
+use engraft::bases::hub::{Entry, Hub, Patience, Proxies, Reference, Settings, Token};
 use engraft::error::Error;
 use engraft::files::sha256_hex;
 use engraft::progress::{Observer, Silent};
@@ -232,7 +232,7 @@ impl Scene {
         Hub::new(self.settings())
     }
 
-    fn pull(&self) -> Result<engraft::backbone::hub::Local, Error> {
+    fn pull(&self) -> Result<engraft::bases::hub::Local, Error> {
         self.client().pull(&reference(), &Silent)
     }
 

@@ -4,10 +4,10 @@ mod reference;
 
 use burn::optim::GradientsParams;
 use burn::prelude::*;
-use engraft::backbone::text::{
+use engraft::bases::text::{
     Dropouts, LanguageCard, LanguageModel, LanguageModelParts, LstmConfig, Vocabulary, concat_pool, concat_pool_values,
 };
-use engraft::backbone::{Device, Mode, Pass, identity};
+use engraft::bases::{Device, Mode, Pass, identity};
 use engraft::train::Gradients;
 use engraft_weights::{Precision, Weights};
 use reference::{fill, fixture, floats, numbers};

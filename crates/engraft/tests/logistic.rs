@@ -2,9 +2,9 @@
 
 mod reference;
 
-use engraft::evaluate::evaluate;
 use engraft::features::Features;
-use engraft::head::logistic::{ClassWeights, fit_with_effort, softmax};
+use engraft::heads::logistic::{ClassWeights, fit_with_effort, softmax};
+use engraft::metrics::evaluate;
 use engraft::progress::Silent;
 use reference::noise;
 use serde::Deserialize;

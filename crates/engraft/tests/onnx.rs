@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use engraft::backbone::OnnxModel;
+use engraft::bases::OnnxModel;
 use engraft::error::Error;
 use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;

@@ -4,7 +4,7 @@ mod reference;
 
 use std::path::Path;
 
-use engraft::backbone::{Base, BaseSpec, Device, open};
+use engraft::bases::{Base, BaseSpec, Device, open};
 use engraft::features::Extractor;
 use reference::{fixture, numbers, test_data, uniform};
 use serde_json::Value;

@@ -5,9 +5,9 @@
 
 mod reference;
 
-use engraft::evaluate::{LabelPredictions, evaluate_imbalance, evaluate_labels, evaluate_regression};
 use engraft::features::Features;
-use engraft::head::{RidgeOptions, cross_validate_ridge, fit_one_vs_rest, fit_ridge, sigmoid};
+use engraft::heads::{RidgeOptions, cross_validate_ridge, fit_one_vs_rest, fit_ridge, sigmoid};
+use engraft::metrics::{LabelPredictions, evaluate_imbalance, evaluate_labels, evaluate_regression};
 use engraft::progress::Silent;
 use reference::noise;
 use serde::Deserialize;

@@ -1,9 +1,9 @@
 //! `engraft predict`: what is printed of each answer, whatever is answered and whatever it is about.
 
-use engraft::artefact::ModelFile;
 use engraft::data::Task;
 use engraft::data::task::SEPARATOR;
 use engraft::error::{Error, Problem, Result};
+use engraft::run::ModelFile;
 use engraft::targets::{Answer, TargetAnswer};
 use serde_json::{Map, Value, json};
 

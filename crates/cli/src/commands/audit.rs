@@ -1,9 +1,9 @@
 //! `engraft audit`
 
-use engraft::config::{Fit, laid_over};
 use engraft::data::Severity;
 use engraft::data::intake::InputKind;
 use engraft::progress::Observer;
+use engraft::settings::{Fit, laid_over};
 
 use crate::args::AuditArgs;
 use crate::exit::Outcome;

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use engraft::artefact::{claim_import, import};
-use engraft::backbone::hub::{Hub, Reference, registry};
-use engraft::backbone::{Architecture, Base, BaseSpec, BaseSummary, Body, Device, StageCost, embedded, open};
+use engraft::bases::hub::{Hub, Reference, registry};
+use engraft::bases::{Architecture, Base, BaseSpec, BaseSummary, Body, Device, StageCost, embedded, open};
 use engraft::error::{Error, Problem, shown};
 use engraft::files;
 use engraft::progress::Observer;
+use engraft::run::{claim_import, import};
 use serde_json::json;
 
 use crate::args::{BaseArgs, BasesCommand, ImportArgs};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use engraft::backbone::{DataKind, Device, base_for, open};
+use engraft::bases::{DataKind, Device, base_for, open};
 use engraft::data::image::Limits;
 use engraft::error::{Error, Problem, Result, from_printable, printable, shown};
 use engraft::features::{Extractor, Format, INDEX_HEADER, claim_features, embed, write_features};

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use engraft::backbone::text::{TextBody, WordPooling, is_text_base, open_text_base};
-use engraft::backbone::{DataKind, Device};
+use engraft::bases::text::{TextBody, WordPooling, is_text_base, open_text_base};
+use engraft::bases::{DataKind, Device};
 use engraft::data::text::encoding::detect_file;
 use engraft::data::text::{TextReading, TextRow, is_text, stream_texts};
 use engraft::error::{Error, Problem, Result, printable, printable_text, shown};
@@ -18,7 +18,7 @@ use crate::commands::columns_of;
 use crate::exit::Outcome;
 use crate::output;
 use crate::terminal::Terminal;
-use engraft::backbone::base_for;
+use engraft::bases::base_for;
 
 /// Whether the data is texts: a column is named, the data looks like texts, or the base is one of texts.
 pub fn is_meant(args: &EmbedArgs) -> bool {

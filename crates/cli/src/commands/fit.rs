@@ -4,9 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use engraft::artefact::{Rendered, save};
-use engraft::backbone::text::TextBody;
-use engraft::config::{self, Differing, Fit, differing, laid_over};
+use engraft::bases::text::TextBody;
 use engraft::data::Reading;
 use engraft::data::intake::InputKind;
 use engraft::data::text::conll::is_tagged;
@@ -14,9 +12,12 @@ use engraft::data::text::squad::is_questions;
 use engraft::error::{Error, Problem, printable, shown, steers};
 use engraft::features::Cache;
 use engraft::files::{Made, Staging};
-use engraft::inductive::tuning::{Budget, Difference, Journal, Measured};
-use engraft::inductive::{AnyBase, Context, FitEvent, check_settings, find_rate, fit, usual_settings, with_base};
+use engraft::fit::{Context, FitEvent, check_settings, find_rate, fit};
+use engraft::methods::{AnyBase, usual_settings, with_base};
+use engraft::methods::{Budget, Difference, Journal, Measured};
 use engraft::progress::Observer;
+use engraft::run::{Rendered, save};
+use engraft::settings::{self, Differing, Fit, differing, laid_over};
 use engraft::targets::Predictions;
 use engraft::train::{Curve, RateFinding, tensorboard};
 
@@ -149,7 +150,7 @@ fn begin(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Begun> {
     let every = checkpoint_interval(args.checkpoint_every.unwrap_or(USUAL_EVERY))?;
     if let Some(out) = &args.resume {
         let (journal, settings) = Journal::resume(out, every)?;
-        let config = config::read::<Fit>(&settings)?;
+        let config = settings::read::<Fit>(&settings)?;
         claim(&config, out, false, args)?;
         let kind = InputKind::of(&config);
         return Ok(Begun { config, kind, out: out.clone(), force: false, journal });
@@ -304,7 +305,7 @@ fn rates(finding: &RateFinding) -> String {
 fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<(Fit, InputKind)> {
     let read = |usual: Fit| -> engraft::error::Result<Fit> {
         let mut config = match &args.config {
-            Some(path) => config::read_over(path, &usual)?,
+            Some(path) => settings::read_over(path, &usual)?,
             None => usual,
         };
         if args.depth.is_some() {

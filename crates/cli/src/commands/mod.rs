@@ -19,13 +19,13 @@ pub mod shell;
 mod summary;
 pub mod verify;
 
-use engraft::config::Fit;
 use engraft::data::Task;
 use engraft::data::audit::Audit;
 use engraft::data::intake::{InputKind, Intake};
 use engraft::error::Result;
 use engraft::features::{Cache, open_intake};
 use engraft::progress::Observer;
+use engraft::settings::Fit;
 
 use crate::args::CacheArgs;
 

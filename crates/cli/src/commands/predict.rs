@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use engraft::artefact::Model;
-use engraft::backbone::Device;
+use engraft::bases::Device;
 use engraft::data::intake::InputKind;
 use engraft::error::{Error, Problem, Result, from_printable, printable};
-use engraft::inductive::OwnClasses;
+use engraft::fit::OwnClasses;
 use engraft::progress::Observer;
+use engraft::run::Model;
 use engraft::targets::TargetAnswer;
 use rayon::prelude::*;
 

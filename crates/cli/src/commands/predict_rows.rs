@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use engraft::artefact::Model;
 use engraft::error::{Error, Problem, printable, shown};
 use engraft::progress::Observer;
+use engraft::run::Model;
 
 use crate::args::PredictArgs;
 use crate::commands::answer_columns::AnswerColumns;

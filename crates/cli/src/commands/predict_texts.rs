@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use engraft::artefact::{BodyFile, Model};
 use engraft::data::text::encoding::detect_file;
 use engraft::data::text::{Text, TextReading, TextRow, stream_texts};
 use engraft::error::{Error, Problem, Result, printable};
 use engraft::progress::Observer;
+use engraft::run::{BodyFile, Model};
 use engraft::targets::TargetAnswer;
 use serde_json::json;
 

@@ -3,15 +3,15 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use engraft::artefact::Model;
 use engraft::data::intake::InputKind;
 use engraft::data::text::conll::words_of_lines;
 use engraft::data::text::parts::read_text;
 use engraft::data::text::squad::{question_of_line, questions_to_answer};
 use engraft::data::text::{TextReading, stream_texts};
 use engraft::error::{Error, Problem, Result, printable};
-use engraft::inductive::tokens::TokenExample;
+use engraft::methods::tokens::TokenExample;
 use engraft::progress::Observer;
+use engraft::run::Model;
 use engraft::targets::{QuestionAnswer, TagsAnswer, TargetAnswer};
 use serde_json::{Value, json};
 

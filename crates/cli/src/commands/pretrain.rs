@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use engraft::artefact::save_pretrained;
-use engraft::config::{self, Method, Pretrain};
 use engraft::data::image::Limits;
 use engraft::data::inspect::NoStore;
 use engraft::data::intake::Intake;
 use engraft::error::{Error, Problem, printable, shown};
 use engraft::files::{Made, Staging};
-use engraft::inductive::pretrain;
+use engraft::pretrain::pretrain;
 use engraft::progress::Observer;
+use engraft::run::save_pretrained;
+use engraft::settings::{self, Method, Pretrain};
 use serde_json::json;
 
 use crate::args::{MethodArg, PretrainArgs};
@@ -66,7 +66,7 @@ pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Resu
 /// Defaults, then the configuration file, then flags.
 fn resolve(args: &PretrainArgs) -> anyhow::Result<Pretrain> {
     let mut config = match &args.config {
-        Some(path) => config::read::<Pretrain>(path)?,
+        Some(path) => settings::read::<Pretrain>(path)?,
         None => Pretrain::default(),
     };
     macro_rules! set {

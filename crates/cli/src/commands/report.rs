@@ -1,8 +1,8 @@
 //! `engraft report`
 
-use engraft::artefact::{Report, is_page};
 use engraft::error::{Error, Problem};
 use engraft::files;
+use engraft::run::{Report, is_page};
 
 use crate::args::ReportArgs;
 use crate::commands::summary::summary;

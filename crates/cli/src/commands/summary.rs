@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use engraft::artefact::{
-    BaselineReport, HeldBlock, HeldNumbers, HeldOutReport, Report, TableReport, TargetBlock, UnsureReport,
-};
 use engraft::error::shown;
-use engraft::evaluate::{
+use engraft::metrics::{
     AnswerEvaluation, Coverage, Estimate, MultiLabelEvaluation, Paired, RegressionEvaluation, SpanEvaluation,
+};
+use engraft::run::{
+    BaselineReport, HeldBlock, HeldNumbers, HeldOutReport, Report, TableReport, TargetBlock, UnsureReport,
 };
 use engraft::targets::Measures;
 

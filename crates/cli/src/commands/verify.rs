@@ -1,6 +1,6 @@
 //! `engraft verify`
 
-use engraft::artefact::verify;
+use engraft::run::verify;
 
 use crate::args::VerifyArgs;
 use crate::exit::Outcome;

@@ -4,8 +4,8 @@ use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
-use engraft::backbone::Device;
-use engraft::backbone::text::{EncoderConfig, TextEncoder};
+use engraft::bases::Device;
+use engraft::bases::text::{EncoderConfig, TextEncoder};
 use serde_json::{Value, json};
 
 use crate::sandbox::{Ran, Sandbox, without_timings};

@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::task::{SEPARATOR, Task, label_set};
 use crate::error::{Error, Problem, Result};
-use crate::evaluate::Span;
 use crate::files;
+use crate::metrics::Span;
 
 /// The part of the data an example belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

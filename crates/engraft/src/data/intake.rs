@@ -12,9 +12,9 @@ use super::text::{Text, TextReading, TextSource, audit_texts, is_text, open_text
 use super::unite::unite_copies;
 use super::vectors::{VectorReading, VectorSet, audit_vectors, is_vectors, open_vectors};
 use super::{Dataset, Inferred, Reading, Split, Targets, Task, open_as};
-use crate::config::Fit;
 use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
+use crate::settings::Fit;
 
 /// Fewer usable training images than this, and a number cannot be learnt and measured.
 const LEAST_VALUES: usize = 10;

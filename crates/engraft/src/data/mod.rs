@@ -31,8 +31,8 @@ pub mod vectors;
 
 use std::path::{Path, PathBuf};
 
-use crate::config::Fit;
 use crate::error::{Error, Problem, Result};
+use crate::settings::Fit;
 
 pub(crate) use dataset::Targets;
 pub use dataset::{Dataset, Example, Split};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use rayon::prelude::*;
 
-use crate::backbone::{Base, Runner};
+use crate::bases::{Base, Runner};
 use crate::data::colour::DECODING;
 use crate::data::image::Limits;
 use crate::data::preprocess::Preprocessing;

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 
-use crate::config::Fit;
 use crate::data::inspect::{Inspection, InspectionStore, NoStore, VERSION};
 use crate::data::intake::{InputKind, Intake};
 use crate::error::Result;
 use crate::features::Cache;
 use crate::files;
 use crate::progress::Observer;
+use crate::settings::Fit;
 
 const KIND: &str = "inspections";
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::backbone::text::{Encoded, FrozenEncoder, TextBase, TextBody, WordPooler, WordVectors};
+use crate::bases::text::{Encoded, FrozenEncoder, TextBase, TextBody, WordPooler, WordVectors};
 use crate::data::text::Text;
 use crate::error::{Error, Problem, Result};
 use crate::features::extract::SHARD;

@@ -4,7 +4,7 @@ use burn::prelude::*;
 use burn::tensor::TensorData;
 use burn::tensor::activation::log_sigmoid;
 
-use crate::head::Linear;
+use crate::heads::Linear;
 use crate::train::{Curve, Score, ShardLoss, argmax, count_correct, cross_entropy};
 
 /// Labels in the form that a loss takes.

@@ -7,16 +7,16 @@ use super::{
     Aims, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Solver, Suspects, Target, TargetAnswer,
     TargetSettings, but, folds_of_groups, rows_of,
 };
-use crate::config::Fit;
 use crate::data::Task;
 use crate::data::split::stratified_folds;
 use crate::data::text::squad::QuestionSet;
 use crate::error::Result;
-use crate::evaluate::{
+use crate::heads::AnswerRule;
+use crate::metrics::{
     AnswerScore, Paired, ScoredAnswer, SquadVersion, best_no_answer_threshold, evaluate_answers, paired_answer_f1,
 };
-use crate::head::AnswerRule;
 use crate::progress::Observer;
+use crate::settings::Fit;
 
 /// The right answers of each example.
 pub struct Answers {

@@ -4,14 +4,14 @@ use super::{
     Aims, Answer, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Solver, Strength, Suspects,
     Target, TargetAnswer, TargetSettings, but, places_of,
 };
-use crate::config::Fit;
 use crate::data::Task;
 use crate::data::split::stratified_folds;
 use crate::error::Result;
-use crate::evaluate::{Paired, Predictions as Probabilities, evaluate, label_errors, paired_difference};
 use crate::features::Features;
-use crate::head::{AnswerRule, ClassWeights, Linear, Options, cross_validate, fit, softmax, temperature};
+use crate::heads::{AnswerRule, ClassWeights, Linear, Options, cross_validate, fit, softmax, temperature};
+use crate::metrics::{Paired, Predictions as Probabilities, evaluate, label_errors, paired_difference};
 use crate::progress::Observer;
+use crate::settings::Fit;
 use crate::train::argmax;
 
 /// The class of each example.

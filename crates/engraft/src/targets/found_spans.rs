@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::data::text::conll::spans_of_tags;
-use crate::evaluate::Span;
+use crate::metrics::Span;
 
 /// A span that was found, and how sure that is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

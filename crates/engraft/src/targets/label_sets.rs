@@ -8,11 +8,11 @@ use super::{
 use crate::data::Task;
 use crate::data::stratify::label_folds;
 use crate::error::Result;
-use crate::evaluate::{LabelPredictions, Paired, evaluate_labels, label_errors, paired_map};
 use crate::features::Features;
-use crate::head::{
+use crate::heads::{
     LabelOptions, Linear, ThresholdRule, cross_validate_labels, fit_one_vs_rest, label_thresholds, sigmoid, temperature,
 };
+use crate::metrics::{LabelPredictions, Paired, evaluate_labels, label_errors, paired_map};
 use crate::progress::Observer;
 
 /// The labels of each example.

@@ -14,12 +14,12 @@ mod tags;
 use crate::data::intake::{Content, Intake};
 use crate::data::{Targets, Task};
 use crate::error::Result;
-use crate::evaluate::{
+use crate::features::Features;
+use crate::heads::Linear;
+use crate::metrics::{
     AnswerEvaluation, Coverage, Evaluation, LabelError, MultiLabelEvaluation, Paired, RegressionEvaluation,
     SpanEvaluation,
 };
-use crate::features::Features;
-use crate::head::Linear;
 use crate::progress::Observer;
 
 pub use aims::Aims;

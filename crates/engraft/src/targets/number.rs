@@ -7,9 +7,9 @@ use super::{
 use crate::data::Task;
 use crate::data::stratify::value_folds;
 use crate::error::Result;
-use crate::evaluate::{CvPlus, Paired, coverage, evaluate_regression, out_of_fold_intervals, paired_mae};
 use crate::features::Features;
-use crate::head::{Linear, RidgeOptions, cross_validate_ridge, fit_ridge};
+use crate::heads::{Linear, RidgeOptions, cross_validate_ridge, fit_ridge};
+use crate::metrics::{CvPlus, Paired, coverage, evaluate_regression, out_of_fold_intervals, paired_mae};
 use crate::progress::Observer;
 
 /// The number of each example.

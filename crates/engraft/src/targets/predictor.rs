@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use super::found_spans::{FoundSpan, spans_in};
 use super::span_answer::{GivenAnswer, SpanAnswer};
-use crate::evaluate::CvPlus;
 use crate::features::Features;
-use crate::head::Linear;
-use crate::head::{AnswerRule, Head, Novelty, sigmoid, softmax};
+use crate::heads::Linear;
+use crate::heads::{AnswerRule, Head, Novelty, sigmoid, softmax};
+use crate::metrics::CvPlus;
 use crate::train::argmax;
 
 /// A fitted head with everything that turns its outputs into an answer one can trust.

@@ -7,14 +7,14 @@ use super::{
     Aims, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Solver, Suspects, Target, TargetAnswer,
     TargetSettings, folds_of_groups, places_of, rows_of,
 };
-use crate::config::Fit;
 use crate::data::Task;
 use crate::data::split::stratified_folds;
 use crate::data::text::conll::{TaggedSentence, TaggedSet};
 use crate::error::Result;
-use crate::evaluate::{Paired, TaggedPair, evaluate_spans, paired_span_f1};
-use crate::head::AnswerRule;
+use crate::heads::AnswerRule;
+use crate::metrics::{Paired, TaggedPair, evaluate_spans, paired_span_f1};
 use crate::progress::Observer;
+use crate::settings::Fit;
 
 /// The tags of the words of each example.
 pub struct Tags {

@@ -1,7 +1,7 @@
 use rand::RngExt;
 
 use super::*;
-use crate::head::Novelty;
+use crate::heads::Novelty;
 use crate::progress::Silent;
 
 const ROWS: usize = 300;
@@ -20,7 +20,7 @@ fn fitted(target: &dyn Target, train: &Features, test: &Features) -> (Probe, Vec
     let solver = target.solver().unwrap();
     let probe = solver.probe(train, &folds, &Silent).unwrap();
     let head = solver.solve(train, &groups, probe.strength, &Silent).unwrap().rounded().unwrap().into();
-    let novelty = Novelty::fit(train, &target.strata(), &groups, crate::head::Metric::Direction, 1, 0.99).unwrap();
+    let novelty = Novelty::fit(train, &target.strata(), &groups, crate::heads::Metric::Direction, 1, 0.99).unwrap();
     let predictor = Predictor { head, calibration: probe.calibrated.calibration.clone(), novelty };
     let answers = (0..test.rows).map(|row| predictor.answer(test.row(row))).collect();
     (probe, answers, predictor)

@@ -6,7 +6,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, TensorData};
 use rayon::prelude::*;
 
-use crate::backbone::{Mode, Network, OwnClassifier, Pass};
+use crate::bases::{Mode, Network, OwnClassifier, Pass};
 use crate::data::augment::Augment;
 use crate::error::Result;
 use crate::progress::Observer;

@@ -1,6 +1,6 @@
 //! The training loop, its schedule and optimiser, and classifiers of images trained by it.
 //!
-//! Never here: a training flag outside [`Mode`](crate::backbone::Mode), a sum whose order depends on threads, a
+//! Never here: a training flag outside [`Mode`](crate::bases::Mode), a sum whose order depends on threads, a
 //! random draw outside [`rng`](crate::rng).
 
 mod checkpoint;

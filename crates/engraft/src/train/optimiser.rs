@@ -10,7 +10,7 @@ use burn::prelude::*;
 use burn::tensor::TensorData;
 use rayon::prelude::*;
 
-pub use crate::config::Optimiser;
+pub use crate::settings::Optimiser;
 use crate::train::values::{BLOCK, Gradients, axes_of, numbers};
 
 const MOMENTUM: f32 = 0.9;

@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-pub use crate::config::Schedule;
+pub use crate::settings::Schedule;
 
 impl Schedule {
     /// A factor of the peak rate for `step` of `total`, counted from 0, of which the first `warmup` rise.

@@ -15,7 +15,7 @@ use burn::optim::GradientsParams;
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::backbone::{BatchStatistics, DropPathSchedule, Pass, Statistics, move_statistics};
+use crate::bases::{BatchStatistics, DropPathSchedule, Pass, Statistics, move_statistics};
 use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 use crate::rng::permutation;

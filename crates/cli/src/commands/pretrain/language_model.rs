@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use engraft::artefact::save_language_model;
-use engraft::config::{self, LanguageModelPretrain, Method};
 use engraft::data::text::{corpus_files, read_corpus};
 use engraft::error::{Error, Problem, printable, shown};
 use engraft::files::{self, Made, Staging};
-use engraft::inductive::pretrain_language_model;
-use engraft::inductive::tuning::{Inputs, Journal};
+use engraft::methods::pretrain_language_model;
+use engraft::methods::{Inputs, Journal};
 use engraft::progress::Observer;
+use engraft::run::save_language_model;
+use engraft::settings::{self, LanguageModelPretrain, Method};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -35,7 +35,7 @@ pub fn is_asked_for(args: &PretrainArgs) -> anyhow::Result<bool> {
         return Ok(matches!(method, MethodArg::LanguageModel));
     }
     let Some(path) = &args.config else { return Ok(args.language.resume.is_some()) };
-    Ok(config::read::<Which>(path)?.method == Method::LanguageModel)
+    Ok(settings::read::<Which>(path)?.method == Method::LanguageModel)
 }
 
 /// Refuses flags of a language model where none is trained.
@@ -160,7 +160,7 @@ fn begin(args: &PretrainArgs) -> anyhow::Result<(LanguageModelPretrain, PathBuf,
     };
     if let Some(out) = &args.language.resume {
         let (journal, settings) = Journal::resume(out, every)?;
-        let config = config::read(&settings)?;
+        let config = settings::read(&settings)?;
         claim(&config, out, false)?;
         return Ok((config, out.clone(), journal));
     }
@@ -175,7 +175,7 @@ fn begin(args: &PretrainArgs) -> anyhow::Result<(LanguageModelPretrain, PathBuf,
 /// Defaults, then the configuration file, then flags.
 fn resolve(args: &PretrainArgs, out: &Path) -> anyhow::Result<LanguageModelPretrain> {
     let mut config = match &args.config {
-        Some(path) => config::read::<LanguageModelPretrain>(path)?,
+        Some(path) => settings::read::<LanguageModelPretrain>(path)?,
         None => LanguageModelPretrain::default(),
     };
     macro_rules! set {

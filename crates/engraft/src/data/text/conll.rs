@@ -11,8 +11,8 @@ use crate::data::audit::{Audit, ClassCount};
 use crate::data::dataset::{Dataset, Example, Targets};
 use crate::data::{Finding, FindingKind, Severity, Split};
 use crate::error::{Error, Problem, Result, shown};
-use crate::evaluate::Span;
 use crate::files;
+use crate::metrics::Span;
 
 /// File name endings of tagged words.
 pub(crate) const ENDINGS: [&str; 7] = ["conll", "bio", "iob", "iob2", "tsv", "txt", "ner"];

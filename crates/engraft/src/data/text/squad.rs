@@ -13,8 +13,8 @@ use crate::data::audit::{Audit, ClassCount};
 use crate::data::dataset::{Dataset, Example, Targets};
 use crate::data::{Finding, FindingKind, Severity, Split};
 use crate::error::{Error, Problem, Result};
-use crate::evaluate::{SquadVersion, normalise_answer};
 use crate::files;
+use crate::metrics::{SquadVersion, normalise_answer};
 
 /// File name endings of questions.
 pub(crate) const ENDINGS: [&str; 2] = ["json", "jsonl"];

@@ -1,0 +1,172 @@
+//! Which base is taken where none is named: the best one that is on this machine and fits the data.
+
+use std::path::PathBuf;
+
+use crate::bases::hub::{Hub, Reference, registry};
+use crate::bases::opening::GLYPHS;
+use crate::bases::text::{USUAL_ENCODER, is_text_base_here};
+use crate::data::image::{Limits, decode};
+use crate::error::{Error, Problem, Result};
+use crate::files::read_limited;
+use crate::progress::Observer;
+
+/// The base for photos that a machine without any is told to fetch: small, quick, and free to use.
+const USUAL_FOR_PHOTOS: &str = "timm/resnet18.a1_in1k";
+/// Images that are looked at, evenly spaced.
+const LOOKED_AT: usize = 64;
+/// The longer side of a small image, in pixels: twice the input of `glyphs`.
+const SMALL: usize = 64;
+
+/// What a base is to work on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataKind {
+    /// Images of which every one that was looked at is grey and small, as scanned characters are.
+    SmallGrey,
+    /// Any other images.
+    Photos,
+    /// Files of which none that was looked at is an image; whoever reads them tells what is wrong.
+    Unreadable,
+    /// Texts.
+    Texts,
+}
+
+impl DataKind {
+    /// Looks at a few of the images, at the fewest that decide. The answer depends on the files and their order alone.
+    pub fn of_images(paths: &[PathBuf]) -> Self {
+        let limits = Limits::default();
+        let few = paths.len().min(LOOKED_AT);
+        let mut kind = Self::Unreadable;
+        for path in (0..few).map(|at| &paths[at * paths.len() / few]) {
+            let Some(image) = read_limited(path, limits.bytes).ok().and_then(|bytes| decode(&bytes, &limits).ok())
+            else {
+                continue;
+            };
+            let grey =
+                image.data.chunks_exact(image.channels).all(|pixel| pixel.iter().all(|value| *value == pixel[0]));
+            if !grey || image.width.max(image.height) > SMALL {
+                return Self::Photos;
+            }
+            kind = Self::SmallGrey;
+        }
+        kind
+    }
+}
+
+/// A base that was chosen, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefaultBase {
+    /// Its name, as for `--base`.
+    pub(crate) base: String,
+    /// What to tell the user.
+    pub(crate) reason: String,
+}
+
+/// The base that is named, or the one that fits the data's kind, which is then said; so is a base that does not fit.
+///
+/// # Errors
+/// As [`default_base`], and those of finding out the kind.
+pub fn base_for(
+    named: Option<&str>,
+    kind: impl FnOnce() -> Result<DataKind>,
+    observer: &dyn Observer,
+) -> Result<String> {
+    match named.filter(|base| !base.is_empty()) {
+        Some(base) => {
+            misfit(base, kind)?.iter().for_each(|warning| observer.say(warning));
+            Ok(base.to_owned())
+        }
+        None => {
+            let DefaultBase { base, reason } = default_base(kind()?)?;
+            observer.say(&format!("base: {base}, {reason}"));
+            Ok(base)
+        }
+    }
+}
+
+/// The base for data of this kind where none is named.
+///
+/// For photos it is the base of the registry with the best published accuracy among those that are here, but for those
+/// whose licence excludes commercial use: they have to be asked for.
+///
+/// # Errors
+/// [`Error::Weights`] where none that fits is here: the hint is the command that fetches one. [`Error::Usage`] for an
+/// environment of the hub that cannot be read.
+pub fn default_base(kind: DataKind) -> Result<DefaultBase> {
+    match kind {
+        DataKind::SmallGrey | DataKind::Unreadable => {
+            Ok(DefaultBase { base: GLYPHS.into(), reason: "taken for small grey images; --base names another".into() })
+        }
+        DataKind::Texts if is_text_base_here(USUAL_ENCODER)? => Ok(DefaultBase {
+            base: USUAL_ENCODER.into(),
+            reason: "the usual encoder of texts; --base names another".into(),
+        }),
+        DataKind::Texts => Err(none_here("texts", &format!("sentence-transformers/{USUAL_ENCODER}"), "90 MB")),
+        DataKind::Photos => best_for_photos(),
+    }
+}
+
+fn best_for_photos() -> Result<DefaultBase> {
+    let hub = Hub::from_environment()?;
+    let here = registry().iter().filter(|entry| !entry.licence.contains("NC"));
+    let here: Vec<_> = here.filter(|entry| hub.has(&Reference::Known(entry))).collect();
+    // Of equally accurate ones the first of the registry.
+    let best = here.iter().rev().max_by(|a, b| a.accuracy.unwrap_or(0.0).total_cmp(&b.accuracy.unwrap_or(0.0)));
+    let Some(best) = best else { return Err(none_here("photos", USUAL_FOR_PHOTOS, "47 MB")) };
+    let accuracy = best.accuracy.map_or_else(String::new, |share| format!(" ({share:.1} % on ImageNet)"));
+    let reason = match here.len() {
+        1 => format!("the base for photos that is on this machine{accuracy}; --base names another"),
+        many => format!("the most accurate{accuracy} of {many} bases for photos on this machine; --base names another"),
+    };
+    Ok(DefaultBase { base: best.id.clone(), reason })
+}
+
+fn none_here(what: &str, base: &str, size: &str) -> Error {
+    let problem = Problem::new(format_args!("no base for {what} is on this machine, and --base names none"));
+    let problem = problem.expected("a base that was pulled, or --base with a name or a weights file");
+    Error::Weights(problem.hint(format_args!("`engraft bases pull {base}` fetches one ({size})")))
+}
+
+/// What is to be said of a base that was named and does not fit the data; none where nothing is. The data is looked at only
+/// where it matters.
+///
+/// # Errors
+/// Those of `kind`.
+pub(crate) fn misfit(base: &str, kind: impl FnOnce() -> Result<DataKind>) -> Result<Option<String>> {
+    if base != GLYPHS || kind()? != DataKind::Photos {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "warning: `{GLYPHS}` was trained on small grey characters, and these images are larger or in colour: expect much less \
+         than from a base for photos (`engraft bases pull {USUAL_FOR_PHOTOS}` fetches one)"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind_of(images: &[(&str, image::DynamicImage)]) -> DataKind {
+        let temp = tempfile::tempdir().unwrap();
+        let paths: Vec<PathBuf> = images.iter().map(|(name, _)| temp.path().join(name)).collect();
+        for ((_, image), path) in images.iter().zip(&paths) {
+            image.save(path).unwrap();
+        }
+        let broken = temp.path().join("broken.png");
+        std::fs::write(&broken, b"no image").unwrap();
+        DataKind::of_images(&paths.into_iter().chain([broken]).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn kinds_are_told_by_size_and_colour() {
+        let grey = |side| image::DynamicImage::ImageLuma8(image::GrayImage::from_pixel(side, 20, image::Luma([9])));
+        let colour = |rgb| image::DynamicImage::ImageRgb8(image::RgbImage::from_pixel(20, 20, image::Rgb(rgb)));
+        assert_eq!(kind_of(&[]), DataKind::Unreadable);
+        assert_eq!(kind_of(&[("a.png", grey(64)), ("b.png", colour([7; 3]))]), DataKind::SmallGrey);
+        assert_eq!(kind_of(&[("a.png", grey(20)), ("b.png", grey(65))]), DataKind::Photos);
+        assert_eq!(kind_of(&[("a.png", grey(20)), ("b.png", colour([7, 7, 8]))]), DataKind::Photos);
+        assert_eq!(default_base(DataKind::SmallGrey).unwrap().base, "glyphs");
+        assert!(misfit("glyphs", || Ok(DataKind::Photos)).unwrap().is_some());
+        assert!(misfit("glyphs", || Ok(DataKind::SmallGrey)).unwrap().is_none());
+        assert!(misfit("x.pth", || panic!("the data is not looked at")).unwrap().is_none());
+    }
+}

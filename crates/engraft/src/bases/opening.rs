@@ -1,0 +1,589 @@
+//! Finding a base: embedded in the program, a file with its card, or one that was pulled.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use engraft_weights::{Format, Precision, Source, Tensors, Weights};
+use serde::{Deserialize, Serialize};
+
+use crate::bases::card::Card;
+use crate::bases::hub::{Hub, Local, Reference, registry};
+use crate::bases::onnx::OnnxModel;
+use crate::bases::stage::StageCost;
+use crate::bases::vision::architecture::Architecture;
+use crate::bases::vision::network::{Likeness, Network, NetworkWeights};
+use crate::bases::vision::remix::ChannelStatistics;
+use crate::bases::vision::runner::Runner;
+use crate::data::preprocess::{Preprocessing, Resize};
+use crate::error::{Error, Problem, Result, printable, shown};
+use crate::files;
+use crate::settings::{self, Fit};
+use crate::suggestion::beside;
+use crate::weight_files;
+
+/// The largest ONNX model: protocol buffers cannot be larger.
+const ONNX_LIMIT: u64 = (2 << 30) - 1;
+
+/// A pretrained network, its card, and the identity of its weights.
+#[derive(Debug)]
+pub struct Base {
+    /// How to feed it.
+    pub card: Card,
+    /// What runs.
+    pub body: Body,
+    /// SHA-256 of the weights file.
+    pub sha256: String,
+    /// What the user should know about how the card was found.
+    pub remarks: Vec<String>,
+    /// Whether its convolutions are sums of products only.
+    pub(crate) exact: bool,
+}
+
+/// What runs in a base.
+#[derive(Debug)]
+pub enum Body {
+    /// A row of stages: every cut can be used, and every stage trained.
+    Stages(Box<NetworkWeights>),
+    /// An ONNX model, frozen as a whole.
+    Onnx {
+        /// The model, up to its features.
+        model: Arc<OnnxModel>,
+        /// Its file.
+        bytes: Arc<[u8]>,
+    },
+}
+
+/// Which base, and what is said of it by hand.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BaseSpec {
+    /// An embedded base's name, a weights file, or a base that was pulled.
+    pub base: String,
+    /// Its card, where it is not beside the weights.
+    pub card: Option<PathBuf>,
+    /// Of an ONNX model: the value that serves as features.
+    pub onnx_output: Option<String>,
+    /// Its input, where it has no card.
+    pub input: settings::Input,
+    /// Its architecture, where it has no card and is not to be recognised.
+    pub architecture: Option<Architecture>,
+    /// Its convolutions by sums of products only.
+    pub exact: bool,
+    /// Channels of the images, where they are not those of the base: 1 (grey), 3 (colours) or 4 (colours and alpha).
+    /// A mean and std of as many values in `input` are then those of the new channels.
+    pub channels: Option<usize>,
+    /// The shorter side of the input, where it is not the card's.
+    pub image_size: Option<usize>,
+}
+
+impl BaseSpec {
+    /// A base about which nothing else is said.
+    pub fn named(base: &str) -> Self {
+        Self { base: base.to_owned(), ..Self::default() }
+    }
+
+    /// What is said of the own input of a base of `channels` channels, and what of its new channels.
+    fn split(&self, channels: usize) -> (settings::Input, ChannelStatistics) {
+        let mut own = self.input.clone();
+        let many = self.channels.filter(|new| *new > 1 && *new != channels);
+        let of_new = |values: &mut Option<Vec<f64>>| values.take_if(|values| Some(values.len()) == many);
+        let new = ChannelStatistics { mean: of_new(&mut own.mean), std: of_new(&mut own.std) };
+        (own, new)
+    }
+}
+
+impl From<&Fit> for BaseSpec {
+    fn from(fit: &Fit) -> Self {
+        Self {
+            base: fit.base.clone(),
+            card: fit.card.clone(),
+            onnx_output: fit.onnx_output.clone(),
+            input: fit.input.clone(),
+            channels: fit.channels,
+            image_size: fit.image_size,
+            architecture: None,
+            exact: fit.exact,
+        }
+    }
+}
+
+/// One line of `engraft bases list`.
+#[derive(Debug, Clone, Serialize)]
+pub struct BaseSummary {
+    /// The name to give to `--base`.
+    pub id: String,
+    /// The network.
+    pub architecture: &'static str,
+    /// Whether the weights are in the program.
+    pub embedded: bool,
+    /// What it is good for.
+    pub description: String,
+    /// The licence of the weights.
+    pub licence: String,
+}
+
+struct Embedded {
+    card: &'static str,
+    weights: &'static [u8],
+}
+
+/// The name of the embedded base.
+pub(super) const GLYPHS: &str = "glyphs";
+
+const EMBEDDED: [Embedded; 1] = [Embedded {
+    card: include_str!("../../assets/glyphs.toml"),
+    weights: include_bytes!("../../assets/glyphs.safetensors"),
+}];
+
+/// The bases that the program knows: those it carries, and those whose files it recognises.
+pub fn embedded() -> Result<Vec<BaseSummary>> {
+    let carried = EMBEDDED.iter().map(|base| Card::parse(base.card, Path::new("embedded")).map(|card| (card, true)));
+    let known = Card::all_known().into_iter().map(|card| Ok((card, false)));
+    carried
+        .chain(known)
+        .map(|entry| {
+            entry.map(|(card, embedded)| BaseSummary {
+                id: card.id,
+                architecture: card.architecture.name(),
+                embedded,
+                description: card.description,
+                licence: card.licence,
+            })
+        })
+        .collect()
+}
+
+/// Every name that `--base` knows without a file: embedded bases and those of the registry.
+pub(crate) fn known_names() -> Vec<&'static str> {
+    [GLYPHS].into_iter().chain(registry().iter().map(|entry| entry.id.as_str())).collect()
+}
+
+/// Opens a base.
+///
+/// The card of a file is, in this order: the given one, `FILE.toml` or `FILE.json` beside it (with or without the
+/// weights' own ending), a known one by SHA-256, the usual one of the architecture (and a remark says so).
+pub fn open(spec: &BaseSpec, device: &Device) -> Result<Base> {
+    find(spec, device).map(|base| base.exact(spec.exact))
+}
+
+fn find(spec: &BaseSpec, device: &Device) -> Result<Base> {
+    if spec.base.is_empty() {
+        let problem = Problem::new("no base is named").expected("a base's name or file, as `default_base` chooses one");
+        return Err(Error::Usage(problem.at("--base")));
+    }
+    for base in &EMBEDDED {
+        let card = Card::parse(base.card, Path::new("embedded"))?;
+        if card.id == spec.base && !Path::new(&spec.base).is_file() {
+            if let Some(given) = &spec.card {
+                let problem =
+                    Problem::new("an embedded base has its own card").expected("no --card").found(shown(given));
+                return Err(Error::Usage(problem.at("--card")));
+            }
+            return Base::from_bytes(base.weights, Some(card), spec, Path::new(&spec.base), device);
+        }
+    }
+    let path = Path::new(&spec.base);
+    if let Some(pulled) = Pulled::find(spec)? {
+        return pulled.open(spec, device);
+    }
+    let source = weight_files::source(path).map_err(|source| {
+        let near = beside(path);
+        let known = near.iter().map(String::as_str).chain(known_names());
+        Error::Weights(
+            Problem::new("the base cannot be opened")
+                .expected(format_args!("an embedded base ({GLYPHS}), a weights file, or a base that was pulled"))
+                .found(source)
+                .at(path)
+                .suggest(&spec.base, known)
+                .hint("`engraft bases list` shows the bases that the program knows"),
+        )
+    })?;
+    let card = match spec.card.clone().or_else(|| card_beside(path)) {
+        Some(place) => Some(Card::parse(&read_card(&place)?, &place)?),
+        None => None,
+    };
+    Base::from_source(source, card, spec, path, device)
+}
+
+/// A base from the hub that is on this machine.
+struct Pulled {
+    reference: Reference,
+    local: Local,
+}
+
+impl Pulled {
+    /// The local copy, where `spec` names no file but something of the hub. What the registry or `hf://` names must be
+    /// here; for other names a file is looked for.
+    fn find(spec: &BaseSpec) -> Result<Option<Self>> {
+        let text = &spec.base;
+        if Path::new(text).exists() {
+            return Ok(None);
+        }
+        let reference = match Reference::parse(text) {
+            Ok(reference) => reference,
+            Err(error) if text.starts_with("hf://") => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let hub = Hub::from_environment()?;
+        if reference.entry().is_none() && !text.starts_with("hf://") && !hub.has(&reference) {
+            return Ok(None);
+        }
+        let local = hub.require(&reference)?;
+        Ok(Some(Self { reference, local }))
+    }
+
+    /// Opens it: the bytes are compared with the SHA-256 that they must have.
+    fn open(&self, spec: &BaseSpec, device: &Device) -> Result<Base> {
+        let place = &self.local.weights;
+        let source = weight_files::source(place)
+            .map_err(|source| Error::Weights(Problem::new("the base cannot be read").found(source).at(place)))?;
+        self.local.check(&weight_files::sha256(&source).map_err(|source| unreadable(&source, place))?)?;
+        let card = match (&spec.card, self.reference.entry()) {
+            (Some(place), _) => Some(Card::parse(&read_card(place)?, place)?),
+            (None, Some(entry)) => Some(entry.card(Some(&self.local.sha256))?),
+            (None, None) => None,
+        };
+        Base::from_source(source, card, spec, place, device)
+    }
+}
+
+fn read_card(place: &Path) -> Result<String> {
+    let bytes = files::read_limited(place, 16 << 20)
+        .map_err(|source| Error::Weights(Problem::new("the card cannot be read").found(source).at(place)))?;
+    String::from_utf8(bytes)
+        .map_err(|_| Error::Weights(Problem::new("the card is not text").expected("UTF-8").at(place)))
+}
+
+/// The error for a weights file that cannot be read.
+fn unreadable(source: &engraft_weights::Error, place: &Path) -> Error {
+    let problem = Problem::new("the weights cannot be read")
+        .expected("a whole safetensors, PyTorch, Keras or ONNX file")
+        .found(source)
+        .at(place);
+    match source {
+        // The file may be sound.
+        engraft_weights::Error::Memory { .. } => Error::Io(problem.hint("give the program more memory")),
+        _ => Error::Weights(problem.hint("fetch the file again")),
+    }
+}
+
+/// The card's file beside a weights file.
+fn card_beside(weights: &Path) -> Option<PathBuf> {
+    ["toml", "json"].into_iter().find_map(|ending| {
+        let mut long = weights.as_os_str().to_owned();
+        long.push(format!(".{ending}"));
+        [PathBuf::from(long), weights.with_extension(ending)].into_iter().find(|path| path.is_file())
+    })
+}
+
+/// Whether what is said by hand agrees with there being a card or none.
+fn check_flags(card: Option<&Card>, spec: &BaseSpec, place: &Path) -> Result<()> {
+    if let Some(card) = card
+        && !spec.split(card.preprocessing.channels).0.is_empty()
+    {
+        let problem = Problem::new("the base has a card, which says how images become its input");
+        let problem = problem.expected("no flags about the input").at(place);
+        return Err(Error::Usage(problem.hint("change a copy of the card, and give it with --card")));
+    }
+    Ok(())
+}
+
+impl Base {
+    /// Builds a base from a weights file, or an ONNX model, in memory.
+    pub(crate) fn from_bytes(
+        bytes: &[u8],
+        card: Option<Card>,
+        spec: &BaseSpec,
+        place: &Path,
+        device: &Device,
+    ) -> Result<Self> {
+        Self::from_source(bytes.into(), card, spec, place, device)
+    }
+
+    /// Builds a base from a weights file, or an ONNX model. Of weights only what the network needs comes into memory.
+    pub(crate) fn from_source(
+        source: Source<'_>,
+        card: Option<Card>,
+        spec: &BaseSpec,
+        place: &Path,
+        device: &Device,
+    ) -> Result<Self> {
+        let sha256 = weight_files::sha256(&source).map_err(|source| unreadable(&source, place))?;
+        let card = card.or_else(|| Card::known(&sha256));
+        check_flags(card.as_ref(), spec, place)?;
+        if let Some(expected) = card.as_ref().and_then(|card| card.sha256.as_ref())
+            && *expected != sha256
+        {
+            return Err(Error::Weights(
+                Problem::new("the weights are not those of the card")
+                    .expected(format_args!("SHA-256 {expected}"))
+                    .found(&sha256)
+                    .at(place)
+                    .hint("fetch the file again, or correct the card"),
+            ));
+        }
+        if weight_files::format(&source) == Some(Format::Onnx) {
+            if source.length() > ONNX_LIMIT {
+                return Err(Error::Weights(
+                    Problem::new("the ONNX model is too large")
+                        .expected(format_args!(
+                            "at most {ONNX_LIMIT} bytes, which is what one file of the format can hold"
+                        ))
+                        .found(format_args!("{} bytes", source.length()))
+                        .at(place),
+                ));
+            }
+            let bytes = source.all().map_err(|source| unreadable(&source, place))?;
+            return Self::from_onnx(&bytes, card, spec, place, sha256);
+        }
+        if let Some(output) = &spec.onnx_output {
+            let problem = Problem::new("--onnx-output names a value of an ONNX model, and this is none").found(output);
+            return Err(Error::Usage(problem.at(place)));
+        }
+        let file = weight_files::open(source).map_err(|source| unreadable(&source, place))?;
+        let weights = file.headers();
+        let mut remarks = Vec::new();
+        let card = match card {
+            Some(card) => card,
+            None => {
+                let likeness = match spec.architecture {
+                    Some(architecture) => Network::likeness(architecture, 3, weights),
+                    None => Network::recognise(weights).ok_or_else(|| unknown_architecture(weights, place))?,
+                };
+                let Likeness { architecture, dialect, channels, .. } = likeness;
+                let mut card = Card::of_dialect(architecture, dialect, channels, stem(place));
+                let said = weights.metadata.get("keras.batch_norm_epsilon").and_then(|text| text.parse().ok());
+                card.batch_norm_epsilon = said.or(card.batch_norm_epsilon);
+                let said = spec.split(channels).0;
+                adjust(&mut card.preprocessing, &said)?;
+                if said.is_empty() {
+                    remarks.push(format!(
+                        "{} has no card and is not known by its SHA-256: taking the usual preprocessing of {} from {} (give --card if it was trained otherwise)",
+                        shown(place),
+                        architecture.name(),
+                        dialect.name,
+                    ));
+                }
+                card.checked(place)?
+            }
+        };
+        let card = resized(card, spec, &mut remarks)?;
+        let base = Self { remarks, ..Self::from_weights(card, &file, sha256, device)? };
+        base.opened(spec)
+    }
+
+    /// For the channels that are asked for.
+    fn opened(self, spec: &BaseSpec) -> Result<Self> {
+        let Some(channels) = spec.channels else { return Ok(self) };
+        let said = spec.split(self.card.preprocessing.channels).1;
+        self.for_channels(channels, &said)
+    }
+
+    /// Builds a base from tensors by name.
+    pub fn from_weights(card: Card, weights: &dyn Tensors, sha256: String, device: &Device) -> Result<Self> {
+        if card.architecture == Architecture::ONNX {
+            let problem = Problem::new("the card is that of an ONNX model").found("tensors by name");
+            return Err(Error::Weights(problem));
+        }
+        let built = Network::from_weights(&card, weights, device)?;
+        Ok(Self { card, body: Body::Stages(Box::new(built)), sha256, remarks: Vec::new(), exact: false })
+    }
+
+    fn from_onnx(bytes: &[u8], card: Option<Card>, spec: &BaseSpec, place: &Path, sha256: String) -> Result<Self> {
+        if let Some(card) = card.as_ref().filter(|card| card.architecture != Architecture::ONNX) {
+            let problem = Problem::new("the card is that of another kind of file").expected("architecture onnx");
+            return Err(Error::Weights(problem.found(card.architecture.name()).at(place)));
+        }
+        let output = spec.onnx_output.clone().or_else(|| card.as_ref().and_then(|card| card.output.clone()));
+        let mut remarks = Vec::new();
+        let card = card.map(|card| resized(card, spec, &mut remarks)).transpose()?;
+        let size = match &card {
+            Some(card) => Some([card.preprocessing.height, card.preprocessing.width]),
+            None => spec.image_size.or(spec.input.size).map(|side| [side; 2]),
+        };
+        let model = OnnxModel::open(bytes, output.as_deref(), size, place)?;
+        let mut card = match card {
+            Some(card) => card,
+            None => {
+                let mut card = Card::usual(Architecture::ONNX, stem(place));
+                let input = model.input();
+                card.preprocessing = card.architecture.dialects()[0].input.preprocessing(input.channels);
+                let side = |own: Option<usize>| own.or(spec.input.size).unwrap_or(224);
+                (card.preprocessing.height, card.preprocessing.width) = (side(input.height), side(input.width));
+                let larger = card.preprocessing.height.max(card.preprocessing.width);
+                // The usual proportion of the centre: 224 of 256.
+                card.preprocessing.resize = Resize::ShortestSide((larger * 8).div_ceil(7));
+                adjust(&mut card.preprocessing, &spec.input)?;
+                if spec.input.is_empty() {
+                    remarks.push(format!(
+                        "{} has no card: taking ImageNet's mean and std at {} x {} pixels (give --card, or --mean, --std and --resize, if it was trained otherwise)",
+                        shown(place),
+                        card.preprocessing.height,
+                        card.preprocessing.width,
+                    ));
+                }
+                card
+            }
+        };
+        if output.is_none() {
+            remarks.push(format!("features are `{}`: {}", model.output().name, model.why()));
+        }
+        card.output = Some(model.output().name.clone());
+        let card = card.checked(place)?;
+        let card = resized(card, spec, &mut remarks)?;
+        let body = Body::Onnx { model: Arc::new(model), bytes: bytes.into() };
+        Self { card, body, sha256, remarks, exact: false }.opened(spec)
+    }
+
+    /// The same base with convolutions by sums of products only, or by whatever is fastest.
+    #[must_use]
+    pub(crate) fn exact(mut self, exact: bool) -> Self {
+        if let Body::Stages(built) = &mut self.body {
+            built.network = built.network.clone().exact(exact);
+            self.exact = exact;
+        }
+        self
+    }
+
+    /// Rows and columns of its input.
+    pub fn input(&self) -> [usize; 2] {
+        [self.card.preprocessing.height, self.card.preprocessing.width]
+    }
+
+    /// The network of stages and its parameters, or why there is none.
+    pub fn staged(&self) -> Result<&NetworkWeights> {
+        match &self.body {
+            Body::Stages(built) => Ok(built),
+            Body::Onnx { .. } => Err(self.frozen_whole()),
+        }
+    }
+
+    fn frozen_whole(&self) -> Error {
+        Error::Weights(
+            Problem::new("an ONNX model is frozen as a whole: it has no cut but the end, and cannot be trained")
+                .at(&self.card.id)
+                .hint("for anything else take the weights of an architecture that `engraft bases list` shows"),
+        )
+    }
+
+    /// Names of the stages; an ONNX model is one.
+    pub fn stages(&self) -> Vec<String> {
+        match &self.body {
+            Body::Stages(built) => built.network.stages(),
+            Body::Onnx { model, .. } => vec![model.output().name.clone()],
+        }
+    }
+
+    /// Cost of each stage for one image of the card's size.
+    pub fn costs(&self) -> Vec<StageCost> {
+        match &self.body {
+            Body::Stages(built) => built.network.costs(self.input()),
+            Body::Onnx { model, .. } => vec![StageCost {
+                name: model.output().name.clone(),
+                outputs: vec![vec![model.columns()]],
+                parameters: model.parameters(),
+                multiply_adds: model.multiply_adds(),
+            }],
+        }
+    }
+
+    /// What runs it, frozen, up to a cut.
+    pub fn runner(&self, cut: usize, device: &Device) -> Result<Runner> {
+        match &self.body {
+            Body::Stages(built) if *device == Device::flex() => {
+                Ok(Runner::Compiled(built.network.compile(0..cut, self.input(), None)))
+            }
+            Body::Stages(built) => {
+                let (network, input) = (Box::new(built.network.clone()), self.card.preprocessing.shape());
+                Ok(Runner::Stages { network, cut, input, device: device.clone() })
+            }
+            Body::Onnx { model, .. } if cut == 1 => Ok(Runner::Onnx(Arc::clone(model))),
+            Body::Onnx { .. } => Err(self.frozen_whole()),
+        }
+    }
+
+    /// What runs it to the logits of its own classes; `None` where it has no classifier.
+    pub fn classifier(&self) -> Option<Runner> {
+        match &self.body {
+            Body::Stages(built) => {
+                let classifier = built.classifier.as_ref()?;
+                Some(Runner::Compiled(built.network.compile(0..classifier.cut(), self.input(), Some(classifier))))
+            }
+            Body::Onnx { model, .. } => model.classes().map(|_| Runner::OnnxClasses(Arc::clone(model))),
+        }
+    }
+
+    /// SHA-256 over what the features depend on: the weights themselves, whatever file they came in.
+    pub(crate) fn weights_fingerprint(&self) -> String {
+        match &self.body {
+            Body::Stages(built) => {
+                let tensors = built.manifest.export(&built.network, Precision::F32);
+                files::sha256_hex(&engraft_weights::write(&Weights { tensors, ..Weights::default() }))
+            }
+            Body::Onnx { .. } => format!("{}/{}", self.sha256, self.card.output.as_deref().unwrap_or_default()),
+        }
+    }
+}
+
+/// The card for the image size that is asked for, and a remark where it is another than the card's.
+fn resized(card: Card, spec: &BaseSpec, remarks: &mut Vec<String>) -> Result<Card> {
+    let Some(pixels) = spec.image_size else { return Ok(card) };
+    let own = card.preprocessing.shape();
+    let card = card.for_image_size(pixels)?;
+    let new = card.preprocessing.shape();
+    if new != own {
+        remarks.push(format!("images of {} x {} pixels, where the card says {} x {}", new[0], new[1], own[0], own[1]));
+    }
+    Ok(card)
+}
+
+fn stem(place: &Path) -> String {
+    place.file_stem().map_or_else(|| "base".into(), |stem| printable(Path::new(stem)))
+}
+
+/// Lays what was said by hand over the usual preprocessing.
+fn adjust(p: &mut Preprocessing, said: &settings::Input) -> Result<()> {
+    fn parse<T: for<'de> Deserialize<'de>>(flag: &str, text: &str) -> Result<T> {
+        serde_json::from_value(serde_json::Value::String(text.to_owned()))
+            .map_err(|source| Error::Usage(Problem::new(format_args!("invalid --{flag}")).found(source)))
+    }
+    let channels = p.channels;
+    if let Some(size) = said.size {
+        p.scale_to([size; 2]);
+    }
+    if let Some(shortest) = said.shortest_side {
+        p.resize = if shortest == 0 { Resize::Stretch } else { Resize::ShortestSide(shortest) };
+    }
+    if let Some(text) = &said.interpolation {
+        p.interpolation = parse("interpolation", text)?;
+    }
+    if let Some(text) = &said.channel_order {
+        p.channel_order = parse("channel-order", text)?;
+    }
+    let each = |values: &Vec<f64>| if values.len() == 1 { vec![values[0]; channels] } else { values.clone() };
+    if let Some(mean) = &said.mean {
+        p.mean = each(mean);
+    }
+    if let Some(std) = &said.std {
+        p.std = each(std);
+    }
+    Ok(())
+}
+
+fn unknown_architecture(weights: &Weights, place: &Path) -> Error {
+    let names: Vec<&str> = weights.tensors.keys().take(3).map(String::as_str).collect();
+    let found = if names.is_empty() { "no tensors at all".into() } else { format!("{}, ...", names.join(", ")) };
+    let problem = Problem::new("the architecture of the weights is not known")
+        .expected("the tensor names and shapes of one of the architectures that `engraft bases list` shows")
+        .at(place)
+        .hint("if it is another architecture, export it to ONNX: any ONNX model can be a frozen base");
+    Error::Weights(match Network::closest(weights) {
+        Some(Likeness { architecture, dialect, fit, .. }) => problem.found(format_args!(
+            "{found}; closest is {} ({}), with {}",
+            architecture.name(),
+            dialect.name,
+            fit.describe()
+        )),
+        None => problem.found(found),
+    })
+}

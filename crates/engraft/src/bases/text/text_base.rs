@@ -1,0 +1,248 @@
+//! Finding a base for texts: a folder, a file of one, or a repository of the hub that was pulled.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+
+use crate::bases::hub::{Hub, Local, Reference};
+use crate::bases::text::config::Family;
+use crate::bases::text::language_model::LanguageModel;
+use crate::bases::text::lstm_encoder::LstmEncoder;
+use crate::bases::text::sentence::SentenceEncoder;
+use crate::bases::text::tokenizer_files::file;
+use crate::bases::text::vectors::WordVectors;
+use crate::error::{Error, Problem, Result, printable};
+use crate::files;
+use crate::suggestion::beside;
+
+/// Who made the usual sentence encoders: a name without an owner is looked for there.
+const USUAL_OWNER: &str = "sentence-transformers";
+
+/// The encoder of texts that is taken where no base is named.
+pub(crate) const USUAL_ENCODER: &str = "all-MiniLM-L6-v2";
+
+/// What a tokenizer may be in.
+pub(in crate::bases) const TOKENIZERS: [&str; 3] = ["tokenizer.json", "vocab.txt", "vocab.json"];
+
+/// What the hub has beside an encoder's weights and its `config.json`, as far as it is there.
+pub(in crate::bases) const FILES_BESIDE_WEIGHTS: [&str; 13] = [
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
+    "2_Dense/config.json",
+    "2_Dense/model.safetensors",
+    "2_Dense/pytorch_model.bin",
+    "README.md",
+];
+
+/// A pretrained base for texts.
+#[derive(Debug, Clone)]
+pub struct TextBase {
+    /// Its name.
+    pub id: String,
+    /// What kind it is, in a few words.
+    pub(crate) architecture: String,
+    /// The licence of the weights, as far as it is said beside them.
+    pub(crate) licence: String,
+    /// Where it is from.
+    pub(crate) source: String,
+    /// SHA-256 of the weights file.
+    pub sha256: String,
+    /// What the user should know about how it was opened.
+    pub remarks: Vec<String>,
+    /// What runs.
+    pub body: TextBody,
+}
+
+/// What runs in a base for texts.
+#[derive(Debug, Clone)]
+pub enum TextBody {
+    /// An encoder of the BERT family.
+    Encoder(Box<SentenceEncoder>),
+    /// Vectors of words.
+    Words(Box<WordVectors>),
+    /// A language model.
+    Lstm(Box<LstmEncoder>),
+}
+
+/// Whether a base is one for texts: by a `config.json` where it is here, else by its name. Nothing large is read.
+pub fn is_text_base(base: &str) -> bool {
+    let usual = base.strip_prefix("hf://").unwrap_or(base).starts_with(&format!("{USUAL_OWNER}/"));
+    usual
+        || is_vectors(Path::new(base))
+        || LanguageModel::is_at(Path::new(base))
+        || find(base).is_ok_and(|found| found.is_some_and(|found| is_encoder(&found.folder)))
+}
+
+/// Whether something of this name could be opened as a base for texts. Nothing large is read.
+///
+/// # Errors
+/// [`Error::Usage`] for an environment of the hub that cannot be read.
+pub(crate) fn is_text_base_here(base: &str) -> Result<bool> {
+    let path = Path::new(base);
+    if path.exists() {
+        return Ok(true);
+    }
+    Ok(Hub::from_environment()?.has(&Reference::parse(&full_name(base))?))
+}
+
+/// Opens a base for texts: a file of word vectors, the folder of a language model, a folder as sentence-transformers or
+/// Transformers saves it, a weights file in one, or a repository of the hub that was pulled
+/// (`sentence-transformers/all-MiniLM-L6-v2`, or without the owner).
+///
+/// # Errors
+/// [`Error::Weights`]: for what is not there, not known, damaged, or does not fit.
+pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
+    let path = Path::new(base);
+    if is_vectors(path) {
+        return open_vectors(path);
+    }
+    if LanguageModel::is_at(path) {
+        return open_language_model(path, device);
+    }
+    let Some(found) = find(base)? else {
+        let name = match Reference::parse(&full_name(base)) {
+            Ok(reference) => reference.to_string(),
+            Err(_) => format!("{USUAL_OWNER}/{USUAL_ENCODER}"),
+        };
+        let near = beside(path);
+        let known = near.iter().map(String::as_str).chain([USUAL_ENCODER]);
+        return Err(Error::Weights(
+            Problem::new("the base cannot be opened")
+                .suggest(base, known)
+                .expected(
+                    "a folder of an encoder or a language model, a file of word vectors, or a base that was pulled",
+                )
+                .found("neither")
+                .at(base)
+                .hint(format_args!("`engraft bases pull {name}` fetches it, if the hub has it")),
+        ));
+    };
+    let (encoder, remarks, sha256) = SentenceEncoder::open_hashed(&found.folder, device)?;
+    if let Some(local) = &found.pulled {
+        local.check(&sha256)?;
+    }
+    let config = &encoder.config;
+    let architecture = format!("{} of {} blocks, width {}", config.family.name(), config.layers, config.width);
+    Ok(TextBase {
+        id: found.id,
+        architecture,
+        licence: licence(&found.folder)?.unwrap_or_else(|| "not stated".into()),
+        source: found.source,
+        sha256,
+        remarks,
+        body: TextBody::Encoder(Box::new(encoder)),
+    })
+}
+
+/// Whether a file's name says that it holds word vectors.
+pub(crate) fn is_vectors(path: &Path) -> bool {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+    let is_weights = || path.file_name().is_some_and(|name| name == "pytorch_model.bin");
+    // What is there and no file is refused where it is read.
+    path.exists()
+        && !path.is_dir()
+        && ending.is_some_and(|ending| ["txt", "vec", "bin", "glove", "w2v"].contains(&ending.as_str()))
+        && !is_weights()
+}
+
+fn open_vectors(path: &Path) -> Result<TextBase> {
+    let vectors = WordVectors::open(path)?;
+    let name = path.file_stem().map(|name| printable(Path::new(name)));
+    Ok(TextBase {
+        id: name.unwrap_or_else(|| printable(path)),
+        architecture: format!("{} word vectors of {}", vectors.len(), vectors.columns()),
+        licence: "not stated".into(),
+        source: printable(path),
+        sha256: files::sha256_of_file(path, |_| Ok(()))?,
+        remarks: vectors.remarks().to_vec(),
+        body: TextBody::Words(Box::new(vectors)),
+    })
+}
+
+fn open_language_model(folder: &Path, device: &Device) -> Result<TextBase> {
+    let model = LanguageModel::open(folder, device)?;
+    let card = &model.card;
+    let or = |said: &str, otherwise: &str| if said.is_empty() { otherwise.to_owned() } else { said.to_owned() };
+    Ok(TextBase {
+        id: card.id.clone(),
+        architecture: format!(
+            "LSTM language model of {} layers, width {}, {} words",
+            card.sizes.layers, card.sizes.width, card.sizes.vocabulary
+        ),
+        licence: or(&card.licence, "not stated"),
+        source: or(&card.source, &printable(folder)),
+        sha256: files::sha256_of_file(&folder.join("model.safetensors"), |_| Ok(()))?,
+        remarks: Vec::new(),
+        body: TextBody::Lstm(Box::new(LstmEncoder::new(model))),
+    })
+}
+
+/// The name with its owner.
+fn full_name(base: &str) -> String {
+    if base.contains('/') { base.to_owned() } else { format!("{USUAL_OWNER}/{base}") }
+}
+
+/// A folder that may hold a base.
+struct Found {
+    folder: PathBuf,
+    id: String,
+    source: String,
+    pulled: Option<Local>,
+}
+
+fn find(base: &str) -> Result<Option<Found>> {
+    let path = Path::new(base);
+    if path.exists() {
+        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+        let id = folder.canonicalize().ok().and_then(|whole| whole.file_name().map(|name| printable(Path::new(name))));
+        let id = id.unwrap_or_else(|| base.to_owned());
+        return Ok(Some(Found { folder: folder.to_owned(), id, source: printable(path), pulled: None }));
+    }
+    let named = full_name(base);
+    let reference = match Reference::parse(&named) {
+        Ok(reference) => reference,
+        Err(error) if base.starts_with("hf://") => return Err(error),
+        Err(_) => return Ok(None),
+    };
+    let hub = Hub::from_environment()?;
+    if !base.starts_with("hf://") && !hub.has(&reference) {
+        return Ok(None);
+    }
+    let local = hub.require(&reference)?;
+    hub.check_beside(&reference, &local)?;
+    let Some(folder) = local.weights.parent().map(Path::to_owned) else { return Ok(None) };
+    let commit = local.commit.as_deref().unwrap_or("main");
+    Ok(Some(Found { folder, source: format!("{reference} at {commit}"), id: named, pulled: Some(local) }))
+}
+
+/// Whether a folder is that of an encoder; `modules.json` may say that its `config.json` lies deeper.
+fn is_encoder(folder: &Path) -> bool {
+    is_encoder_config(&folder.join("config.json")) || folder.join("modules.json").is_file()
+}
+
+/// Whether a `config.json` is that of an encoder for texts.
+pub(in crate::bases) fn is_encoder_config(path: &Path) -> bool {
+    let said = files::read_limited(path, 1 << 20).ok();
+    let said = said.and_then(|json| serde_json::from_slice::<serde_json::Value>(&json).ok());
+    let kind = said.as_ref().and_then(|said| said.get("model_type")?.as_str());
+    kind.is_some_and(|kind| Family::of_model_type(kind).is_some())
+}
+
+/// What the front matter of a model card says.
+fn licence(folder: &Path) -> Result<Option<String>> {
+    let Some(card) = file(folder, "README.md", 4 << 20)? else { return Ok(None) };
+    let card = String::from_utf8_lossy(&card);
+    let mut lines = card.lines();
+    if lines.next().map(str::trim) != Some("---") {
+        return Ok(None);
+    }
+    let said = lines.take_while(|line| line.trim() != "---").find_map(|line| line.strip_prefix("license:"));
+    Ok(said.map(|licence| licence.trim().trim_matches(['"', '\'']).to_owned()).filter(|licence| !licence.is_empty()))
+}

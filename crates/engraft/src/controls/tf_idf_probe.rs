@@ -1,0 +1,74 @@
+//! TF-IDF as a baseline of sets of labels and numbers: the target's own linear head on the commonest terms.
+
+use rayon::prelude::*;
+
+use super::tf_idf::TfIdf;
+use super::{Baseline, ControlData};
+use crate::data::text::Text;
+use crate::error::Result;
+use crate::features::Features;
+use crate::heads::{Metric, Novelty};
+use crate::progress::Observer;
+use crate::targets::{Predictions, Predictor};
+
+/// Most terms: a head takes its features dense.
+const MOST_TERMS: usize = 2_000;
+
+pub(super) struct TfIdfProbe {
+    tf_idf: TfIdf,
+    strength: f64,
+    predictions: Predictions,
+    /// Fitted to all training texts.
+    predictor: Predictor,
+}
+
+impl TfIdfProbe {
+    /// Measures it on the folds of the training texts. How often terms occur is counted in all of them; labels are not seen.
+    pub(crate) fn of(data: &ControlData<'_>, observer: &dyn Observer) -> Result<Self> {
+        let texts = data.intake.texts_of(data.train);
+        let tf_idf = TfIdf::of(&texts, MOST_TERMS);
+        let features = dense(&tf_idf, &texts)?;
+        let solver = data.target.solver().expect("texts have a target of each, whose head is solved");
+        let probe = solver.probe(&features, data.folds, observer)?;
+        let all: Vec<usize> = (0..texts.len()).collect();
+        let head = solver.solve(&features, &all, probe.strength, observer)?.into();
+        // Nothing is told of what a baseline has not seen the like of.
+        let novelty = Novelty::fit(&features, &data.target.strata(), &all, Metric::Direction, data.seed, 1.0)?;
+        let calibration = probe.calibrated.calibration;
+        let predictor = Predictor { head, calibration, novelty };
+        Ok(Self { tf_idf, strength: probe.strength, predictions: probe.calibrated.predictions, predictor })
+    }
+}
+
+/// Rows of all terms, `[texts, terms]`.
+fn dense(tf_idf: &TfIdf, texts: &[&Text]) -> Result<Features> {
+    let columns = tf_idf.columns();
+    let mut values = vec![0.0; texts.len() * columns];
+    values.par_chunks_mut(columns.max(1)).zip(texts).for_each(|(row, text)| {
+        tf_idf.row(text).into_iter().for_each(|(column, value)| row[column as usize] = value);
+    });
+    Features::new(texts.len(), columns, values)
+}
+
+impl Baseline for TfIdfProbe {
+    fn name(&self) -> &'static str {
+        "TF-IDF"
+    }
+
+    fn how(&self) -> String {
+        format!(
+            "TF-IDF of the {} commonest words and pairs of words, a linear head at strength {}, the best by cross-validation",
+            self.tf_idf.columns(),
+            self.strength
+        )
+    }
+
+    fn predictions(&self) -> &Predictions {
+        &self.predictions
+    }
+
+    fn predict(&self, data: &ControlData<'_>, examples: &[usize], _features: &Features) -> Result<Predictions> {
+        let features = dense(&self.tf_idf, &data.intake.texts_of(examples))?;
+        Ok(data.target.collect(&self.predictor.answers(&features)))
+    }
+}

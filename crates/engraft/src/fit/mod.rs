@@ -1,0 +1,22 @@
+//! The main job, for every kind of input, base, target and method: it arranges what the rooms before it have.
+//!
+//! Never here: a label of a held-out split in any choice. What is held out is looked at once, after every choice.
+
+mod check;
+mod columns;
+mod explain;
+mod facts;
+mod fitting;
+mod forecast;
+mod own_classes;
+
+pub use check::check_settings;
+pub use columns::ColumnEffect;
+pub(crate) use columns::ColumnFacts;
+pub use explain::WordWeight;
+pub(crate) use explain::explain;
+pub use facts::LengthBin;
+pub(crate) use facts::TextFacts;
+pub use fitting::{Context, FitEvent, Fitted, find_rate, fit};
+pub(crate) use fitting::{HeldOut, Seconds};
+pub use own_classes::OwnClasses;

@@ -1,0 +1,305 @@
+//! How deep to retrain: every depth is measured on the same folds and seeds, and has to earn its place.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::methods::journal::Journal;
+use crate::targets::{Calibrated, FoldOutputs, Target};
+use crate::train::Curve;
+
+/// 97.5 % of a normal distribution lie below.
+const Z: f64 = 1.959_963_984_540_054;
+
+/// One depth, measured out of fold.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// `head`, `last`, `half`, `all`, or a stage.
+    pub depth: String,
+    /// The stage after which training begins; nothing where it begins at the input.
+    pub(crate) cut: String,
+    /// What learns, in words.
+    pub(crate) plan: String,
+    /// Seeds that it was trained with.
+    pub seeds: usize,
+    /// Training examples, by their places among these, that it was measured on; ascending.
+    pub(crate) rows: Vec<usize>,
+    /// How right each of their out-of-fold answers is, the mean over seeds (see [`Calibrated::scores`]).
+    pub(crate) scores: Vec<f64>,
+    /// Their out-of-fold predictions by the first seed.
+    pub calibrated: Calibrated,
+    /// MACs of all its trainings, in units of 10^12.
+    pub(crate) cost: f64,
+    /// Wall seconds.
+    pub(crate) seconds: f64,
+    /// Learning curve of every training, by name.
+    pub(crate) curves: Vec<(String, Curve)>,
+    /// Failures and what was done about them.
+    pub(crate) remarks: Vec<String>,
+}
+
+impl Measured {
+    /// The mean score, over examples and seeds: accuracy, mean F1, or R².
+    pub fn score(&self) -> f64 {
+        mean(&self.scores)
+    }
+
+    /// Its scores on some of its examples.
+    ///
+    /// # Panics
+    /// If it was not measured on one of them.
+    pub(crate) fn scores_on(&self, rows: &[usize]) -> Vec<f64> {
+        rows.iter().map(|at| self.scores[self.rows.binary_search(at).expect("one of its examples")]).collect()
+    }
+
+    /// The gain over another that was measured on all of its examples.
+    pub(crate) fn gain_over(&self, other: &Self) -> Difference {
+        Difference::of(&self.scores, &other.scores_on(&self.rows))
+    }
+
+    /// Itself, as it was measured on some of its examples.
+    pub(super) fn on(&self, rows: &[usize]) -> Self {
+        Self { scores: self.scores_on(rows), rows: rows.to_vec(), ..self.clone() }
+    }
+}
+
+/// A difference of two depths on the same images, in shares of right answers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The one minus the other.
+    pub mean: f64,
+    /// Standard error over images.
+    pub(crate) standard_error: f64,
+    /// Lower end of the 95 % interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+impl Difference {
+    /// Of two series over the same images.
+    ///
+    /// # Panics
+    /// If one is longer.
+    pub(crate) fn of(one: &[f64], other: &[f64]) -> Self {
+        assert_eq!(one.len(), other.len(), "both over the same images");
+        let differences: Vec<f64> = one.iter().zip(other).map(|(a, b)| a - b).collect();
+        let n = differences.len() as f64;
+        let mean = mean(&differences);
+        let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+        let standard_error = (variance / n).sqrt();
+        Self { mean, standard_error, low: mean - Z * standard_error, high: mean + Z * standard_error }
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// Which of several depths, the shallowest first: the shallowest whose accuracy is within one standard error of the best
+/// one's, on the same images (the one-standard-error rule of Breiman et al. 1984, with paired errors).
+///
+/// Where one is `presumed` to be best, before anything was measured, it is taken if it is within one standard error of the
+/// best: of few examples the answers alone seldom tell depths apart.
+pub fn choose(measured: &[Measured], presumed: Option<usize>) -> usize {
+    let best = best_of(measured);
+    let equal = |at: &usize| {
+        let gain = Difference::of(&measured[best].scores, &measured[*at].scores);
+        gain.mean <= gain.standard_error
+    };
+    presumed.filter(equal).or_else(|| (0..best).find(equal)).unwrap_or(best)
+}
+
+/// The one of most right answers; of equals the first.
+pub(super) fn best_of(measured: &[Measured]) -> usize {
+    (0..measured.len()).fold(0, |best, at| if measured[at].score() > measured[best].score() { at } else { best })
+}
+
+/// What one fold's training gave.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FoldOutcome {
+    /// Logits of the examples that were held out, `[held, classes]`.
+    pub(crate) logits: Vec<f32>,
+    /// Its learning curve.
+    pub(crate) curve: Curve,
+    /// Failures and what was done about them.
+    pub(crate) remarks: Vec<String>,
+}
+
+/// The folds and seeds that every depth is measured on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Protocol<'a> {
+    /// Fold of every image.
+    pub(crate) folds: &'a [usize],
+    /// Number of folds.
+    pub(crate) count: usize,
+    /// How many of them are run at most.
+    pub(crate) run: usize,
+    /// Seeds that every depth is trained with.
+    pub(crate) seeds: usize,
+}
+
+/// One training of a depth that is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fold<'a> {
+    /// What to train on, ascending.
+    pub(crate) training: &'a [usize],
+    /// What to answer, ascending.
+    pub(crate) held: &'a [usize],
+    /// Seed of everything that is drawn.
+    pub(crate) seed: u64,
+    /// What the training is kept under, in the journal.
+    pub(crate) identity: &'a str,
+    /// Name of its curve.
+    pub(crate) curve: &'a str,
+}
+
+/// Has `run` train once for each seed and each of the first `run_folds` folds, and compares its answers with the labels.
+/// `seed` is that of the first training.
+///
+/// # Errors
+/// What `run` gives; outputs that do not fit the labels.
+pub(crate) fn measure_folds(
+    depth: &str,
+    target: &dyn Target,
+    protocol: Protocol<'_>,
+    run_folds: usize,
+    seed: u64,
+    (journal, identity): (&Journal, &str),
+    run: &mut dyn FnMut(Fold<'_>) -> Result<FoldOutcome>,
+) -> Result<Measured> {
+    let start = std::time::Instant::now();
+    let n = target.len();
+    let (mut curves, mut remarks) = (Vec::new(), Vec::new());
+    let mut first: Option<Calibrated> = None;
+    let mut scores: Vec<f64> = Vec::new();
+    for round in 0..protocol.seeds {
+        let mut parts: Vec<FoldOutputs> = Vec::new();
+        for fold in 0..run_folds {
+            let (held, training): (Vec<usize>, Vec<usize>) = (0..n).partition(|&at| protocol.folds[at] == fold);
+            let seed = seed.wrapping_add((round * protocol.count + fold) as u64);
+            let name = format!("{depth}/seed{round}/fold{fold}");
+            let (identity, curve) = (format!("{identity}/{name}"), format!("tune/{name}"));
+            let outcome = match journal.finished(&identity) {
+                Some(outcome) => outcome,
+                None => {
+                    let fold = Fold { training: &training, held: &held, seed, identity: &identity, curve: &curve };
+                    let outcome = run(fold)?;
+                    journal.finish(&identity, &outcome)?;
+                    outcome
+                }
+            };
+            curves.push((curve, outcome.curve));
+            remarks.extend(outcome.remarks.into_iter().map(|remark| format!("{name}: {remark}")));
+            parts.push((held, outcome.logits));
+        }
+        let calibrated = target.calibrate(&parts)?;
+        scores.resize(calibrated.scores.len(), 0.0);
+        scores.iter_mut().zip(&calibrated.scores).for_each(|(sum, score)| *sum += score);
+        first.get_or_insert(calibrated);
+    }
+    let calibrated = first.expect("there is at least one seed");
+    Ok(Measured {
+        depth: depth.to_owned(),
+        cut: String::new(),
+        plan: String::new(),
+        seeds: protocol.seeds,
+        rows: (0..n).filter(|&at| protocol.folds[at] < run_folds).collect(),
+        scores: scores.into_iter().map(|sum| sum / protocol.seeds as f64).collect(),
+        calibrated,
+        cost: 0.0,
+        seconds: start.elapsed().as_secs_f64(),
+        curves,
+        remarks,
+    })
+}
+
+/// A seventh of the images of each class, to choose weights by, and the rest.
+pub(crate) fn hold_out(training: &[usize], labels: &[usize], seed: u64) -> (Vec<usize>, Vec<usize>) {
+    let order = crate::rng::permutation(training.len(), seed, "hold-out", 0);
+    let mut seen = std::collections::BTreeMap::<usize, usize>::new();
+    let (mut kept, mut held) = (Vec::new(), Vec::new());
+    for at in order {
+        let image = training[at];
+        let count = seen.entry(labels[image]).or_default();
+        *count += 1;
+        if *count % 7 == 2 { held.push(image) } else { kept.push(image) }
+    }
+    kept.sort_unstable();
+    held.sort_unstable();
+    (kept, held)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::targets::{Calibration, Predictions};
+
+    fn measured(depth: &str, scores: Vec<f64>) -> Measured {
+        Measured {
+            depth: depth.into(),
+            cut: String::new(),
+            plan: String::new(),
+            seeds: 2,
+            rows: (0..scores.len()).collect(),
+            calibrated: Calibrated {
+                predictions: Predictions::Classes(Vec::new()),
+                calibration: Calibration::LabelSets { temperature: 1.0, thresholds: Vec::new() },
+                scores: Vec::new(),
+            },
+            scores,
+            cost: 0.0,
+            seconds: 0.0,
+            curves: Vec::new(),
+            remarks: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_gain_within_one_standard_error_goes_to_the_shallower() {
+        let right = |count: usize| (0..100).map(|at| f64::from(u8::from(at < count))).collect::<Vec<f64>>();
+        // One image of a hundred more: mean 0.01, standard error 0.01.
+        assert_eq!(choose(&[measured("head", right(80)), measured("last", right(81))], None), 0);
+        // Four more: mean 0.04, standard error 0.0197.
+        assert_eq!(choose(&[measured("head", right(80)), measured("last", right(84))], None), 1);
+        // The deepest is best, but the one before is as good within the noise.
+        let three = [measured("head", right(80)), measured("last", right(90)), measured("all", right(91))];
+        assert_eq!(choose(&three, None), 1);
+        // A worse one is never chosen.
+        assert_eq!(choose(&[measured("head", right(80)), measured("last", right(60))], None), 0);
+    }
+
+    #[test]
+    fn what_is_presumed_is_taken_unless_another_is_clearly_better() {
+        let right = |count: usize| (0..100).map(|at| f64::from(u8::from(at < count))).collect::<Vec<f64>>();
+        let with = |contrastive| {
+            let depths = [("head", 80), ("all", 81), ("contrastive", contrastive)];
+            depths.map(|(depth, count)| measured(depth, right(count)))
+        };
+        assert_eq!(choose(&with(80), Some(2)), 2);
+        assert_eq!(choose(&with(82), Some(2)), 2);
+        assert_eq!((choose(&with(82), None), choose(&with(70), Some(2))), (1, 0));
+    }
+
+    #[test]
+    fn differences_are_paired() {
+        // 10 gained, 5 lost of 100.
+        let one: Vec<f64> = (0..100).map(|at| f64::from(u8::from(at < 60))).collect();
+        let other: Vec<f64> = (0..100).map(|at| f64::from(u8::from((10..65).contains(&at)))).collect();
+        let difference = Difference::of(&one, &other);
+        assert!((difference.mean - 0.05).abs() < 1e-12);
+        let variance = (0.15 - 0.05 * 0.05) * 100.0 / 99.0;
+        assert!((difference.standard_error - f64::sqrt(variance / 100.0)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_is_held_out_has_every_class_and_is_none_of_the_rest() {
+        let labels: Vec<usize> = (0..60).map(|at| at % 3).collect();
+        let training: Vec<usize> = (0..60).collect();
+        let (kept, held) = hold_out(&training, &labels, 1);
+        assert_eq!(kept.len() + held.len(), 60);
+        assert!(held.iter().all(|at| !kept.contains(at)));
+        for class in 0..3 {
+            assert_eq!(held.iter().filter(|&&at| labels[at] == class).count(), 3);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! How a base is changed: fine-tuning, contrastive pairs, language models. The plan of what learns, training from the examples at a cut, and the choice of the cut.
+
+mod activations;
+mod any_base;
+mod body;
+mod choice;
+pub(crate) mod contrastive;
+mod depth;
+mod frozen;
+mod inputs;
+mod journal;
+mod language_model;
+mod linear_head;
+mod material;
+mod mixing;
+mod plan;
+mod quiet;
+mod settings;
+mod task;
+mod text_states;
+pub mod tokens;
+mod tune;
+pub(crate) mod ulmfit;
+
+pub use activations::{Activations, Change, KeyedImages, Views};
+pub(crate) use any_base::BaseFacts;
+pub use any_base::{AnyBase, Reading, usual_settings, with_base};
+pub use body::Body;
+pub(crate) use choice::DepthSearch;
+pub(crate) use choice::STEP_COST;
+pub use choice::{Budget, Chosen, Depth, Planned};
+pub use depth::{Difference, Measured, choose};
+pub(crate) use depth::{Fold, Protocol};
+pub use frozen::FrozenPart;
+pub use inputs::Inputs;
+pub use journal::Journal;
+pub use language_model::{PretrainedLanguageModel, pretrain_language_model};
+pub use material::{AtCut, FineTuned, Material};
+pub use mixing::Regularisers;
+pub(crate) use plan::cut_of;
+pub use plan::{Learners, Plan, Spread, Staged};
+pub(crate) use quiet::Quiet;
+pub(crate) use settings::TuningSettings;
+pub use text_states::TextStates;
+pub use tune::{Adapted, TuneSettings, Tuning, find_rate, tune};
+pub(crate) use tune::{best_rate, curve_reporter, retrying, sanity_rows};

@@ -1,0 +1,35 @@
+//! Findings from predictions and labels: metrics with intervals, calibration, likely label errors.
+//!
+//! Invariant: nothing here knows of features, models or files.
+
+pub(crate) mod answers;
+pub(crate) mod classification;
+pub(crate) mod conformal;
+pub(crate) mod forecast;
+pub(crate) mod imbalance;
+pub(crate) mod interval;
+pub(crate) mod label_errors;
+pub(crate) mod multi_label;
+pub(crate) mod regression;
+pub(crate) mod spans;
+
+pub use answers::{AnswerEvaluation, AnswerPart, normalise_answer};
+pub(crate) use answers::{
+    AnswerScore, ScoredAnswer, SquadVersion, best_no_answer_threshold, evaluate_answers, paired_answer_f1,
+};
+pub use classification::{CalibrationBin, ClassMetrics, Evaluation, Predictions, evaluate};
+pub use conformal::Coverage;
+pub(crate) use conformal::{CvPlus, coverage, out_of_fold_intervals};
+pub(crate) use forecast::forecast;
+pub use forecast::{Forecast, Measurement, Outcome, PowerLaw};
+pub use imbalance::{ClassShares, ImbalanceEvaluation, evaluate_imbalance};
+pub use interval::{Estimate, Paired, Share};
+pub(crate) use interval::{paired_difference, wilson};
+pub use label_errors::LabelError;
+pub(crate) use label_errors::label_errors;
+pub(crate) use multi_label::paired_map;
+pub use multi_label::{LabelMetrics, LabelPredictions, MultiLabelEvaluation, evaluate_labels};
+pub(crate) use regression::paired_mae;
+pub use regression::{RegressionEvaluation, evaluate_regression};
+pub use spans::{Span, SpanEvaluation, TypeMetrics, spans_of};
+pub(crate) use spans::{TaggedPair, evaluate_spans, paired_span_f1};

@@ -1,0 +1,5 @@
+//! Bases of one's own.
+
+mod supervised;
+
+pub use supervised::{Pretrained, pretrain};

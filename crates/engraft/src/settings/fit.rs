@@ -1,0 +1,211 @@
+//! The settings of the main job.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::tune::Tune;
+
+/// Settings of `engraft fit`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Fit {
+    /// The labelled images, texts or rows: a folder, a table, or an array of features (`.npy`).
+    pub data: PathBuf,
+    /// The column of a table that holds texts, or two with a comma between them; found where it is not told. Data with it
+    /// is texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// How word vectors become one vector of a text: `mean`, `idf` or `sif`; the best is chosen where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<String>,
+    /// What is predicted: `single-label`, `multi-label` or `regression`, inferred from the labels where it is not told; `qa`
+    /// (answers cut out of paragraphs) or `tags` (spans of words).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// The column of a table that names the files; `path` where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_column: Option<String>,
+    /// The column of a table that holds the labels; `label` where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_column: Option<String>,
+    /// Columns of a table of numbers and categories that are not read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignore_columns: Vec<String>,
+    /// The file of labels of an array (`.npy`, `.csv`, `.tsv`, `.parquet`); looked for beside it where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<PathBuf>,
+    /// The pretrained base: the name of an embedded one, of one that was pulled, or a weights file; `none` for rows of a
+    /// table. Empty where it is to be chosen by the data ([`crate::bases::default_base()`]); a run's settings have the one that was taken.
+    pub base: String,
+    /// The card of the base, where it is not beside the weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub card: Option<PathBuf>,
+    /// Of an ONNX model: the value that serves as features. Settings of older runs call it `output`.
+    #[serde(alias = "output", skip_serializing_if = "Option::is_none")]
+    pub onnx_output: Option<String>,
+    /// Channels of the images, where they are to be others than the card's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<usize>,
+    /// Rows and columns of the input, where they are to be others than the card's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<usize>,
+    /// How much of the base is retrained: `head`, `last`, `half`, `all`, the stage that training begins at, or `auto`; of
+    /// texts also `contrastive`.
+    pub depth: String,
+    /// Retrains this stage alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub only: Option<String>,
+    /// What the choice of the depth may cost: `90s`, `5m`, `1h` on two cores of a laptop.
+    pub budget: String,
+    /// Seeds that every depth is measured with.
+    pub seeds: usize,
+    /// How to fine-tune.
+    pub tune: Tune,
+    /// Tokens that an encoder sees at once, where words are tagged or questions answered: 384 where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<usize>,
+    /// Tokens that two windows over a long paragraph share: 128 where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stride: Option<usize>,
+    /// Tokens of the longest answer: 30 where it is not told, or 15 words on word vectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_answer: Option<usize>,
+    /// Width of the LSTMs, one way, of a reader on word vectors: 128 where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<usize>,
+    /// Layers of these LSTMs: 3 where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<usize>,
+    /// Folds of the cross-validation. Where words are tagged or questions answered, 1 runs one of five.
+    pub folds: usize,
+    /// Seed of everything that is drawn.
+    pub seed: u64,
+    /// Weighs classes by the inverse of their frequency.
+    pub balanced: bool,
+    /// Error rate that answered questions may have; less sure answers become "unsure": [`Fit::MAX_ERROR`] where it is not
+    /// told. In multi-label the error rate of every label that is given; where it is not told, labels are given for the
+    /// best F1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_error: Option<f64>,
+    /// How often the prediction interval of a number is to hold the truth: [`Fit::INTERVAL_LEVEL`] where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval_level: Option<f64>,
+    /// Makes findings of the audit that are serious or warnings fatal.
+    pub strict: bool,
+    /// What the from-scratch control may cost, in units of 10^12 MACs; 0 leaves it out.
+    pub control_budget: f64,
+    /// Convolutions by sums of products only: slower than Winograd's filtering, and closer to other programs' digits.
+    pub exact: bool,
+    /// Where to compute.
+    pub device: Device,
+    /// How images become input, for a base without a card.
+    #[serde(skip_serializing_if = "Input::is_empty")]
+    pub input: Input,
+}
+
+impl Fit {
+    /// The usual error rate of answers that are one class.
+    pub const MAX_ERROR: f64 = 0.05;
+    /// The usual level of prediction intervals.
+    pub const INTERVAL_LEVEL: f64 = 0.9;
+}
+
+impl Default for Fit {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::new(),
+            text: None,
+            pooling: None,
+            task: None,
+            path_column: None,
+            label_column: None,
+            ignore_columns: Vec::new(),
+            labels: None,
+            base: String::new(),
+            card: None,
+            onnx_output: None,
+            channels: None,
+            image_size: None,
+            depth: "auto".into(),
+            only: None,
+            budget: "5m".into(),
+            seeds: 2,
+            tune: Tune::default(),
+            max_tokens: None,
+            stride: None,
+            max_answer: None,
+            hidden: None,
+            layers: None,
+            folds: 5,
+            seed: 0,
+            balanced: false,
+            max_error: None,
+            interval_level: None,
+            strict: false,
+            control_budget: 0.5,
+            exact: false,
+            device: Device::Cpu,
+            input: Input::default(),
+        }
+    }
+}
+
+/// How images become input, said by hand for a base that has no card. What is not given is what the architecture's
+/// checkpoints usually have.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Input {
+    /// Rows and columns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<usize>,
+    /// The shorter side before the centre is cut out; 0 stretches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shortest_side: Option<usize>,
+    /// `bilinear`, `bicubic` or `nearest`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interpolation: Option<String>,
+    /// `rgb` or `bgr`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel_order: Option<String>,
+    /// Subtracted per channel, where a byte `b` counts as `b / 255`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean: Option<Vec<f64>>,
+    /// Divided by per channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub std: Option<Vec<f64>>,
+}
+
+impl Input {
+    /// Whether nothing is given.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Where to compute.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+}
+
+impl Fit {
+    /// What is usual for texts.
+    pub(crate) fn for_texts() -> Self {
+        Self { tune: Tune::for_texts(), control_budget: 1.0, ..Self::default() }
+    }
+
+    /// What is usual where words are tagged or questions answered by an encoder: all of it is retrained, since a head on
+    /// frozen tokens seldom answers a question, and with one seed.
+    pub(crate) fn for_tokens() -> Self {
+        Self { tune: Tune::for_tokens(), depth: "all".into(), seeds: 1, ..Self::default() }
+    }
+
+    /// What is usual where a reader on frozen word vectors answers questions: the reader is the head.
+    pub(crate) fn for_word_reader() -> Self {
+        Self { tune: Tune::for_word_reader(), depth: "head".into(), seeds: 1, ..Self::default() }
+    }
+}
