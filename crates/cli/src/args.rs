@@ -169,6 +169,9 @@ pub struct FitArgs {
     /// Regression: coverage of the prediction intervals [default: 0.9].
     #[arg(long, value_name = "FRACTION", help_heading = EVALUATION)]
     pub interval_level: Option<f64>,
+    /// Share of examples like the training data that may be called "unlike the training data" [default: 0.05].
+    #[arg(long, value_name = "FRACTION", help_heading = EVALUATION)]
+    pub unlike_rate: Option<f64>,
     /// Budget of the from-scratch control, in 10^12 MACs; 0 leaves it out [default: 0.5; 1 for texts].
     #[arg(long, value_name = "TERA", help_heading = EVALUATION)]
     pub control_budget: Option<f64>,

@@ -29,7 +29,10 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
         return embed_texts::run(args, format, &index, json, terminal);
     }
     let mut images = images(&args.data)?;
-    images.sort();
+    // A list keeps its order, which its reader may count on.
+    if args.data.is_dir() {
+        images.sort();
+    }
     let device = Device::flex();
     let name = base_for(args.base.as_deref(), || Ok(DataKind::of_images(&images)), terminal)?;
     let base = open(&args.about.of(&name), &device)?;

@@ -198,13 +198,16 @@ fn spans_line(spans: &SpanEvaluation) -> String {
 fn unsure_line(unsure: &UnsureReport, unit: &str) -> String {
     match unsure.threshold {
         Some(threshold) => format!(
-            "unsure below      p = {threshold:.3}: answers {} of {unit} at {} errors",
+            "unsure below      p = {threshold:.3}: answers {} of {unit} at {} errors; at most {} on new data, with {} confidence",
             percent(unsure.answered),
-            percent(unsure.error)
+            percent(unsure.error),
+            percent(unsure.max_error),
+            percent(unsure.confidence)
         ),
         None => format!(
-            "unsure            always: no threshold promises at most {} errors on this data",
-            percent(unsure.max_error)
+            "unsure            always: this data does not show at most {} errors with {} confidence (--max-error allows more)",
+            percent(unsure.max_error),
+            percent(unsure.confidence)
         ),
     }
 }

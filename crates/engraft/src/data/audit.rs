@@ -27,7 +27,7 @@ const SHOWN: usize = 10;
 
 /// The result of an audit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "AuditFile", into = "AuditFile")]
 pub struct Audit {
     /// What was found, the worst first.
     pub findings: Vec<Finding>,
@@ -40,6 +40,40 @@ pub struct Audit {
     pub examples: usize,
     /// Counts for every class (or label), in the order of [`Dataset::classes`]; none in regression.
     pub classes: Vec<ClassCount>,
+}
+
+/// An audit as JSON: of groups those that more than one example share, so that its length follows what was found.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuditFile {
+    findings: Vec<Finding>,
+    excluded: BTreeSet<usize>,
+    groups: Vec<Vec<usize>>,
+    examples: usize,
+    classes: Vec<ClassCount>,
+}
+
+impl From<Audit> for AuditFile {
+    fn from(Audit { findings, excluded, groups, examples, classes }: Audit) -> Self {
+        let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        groups.iter().enumerate().for_each(|(example, &group)| members.entry(group).or_default().push(example));
+        let groups = members.into_values().filter(|members| members.len() > 1).collect();
+        Self { findings, excluded, groups, examples, classes }
+    }
+}
+
+impl From<AuditFile> for Audit {
+    fn from(AuditFile { findings, excluded, groups: shared, examples, classes }: AuditFile) -> Self {
+        let mut groups: Vec<usize> = (0..examples).collect();
+        for members in shared {
+            for &member in &members {
+                if let Some(group) = groups.get_mut(member) {
+                    *group = members[0];
+                }
+            }
+        }
+        Self { findings, excluded, groups, examples, classes }
+    }
 }
 
 /// How many examples of a class there are.

@@ -53,32 +53,50 @@ impl Work<'_> {
             let examples = self.dataset.examples.iter().zip(sets);
             examples.filter(|(example, set)| example.split == Split::Train && set[label]).count() > 0
         };
-        let mut found = Vec::new();
-        let mut about = |kind, severity, message| found.push(Finding::new(kind, severity, message, Vec::new()));
+        let mut named: [Vec<String>; 5] = Default::default();
         for (label, count) in labels.iter().enumerate() {
             let (name, without) = (plain(&count.class), total - count.train.min(total));
-            if !listed(label) {
-                let message = format!("the label {name} has held-out {things} only: it cannot be learnt");
-                about(FindingKind::NoTraining, Severity::Serious, message);
+            let (place, found) = if !listed(label) {
+                (0, name.into_owned())
             } else if count.train < LEAST {
-                let message = format!(
-                    "the label {name} has too few usable training {things}: {} (at least {LEAST})",
-                    count.train
-                );
-                about(FindingKind::SmallClass, Severity::Serious, message);
+                (1, format!("{name} has {}", count.train))
             } else if without < LEAST {
-                let message = format!("too few training {things} lack the label {name}: {without} (at least {LEAST})");
-                about(FindingKind::SmallClass, Severity::Serious, message);
+                (2, format!("{name} is not on {without}"))
             } else if count.train < FEW {
-                let message =
-                    format!("the label {name} has few training {things}: {} (better {FEW} or more)", count.train);
-                about(FindingKind::SmallClass, Severity::Warning, message);
+                (3, format!("{name} has {}", count.train))
             } else if without < FEW {
-                let message = format!("few training {things} lack the label {name}: {without} (better {FEW} or more)");
-                about(FindingKind::SmallClass, Severity::Warning, message);
-            }
+                (4, format!("{name} is not on {without}"))
+            } else {
+                continue;
+            };
+            named[place].push(found);
         }
-        self.findings.extend(found);
+        let what = [
+            (
+                FindingKind::NoTraining,
+                Severity::Serious,
+                format!("held-out {things} only, so that it cannot be learnt"),
+            ),
+            (
+                FindingKind::SmallClass,
+                Severity::Serious,
+                format!("too few usable training {things} (at least {LEAST})"),
+            ),
+            (
+                FindingKind::SmallClass,
+                Severity::Serious,
+                format!("too few training {things} without it (at least {LEAST})"),
+            ),
+            (FindingKind::SmallClass, Severity::Warning, format!("few training {things} (better {FEW} or more)")),
+            (
+                FindingKind::SmallClass,
+                Severity::Warning,
+                format!("few training {things} without it (better {FEW} or more)"),
+            ),
+        ];
+        for (named, (kind, severity, what)) in named.iter().zip(&what) {
+            self.tell_of_classes("label", "labels", labels.len(), what, named, *kind, *severity);
+        }
         let none =
             sets.iter().enumerate().filter(|(index, set)| !self.excluded.contains(index) && !set.contains(&true));
         let files = none.map(|(index, _)| self.name(index)).collect();
@@ -203,7 +221,11 @@ mod tests {
         let told = told(&audit);
         assert_eq!(told[0], (FindingKind::LabelConflict, Severity::Serious, "0062 0063".into()));
         assert_eq!((told[1].0, told[1].1), (FindingKind::SmallClass, Severity::Serious), "{:?}", audit.findings);
-        assert!(audit.findings[2].message.contains("few training images lack the label a: 2"), "{:?}", audit.findings);
+        assert!(
+            audit.findings[2].message.contains("few training images without it (better 10 or more): a is not on 2"),
+            "{:?}",
+            audit.findings
+        );
         assert_eq!(told[3], (FindingKind::NoLabel, Severity::Info, "0060".into()));
     }
 

@@ -171,9 +171,9 @@ fn small_classes_and_imbalance_are_told() {
     let audit = run(&rows);
     let told: Vec<_> = audit.findings.iter().map(|finding| (finding.severity, finding.message.as_str())).collect();
     assert_eq!(told[0].0, Severity::Serious);
-    assert!(told[0].1.starts_with("the class c has too few usable training images: 1"), "{told:?}");
-    assert!(told[1].1.starts_with("the class d has held-out images only"), "{told:?}");
-    assert!(told[2].1.starts_with("few training images in a class: e has 9"), "{told:?}");
+    assert!(told[0].1.starts_with("a class with too few usable training images (at least 2): c has 1"), "{told:?}");
+    assert!(told[1].1.starts_with("a class with held-out images only, so that it cannot be learnt: d"), "{told:?}");
+    assert!(told[2].1.starts_with("a class with few training images (better 10 or more): e has 9"), "{told:?}");
     assert!(told[3].1.starts_with("imbalance: 30 training images of"), "{told:?}");
     let audit = run(&clean()[..40]);
     assert_eq!(audit.findings[0].kind, FindingKind::FewExamples);

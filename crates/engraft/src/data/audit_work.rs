@@ -288,37 +288,36 @@ impl<'a> Work<'a> {
             .map(|example| example.label)
             .collect();
         let things = self.wording.things;
-        let mut few: Vec<String> = Vec::new();
-        let mut about = |kind, severity, message| self.findings.push(Finding::new(kind, severity, message, Vec::new()));
+        let (mut unlearnt, mut too_few, mut few) = (Vec::new(), Vec::new(), Vec::new());
         for (label, count) in classes.iter().enumerate() {
             let class = plain(&count.class);
             if !listed.contains(&label) {
-                let message = format!("the class {class} has held-out {things} only: it cannot be learnt");
-                about(FindingKind::NoTraining, Severity::Serious, message);
+                unlearnt.push(class.into_owned());
             } else if count.train < LEAST {
-                let message = format!(
-                    "the class {class} has too few usable training {things}: {} (at least {LEAST})",
-                    count.train
-                );
-                about(FindingKind::SmallClass, Severity::Serious, message);
+                too_few.push(format!("{class} has {}", count.train));
             } else if count.train < FEW {
                 few.push(format!("{class} has {}", count.train));
             }
         }
-        match few.as_slice() {
-            [] => {}
-            [one] => {
-                let message = format!("few training {things} in a class: {one} (better {FEW} or more)");
-                about(FindingKind::SmallClass, Severity::Warning, message);
-            }
-            several => {
-                let shown = several.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-                let more = if several.len() > SHOWN { ", ..." } else { "" };
-                let counts = format!("{} of {} classes", several.len(), classes.len());
-                let message = format!("few training {things} in {counts} (better {FEW} or more): {shown}{more}");
-                about(FindingKind::SmallClass, Severity::Warning, message);
-            }
+        let what = [
+            (
+                too_few,
+                FindingKind::SmallClass,
+                Severity::Serious,
+                format!("too few usable training {things} (at least {LEAST})"),
+            ),
+            (
+                unlearnt,
+                FindingKind::NoTraining,
+                Severity::Serious,
+                format!("held-out {things} only, so that it cannot be learnt"),
+            ),
+            (few, FindingKind::SmallClass, Severity::Warning, format!("few training {things} (better {FEW} or more)")),
+        ];
+        for (named, kind, severity, what) in what {
+            self.tell_of_classes("class", "classes", classes.len(), &what, &named, kind, severity);
         }
+        let mut about = |kind, severity, message| self.findings.push(Finding::new(kind, severity, message, Vec::new()));
         let present = || classes.iter().filter(|count| count.train > 0);
         let (largest, smallest) =
             (present().max_by_key(|count| count.train), present().min_by_key(|count| count.train));
@@ -335,6 +334,28 @@ impl<'a> Work<'a> {
             about(FindingKind::Imbalance, Severity::Warning, message);
         }
         self.few_in_all();
+    }
+
+    /// One finding of all classes, or labels, of which the same is to be said.
+    #[expect(clippy::too_many_arguments, reason = "the words of one sentence")]
+    pub(super) fn tell_of_classes(
+        &mut self,
+        one: &str,
+        many: &str,
+        of: usize,
+        what: &str,
+        named: &[String],
+        kind: FindingKind,
+        severity: Severity,
+    ) {
+        let shown = named.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = if named.len() > SHOWN { ", ..." } else { "" };
+        let message = match named.len() {
+            0 => return,
+            1 => format!("a {one} with {what}: {shown}"),
+            count => format!("{count} of {of} {many} with {what}: {shown}{more}"),
+        };
+        self.findings.push(Finding::new(kind, severity, message, Vec::new()));
     }
 
     pub(super) fn few_in_all(&mut self) {

@@ -48,6 +48,10 @@ fn check(config: &Fit, kind: InputKind) -> Result<()> {
         let problem = Problem::new("invalid level of the prediction intervals").expected("a number between 0 and 1");
         return Err(Error::Usage(problem.found(level).at("--interval-level")));
     }
+    if !(config.unlike_rate >= 0.0 && config.unlike_rate < 1.0) {
+        let problem = Problem::new("invalid rate of \"unlike the training data\"").expected("from 0 to less than 1");
+        return Err(Error::Usage(problem.found(config.unlike_rate).at("--unlike-rate")));
+    }
     Ok(())
 }
 

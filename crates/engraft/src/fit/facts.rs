@@ -17,6 +17,10 @@ use crate::train::argmax;
 
 /// Mistakes and suspected labels whose words are weighed.
 const EXPLAINED: usize = 12;
+/// For this many training texts one variant of a text is run to explain, beyond the first texts' worth of [`VARIANTS`].
+const TEXTS_PER_VARIANT: usize = 4;
+/// Variants that are always run.
+const VARIANTS: usize = 200;
 /// Parts that texts are divided into by their length.
 const LENGTHS: usize = 4;
 /// Words that the base does not know which are named.
@@ -82,7 +86,8 @@ pub(crate) fn unknown_words(base: &TextBase, texts: &[&Text]) -> Vec<(String, us
 }
 
 /// What words gave to the surest wrong answers, and to the classes that suspected labels probably are; by their place
-/// among the training texts. It is the final model that is asked.
+/// among the training texts. It is the final model that is asked. Every word costs a text through the base: what is explained
+/// ends where that would come to more than a quarter of what the features of the training texts cost.
 pub(crate) fn explanations(
     extractor: &TextExtractor,
     predictor: &Predictor,
@@ -99,11 +104,17 @@ pub(crate) fn explanations(
     wrong.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)));
     let asked = wrong.iter().take(EXPLAINED).map(|(place, answer, _)| (*place, *answer));
     let asked = asked.chain(suspected.iter().take(EXPLAINED).map(|error| (error.index, error.suggested)));
+    let mut left = (texts.len() / TEXTS_PER_VARIANT).max(VARIANTS);
     let mut explained = BTreeMap::new();
     for (place, class) in asked {
         let at = rows[place];
         if let Entry::Vacant(entry) = explained.entry(at) {
-            entry.insert(explain(extractor, predictor, texts[at], class)?);
+            if left == 0 {
+                break;
+            }
+            let words = explain(extractor, predictor, texts[at], class)?;
+            left = left.saturating_sub(words.len() + 1);
+            entry.insert(words);
         }
     }
     Ok(explained)

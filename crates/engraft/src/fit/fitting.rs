@@ -5,46 +5,30 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::bases::text::{TextBody, WordPooler};
+use crate::bases::text::WordPooler;
 use crate::controls::{BaselineResult, ControlData, Scratch, baselines};
-use crate::data::image::Limits;
 use crate::data::intake::Intake;
 use crate::data::text::Text;
 use crate::data::{Split, Task};
 use crate::error::{Error, Problem, Result};
-use crate::features::{Cache, Coverage, Features};
 use crate::fit::TextFacts;
-use crate::fit::check::check_settings;
+use crate::fit::basis::{Basis, Context, Examples, reader_sizes, target_settings};
 use crate::fit::columns::ColumnFacts;
 use crate::fit::facts::{by_length, explanations, unknown_words};
 use crate::fit::forecast::forecasts;
-use crate::heads::{Head, Novelty, ReaderSizes};
+use crate::heads::{Head, Novelty};
 use crate::methods::tokens::{Cutting, TokenReader, TokenSet};
 use crate::methods::{
-    Adapted, Chosen, Depth, DepthSearch, Difference, Fold, Inputs, Journal, KeyedImages, Material, Measured, Protocol,
-    TuningSettings, find_rate as find_rate_of,
+    Adapted, Chosen, Depth, DepthSearch, Difference, Fold, Inputs, Measured, find_rate as find_rate_of,
 };
 use crate::methods::{AnyBase, Reading};
 use crate::metrics::{Forecast, LabelError, Paired};
-use crate::progress::Observer;
 use crate::settings::Fit;
-use crate::targets::{
-    Measures, Predictions, Predictor, Probe, Strength, Suspects, Target, TargetAnswer, TargetSettings, target_of,
-};
-use crate::train::{Curve, RateFinding, TrainingImages};
+use crate::targets::{Measures, Predictions, Predictor, Probe, Strength, Suspects, Target, TargetAnswer, target_of};
+use crate::train::{Curve, RateFinding};
 
 /// Strength of the probe that a search for a rate starts from.
 const RATE_STRENGTH: f64 = 1e-3;
-/// Folds that are made where one of them is run.
-const USUAL_FOLDS: usize = 5;
-/// Units of tokens that run together.
-const SHARD: usize = 8;
-/// Width, one way, and layers of the LSTMs of a reader on word vectors (Chen et al. 2017, section 5.2).
-const READER: (usize, usize) = (128, 3);
-/// Share of the training data that counts as like itself.
-const LIKE: f64 = 0.99;
-/// Steps of a training on few texts, as passes allow.
-const STEPS: usize = 200;
 
 /// Wall seconds of each part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
@@ -165,17 +149,6 @@ pub(crate) struct TokenFacts {
     pub(crate) pooler: Option<WordPooler>,
 }
 
-/// What a fit works with.
-#[derive(Clone, Copy)]
-pub struct Context<'a> {
-    /// Where features are kept.
-    pub cache: Option<&'a Cache>,
-    /// Where what is finished is kept, to go on from after a stop.
-    pub journal: &'a Journal,
-    /// Hears of the work.
-    pub observer: &'a dyn Observer,
-}
-
 /// What a fit tells as soon as it is known.
 #[derive(Debug, Clone, Copy)]
 pub enum FitEvent<'a> {
@@ -189,168 +162,6 @@ pub enum FitEvent<'a> {
     Depth(&'a Measured, &'a Difference),
     /// The depth was chosen.
     Chosen(&'a Chosen),
-}
-
-/// What every fit begins with: the examples' labels and folds, and their features.
-struct Basis {
-    base: AnyBase,
-    tuning: TuningSettings,
-    train: Vec<usize>,
-    groups: Vec<usize>,
-    target: Box<dyn Target>,
-    folds: Vec<usize>,
-    count: usize,
-    reading: Reading,
-    features: Features,
-    probe: Option<Probe>,
-    coverage: Option<Coverage>,
-    /// Where a head looks at tokens.
-    cutting: Option<Cutting>,
-    /// Folds that are run where a head looks at tokens; all elsewhere.
-    run: usize,
-}
-
-fn target_settings(config: &Fit) -> TargetSettings {
-    TargetSettings {
-        balanced: config.balanced,
-        max_error: config.max_error,
-        level: config.interval_level.unwrap_or(Fit::INTERVAL_LEVEL),
-        seed: config.seed,
-    }
-}
-
-impl Basis {
-    fn new(config: &Fit, base: AnyBase, intake: &Intake, means: Context<'_>, probes: bool) -> Result<Self> {
-        let Context { cache, observer, .. } = means;
-        check_settings(config, &base, intake)?;
-        base.tell(intake, observer);
-        intake.require_usable(config.strict)?;
-        let train = intake.usable(Split::Train);
-        let photos = matches!(&base, AnyBase::Images(base) if base.card.preprocessing.channels == 3);
-        let passes = if intake.texts().is_some() { with_passes(config, train.len()) } else { config.clone() };
-        let mut tuning = TuningSettings::of(&passes, photos)?;
-        let cutting = match (&base, intake.kind().is_of_tokens()) {
-            (AnyBase::Texts(base), true) => {
-                // Long units fill others up: few waste less.
-                let train = &mut tuning.settings.train;
-                train.shard_size = train.shard_size.min(SHARD);
-                Some(Cutting::of(config, base)?)
-            }
-            _ => None,
-        };
-        let groups: Vec<usize> = train.iter().map(|&index| intake.audit.groups[index]).collect();
-        let target = target_of(intake, &train, &target_settings(config));
-        let asked = if config.folds < 2 { USUAL_FOLDS } else { config.folds };
-        let (count, folds) = target.folds(asked, &groups, intake.unit(), observer);
-        let run = if config.folds < 2 { 1 } else { count };
-        let mut best: Option<(Reading, Features, Option<Probe>)> = None;
-        for reading in base.readings(config, intake, &train)? {
-            let features = reading.features(intake, &train, cache, observer)?;
-            let solver = target.solver().filter(|_| probes);
-            let probe = solver.map(|solver| solver.probe(&features, &folds, observer)).transpose()?;
-            let loss = probe.as_ref().map_or(0.0, Probe::loss);
-            if let (Some(pooling), Some(_)) = (reading.name(), &probe) {
-                observer.say(&format!("word vectors pooled by {pooling}: out-of-fold loss {loss:.4}"));
-            }
-            if best.as_ref().is_none_or(|(_, _, least)| loss < least.as_ref().map_or(0.0, Probe::loss)) {
-                best = Some((reading, features, probe));
-            }
-        }
-        let (reading, features, probe) = best.expect("a base has a way to give features");
-        let extractor = reading.of_texts().filter(|_| intake.texts().is_some());
-        let coverage = extractor.map(|extractor| extractor.coverage(&intake.texts_of(&train))).transpose()?;
-        if let Some(coverage) = coverage.filter(|coverage| coverage.truncated > 0) {
-            observer.say(&format!(
-                "{} of {} texts are longer than what the base takes: {} of {} tokens at their ends are not read",
-                coverage.truncated, coverage.texts, coverage.cut, coverage.tokens
-            ));
-        }
-        Ok(Self { base, tuning, train, groups, target, folds, count, reading, features, probe, coverage, cutting, run })
-    }
-
-    /// Mean number of tokens of a text that are read.
-    fn tokens(&self) -> usize {
-        let coverage = self.coverage.unwrap_or_default();
-        ((coverage.tokens - coverage.cut) / self.train.len().max(1)).max(2)
-    }
-}
-
-/// The examples in the form that training takes.
-struct Examples<'a> {
-    texts: Vec<&'a Text>,
-    /// Of images, and the SHA-256 of each.
-    images: Option<(TrainingImages, Vec<String>)>,
-    /// Of words and questions.
-    tokens: Option<TokenSet<'a>>,
-    /// What they are called.
-    unit: &'static str,
-}
-
-impl<'a> Examples<'a> {
-    fn of(basis: &Basis, intake: &'a Intake, observer: &dyn Observer) -> Result<Self> {
-        let Basis { base, train: which, cutting, .. } = basis;
-        let tokens = match (base, cutting) {
-            (AnyBase::Texts(base), Some(cutting)) => TokenSet::new(base, intake, which, *cutting)?,
-            _ => None,
-        };
-        let images = match base {
-            AnyBase::Images(base) => {
-                let (paths, digests) = intake.images(which).into_iter().unzip();
-                let preprocessing = base.card.preprocessing.clone();
-                Some((TrainingImages::new(paths, preprocessing, Limits::default(), observer)?, digests))
-            }
-            AnyBase::Texts(_) | AnyBase::None => None,
-        };
-        Ok(Self { texts: intake.texts_of(which), images, tokens, unit: intake.unit() })
-    }
-}
-
-/// The sizes of a reader on word vectors.
-fn reader_sizes(config: &Fit, base: &AnyBase) -> ReaderSizes {
-    let columns = if let AnyBase::Texts(base) = base { base.columns() } else { 0 };
-    let (hidden, layers) = (config.hidden.unwrap_or(READER.0), config.layers.unwrap_or(READER.1));
-    ReaderSizes { columns, hidden, layers }
-}
-
-impl Basis {
-    /// What depths are measured with. `strength`: that of the probe; `identity`: what decides every training.
-    fn ground<'a>(
-        &'a self,
-        config: &Fit,
-        examples: &'a Examples<'a>,
-        strength: f64,
-        means: Context<'a>,
-        identity: &'a str,
-    ) -> DepthSearch<'a> {
-        let material = match (&self.base, &examples.images) {
-            (AnyBase::Texts(base), _) if examples.tokens.is_some() => {
-                let set = examples.tokens.as_ref().expect("they are there");
-                let reader = matches!(base.body, TextBody::Words(_)).then(|| reader_sizes(config, &self.base));
-                Material::Tokens { base, set, reader, unit: examples.unit }
-            }
-            (AnyBase::Images(base), Some((images, digests))) => {
-                let shown = KeyedImages { images, digests };
-                Material::Images { base, shown, views: &self.tuning.views, cache: means.cache }
-            }
-            (AnyBase::Texts(base), _) => {
-                let (tokens, pairs) = (self.tokens(), config.tune.pairs);
-                Material::Texts { base, texts: &examples.texts, tokens, pairs }
-            }
-            (AnyBase::Images(_), None) => unreachable!("images are decoded for a base of images"),
-            (AnyBase::None, _) => unreachable!("there is nothing to train where there is no base"),
-        };
-        DepthSearch {
-            material,
-            target: &*self.target,
-            features: &self.features,
-            strength,
-            protocol: Protocol { folds: &self.folds, count: self.count, run: self.run, seeds: config.seeds },
-            settings: &self.tuning.settings,
-            spread: self.tuning.spread,
-            journal: (means.journal, identity),
-            observer: means.observer,
-        }
-    }
 }
 
 /// Fits a base to labelled examples: a linear probe first, then as deep as is asked for, or as the data earns.
@@ -477,8 +288,9 @@ pub fn fit(
     };
     let how = if rows.len() == all.len() { how } else { format!("{how}, on the folds that were run") };
     let measures = target.measure(predictions, rows, &how)?;
+    let like = 1.0 - config.unlike_rate;
     let novelty =
-        Novelty::fit(deeper.as_ref().unwrap_or(&features), &strata, &groups, reading.metric(), config.seed, LIKE)?;
+        Novelty::fit(deeper.as_ref().unwrap_or(&features), &strata, &groups, reading.metric(), config.seed, like)?;
     let suspects = target.suspects(predictions, rows)?;
     let predictor = Predictor { head, calibration: taken.calibrated.calibration.clone(), novelty };
     seconds.evaluation = evaluating.elapsed().as_secs_f64();
@@ -740,30 +552,6 @@ fn identity(config: &Fit, base: &str, intake: &Intake) -> String {
         "data": intake.fingerprint(),
     });
     crate::files::sha256_hex(description.to_string().as_bytes())
-}
-
-/// The settings with the usual number of passes over so many texts, where they leave it open.
-fn with_passes(config: &Fit, texts: usize) -> Fit {
-    let mut config = config.clone();
-    if config.tune.epochs == 0 {
-        let steps = texts.div_ceil((config.tune.batch_size * config.tune.accumulate).max(1)).max(1);
-        config.tune.epochs = (STEPS.div_ceil(steps) as u64).clamp(4, 25);
-    }
-    config
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn few_texts_are_passed_over_more_often() {
-        let passes = |texts: usize| with_passes(&Fit::for_texts(), texts).tune.epochs;
-        assert_eq!([0, 16, 128, 320, 800, 9000].map(passes), [25, 25, 25, 10, 4, 4]);
-        let mut asked = Fit::for_texts();
-        asked.tune.epochs = 3;
-        assert_eq!(with_passes(&asked, 16).tune.epochs, 3);
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Never here: a label of a held-out split in any choice. What is held out is looked at once, after every choice.
 
+mod basis;
 mod check;
 mod columns;
 mod explain;
@@ -10,6 +11,7 @@ mod fitting;
 mod forecast;
 mod own_classes;
 
+pub use basis::Context;
 pub use check::check_settings;
 pub use columns::ColumnEffect;
 pub(crate) use columns::ColumnFacts;
@@ -17,6 +19,6 @@ pub use explain::WordWeight;
 pub(crate) use explain::explain;
 pub use facts::LengthBin;
 pub(crate) use facts::TextFacts;
-pub use fitting::{Context, FitEvent, Fitted, find_rate, fit};
+pub use fitting::{FitEvent, Fitted, find_rate, fit};
 pub(crate) use fitting::{HeldOut, Seconds};
 pub use own_classes::OwnClasses;

@@ -4,11 +4,13 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::bases::Device;
+use crate::bases::text::TextBody;
 use crate::bases::text::config::Family;
 use crate::bases::text::{EncoderConfig, SentenceEncoder, TextBase, TextEncoder, WordVectors};
 use crate::data::inspect::NoStore;
 use crate::data::intake::InputKind;
 use crate::methods::FineTuned;
+use crate::methods::Journal;
 use crate::progress::Silent;
 use crate::settings::Tune;
 

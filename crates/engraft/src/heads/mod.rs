@@ -32,6 +32,6 @@ pub(crate) use select_labels::cross_validate_labels;
 pub use select_labels::{LabelOptions, LabelValidation};
 pub(crate) use sparse::{SparseClassifier, SparseRows, fit_sparse};
 pub(crate) use temperature::temperature;
-pub(crate) use threshold::AnswerRule;
+pub(crate) use threshold::{AnswerRule, CONFIDENCE, fewest_answers};
 pub use word_reader::ReaderSizes;
 pub(crate) use word_reader::{ReaderBatch, ReaderNetwork, ReaderPair, WordReader, masked};

@@ -3,18 +3,18 @@
 use serde::{Deserialize, Serialize};
 
 use super::classification::Predictions;
-use super::interval::{Estimate, Share, bootstrap, resampled};
+use super::interval::{Estimate, Share, bootstrap_t, no_surer_than_accuracy, resampled_t};
 use crate::error::Result;
 
 /// How a classifier does when every class counts alike.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ImbalanceEvaluation {
-    /// Mean recall over the classes that have examples (Brodersen et al., 2010), bootstrapped. Guessing gets one over
+    /// Mean recall over the classes that have examples (Brodersen et al., 2010), with a t-interval by the bootstrap. Guessing gets one over
     /// their number, whatever the frequencies.
     pub balanced_accuracy: Estimate,
-    /// Mean F1 over the classes that occur as label or as answer, bootstrapped.
+    /// Mean F1 over the classes that occur as label or as answer, with a t-interval by the bootstrap.
     pub macro_f1: Estimate,
-    /// Matthews' correlation for several classes (Gorodkin, 2004), from -1 to 1, bootstrapped; 0 is chance.
+    /// Matthews' correlation for several classes (Gorodkin, 2004), from -1 to 1, with a t-interval by the bootstrap; 0 is chance.
     pub matthews: Estimate,
     /// Recall and precision of each class, each with Wilson's interval.
     pub per_class: Vec<ClassShares>,
@@ -45,10 +45,14 @@ pub fn evaluate_imbalance(
     let n = labels.len();
     let answers: Vec<usize> = (0..n).map(|i| predictions.predicted(i)).collect();
     let measured = statistics(&answers, labels, classes, &vec![1; n]);
-    let intervals = bootstrap(n, seed, &measured, |counts| statistics(&answers, labels, classes, counts));
-    let how = resampled(how, n);
-    let estimate =
-        |m: usize| Estimate { mean: measured[m], low: intervals[m].0, high: intervals[m].1, n, how: how.clone() };
+    let intervals = bootstrap_t(n, seed, &measured, |counts| statistics(&answers, labels, classes, counts));
+    let how = resampled_t(how, n);
+    let right = answers.iter().zip(labels).filter(|(answer, label)| answer == label).count();
+    // `least`: the least that the measure can be, `scale`: what of it goes with the accuracy.
+    let estimate = |m: usize, least: f64, scale: f64| {
+        let (low, high) = no_surer_than_accuracy(intervals[m], measured[m], (right, n), scale);
+        Estimate { mean: measured[m], low: low.max(least), high, n, how: how.clone() }
+    };
     let tally = Tally::of(&answers, labels, classes, &vec![1; n]);
     let per_class = (0..classes)
         .map(|class| {
@@ -60,9 +64,9 @@ pub fn evaluate_imbalance(
     let present = || tally.labelled.iter().copied().filter(|&support| support > 0);
     let ratio = present().max().unwrap_or(1) as f64 / present().min().unwrap_or(1) as f64;
     Ok(ImbalanceEvaluation {
-        balanced_accuracy: estimate(0),
-        macro_f1: estimate(1),
-        matthews: estimate(2),
+        balanced_accuracy: estimate(0, 0.0, 1.0),
+        macro_f1: estimate(1, 0.0, 1.0),
+        matthews: estimate(2, -1.0, 2.0),
         per_class,
         ratio,
     })

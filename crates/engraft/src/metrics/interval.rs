@@ -3,6 +3,7 @@
 use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::error::{Error, Problem, Result};
 use crate::rng::rng;
@@ -28,6 +29,17 @@ pub struct Estimate {
     /// Number of examples behind it.
     pub n: usize,
     /// How the number and its interval were made, in words.
+    pub how: String,
+}
+
+/// A measured number without an interval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// The number.
+    pub mean: f64,
+    /// Number of examples behind it.
+    pub n: usize,
+    /// How it was made, in words.
     pub how: String,
 }
 
@@ -85,7 +97,52 @@ pub(crate) fn bootstrap<const M: usize>(
     measured: &[f64; M],
     statistic: impl Fn(&[u32]) -> [f64; M] + Sync,
 ) -> [(f64, f64); M] {
-    let draws: Vec<[f64; M]> = (0..resamples(n))
+    let draws = drawn(n, seed, statistic);
+    std::array::from_fn(|m| {
+        let mut values: Vec<f64> = draws.iter().map(|draw| draw[m]).filter(|value| !value.is_nan()).collect();
+        if values.is_empty() {
+            return (measured[m], measured[m]);
+        }
+        values.sort_unstable_by(f64::total_cmp);
+        (quantile(&values, 0.025).min(measured[m]), quantile(&values, 0.975).max(measured[m]))
+    })
+}
+
+/// As [`bootstrap`], but the intervals are `measured ± t · (standard deviation of the resamples)`, `t` Student's for `n - 1` degrees of
+/// freedom. Of few examples the percentiles of a mean of heavy-tailed losses are too short (docs/decisions.md).
+pub(crate) fn bootstrap_t<const M: usize>(
+    n: usize,
+    seed: u64,
+    measured: &[f64; M],
+    statistic: impl Fn(&[u32]) -> [f64; M] + Sync,
+) -> [(f64, f64); M] {
+    let draws = drawn(n, seed, statistic);
+    let t = StudentsT::new(0.0, 1.0, (n.max(2) - 1) as f64).map_or(Z, |student| student.inverse_cdf(0.975));
+    std::array::from_fn(|m| {
+        let values = || draws.iter().map(|draw| draw[m]).filter(|value| !value.is_nan());
+        let count = values().count().max(1) as f64;
+        let mean = values().sum::<f64>() / count;
+        let half = t * (values().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
+        (measured[m] - half, measured[m] + half)
+    })
+}
+
+/// An interval of a number that `right` of `n` answers can be no surer of than of their accuracy: at least as far from the number as
+/// Wilson's interval is from the accuracy, `scale` times. Where every answer is right resamples do not differ, and say nothing.
+pub(super) fn no_surer_than_accuracy(
+    (low, high): (f64, f64),
+    mean: f64,
+    (right, n): (usize, usize),
+    scale: f64,
+) -> (f64, f64) {
+    let accuracy = right as f64 / n.max(1) as f64;
+    let (least, most) = wilson(right, n);
+    (low.min(mean - scale * (accuracy - least)), high.max(mean + scale * (most - accuracy)).min(1.0))
+}
+
+/// The statistics of each resample.
+fn drawn<const M: usize>(n: usize, seed: u64, statistic: impl Fn(&[u32]) -> [f64; M] + Sync) -> Vec<[f64; M]> {
+    (0..resamples(n))
         .into_par_iter()
         .map_init(
             || vec![0u32; n],
@@ -99,23 +156,24 @@ pub(crate) fn bootstrap<const M: usize>(
                 statistic(counts)
             },
         )
-        .collect();
-    std::array::from_fn(|m| {
-        let mut values: Vec<f64> = draws.iter().map(|draw| draw[m]).filter(|value| !value.is_nan()).collect();
-        if values.is_empty() {
-            return (measured[m], measured[m]);
-        }
-        values.sort_unstable_by(f64::total_cmp);
-        (quantile(&values, 0.025).min(measured[m]), quantile(&values, 0.975).max(measured[m]))
-    })
+        .collect()
 }
 
-/// `how`, and that the intervals come from the bootstrap of `n` examples, in words.
+/// `how`, and that the intervals come from the percentiles of the bootstrap of `n` examples, in words.
 pub(super) fn resampled(how: &str, n: usize) -> String {
+    resampled_by(how, "percentile bootstrap", n)
+}
+
+/// The same of [`bootstrap_t`].
+pub(super) fn resampled_t(how: &str, n: usize) -> String {
+    resampled_by(how, "t-interval by the bootstrap", n)
+}
+
+fn resampled_by(how: &str, kind: &str, n: usize) -> String {
     if resamples(n) == RESAMPLES {
-        return format!("{how}; percentile bootstrap, {RESAMPLES} resamples, 95 %");
+        return format!("{how}; {kind}, {RESAMPLES} resamples, 95 %");
     }
-    format!("{how}; percentile bootstrap, {} resamples (fewer than {RESAMPLES} for {n} examples), 95 %", resamples(n))
+    format!("{how}; {kind}, {} resamples (fewer than {RESAMPLES} for {n} examples), 95 %", resamples(n))
 }
 
 /// The quantile `q` of sorted values, linear between neighbours (Hyndman and Fan's type 7, as numpy).

@@ -23,7 +23,7 @@ pub(crate) use conformal::{CvPlus, coverage, out_of_fold_intervals};
 pub(crate) use forecast::forecast;
 pub use forecast::{Forecast, Measurement, Outcome, PowerLaw};
 pub use imbalance::{ClassShares, ImbalanceEvaluation, evaluate_imbalance};
-pub use interval::{Estimate, Paired, Share};
+pub use interval::{Estimate, Paired, Point, Share};
 pub(crate) use interval::{paired_difference, wilson};
 pub use label_errors::LabelError;
 pub(crate) use label_errors::label_errors;

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::classification::{Bins, CALIBRATION_BINS, CalibrationBin, LOG_LOSS_FLOOR};
-use super::interval::{Estimate, Paired, Share, bootstrap, paired_gain, resampled, wilson};
+use super::classification::{Bins, CalibrationBin, LOG_LOSS_FLOOR};
+use super::interval::{Estimate, Paired, Point, Share, bootstrap, paired_gain, resampled, wilson};
 use crate::error::{Error, Problem, Result};
 
 /// How one label fares.
@@ -44,8 +44,8 @@ pub struct MultiLabelEvaluation {
     pub ranking_loss: Estimate,
     /// Mean `-ln` of the probability of what is so, in nats, over all examples and labels.
     pub log_loss: Estimate,
-    /// Expected calibration error of the probabilities of all labels over 15 bins of equal mass.
-    pub ece: Estimate,
+    /// Expected calibration error of the probabilities of all labels, less what chance alone would give.
+    pub ece: Point,
     /// One entry per label.
     pub per_label: Vec<LabelMetrics>,
     /// `mistaken[a][b]` counts the examples from which `a` is missing and to which `b` was given wrongly; on the diagonal,
@@ -154,10 +154,10 @@ pub fn evaluate_labels(predictions: &LabelPredictions, seed: u64, how: &str) -> 
         hamming_loss: estimate(3, boot.clone()),
         ranking_loss: estimate(4, boot.clone()),
         log_loss: estimate(5, boot.clone()),
-        ece: estimate(6, format!("{boot}, {CALIBRATION_BINS} bins of equal mass")),
+        ece: work.binned(Bins::for_error(n * labels)).point(n, how),
         per_label,
         mistaken: work.mistaken(),
-        calibration: work.bins(&vec![1; n]).curve(),
+        calibration: work.binned(Bins::for_curve(n * labels)).curve(),
     }
 }
 
@@ -212,7 +212,7 @@ impl<'a> Work<'a> {
 
     /// mAP, macro-F1, micro-F1, Hamming loss, ranking loss, log-loss and ECE of a resample, in which example `i` occurs
     /// `counts[i]` times.
-    fn statistics(&self, counts: &[u32]) -> [f64; 7] {
+    fn statistics(&self, counts: &[u32]) -> [f64; 6] {
         let LabelPredictions { given, truth, labels, .. } = self.predictions;
         let (mut hits, mut occurrences) = (vec![0u64; labels], vec![0u64; labels]);
         for (i, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
@@ -237,7 +237,6 @@ impl<'a> Work<'a> {
             wrong / (n * labels as f64),
             mean(&self.ranking_losses),
             mean(&self.log_losses),
-            self.bins(counts).error(),
         ]
     }
 
@@ -268,14 +267,10 @@ impl<'a> Work<'a> {
         (hits > 0).then(|| sum / hits as f64)
     }
 
-    fn bins(&self, counts: &[u32]) -> Bins {
-        let LabelPredictions { probabilities, truth, labels, .. } = self.predictions;
-        let mut bins = Bins::new(truth.len() as f64);
+    fn binned(&self, mut bins: Bins) -> Bins {
+        let LabelPredictions { probabilities, truth, .. } = self.predictions;
         for &at in &self.pooled {
-            let (at, count) = (at as usize, counts[at as usize / labels]);
-            if count > 0 {
-                bins.add(f64::from(count), f64::from(probabilities[at]), truth[at]);
-            }
+            bins.add(f64::from(probabilities[at as usize]), truth[at as usize]);
         }
         bins
     }
@@ -371,7 +366,7 @@ mod tests {
             let truth: Vec<bool> = cells.iter().map(|cell| cell.2).collect();
             let e = evaluate_labels(&LabelPredictions::new(&p, &given, &truth, 3).unwrap(), seed, "");
             for estimate in
-                [&e.map, &e.macro_f1, &e.micro_f1, &e.subset_accuracy, &e.hamming_loss, &e.ranking_loss, &e.log_loss, &e.ece]
+                [&e.map, &e.macro_f1, &e.micro_f1, &e.subset_accuracy, &e.hamming_loss, &e.ranking_loss, &e.log_loss]
             {
                 prop_assert!(estimate.low <= estimate.mean && estimate.mean <= estimate.high, "{estimate:?}");
             }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::data::Task;
-use crate::heads::AnswerRule;
+use crate::heads::{AnswerRule, CONFIDENCE};
 use crate::metrics::{
     AnswerEvaluation, Coverage, Evaluation, ImbalanceEvaluation, MultiLabelEvaluation, RegressionEvaluation,
     SpanEvaluation,
@@ -287,8 +287,11 @@ pub struct AnswerMistake {
 /// When the model says "unsure".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UnsureReport {
-    /// The share of wrong answers aimed at.
+    /// The share of wrong answers that new data are to keep below.
     pub max_error: f64,
+    /// How sure it is that they do.
+    #[serde(default = "promised")]
+    pub confidence: f64,
     /// Least probability to answer with; absent where no threshold promises `max_error`.
     pub threshold: Option<f64>,
     /// Share of the examples that are answered.
@@ -297,9 +300,13 @@ pub struct UnsureReport {
     pub error: f64,
 }
 
+fn promised() -> f64 {
+    CONFIDENCE
+}
+
 impl From<&AnswerRule> for UnsureReport {
     fn from(rule: &AnswerRule) -> Self {
         let AnswerRule { max_error, threshold, answered, error } = *rule;
-        Self { max_error, threshold, answered, error }
+        Self { max_error, confidence: CONFIDENCE, threshold, answered, error }
     }
 }

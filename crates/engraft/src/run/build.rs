@@ -95,7 +95,7 @@ pub(crate) fn build_report(fitted: &Fitted) -> Report {
         text: fitted.texts.as_ref().map(|facts| text_report(fitted, facts, &shown_files(&target, SHOWN).collect())),
         table: fitted.columns.as_ref().map(Into::into),
         verdict: fitted.verdict(),
-        unlike: (&fitted.predictor.novelty).into(),
+        unlike: UnlikeReport::of(&fitted.predictor.novelty, config.unlike_rate),
         seed: config.seed,
         config: config.clone(),
         seconds: fitted.seconds.into(),

@@ -193,7 +193,7 @@ impl HeadFile {
             _ => Err(damaged(path, "a temperature above 0", &temperature.to_string())),
         };
         let rule_of = |unsure: &UnsureReport| {
-            let UnsureReport { max_error, threshold, answered, error } = unsure.clone();
+            let UnsureReport { max_error, threshold, answered, error, .. } = unsure.clone();
             AnswerRule { max_error, threshold: threshold.map(narrow), answered, error }
         };
         let calibration = match &self.calibration {

@@ -297,6 +297,10 @@ pub struct ProbeReport {
 /// When the model says "unlike the training data".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UnlikeReport {
+    /// Share of what is like the training data that is called unlike it all the same: the threshold's quantile of the training
+    /// data's own distances.
+    #[serde(default)]
+    pub rate: f64,
     /// Distances above this are unlike, 0 to 2.
     pub threshold: f64,
     /// Which neighbour's distance counts.
@@ -331,9 +335,10 @@ impl BaseReport {
     }
 }
 
-impl From<&Novelty> for UnlikeReport {
-    fn from(novelty: &Novelty) -> Self {
+impl UnlikeReport {
+    pub(crate) fn of(novelty: &Novelty, rate: f64) -> Self {
         Self {
+            rate,
             threshold: f64::from(novelty.threshold),
             k: novelty.k,
             references: novelty.references.rows,

@@ -91,6 +91,8 @@ pub struct Fit {
     /// How often the prediction interval of a number is to hold the truth: [`Fit::INTERVAL_LEVEL`] where it is not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval_level: Option<f64>,
+    /// Share of examples like the training data that may be called unlike it.
+    pub unlike_rate: f64,
     /// Makes findings of the audit that are serious or warnings fatal.
     pub strict: bool,
     /// What the from-scratch control may cost, in units of 10^12 MACs; 0 leaves it out.
@@ -142,6 +144,7 @@ impl Default for Fit {
             balanced: false,
             max_error: None,
             interval_level: None,
+            unlike_rate: 0.05,
             strict: false,
             control_budget: 0.5,
             exact: false,

@@ -2,7 +2,7 @@
 
 use super::{
     Aims, Answer, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Solver, Strength, Suspects,
-    Target, TargetAnswer, TargetSettings, but, places_of,
+    Target, TargetAnswer, TargetSettings, but, folds_of_groups, places_of, tell_rare,
 };
 use crate::data::Task;
 use crate::data::split::stratified_folds;
@@ -116,14 +116,11 @@ impl Target for Classes {
     }
 
     fn folds(&self, asked: usize, groups: &[usize], unit: &str, observer: &dyn Observer) -> (usize, Vec<usize>) {
-        let count = |class: usize| self.labels.iter().filter(|label| **label == class).count();
-        let smallest = (0..self.classes).map(count).min().unwrap_or(0);
-        let folds = asked.min(smallest).max(2);
-        if folds < asked {
-            observer
-                .say(&format!("{folds} folds instead of {asked}: the smallest class has {smallest} training {unit}"));
-        }
-        (folds, stratified_folds(&self.labels, groups, folds, self.settings.seed))
+        let count = folds_of_groups(asked, groups, unit, observer);
+        let mut of_class = vec![0; self.classes];
+        self.labels.iter().for_each(|&label| of_class[label] += 1);
+        tell_rare(of_class.into_iter(), "class", count, unit, observer);
+        (count, stratified_folds(&self.labels, groups, count, self.settings.seed))
     }
 
     fn solver(&self) -> Option<&dyn Solver> {

@@ -3,7 +3,7 @@
 use super::predictor::given;
 use super::{
     Aims, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Solver, Strength, SuspectedLabel,
-    Suspects, Target, TargetAnswer, TargetSettings, but, folds_of_groups, places_of,
+    Suspects, Target, TargetAnswer, TargetSettings, but, folds_of_groups, places_of, tell_rare,
 };
 use crate::data::Task;
 use crate::data::stratify::label_folds;
@@ -118,17 +118,9 @@ impl Target for LabelSets {
     fn folds(&self, asked: usize, groups: &[usize], unit: &str, observer: &dyn Observer) -> (usize, Vec<usize>) {
         let labels = self.names.len();
         let positives = |label: usize| self.has.iter().skip(label).step_by(labels).filter(|has| **has).count();
+        let count = folds_of_groups(asked, groups, unit, observer);
         // A label of one example is never answered: it has no say.
-        let learnable = (0..labels).map(|label| (positives(label), label)).filter(|(count, _)| *count > 1);
-        let mut count = asked;
-        if let Some((smallest, label)) = learnable.min() {
-            count = asked.min(smallest).max(2);
-            if count < asked {
-                let name = &self.names[label];
-                observer.say(&format!("{count} folds instead of {asked}: `{name}` has {smallest} training {unit}"));
-            }
-        }
-        let count = folds_of_groups(count, groups, unit, observer);
+        tell_rare((0..labels).map(positives).filter(|count| *count > 1), "label", count, unit, observer);
         (count, label_folds(&self.has, labels, groups, count, self.settings.seed))
     }
 

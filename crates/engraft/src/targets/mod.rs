@@ -370,6 +370,18 @@ fn but<T>(parts: &[T], without: Option<usize>) -> impl Iterator<Item = &T> {
     parts.iter().enumerate().filter(move |(fold, _)| Some(*fold) != without).map(|(_, part)| part)
 }
 
+/// Tells of classes or labels with fewer examples than there are folds. The others keep their folds: a rare class would
+/// otherwise halve the training part of all.
+fn tell_rare(counts: impl Iterator<Item = usize>, what: &str, folds: usize, unit: &str, observer: &dyn Observer) {
+    let rare: Vec<usize> = counts.filter(|count| *count < folds).collect();
+    let Some(smallest) = rare.iter().min() else { return };
+    let whose = if let [_] = rare[..] { format!("one {what} has") } else { format!("{} {what}s have", rare.len()) };
+    observer.say(&format!(
+        "{whose} fewer training {unit} than there are folds ({folds}), the rarest {smallest}: in some folds none of its {unit} is \
+         measured, and its numbers are wide"
+    ));
+}
+
 /// As many folds as asked for, but no more than there are groups of examples: one cannot be cut.
 fn folds_of_groups(asked: usize, groups: &[usize], unit: &str, observer: &dyn Observer) -> usize {
     let different = groups.iter().collect::<std::collections::BTreeSet<_>>().len();

@@ -159,7 +159,7 @@ fn a_second_language_is_told() {
 fn small_classes_are_called_texts() {
     let audit = run(&[(Train, "a", sentence(1)), (Train, "b", sentence(2)), (Train, "b", sentence(300))]);
     let messages: Vec<&str> = audit.findings.iter().map(|finding| finding.message.as_str()).collect();
-    assert_eq!(messages[0], "the class a has too few usable training texts: 1 (at least 2)");
+    assert_eq!(messages[0], "a class with too few usable training texts (at least 2): a has 1");
     assert!(messages.iter().any(|message| message.starts_with("few training texts in all: 3")), "{messages:?}");
 }
 

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::format::{amount, count, name, percent, percent_range, plural, points, points_range, probability};
 use super::parts::{examples, headline};
 use super::{answers, multi_label, regression, tags};
+use crate::heads::fewest_answers;
 use crate::metrics::Paired;
 use crate::run::blocks::UnsureReport;
 use crate::run::blocks::{ClassesReport, TargetBlock};
@@ -87,15 +88,26 @@ fn beside_an_answer(report: &Report) -> Markup {
 fn unsure_of(rule: &UnsureReport, many: &str) -> Markup {
     let Some(threshold) = rule.threshold else {
         return html! {
-            "No threshold keeps errors at or below " (percent(rule.max_error)) " on these data, so “unsure” is said of all "
-            (many) "."
+            "“Unsure” is said of all " (many) ": " (no_promise(rule)) "."
         };
     };
     html! {
         "“Unsure” is said of " (many) " below a probability of " (probability(threshold)) ". Out-of-fold that leaves "
-        strong { (percent(rule.answered)) } " with " (percent(rule.error)) " errors (aim: ≤\u{202f}"
-        (percent(rule.max_error)) ")."
+        strong { (percent(rule.answered)) } " with " (percent(rule.error)) " errors (promised for new data: ≤\u{202f}"
+        (percent(rule.max_error)) ", with " (percent(rule.confidence)) " confidence)."
     }
+}
+
+/// Why nothing is answered.
+pub(super) fn no_promise(rule: &UnsureReport) -> String {
+    let fewest = fewest_answers(rule.max_error);
+    format!(
+        "these data do not show, with {} confidence, that any part of the answers errs in at most {} (it takes {} answers without an \
+         error, or more of them with some)",
+        percent(rule.confidence),
+        percent(rule.max_error),
+        count(fewest)
+    )
 }
 
 /// The answer in one sentence.
@@ -217,15 +229,14 @@ fn unsure(report: &Report, classes: &ClassesReport) -> Markup {
     let many = examples(report, 2);
     let Some(threshold) = rule.threshold else {
         return html! {
-            "No threshold keeps errors at or below " (percent(rule.max_error))
-            " on these data, so it says “unsure” to all " (many) "."
+            "It says “unsure” to all " (many) ": " (no_promise(rule)) "."
         };
     };
     let kept = rule.error <= rule.max_error;
     html! {
         "Answers " strong { (percent(rule.answered)) } " of " (many) " at "
         @if kept { "≤\u{202f}" (percent(rule.max_error)) " errors (" (percent(rule.error)) " measured)" }
-        @else { strong { (percent(rule.error)) } " errors, where ≤\u{202f}" (percent(rule.max_error)) " was aimed at" }
+        @else { strong { (percent(rule.error)) } " errors, where ≤\u{202f}" (percent(rule.max_error)) " was promised, with " (percent(rule.confidence)) " confidence" }
         "; says “unsure” to the rest. It answers from a probability of " (probability(threshold)) " up."
     }
 }

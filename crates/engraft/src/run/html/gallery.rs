@@ -53,7 +53,7 @@ pub(crate) fn section(report: &ClassesReport, images: &[Thumbnail]) -> Markup {
         h3 { "Labels that are probably wrong" }
         @if labels.is_empty() { p.empty { "No label looks wrong." } } @else {
             p.lead {
-                "Look at these by eye before anything else: correcting labels is often worth more than a better model. \
+                "About as many labels are estimated to be wrong as are shown here. Look at these by eye before anything else: correcting labels is often worth more than a better model. \
                  Label → likely class, and the probability of the likely class against that of the label."
             }
             (tiles(&labels, &known))

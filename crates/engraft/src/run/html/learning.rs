@@ -28,9 +28,8 @@ pub(crate) fn calibration_section(report: &Evaluation) -> Markup {
             div {
                 (calibration_words(&report.calibration))
                 p {
-                    "The expected calibration error is " strong { (percent(report.ece.mean)) } " ("
-                    (percent_range(report.ece.low, report.ece.high))
-                    "). With few examples it is never zero, even of perfect probabilities."
+                    "The expected calibration error is about " strong { (percent(report.ece.mean)) }
+                    ": what chance alone would give is taken off. It has no interval."
                 }
                 details { summary { "The " (report.calibration.len()) " points as numbers" } (bins(&report.calibration)) }
             }

@@ -229,8 +229,8 @@ pub(crate) fn calibration_section(report: &MultiLabelReport) -> Markup {
             ))
             div {
                 p {
-                    "The expected calibration error over all labels is " strong { (percent(ece.mean)) } " ("
-                    (percent_range(ece.low, ece.high)) "). Most labels are absent from most examples, so that most points lie \
+                    "The expected calibration error over all labels is about " strong { (percent(ece.mean)) }
+                    ", without what chance alone would give. Most labels are absent from most examples, so that most points lie \
                      near zero."
                 }
                 details { summary { "The " (calibration.len()) " points as numbers" } (bins(calibration)) }

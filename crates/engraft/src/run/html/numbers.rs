@@ -15,7 +15,7 @@ pub(super) struct Measure {
     pub(crate) unit: Unit,
 }
 
-const MEASURES: [Measure; 5] = [
+const MEASURES: [Measure; 4] = [
     Measure { name: "Accuracy", meaning: "share of right answers; higher is better", unit: Unit::Share },
     Measure { name: "Macro-F1", meaning: "every class counts alike; higher is better", unit: Unit::Share },
     Measure { name: "Log-loss", meaning: "surprise at the truth, in nats; lower is better", unit: Unit::Plain },
@@ -24,7 +24,6 @@ const MEASURES: [Measure; 5] = [
         meaning: "squared error of the probabilities, 0 to 2; lower is better",
         unit: Unit::Plain,
     },
-    Measure { name: "ECE", meaning: "distance of probability from frequency; lower is better", unit: Unit::Share },
 ];
 
 /// Where numbers come from, with one estimate per measure.
@@ -62,7 +61,7 @@ pub(super) fn cards(measures: &[Measure], sources: &[Source]) -> Markup {
 fn sources<'a>(report: &'a Report, classes: &'a ClassesReport) -> Vec<Source<'a>> {
     let source = |name: String, numbers: &'a Evaluation| Source {
         name,
-        estimates: vec![&numbers.accuracy, &numbers.macro_f1, &numbers.log_loss, &numbers.brier, &numbers.ece],
+        estimates: vec![&numbers.accuracy, &numbers.macro_f1, &numbers.log_loss, &numbers.brier],
     };
     let held = held_classes(report).map(|(split, held)| source(format!("held-out {split}"), &held.evaluation));
     [source("out-of-fold".into(), &classes.evaluation)].into_iter().chain(held).collect()

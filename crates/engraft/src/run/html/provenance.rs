@@ -98,10 +98,11 @@ fn unsure(report: &Report, rule: &UnsureReport) -> Markup {
     html! {
         @match rule.threshold {
             Some(threshold) => {
-                "Said below a probability of " (probability(threshold)) ". Out-of-fold that answers "
-                (percent(rule.answered)) " with " (percent(rule.error)) " errors (aim: ≤\u{202f}" (percent(rule.max_error)) ")."
+                "Said below a probability of " (probability(threshold)) ", so that at most " (percent(rule.max_error))
+                " of the answers to new data are wrong, with " (percent(rule.confidence)) " confidence. Out-of-fold it answers "
+                (percent(rule.answered)) " with " (percent(rule.error)) " errors."
             }
-            None => { "Said always: no threshold keeps errors at or below " (percent(rule.max_error)) " on these data." }
+            None => { "Said always: " (super::answer::no_promise(rule)) "." }
         }
         @for (split, held) in held_classes(report) {
             " Held-out " (split) ": " (percent(held.unsure.answered)) " answered, " (percent(held.unsure.error)) " errors."
@@ -112,7 +113,7 @@ fn unsure(report: &Report, rule: &UnsureReport) -> Markup {
 fn unlike(report: &Report) -> Markup {
     let rule = &report.unlike;
     html! {
-        "Said when the features lie further than " (decimal(rule.threshold, 3)) " from "
+        "Said of " (percent(rule.rate)) " of what is like the training data, and of all that lies further from it than that: further than " (decimal(rule.threshold, 3)) " from "
         @if rule.k > 1 { "neighbour " (rule.k) } @else { "the nearest" }
         " of " (count(rule.references)) " training " (examples(report, rule.references)) (super::parts::scale(report.unlike.metric))
         @for held in &report.held_out { " Held-out " (held.split) ": said of " (percent(held.unlike)) "." }

@@ -9,7 +9,7 @@ use crate::heads::Metric;
 use crate::methods::Difference;
 use crate::metrics::{
     CalibrationBin, ClassMetrics, ClassShares, Estimate, Evaluation, Forecast, ImbalanceEvaluation, Outcome, Paired,
-    PowerLaw, Share, wilson,
+    Point, PowerLaw, Share, wilson,
 };
 use crate::run::blocks::*;
 use crate::run::report::*;
@@ -110,7 +110,7 @@ fn evaluation(classes: usize, support: usize, how: &str) -> Evaluation {
         macro_f1: estimate(right as f64 / n as f64 - 0.004, 0.021, n, &boot),
         log_loss: estimate(0.187, 0.041, n, &boot),
         brier: estimate(0.081, 0.019, n, &boot),
-        ece: estimate(0.021, 0.012, n, &format!("{boot}, 15 bins of equal mass")),
+        ece: Point { mean: 0.021, n, how: "15 bins of equal mass, debiased".into() },
         per_class: per_class(&confusion),
         confusion,
         calibration: calibration(n),
@@ -211,7 +211,8 @@ fn label_errors(names: &[String], count: usize) -> Vec<LabelErrorReport> {
 pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
     let names = names(classes);
     let ours = evaluation(classes, support, "5-fold cross-validation");
-    let unsure = UnsureReport { max_error: 0.05, threshold: Some(0.612), answered: 0.873, error: 0.034 };
+    let unsure =
+        UnsureReport { max_error: 0.05, confidence: 0.9, threshold: Some(0.612), answered: 0.873, error: 0.034 };
     let held = evaluation(classes, support / 5, "held-out split test, looked at once");
     let train = ours.accuracy.n;
     let examples = train + if held_out { held.accuracy.n } else { 0 } + 7;
@@ -270,7 +271,7 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
         text: None,
         table: None,
         verdict: "positive transfer".into(),
-        unlike: UnlikeReport { threshold: 0.4312, k: 5, references: train, metric: Metric::Direction },
+        unlike: UnlikeReport { threshold: 0.4312, k: 5, references: train, rate: 0.05, metric: Metric::Direction },
         held_out: if held_out { vec![held] } else { Vec::new() },
         seed: 7,
         config: Fit::default(),

@@ -227,7 +227,8 @@ fn numbers_that_are_none_do_not_break_the_page() {
     report.choice.strength = f64::NAN;
     report.choice.strengths[0].loss = f64::INFINITY;
     let numbers = &mut sample::classes(&mut report).evaluation;
-    for estimate in [&mut numbers.accuracy, &mut numbers.log_loss, &mut numbers.ece] {
+    numbers.ece.mean = f64::NAN;
+    for estimate in [&mut numbers.accuracy, &mut numbers.log_loss] {
         (estimate.mean, estimate.low, estimate.high) = (f64::NAN, f64::NEG_INFINITY, f64::INFINITY);
     }
     numbers.calibration[0].low = f64::NAN;
