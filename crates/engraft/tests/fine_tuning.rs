@@ -208,7 +208,7 @@ fn lp_ft_starts_at_the_probe() {
     let target = classes(labels, 2, &TargetSettings::default());
     let material = Material::Images { base: &base, shown, views: &views, cache: None };
     let at = AtCut::Images(Box::new(activations));
-    let tuning = Tuning { material, at: &at, plan: &plan, features: &features, strength: 1e-2, target: &*target };
+    let tuning = Tuning { material, at: &at, plan: &plan, features: &features, strength: 1e-1, target: &*target };
     let first_loss = |start: Start| {
         let mut settings = settings(start);
         settings.train.batch_size = 10;

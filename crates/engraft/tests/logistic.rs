@@ -65,15 +65,18 @@ fn optima_and_metrics_agree_with_scikit_learn() {
         worst[0] = worst[0].max(gap);
         assert!(gap < 1e-8, "{name}: objective {} against {}", effort.objective, case.objective);
 
-        // Our weights are of raw columns; the script's of standardised ones.
+        // Our weights are of raw columns; the script's of scaled ones.
         let n = case.rows as f64;
-        let moments: Vec<(f64, f64)> = (0..case.columns)
+        let variances: Vec<(f64, f64)> = (0..case.columns)
             .map(|j| {
                 let column: Vec<f64> = (0..case.rows).map(|i| f64::from(features.row(i)[j])).collect();
                 let mean = column.iter().sum::<f64>() / n;
-                (mean, (column.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt())
+                (mean, column.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n)
             })
             .collect();
+        let shared = variances.iter().map(|(_, variance)| variance).sum::<f64>() / case.columns as f64;
+        let moments: Vec<(f64, f64)> =
+            variances.into_iter().map(|(mean, variance)| (mean, variance.max(shared).sqrt())).collect();
         let row = |k: usize| &model.weights[k * case.columns..(k + 1) * case.columns];
         let (rows, intercepts): (Vec<Vec<f64>>, Vec<f64>) = if case.classes == 2 {
             let difference = row(1).iter().zip(row(0)).map(|(a, b)| a - b).collect();

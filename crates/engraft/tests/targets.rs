@@ -129,13 +129,18 @@ fn ridge_regression_agrees_with_scikit_learn() {
         for (row, &theirs) in case.predictions.iter().enumerate() {
             near(head.value(features.row(row)), theirs, 1e-8, &name);
         }
-        // Our weights are of raw columns; the script's of standardised ones.
+        // Our weights are of raw columns; the script's of scaled ones.
         let n = case.rows as f64;
-        let mut at_mean = head.intercept;
-        for j in 0..case.columns {
+        let moments = |j: usize| {
             let column: Vec<f64> = (0..case.rows).map(|i| f64::from(features.row(i)[j])).collect();
             let mean = column.iter().sum::<f64>() / n;
-            let scale = (column.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
+            (mean, column.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n)
+        };
+        let shared = (0..case.columns).map(|j| moments(j).1).sum::<f64>() / case.columns as f64;
+        let mut at_mean = head.intercept;
+        for j in 0..case.columns {
+            let (mean, variance) = moments(j);
+            let scale = variance.max(shared).sqrt();
             at_mean += head.weights[j] * mean;
             if let Some(&theirs) = case.coefficients.get(j) {
                 near(head.weights[j] * scale, theirs, 1e-8, &name);

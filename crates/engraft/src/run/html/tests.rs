@@ -136,7 +136,7 @@ fn the_answer_is_a_sentence() {
     assert!(text.contains("Cross-validation on the training data gives"));
     assert!(text.contains("Answers 86.1 % of images at ≤ 5.0 % errors (4.1 % measured); says “unsure” to the rest."));
     sample::held(&mut report).unsure.error = 0.081;
-    assert!(words(&page(&report)).contains("at 8.1 % errors, where ≤ 5.0 % was aimed at"));
+    assert!(words(&page(&report)).contains("at 8.1 % errors, where ≤ 5.0 % was promised, with 90.0 % confidence"));
     report.held_out.clear();
     let text = words(&page(&report));
     assert!(text.contains("of the training data, each answered by a copy that had not been trained on it."), "{text}");
@@ -195,7 +195,7 @@ fn what_is_missing_is_told() {
     for told in [
         "Transfer not measured",
         "the control that trains the same network from scratch was not run",
-        "so it says “unsure” to all images",
+        "It says “unsure” to all images: these data do not show",
         "There are no answers to count.",
         "There are no numbers for single classes.",
         "There are no bins to draw.",
