@@ -156,9 +156,9 @@ def run(options):
 def covers(ours, test):
     """Whether the interval holds what was measured on the test part, whose own error counts too."""
     mean, low, high = ours[:3]
-    truth, own = test[0], max(test[2] - test[1], 0) / 2
-    if None in (mean, low, high):
+    if None in (mean, low, high, *test[:3]):
         return None
+    truth, own = test[0], max(test[2] - test[1], 0) / 2
     side = high - mean if truth > mean else mean - low
     return abs(truth - mean) <= math.hypot(side, own) + 1e-12
 

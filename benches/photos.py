@@ -102,7 +102,7 @@ def unpack(archive, place, inside, per_class):
 
 def compare(args, name, data, weights, temp):
     """The two commands in turn, then engraft from its cache."""
-    fit = [args.engraft, "fit", data, "--base", weights, "--out", temp / f"{name}-run", "--control-budget", "0"]
+    fit = [args.engraft, "fit", data, "--base", weights, "--out", temp / f"{name}-run", "--depth", "head", "--control-budget", "0"]
     fit += ["--threads", args.threads, "--force", "--json"]
     peer = [args.peer_python, HERE / "peers" / "photos.py", data, "--weights", weights, "--threads", args.threads]
     lines = {"engraft": [*fit, "--no-cache"], "peer": [*peer, *shlex.split(args.peer_options)]}

@@ -134,7 +134,7 @@ def row(engraft, title, file, flags, task, out):
 
     if task == "number":
         ours = np.array([float(line["prediction"]) for line in told])
-        trees = next(b for b in report["baselines"] if b["name"] == "boosted trees")["measures"]
+        trees = next(b for b in report["controls"]["baselines"] if b["name"] == "boosted trees")["measures"]
         trees = f"R² {trees['r2']['mean']:.3f}, MAE {trees['mae']['mean']:.3f}"
     else:
         ours = np.array([line["answer"] for line in told]).astype(y.dtype)

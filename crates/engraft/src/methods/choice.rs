@@ -547,10 +547,7 @@ impl DepthSearch<'_> {
             (0..n).filter(|at| tried.iter().all(|measured| measured.rows.binary_search(at).is_ok())).collect();
         let compared: Vec<Measured> = tried.iter().map(|measured| measured.on(&common)).collect();
         let few = n <= PRESUMED * self.target.outputs();
-        let pairs = depths.iter().position(|depth| few && matches!(depth, Some(Depth::Contrastive(_))));
-        let presumed = pairs.or_else(|| {
-            depths.iter().position(|depth| matches!(depth, Some(Depth::Cut(cut)) if cut.depth.label == "half"))
-        });
+        let presumed = depths.iter().position(|depth| few && matches!(depth, Some(Depth::Contrastive(_))));
         let chosen = choose(&compared, presumed);
         let mut reason = reason(&compared, chosen, presumed);
         if common.len() < n && compared.len() > 1 {
@@ -585,7 +582,7 @@ pub(crate) fn reason(tried: &[Measured], chosen: usize, presumed: Option<usize>)
     if best != chosen {
         let gain = Difference::of(&tried[best].scores, &tried[chosen].scores);
         let rule = match presumed == Some(chosen) {
-            true => "of equals the one that is usually best",
+            true => "of equals the one that few examples usually gain most from",
             false => "of equals the shallower",
         };
         text.push_str(&format!(

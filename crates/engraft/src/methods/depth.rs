@@ -99,8 +99,7 @@ fn mean(values: &[f64]) -> f64 {
 /// one's, on the same images (the one-standard-error rule of Breiman et al. 1984, with paired errors).
 ///
 /// Where one is `presumed` to be best, before anything was measured, it is taken if it is within one standard error of the
-/// best: of few examples the answers alone seldom tell depths apart. Presumed are contrastive pairs for few texts, and else
-/// half of the base: always taking that loses less than always the shallowest of equals (docs/decisions.md).
+/// best: of few examples the answers alone seldom tell depths apart.
 pub fn choose(measured: &[Measured], presumed: Option<usize>) -> usize {
     let best = best_of(measured);
     let equal = |at: &usize| {
