@@ -1,7 +1,7 @@
 """Tasks to judge decisions on: small draws from labelled images and texts, with all that is left as a test part.
 
-Every set is a list of (example, label): the path of an image, or a text. Draws are by hashes, so that they hang on no order of files and
-no generator. The tasks are in two halves: constants are set on the first ("set") and checked on the second ("check").
+Every set is a list of examples of `text_sets`, whose text is the path of an image where there are images. Draws are by hashes, so that they
+hang on no order of files and no generator. The tasks are in two halves: constants are set on the first ("set") and checked on the second ("check").
 """
 
 import csv
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import text_sets
 from depths import CLASSES, png
+from text_sets import Example, by_class, drawn
 
 MOST_TESTED = 1500
 POOL = 260
@@ -43,7 +44,7 @@ def write(folder, label, number, data, ending):
     place.mkdir(parents=True, exist_ok=True)
     path = place / f"{number:05}.{ending}"
     path.write_bytes(data)
-    return str(path), label
+    return Example(str(path), label)
 
 
 def idx(source, names):
@@ -119,8 +120,8 @@ def usps(data, folder):
 def texts(name):
     def make(data, _folder):
         train, test = text_sets.read(name, data / "text")
-        pools = [text_sets.drawn(members, "pool")[:TEXT_POOL] for members in text_sets.by_class(train + test)]
-        return [(example.text[:LONGEST], example.label) for members in pools for example in members]
+        pools = [drawn(members, "pool")[:TEXT_POOL] for members in by_class(train + test)]
+        return [Example(example.text[:LONGEST], example.label) for members in pools for example in members]
 
     return make
 
@@ -163,28 +164,23 @@ def pool(task, data, folder):
     if not index.is_file():
         made = folder / task.name
         made.mkdir(parents=True, exist_ok=True)
-        examples = [example for example in task.make(data, made) if not task.classes or example[1] in task.classes]
+        examples = [example for example in task.make(data, made) if not task.classes or example.label in task.classes]
         with open(index, "w", newline="", encoding="utf-8") as out:
-            csv.writer(out, lineterminator="\n").writerows(examples)
+            csv.writer(out, lineterminator="\n").writerows([example.text, example.label] for example in examples)
     with open(index, newline="", encoding="utf-8") as source:
-        return [tuple(row) for row in csv.reader(source)]
-
-
-def drawn(examples, purpose):
-    return sorted(examples, key=lambda example: hashlib.sha256(f"{purpose}\n{example[0]}".encode()).digest())
+        return [Example(*row) for row in csv.reader(source)]
 
 
 def draw(task, examples, size, seed):
     """Train and test. `60` is sixty, of each class as many as its share; `20c` is twenty of each class, and the test part is as
     even; `9r2` the same, but two of the first class."""
-    classes = defaultdict(list)
-    for example in examples:
-        classes[example[1]].append(example)
+    classes = by_class(examples)
     usual, _, rare = size.rstrip("c").partition("r")
-    fewest = min(map(len, classes.values())) - int(usual)
+    fewest = min(map(len, classes)) - int(usual)
     train, rest = [], []
-    for place, label in enumerate(sorted(classes)):
-        members = drawn(classes[label], f"{task.name} {seed}")
+    for place, members in enumerate(classes):
+        label = members[0].label
+        members = drawn(members, f"{task.name} {seed}")
         if size.isdigit():
             # Fractions of an example are drawn for, so that the sizes are right on average.
             share = int(size) * len(members) / len(examples)
@@ -203,5 +199,5 @@ def table(task, train, test, path):
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([column, "label", "split"])
         for split, examples in (("train", train), ("test", test)):
-            for example, label in examples:
-                writer.writerow([os.path.abspath(example) if task.kind == "images" else example, label, split])
+            for example in examples:
+                writer.writerow([os.path.abspath(example.text) if task.kind == "images" else example.text, example.label, split])

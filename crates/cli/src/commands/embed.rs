@@ -28,11 +28,7 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     if embed_texts::is_meant(args) {
         return embed_texts::run(args, format, &index, json, terminal);
     }
-    let mut images = images(&args.data)?;
-    // A list keeps its order, which its reader may count on.
-    if args.data.is_dir() {
-        images.sort();
-    }
+    let images = images(&args.data)?;
     let device = Device::flex();
     let name = base_for(args.base.as_deref(), || Ok(DataKind::of_images(&images)), terminal)?;
     let base = open(&args.about.of(&name), &device)?;

@@ -14,7 +14,7 @@ pub use super::finding::{Finding, FindingKind, Severity};
 use super::inspect::{BadKind, Inspection, Outcome};
 use super::near::{Look, search};
 use crate::error::{Error, Problem, Result, printable_text as plain};
-use work::{FEW, LEAST};
+use work::{FEW, LEAST, Shortage};
 pub(super) use work::{Wording, Work};
 
 #[path = "audit_targets.rs"]

@@ -1,7 +1,7 @@
 //! What is wrong with sets of labels and with numbers.
 
 use super::ClassCount;
-use super::{FEW, Finding, FindingKind, LEAST, Severity, Split, Targets, Work, plain};
+use super::{FEW, Finding, FindingKind, LEAST, Severity, Shortage, Split, Targets, Work, plain};
 
 /// Quartile distances beyond the quartiles, outside of which a number is far out (Tukey, 1977, "Exploratory data
 /// analysis": the outer fences).
@@ -53,7 +53,8 @@ impl Work<'_> {
             let examples = self.dataset.examples.iter().zip(sets);
             examples.filter(|(example, set)| example.split == Split::Train && set[label]).count() > 0
         };
-        let mut named: [Vec<String>; 5] = Default::default();
+        use Shortage::{Few, FewWithout, NoTraining, TooFew, TooFewWithout};
+        let mut short = [NoTraining, TooFew, TooFewWithout, Few, FewWithout].map(|shortage| (shortage, Vec::new()));
         for (label, count) in labels.iter().enumerate() {
             let (name, without) = (plain(&count.class), total - count.train.min(total));
             let (place, found) = if !listed(label) {
@@ -69,34 +70,9 @@ impl Work<'_> {
             } else {
                 continue;
             };
-            named[place].push(found);
+            short[place].1.push(found);
         }
-        let what = [
-            (
-                FindingKind::NoTraining,
-                Severity::Serious,
-                format!("held-out {things} only, so that it cannot be learnt"),
-            ),
-            (
-                FindingKind::SmallClass,
-                Severity::Serious,
-                format!("too few usable training {things} (at least {LEAST})"),
-            ),
-            (
-                FindingKind::SmallClass,
-                Severity::Serious,
-                format!("too few training {things} without it (at least {LEAST})"),
-            ),
-            (FindingKind::SmallClass, Severity::Warning, format!("few training {things} (better {FEW} or more)")),
-            (
-                FindingKind::SmallClass,
-                Severity::Warning,
-                format!("few training {things} without it (better {FEW} or more)"),
-            ),
-        ];
-        for (named, (kind, severity, what)) in named.iter().zip(&what) {
-            self.tell_of_classes("label", "labels", labels.len(), what, named, *kind, *severity);
-        }
+        self.tell_shortages("label", "labels", labels.len(), &short);
         let none =
             sets.iter().enumerate().filter(|(index, set)| !self.excluded.contains(index) && !set.contains(&true));
         let files = none.map(|(index, _)| self.name(index)).collect();

@@ -17,6 +17,40 @@ const IMBALANCE: usize = 5;
 /// Small classes that are named.
 const SHOWN: usize = 5;
 
+/// What a class, or a label, lacks.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shortage {
+    /// Held-out examples only.
+    NoTraining,
+    /// Fewer than [`LEAST`] training examples.
+    TooFew,
+    /// Of a label: fewer than that without it.
+    TooFewWithout,
+    /// Fewer than [`FEW`] training examples.
+    Few,
+    /// Of a label: fewer than that without it.
+    FewWithout,
+}
+
+impl Shortage {
+    /// Its kind, how bad it is, and what it is a class "with".
+    fn told(self, things: &str) -> (FindingKind, Severity, String) {
+        use FindingKind::{NoTraining, SmallClass};
+        use Severity::{Serious, Warning};
+        match self {
+            Self::NoTraining => (NoTraining, Serious, format!("held-out {things} only, so that it cannot be learnt")),
+            Self::TooFew => (SmallClass, Serious, format!("too few usable training {things} (at least {LEAST})")),
+            Self::TooFewWithout => {
+                (SmallClass, Serious, format!("too few training {things} without it (at least {LEAST})"))
+            }
+            Self::Few => (SmallClass, Warning, format!("few training {things} (better {FEW} or more)")),
+            Self::FewWithout => {
+                (SmallClass, Warning, format!("few training {things} without it (better {FEW} or more)"))
+            }
+        }
+    }
+}
+
 /// What examples are called in findings.
 #[derive(Debug)]
 pub(in crate::data) struct Wording {
@@ -288,35 +322,18 @@ impl<'a> Work<'a> {
             .map(|example| example.label)
             .collect();
         let things = self.wording.things;
-        let (mut unlearnt, mut too_few, mut few) = (Vec::new(), Vec::new(), Vec::new());
+        let mut short = [Shortage::TooFew, Shortage::NoTraining, Shortage::Few].map(|shortage| (shortage, Vec::new()));
         for (label, count) in classes.iter().enumerate() {
             let class = plain(&count.class);
             if !listed.contains(&label) {
-                unlearnt.push(class.into_owned());
+                short[1].1.push(class.into_owned());
             } else if count.train < LEAST {
-                too_few.push(format!("{class} has {}", count.train));
+                short[0].1.push(format!("{class} has {}", count.train));
             } else if count.train < FEW {
-                few.push(format!("{class} has {}", count.train));
+                short[2].1.push(format!("{class} has {}", count.train));
             }
         }
-        let what = [
-            (
-                too_few,
-                FindingKind::SmallClass,
-                Severity::Serious,
-                format!("too few usable training {things} (at least {LEAST})"),
-            ),
-            (
-                unlearnt,
-                FindingKind::NoTraining,
-                Severity::Serious,
-                format!("held-out {things} only, so that it cannot be learnt"),
-            ),
-            (few, FindingKind::SmallClass, Severity::Warning, format!("few training {things} (better {FEW} or more)")),
-        ];
-        for (named, kind, severity, what) in what {
-            self.tell_of_classes("class", "classes", classes.len(), &what, &named, kind, severity);
-        }
+        self.tell_shortages("class", "classes", classes.len(), &short);
         let mut about = |kind, severity, message| self.findings.push(Finding::new(kind, severity, message, Vec::new()));
         let present = || classes.iter().filter(|count| count.train > 0);
         let (largest, smallest) =
@@ -336,26 +353,18 @@ impl<'a> Work<'a> {
         self.few_in_all();
     }
 
-    /// One finding of all classes, or labels, of which the same is to be said.
-    #[expect(clippy::too_many_arguments, reason = "the words of one sentence")]
-    pub(super) fn tell_of_classes(
-        &mut self,
-        one: &str,
-        many: &str,
-        of: usize,
-        what: &str,
-        named: &[String],
-        kind: FindingKind,
-        severity: Severity,
-    ) {
-        let shown = named.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-        let more = if named.len() > SHOWN { ", ..." } else { "" };
-        let message = match named.len() {
-            0 => return,
-            1 => format!("a {one} with {what}: {shown}"),
-            count => format!("{count} of {of} {many} with {what}: {shown}{more}"),
-        };
-        self.findings.push(Finding::new(kind, severity, message, Vec::new()));
+    /// One finding for each shortage, of all the classes, or labels, that have it.
+    pub(super) fn tell_shortages(&mut self, one: &str, many: &str, of: usize, short: &[(Shortage, Vec<String>)]) {
+        for (shortage, named) in short.iter().filter(|(_, named)| !named.is_empty()) {
+            let (kind, severity, what) = shortage.told(self.wording.things);
+            let shown = named.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let more = if named.len() > SHOWN { ", ..." } else { "" };
+            let message = match named.len() {
+                1 => format!("a {one} with {what}: {shown}"),
+                count => format!("{count} of {of} {many} with {what}: {shown}{more}"),
+            };
+            self.findings.push(Finding::new(kind, severity, message, Vec::new()));
+        }
     }
 
     pub(super) fn few_in_all(&mut self) {

@@ -101,17 +101,7 @@ impl<'a> LabelledSet<'a> {
         tolerance: f64,
         observer: &dyn Observer,
     ) -> Result<Solution> {
-        match &self.objective {
-            Some(objective) => minimise(objective, c, start, tolerance, observer),
-            None => Ok(Solution {
-                weights: Weights::default(),
-                iterations: 0,
-                evaluations: 0,
-                gradient_norm: 0.0,
-                objective: 0.0,
-                converged: true,
-            }),
-        }
+        minimise(self.objective.as_ref(), c, start, tolerance, observer)
     }
 
     /// The model on raw features.

@@ -17,7 +17,7 @@ const MOST_ITERATIONS: u64 = 2000;
 const MEMORY: usize = 10;
 
 /// A minimum, and what it took.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Solution {
     pub(crate) weights: Weights,
     pub(crate) iterations: usize,
@@ -35,13 +35,16 @@ pub(super) struct Solution {
 /// logistic regression algorithm", Ann. Inst. Stat. Math. 44), for a logit by itself at most `1/4 E[z zᵀ]`. In principal
 /// axes that bound is diagonal, so that scaling axis `j` by `(bound · variance_j + 1/(C S))^-1/2` makes the second
 /// derivative at most about one in every direction, for every `C`; the gradient is measured in these coordinates.
+///
+/// Without an objective, where there is nothing to tell apart, the solution is empty.
 pub(super) fn minimise(
-    objective: &Objective,
+    objective: Option<&Objective>,
     c: f64,
     start: Option<&Weights>,
     tolerance: f64,
     observer: &dyn Observer,
 ) -> Result<Solution> {
+    let Some(objective) = objective else { return Ok(Solution { converged: true, ..Solution::default() }) };
     let (outputs, rank) = (objective.outputs, objective.rank());
     let bound = objective.curvature();
     let penalty = 1.0 / (c * objective.total_weight);
@@ -147,8 +150,9 @@ impl Surface<'_> {
         let axes = weights.axes.iter().zip(self.steps.iter().cycle()).map(|(u, step)| u / step);
         axes.chain(weights.intercepts.iter().map(|b| b / self.intercept_step)).collect()
     }
+}
 
-    /// Value and gradient.
+impl Smooth for Surface<'_> {
     fn at(&self, flat: &[f64]) -> Result<(f64, Vec<f64>)> {
         if let Some((_, value, gradient)) = self.lock().latest.iter().find(|(point, _, _)| point == flat) {
             return Ok((*value, gradient.clone()));
@@ -171,9 +175,16 @@ impl Surface<'_> {
     }
 }
 
-struct Handle<'a>(&'a Surface<'a>);
+/// A function with a gradient, of a flat vector of parameters.
+pub(super) trait Smooth {
+    /// Value and gradient.
+    fn at(&self, flat: &[f64]) -> Result<(f64, Vec<f64>)>;
+}
 
-impl CostFunction for Handle<'_> {
+/// Such a function as argmin's solvers take it.
+pub(super) struct Handle<'a, S>(pub &'a S);
+
+impl<S: Smooth> CostFunction for Handle<'_, S> {
     type Param = Vec<f64>;
     type Output = f64;
 
@@ -182,7 +193,7 @@ impl CostFunction for Handle<'_> {
     }
 }
 
-impl Gradient for Handle<'_> {
+impl<S: Smooth> Gradient for Handle<'_, S> {
     type Param = Vec<f64>;
     type Gradient = Vec<f64>;
 
@@ -191,6 +202,7 @@ impl Gradient for Handle<'_> {
     }
 }
 
-fn norm(values: &[f64]) -> f64 {
+/// Euclidean length.
+pub(super) fn norm(values: &[f64]) -> f64 {
     values.iter().map(|value| value * value).sum::<f64>().sqrt()
 }

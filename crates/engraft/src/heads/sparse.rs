@@ -5,12 +5,13 @@
 
 use std::sync::Mutex;
 
-use argmin::core::{CostFunction, Executor, Gradient, State};
+use argmin::core::{Executor, State};
 use argmin::solver::linesearch::MoreThuenteLineSearch;
 use argmin::solver::quasinewton::LBFGS;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::solve::{Handle, Smooth, norm};
 use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 
@@ -172,7 +173,9 @@ impl Surface<'_> {
         let intercepts = flat.split_off(self.rows.columns * self.classes);
         SparseClassifier { classes: self.classes, weights: flat, intercepts }
     }
+}
 
+impl Smooth for Surface<'_> {
     fn at(&self, flat: &[f64]) -> Result<(f64, Vec<f64>)> {
         let lock = || self.latest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some((_, value, gradient)) = lock().as_ref().filter(|(point, _, _)| point == flat) {
@@ -217,30 +220,6 @@ impl Surface<'_> {
         *lock() = Some((flat.to_vec(), value, gradient.clone()));
         Ok((value, gradient))
     }
-}
-
-struct Handle<'a>(&'a Surface<'a>);
-
-impl CostFunction for Handle<'_> {
-    type Param = Vec<f64>;
-    type Output = f64;
-
-    fn cost(&self, param: &Vec<f64>) -> std::result::Result<f64, argmin::core::Error> {
-        Ok(self.0.at(param)?.0)
-    }
-}
-
-impl Gradient for Handle<'_> {
-    type Param = Vec<f64>;
-    type Gradient = Vec<f64>;
-
-    fn gradient(&self, param: &Vec<f64>) -> std::result::Result<Vec<f64>, argmin::core::Error> {
-        Ok(self.0.at(param)?.1)
-    }
-}
-
-fn norm(values: &[f64]) -> f64 {
-    values.iter().map(|value| value * value).sum::<f64>().sqrt()
 }
 
 #[cfg(test)]

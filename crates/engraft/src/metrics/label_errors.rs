@@ -81,7 +81,7 @@ fn wrong_labels(predictions: &Predictions<'_>, labels: &[usize], classes: usize)
     let rows: Vec<(&[f32], usize)> = predictions.rows().zip(labels.iter().copied()).collect();
     let some: Vec<(&[f32], usize)> = rows.iter().copied().step_by(rows.len().div_ceil(TEMPERATURE_EXAMPLES)).collect();
     let at_random = 1.0 / classes as f64;
-    let mut best = (f64::NEG_INFINITY, 1.0, 0.0);
+    let mut best = (f64::NEG_INFINITY, 1.0);
     let mut clean = f64::NEG_INFINITY;
     for power in -TEMPERATURES..=TEMPERATURES {
         let temperature = TEMPERATURE_STEP.powi(power);
@@ -90,10 +90,10 @@ fn wrong_labels(predictions: &Predictions<'_>, labels: &[usize], classes: usize)
         let share = random_share(&p, at_random);
         let likelihood = p.iter().map(|p| ((1.0 - share) * p + share * at_random).ln()).sum::<f64>();
         if likelihood > best.0 {
-            best = (likelihood, temperature, share);
+            best = (likelihood, temperature);
         }
     }
-    let (likelihood, temperature, _) = best;
+    let (likelihood, temperature) = best;
     if 2.0 * (likelihood - clean) < LIKELIER {
         return 0.0;
     }

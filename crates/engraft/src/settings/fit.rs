@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::tables::{drop_equal, laid_over, table};
 use super::tune::Tune;
+use crate::error::Result;
 
 /// Settings of `engraft fit`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -210,5 +212,15 @@ impl Fit {
     /// What is usual where a reader on frozen word vectors answers questions: the reader is the head.
     pub(crate) fn for_word_reader() -> Self {
         Self { tune: Tune::for_word_reader(), depth: "head".into(), seeds: 1, ..Self::default() }
+    }
+
+    /// These settings where they differ from the plain ones, and elsewhere those of `usual`.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Usage`] where settings cannot be written as TOML.
+    pub(crate) fn over(&self, usual: &Self) -> Result<Self> {
+        let mut told = table(self)?;
+        drop_equal(&mut told, &table(&Self::default())?);
+        laid_over(usual, told)
     }
 }
