@@ -4,6 +4,7 @@
     python3 benches/decisions.py depths   ...                                                   # regret of `auto` against every fixed depth
     python3 benches/decisions.py labels   ...                                                   # planted label errors
     python3 benches/decisions.py unlike   ...                                                   # other data than a model was trained on
+    python3 benches/decisions.py forecasts ...                                                  # gains foretold, and those that came
     python3 benches/decisions.py tables results.jsonl                                           # prints the tables
 
 Each line of the results is one fit of the real program to one draw, measured on all that was not drawn (1,500 at most). A line that is there
@@ -131,7 +132,20 @@ def unlike(options, task, _size, seed, train, test, folder):
     yield "unlike", {"shares": shares}
 
 
-MODES = {"numbers": numbers, "depths": depths, "labels": labels, "unlike": unlike}
+def forecasts(options, task, size, seed, train, test, folder):
+    """What is foretold from a draw, and the accuracy with twice and four times as many examples."""
+    examples = decision_tasks.pool(task, DATA, options.work)
+    report = head(options, task, seed, train, test, folder)
+    found = {"told": report["forecasts"], "n": facts(report)["test"]["accuracy"][0]}
+    for times in (2, 4):
+        more, rest = decision_tasks.draw(task, examples, str(int(size) * times), seed)
+        if len(more) < 0.9 * int(size) * times or len(rest) < 300:
+            break
+        found[f"{times}n"] = facts(head(options, task, seed, more, rest, folder))["test"]["accuracy"][0]
+    yield "head", found
+
+
+MODES = {"numbers": numbers, "depths": depths, "labels": labels, "unlike": unlike, "forecasts": forecasts}
 
 
 def run(options):
@@ -199,6 +213,35 @@ def tables(path):
     regret_table([row for row in rows if row["mode"] == "depths"])
     label_table([row for row in rows if row["mode"] == "labels"])
     unlike_table([row for row in rows if row["mode"] == "unlike"])
+    forecast_table([row for row in rows if row["mode"] == "forecasts"])
+
+
+def forecast_table(rows):
+    """How often the interval of a forecast holds the gain that comes on the mean over draws."""
+    by_task = collections.defaultdict(list)
+    for row in rows:
+        by_task[row["task"], row["size"]].append(row)
+    if not by_task:
+        return
+    print("\nForecasts\n\n| task | from | labels more | draws told | gain told | gain that came | interval holds the mean gain |\n|---|---:|---:|---:|---:|---:|---:|")
+    all_held, all_told = 0, 0
+    for (task, size), found in sorted(by_task.items()):
+        for times, factor in (("2n", 1), ("4n", 3)):
+            came = [row[times] - row["n"] for row in found if times in row]
+            if len(came) < 3:
+                continue
+            truth, told, held = statistics.mean(came), [], 0
+            for row in found:
+                for each in row["told"]:
+                    if each["more"] != factor * each["now"] or each["outcome"]["kind"] not in ("gain", "none-seen"):
+                        continue
+                    outcome = each["outcome"]
+                    told.append(outcome.get("gain", 0.0))
+                    held += outcome.get("low", 0.0) - 1e-9 <= truth <= outcome["high"] + 1e-9
+            all_held, all_told = all_held + held, all_told + len(told)
+            if told:
+                print(f"| {task} | {size} | {factor} x {size} | {len(told)} | {100 * statistics.mean(told):.1f} | {100 * truth:.1f} | {held} of {len(told)} |")
+    print(f"\nAll: {all_held} of {all_told}")
 
 
 def regret_table(rows):

@@ -130,9 +130,13 @@ pub struct FitArgs {
     /// Retrain this stage alone.
     #[arg(long, value_name = "STAGE", conflicts_with = "depth", help_heading = METHOD)]
     pub only: Option<String>,
-    /// Budget for choosing the depth, as time on two cores of a laptop: 90s, 5m, 1h, or 0 [default: 5m].
+    /// Time on this machine for choosing the depth and training the model: 90s, 5m, 1h, or 0 [default: 2m].
     #[arg(long, value_name = "TIME")]
     pub budget: Option<String>,
+    /// Speed of the machine, by which the budget is turned into work, in 10^12 MACs per second; measured if not given, and
+    /// written to the run's settings.
+    #[arg(long, value_name = "TERA", help_heading = METHOD)]
+    pub speed: Option<f64>,
     /// Seeds per depth [default: 2; 1 for tags and qa].
     #[arg(long, value_name = "N", help_heading = METHOD)]
     pub seeds: Option<usize>,

@@ -82,7 +82,7 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
     let means = Context { cache: cache.as_ref(), journal, observer: terminal };
     let fitted = fit(config, base, intake, means, audit_seconds, &mut |news| tell(news, terminal))?;
     terminal.check()?;
-    let rendered = Rendered::of(&fitted, &command_line(config, *kind, out)?)?;
+    let rendered = Rendered::of(&fitted, &command_line(fitted.settings(), *kind, out)?)?;
     save(&rendered, out, *force, &terminal.log())?;
     journal.close()?;
     if let Some(folder) = &args.tensorboard {
@@ -102,20 +102,21 @@ fn refuse_useless(args: &FitArgs, config: &Fit, kind: InputKind, base: &AnyBase)
     let given = toml::Table::try_from(&args.tune).unwrap_or_default();
     let given: Vec<String> = given.iter().map(|(flag, value)| format!("--{flag} {}", told(value))).collect();
     // A solved head is the same for every seed: --seeds says nothing wrong of it.
-    let budget = args.budget.is_some().then(|| "--budget".to_owned());
+    let flags = [("--budget", args.budget.is_some()), ("--speed", args.speed.is_some())];
+    let budget = flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag.to_owned());
     let on_words = matches!(base, AnyBase::Texts(base) if matches!(base.body, TextBody::Words(_)));
     let (useless, why): (Vec<String>, String) = match config.depth.as_str() {
         _ if matches!(base, AnyBase::None) => return Ok(()),
         // A reader on word vectors is trained by steps, whatever the depth is called.
         "head" | "auto" if on_words && kind.is_of_tokens() => {
-            (budget.into_iter().collect(), "a reader on word vectors leaves nothing to choose".into())
+            (budget.collect(), "a reader on word vectors leaves nothing to choose".into())
         }
         "head" if config.only.is_none() => {
             (given.into_iter().chain(budget).collect(), "--depth head trains no stage".into())
         }
         "auto" if on_words => (given, "word vectors have no blocks to train".into()),
         "auto" => return Ok(()),
-        "contrastive" => (budget.into_iter().collect(), "--depth contrastive leaves nothing to choose".into()),
+        "contrastive" => (budget.collect(), "--depth contrastive leaves nothing to choose".into()),
         depth => {
             let pairs = given.into_iter().filter(|flag| flag.starts_with("--pairs"));
             (pairs.chain(budget).collect(), format!("--depth {depth} trains on labels, and leaves nothing to choose"))
@@ -402,7 +403,7 @@ mod tests {
     ];
     /// Every other flag, with a value that is not the usual one.
     const EVERY: &str = "--task tags --text a,b --path-column p --label-column l --ignore-column c --ignore-column d \
-        --labels y.npy --pooling sif --depth half --budget 1h --seeds 3 --folds 4 --seed 7 --balanced --max-error 0.1 \
+        --labels y.npy --pooling sif --depth half --budget 1h --speed 0.25 --seeds 3 --folds 4 --seed 7 --balanced --max-error 0.1 \
         --interval-level 0.8 --unlike-rate 0.1 --control-budget 0.25 --strict --device cpu --card c.toml --onnx-output o --input-size 9 \
         --resize 8 --interpolation nearest --channel-order bgr --mean 0.5,-0.25 --std 2 --channels 4 --image-size 77 --exact \
         --epochs 3 --batch-size 5 --accumulate 2 --optimiser sgd --lr 0.001 --schedule step --warmup 0.2 \

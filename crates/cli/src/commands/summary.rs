@@ -25,14 +25,15 @@ pub fn summary(report: &Report, html: &Path) -> String {
     if let Some(scratch) = &report.controls.scratch {
         let told = main_number(&scratch.measures).map_or_else(String::new, |(told, _)| told);
         lines.push(format!("from scratch      {told} ({})", scratch.how));
-        lines.push(match &report.target {
+        let told = |name: &str, paired: &Paired| match &report.target {
             TargetBlock::Numbers { .. } => {
-                let Paired { difference, low, high, .. } = &scratch.paired;
-                let [difference, low, high] = [difference, low, high].map(|value| amount(*value));
-                format!("difference        off by {difference} less ({low} to {high})")
+                let [difference, low, high] = [paired.difference, paired.low, paired.high].map(amount);
+                format!("{name:<17} off by {difference} less ({low} to {high})")
             }
-            _ => against("difference", &scratch.paired),
-        });
+            _ => against(name, paired),
+        };
+        lines.push(told("difference", &scratch.paired));
+        lines.extend(scratch.held_out.iter().map(|(split, paired)| told(&format!("  on {split}"), paired)));
     }
     lines.push(format!("verdict           {}", report.verdict));
     lines.extend(of_answers_to_come(report, unit));
@@ -205,9 +206,13 @@ fn unsure_line(unsure: &UnsureReport, unit: &str) -> String {
             percent(unsure.confidence)
         ),
         None => format!(
-            "unsure            always: this data does not show at most {} errors with {} confidence (--max-error allows more)",
+            "unsure            always: this data does not show at most {} errors with {} confidence ({})",
             percent(unsure.max_error),
-            percent(unsure.confidence)
+            percent(unsure.confidence),
+            unsure.offered.map_or_else(
+                || "--max-error allows more".to_owned(),
+                |(max_error, answered)| format!("--max-error {max_error} would answer about {}", percent(answered))
+            )
         ),
     }
 }

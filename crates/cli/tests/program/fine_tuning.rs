@@ -174,6 +174,52 @@ fn auto_tries_depths_and_says_why_it_stopped() {
 }
 
 #[test]
+fn the_speed_is_measured_once_and_settings_that_have_it_decide_alike() {
+    let sandbox = Sandbox::new();
+    sandbox.digits("digits", 3, 10, 0);
+    sandbox.run(quick(&["--budget", "1h", "--out", "run"])).expect(0, &["10^12 MACs per second"]);
+    let speed = report(&sandbox, "run")["config"]["speed"].as_f64().unwrap();
+    assert!(speed > 0.0);
+    let again = sandbox.run(["fit", "--config", "run/run.toml", "--out", "again"]).expect(0, &[]);
+    assert!(!again.stderr.contains("MACs per second"), "{}", again.stderr);
+    for file in ["model.safetensors", "model.json", "predictions.csv", "run.toml"] {
+        let read = |run: &str| fs::read(sandbox.path(run).join(file)).unwrap();
+        assert!(read("run") == read("again"), "{file}");
+    }
+    // A slow machine tries nothing, and says how long it would take; between the two some depths are looked at first.
+    let slow = sandbox.run(quick(&["--budget", "1m", "--speed", "1e-9", "--out", "slow", "--json"])).expect(0, &[]);
+    let choice = slow.json()["choice"].clone();
+    assert_eq!(choice["tried"].as_array().unwrap().len(), 1);
+    assert!(choice["left_out"][0].as_str().unwrap().contains("h on this machine"), "{choice}");
+    sandbox.run(quick(&["--speed", "0", "--out", "none"])).expect(2, &["--speed"]);
+    sandbox.run(quick(&["--depth", "half", "--speed", "1", "--out", "none"])).expect(2, &["--speed"]);
+}
+
+/// Of every depth that was tried all folds were measured, whatever the budget: what is reported is of as many examples as the
+/// probe's number.
+#[test]
+fn a_small_budget_looks_at_depths_first_and_finishes_the_best() {
+    let sandbox = Sandbox::new();
+    sandbox.digits("digits", 3, 10, 0);
+    let fixed = "fit digits --epochs 2 --seeds 1 --folds 5 --views 1 --batch-size 4 --control-budget 0 --speed 0.001 --force --json";
+    let (mut looked, mut all) = (0, 0);
+    for seconds in (1..=12).map(|at| format!("{}s", 4 * at)) {
+        let args = fixed.split(' ').chain(["--out", "run", "--budget", &seconds]);
+        let ran = sandbox.run(args.collect::<Vec<_>>()).expect(0, &[]);
+        let json = ran.json();
+        assert_eq!(json["accuracy"]["n"], 30, "{seconds}");
+        let choice = &json["choice"];
+        for tried in choice["tried"].as_array().unwrap() {
+            assert_eq!(tried["score"]["n"], 30, "{seconds}: {tried}");
+        }
+        let told = choice["left_out"].to_string();
+        looked += usize::from(told.contains("of 5 folds alone"));
+        all += usize::from(choice["tried"].as_array().unwrap().len() > 2);
+    }
+    assert!(looked > 0 && all > 0, "{looked} {all}");
+}
+
+#[test]
 fn low_rank_factors_learn_in_place_of_weights() {
     let sandbox = Sandbox::new();
     sandbox.digits("digits", 3, 10, 0);

@@ -1,5 +1,6 @@
 //! The from-scratch control: what would a network of the base's kind give from random weights, on the same data? The same
-//! for every input and target: the largest network that the budget can train, at the best of three learning rates.
+//! for every input and target: the largest network that the budget can train on all folds, at the best of three learning
+//! rates.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::bases::text::{
 };
 use crate::bases::{Architecture, Base, Body, Card, Network, Statistics};
 use crate::controls::ControlData;
+use crate::data::Split;
 use crate::data::augment::Augment;
 use crate::data::colour::DECODING;
 use crate::data::image::Limits;
@@ -18,29 +20,33 @@ use crate::error::Result;
 use crate::features::{Cache, Features};
 use crate::files::sha256_hex;
 use crate::methods::AnyBase;
-use crate::methods::tokens::TokenSet;
+use crate::methods::tokens::{TokenReader, TokenSet};
 use crate::methods::{
-    Change, Journal, KeyedImages, Learners, Material, Plan, Quiet, Regularisers, STEP_COST, Spread, TuneSettings,
+    Adapted, Change, Journal, KeyedImages, Learners, Material, Plan, Quiet, Regularisers, STEP_COST, Spread, TuneSettings,
     Tuning, Views, best_rate, tune,
 };
 use crate::progress::Observer;
 use crate::rng::{permutation, rng};
 use crate::settings::{Optimiser, Start};
-use crate::targets::{FoldOutputs, Measures, Predictions};
+use crate::targets::{Calibrated, FoldOutputs, Measures, Predictions};
 use crate::train::{Curve, Settings, TrainingImages};
 
 /// Where finished controls are kept in the cache.
 const KIND: &str = "controls";
-/// Fewer epochs than this, and a smaller network, fewer folds or fewer examples are taken.
+/// Fewer epochs than this, and a smaller network is taken, or fewer folds as long as they hold enough examples.
 const ENOUGH_EPOCHS: u64 = 20;
+/// Examples whose answers are enough where the budget pays for no more folds.
+const ENOUGH_ANSWERS: usize = 1000;
 /// More epochs than this are not worth their time.
 const MOST_EPOCHS: u64 = 40;
 /// Epochs of each try of a rate, as a share of those of a training.
 const TRIED_EPOCHS: u64 = 3;
-/// Shorter side of the smallest images.
+/// Shorter side of the smallest images of the base's own network, and of a small one in its place.
 const SMALLEST_INPUT: usize = 48;
-/// Blocks of the encoder of texts: more are not learnt from few texts.
-const BLOCKS: usize = 2;
+const SMALLEST_STAND_IN: usize = 32;
+/// Blocks of the encoders of texts, which are more than is learnt from few texts, and by how much they are narrower than the
+/// base; from the largest to the smallest.
+const SMALL_ENCODERS: [(usize, usize); 4] = [(2, 1), (1, 1), (1, 2), (1, 4)];
 /// Tokens of a text that it reads.
 const TOKENS: usize = 64;
 
@@ -73,6 +79,8 @@ pub(crate) struct ScratchPlan {
 /// What the control gave.
 #[derive(Debug, Clone)]
 pub(crate) struct Scratch {
+    /// Its predictions of each held-out split, by a network that was trained on all training examples.
+    pub(crate) held_out: Vec<(Split, Predictions)>,
     /// How it was trained, in words.
     pub(crate) how: String,
     /// Training examples, by their places among these, that it was measured on; ascending.
@@ -102,14 +110,15 @@ enum Untrained {
 }
 
 impl Untrained {
-    fn build(self, seed: u64) -> AnyBase {
+    fn build(&self, seed: u64) -> AnyBase {
         match self {
             Untrained::Images { card, exact } => {
-                let body = Body::Stages(Box::new(Network::random(&card, 2, seed, &Device::flex())));
-                let base = Base { card: *card, body, sha256: String::new(), remarks: Vec::new(), exact };
-                AnyBase::Images(Box::new(base.exact(exact)))
+                let body = Body::Stages(Box::new(Network::random(card, 2, seed, &Device::flex())));
+                let card = (**card).clone();
+                let base = Base { card, body, sha256: String::new(), remarks: Vec::new(), exact: *exact };
+                AnyBase::Images(Box::new(base.exact(*exact)))
             }
-            Untrained::Texts(base) => AnyBase::Texts(base),
+            Untrained::Texts(base) => AnyBase::Texts(base.clone()),
         }
     }
 }
@@ -118,37 +127,21 @@ impl Untrained {
 fn candidates(base: &AnyBase, data: &ControlData<'_>) -> Result<(Vec<Candidate>, [f64; 3])> {
     match base {
         AnyBase::Images(base) => {
-            let (card, small);
-            let network = match base.staged() {
-                Ok(built) => {
-                    card = base.card.clone();
-                    &built.network
-                }
-                // In place of an ONNX model, which cannot be trained.
-                Err(_) => {
-                    let mut usual = Card::usual(Architecture::SMALL_RESNET, base.card.id.clone());
-                    usual.preprocessing = base.card.preprocessing.clone();
-                    card = usual;
-                    small = Network::random(&card, 2, data.seed, &Device::flex()).network;
-                    &small
-                }
-            };
-            let smallest = SMALLEST_INPUT.max(card.architecture.smallest_input());
-            let mut input = base.input();
             let mut found = Vec::new();
-            loop {
-                let mut card = Box::new(card.clone());
-                card.preprocessing.scale_to(input);
-                found.push(Candidate {
-                    network: format!("{} at {} x {}", card.architecture.name(), input[0], input[1]),
-                    forward: network.multiply_adds(input) as f64,
-                    untrained: Untrained::Images { card, exact: base.exact },
-                });
-                input = input.map(|side| side / 2);
-                if input[0].min(input[1]) < smallest {
-                    return Ok((found, [1e-3, 3e-3, 1e-2]));
-                }
+            if let Ok(built) = base.staged() {
+                let smallest = SMALLEST_INPUT.max(base.card.architecture.smallest_input());
+                found.extend(at_sizes(&base.card, &built.network, base.input(), smallest, base.exact));
             }
+            // In place of a network that cannot be trained, or not within a small budget.
+            if base.card.architecture != Architecture::SMALL_RESNET {
+                let mut card = Card::usual(Architecture::SMALL_RESNET, base.card.id.clone());
+                card.preprocessing = base.card.preprocessing.clone();
+                let small = Network::random(&card, 2, data.seed, &Device::flex()).network;
+                let least = found.last().map_or(f64::INFINITY, |candidate: &Candidate| candidate.forward);
+                let sizes = at_sizes(&card, &small, base.input(), SMALLEST_STAND_IN, base.exact);
+                found.extend(sizes.into_iter().filter(|candidate| candidate.forward < least));
+            }
+            Ok((found, [1e-3, 3e-3, 1e-2]))
         }
         AnyBase::Texts(base) => {
             if let (TextBody::Words(vectors), Some((_, sizes))) = (&base.body, data.tokens) {
@@ -161,46 +154,105 @@ fn candidates(base: &AnyBase, data: &ControlData<'_>) -> Result<(Vec<Candidate>,
                 return Ok((vec![found], [5e-4, 2e-3, 5e-3]));
             }
             let TextBody::Encoder(sentence) = &base.body else { return Ok((Vec::new(), [0.0; 3])) };
-            let config = EncoderConfig { layers: sentence.config.layers.min(BLOCKS), ..sentence.config.clone() };
-            let layout = SentenceLayout { limit: sentence.layout.limit.min(TOKENS), ..sentence.layout.clone() };
-            let encoder = TextEncoder::random(&config, data.seed, &Device::flex());
-            let small = SentenceEncoder { encoder, config: config.clone(), layout, ..(**sentence).clone() };
             let texts = data.intake.texts_of(data.train);
-            let network = format!("{} blocks of {}", config.layers, base.architecture);
             let of_tokens = match data.tokens {
                 Some((cutting, _)) => TokenSet::new(base, data.intake, data.train, cutting)?,
                 None => None,
             };
-            let (tokens, units) = match of_tokens {
-                Some(set) => (set.tokens(), set.units_of_each()),
-                None => {
-                    let tokens: usize = small.encode(&texts)?.iter().map(|encoded| encoded.ids.len()).sum();
-                    ((tokens / texts.len().max(1)).max(2), 1.0)
-                }
-            };
-            let costs = small.encoder.costs(tokens);
-            let forward = costs.iter().map(|cost| cost.multiply_adds).sum::<u64>() as f64 * units;
-            let base = TextBase { body: TextBody::Encoder(Box::new(small)), ..(**base).clone() };
-            let found = Candidate { network, untrained: Untrained::Texts(Arc::new(base)), forward };
-            Ok((vec![found], [2e-4, 5e-4, 2e-3]))
+            let mut found = Vec::new();
+            for (blocks, narrower) in SMALL_ENCODERS {
+                let own = &sentence.config;
+                let layers = own.layers.min(blocks);
+                let config = match own.width.is_multiple_of(own.heads * narrower) {
+                    true => EncoderConfig {
+                        layers,
+                        width: own.width / narrower,
+                        between: own.between / narrower,
+                        ..own.clone()
+                    },
+                    false => EncoderConfig { layers, ..own.clone() },
+                };
+                // Windows of tokens are as long as they are.
+                let layout = SentenceLayout { limit: sentence.layout.limit.min(TOKENS), ..sentence.layout.clone() };
+                let encoder = TextEncoder::random(&config, data.seed, &Device::flex());
+                let small = SentenceEncoder { encoder, config: config.clone(), layout, ..(**sentence).clone() };
+                let (tokens, units) = match &of_tokens {
+                    Some(set) => (set.tokens(), set.units_of_each()),
+                    None => {
+                        let tokens: usize = small.encode(&texts)?.iter().map(|encoded| encoded.ids.len()).sum();
+                        ((tokens / texts.len().max(1)).max(2), 1.0)
+                    }
+                };
+                let costs = small.encoder.costs(tokens);
+                found.push(Candidate {
+                    network: format!(
+                        "{} {} of {}, {} wide",
+                        config.layers,
+                        if config.layers == 1 { "block" } else { "blocks" },
+                        base.architecture,
+                        config.width
+                    ),
+                    forward: costs.iter().map(|cost| cost.multiply_adds).sum::<u64>() as f64 * units,
+                    untrained: Untrained::Texts(Arc::new(TextBase {
+                        body: TextBody::Encoder(Box::new(small)),
+                        ..(**base).clone()
+                    })),
+                });
+            }
+            found.dedup_by(|later, earlier| later.network == earlier.network);
+            Ok((found, [2e-4, 5e-4, 2e-3]))
         }
         AnyBase::None => Ok((Vec::new(), [0.0; 3])),
     }
 }
 
-/// The largest network, then the most folds, then the most examples, with enough epochs inside `budget` x 10^12
-/// MACs; `forward` are those of an example by each network, from the largest on.
-fn within(budget: f64, forward: &[f64], rates: [f64; 3], examples: usize, folds: usize) -> ScratchPlan {
-    let train = examples * (folds - 1) / folds;
+/// A network at its own input size, and at halves of it down to `smallest`.
+fn at_sizes(card: &Card, network: &Network, mut input: [usize; 2], smallest: usize, exact: bool) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    loop {
+        let mut card = Box::new(card.clone());
+        card.preprocessing.scale_to(input);
+        found.push(Candidate {
+            network: format!("{} at {} x {}", card.architecture.name(), input[0], input[1]),
+            forward: network.multiply_adds(input) as f64,
+            untrained: Untrained::Images { card, exact },
+        });
+        input = input.map(|side| side / 2);
+        if input[0].min(input[1]) < smallest {
+            return found;
+        }
+    }
+}
+
+/// How much evidence a control gives.
+#[derive(Clone, Copy)]
+struct Evidence {
+    /// Training examples.
+    examples: usize,
+    /// Folds.
+    folds: usize,
+    /// Folds that hold enough of them.
+    enough: usize,
+    /// Whether a model is trained on all examples too, for a held-out split.
+    model: bool,
+}
+
+/// The largest network that all folds can be trained with for enough epochs inside `budget` x 10^12 MACs; else the smallest,
+/// on as many folds as can, but on enough; else with fewer epochs, and then fewer examples. `forward` are the MACs of an
+/// example by each network, from the largest on.
+fn within(budget: f64, forward: &[f64], rates: [f64; 3], of: Evidence) -> ScratchPlan {
+    let Evidence { folds, .. } = of;
+    let train = of.examples * (folds - 1) / folds;
     let epoch_cost = |size: usize, run: usize, examples: usize| {
         // The search for a rate costs about as much as a fold.
-        let trainings = run as f64 + rates.len() as f64 / TRIED_EPOCHS as f64;
+        let model = if of.model { folds as f64 / (folds - 1) as f64 } else { 0.0 };
+        let trainings = run as f64 + rates.len() as f64 / TRIED_EPOCHS as f64 + model;
         forward[size] * STEP_COST * examples as f64 * trainings / 1e12
     };
     let smallest = forward.len() - 1;
     let sizes = (0..forward.len()).map(|size| (size, folds));
-    let mut plan = (smallest, 1);
-    for (size, run) in sizes.chain((1..folds).rev().map(|run| (smallest, run))) {
+    let mut plan = (smallest, of.enough);
+    for (size, run) in sizes.chain((of.enough..folds).rev().map(|run| (smallest, run))) {
         plan = (size, run);
         if budget / epoch_cost(size, run, train) >= ENOUGH_EPOCHS as f64 {
             break;
@@ -252,6 +304,8 @@ impl ScratchPlan {
 struct Trained {
     lr: f64,
     folds: Vec<(FoldOutputs, Curve)>,
+    /// The outputs of each example of the held-out splits, by a network that was trained on all training examples.
+    held_out: Vec<(Split, Vec<Vec<f32>>)>,
 }
 
 impl Trained {
@@ -262,7 +316,13 @@ impl Trained {
                 && logits.len() == held.iter().map(|&at| data.target.width(at)).sum::<usize>()
                 && logits.iter().all(|z| z.is_finite())
         };
-        self.folds.len() == plan.folds && self.folds.iter().enumerate().all(of_fold)
+        let of_split = |(split, outputs): &(Split, Vec<Vec<f32>>)| {
+            outputs.len() == data.intake.usable(*split).len() && outputs.iter().flatten().all(|z| z.is_finite())
+        };
+        self.folds.len() == plan.folds
+            && self.folds.iter().enumerate().all(of_fold)
+            && self.held_out.iter().map(|(split, _)| *split).eq(splits(data))
+            && self.held_out.iter().all(of_split)
     }
 }
 
@@ -284,7 +344,11 @@ impl Scratch {
             return Ok(None);
         }
         let forward: Vec<f64> = found.iter().map(|candidate| candidate.forward).collect();
-        let mut plan = within(budget, &forward, rates, data.train.len(), data.count);
+        let answered = |folds: usize| data.folds.iter().filter(|&&fold| fold < folds).count();
+        let enough = (1..=data.count).find(|&folds| answered(folds) >= ENOUGH_ANSWERS).unwrap_or(data.count);
+        let model = splits(data).next().is_some();
+        let evidence = Evidence { examples: data.train.len(), folds: data.count, enough, model };
+        let mut plan = within(budget, &forward, rates, evidence);
         let chosen = found.swap_remove(plan.size);
         plan.network.clone_from(&chosen.network);
         let key = identity(&chosen.untrained, &plan, data);
@@ -293,7 +357,7 @@ impl Scratch {
         let trained = match kept.filter(|kept| kept.fits(&plan, data)) {
             Some(trained) => trained,
             None => {
-                let trained = train_all(&chosen.untrained.build(data.seed), &plan, data, observer)?;
+                let trained = train_all(&chosen.untrained, &plan, data, observer)?;
                 if let Some(cache) = cache {
                     let mut body = Vec::new();
                     ciborium::into_writer(&trained, &mut body).expect("fold results are plain data");
@@ -307,10 +371,23 @@ impl Scratch {
         let curves = curves.map(|(fold, (_, curve))| (format!("scratch/fold{fold}"), curve.clone())).collect();
         let parts: Vec<FoldOutputs> = trained.folds.into_iter().map(|(part, _)| part).collect();
         let rows: Vec<usize> = (0..data.train.len()).filter(|&at| data.folds[at] < plan.folds).collect();
-        let predictions = data.target.calibrate(&parts)?.predictions;
+        let Calibrated { predictions, calibration, .. } = data.target.calibrate(&parts)?;
+        let held_out = trained.held_out.into_iter().map(|(split, outputs)| {
+            let answer = |row: Vec<f32>| {
+                let row = row.into_iter().map(f64::from).collect();
+                calibration.answer(row, data.target.outputs(), &[], (0.0, false))
+            };
+            (split, data.target.collect(&outputs.into_iter().map(answer).collect::<Vec<_>>()))
+        });
+        let held_out = held_out.collect();
         let measures = data.target.measure(&predictions, &rows, "out-of-fold, from random weights")?;
-        Ok(Some(Self { how, rows, predictions, measures, curves }))
+        Ok(Some(Self { held_out, how, rows, predictions, measures, curves }))
     }
+}
+
+/// The held-out splits that there are.
+fn splits<'a>(data: &'a ControlData<'_>) -> impl Iterator<Item = Split> + 'a {
+    [Split::Val, Split::Test].into_iter().filter(|&split| !data.intake.usable(split).is_empty())
 }
 
 /// Everything that decides what a control gives.
@@ -325,7 +402,7 @@ fn identity(untrained: &Untrained, plan: &ScratchPlan, data: &ControlData<'_>) -
         Untrained::Texts(base) => serde_json::json!({ "fingerprint": base.fingerprint() }),
     };
     let description = serde_json::json!({
-        "format": 4,
+        "format": 5,
         "version": env!("CARGO_PKG_VERSION"),
         "decoding": DECODING,
         "network": network,
@@ -340,7 +417,13 @@ fn identity(untrained: &Untrained, plan: &ScratchPlan, data: &ControlData<'_>) -
     sha256_hex(description.to_string().as_bytes())
 }
 
-fn train_all(base: &AnyBase, plan: &ScratchPlan, data: &ControlData<'_>, observer: &dyn Observer) -> Result<Trained> {
+fn train_all(
+    untrained: &Untrained,
+    plan: &ScratchPlan,
+    data: &ControlData<'_>,
+    observer: &dyn Observer,
+) -> Result<Trained> {
+    let base = &untrained.build(data.seed);
     let texts = data.intake.texts_of(data.train);
     let digests = data.intake.digests_of(data.train);
     let (images, views, set);
@@ -385,12 +468,18 @@ fn train_all(base: &AnyBase, plan: &ScratchPlan, data: &ControlData<'_>, observe
     let units = if let Material::Tokens { set, .. } = &material { set.units_of_each() } else { 1.0 };
     let kept = data.folds.iter().filter(|fold| **fold != 0).count().min(plan.examples);
     let tried = (plan.epochs / TRIED_EPOCHS).max(1);
-    let work = plan.rates.len() as u64 * tried * (kept * 6 / 7) as u64 + plan.epochs * (kept * plan.folds) as u64;
+    let held: Vec<Split> = splits(data).collect();
+    let models = plan.folds + usize::from(!held.is_empty());
+    let work = plan.rates.len() as u64 * tried * (kept * 6 / 7) as u64 + plan.epochs * (kept * models) as u64;
     observer.begin("control: from scratch", (work as f64 * units) as u64, material.unit());
     let lr = trainings.best_rate(tried)?;
     let folds = (0..plan.folds).map(|fold| trainings.run_fold(fold, lr)).collect::<Result<Vec<_>>>()?;
+    let held_out = match held.is_empty() {
+        true => Vec::new(),
+        false => trainings.held_out(untrained, &held, lr)?,
+    };
     observer.end();
-    Ok(Trained { lr, folds })
+    Ok(Trained { lr, folds, held_out })
 }
 
 /// Trainings of the same network from random weights on the same examples.
@@ -430,7 +519,8 @@ impl Trainings<'_> {
         }
     }
 
-    /// The training examples of a fold, or as many of them as are paid for, drawn without a look at their labels.
+    /// The training examples of a fold, or of all where it is none, or as many of them as are paid for, drawn without a look
+    /// at their labels.
     fn training(&self, fold: usize) -> Vec<usize> {
         let all: Vec<usize> = (0..self.data.train.len()).filter(|&at| self.data.folds[at] != fold).collect();
         if self.plan.examples >= all.len() {
@@ -458,6 +548,33 @@ impl Trainings<'_> {
         let outputs = adapted.outputs(&self.tuning.material, Some(self.tuning.at), &held)?;
         Ok(((held, outputs), adapted.curve))
     }
+
+    /// The outputs of the examples of held-out splits, by a network that is trained on all training examples.
+    fn held_out(&self, untrained: &Untrained, splits: &[Split], lr: f64) -> Result<Vec<(Split, Vec<Vec<f32>>)>> {
+        let all = self.data.count;
+        let settings = self.settings(self.plan.epochs, lr, all);
+        let quiet = Quiet(self.observer);
+        let Adapted { grown, head, .. } =
+            tune(self.tuning, &settings, &self.training(all), &[], (&Journal::none(), ""), &quiet, "")?;
+        let base = untrained.build(self.data.seed).with(grown);
+        let of = |split: &Split| {
+            let examples = self.data.intake.usable(*split);
+            let outputs = match (&base, self.data.tokens) {
+                (AnyBase::Texts(base), Some((cutting, _))) => {
+                    let set = TokenSet::new(base, self.data.intake, &examples, cutting)?.expect("there are tokens");
+                    TokenReader::new(base, cutting).outputs(&head, &set.examples)?
+                }
+                _ => {
+                    let features = base.own_reading()?.features(self.data.intake, &examples, None, &quiet)?;
+                    let outputs = head.linear().of_features(&features);
+                    let width = self.data.target.outputs();
+                    outputs.chunks(width).map(<[f32]>::to_vec).collect()
+                }
+            };
+            Ok((*split, outputs))
+        };
+        splits.iter().map(of).collect()
+    }
 }
 
 #[cfg(test)]
@@ -468,15 +585,20 @@ mod tests {
     fn a_plan_keeps_to_its_budget() {
         let forward = [6.5e6, 2.0e6];
         let rates = [1e-3, 3e-3, 1e-2];
+        let of = |examples, enough, model| Evidence { examples, folds: 5, enough, model };
         for (budget, examples) in [(0.5, 200), (0.02, 200), (2.0, 5000), (0.001, 5000)] {
-            let plan = within(budget, &forward, rates, examples, 5);
-            let trained = (plan.examples * (plan.folds + 1)) as f64 * plan.epochs as f64;
-            let cost = forward[plan.size] * STEP_COST * trained / 1e12;
-            assert!((plan.cost / cost - 1.0).abs() < 1e-9, "{} against {cost}", plan.cost);
-            assert!(plan.cost <= budget * 1.01, "{plan:?}");
+            for model in [false, true] {
+                let plan = within(budget, &forward, rates, of(examples, 5, model));
+                let models = if model { 1.25 } else { 0.0 };
+                let trained = plan.examples as f64 * (plan.folds as f64 + 1.0 + models) * plan.epochs as f64;
+                let cost = forward[plan.size] * STEP_COST * trained / 1e12;
+                assert!((plan.cost / cost - 1.0).abs() < 1e-9, "{} against {cost}", plan.cost);
+                assert!(plan.cost <= budget * 1.01, "{plan:?}");
+                assert_eq!(plan.folds, 5, "all folds, where no fewer hold enough");
+            }
         }
-        assert_eq!(within(9.0, &forward, rates, 200, 5).size, 0, "the largest that the budget can train");
-        let poor = within(0.001, &forward, rates, 5000, 5);
-        assert!((poor.size, poor.folds, poor.epochs) == (1, 1, 1) && poor.examples < 4000, "{poor:?}");
+        assert_eq!(within(9.0, &forward, rates, of(200, 5, false)).size, 0, "the largest that the budget can train");
+        let poor = within(0.001, &forward, rates, of(5000, 2, false));
+        assert!((poor.size, poor.folds, poor.epochs) == (1, 2, 1) && poor.examples < 4000, "{poor:?}");
     }
 }

@@ -44,6 +44,10 @@ fn check(config: &Fit, kind: InputKind) -> Result<()> {
         let problem = Problem::new("invalid budget of the from-scratch control").expected("0 or a positive number");
         return Err(Error::Usage(problem.found(config.control_budget).at("--control-budget")));
     }
+    if let Some(speed) = config.speed.filter(|speed| !(*speed > 0.0 && speed.is_finite())) {
+        let problem = Problem::new("invalid speed of the machine").expected("a positive number of 10^12 MACs per second");
+        return Err(Error::Usage(problem.found(speed).at("--speed")));
+    }
     if let Some(level) = config.interval_level.filter(|level| !(*level > 0.0 && *level < 1.0)) {
         let problem = Problem::new("invalid level of the prediction intervals").expected("a number between 0 and 1");
         return Err(Error::Usage(problem.found(level).at("--interval-level")));
@@ -79,7 +83,7 @@ fn refuse_foreign(config: &Fit, base: &AnyBase, intake: &Intake) -> Result<()> {
         (&["stride"], windows),
         (&["hidden", "layers"], reader),
         (&["max-answer"], &[Questions]),
-        (&["budget", "seeds", "control-budget"], &[Images, Texts, Words, Questions]),
+        (&["budget", "speed", "seeds", "control-budget"], &[Images, Texts, Words, Questions]),
     ];
     let applies = |setting: &Differing| {
         // Nothing to leave out is no control.

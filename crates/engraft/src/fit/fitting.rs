@@ -91,6 +91,8 @@ pub struct Fitted {
     pub(crate) held_out: Vec<HeldOut>,
     /// From scratch, if it was run, and the transfer against it on the examples that both answered.
     pub(crate) scratch: Option<(Scratch, Paired)>,
+    /// The transfer against it on each held-out split.
+    pub(crate) scratch_held_out: Vec<(Split, Paired)>,
     /// What one gets without a network.
     pub(crate) baselines: Vec<BaselineResult>,
     /// What is told of texts alone.
@@ -106,9 +108,14 @@ pub struct Fitted {
 }
 
 impl Fitted {
+    /// The settings, with what was measured of them.
+    pub fn settings(&self) -> &Fit {
+        &self.config
+    }
+
     /// The depth that was taken.
     pub(crate) fn taken(&self) -> &Measured {
-        &self.chosen.tried[self.chosen.chosen]
+        &self.chosen.taken
     }
 
     /// The learning curves of the trainings that began at the base, by name.
@@ -125,10 +132,12 @@ impl Fitted {
     }
 
     /// Whether the transfer helped, in words. It is judged against the same kind of network from scratch, and against
-    /// nothing else.
+    /// nothing else, where most examples were answered: out of fold, or on a held-out split.
     pub fn verdict(&self) -> String {
         match &self.scratch {
-            Some((_, paired)) => paired.verdict.clone(),
+            Some((_, paired)) => {
+                paired.most_evidence(self.scratch_held_out.iter().map(|(_, paired)| paired)).verdict.clone()
+            }
             None if matches!(self.base, AnyBase::None) => {
                 "nothing was transferred: rows of numbers have no pretrained base".into()
             }
@@ -234,12 +243,17 @@ pub fn fit(
     if alone.is_none() && examples.is_none() {
         examples = Some(Examples::of(&basis, &intake, observer)?);
     }
+    let mut config = config.clone();
+    if let (Some(examples), None, true) = (&examples, config.speed, chooses(&config)) {
+        config.speed = Some(speed(&basis.ground(&config, examples, probe.strength, means, &identity))?);
+    }
+    let config = &config;
     let ground = examples.as_ref().map(|examples| basis.ground(config, examples, probe.strength, means, &identity));
     let chosen = match (alone, &ground) {
         (None, Some(ground)) => choose_depth(ground, config, &basis, measured, on_event)?,
         (reason, _) => {
             let reason = reason.unwrap_or_default();
-            Chosen { tried: vec![measured], chosen: 0, depth: None, reason, left_out: Vec::new() }
+            Chosen::without_choice(vec![measured], None, reason)
         }
     };
     on_event(FitEvent::Chosen(&chosen));
@@ -277,7 +291,7 @@ pub fn fit(
     seconds.training = training.elapsed().as_secs_f64();
 
     let evaluating = Instant::now();
-    let taken = &chosen.tried[chosen.chosen];
+    let taken = &chosen.taken;
     let (predictions, rows) = (&taken.calibrated.predictions, &taken.rows);
     // Features of a base that has seen all labels would forecast too well: these are the probe's.
     let forecasts = match (target.task(), target.solver()) {
@@ -329,7 +343,7 @@ pub fn fit(
         (AnyBase::Texts(base), Some(cutting)) => Some((base, cutting, TokenReader::new(base, cutting))),
         _ => None,
     };
-    let mut held_out = Vec::new();
+    let (mut held_out, mut scratch_held_out) = (Vec::new(), Vec::new());
     for split in [Split::Val, Split::Test] {
         let examples = intake.usable(split);
         if examples.is_empty() {
@@ -364,6 +378,10 @@ pub fn fit(
         for (baseline, result) in baselines.iter().zip(&mut results) {
             let theirs = baseline.predict(&data, &examples, &held_features)?;
             result.held_out.push((split, held_target.compare(&ours, &theirs, &places)?));
+        }
+        let theirs = scratch.iter().flat_map(|(scratch, _)| &scratch.held_out);
+        for (_, theirs) in theirs.filter(|(of, _)| *of == split) {
+            scratch_held_out.push((split, held_target.compare(&ours, theirs, &places)?));
         }
         held_out.push(HeldOut { split, examples, answers, measures });
         seconds.evaluation += evaluating.elapsed().as_secs_f64();
@@ -413,6 +431,7 @@ pub fn fit(
         forecasts,
         held_out,
         scratch,
+        scratch_held_out,
         baselines: results,
         texts,
         columns,
@@ -487,6 +506,26 @@ fn probe_alone(config: &Fit, basis: &Basis) -> Option<String> {
     }
 }
 
+/// Whether the depth is chosen, rather than asked for.
+fn chooses(config: &Fit) -> bool {
+    config.depth == "auto" && config.only.is_none()
+}
+
+/// The speed of this machine, as it was measured where this work began.
+fn speed(ground: &DepthSearch<'_>) -> Result<f64> {
+    let (journal, identity) = ground.journal;
+    let name = format!("{identity}/speed");
+    if let Some(speed) = journal.finished(&name) {
+        return Ok(speed);
+    }
+    let speed = ground.speed()?;
+    journal.finish(&name, &speed)?;
+    ground.observer.say(&format!(
+        "the base trains at {speed} x 10^12 MACs per second here: what the budget pays for is counted by that"
+    ));
+    Ok(speed)
+}
+
 fn choose_depth(
     ground: &DepthSearch<'_>,
     config: &Fit,
@@ -495,9 +534,12 @@ fn choose_depth(
     on_event: &mut dyn FnMut(FitEvent<'_>),
 ) -> Result<Chosen> {
     let tuning = &basis.tuning;
-    if config.depth == "auto" && config.only.is_none() {
+    if chooses(config) {
         on_event(FitEvent::Outlook(&ground.outlook(&tuning.budget)?));
-        return ground.choose(probe, &tuning.budget, &mut |measured, gain| on_event(FitEvent::Depth(measured, gain)));
+        let speed = config.speed.expect("it was measured before");
+        return ground.choose(probe, &tuning.budget, speed, &mut |measured, gain| {
+            on_event(FitEvent::Depth(measured, gain));
+        });
     }
     let (name, only) = match &config.only {
         Some(stage) => (stage.as_str(), true),
@@ -507,7 +549,7 @@ fn choose_depth(
     let measured = ground.measure(&depth, ground.protocol.run, ground.protocol.seeds)?;
     on_event(FitEvent::Depth(&measured, &measured.gain_over(&probe)));
     let reason = format!("depth `{}` was asked for: {}", depth.label(), measured.plan);
-    Ok(Chosen { tried: vec![probe, measured], chosen: 1, depth: Some(depth), reason, left_out: Vec::new() })
+    Ok(Chosen::without_choice(vec![probe, measured], Some(depth), reason))
 }
 
 /// The one's predictions against the other's, on the examples that both answered; nothing where there is none.

@@ -13,6 +13,8 @@ use crate::targets::{FoldOutputs, Solver, Target};
 const PARTS: [usize; 5] = [16, 8, 4, 2, 1];
 /// Draws of each part.
 const DRAWS: usize = 5;
+/// Strengths that each part chooses from, in those of the whole: less data may want another.
+const STRENGTHS: [f64; 3] = [0.1, 1.0, 10.0];
 /// Fewer examples of a class than this teach a probe nothing that a curve could be laid through.
 const LEAST: usize = 2;
 /// The same where there are no classes.
@@ -23,9 +25,9 @@ const LEAST_ALIKE: usize = 10;
 /// They are to be asked of classes alone so far. Of numbers a curve over parts says too little: at the strength of the whole,
 /// its interval held the gain in 62 of 100 draws, and of features as many as examples it was a third of what came.
 ///
-/// For each part and draw, each fold's training examples are thinned class by class, a probe of the chosen strength is
-/// solved on them, and answers the fold's own examples: one measurement of the part is 1 minus the mean score of all
-/// folds' answers.
+/// For each part and draw, each fold's training examples are thinned class by class, a probe is solved on them at the
+/// strength that is best for the part, on the mean over draws and folds, and answers the fold's own examples: one measurement
+/// of the part is 1 minus the mean score of all folds' answers.
 pub(super) fn forecasts(
     target: &dyn Target,
     solver: &dyn Solver,
@@ -42,12 +44,15 @@ pub(super) fn forecasts(
     let smallest = of_stratum.iter().map(|examples| examples * (count - 1) / count).min().unwrap_or(0);
     let least = if of_stratum.len() == 1 { LEAST_ALIKE } else { LEAST };
     let parts: Vec<usize> = PARTS.into_iter().filter(|part| smallest / part >= least).collect();
-    let jobs: Vec<(usize, usize)> =
-        parts.iter().flat_map(|&part| (0..if part == 1 { 1 } else { DRAWS }).map(move |draw| (part, draw))).collect();
+    let draws = |part: usize| if part == 1 { 1 } else { DRAWS };
+    let jobs: Vec<(usize, usize, f64)> = parts
+        .iter()
+        .flat_map(|&part| (0..draws(part)).flat_map(move |draw| STRENGTHS.map(|times| (part, draw, times * strength))))
+        .collect();
     observer.begin("learning curve over sizes", jobs.len() as u64, "sizes");
     let measured = jobs
         .into_par_iter()
-        .map(|(part, draw)| {
+        .map(|(part, draw, strength)| {
             observer.check()?;
             let mut size = 0;
             let answered = (0..count).map(|fold| -> Result<FoldOutputs> {
@@ -63,15 +68,26 @@ pub(super) fn forecasts(
             let scores = target.scores(&answered)?;
             observer.advance(1);
             let error = scores.iter().map(|score| 1.0 - score).sum::<f64>() / n as f64;
-            Ok(Measurement { labels: size / count, error, weight: n as f64 })
+            Ok((part, Measurement { labels: size / count, error, weight: n as f64 }))
         })
-        .collect::<Result<Vec<_>>>();
+        .collect::<Result<Vec<(usize, Measurement)>>>();
     observer.end();
     let measured = measured?;
     if measured.is_empty() {
         return Ok(Vec::new());
     }
+    let measured: Vec<Measurement> = parts.iter().flat_map(|&part| at_best_strength(&measured, part)).collect();
     [n / 2, n, 3 * n].into_iter().filter(|more| *more > 0).map(|more| forecast(&measured, n, more, seed)).collect()
+}
+
+/// The measurements of a part at the strength with the least mean error; of equals that of the whole, then the stronger.
+fn at_best_strength(measured: &[(usize, Measurement)], part: usize) -> Vec<Measurement> {
+    let of_part: Vec<Measurement> = measured.iter().filter(|(of, _)| *of == part).map(|(_, found)| *found).collect();
+    let at = |strength: usize| of_part.iter().skip(strength).step_by(STRENGTHS.len()).copied().collect::<Vec<_>>();
+    let mean = |strength: usize| at(strength).iter().map(|found| found.error).sum::<f64>();
+    let own = STRENGTHS.iter().position(|times| *times == 1.0).expect("the whole's is among them");
+    let best = (0..STRENGTHS.len()).fold(own, |best, other| if mean(other) < mean(best) { other } else { best });
+    at(best)
 }
 
 /// One in `part` of the examples of each stratum that are not in a fold, at least `least`.

@@ -8,6 +8,9 @@ use crate::error::{Error, Problem, Result};
 /// How sure it is that new data keep the error rate that a rule promises.
 pub(crate) const CONFIDENCE: f64 = 0.9;
 
+/// Error rates that are offered where the one asked for cannot be promised.
+const USUAL_RATES: [f64; 6] = [0.05, 0.1, 0.15, 0.2, 0.3, 0.4];
+
 /// Answer only when the confidence is at least the threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct AnswerRule {
@@ -76,6 +79,20 @@ impl AnswerRule {
         Ok(rule)
     }
 
+    /// Where nothing is answered: the least usual error rate for which half of the examples would be.
+    pub(crate) fn offered(&self, confidences: &[f64], correct: &[bool]) -> Result<Option<Self>> {
+        if self.threshold.is_some() {
+            return Ok(None);
+        }
+        for max_error in USUAL_RATES.into_iter().filter(|rate| *rate > self.max_error) {
+            let rule = Self::choose(confidences, correct, max_error)?;
+            if rule.answered >= 0.5 {
+                return Ok(Some(rule));
+            }
+        }
+        Ok(None)
+    }
+
     /// Whether to answer with this confidence.
     pub(crate) fn answers(&self, confidence: f64) -> bool {
         self.threshold.is_some_and(|threshold| confidence >= threshold)
@@ -86,6 +103,20 @@ impl AnswerRule {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn another_rate_is_offered_where_the_one_asked_for_cannot_be_promised() {
+        let confidences: Vec<f64> = (0..60).map(|at| 1.0 - f64::from(at) / 100.0).collect();
+        let right = |every: u32| (1..=60).map(|at| at % every != 0).collect::<Vec<bool>>();
+        // One in ten is wrong: 40 answers with four errors show less than 20 %, 60 with six too.
+        let rule = AnswerRule::choose(&confidences, &right(10), 0.05).unwrap();
+        let offered = rule.offered(&confidences, &right(10)).unwrap().unwrap();
+        assert_eq!((rule.threshold, offered.max_error, offered.answered), (None, 0.2, 1.0));
+        // Nothing is offered where something is answered, nor where half would be wrong.
+        let good = AnswerRule::choose(&confidences, &[true; 60], 0.05).unwrap();
+        assert_eq!(good.offered(&confidences, &[true; 60]).unwrap(), None);
+        assert_eq!(rule.offered(&confidences, &right(2)).unwrap(), None);
+    }
 
     #[test]
     fn the_least_confident_errors_go_unanswered() {

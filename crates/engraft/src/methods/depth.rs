@@ -1,5 +1,8 @@
 //! How deep to retrain: every depth is measured on the same folds and seeds, and has to earn its place.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -95,23 +98,43 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// Which of several depths, the shallowest first: the shallowest whose accuracy is within one standard error of the best
-/// one's, on the same images (the one-standard-error rule of Breiman et al. 1984, with paired errors).
-///
-/// Where one is `presumed` to be best, before anything was measured, it is taken if it is within one standard error of the
-/// best: of few examples the answers alone seldom tell depths apart.
-pub fn choose(measured: &[Measured], presumed: Option<usize>) -> usize {
-    let best = best_of(measured);
-    let equal = |at: &usize| {
-        let gain = Difference::of(&measured[best].scores, &measured[*at].scores);
-        gain.mean <= gain.standard_error
-    };
-    presumed.filter(equal).or_else(|| (0..best).find(equal)).unwrap_or(best)
+/// What is expected of a depth before anything is measured: its gain over the linear probe, as it varies between tasks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prior {
+    /// The mean gain, in shares of right answers.
+    pub mean: f64,
+    /// Its standard deviation between tasks.
+    pub deviation: f64,
 }
 
-/// The one of most right answers; of equals the first.
-pub(super) fn best_of(measured: &[Measured]) -> usize {
-    (0..measured.len()).fold(0, |best, at| if measured[at].score() > measured[best].score() { at } else { best })
+impl Prior {
+    /// The probe's own.
+    pub const PROBE: Self = Self { mean: 0.0, deviation: 0.0 };
+
+    /// The gain that is expected after scores were measured on the same examples: the mean of the prior and the measurement,
+    /// each weighed by its precision (normal-normal model; Gelman et al. 2013, equation 2.10).
+    pub(crate) fn expects(self, scores: &[f64], probe: &[f64]) -> f64 {
+        if self.deviation <= 0.0 {
+            return self.mean;
+        }
+        let Difference { mean, standard_error, .. } = Difference::of(scores, probe);
+        // Of few examples all may be answered alike, which does not make the difference certain: one more that is not.
+        let n = scores.len().max(1) as f64;
+        let measured = standard_error.powi(2) + (n * n).recip();
+        let (own, other) = (self.deviation.powi(-2), measured.recip());
+        (own * self.mean + other * mean) / (own + other)
+    }
+}
+
+/// Which of several depths that were measured on the same examples, the probe first, is expected to gain most; of equals the
+/// shallower. Of few examples the priors decide, of many the measurements.
+///
+/// # Panics
+/// If there is not a prior for each.
+pub fn choose(measured: &[Measured], priors: &[Prior]) -> usize {
+    assert_eq!(measured.len(), priors.len(), "a prior for each depth");
+    let expected = |at: usize| priors[at].expects(&measured[at].scores, &measured[0].scores);
+    (1..measured.len()).fold(0, |best, at| if expected(at) > expected(best) { at } else { best })
 }
 
 /// What one fold's training gave.
@@ -153,11 +176,26 @@ pub(crate) struct Fold<'a> {
     pub(crate) curve: &'a str,
 }
 
-/// Has `run` train once for each seed and each of the first `run_folds` folds, and compares its answers with the labels.
-/// `seed` is that of the first training.
+/// The trainings of one depth that are done, by seed and fold.
+#[derive(Debug, Default)]
+pub(crate) struct Trainings {
+    done: BTreeMap<(usize, usize), FoldOutcome>,
+    seconds: f64,
+}
+
+impl Trainings {
+    /// How many of the first folds with the first seeds are done.
+    pub(crate) fn count(&self, folds: usize, seeds: usize) -> usize {
+        self.done.keys().filter(|(round, fold)| *round < seeds && *fold < folds).count()
+    }
+}
+
+/// Has `run` train what is missing of `protocol.seeds` times the first `run_folds` folds, and compares the answers with the
+/// labels. `seed` is that of the first training.
 ///
 /// # Errors
 /// What `run` gives; outputs that do not fit the labels.
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn measure_folds(
     depth: &str,
     target: &dyn Target,
@@ -165,6 +203,7 @@ pub(crate) fn measure_folds(
     run_folds: usize,
     seed: u64,
     (journal, identity): (&Journal, &str),
+    trainings: &mut Trainings,
     run: &mut dyn FnMut(Fold<'_>) -> Result<FoldOutcome>,
 ) -> Result<Measured> {
     let start = std::time::Instant::now();
@@ -179,18 +218,21 @@ pub(crate) fn measure_folds(
             let seed = seed.wrapping_add((round * protocol.count + fold) as u64);
             let name = format!("{depth}/seed{round}/fold{fold}");
             let (identity, curve) = (format!("{identity}/{name}"), format!("tune/{name}"));
-            let outcome = match journal.finished(&identity) {
-                Some(outcome) => outcome,
-                None => {
-                    let fold = Fold { training: &training, held: &held, seed, identity: &identity, curve: &curve };
-                    let outcome = run(fold)?;
-                    journal.finish(&identity, &outcome)?;
-                    outcome
-                }
+            let outcome = match trainings.done.entry((round, fold)) {
+                Entry::Occupied(done) => done.into_mut(),
+                Entry::Vacant(missing) => missing.insert(match journal.finished(&identity) {
+                    Some(outcome) => outcome,
+                    None => {
+                        let fold = Fold { training: &training, held: &held, seed, identity: &identity, curve: &curve };
+                        let outcome = run(fold)?;
+                        journal.finish(&identity, &outcome)?;
+                        outcome
+                    }
+                }),
             };
-            curves.push((curve, outcome.curve));
-            remarks.extend(outcome.remarks.into_iter().map(|remark| format!("{name}: {remark}")));
-            parts.push((held, outcome.logits));
+            curves.push((curve, outcome.curve.clone()));
+            remarks.extend(outcome.remarks.iter().map(|remark| format!("{name}: {remark}")));
+            parts.push((held, outcome.logits.clone()));
         }
         let calibrated = target.calibrate(&parts)?;
         scores.resize(calibrated.scores.len(), 0.0);
@@ -198,6 +240,7 @@ pub(crate) fn measure_folds(
         first.get_or_insert(calibrated);
     }
     let calibrated = first.expect("there is at least one seed");
+    trainings.seconds += start.elapsed().as_secs_f64();
     Ok(Measured {
         depth: depth.to_owned(),
         cut: String::new(),
@@ -207,7 +250,7 @@ pub(crate) fn measure_folds(
         scores: scores.into_iter().map(|sum| sum / protocol.seeds as f64).collect(),
         calibrated,
         cost: 0.0,
-        seconds: start.elapsed().as_secs_f64(),
+        seconds: trainings.seconds,
         curves,
         remarks,
     })
@@ -216,7 +259,7 @@ pub(crate) fn measure_folds(
 /// A seventh of the images of each class, to choose weights by, and the rest.
 pub(crate) fn hold_out(training: &[usize], labels: &[usize], seed: u64) -> (Vec<usize>, Vec<usize>) {
     let order = crate::rng::permutation(training.len(), seed, "hold-out", 0);
-    let mut seen = std::collections::BTreeMap::<usize, usize>::new();
+    let mut seen = BTreeMap::<usize, usize>::new();
     let (mut kept, mut held) = (Vec::new(), Vec::new());
     for at in order {
         let image = training[at];
@@ -254,30 +297,34 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_gain_within_one_standard_error_goes_to_the_shallower() {
-        let right = |count: usize| (0..100).map(|at| f64::from(u8::from(at < count))).collect::<Vec<f64>>();
-        // One image of a hundred more: mean 0.01, standard error 0.01.
-        assert_eq!(choose(&[measured("head", right(80)), measured("last", right(81))], None), 0);
-        // Four more: mean 0.04, standard error 0.0197.
-        assert_eq!(choose(&[measured("head", right(80)), measured("last", right(84))], None), 1);
-        // The deepest is best, but the one before is as good within the noise.
-        let three = [measured("head", right(80)), measured("last", right(90)), measured("all", right(91))];
-        assert_eq!(choose(&three, None), 1);
-        // A worse one is never chosen.
-        assert_eq!(choose(&[measured("head", right(80)), measured("last", right(60))], None), 0);
+    fn right(count: usize, of: usize) -> Vec<f64> {
+        (0..of).map(|at| f64::from(u8::from(at < count))).collect()
     }
 
     #[test]
-    fn what_is_presumed_is_taken_unless_another_is_clearly_better() {
-        let right = |count: usize| (0..100).map(|at| f64::from(u8::from(at < count))).collect::<Vec<f64>>();
-        let with = |contrastive| {
-            let depths = [("head", 80), ("all", 81), ("contrastive", contrastive)];
-            depths.map(|(depth, count)| measured(depth, right(count)))
+    fn what_is_expected_decides_of_few_examples_and_what_was_measured_of_many() {
+        let priors = [Prior::PROBE, Prior { mean: 0.02, deviation: 0.03 }];
+        let choice = |gain: isize, of: usize| {
+            let head = of * 8 / 10;
+            let other = (head as isize + gain) as usize;
+            choose(&[measured("head", right(head, of)), measured("half", right(other, of))], &priors)
         };
-        assert_eq!(choose(&with(80), Some(2)), 2);
-        assert_eq!(choose(&with(82), Some(2)), 2);
-        assert_eq!((choose(&with(82), None), choose(&with(70), Some(2))), (1, 0));
+        // The same answers, and one fewer of forty: what is expected outweighs that.
+        assert_eq!((choice(0, 40), choice(-1, 40)), (1, 1));
+        // Three of a hundred fewer, and thirty of a thousand.
+        assert_eq!((choice(-4, 100), choice(-30, 1000), choice(10, 1000)), (0, 0, 1));
+    }
+
+    #[test]
+    fn the_expected_gain_is_the_mean_weighed_by_precisions() {
+        let prior = Prior { mean: 0.02, deviation: 0.03 };
+        // 10 gained, 5 lost of 100.
+        let (one, other) = (right(60, 100), (0..100).map(|at| f64::from(u8::from((10..65).contains(&at)))));
+        let measured = (0.15 - 0.05 * 0.05) / 99.0 + 1e-4;
+        let weight = measured / (measured + 0.0009);
+        let expected = weight * 0.02 + (1.0 - weight) * 0.05;
+        assert!((prior.expects(&one, &other.collect::<Vec<_>>()) - expected).abs() < 1e-12);
+        assert_eq!(Prior::PROBE.expects(&one, &one), 0.0);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::bases::{LoraConfig, Statistics};
 use crate::data::augment::{Augment, Recipe};
 use crate::error::{Error, Problem, Result};
 use crate::methods::activations::{Change, Views};
-use crate::methods::choice::Budget;
+use crate::methods::budget::Budget;
 use crate::methods::mixing::Regularisers;
 use crate::methods::plan::Spread;
 use crate::methods::tune::TuneSettings;

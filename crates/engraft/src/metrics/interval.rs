@@ -201,6 +201,13 @@ pub struct Paired {
     pub verdict: String,
 }
 
+impl Paired {
+    /// Of this comparison out of fold and the same on held-out splits the one on most examples; of equals this one.
+    pub(crate) fn most_evidence<'a>(&'a self, held_out: impl Iterator<Item = &'a Self>) -> &'a Self {
+        held_out.fold(self, |most, paired| if paired.n > most.n { paired } else { most })
+    }
+}
+
 /// Compares a candidate with a reference on the same examples: the adjusted Wald interval for paired proportions
 /// (Bonett and Price, 2012, "Adjusted Wald confidence interval for a difference of binomial proportions based on
 /// paired data", J. Educ. Behav. Stat. 37).

@@ -298,6 +298,10 @@ pub struct UnsureReport {
     pub answered: f64,
     /// Share of wrong answers among those.
     pub error: f64,
+    /// Where nothing is answered: an error rate that could be promised, with the share of the examples that would be
+    /// answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered: Option<(f64, f64)>,
 }
 
 fn promised() -> f64 {
@@ -307,6 +311,6 @@ fn promised() -> f64 {
 impl From<&AnswerRule> for UnsureReport {
     fn from(rule: &AnswerRule) -> Self {
         let AnswerRule { max_error, threshold, answered, error } = *rule;
-        Self { max_error, confidence: CONFIDENCE, threshold, answered, error }
+        Self { max_error, confidence: CONFIDENCE, threshold, answered, error, offered: None }
     }
 }

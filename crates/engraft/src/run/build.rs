@@ -19,6 +19,7 @@ use crate::run::report::*;
 use crate::targets::{
     Answer, Calibration, FoundSpan, GivenAnswer, Measures, Predictions, Strength, Suspects, TargetAnswer,
 };
+use crate::train::argmax;
 
 /// Wrong answers and suspected labels that a report lists.
 const LISTED: usize = 100;
@@ -88,6 +89,11 @@ pub(crate) fn build_report(fitted: &Fitted) -> Report {
                 measures: numbers_of(&scratch.measures),
                 how: scratch.how.clone(),
                 paired: paired.clone(),
+                held_out: fitted
+                    .scratch_held_out
+                    .iter()
+                    .map(|(split, paired)| (split.name().to_owned(), paired.clone()))
+                    .collect(),
             }),
             probe: ProbeReport { measures: numbers_of(&fitted.probe_measures) },
             baselines: fitted.baselines.iter().map(Into::into).collect(),
@@ -141,10 +147,15 @@ fn classes(fitted: &Fitted, evaluation: &Evaluation) -> ClassesReport {
         _ => &[],
     };
     let (classes, how) = (fitted.intake.dataset.classes.len(), &evaluation.accuracy.how);
+    let rows = || out_of_fold.chunks_exact(classes.max(1));
+    let confidences: Vec<f64> = rows().map(|row| f64::from(row[argmax(row)])).collect();
+    let right: Vec<bool> = rows().zip(&truth).map(|(row, truth)| argmax(row) == *truth).collect();
+    let offered = rule.offered(&confidences, &right).ok().flatten();
+    let offered = offered.map(|offered| (offered.max_error, offered.answered));
     ClassesReport {
         // What was evaluated before fits together.
         imbalance: evaluate_imbalance(out_of_fold, &truth, classes, fitted.config.seed, how).ok(),
-        unsure: rule.into(),
+        unsure: UnsureReport { offered, ..rule.into() },
         label_errors: label_errors(fitted),
         mistakes: mistakes(fitted, out_of_fold, &truth),
         evaluation: evaluation.clone(),

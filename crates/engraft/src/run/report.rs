@@ -207,6 +207,18 @@ pub struct ScratchReport {
     pub how: String,
     /// By how much the transfer is better, on the same examples.
     pub paired: Paired,
+    /// The same on each held-out split.
+    #[serde(default)]
+    pub held_out: Vec<(String, Paired)>,
+}
+
+impl ScratchReport {
+    /// What the verdict rests on: the comparison on most examples, out of fold or on the held-out split of that name.
+    pub fn evidence(&self) -> (Option<&str>, &Paired) {
+        let most = self.paired.most_evidence(self.held_out.iter().map(|(_, paired)| paired));
+        let split = self.held_out.iter().find(|(_, paired)| std::ptr::eq(paired, most));
+        (split.map(|(split, _)| split.as_str()), most)
+    }
 }
 
 /// A baseline: what one gets without a network.

@@ -58,8 +58,12 @@ pub struct Fit {
     /// Retrains this stage alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub only: Option<String>,
-    /// What the choice of the depth may cost: `90s`, `5m`, `1h` on two cores of a laptop.
+    /// What the choice of the depth and the training of the model may take on this machine: `90s`, `5m`, `1h`.
     pub budget: String,
+    /// How fast this machine trains this base, in 10^12 MACs per second, by which the budget is turned into work; measured
+    /// where it is not told, and kept with the run, so that its settings make the same decisions on any machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speed: Option<f64>,
     /// Seeds that every depth is measured with.
     pub seeds: usize,
     /// How to fine-tune.
@@ -133,7 +137,8 @@ impl Default for Fit {
             image_size: None,
             depth: "auto".into(),
             only: None,
-            budget: "5m".into(),
+            budget: "2m".into(),
+            speed: None,
             seeds: 2,
             tune: Tune::default(),
             max_tokens: None,

@@ -342,6 +342,38 @@ impl Predictions {
             Predictions::Answers(all) => Predictions::Answers(rows(all, places, examples)),
         }
     }
+
+    /// One prediction of each source: predictions, the place in them, and how many examples they are of.
+    ///
+    /// # Panics
+    /// If there is none, or they are of different kinds.
+    pub(crate) fn gathered<'a>(sources: impl Iterator<Item = (&'a Self, usize, usize)>) -> Self {
+        let mut each = sources.map(|(from, at, examples)| from.select(&[at], examples));
+        let mut gathered = each.next().expect("there are examples");
+        for one in each {
+            match (&mut gathered, one) {
+                (Predictions::Classes(all), Predictions::Classes(more)) => all.extend(more),
+                (
+                    Predictions::LabelSets { probabilities, given },
+                    Predictions::LabelSets { probabilities: more, given: more_given },
+                ) => {
+                    probabilities.extend(more);
+                    given.extend(more_given);
+                }
+                (
+                    Predictions::Numbers { values, intervals },
+                    Predictions::Numbers { values: more, intervals: more_intervals },
+                ) => {
+                    values.extend(more);
+                    intervals.extend(more_intervals);
+                }
+                (Predictions::Tags(all), Predictions::Tags(more)) => all.extend(more),
+                (Predictions::Answers(all), Predictions::Answers(more)) => all.extend(more),
+                _ => unreachable!("depths of one target"),
+            }
+        }
+        gathered
+    }
 }
 
 /// The places of fold outputs, ascending.

@@ -216,8 +216,21 @@ impl Predictor {
     /// A number's interval is CV+'s, widened to hold the number.
     pub(crate) fn answer_of(&self, outputs: Vec<f64>, row: &[f32]) -> TargetAnswer {
         let distance = self.novelty.distance(row);
-        let unlike = self.novelty.is_unlike(distance);
-        match &self.calibration {
+        self.calibration.answer(outputs, self.head.outputs(), row, (distance, self.novelty.is_unlike(distance)))
+    }
+}
+
+impl Calibration {
+    /// The answer that outputs mean. `width`: outputs of the head; `row`: the example's features, of which numbers need those
+    /// that the folds' heads take; `(distance, unlike)`: how far the example is from the training data.
+    pub(crate) fn answer(
+        &self,
+        outputs: Vec<f64>,
+        width: usize,
+        row: &[f32],
+        (distance, unlike): (f32, bool),
+    ) -> TargetAnswer {
+        match self {
             Calibration::Classes { temperature, rule } => {
                 let probabilities: Vec<f32> = softmax(&outputs, *temperature).into_iter().map(|p| p as f32).collect();
                 let class = argmax(&probabilities);
@@ -240,7 +253,7 @@ impl Predictor {
                 TargetAnswer::Number(NumberAnswer { value, interval, distance, unlike })
             }
             Calibration::Tags { rule } => {
-                let spans = spans_in(&outputs, self.head.outputs());
+                let spans = spans_in(&outputs, width);
                 let unsure = spans.iter().map(|span| !rule.answers(f64::from(span.probability))).collect();
                 TargetAnswer::Tags(TagsAnswer { spans, unsure, distance, unlike })
             }

@@ -9,7 +9,7 @@ use crate::heads::fewest_answers;
 use crate::metrics::Paired;
 use crate::run::blocks::UnsureReport;
 use crate::run::blocks::{ClassesReport, TargetBlock};
-use crate::run::report::{BaselineReport, Report};
+use crate::run::report::{BaselineReport, Report, ScratchReport};
 
 /// Title, the answer in a sentence, and the judgements that qualify it.
 pub(crate) fn header(report: &Report, title: &str) -> Markup {
@@ -101,9 +101,12 @@ fn unsure_of(rule: &UnsureReport, many: &str) -> Markup {
 /// Why nothing is answered.
 pub(super) fn no_promise(rule: &UnsureReport) -> String {
     let fewest = fewest_answers(rule.max_error);
+    let offer = rule.offered.map_or_else(String::new, |(max_error, answered)| {
+        format!("; --max-error {max_error} would answer about {}", percent(answered))
+    });
     format!(
         "these data do not show, with {} confidence, that any part of the answers errs in at most {} (it takes {} answers without an \
-         error, or more of them with some)",
+         error, or more of them with some){offer}",
         percent(rule.confidence),
         percent(rule.max_error),
         count(fewest)
@@ -138,8 +141,8 @@ fn beside(report: &Report, classes: &ClassesReport) -> Markup {
 
 /// Whether the transfer helped, in a box.
 fn verdict(report: &Report) -> Markup {
-    let paired = report.controls.scratch.as_ref().map(|scratch| &scratch.paired);
-    let (class, sign, badge) = match (paired, report.verdict.as_str()) {
+    let evidence = report.controls.scratch.as_ref().map(ScratchReport::evidence);
+    let (class, sign, badge) = match (evidence, report.verdict.as_str()) {
         (None, _) if report.table.is_some() => ("open", "–", "No transfer"),
         (None, _) => ("open", "–", "Transfer not measured"),
         (_, "positive transfer") => ("good", "▲", "Positive transfer"),
@@ -150,13 +153,13 @@ fn verdict(report: &Report) -> Markup {
     html! {
         div.judgement.(class) {
             p.badge { span.sign aria-hidden="true" { (sign) } (badge) }
-            p { (verdict_words(report, paired)) }
+            p { (verdict_words(report, evidence)) }
         }
     }
 }
 
-fn verdict_words(report: &Report, paired: Option<&Paired>) -> Markup {
-    let Some(paired) = paired else {
+fn verdict_words(report: &Report, evidence: Option<(Option<&str>, &Paired)>) -> Markup {
+    let Some((split, paired)) = evidence else {
         if report.table.is_some() {
             return html! { "Nothing was transferred: rows of numbers have no pretrained base." };
         }
@@ -164,13 +167,16 @@ fn verdict_words(report: &Report, paired: Option<&Paired>) -> Markup {
             "Whether the base helped is not known: the control that trains the same network from scratch was not run."
         };
     };
+    let same = html! {
+        " Both answered the same " (count(paired.n)) " " (examples(report, paired.n))
+        @if let Some(split) = split { " of the held-out split " q { (split) } } "."
+    };
     if let TargetBlock::Numbers { .. } = &report.target {
         let (word, sign) = if paired.difference < 0.0 { ("larger", -1.0) } else { ("smaller", 1.0) };
         let (low, high) = if sign < 0.0 { (-paired.high, -paired.low) } else { (paired.low, paired.high) };
         return html! {
             "Against the same network trained from scratch the mean absolute error is " (word) " by "
-            strong { (amount(sign * paired.difference)) } " (" (amount(low)) " to " (amount(high)) "). Both answered the same "
-            (count(paired.n)) " " (examples(report, paired.n)) "."
+            strong { (amount(sign * paired.difference)) } " (" (amount(low)) " to " (amount(high)) ")." (same)
         };
     }
     let of = match &report.target {
@@ -183,7 +189,6 @@ fn verdict_words(report: &Report, paired: Option<&Paired>) -> Markup {
         strong { (points(paired.difference)) " points" } (of) " (" (points_range(paired.low, paired.high)) ")"
     };
     let it = if report.text.is_some() { "a small network of its kind" } else { "the same network" };
-    let same = html! { " Both answered the same " (count(paired.n)) " " (examples(report, paired.n)) "." };
     match report.verdict.as_str() {
         "positive transfer" => html! {
             "Transfer helped: " (difference) " over " (it) " trained from scratch." (same)
