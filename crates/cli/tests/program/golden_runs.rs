@@ -93,7 +93,12 @@ pub(crate) const CASES: &[Case] = &[
     Case {
         name: "images, auto",
         make: images,
-        fit: &[IMAGES, &["--depth", "auto", "--budget", "1m", "--speed", "0.05", "--epochs", "1"], SMALL_BATCHES, NO_CONTROL],
+        fit: &[
+            IMAGES,
+            &["--depth", "auto", "--budget", "1m", "--speed", "0.05", "--epochs", "1"],
+            SMALL_BATCHES,
+            NO_CONTROL,
+        ],
     },
     Case { name: "images, label sets", make: tasks::labels, fit: &[&["labels.csv", "--depth", "head"], NO_CONTROL] },
     Case { name: "images, numbers", make: tasks::numbers, fit: &[&["numbers.csv", "--depth", "head"], NO_CONTROL] },

@@ -22,8 +22,8 @@ use crate::files::sha256_hex;
 use crate::methods::AnyBase;
 use crate::methods::tokens::{TokenReader, TokenSet};
 use crate::methods::{
-    Adapted, Change, Journal, KeyedImages, Learners, Material, Plan, Quiet, Regularisers, STEP_COST, Spread, TuneSettings,
-    Tuning, Views, best_rate, tune,
+    Adapted, Change, Journal, KeyedImages, Learners, Material, Plan, Quiet, Regularisers, STEP_COST, Spread,
+    TuneSettings, Tuning, Views, best_rate, tune,
 };
 use crate::progress::Observer;
 use crate::rng::{permutation, rng};

@@ -45,7 +45,8 @@ fn check(config: &Fit, kind: InputKind) -> Result<()> {
         return Err(Error::Usage(problem.found(config.control_budget).at("--control-budget")));
     }
     if let Some(speed) = config.speed.filter(|speed| !(*speed > 0.0 && speed.is_finite())) {
-        let problem = Problem::new("invalid speed of the machine").expected("a positive number of 10^12 MACs per second");
+        let problem =
+            Problem::new("invalid speed of the machine").expected("a positive number of 10^12 MACs per second");
         return Err(Error::Usage(problem.found(speed).at("--speed")));
     }
     if let Some(level) = config.interval_level.filter(|level| !(*level > 0.0 && *level < 1.0)) {

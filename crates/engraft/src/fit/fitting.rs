@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use crate::bases::text::WordPooler;
 use crate::controls::{BaselineResult, ControlData, Scratch, baselines};
+use crate::data::Split;
 use crate::data::intake::Intake;
 use crate::data::text::Text;
-use crate::data::{Split, Task};
 use crate::error::{Error, Problem, Result};
 use crate::fit::TextFacts;
 use crate::fit::basis::{Basis, Context, Examples, reader_sizes, target_settings};
@@ -85,7 +85,7 @@ pub struct Fitted {
     pub(crate) curve: Option<Curve>,
     /// Labels that are probably wrong; indices into the examples that the depth taken was measured on.
     pub(crate) suspects: Suspects,
-    /// What more labels would bring to the probe; of classes.
+    /// What more labels would bring to the probe.
     pub(crate) forecasts: Vec<Forecast>,
     /// Held-out splits.
     pub(crate) held_out: Vec<HeldOut>,
@@ -294,11 +294,9 @@ pub fn fit(
     let taken = &chosen.taken;
     let (predictions, rows) = (&taken.calibrated.predictions, &taken.rows);
     // Features of a base that has seen all labels would forecast too well: these are the probe's.
-    let forecasts = match (target.task(), target.solver()) {
-        (Task::SingleLabel, Some(solver)) => {
-            forecasts(&*target, solver, &features, &folds, probe.strength, config.seed, observer)?
-        }
-        _ => Vec::new(),
+    let forecasts = match target.solver() {
+        Some(solver) => forecasts(&*target, solver, &features, &folds, probe.strength, config.seed, observer)?,
+        None => Vec::new(),
     };
     let how = if rows.len() == all.len() { how } else { format!("{how}, on the folds that were run") };
     let measures = target.measure(predictions, rows, &how)?;

@@ -171,8 +171,9 @@ impl DepthSearch<'_> {
             if candidates.len() < 2 {
                 return (candidates, folds, folds);
             }
-            let costliest = (1..candidates.len())
-                .fold(0, |most, at| if cost(&candidates[at], folds) > cost(&candidates[most], folds) { at } else { most });
+            let costliest = (1..candidates.len()).fold(0, |most, at| {
+                if cost(&candidates[at], folds) > cost(&candidates[most], folds) { at } else { most }
+            });
             let dropped = candidates.remove(costliest);
             left_out.push(format!(
                 "`{}` was not tried: the budget of {budget} does not pay for it and those before it",
@@ -270,7 +271,9 @@ impl DepthSearch<'_> {
                 (folds > 0).then(|| format!("`{}` in {folds}", tried[at].depth))
             });
             let told = told.collect::<Vec<_>>().join(", ");
-            reason.push_str(&format!("; so that no fold takes part in its own choice, it is answered as the others choose: {told}"));
+            reason.push_str(&format!(
+                "; so that no fold takes part in its own choice, it is answered as the others choose: {told}"
+            ));
         }
         let taken = crossed(&tried, common, &picks, chosen, self.protocol.folds);
         Chosen { depth: depths.swap_remove(chosen), tried, taken, reason, left_out }

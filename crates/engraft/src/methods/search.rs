@@ -446,8 +446,7 @@ impl DepthSearch<'_> {
             let logits = adapted.outputs(&self.material, at.as_ref(), fold.held)?;
             Ok(FoldOutcome { logits, curve: adapted.curve, remarks: adapted.remarks })
         };
-        let mut measured =
-            measure_folds(label, self.target, protocol, run_folds, seed, journal, trainings, &mut run)?;
+        let mut measured = measure_folds(label, self.target, protocol, run_folds, seed, journal, trainings, &mut run)?;
         self.observer.end();
         let each = self.cost_of_folds(depth, run_folds);
         measured.cost = each + (seeds - 1) as f64 * (each - self.cost_of_folds(depth, 0));

@@ -61,7 +61,7 @@ impl PowerLaw {
     /// Measurements that are none, or of fewer than 3 sizes.
     #[cfg(test)]
     pub(crate) fn fit(points: &[Measurement]) -> Result<Self> {
-        let sizes = Sizes::of(points)?;
+        let sizes = Sizes::of(points, &[])?;
         if sizes.labels.len() < FEWEST_SIZES {
             let expected = format!("at least {FEWEST_SIZES} training-set sizes");
             return Err(unusable("a learning curve needs more sizes", &expected, sizes.labels.len()));
@@ -151,9 +151,14 @@ impl Forecast {
 
 /// Forecasts what `more` labels would bring to a model that now has `now`.
 ///
-/// The interval is a percentile bootstrap over repetitions: around the mean of each size, deviations of its repetitions
-/// are drawn anew (among all sizes where one has fewer than 5), scaled by `sqrt(k / (k - 1))` for the mean that was
-/// taken out of `k`. Resample `b` draws from the stream `(seed, "forecast", b)`.
+/// `examples` are the mean errors of the examples that were answered, `[sizes, examples]`, sizes ascending; none where they
+/// are not known. The interval is a percentile bootstrap over these examples, the same ones for all sizes, and over
+/// repetitions: around the mean of each size, deviations of its repetitions are drawn anew (among all sizes where one has
+/// fewer than 5), scaled by `sqrt(k / (k - 1))` for the mean that was taken out of `k`. Resample `b` draws from the stream
+/// `(seed, "forecast", b)`.
+///
+/// A floor that the measurements do not show (with it the weighted squares are smaller by no more than 3.84 variances) is
+/// not presumed: over few sizes noise looks like one, and the gain would be told too small.
 ///
 /// At the edge of what a law may be (no floor; an exponent of 1) noise moves a fit to one side only, and the bootstrap
 /// alone would hold the truth in 8 of 10 cases. So the interval also holds those of the laws at the edge, where these
@@ -163,8 +168,14 @@ impl Forecast {
 ///
 /// # Errors
 /// No measurement, one without labels, an error that is negative or infinite, a weight that is not positive, `now` of 0.
-pub(crate) fn forecast(points: &[Measurement], now: usize, more: usize, seed: u64) -> Result<Forecast> {
-    let sizes = Sizes::of(points)?;
+pub(crate) fn forecast(
+    points: &[Measurement],
+    examples: &[Vec<f64>],
+    now: usize,
+    more: usize,
+    seed: u64,
+) -> Result<Forecast> {
+    let sizes = Sizes::of(points, examples)?;
     if now == 0 {
         return Err(unusable("there is nothing to forecast from", "at least 1 label now", 0));
     }
@@ -180,9 +191,11 @@ pub(crate) fn forecast(points: &[Measurement], now: usize, more: usize, seed: u6
     // Always saying the same has an error of 1 at most, however few labels a law is asked about.
     let error = |law: PowerLaw, labels: f64| law.error(labels).min(1.0);
     let gain_of = |law| error(law, now as f64) - error(law, now as f64 + more as f64);
+    let limit = squares + CHI_SQUARED * sizes.variance();
+    let (steeper, its_squares) = sizes.fit(&sizes.means, Family::NoFloor);
+    let law = if its_squares <= limit { steeper } else { law };
     let gain = gain_of(law);
     let (mut low, mut high) = (gain, gain);
-    let limit = squares + CHI_SQUARED * sizes.variance();
     for family in [Family::Any, Family::NoFloor, Family::Fastest] {
         if sizes.fit(&sizes.means, family).1 > limit {
             continue;
@@ -213,6 +226,8 @@ struct Sizes {
     weights: Vec<f64>,
     /// Weighted mean error of each.
     means: Vec<f64>,
+    /// Mean error of every example at each, where they are known.
+    examples: Vec<Vec<f64>>,
     /// `weights` of the repetitions of each.
     repetitions: Vec<Vec<f64>>,
     /// `sqrt(w k / (k - 1)) (error - mean)` of the `k` repetitions of each.
@@ -224,7 +239,7 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn of(points: &[Measurement]) -> Result<Self> {
+    fn of(points: &[Measurement], examples: &[Vec<f64>]) -> Result<Self> {
         if points.is_empty() {
             return Err(unusable("nothing was measured", "errors at several training-set sizes", "none"));
         }
@@ -249,6 +264,7 @@ impl Sizes {
             deviations: Vec::new(),
             pool: Vec::new(),
             grid: Vec::new(),
+            examples: examples.to_vec(),
         };
         for repetitions in by_size.values() {
             let weights: Vec<f64> = repetitions.iter().map(|point| weigh(point)).collect();
@@ -263,6 +279,10 @@ impl Sizes {
             sizes.repetitions.push(weights);
         }
         sizes.pool = sizes.deviations.iter().filter(|of| of.len() > 1).flatten().copied().collect();
+        if !(examples.is_empty() || examples.len() == sizes.labels.len()) {
+            let expected = format!("errors of examples at {} training-set sizes", sizes.labels.len());
+            return Err(unusable("invalid measurement", &expected, examples.len()));
+        }
         sizes.grid = (1..=GRID).map(|at| sizes.powers(at as f64 / GRID as f64)).collect();
         Ok(sizes)
     }
@@ -293,14 +313,29 @@ impl Sizes {
 
     /// Mean errors as another series of repetitions might have given them.
     fn resampled(&self, stream: &mut ChaCha8Rng) -> Vec<f64> {
+        let shifts = self.resampled_examples(stream);
         (0..self.means.len())
             .map(|size| {
                 let own = &self.deviations[size];
                 let from = if own.len() >= OWN_REPETITIONS { own } else { &self.pool };
                 let draws = self.repetitions[size].iter().map(|w| w.sqrt() * from[stream.random_range(0..from.len())]);
-                self.means[size] + draws.sum::<f64>() / self.weights[size]
+                self.means[size] + shifts[size] + draws.sum::<f64>() / self.weights[size]
             })
             .collect()
+    }
+
+    /// By how much other examples of the same kind move the mean of each size.
+    fn resampled_examples(&self, stream: &mut ChaCha8Rng) -> Vec<f64> {
+        let n = self.examples.first().map_or(0, Vec::len);
+        let drawn: Vec<usize> = (0..n).map(|_| stream.random_range(0..n)).collect();
+        let shift = |errors: &Vec<f64>| {
+            let mean = errors.iter().sum::<f64>() / n as f64;
+            drawn.iter().map(|&at| errors[at] - mean).sum::<f64>() / n as f64
+        };
+        match n {
+            0 => vec![0.0; self.means.len()],
+            _ => self.examples.iter().map(shift).collect(),
+        }
     }
 
     /// Whether the error falls with the logarithm of the number of labels by more than chance, at 95 %, one-sided.
@@ -314,9 +349,26 @@ impl Sizes {
         slope < -(ONE_SIDED * (self.variance() / spread).sqrt()).max(1e-9)
     }
 
-    /// Variance of a repetition of weight 1.
+    /// Variance of a repetition of weight 1, of its examples too as far as these tell sizes apart.
     fn variance(&self) -> f64 {
-        self.pool.iter().map(|deviation| deviation * deviation).sum::<f64>() / self.pool.len().max(1) as f64
+        let own = self.pool.iter().map(|deviation| deviation * deviation).sum::<f64>() / self.pool.len().max(1) as f64;
+        own + self.weights.iter().sum::<f64>() / self.weights.len() as f64 * self.variance_of_examples()
+    }
+
+    /// Variance of a size's mean over examples, beside what all sizes share.
+    fn variance_of_examples(&self) -> f64 {
+        let (sizes, n) = (self.examples.len() as f64, self.examples.first().map_or(0, Vec::len));
+        if n < 2 {
+            return 0.0;
+        }
+        let shared: Vec<f64> = (0..n).map(|at| self.examples.iter().map(|of| of[at]).sum::<f64>() / sizes).collect();
+        let of_size = |errors: &Vec<f64>| {
+            let own: Vec<f64> = errors.iter().zip(&shared).map(|(error, shared)| error - shared).collect();
+            let mean = own.iter().sum::<f64>() / n as f64;
+            own.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n as f64 - 1.0) / n as f64
+        };
+        // Deviations from the mean of so many sizes are smaller than from what it stands for.
+        self.examples.iter().map(of_size).sum::<f64>() / (sizes - 1.0).max(1.0)
     }
 }
 

@@ -78,7 +78,7 @@ fn the_interval_holds_the_truth_about_19_times_in_20() {
         for seed in 0..120 {
             let points = drawn(law, sizes, repetitions, answers, seed);
             asked += 1;
-            match forecast(&points, now, now / 2, seed).unwrap().outcome {
+            match forecast(&points, &[], now, now / 2, seed).unwrap().outcome {
                 Outcome::Gain { low, high, .. } => held += usize::from(low <= truth && truth <= high),
                 Outcome::NoneSeen { high } => held += usize::from(truth <= high),
                 outcome => panic!("{outcome:?}"),
@@ -92,34 +92,34 @@ fn the_interval_holds_the_truth_about_19_times_in_20() {
 #[test]
 fn a_forecast_is_a_sentence() {
     let points = drawn(LAW, &[50, 100, 200, 400], 10, 100, 1);
-    let told = forecast(&points, 400, 200, 1).unwrap();
+    let told = forecast(&points, &[], 400, 200, 1).unwrap();
     let Outcome::Gain { gain, low, high } = told.outcome else { panic!("{told:?}") };
     assert!(0.0 <= low && low < gain && gain < high, "{told:?}");
     let expected = Forecast { outcome: Outcome::Gain { gain: 0.02, low: 0.01, high: 0.0312 }, ..told };
     assert_eq!(expected.told("accuracy"), "200 more labels: accuracy about +2.0 points (1.0 to 3.1)");
-    let far = forecast(&points, 400, 4000, 1).unwrap().told("accuracy");
+    let far = forecast(&points, &[], 400, 4000, 1).unwrap().told("accuracy");
     assert!(far.ends_with("; far beyond the 400 labels that were measured, so take it with care"), "{far}");
 }
 
 #[test]
 fn what_the_data_cannot_tell_is_said() {
     let points = drawn(LAW, &[50, 100], 10, 100, 1);
-    let told = forecast(&points, 100, 1, 1).unwrap();
+    let told = forecast(&points, &[], 100, 1, 1).unwrap();
     assert_eq!(
         told.told("accuracy"),
         "1 more label: the data cannot tell: measured at 2 training-set sizes, and a forecast needs 3"
     );
     assert!(PowerLaw::fit(&points).is_err());
-    let told = forecast(&exact(LAW, &[50, 100, 200], 1), 200, 100, 1).unwrap();
+    let told = forecast(&exact(LAW, &[50, 100, 200], 1), &[], 200, 100, 1).unwrap();
     assert_eq!(told.outcome, Outcome::Unrepeated);
     let flat = PowerLaw { floor: 0.1, scale: 0.0, exponent: 0.5 };
     let none = (0..200).filter(|&seed| {
-        let told = forecast(&drawn(flat, &[50, 100, 200, 400], 10, 100, seed), 400, 200, seed).unwrap();
+        let told = forecast(&drawn(flat, &[50, 100, 200, 400], 10, 100, seed), &[], 400, 200, seed).unwrap();
         matches!(told.outcome, Outcome::NoneSeen { .. })
     });
     let share = none.count() as f64 / 200.0;
     assert!(share > 0.9, "{share}");
-    let told = forecast(&exact(flat, &[50, 100, 200], 3), 400, 200, 1).unwrap().told("accuracy");
+    let told = forecast(&exact(flat, &[50, 100, 200], 3), &[], 400, 200, 1).unwrap().told("accuracy");
     assert_eq!(told, "200 more labels: no gain in accuracy to be seen in what was measured (0.0 to 0.0 points)");
 }
 
@@ -128,7 +128,7 @@ fn rising_errors_promise_nothing() {
     let points: Vec<Measurement> = [(50, 0.1), (100, 0.15), (200, 0.2), (50, 0.11), (100, 0.14), (200, 0.21)]
         .map(|(labels, error)| Measurement { labels, error, weight: 1.0 })
         .into();
-    let told = forecast(&points, 200, 100, 3).unwrap();
+    let told = forecast(&points, &[], 200, 100, 3).unwrap();
     assert_eq!(told.law.unwrap().scale, 0.0);
     assert_eq!(told.outcome, Outcome::NoneSeen { high: 0.0 });
 }
@@ -140,10 +140,10 @@ fn nonsense_is_refused() {
     bad.extend([f64::NAN, -0.1, f64::INFINITY].map(|error| Measurement { error, ..point }));
     bad.extend([f64::NAN, 0.0, -1.0, f64::INFINITY].map(|weight| Measurement { weight, ..point }));
     for bad in bad {
-        assert!(forecast(&[point, bad], 10, 10, 0).is_err(), "{bad:?}");
+        assert!(forecast(&[point, bad], &[], 10, 10, 0).is_err(), "{bad:?}");
     }
-    assert!(forecast(&[], 10, 10, 0).is_err());
-    assert!(forecast(&[point], 0, 10, 0).is_err());
+    assert!(forecast(&[], &[], 10, 10, 0).is_err());
+    assert!(forecast(&[point], &[], 0, 10, 0).is_err());
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_forecast_does_not_depend_on_threads() {
     let points = drawn(LAW, &[50, 100, 200], 4, 100, 7);
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| forecast(&points, 200, 100, 3).unwrap())
+        pool.install(|| forecast(&points, &[], 200, 100, 3).unwrap())
     };
     assert_eq!(run(1), run(3));
 }
@@ -168,8 +168,8 @@ proptest! {
             points.into_iter().map(|(labels, error, weight)| Measurement { labels, error, weight }).collect();
         // Each twice, so that there are repetitions.
         let points = [points.clone(), points].concat();
-        let less = forecast(&points, now, more / 2, 5).unwrap();
-        let told = forecast(&points, now, more, 5).unwrap();
+        let less = forecast(&points, &[], now, more / 2, 5).unwrap();
+        let told = forecast(&points, &[], now, more, 5).unwrap();
         match (less.outcome, told.outcome) {
             (Outcome::Gain { gain: g, low: l, high: h }, Outcome::Gain { gain, low, high }) => {
                 prop_assert!(g <= gain && l <= low && h <= high, "{less:?} {told:?}");

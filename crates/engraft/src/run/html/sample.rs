@@ -212,8 +212,14 @@ fn label_errors(names: &[String], count: usize) -> Vec<LabelErrorReport> {
 pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
     let names = names(classes);
     let ours = evaluation(classes, support, "5-fold cross-validation");
-    let unsure =
-        UnsureReport { max_error: 0.05, confidence: 0.9, threshold: Some(0.612), answered: 0.873, error: 0.034, offered: None };
+    let unsure = UnsureReport {
+        max_error: 0.05,
+        confidence: 0.9,
+        threshold: Some(0.612),
+        answered: 0.873,
+        error: 0.034,
+        offered: None,
+    };
     let held = evaluation(classes, support / 5, "held-out split test, looked at once");
     let train = ours.accuracy.n;
     let examples = train + if held_out { held.accuracy.n } else { 0 } + 7;

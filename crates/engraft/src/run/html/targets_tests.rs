@@ -138,7 +138,12 @@ fn report(task: Task) -> Report {
         target,
         held_out: vec![HeldOutReport { split: "test".into(), measures, unlike: 0.1 }],
         controls: Controls {
-            scratch: Some(ScratchReport { how: "40 epochs".into(), measures: BTreeMap::new(), paired, held_out: Vec::new() }),
+            scratch: Some(ScratchReport {
+                how: "40 epochs".into(),
+                measures: BTreeMap::new(),
+                paired,
+                held_out: Vec::new(),
+            }),
             ..like.controls
         },
         unlike: UnlikeReport { threshold: 0.4, k: 3, references: ROWS, rate: 0.05, metric: Metric::Direction },
@@ -151,7 +156,14 @@ fn of_tokens(task: Task) -> Report {
     let like = sample::report(3, 60, true);
     let words: Vec<String> = ["Ada", HOSTILE, "wrote"].map(String::from).to_vec();
     let span = |start: usize, end: usize| NamedSpan { kind: HOSTILE.into(), start, end };
-    let unsure = UnsureReport { max_error: 0.05, confidence: 0.9, threshold: Some(0.8), answered: 0.9, error: 0.04, offered: None };
+    let unsure = UnsureReport {
+        max_error: 0.05,
+        confidence: 0.9,
+        threshold: Some(0.8),
+        answered: 0.9,
+        error: 0.04,
+        offered: None,
+    };
     let (target, measures) = match task {
         Task::Tags => {
             let spans = |start, end| vec![Span { kind: 0, start, end }];
