@@ -29,7 +29,17 @@ impl Work<'_> {
         let names = without.iter().map(|&index| self.name(index)).collect();
         let what = format!("{things} without a group ({by}), each taken as one of its own");
         self.tell(FindingKind::NoGroup, Severity::Info, &what, names);
-        self.confined(&members, &by);
+        let few = match (members.len(), without.is_empty()) {
+            (0, _) => Some(format!("no group is named ({by}): all of it is empty")),
+            (1, true) => Some(format!("all {things} are of one group ({by}): none can be held out from it")),
+            _ => None,
+        };
+        match few {
+            Some(message) => {
+                self.findings.push(Finding::new(FindingKind::FewGroups, Severity::Serious, message, Vec::new()));
+            }
+            None => self.confined(&members, &by),
+        }
         for members in members.values() {
             members[1..].iter().for_each(|&other| {
                 self.groups.join(members[0], other);

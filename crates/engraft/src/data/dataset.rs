@@ -159,6 +159,19 @@ impl Dataset {
         Ok(self)
     }
 
+    /// Keeps what says which examples belong together, and gives the groups that it finds in names.
+    ///
+    /// # Errors
+    /// As [`Grouping::of_names`].
+    pub(super) fn group_by(&mut self, grouping: &Grouping) -> Result<()> {
+        let names: Vec<&str> = self.examples.iter().map(|example| example.name.as_str()).collect();
+        if let Some(groups) = grouping.of_names(&names)? {
+            self.examples.iter_mut().zip(groups).for_each(|(example, group)| example.group = group);
+        }
+        self.grouping = grouping.clone();
+        Ok(())
+    }
+
     /// What is to be learnt.
     pub(crate) fn task(&self) -> Task {
         match self.targets {

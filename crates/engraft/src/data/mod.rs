@@ -14,6 +14,7 @@ pub(crate) mod dataset;
 pub(crate) mod enlargement;
 pub(crate) mod finding;
 pub(crate) mod folder;
+mod group_hints;
 pub(crate) mod grouping;
 pub mod image;
 pub mod inspect;
@@ -134,9 +135,9 @@ pub(crate) fn open_as(path: &Path, reading: &Reading) -> Result<Opened> {
         return Err(Error::Usage(problem.at(path)));
     }
     let (mut dataset, mut findings) = open(path)?;
-    reading.grouping.mark(&mut dataset)?;
+    dataset.group_by(&reading.grouping)?;
     if !reading.grouping.is_asked() {
-        findings.extend(grouping::suggested_pattern(&dataset, "images"));
+        findings.extend(group_hints::suggested_pattern(&dataset, "images"));
     }
     let inferred = match reading.task {
         Some(task) => Inferred { task, reason: "it was asked for".into() },

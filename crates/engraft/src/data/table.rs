@@ -14,7 +14,8 @@ use csv::{ByteRecord, ReaderBuilder, Trim};
 use super::column_names::find;
 use super::dataset::{Dataset, Row, Split};
 use super::finding::{Finding, FindingKind, Severity};
-use super::grouping::{COLUMN_FLAG, is_named_like_groups, of_cell, suggested_column, suggested_pattern};
+use super::group_hints::{is_named_like_groups, of_cell, suggested_column, suggested_pattern};
+use super::grouping::COLUMN_FLAG;
 use super::task::{Inferred, SEPARATOR, Task, infer, label_set, number};
 use super::{Opened, Reading};
 use crate::error::{Error, Problem, Result, printable};
@@ -101,7 +102,7 @@ pub fn read_as(path: &Path, reading: &Reading) -> Result<Opened> {
     let (rows, mut findings) = settle(rows);
     let mut dataset = Dataset::assemble(root, rows).recast(inferred.task)?;
     match reading.grouping.is_asked() {
-        true => reading.grouping.mark(&mut dataset)?,
+        true => dataset.group_by(&reading.grouping)?,
         false => {
             let of_column = |(column, cells): &(String, Vec<String>)| {
                 suggested_column(column, cells.iter().map(|cell| Some(cell.as_str())), "images")

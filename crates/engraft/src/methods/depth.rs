@@ -307,5 +307,9 @@ mod tests {
         for class in 0..3 {
             assert_eq!(held.iter().filter(|&&at| labels[at] == class).count(), 3);
         }
+        let groups: Vec<usize> = (0..60).map(|at| at / 4).collect();
+        let (kept, held) = hold_out(&training, &labels, &groups, 1);
+        assert!(kept.len() + held.len() == 60 && held.len() >= 4);
+        assert!(held.iter().all(|at| kept.iter().all(|other| groups[*at] != groups[*other])));
     }
 }

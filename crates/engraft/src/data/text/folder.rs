@@ -9,7 +9,7 @@ use super::record::too_much;
 use super::strays::Strays;
 use super::{Limits, Text, TextDataset, TextExample, TextFormat, TextReading, TextSource};
 use crate::data::folder::{Content, read_of};
-use crate::data::grouping::suggested_pattern;
+use crate::data::group_hints::suggested_pattern;
 use crate::data::{Example, Finding, FindingKind, Inferred, Severity, Targets, Task};
 use crate::error::{Error, Problem, Result};
 use crate::files::read_limited;
@@ -38,7 +38,7 @@ pub(super) fn read(
         return Err(Error::Usage(problem.at(path)));
     }
     let (mut dataset, mut findings) = read_of(path, &TEXTS)?;
-    reading.grouping.mark(&mut dataset)?;
+    dataset.group_by(&reading.grouping)?;
     if !reading.grouping.is_asked() {
         findings.extend(suggested_pattern(&dataset, "texts"));
     }

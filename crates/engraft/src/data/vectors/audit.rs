@@ -8,7 +8,7 @@ use super::leaks::leaks;
 use super::{Cell, Cells, Column, VectorSet};
 use crate::data::audit::{Audit, Finding, FindingKind, Severity, Wording, Work};
 use crate::data::dataset::Split;
-use crate::data::grouping::{is_named_like_groups, suggested_column};
+use crate::data::group_hints::{is_named_like_groups, suggested_column};
 
 const ROWS: Wording = Wording {
     things: "rows",

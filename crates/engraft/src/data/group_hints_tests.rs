@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::data::Grouping;
 use crate::data::dataset::{Row, Split};
 
 fn dataset(names: &[&str]) -> Dataset {
@@ -16,7 +17,7 @@ fn dataset(names: &[&str]) -> Dataset {
 
 fn groups(names: &[&str], pattern: &str) -> Vec<Option<String>> {
     let mut dataset = dataset(names);
-    Grouping::new(None, Some(pattern)).unwrap().mark(&mut dataset).unwrap();
+    dataset.group_by(&Grouping::new(None, Some(pattern)).unwrap()).unwrap();
     dataset.examples.into_iter().map(|example| example.group).collect()
 }
 
@@ -39,7 +40,7 @@ fn what_cannot_be_groups_is_refused_with_the_reason() {
         problem.contains("invalid regular expression: unclosed group") && problem.contains("--group-by"),
         "{problem}"
     );
-    let none = Grouping::new(None, Some("patient")).unwrap().mark(&mut dataset(&["cat/1.png", "dog/2.png"]));
+    let none = dataset(&["cat/1.png", "dog/2.png"]).group_by(&Grouping::new(None, Some("patient")).unwrap());
     let problem = none.unwrap_err().to_string();
     assert!(problem.contains("matches no path") && problem.contains("cat/1.png"), "{problem}");
     let problem = Grouping::new(Some("a"), Some("b")).unwrap_err().to_string();
