@@ -232,6 +232,9 @@ pub struct ReadingArgs {
     /// The column of a table that holds the labels [default: label; for texts inferred].
     #[arg(long, visible_alias = "label", value_name = "COLUMN", aliases = ["target", "target-column"])]
     pub label_column: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub groups: GroupArgs,
     /// Columns of a table of numbers and categories to ignore; may be repeated.
     #[arg(long, value_name = "COLUMN", value_delimiter = ',', help_heading = DATA)]
     #[serde(rename = "ignore-columns", skip_serializing_if = "Vec::is_empty")]
@@ -239,6 +242,19 @@ pub struct ReadingArgs {
     /// The labels of an array of features (.npy, .csv, .tsv, .parquet) [default: found beside it].
     #[arg(long, value_name = "FILE", help_heading = DATA)]
     pub labels: Option<PathBuf>,
+}
+
+/// Which examples belong together.
+#[derive(Debug, Clone, Default, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct GroupArgs {
+    /// The column of a table that says which examples belong together (a patient, a site, a video): a group is never split
+    /// between folds, and the column is not used as a feature.
+    #[arg(long, value_name = "COLUMN", help_heading = DATA, alias = "groups")]
+    pub group_column: Option<String>,
+    /// The same, found in paths by a regular expression: its capture `group`, its first capture, or the whole match.
+    #[arg(long, value_name = "REGEX", help_heading = DATA, conflicts_with = "group_column")]
+    pub group_by: Option<String>,
 }
 
 /// What is said of a base by hand.
@@ -485,6 +501,8 @@ pub struct VerifyArgs {
 pub struct PretrainArgs {
     /// The labelled images; for a language model plain text: a .txt file, a folder of such, or a table.
     pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub groups: GroupArgs,
     /// The base's folder, to be made.
     #[arg(long, short, value_name = "DIR", required_unless_present = "resume", visible_alias = "output",
           aliases = ["output-dir", "out-dir", "save-dir"])]

@@ -402,7 +402,7 @@ mod tests {
         "version",
     ];
     /// Every other flag, with a value that is not the usual one.
-    const EVERY: &str = "--task tags --text a,b --path-column p --label-column l --ignore-column c --ignore-column d \
+    const EVERY: &str = "--task tags --text a,b --path-column p --label-column l --ignore-column c --ignore-column d --group-column g \
         --labels y.npy --pooling sif --depth half --budget 1h --speed 0.25 --seeds 3 --folds 4 --seed 7 --balanced --max-error 0.1 \
         --interval-level 0.8 --unlike-rate 0.1 --control-budget 0.25 --strict --device cpu --card c.toml --onnx-output o --input-size 9 \
         --resize 8 --interpolation nearest --channel-order bgr --mean 0.5,-0.25 --std 2 --channels 4 --image-size 77 --exact \
@@ -423,11 +423,15 @@ mod tests {
         let config = settings_of(&format!("engraft fit photos --base glyphs --out r {EVERY}"));
         let line = command_line(&config, InputKind::Images, Path::new("r")).unwrap();
         assert_eq!(settings_of(&line), config, "{line}");
+        // Beside --group-column it is refused.
+        let grouped = settings_of(r"engraft fit photos --base glyphs --out r --group-by (p\d+)_");
+        let line_of_group = command_line(&grouped, InputKind::Images, Path::new("r")).unwrap();
+        assert!(line_of_group.ends_with(r" --group-by '(p\d+)_'"), "{line_of_group}");
         let program = Arguments::command();
         let fit = program.find_subcommand("fit").unwrap();
         for flag in fit.get_arguments().filter_map(clap::Arg::get_long) {
             let told = |line: &str| line.split_whitespace().any(|word| word == format!("--{flag}"));
-            let known = NO_SETTINGS.contains(&flag) || ["base", "only"].contains(&flag) || told(EVERY);
+            let known = NO_SETTINGS.contains(&flag) || ["base", "only", "group-by"].contains(&flag) || told(EVERY);
             assert!(known, "--{flag} is not tried here");
             // The one device there is cannot differ from the usual one.
             assert!(!told(EVERY) || flag == "device" || told(&line), "--{flag} is lost: {line}");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use engraft::data::image::Limits;
+use engraft::data::Grouping;
 use engraft::data::inspect::NoStore;
 use engraft::data::intake::Intake;
 use engraft::error::{Error, Problem, printable, shown};
@@ -31,7 +31,8 @@ pub fn run(args: &PretrainArgs, json: bool, terminal: &Terminal) -> anyhow::Resu
     let out = args.out.as_ref().expect("required by the flags' rules");
     let config = resolve(args)?;
     Staging::claim(out, Made::Base, args.force, &[("the data", &config.data)])?;
-    let intake = Intake::read(&config.data, &Limits::default(), &NoStore, terminal)?;
+    let grouping = Grouping::new(config.group_column.as_deref(), config.group_by.as_deref())?;
+    let intake = Intake::read(&config.data, grouping, &NoStore, terminal)?;
     tell_audit(&intake.audit, terminal);
     intake.require_usable(config.strict)?;
     let base = pretrain(&config, &intake, terminal, |record| {
@@ -76,6 +77,11 @@ fn resolve(args: &PretrainArgs) -> anyhow::Result<Pretrain> {
     set!(weight_decay, label_smoothing, shift, rotate, zoom, holdout, seed);
     if let Some(MethodArg::Supervised) = args.method {
         config.method = Method::Supervised;
+    }
+    // Beside a flag, what a file says of groups does not hold.
+    if args.groups.group_column.is_some() || args.groups.group_by.is_some() {
+        config.group_column.clone_from(&args.groups.group_column);
+        config.group_by.clone_from(&args.groups.group_by);
     }
     config.flip |= args.flip;
     config.half |= args.half;

@@ -19,6 +19,9 @@ pub fn summary(report: &Report, html: &Path) -> String {
     let unit = report.data.unit.as_str();
     let mut lines: Vec<String> = report.held_out.iter().flat_map(|held| of_held_out(held, unit)).collect();
     lines.extend(of_target(report, unit));
+    if let Some(grouped) = &report.data.audit.grouped {
+        lines.push(format!("groups            {}; no group crosses folds", grouped.told()));
+    }
     lines.push(format!("depth             {}", report.choice.depth));
     lines.extend(columns(report.table.as_ref()));
     lines.extend(baselines(&report.controls.baselines));

@@ -11,6 +11,7 @@ mod caches;
 mod fine_tuning;
 mod first_hour;
 mod golden_runs;
+mod groups;
 mod interrupted;
 mod irregular_files;
 mod language_model;

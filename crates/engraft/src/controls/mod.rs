@@ -32,6 +32,7 @@ pub(crate) struct ControlData<'a> {
     pub(crate) features: &'a Features,
     pub(crate) target: &'a dyn Target,
     pub(crate) folds: &'a [usize],
+    pub(crate) groups: &'a [usize],
     pub(crate) count: usize,
     pub(crate) seed: u64,
     /// How tokens are cut, and the sizes of a reader on word vectors; of words and questions.

@@ -536,7 +536,8 @@ impl Trainings<'_> {
     fn best_rate(&self, epochs: u64) -> Result<f64> {
         let settings_of = |lr: f64| self.settings(epochs, lr, 0);
         let (training, quiet) = (self.training(0), Quiet(self.observer));
-        best_rate(self.tuning, &self.plan.rates, &settings_of, &training, self.data.seed, &quiet).map(|(lr, _)| lr)
+        best_rate(self.tuning, &self.plan.rates, &settings_of, &training, self.data.groups, self.data.seed, &quiet)
+            .map(|(lr, _)| lr)
     }
 
     fn run_fold(&self, fold: usize, lr: f64) -> Result<(FoldOutputs, Curve)> {

@@ -17,6 +17,8 @@ use crate::error::{Error, Problem, Result, printable_text as plain};
 use work::{FEW, LEAST, Shortage};
 pub(super) use work::{Wording, Work};
 
+#[path = "audit_groups.rs"]
+mod groups;
 #[path = "audit_targets.rs"]
 mod targets;
 #[path = "audit_work.rs"]
@@ -33,13 +35,27 @@ pub struct Audit {
     pub findings: Vec<Finding>,
     /// Indices into [`Dataset::examples`] that nothing may be trained or measured on; each is in a finding.
     pub excluded: BTreeSet<usize>,
-    /// For every example the group it is in: exact and near duplicates share one, so that cross-validation keeps them
-    /// in one fold. A group is named by its smallest index.
+    /// For every example the group it is in: exact and near duplicates share one, and so do examples of one group that was
+    /// asked for, so that cross-validation keeps them in one fold. A group is named by its smallest index.
     pub groups: Vec<usize>,
     /// The number of examples, excluded ones included.
     pub examples: usize,
     /// Counts for every class (or label), in the order of [`Dataset::classes`]; none in regression.
     pub classes: Vec<ClassCount>,
+    /// The groups that were asked for; they are a part of `groups`.
+    pub grouped: Option<Grouped>,
+}
+
+/// Groups that were asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grouped {
+    /// What says which examples belong together.
+    pub by: String,
+    /// Number of groups; an example without one is none.
+    pub groups: usize,
+    /// Examples without a group.
+    pub without: usize,
 }
 
 /// An audit as JSON: of groups those that more than one example share, so that its length follows what was found.
@@ -51,19 +67,21 @@ struct AuditFile {
     groups: Vec<Vec<usize>>,
     examples: usize,
     classes: Vec<ClassCount>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    grouped: Option<Grouped>,
 }
 
 impl From<Audit> for AuditFile {
-    fn from(Audit { findings, excluded, groups, examples, classes }: Audit) -> Self {
+    fn from(Audit { findings, excluded, groups, examples, classes, grouped }: Audit) -> Self {
         let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         groups.iter().enumerate().for_each(|(example, &group)| members.entry(group).or_default().push(example));
         let groups = members.into_values().filter(|members| members.len() > 1).collect();
-        Self { findings, excluded, groups, examples, classes }
+        Self { findings, excluded, groups, examples, classes, grouped }
     }
 }
 
 impl From<AuditFile> for Audit {
-    fn from(AuditFile { findings, excluded, groups: shared, examples, classes }: AuditFile) -> Self {
+    fn from(AuditFile { findings, excluded, groups: shared, examples, classes, grouped }: AuditFile) -> Self {
         let mut groups: Vec<usize> = (0..examples).collect();
         for members in shared {
             for &member in &members {
@@ -72,7 +90,7 @@ impl From<AuditFile> for Audit {
                 }
             }
         }
-        Self { findings, excluded, groups, examples, classes }
+        Self { findings, excluded, groups, examples, classes, grouped }
     }
 }
 
@@ -100,6 +118,8 @@ pub struct ClassCount {
 ///   copies are kept.
 /// - An image in two splits is excluded from the one that matters less: from `train` when it is also in `val` or
 ///   `test`, from `val` when it is also in `test`. Held-out numbers would otherwise measure memory.
+/// - Images of one group (see [`super::grouping`]) share a fold; one whose group is also in a split that matters more is
+///   excluded, as copies are.
 /// - Classes with few usable training images, imbalance, and few images in all are told.
 /// - In multi-label a label is the whole set; labels that few or nearly all images have, and images without any, are
 ///   told. In regression images without a finite number are excluded; near copies contradict each other when their
@@ -121,7 +141,7 @@ pub fn audit(dataset: &Dataset, inspections: &[Inspection], layout_findings: Vec
     let looks: Vec<Look> = contents
         .iter()
         .filter_map(|content| match &inspections[content[0]].outcome {
-            Outcome::Image { hash, thumbnail, .. } => Some(Look { hash: *hash, thumbnail }),
+            Outcome::Image { thumbnail, width, height, .. } => Some(Look { thumbnail, size: (*width, *height) }),
             Outcome::Bad { .. } => None,
         })
         .collect();
@@ -160,6 +180,18 @@ fn bad_profiles(work: &mut Work, inspections: &[Inspection]) {
     let files = ignored.collect();
     let what = "images whose colour profile is damaged or does not fit, taken as sRGB";
     work.tell(FindingKind::ColourProfile, Severity::Info, what, files);
+}
+
+impl Grouped {
+    /// `24 groups by column patient; 3 examples of no group`
+    pub fn told(&self) -> String {
+        let without = match self.without {
+            0 => String::new(),
+            1 => "; 1 example without one".to_owned(),
+            many => format!("; {many} examples without one"),
+        };
+        format!("{} group{} by {}{without}", self.groups, if self.groups == 1 { "" } else { "s" }, self.by)
+    }
 }
 
 impl Audit {
@@ -212,6 +244,9 @@ impl Audit {
                 }
             }
             text.push('\n');
+        }
+        if let Some(grouped) = &self.grouped {
+            let _ = writeln!(text, "  {}", plain(&grouped.told()));
         }
         for finding in &self.findings {
             let severity = match finding.severity {

@@ -123,11 +123,10 @@ mod tests {
     use std::path::PathBuf;
 
     fn image(kind: u64) -> Inspection {
-        let thumbnail = (0..256_u64)
+        let thumbnail = (0..1024_u64)
             .map(|index| 60 + ((index + 1).wrapping_mul(kind * 2 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 57) as u8)
             .collect();
-        let hash = kind.wrapping_mul(0xD134_2543_DE82_EF95);
-        let outcome = Outcome::Image { width: 9, height: 9, format: "png".into(), hash, thumbnail, profile: None };
+        let outcome = Outcome::Image { width: 99, height: 99, format: "png".into(), thumbnail, profile: None };
         Inspection { sha256: format!("{kind}"), bytes: 1, outcome }
     }
 
@@ -138,6 +137,7 @@ mod tests {
             name: format!("{index:04}"),
             class: target.clone(),
             split: Split::Train,
+            group: None,
         });
         let dataset = Dataset::assemble(PathBuf::new(), listed.collect()).recast(task).unwrap();
         let inspections: Vec<_> = rows.iter().map(|row| image(row.1)).collect();

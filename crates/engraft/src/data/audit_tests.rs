@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// A thumbnail with texture of its own for every `kind`.
 fn thumbnail(kind: u64, brighter: u8) -> Vec<u8> {
-    (0..256_u64)
+    (0..1024_u64)
         .map(|index| {
             let noise = (index + 1).wrapping_mul(kind * 2 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 57;
             60 + noise as u8 + brighter
@@ -17,10 +17,9 @@ fn image(kind: u64, copy: u64) -> Inspection {
         sha256: format!("{kind}-{copy}"),
         bytes: 1,
         outcome: Outcome::Image {
-            width: 10,
-            height: 10,
+            width: 100,
+            height: 100,
             format: "png".into(),
-            hash: kind.wrapping_mul(0xD134_2543_DE82_EF95) ^ ((1 << copy) - 1),
             thumbnail: thumbnail(kind, copy as u8),
             profile: None,
         },
@@ -41,6 +40,7 @@ fn run(rows: &[(Split, &str, Inspection)]) -> Audit {
             name: format!("{index:04}"),
             class: (*class).to_owned(),
             split: *split,
+            group: None,
         })
         .collect();
     let inspections: Vec<_> = rows.iter().map(|row| row.2.clone()).collect();
@@ -111,10 +111,10 @@ fn duplicates_are_kept_and_share_a_group() {
 }
 
 #[test]
-fn a_chain_of_near_duplicates_is_one_group() {
+fn several_near_duplicates_are_one_group() {
     let audit = with(vec![(Train, "a", image(1, 0)), (Train, "a", image(1, 3)), (Train, "a", image(1, 6))]);
     assert_eq!(audit.groups[60..], [60, 60, 60]);
-    assert_eq!(files(&audit, FindingKind::NearDuplicate, Severity::Info), ["0060", "0061", "0061", "0062"]);
+    assert_eq!(files(&audit, FindingKind::NearDuplicate, Severity::Info), ["0060", "0061", "0060", "0062"]);
 }
 
 #[test]

@@ -72,7 +72,7 @@ pub(in crate::data) struct Work<'a> {
     digests: Vec<Option<String>>,
     pub(super) findings: Vec<Finding>,
     pub(super) excluded: BTreeSet<usize>,
-    groups: Groups,
+    pub(super) groups: Groups,
 }
 
 impl<'a> Work<'a> {
@@ -88,8 +88,11 @@ impl<'a> Work<'a> {
 
     /// What remains once copies are known: leaks, counts, sizes.
     pub(in crate::data) fn finish(mut self) -> Audit {
-        let groups: Vec<usize> = (0..self.digests.len()).map(|index| self.groups.of(index)).collect();
-        self.leaks(&groups);
+        let all_groups = |work: &mut Self| (0..work.digests.len()).map(|index| work.groups.of(index)).collect();
+        let copies: Vec<usize> = all_groups(&mut self);
+        self.leaks(&copies);
+        let grouped = self.given_groups();
+        let groups: Vec<usize> = all_groups(&mut self);
         let classes = self.count();
         match &self.dataset.targets {
             Targets::Classes => self.class_sizes(&classes),
@@ -100,7 +103,7 @@ impl<'a> Work<'a> {
         }
         let Self { mut findings, excluded, .. } = self;
         findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.kind));
-        Audit { findings, excluded, examples: groups.len(), groups, classes }
+        Audit { findings, excluded, examples: groups.len(), groups, classes, grouped }
     }
 
     /// Excludes examples, and says so.
@@ -122,7 +125,7 @@ impl<'a> Work<'a> {
     }
 
     /// The names of pairs, one after the other.
-    fn names(&self, pairs: &[(usize, usize)]) -> Vec<String> {
+    pub(super) fn names(&self, pairs: &[(usize, usize)]) -> Vec<String> {
         pairs.iter().flat_map(|&(a, b)| [self.name(a), self.name(b)]).collect()
     }
 

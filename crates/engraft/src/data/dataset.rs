@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::grouping::Grouping;
 use super::task::{SEPARATOR, Task, label_set};
 use crate::error::{Error, Problem, Result};
 use crate::files;
@@ -55,6 +56,8 @@ pub struct Example {
     pub label: usize,
     /// The part of the data it belongs to.
     pub split: Split,
+    /// What it belongs together with (a patient, a video), where that is known.
+    pub group: Option<String>,
 }
 
 /// What is to be learnt of the examples.
@@ -83,6 +86,8 @@ pub struct Dataset {
     pub examples: Vec<Example>,
     /// What is to be learnt of each of them.
     pub(crate) targets: Targets,
+    /// What says which examples belong together.
+    pub(crate) grouping: Grouping,
 }
 
 /// An example whose class is still a name.
@@ -92,6 +97,7 @@ pub(super) struct Row {
     pub(super) name: String,
     pub(super) class: String,
     pub(super) split: Split,
+    pub(super) group: Option<String>,
 }
 
 impl Dataset {
@@ -109,9 +115,10 @@ impl Dataset {
                 path: row.path,
                 name: row.name,
                 split: row.split,
+                group: row.group,
             })
             .collect();
-        Self { root, classes, examples, targets: Targets::Classes }
+        Self { root, classes, examples, targets: Targets::Classes, grouping: Grouping::default() }
     }
 
     /// Reads the classes' names of a single-label data set as another task's targets: sets of labels with a
@@ -152,6 +159,19 @@ impl Dataset {
         Ok(self)
     }
 
+    /// Keeps what says which examples belong together, and gives the groups that it finds in names.
+    ///
+    /// # Errors
+    /// As [`Grouping::of_names`].
+    pub(super) fn group_by(&mut self, grouping: &Grouping) -> Result<()> {
+        let names: Vec<&str> = self.examples.iter().map(|example| example.name.as_str()).collect();
+        if let Some(groups) = grouping.of_names(&names)? {
+            self.examples.iter_mut().zip(groups).for_each(|(example, group)| example.group = group);
+        }
+        self.grouping = grouping.clone();
+        Ok(())
+    }
+
     /// What is to be learnt.
     pub(crate) fn task(&self) -> Task {
         match self.targets {
@@ -185,12 +205,14 @@ impl Dataset {
         }
     }
 
-    /// SHA-256 over the names, labels, splits and contents (their SHA-256) of all examples: equal data, equal fingerprint.
+    /// SHA-256 over the names, labels, splits, contents (their SHA-256) and groups of all examples: equal data, equal
+    /// fingerprint.
     pub(crate) fn fingerprint(&self, digests: &[String]) -> String {
         let mut hash = Sha256::new();
         for (index, (example, digest)) in self.examples.iter().zip(digests).enumerate() {
             let target = self.target_text(index);
-            for part in [example.name.as_str(), &target, example.split.name(), digest] {
+            let parts = [example.name.as_str(), &target, example.split.name(), digest];
+            for part in parts.into_iter().chain(example.group.as_deref()) {
                 hash.update((part.len() as u64).to_le_bytes());
                 hash.update(part.as_bytes());
             }
@@ -220,6 +242,7 @@ mod tests {
             name: name.to_owned(),
             class: class.to_owned(),
             split: Split::Train,
+            group: None,
         };
         let dataset =
             Dataset::assemble(PathBuf::new(), vec![row("b", "z"), row("a", "y"), row("B", "z"), row("b", "y")]);
@@ -235,6 +258,7 @@ mod tests {
             name: name.to_owned(),
             class: class.to_owned(),
             split: Split::Train,
+            group: None,
         };
         let rows = || vec![row("a", "1.5"), row("b", "-2"), row("c", "1.5")];
         let dataset = Dataset::assemble(PathBuf::new(), rows()).recast(Task::Regression).unwrap();

@@ -77,8 +77,7 @@ mod tests {
     }
 
     fn image(width: usize, height: usize) -> Inspection {
-        let outcome =
-            Outcome::Image { width, height, format: "png".into(), hash: 0, thumbnail: vec![0; 256], profile: None };
+        let outcome = Outcome::Image { width, height, format: "png".into(), thumbnail: vec![0; 1024], profile: None };
         Inspection { sha256: String::new(), bytes: 0, outcome }
     }
 

@@ -53,6 +53,14 @@ pub enum FindingKind {
     LabelConflict,
     /// The same image in two splits. Files come in pairs: the one left out, then the one kept.
     Leak,
+    /// A group (of a patient, of a video) in two splits. Files come in pairs: the one left out, then one that is kept.
+    GroupLeak,
+    /// Examples of which no group is known.
+    NoGroup,
+    /// Groups that leave nothing, or not every class, to hold out.
+    FewGroups,
+    /// Columns or names that look like groups, where none are asked for.
+    PossibleGroups,
     /// A class with too few images to train on.
     SmallClass,
     /// A class of which only the held-out splits have images.
@@ -110,7 +118,7 @@ pub enum FindingKind {
 impl FindingKind {
     /// Whether [`Finding::files`] of this kind holds pairs: the first and second belong together, and so on.
     pub(crate) fn in_pairs(self) -> bool {
-        matches!(self, Self::ExactDuplicate | Self::NearDuplicate | Self::LabelConflict | Self::Leak)
+        matches!(self, Self::ExactDuplicate | Self::NearDuplicate | Self::LabelConflict | Self::Leak | Self::GroupLeak)
     }
 }
 

@@ -143,6 +143,7 @@ impl Reading<'_> {
                     path: entry.into_path(),
                     class: class.clone(),
                     split,
+                    group: None,
                 }),
                 Err(problem) => self.unreadable(&problem),
             }

@@ -3,7 +3,6 @@
 //! At most one file's bytes and pixels are in memory per thread. The result does not depend on the number of threads.
 
 use std::path::Path;
-use std::sync::LazyLock;
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
@@ -17,10 +16,10 @@ use crate::files::{read_limited, sha256_hex};
 use crate::progress::Observer;
 
 /// Changes whenever the same bytes would be inspected to something else; part of a store's key.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// The thumbnail's height and width.
-pub(crate) const THUMBNAIL: usize = 16;
+pub(crate) const THUMBNAIL: usize = 32;
 
 /// What one look at a file tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,9 +45,8 @@ pub enum Outcome {
         height: usize,
         /// `jpeg`, `png`, `webp`, `bmp`, `tiff` or `gif`.
         format: String,
-        /// A 64-bit perceptual hash: alike images differ in few bits.
-        hash: u64,
-        /// Grey values of shape `[16, 16]`.
+        /// Grey values of shape `[32, 32]`, whatever its proportions; in JSON as Base64.
+        #[serde(with = "base64_bytes")]
         thumbnail: Vec<u8>,
         /// Why its colour profile was ignored, where it has one that cannot be used.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,17 +170,13 @@ fn is_sound(known: &Inspection, sha256: &str, limits: &Limits) -> bool {
 
 fn look(sha256: String, bytes: &[u8], limits: &Limits) -> Inspection {
     let outcome = match decode_and_tell(bytes, limits) {
-        Ok(Decoded { pixels, profile }) => {
-            let small = shrink(&pixels);
-            Outcome::Image {
-                width: pixels.width,
-                height: pixels.height,
-                format: format(bytes).unwrap_or_default().to_owned(),
-                hash: perceptual_hash(&small),
-                thumbnail: halve(&small),
-                profile,
-            }
-        }
+        Ok(Decoded { pixels, profile }) => Outcome::Image {
+            width: pixels.width,
+            height: pixels.height,
+            format: format(bytes).unwrap_or_default().to_owned(),
+            thumbnail: shrink(&pixels),
+            profile,
+        },
         Err(problem) => Outcome::Bad {
             kind: match problem {
                 DecodeError::NotAnImage => BadKind::NotAnImage,
@@ -196,66 +190,30 @@ fn look(sha256: String, bytes: &[u8], limits: &Limits) -> Inspection {
     Inspection { sha256, bytes: bytes.len() as u64, outcome }
 }
 
-/// The side of the grey image that the hash is computed from.
-const SMALL: usize = 2 * THUMBNAIL;
-
-/// The image in grey, shape `[32, 32]`, whatever its proportions.
-fn shrink(pixels: &Pixels) -> [u8; SMALL * SMALL] {
+/// The image in grey, whatever its proportions.
+fn shrink(pixels: &Pixels) -> Vec<u8> {
     let grey = pixels.grey();
-    let mut small = [0; SMALL * SMALL];
-    let mut out = Image::new(SMALL as u32, SMALL as u32, PixelType::U8);
+    let mut out = Image::new(THUMBNAIL as u32, THUMBNAIL as u32, PixelType::U8);
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
     // Decoded pixels always fit their own width and height; were it otherwise, the image would look black.
     let resized = ImageRef::new(pixels.width as u32, pixels.height as u32, &grey, PixelType::U8)
         .is_ok_and(|image| Resizer::new().resize(&image, &mut out, &options).is_ok());
-    if resized {
-        small.copy_from_slice(out.buffer());
+    if resized { out.into_vec() } else { vec![0; THUMBNAIL * THUMBNAIL] }
+}
+
+/// Bytes as Base64.
+mod base64_bytes {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD_NO_PAD as CODE;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&CODE.encode(bytes))
     }
-    small
-}
 
-/// Means of 2 x 2 pixels, rounded.
-fn halve(small: &[u8; SMALL * SMALL]) -> Vec<u8> {
-    let mean = |index: usize| {
-        let at = 2 * (index / THUMBNAIL) * SMALL + 2 * (index % THUMBNAIL);
-        let sum: u32 = [at, at + 1, at + SMALL, at + SMALL + 1].iter().map(|&at| u32::from(small[at])).sum();
-        ((sum + 2) / 4) as u8
-    };
-    (0..THUMBNAIL * THUMBNAIL).map(mean).collect()
-}
-
-/// The number of frequencies along one axis: 0 to 8.
-const FREQUENCIES: usize = 9;
-
-/// Cosines of the discrete cosine transform, in units of 2^-14. Whole numbers, so that no machine rounds differently.
-static COSINES: LazyLock<[[i64; SMALL]; FREQUENCIES]> = LazyLock::new(|| {
-    let cosine = |u: usize, x: usize| ((2 * x + 1) * u) as f64 * std::f64::consts::PI / (2 * SMALL) as f64;
-    std::array::from_fn(|u| std::array::from_fn(|x| (cosine(u, x).cos() * f64::from(1 << 14)).round() as i64))
-});
-
-/// One bit for each of the 64 lowest frequencies: whether it is above their median. The constant term, which says only
-/// how bright the image is, gives its place to the next frequency along.
-fn perceptual_hash(small: &[u8; SMALL * SMALL]) -> u64 {
-    let rows: Vec<[i64; FREQUENCIES]> = small
-        .as_chunks::<SMALL>()
-        .0
-        .iter()
-        .map(|row| {
-            std::array::from_fn(|u| row.iter().zip(&COSINES[u]).map(|(&grey, cosine)| i64::from(grey) * cosine).sum())
-        })
-        .collect();
-    let coefficient =
-        |v: usize, u: usize| rows.iter().zip(&COSINES[v]).map(|(row, cosine)| row[u] * cosine).sum::<i64>();
-    let coefficients: [i64; 64] = std::array::from_fn(|bit| match bit {
-        0 => coefficient(0, 8),
-        _ => coefficient(bit / 8, bit % 8),
-    });
-    let mut sorted = coefficients;
-    sorted.sort_unstable();
-    coefficients
-        .iter()
-        .enumerate()
-        .fold(0, |hash, (bit, &coefficient)| hash | (u64::from(coefficient > sorted[31]) << bit))
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        CODE.decode(String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
 }
 
 #[cfg(test)]
@@ -280,23 +238,6 @@ mod tests {
         bytes.into_inner()
     }
 
-    fn hash_of(bytes: &[u8]) -> (u64, Vec<u8>) {
-        match inspect(bytes, &Limits::default()).outcome {
-            Outcome::Image { hash, thumbnail, .. } => (hash, thumbnail),
-            Outcome::Bad { reason, .. } => panic!("{reason}"),
-        }
-    }
-
-    #[test]
-    fn alike_images_have_alike_hashes() {
-        let (first, _) = hash_of(&encoded(&image(300, 200, 1), image::ImageFormat::Png));
-        let (resaved, _) = hash_of(&encoded(&image(240, 160, 1), image::ImageFormat::Jpeg));
-        let (other, thumbnail) = hash_of(&encoded(&image(300, 200, 2), image::ImageFormat::Png));
-        assert!((first ^ resaved).count_ones() <= 4, "{}", (first ^ resaved).count_ones());
-        assert!((first ^ other).count_ones() > 12, "{}", (first ^ other).count_ones());
-        assert_eq!(thumbnail.len(), 256);
-    }
-
     #[derive(Default)]
     struct Memory(Mutex<BTreeMap<String, Inspection>>);
     impl InspectionStore for Memory {
@@ -314,7 +255,13 @@ mod tests {
             .iter()
             .map(|(name, bytes)| {
                 std::fs::write(temp.path().join(name), bytes).unwrap();
-                Row { path: temp.path().join(name), name: (*name).into(), class: "x".into(), split: Split::Train }
+                Row {
+                    path: temp.path().join(name),
+                    name: (*name).into(),
+                    class: "x".into(),
+                    split: Split::Train,
+                    group: None,
+                }
             })
             .collect();
         let dataset = Dataset::assemble(temp.path().to_owned(), rows);
@@ -350,12 +297,12 @@ mod tests {
         // A marked memory shows that it is used, and an unsound one that it is not.
         for stored in store.0.lock().unwrap().values_mut() {
             match &mut stored.outcome {
-                Outcome::Image { hash, .. } => *hash = 42,
+                Outcome::Image { width, .. } => *width = 42,
                 Outcome::Bad { kind, .. } => *kind = BadKind::TooLarge,
             }
         }
         let second = inspect_all(&dataset, &limits, &store, &Silent).unwrap();
-        assert!(matches!(second[0].outcome, Outcome::Image { hash: 42, .. }));
+        assert!(matches!(second[0].outcome, Outcome::Image { width: 42, .. }));
         assert_eq!(second[1..], first[1..]);
     }
 

@@ -1,5 +1,6 @@
 //! Data to work on: opened, inspected, audited, and refused where it cannot be worked on. One shape for every input.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,8 +12,8 @@ use super::text::squad::{QuestionSet, audit_questions, open_questions};
 use super::text::{Text, TextReading, TextSource, audit_texts, is_text, open_texts};
 use super::unite::unite_copies;
 use super::vectors::{VectorReading, VectorSet, audit_vectors, is_vectors, open_vectors};
-use super::{Dataset, Inferred, Reading, Split, Targets, Task, open_as};
-use crate::error::{Error, Problem, Result};
+use super::{Dataset, Grouping, Inferred, Reading, Split, Targets, Task, open_as};
+use crate::error::{Error, Problem, Result, printable};
 use crate::progress::Observer;
 use crate::settings::Fit;
 
@@ -115,13 +116,14 @@ impl InputKind {
 }
 
 impl VectorReading {
-    /// As the settings of a fit tell; an unknown task is told elsewhere.
+    /// As the settings of a fit tell; an unknown task and invalid groups are told elsewhere.
     fn of(config: &Fit) -> Self {
         Self {
             label: config.label_column.clone(),
             task: config.task.as_deref().and_then(|task| task.parse().ok()),
             ignore: config.ignore_columns.clone(),
             labels: config.labels.clone(),
+            grouping: Grouping::new(config.group_column.as_deref(), config.group_by.as_deref()).unwrap_or_default(),
             ..Self::default()
         }
     }
@@ -134,14 +136,15 @@ impl VectorReading {
 pub(crate) fn text_reading(config: &Fit) -> Result<TextReading> {
     let text = config.text.as_deref().map(|text| text.split(',').map(|name| name.trim().to_owned()).collect());
     let task = config.task.as_deref().map(str::parse).transpose()?;
-    Ok(TextReading { text: text.unwrap_or_default(), label: config.label_column.clone(), task })
+    let grouping = Grouping::new(config.group_column.as_deref(), config.group_by.as_deref())?;
+    Ok(TextReading { text: text.unwrap_or_default(), label: config.label_column.clone(), task, grouping })
 }
 
 impl Intake {
-    /// Opens, inspects and audits `path` as images of one class each.
-    pub fn read(path: &Path, limits: &Limits, store: &dyn InspectionStore, observer: &dyn Observer) -> Result<Self> {
-        let reading = Reading { task: Some(Task::SingleLabel), ..Reading::default() };
-        Self::read_as(path, &reading, limits, store, observer)
+    /// Opens, inspects and audits `path` as images of one class each, of which some may belong together.
+    pub fn read(path: &Path, grouping: Grouping, store: &dyn InspectionStore, observer: &dyn Observer) -> Result<Self> {
+        let reading = Reading { task: Some(Task::SingleLabel), grouping, ..Reading::default() };
+        Self::read_as(path, &reading, &Limits::default(), store, observer)
     }
 
     /// Opens, inspects and audits `path` for any task. In multi-label, files with the same bytes in the folders of several
@@ -207,6 +210,7 @@ impl Intake {
             InputKind::Vectors => Self::read_vectors(&config.data, &VectorReading::of(config), observer),
             InputKind::Images => Self::read_as(&config.data, &reading, &Limits::default(), store, observer),
             InputKind::Words => {
+                reading.grouping.refuse("tagged words", "sentences of one document")?;
                 let (set, findings) = open_tagged(&config.data)?;
                 let (audit, digests, texts) = (audit_tagged(&set, findings), set.digests(), set.texts());
                 let dataset = set.labelled();
@@ -214,6 +218,7 @@ impl Intake {
                 Ok(Self { dataset, audit, digests, inferred, content: Content::Words(Arc::new(set), texts) })
             }
             InputKind::Questions => {
+                reading.grouping.refuse("questions", "questions about one paragraph")?;
                 let (set, findings) = open_questions(&config.data)?;
                 let (audit, digests, texts) = (audit_questions(&set, findings), set.digests(), set.texts());
                 let dataset = set.labelled();
@@ -274,6 +279,7 @@ impl Intake {
         let place = &self.dataset.root;
         self.audit.accept(strict, place)?;
         let train = self.usable(Split::Train);
+        self.require_groups(&train)?;
         let mut counts = vec![0usize; self.dataset.classes.len()];
         match &self.dataset.targets {
             Targets::Classes => train.iter().for_each(|&index| counts[self.dataset.examples[index].label] += 1),
@@ -339,6 +345,24 @@ impl Intake {
         Ok(())
     }
 
+    /// Refuses examples that all belong together, where groups are asked for.
+    fn require_groups(&self, train: &[usize]) -> Result<()> {
+        let Some(grouped) = &self.audit.grouped else { return Ok(()) };
+        let different: BTreeSet<usize> = train.iter().map(|&index| self.audit.groups[index]).collect();
+        if train.is_empty() || different.len() > 1 {
+            return Ok(());
+        }
+        let problem = Problem::new(format_args!("all usable training {} are of one group", self.unit()))
+            .expected("at least two groups, since no group is both learnt from and held out")
+            .found(format!(
+                "{} of group `{}`",
+                train.len(),
+                self.dataset.examples[train[0]].group.as_deref().unwrap_or("")
+            ))
+            .at(format!("{}, {}", printable(&self.dataset.root), grouped.by));
+        Err(Error::Data(problem.hint("take another column or expression, or leave the flag out")))
+    }
+
     /// Refuses tagged words or questions of which nothing can be learnt, or held out.
     fn require_learnable(&self, is_learnable: bool, what: &str, expected: &str) -> Result<()> {
         let (place, unit, train) = (&self.dataset.root, self.unit(), self.usable(Split::Train));
@@ -346,7 +370,7 @@ impl Intake {
             let problem = Problem::new(what).expected(expected).found(format!("{} training {unit}", train.len()));
             return Err(Error::Data(problem.at(place)));
         }
-        let groups: std::collections::BTreeSet<usize> = train.iter().map(|&index| self.audit.groups[index]).collect();
+        let groups: BTreeSet<usize> = train.iter().map(|&index| self.audit.groups[index]).collect();
         if groups.len() < 2 {
             let what = "there is too little to hold anything out";
             let problem = Problem::new(what).expected("two paragraphs, documents or different sentences at least");

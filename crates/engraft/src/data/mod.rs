@@ -14,6 +14,8 @@ pub(crate) mod dataset;
 pub(crate) mod enlargement;
 pub(crate) mod finding;
 pub(crate) mod folder;
+mod group_hints;
+pub(crate) mod grouping;
 pub mod image;
 pub mod inspect;
 pub mod intake;
@@ -37,6 +39,7 @@ use crate::settings::Fit;
 pub(crate) use dataset::Targets;
 pub use dataset::{Dataset, Example, Split};
 pub use finding::{Finding, FindingKind, Severity};
+pub use grouping::Grouping;
 pub use task::{Inferred, Task};
 
 /// File name endings that promise an image, lower-case. Only a folder given for prediction is filtered by them: a
@@ -74,18 +77,21 @@ pub struct Reading {
     pub(crate) path_column: Option<String>,
     /// The column of a table that holds the labels; `label` where it is not told.
     pub(crate) label_column: Option<String>,
+    /// Which examples belong together.
+    pub(crate) grouping: Grouping,
 }
 
 impl Reading {
     /// As the settings of a fit tell.
     ///
     /// # Errors
-    /// [`Error::Usage`] where there is no such task.
+    /// [`Error::Usage`] where there is no such task, or groups cannot be told by what is given.
     pub fn of(config: &Fit) -> Result<Self> {
         Ok(Self {
             task: config.task.as_deref().map(str::parse).transpose()?,
             path_column: config.path_column.clone(),
             label_column: config.label_column.clone(),
+            grouping: Grouping::new(config.group_column.as_deref(), config.group_by.as_deref())?,
         })
     }
 
@@ -123,11 +129,16 @@ pub(crate) fn open_as(path: &Path, reading: &Reading) -> Result<Opened> {
     if is_table(path, &metadata) {
         return table::read_as(path, reading);
     }
-    if let Some(column) = reading.path_column.as_ref().or(reading.label_column.as_ref()) {
+    let columns = [&reading.path_column, &reading.label_column, &reading.grouping.column];
+    if let Some(column) = columns.into_iter().flatten().next() {
         let problem = Problem::new("a folder has no columns").expected("a .csv where a column is named").found(column);
         return Err(Error::Usage(problem.at(path)));
     }
-    let (dataset, findings) = open(path)?;
+    let (mut dataset, mut findings) = open(path)?;
+    dataset.group_by(&reading.grouping)?;
+    if !reading.grouping.is_asked() {
+        findings.extend(group_hints::suggested_pattern(&dataset, "images"));
+    }
     let inferred = match reading.task {
         Some(task) => Inferred { task, reason: "it was asked for".into() },
         None => Inferred { task: Task::SingleLabel, reason: "each folder is a class".into() },

@@ -11,8 +11,11 @@ use std::path::{Component, Path, PathBuf};
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
 
+use super::column_names::find;
 use super::dataset::{Dataset, Row, Split};
 use super::finding::{Finding, FindingKind, Severity};
+use super::group_hints::{is_named_like_groups, of_cell, suggested_column, suggested_pattern};
+use super::grouping::COLUMN_FLAG;
 use super::task::{Inferred, SEPARATOR, Task, infer, label_set, number};
 use super::{Opened, Reading};
 use crate::error::{Error, Problem, Result, printable};
@@ -54,10 +57,21 @@ pub fn read_as(path: &Path, reading: &Reading) -> Result<Opened> {
     };
 
     let mut lines: Vec<(u64, Row)> = Vec::new();
+    // Columns that may be groups, where none are asked for.
+    let free = |column: &usize| ![Some(columns.path), Some(columns.label), columns.split].contains(&Some(*column));
+    let name = |column: usize| String::from_utf8_lossy(header.get(column).unwrap_or_default()).into_owned();
+    let mut suggestible: Vec<(String, Vec<String>)> = Vec::new();
+    let suggested: Vec<usize> = (0..header.len()).filter(free).filter(|&at| is_named_like_groups(&name(at))).collect();
+    if !reading.grouping.is_asked() {
+        suggestible.extend(suggested.iter().map(|&column| (name(column), Vec::new())));
+    }
     let mut record = ByteRecord::new();
     while reader.read_byte_record(&mut record).map_err(malformed)? {
         let line = record.position().map_or(0, csv::Position::line);
         let row = columns.row(&record, &root).map_err(|problem| Error::Data(problem.at(at(path, line))))?;
+        for ((_, cells), &column) in suggestible.iter_mut().zip(&suggested) {
+            cells.push(String::from_utf8_lossy(record.get(column).unwrap_or_default()).into_owned());
+        }
         lines.push((line, row));
     }
     if lines.is_empty() {
@@ -85,8 +99,18 @@ pub fn read_as(path: &Path, reading: &Reading) -> Result<Opened> {
         rows.values_mut().for_each(unite);
     }
 
-    let (rows, findings) = settle(rows);
-    let dataset = Dataset::assemble(root, rows).recast(inferred.task)?;
+    let (rows, mut findings) = settle(rows);
+    let mut dataset = Dataset::assemble(root, rows).recast(inferred.task)?;
+    match reading.grouping.is_asked() {
+        true => dataset.group_by(&reading.grouping)?,
+        false => {
+            let of_column = |(column, cells): &(String, Vec<String>)| {
+                suggested_column(column, cells.iter().map(|cell| Some(cell.as_str())), "images")
+            };
+            let named = suggestible.iter().find_map(of_column);
+            findings.extend(named.or_else(|| suggested_pattern(&dataset, "images")));
+        }
+    }
     let (least, expected) = match inferred.task {
         Task::SingleLabel => (2, "at least two different labels in the column of labels"),
         Task::MultiLabel => (1, "at least one label in the column of labels"),
@@ -169,14 +193,23 @@ struct Columns {
     path: usize,
     label: usize,
     split: Option<usize>,
+    group: Option<usize>,
 }
 
 impl Columns {
     fn find(header: &ByteRecord, path: &Path, reading: &Reading) -> Result<Self> {
         let column = |name: &str| header.iter().position(|field| field.eq_ignore_ascii_case(name.as_bytes()));
         let (file, label) = (reading.path_column(), reading.label_column());
+        let group = reading.grouping.column.as_deref();
         match (column(file), column(label)) {
-            (Some(path), Some(label)) => Ok(Self { path, label, split: column("split") }),
+            (Some(path), Some(label)) if group.is_none_or(|group| column(group).is_some()) => {
+                Ok(Self { path, label, split: column("split"), group: group.and_then(column) })
+            }
+            (Some(_), Some(_)) => {
+                let names: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+                find(&names, group.unwrap_or_default(), COLUMN_FLAG, path)?;
+                unreachable!("it is not there")
+            }
             _ => {
                 let found: Vec<_> = header.iter().take(8).map(String::from_utf8_lossy).collect();
                 let expected =
@@ -217,9 +250,10 @@ impl Columns {
             },
             None => Split::Train,
         };
+        let group = of_cell(self.group.map(&text).transpose()?);
         // `./a//b` and `a/b` are one file and get one name.
         let tidy: PathBuf = file.components().filter(|part| *part != Component::CurDir).collect();
-        Ok(Row { path: root.join(&tidy), name: printable(&tidy), class: class.to_owned(), split })
+        Ok(Row { path: root.join(&tidy), name: printable(&tidy), class: class.to_owned(), split, group })
     }
 }
 
@@ -317,8 +351,12 @@ mod tests {
 
     #[test]
     fn columns_of_other_names_are_read() {
-        let named =
-            |label: &str| Reading { path_column: Some("File".into()), label_column: Some(label.into()), task: None };
+        let named = |label: &str| Reading {
+            path_column: Some("File".into()),
+            label_column: Some(label.into()),
+            task: None,
+            ..Reading::default()
+        };
         let text = b"file,Age,species\na,1.5,cat\nb,2.5,dog\n";
         assert_eq!(reading(text, &named("age")).unwrap().dataset.task(), Task::Regression);
         assert_eq!(reading(text, &named("species")).unwrap().dataset.classes, ["cat", "dog"]);

@@ -61,14 +61,8 @@ mod tests {
     use std::path::PathBuf;
 
     fn image(sha256: &str) -> Inspection {
-        let outcome = Outcome::Image {
-            width: 1,
-            height: 1,
-            format: "png".into(),
-            hash: 0,
-            thumbnail: vec![0; 256],
-            profile: None,
-        };
+        let outcome =
+            Outcome::Image { width: 1, height: 1, format: "png".into(), thumbnail: vec![0; 1024], profile: None };
         Inspection { sha256: sha256.into(), bytes: 1, outcome }
     }
 
@@ -86,6 +80,7 @@ mod tests {
             name: name.into(),
             class: class.into(),
             split,
+            group: None,
         });
         let mut dataset = Dataset::assemble(PathBuf::new(), rows.to_vec()).recast(Task::MultiLabel).unwrap();
         let mut inspections = ["x", "y", "x", "z", "x"].map(image).to_vec();

@@ -87,6 +87,9 @@ impl Basis {
         let target = target_of(intake, &train, &target_settings(config));
         let asked = if config.folds < 2 { USUAL_FOLDS } else { config.folds };
         let (count, folds) = target.folds(asked, &groups, intake.unit(), observer);
+        if let Some(grouped) = &intake.audit.grouped {
+            observer.say(&format!("{}; no group crosses folds", grouped.told()));
+        }
         let run = if config.folds < 2 { 1 } else { count };
         let mut best: Option<(Reading, Features, Option<Probe>)> = None;
         for reading in base.readings(config, intake, &train)? {
@@ -189,7 +192,13 @@ impl Basis {
             target: &*self.target,
             features: &self.features,
             strength,
-            protocol: Protocol { folds: &self.folds, count: self.count, run: self.run, seeds: config.seeds },
+            protocol: Protocol {
+                folds: &self.folds,
+                groups: &self.groups,
+                count: self.count,
+                run: self.run,
+                seeds: config.seeds,
+            },
             settings: &self.tuning.settings,
             spread: self.tuning.spread,
             journal: (means.journal, identity),

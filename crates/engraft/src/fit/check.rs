@@ -76,7 +76,7 @@ fn refuse_foreign(config: &Fit, base: &AnyBase, intake: &Intake) -> Result<()> {
         (&["input-size", "resize", "interpolation", "channel-order", "mean", "std"], &[Images]),
         (&["batch-norm", "feature-distance", "stochastic-depth", "mixup", "cutmix", "augment", "views"], &[Images]),
         (&["text", "pooling", "pairs"], &[Texts]),
-        (&["label-column"], &[Images, Texts, Vectors]),
+        (&["label-column", "group-column", "group-by"], &[Images, Texts, Vectors]),
         (&["ignore-column", "labels"], &[Vectors]),
         (&["start", "label-smoothing"], &[Images, Texts]),
         (&["unfreeze", "l2-sp", "lora", "lora-alpha"], stages),

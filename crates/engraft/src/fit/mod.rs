@@ -9,6 +9,8 @@ mod explain;
 mod facts;
 mod fitting;
 mod forecast;
+#[cfg(test)]
+mod group_tests;
 mod own_classes;
 
 pub use basis::Context;

@@ -153,6 +153,8 @@ pub(crate) struct FoldOutcome {
 pub(crate) struct Protocol<'a> {
     /// Fold of every image.
     pub(crate) folds: &'a [usize],
+    /// Group of every image: one group is never both trained on and held out.
+    pub(crate) groups: &'a [usize],
     /// Number of folds.
     pub(crate) count: usize,
     /// How many of them are run at most.
@@ -256,16 +258,20 @@ pub(crate) fn measure_folds(
     })
 }
 
-/// A seventh of the images of each class, to choose weights by, and the rest.
-pub(crate) fn hold_out(training: &[usize], labels: &[usize], seed: u64) -> (Vec<usize>, Vec<usize>) {
+/// A seventh of the images of each class, to choose weights by, and the rest. Images of one group stay together.
+pub(crate) fn hold_out(training: &[usize], labels: &[usize], groups: &[usize], seed: u64) -> (Vec<usize>, Vec<usize>) {
     let order = crate::rng::permutation(training.len(), seed, "hold-out", 0);
     let mut seen = BTreeMap::<usize, usize>::new();
+    let mut of_group = BTreeMap::<usize, bool>::new();
     let (mut kept, mut held) = (Vec::new(), Vec::new());
     for at in order {
         let image = training[at];
-        let count = seen.entry(labels[image]).or_default();
-        *count += 1;
-        if *count % 7 == 2 { held.push(image) } else { kept.push(image) }
+        let is_held = *of_group.entry(groups[image]).or_insert_with(|| {
+            let count = seen.entry(labels[image]).or_default();
+            *count += 1;
+            *count % 7 == 2
+        });
+        if is_held { held.push(image) } else { kept.push(image) }
     }
     kept.sort_unstable();
     held.sort_unstable();
@@ -342,11 +348,15 @@ mod tests {
     fn what_is_held_out_has_every_class_and_is_none_of_the_rest() {
         let labels: Vec<usize> = (0..60).map(|at| at % 3).collect();
         let training: Vec<usize> = (0..60).collect();
-        let (kept, held) = hold_out(&training, &labels, 1);
+        let (kept, held) = hold_out(&training, &labels, &(0..labels.len()).collect::<Vec<_>>(), 1);
         assert_eq!(kept.len() + held.len(), 60);
         assert!(held.iter().all(|at| !kept.contains(at)));
         for class in 0..3 {
             assert_eq!(held.iter().filter(|&&at| labels[at] == class).count(), 3);
         }
+        let groups: Vec<usize> = (0..60).map(|at| at / 4).collect();
+        let (kept, held) = hold_out(&training, &labels, &groups, 1);
+        assert!(kept.len() + held.len() == 60 && held.len() >= 4);
+        assert!(held.iter().all(|at| kept.iter().all(|other| groups[*at] != groups[*other])));
     }
 }

@@ -186,7 +186,8 @@ impl DepthSearch<'_> {
         self.observer.begin("rate of the head", work, self.material.unit());
         let settings_of = |rate: f64| head_settings(self.settings, rate);
         let (tuning, quiet) = (self.tuning(&plan, &at), Quiet(self.observer));
-        let (rate, tried) = best_rate(tuning, &HEAD_RATES, &settings_of, &training, self.settings.train.seed, &quiet)?;
+        let (groups, seed) = (self.protocol.groups, self.settings.train.seed);
+        let (rate, tried) = best_rate(tuning, &HEAD_RATES, &settings_of, &training, groups, seed, &quiet)?;
         self.observer.end();
         Ok((Depth::Head(Some((plan, rate))), tried))
     }
@@ -368,7 +369,7 @@ impl DepthSearch<'_> {
         // Where the validation loss chooses the weights, it may not be that of the fold that is judged.
         let chooses = settings.train.patience.is_some() || settings.train.average > 0;
         let (training, validation) = match (chooses, watched) {
-            (true, _) => hold_out(fold.training, &self.target.strata(), settings.train.seed),
+            (true, _) => hold_out(fold.training, &self.target.strata(), self.protocol.groups, settings.train.seed),
             (false, true) => (fold.training.to_vec(), fold.held.to_vec()),
             (false, false) => (fold.training.to_vec(), Vec::new()),
         };

@@ -157,7 +157,8 @@ pub(crate) fn retrying<T>(
 }
 
 /// The rate with the least loss on a seventh of the examples `training`, learning from the others, and the loss of every one
-/// that was tried. `settings_of` says how to train at a rate.
+/// that was tried. `settings_of` says how to train at a rate; `groups` is the group of every
+/// example, which are not parted.
 ///
 /// # Errors
 /// Interruption; trainings that fail count as an infinite loss.
@@ -166,10 +167,11 @@ pub(crate) fn best_rate(
     rates: &[f64],
     settings_of: &dyn Fn(f64) -> TuneSettings,
     training: &[usize],
+    groups: &[usize],
     seed: u64,
     observer: &dyn Observer,
 ) -> Result<(f64, Vec<(f64, f64)>)> {
-    let (kept, held) = hold_out(training, &tuning.target.strata(), seed);
+    let (kept, held) = hold_out(training, &tuning.target.strata(), groups, seed);
     let mut tried = Vec::with_capacity(rates.len());
     let mut best = (f64::INFINITY, rates[0]);
     for &lr in rates {

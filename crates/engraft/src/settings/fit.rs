@@ -31,6 +31,13 @@ pub struct Fit {
     /// The column of a table that holds the labels; `label` where it is not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_column: Option<String>,
+    /// The column of a table that says which examples belong together (a patient, a site, a video): they share a fold, and
+    /// it is not a feature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_column: Option<String>,
+    /// A regular expression that finds in paths what says so: its capture `group`, its first capture, or all that it matches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_by: Option<String>,
     /// Columns of a table of numbers and categories that are not read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignore_columns: Vec<String>,
@@ -128,6 +135,8 @@ impl Default for Fit {
             task: None,
             path_column: None,
             label_column: None,
+            group_column: None,
+            group_by: None,
             ignore_columns: Vec::new(),
             labels: None,
             base: String::new(),

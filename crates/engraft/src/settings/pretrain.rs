@@ -13,6 +13,12 @@ use super::language_model::Method;
 pub struct Pretrain {
     /// The labelled images.
     pub data: PathBuf,
+    /// The column of a table that says which images belong together: none of them are learnt from where others are held out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_column: Option<String>,
+    /// A regular expression that finds in paths what says so: its capture `group`, its first capture, or all that it matches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_by: Option<String>,
     /// How the base learns.
     pub method: Method,
     /// The network.
@@ -65,6 +71,8 @@ impl Default for Pretrain {
     fn default() -> Self {
         Self {
             data: PathBuf::new(),
+            group_column: None,
+            group_by: None,
             method: Method::Supervised,
             arch: "small_resnet".into(),
             id: String::new(),

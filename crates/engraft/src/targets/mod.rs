@@ -419,7 +419,7 @@ fn folds_of_groups(asked: usize, groups: &[usize], unit: &str, observer: &dyn Ob
     let different = groups.iter().collect::<std::collections::BTreeSet<_>>().len();
     let count = asked.min(different).max(2);
     if count < asked {
-        observer.say(&format!("{count} folds instead of {asked}: there are {different} different training {unit}"));
+        observer.say(&format!("{count} folds instead of {asked}: there are {different} different training {unit}, of which each group counts once"));
     }
     count
 }

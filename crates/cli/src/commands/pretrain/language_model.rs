@@ -61,6 +61,8 @@ pub fn refuse_its_flags(args: &PretrainArgs) -> anyhow::Result<()> {
 fn refuse_flags_of_images(args: &PretrainArgs) -> anyhow::Result<()> {
     refuse(
         &[
+            ("--group-column", args.groups.group_column.is_some()),
+            ("--group-by", args.groups.group_by.is_some()),
             ("--size", args.size.is_some()),
             ("--label-smoothing", args.label_smoothing.is_some()),
             ("--shift", args.shift.is_some()),

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::data::Split::{Test, Train, Val};
 use crate::data::text::{TextExample, TextFormat, TextSource};
-use crate::data::{Inferred, Split, Targets, Task};
+use crate::data::{Grouping, Inferred, Split, Targets, Task};
 
 const THINGS: [&str; 8] = ["kettle", "lamp", "garden", "river", "engine", "window", "ticket", "mirror"];
 
@@ -26,6 +26,7 @@ fn run(rows: &[(Split, &str, String)]) -> Audit {
             text: Text::single(text.clone()),
             label: classes.iter().position(|name| name == class).unwrap(),
             split: *split,
+            group: None,
         })
         .collect();
     let source = TextSource {
@@ -37,7 +38,8 @@ fn run(rows: &[(Split, &str, String)]) -> Audit {
     };
     let inferred = Inferred { task: Task::SingleLabel, reason: String::new() };
     let targets = Targets::Classes;
-    audit_texts(&TextDataset { root: PathBuf::new(), classes, examples, source, targets, inferred }, Vec::new())
+    let (root, grouping) = (PathBuf::new(), Grouping::default());
+    audit_texts(&TextDataset { root, classes, examples, source, targets, inferred, grouping }, Vec::new())
 }
 
 /// Sixty clean rows of two classes, and more.

@@ -7,6 +7,7 @@ use super::record::Record;
 use super::table::Table;
 use super::{TextReading, words};
 use crate::data::column_names::{find, listing};
+use crate::data::grouping::COLUMN_FLAG;
 use crate::data::task;
 use crate::error::{Error, Problem, Result};
 
@@ -47,6 +48,8 @@ pub struct Columns {
     pub(crate) label: Option<usize>,
     /// The split, if the table has one.
     pub(crate) split: Option<usize>,
+    /// What says which texts belong together.
+    pub(crate) group: Option<usize>,
     /// What was inferred and why.
     pub(crate) remarks: Vec<String>,
 }
@@ -82,13 +85,16 @@ pub fn choose(table: &Table, sample: &[Record], reading: &TextReading, with_labe
         let problem = Problem::new("a text is one column, or a pair of two").found(reading.text.join(","));
         return Err(Error::Usage(problem.at("--text")));
     }
+    let group = reading.grouping.column.as_deref();
+    let group = group.map(|name| find(names, name, COLUMN_FLAG, table.path())).transpose()?;
     let looks: Vec<Look> = (0..names.len()).map(|column| look(sample, column)).collect();
     let mut remarks = Vec::new();
     let label = match (with_label, &reading.label) {
         (false, _) => None,
         (true, Some(name)) => Some(find(table.columns(), name, "--label", table.path())?),
         (true, None) => {
-            let free: Vec<usize> = (0..names.len()).filter(|&c| !text.contains(&c) && Some(c) != split).collect();
+            let free: Vec<usize> =
+                (0..names.len()).filter(|&c| !text.contains(&c) && Some(c) != split && Some(c) != group).collect();
             Some(infer_label(table, &looks, &free, &mut remarks)?)
         }
     };
@@ -97,14 +103,18 @@ pub fn choose(table: &Table, sample: &[Record], reading: &TextReading, with_labe
         return Err(Error::Usage(problem.at("--text and --label")));
     }
     if text.is_empty() {
-        let free: Vec<usize> = (0..names.len()).filter(|&c| Some(c) != label && Some(c) != split).collect();
+        let free: Vec<usize> = (0..names.len()).filter(|&c| ![label, split, group].contains(&Some(c))).collect();
         text.push(infer_text(table, &looks, &free, &mut remarks)?);
     }
-    for &column in text.iter().chain(&label).chain(&split) {
+    if let Some(both) = group.filter(|group| text.contains(group) || Some(*group) == label) {
+        let problem = Problem::new("one column cannot be the group and the text or label").found(&names[both]);
+        return Err(Error::Usage(problem.at(COLUMN_FLAG)));
+    }
+    for &column in text.iter().chain(&label).chain(&split).chain(&group) {
         once(table, column)?;
     }
     let split = split.filter(|&split| Some(split) != label);
-    Ok(Columns { text, label, split, remarks })
+    Ok(Columns { text, label, split, group, remarks })
 }
 
 /// Refuses a column whose name another has too: nobody knows which of the two is meant.

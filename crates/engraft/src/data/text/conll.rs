@@ -9,7 +9,7 @@ use super::Text;
 use super::parts::{Part, is_of_kind, read_parts};
 use crate::data::audit::{Audit, ClassCount};
 use crate::data::dataset::{Dataset, Example, Targets};
-use crate::data::{Finding, FindingKind, Severity, Split};
+use crate::data::{Finding, FindingKind, Grouping, Severity, Split};
 use crate::error::{Error, Problem, Result, shown};
 use crate::files;
 use crate::metrics::Span;
@@ -100,12 +100,14 @@ impl TaggedSet {
             name: sentence.name.clone(),
             label: rarest(sentence),
             split: sentence.split,
+            group: None,
         };
         Dataset {
             root: self.root.clone(),
             classes: self.types.clone(),
             examples: self.sentences.iter().map(example).collect(),
             targets: Targets::Tags(self.sentences.iter().map(|sentence| sentence.spans.clone()).collect()),
+            grouping: Grouping::default(),
         }
     }
 
@@ -415,7 +417,7 @@ pub(crate) fn audit_tagged(set: &TaggedSet, mut findings: Vec<Finding>) -> Audit
         findings.push(Finding::new(FindingKind::FewExamples, Severity::Warning, message, Vec::new()));
     }
     findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.kind));
-    Audit { findings, groups, examples: set.sentences.len(), classes, excluded }
+    Audit { findings, groups, examples: set.sentences.len(), classes, excluded, grouped: None }
 }
 
 #[cfg(test)]

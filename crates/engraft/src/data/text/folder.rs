@@ -9,7 +9,8 @@ use super::record::too_much;
 use super::strays::Strays;
 use super::{Limits, Text, TextDataset, TextExample, TextFormat, TextReading, TextSource};
 use crate::data::folder::{Content, read_of};
-use crate::data::{Finding, FindingKind, Inferred, Severity, Targets, Task};
+use crate::data::group_hints::suggested_pattern;
+use crate::data::{Example, Finding, FindingKind, Inferred, Severity, Targets, Task};
 use crate::error::{Error, Problem, Result};
 use crate::files::read_limited;
 use crate::progress::Observer;
@@ -32,11 +33,15 @@ pub(super) fn read(
     limits: &Limits,
     observer: &dyn Observer,
 ) -> Result<(TextDataset, Vec<Finding>)> {
-    if let Some(column) = reading.text.first().or(reading.label.as_ref()) {
+    if let Some(column) = reading.text.first().or(reading.label.as_ref()).or(reading.grouping.column.as_ref()) {
         let problem = Problem::new("a folder has no columns").expected("a table where a column is named").found(column);
         return Err(Error::Usage(problem.at(path)));
     }
-    let (dataset, mut findings) = read_of(path, &TEXTS)?;
+    let (mut dataset, mut findings) = read_of(path, &TEXTS)?;
+    dataset.group_by(&reading.grouping)?;
+    if !reading.grouping.is_asked() {
+        findings.extend(suggested_pattern(&dataset, "texts"));
+    }
     let total: u64 = dataset
         .examples
         .iter()
@@ -62,7 +67,8 @@ pub(super) fn read(
                 let mut text = Text::single(page.text);
                 strays.note(&example.name, &mut text, page.faults > 0);
                 others += usize::from(page.encoding != "UTF-8");
-                examples.push(TextExample { name: example.name, text, label: example.label, split: example.split });
+                let Example { name, label, split, group, .. } = example;
+                examples.push(TextExample { name, text, label, split, group });
             }
             Err(_) => refused.push(example.name),
         }
@@ -102,6 +108,7 @@ pub(super) fn read(
         source,
         targets: Targets::Classes,
         inferred,
+        grouping: dataset.grouping,
     };
     Ok((plain.recast()?, findings))
 }

@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::dataset::{Dataset, Example, Split, Targets};
+use super::grouping::Grouping;
 use super::task::{Inferred, Task};
 use crate::error::Result;
 use crate::files;
@@ -101,6 +102,8 @@ pub(crate) struct TextExample {
     pub(crate) label: usize,
     /// The part of the data it belongs to.
     pub(crate) split: Split,
+    /// What it belongs together with, where that is known.
+    pub(crate) group: Option<String>,
 }
 
 /// Labelled texts.
@@ -118,6 +121,8 @@ pub struct TextDataset {
     pub(crate) targets: Targets,
     /// What is to be learnt, and why that.
     pub(crate) inferred: Inferred,
+    /// What says which texts belong together.
+    pub(crate) grouping: Grouping,
 }
 
 /// How texts were read.
@@ -165,6 +170,9 @@ pub struct TextReading {
     /// What is to be learnt; inferred from the labels where it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
+    /// Which texts belong together.
+    #[serde(default, skip_serializing_if = "Grouping::is_none")]
+    pub grouping: Grouping,
 }
 
 /// What may be read at most. Hostile or mistaken files are refused before they fill the memory.
@@ -212,12 +220,14 @@ impl TextDataset {
             name: example.name.clone(),
             label: example.label,
             split: example.split,
+            group: example.group.clone(),
         };
         Dataset {
             root: self.root.clone(),
             classes: self.classes.clone(),
             examples: self.examples.iter().map(example).collect(),
             targets: self.targets.clone(),
+            grouping: self.grouping.clone(),
         }
     }
 

@@ -7,6 +7,8 @@ use super::record::{Record, at, too_much};
 use super::strays::Strays;
 use super::table::Table;
 use super::{Limits, Text, TextDataset, TextExample, TextReading, TextSource};
+use crate::data::group_hints::{of_cell, suggested_column};
+use crate::data::grouping::Grouping;
 use crate::data::task::{Inferred, Task, infer, number};
 use crate::data::{Finding, FindingKind, Severity, Split, Targets};
 use crate::error::{Error, Problem, Result};
@@ -42,7 +44,9 @@ pub(crate) fn open_texts_within(
     if metadata.is_dir() {
         return super::folder::read(path, reading, limits, observer);
     }
-    let named: Vec<&str> = reading.text.iter().chain(&reading.label).map(String::as_str).collect();
+    reading.grouping.refuse_pattern("a table of texts")?;
+    let named: Vec<&str> =
+        reading.text.iter().chain(&reading.label).chain(&reading.grouping.column).map(String::as_str).collect();
     let table = Table::open(path, &named, limits, observer)?;
     let sample = table.sample()?;
     if sample.is_empty() {
@@ -50,7 +54,19 @@ pub(crate) fn open_texts_within(
     }
     let columns = choose(&table, &sample, reading, true)?;
     let rows = Rows::read(&table, &columns, limits, observer)?;
-    rows.dataset(&table, columns, reading.task)
+    let suggested = if reading.grouping.is_asked() { None } else { suggested(&table, &columns, &sample) };
+    let (mut dataset, mut findings) = rows.dataset(&table, columns, reading.task)?;
+    dataset.grouping = reading.grouping.clone();
+    findings.extend(suggested);
+    Ok((dataset, findings))
+}
+
+/// The first column that looks like groups, as far as a sample shows.
+fn suggested(table: &Table, columns: &Columns, sample: &[Record]) -> Option<Finding> {
+    let used = |at: &usize| columns.text.contains(at) || [columns.label, columns.split].contains(&Some(*at));
+    let names = table.columns().iter().enumerate().filter(|(at, _)| !used(at));
+    let mut cells = names.map(|(at, name)| (name, sample.iter().map(move |record| record.fields[at].as_deref())));
+    cells.find_map(|(name, cells)| suggested_column(name, cells, "texts"))
 }
 
 /// Rows of a table whose labels are still words.
@@ -60,13 +76,15 @@ struct Rows {
     texts: Vec<Text>,
     labels: Vec<String>,
     splits: Vec<Split>,
+    groups: Vec<Option<String>>,
     unlabelled: Vec<String>,
     strays: Strays,
 }
 
 impl Rows {
     fn read(table: &Table, columns: &Columns, limits: &Limits, observer: &dyn Observer) -> Result<Self> {
-        let wanted: Vec<usize> = columns.text.iter().chain(&columns.label).chain(&columns.split).copied().collect();
+        let wanted: Vec<usize> =
+            columns.text.iter().chain(&columns.label).chain(&columns.split).chain(&columns.group).copied().collect();
         let (texts, has_label) = (columns.text.len(), usize::from(columns.label.is_some()));
         let class_names = columns.label.and_then(|label| table.class_names(label));
         let has_faults = table.encoding().is_some_and(|encoding| encoding.faults > 0);
@@ -76,7 +94,9 @@ impl Rows {
             observer.check()?;
             let Record { row, line, fields } = record?;
             let name = format!("row {row}");
-            let split = match fields.get(texts + has_label).and_then(Option::as_deref).unwrap_or_default() {
+            let group = columns.group.and_then(|_| of_cell(fields.last().and_then(Option::as_deref)));
+            let split = columns.split.and_then(|_| fields.get(texts + has_label).and_then(Option::as_deref));
+            let split = match split.unwrap_or_default() {
                 "" => Split::Train,
                 word => Split::from_name(word).ok_or_else(|| {
                     let problem = Problem::new("an unknown split").expected("train, val, test or nothing").found(word);
@@ -102,6 +122,7 @@ impl Rows {
             rows.texts.push(text);
             rows.labels.push(class.unwrap_or_else(|| label.replace('\0', "")));
             rows.splits.push(split);
+            rows.groups.push(group);
         }
         Ok(rows)
     }
@@ -133,9 +154,10 @@ impl Rows {
             .zip(self.texts)
             .zip(self.labels)
             .zip(self.splits)
-            .map(|(((name, text), label), split)| {
+            .zip(self.groups)
+            .map(|((((name, text), label), split), group)| {
                 let label = classes.partition_point(|class| *class < label);
-                TextExample { name, text, label, split }
+                TextExample { name, text, label, split, group }
             })
             .collect();
         let name = |&column: &usize| table.columns()[column].clone();
@@ -156,7 +178,15 @@ impl Rows {
         }
         findings.extend(self.strays.findings());
         let targets = Targets::Classes;
-        let plain = TextDataset { root: path.to_owned(), classes, examples, source, targets, inferred };
+        let plain = TextDataset {
+            root: path.to_owned(),
+            classes,
+            examples,
+            source,
+            targets,
+            inferred,
+            grouping: Grouping::default(),
+        };
         Ok((plain.recast()?, findings))
     }
 }

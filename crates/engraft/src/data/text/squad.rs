@@ -11,7 +11,7 @@ use super::Text;
 use super::parts::{Part, is_of_kind, read_parts};
 use crate::data::audit::{Audit, ClassCount};
 use crate::data::dataset::{Dataset, Example, Targets};
-use crate::data::{Finding, FindingKind, Severity, Split};
+use crate::data::{Finding, FindingKind, Grouping, Severity, Split};
 use crate::error::{Error, Problem, Result};
 use crate::files;
 use crate::metrics::{SquadVersion, normalise_answer};
@@ -77,6 +77,7 @@ impl QuestionSet {
             name: question.id.clone(),
             label: usize::from(!question.answers.is_empty()),
             split: question.split,
+            group: None,
         };
         let golds = |at: usize| self.golds(at).into_iter().map(str::to_owned).collect();
         Dataset {
@@ -84,6 +85,7 @@ impl QuestionSet {
             classes: Vec::new(),
             examples: self.questions.iter().map(example).collect(),
             targets: Targets::Answers((0..self.questions.len()).map(golds).collect()),
+            grouping: Grouping::default(),
         }
     }
 
@@ -525,7 +527,7 @@ pub(crate) fn audit_questions(set: &QuestionSet, mut findings: Vec<Finding>) -> 
     };
     let classes = if impossible > 0 { vec![count(true), count(false)] } else { vec![count(true)] };
     let groups = set.questions.iter().map(|question| question.context).collect();
-    Audit { findings, groups, examples: set.questions.len(), classes, excluded }
+    Audit { findings, groups, examples: set.questions.len(), classes, excluded, grouped: None }
 }
 
 #[cfg(test)]

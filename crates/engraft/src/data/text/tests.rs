@@ -35,6 +35,7 @@ fn asked(text: &[&str], label: Option<&str>) -> TextReading {
         text: text.iter().map(|&name| name.to_owned()).collect(),
         label: label.map(str::to_owned),
         task: None,
+        grouping: Grouping::default(),
     }
 }
 

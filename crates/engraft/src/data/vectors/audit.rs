@@ -8,6 +8,7 @@ use super::leaks::leaks;
 use super::{Cell, Cells, Column, VectorSet};
 use crate::data::audit::{Audit, Finding, FindingKind, Severity, Wording, Work};
 use crate::data::dataset::Split;
+use crate::data::group_hints::{is_named_like_groups, suggested_column};
 
 const ROWS: Wording = Wording {
     things: "rows",
@@ -35,6 +36,9 @@ const COPIES: usize = 10;
 /// - Classes with few usable training rows, imbalance, and few rows in all are told.
 pub(crate) fn audit_vectors(mut set: VectorSet, mut findings: Vec<Finding>) -> (VectorSet, Audit) {
     let train = set.of(Split::Train);
+    if !set.grouping.is_asked() {
+        findings.extend(set.columns.iter().find_map(|column| suggested(column, &train)));
+    }
     take_out(&mut set, &train, &mut findings);
     findings.extend(leaks(&set, &train));
     missing_cells(&set, &train, &mut findings);
@@ -64,6 +68,20 @@ pub(crate) fn audit_vectors(mut set: VectorSet, mut findings: Vec<Finding>) -> (
     }
     let audit = work.finish();
     (set, audit)
+}
+
+/// A suggestion to group by a column, where it looks like that.
+fn suggested(column: &Column, train: &[usize]) -> Option<Finding> {
+    if !is_named_like_groups(&column.name) {
+        return None;
+    }
+    let text = |&row: &usize| match column.cell(row) {
+        Cell::Missing => None,
+        Cell::Number(number) => Some(number.to_string()),
+        Cell::Word(word) => Some(word.to_owned()),
+    };
+    let cells: Vec<Option<String>> = train.iter().map(text).collect();
+    suggested_column(&column.name, cells.iter().map(Option::as_deref), "rows")
 }
 
 /// What a column teaches.

@@ -44,7 +44,10 @@ fn is_table_of_vectors(path: &Path, reading: &VectorReading) -> Option<bool> {
         None => find_label(names)?,
     };
     let is_read = |column: usize| {
-        column != label && !reading.ignore.iter().any(|ignored| names[column].eq_ignore_ascii_case(ignored))
+        let group = reading.grouping.column.as_ref();
+        column != label
+            && group.is_none_or(|group| !names[column].eq_ignore_ascii_case(group))
+            && !reading.ignore.iter().any(|ignored| names[column].eq_ignore_ascii_case(ignored))
     };
     let mut read = (0..names.len()).filter(|&column| is_read(column));
     if read.any(|column| TEXTS.iter().chain(&["path"]).any(|text| names[column].eq_ignore_ascii_case(text))) {

@@ -7,7 +7,7 @@ use crate::data::column_names::{find, listing};
 use crate::data::dataset::{Dataset, Example, Split, Targets};
 use crate::data::table::canonical;
 use crate::data::task::{Inferred, Task, infer, number};
-use crate::data::{Finding, FindingKind, Severity};
+use crate::data::{Finding, FindingKind, Grouping, Severity};
 use crate::error::{Error, Problem, Result};
 
 /// Names of columns that hold labels, the surest first.
@@ -111,9 +111,12 @@ pub(super) fn settle(
         name: names[row].clone(),
         label: classes.partition_point(|class| class < target),
         split: splits[row],
+        group: None,
     };
     let examples = kept.iter().zip(&targets).map(example).collect();
-    let dataset = Dataset { root: place.to_owned(), classes: classes.clone(), examples, targets: Targets::Classes };
+    let grouping = Grouping::default();
+    let dataset =
+        Dataset { root: place.to_owned(), classes: classes.clone(), examples, targets: Targets::Classes, grouping };
     let dataset = dataset.recast(inferred.task)?;
     let few = match inferred.task {
         Task::SingleLabel if dataset.classes.len() < 2 => {

@@ -45,6 +45,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::dataset::{Dataset, Example, Split, Targets};
+use super::grouping::Grouping;
 use super::task::{Inferred, Task};
 use crate::files;
 
@@ -67,6 +68,8 @@ pub struct VectorReading {
     pub labels: Option<PathBuf>,
     /// Kinds of columns that are known already (see `Encoding::kinds`); those of others are found out.
     pub kinds: BTreeMap<String, Kind>,
+    /// Which rows belong together.
+    pub grouping: Grouping,
 }
 
 /// What the cells of a column are.
@@ -165,6 +168,10 @@ pub struct VectorSet {
     pub(crate) targets: Targets,
     /// The part of the data of every row.
     pub(crate) splits: Vec<Split>,
+    /// What each row belongs together with; empty where it is not asked for.
+    pub(crate) groups: Vec<Option<String>>,
+    /// What says which rows belong together.
+    pub(crate) grouping: Grouping,
     /// How they were read.
     pub(crate) source: VectorSource,
 }
@@ -199,6 +206,7 @@ impl VectorSet {
             names: rows.iter().map(|&row| self.names[row].clone()).collect(),
             labels: vec![0; rows.len()],
             splits: rows.iter().map(|&row| self.splits[row]).collect(),
+            groups: Vec::new(),
             targets: Targets::Classes,
             classes: Vec::new(),
             ..self.clone()
@@ -234,12 +242,14 @@ impl VectorSet {
             name: self.names[row].clone(),
             label: self.labels[row],
             split: self.splits[row],
+            group: self.groups.get(row).cloned().flatten(),
         };
         Dataset {
             root: self.root.clone(),
             classes: self.classes.clone(),
             examples: (0..self.rows()).map(example).collect(),
             targets: self.targets.clone(),
+            grouping: self.grouping.clone(),
         }
     }
 

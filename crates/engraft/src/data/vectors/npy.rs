@@ -13,6 +13,8 @@ use super::sources::{Source, is_array};
 use super::{Cells, Column, VectorReading};
 use crate::data::Split;
 use crate::data::column_names::{find, listing};
+use crate::data::group_hints::of_cell;
+use crate::data::grouping::COLUMN_FLAG;
 use crate::data::task::SEPARATOR;
 use crate::data::text::{Limits, table::Table};
 use crate::error::{Error, Problem, Result, printable};
@@ -37,6 +39,7 @@ pub(super) fn read(
         columns: Vec::new(),
         labels: Vec::new(),
         splits: Vec::new(),
+        groups: Vec::new(),
         label: None,
         decimal_comma: false,
         remarks: Vec::new(),
@@ -55,11 +58,19 @@ pub(super) fn read(
         };
         let Some(beside) = beside else {
             raw.labels.resize(raw.names.len(), String::new());
+            raw.groups.resize(if reading.grouping.is_asked() { raw.names.len() } else { 0 }, None);
             raw.splits.resize(raw.names.len(), source.split.unwrap_or(Split::Train));
             continue;
         };
-        let (labels, splits) = match is_array(&beside) {
-            true => (label_array(&beside)?, Vec::new()),
+        let (labels, splits, groups) = match is_array(&beside) {
+            true if reading.grouping.is_asked() => {
+                let problem =
+                    Problem::new("an array of labels has no columns").expected("a table of labels and groups");
+                return Err(Error::Usage(
+                    problem.found(printable(&beside)).at(COLUMN_FLAG).hint("--labels names the table"),
+                ));
+            }
+            true => (label_array(&beside)?, Vec::new(), Vec::new()),
             false => label_table(&beside, rows, reading, observer)?,
         };
         if labels.len() != rows {
@@ -68,6 +79,7 @@ pub(super) fn read(
             return Err(Error::Data(problem.found(labels.len()).at(beside)));
         }
         raw.labels.extend(labels);
+        raw.groups.extend(groups);
         match (source.split, splits.is_empty()) {
             (None, false) => raw.splits.extend(splits),
             (split, _) => raw.splits.resize(raw.names.len(), split.unwrap_or(Split::Train)),
@@ -177,8 +189,8 @@ fn label_table(
     rows: usize,
     reading: &VectorReading,
     observer: &dyn Observer,
-) -> Result<(Vec<String>, Vec<Split>)> {
-    let named: Vec<&str> = reading.label.iter().map(String::as_str).collect();
+) -> Result<(Vec<String>, Vec<Split>, Vec<Option<String>>)> {
+    let named: Vec<&str> = reading.label.iter().chain(&reading.grouping.column).map(String::as_str).collect();
     let table = Table::open(path, &named, &Limits::default(), observer)?;
     let names = table.columns();
     let label = match names {
@@ -186,10 +198,15 @@ fn label_table(
         _ => label_column(names, reading.label.as_deref(), path)?,
     };
     let split = names.iter().position(|name| name.eq_ignore_ascii_case("split")).filter(|&split| split != label);
-    let (mut labels, mut splits) = (Vec::new(), Vec::new());
-    for record in table.records(&std::iter::once(label).chain(split).collect::<Vec<_>>())? {
+    let group = reading.grouping.column.as_deref();
+    let group = group.map(|name| find(names, name, COLUMN_FLAG, path)).transpose()?;
+    let (mut labels, mut splits, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+    for record in table.records(&std::iter::once(label).chain(split).chain(group).collect::<Vec<_>>())? {
         observer.check()?;
         let mut record = record?;
+        if group.is_some() {
+            groups.push(of_cell(record.fields.last().and_then(Option::as_deref)));
+        }
         labels.push(record.fields[0].take().unwrap_or_default());
         if split.is_none() {
             continue;
@@ -210,7 +227,7 @@ fn label_table(
     }
     match labels.is_empty() {
         true => Err(Error::Data(Problem::new("the table has no rows").found(listing(names)).at(path))),
-        false => Ok((labels, splits)),
+        false => Ok((labels, splits, groups)),
     }
 }
 

@@ -6,7 +6,7 @@ use super::labels::{Settled, settle};
 use super::raw::Raw;
 use super::sources::{is_array, sources};
 use super::{VectorReading, VectorSet, VectorSource, npy, tables};
-use crate::data::{Finding, Targets};
+use crate::data::{Finding, Grouping, Targets};
 use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 
@@ -33,11 +33,16 @@ pub fn open_vectors(
         raw.columns = raw.columns.into_iter().map(|column| column.select(&kept)).collect();
         raw.names = kept.iter().map(|&row| std::mem::take(&mut raw.names[row])).collect();
         raw.splits = kept.iter().map(|&row| raw.splits[row]).collect();
+        if !raw.groups.is_empty() {
+            raw.groups = kept.iter().map(|&row| std::mem::take(&mut raw.groups[row])).collect();
+        }
     }
     raw.findings.extend(findings);
     let source = VectorSource { label: raw.label, inferred: Some(inferred), remarks: raw.remarks };
-    let Raw { names, columns, splits, .. } = raw;
-    Ok((VectorSet { root: path.to_owned(), names, columns, classes, labels, targets, splits, source }, raw.findings))
+    let Raw { names, columns, splits, groups, findings, .. } = raw;
+    let (root, grouping) = (path.to_owned(), reading.grouping.clone());
+    let set = VectorSet { root, names, columns, classes, labels, targets, splits, groups, grouping, source };
+    Ok((set, findings))
 }
 
 /// Reads rows to be predicted, as [`open_vectors`] does without asking for labels. A column of labels that
@@ -53,11 +58,13 @@ pub(crate) fn open_unlabelled(
     let Raw { names, columns, splits, remarks, findings, .. } = read(path, reading, false, observer)?;
     let source = VectorSource { label: None, inferred: None, remarks };
     let (labels, targets) = (vec![0; names.len()], Targets::Classes);
-    let set = VectorSet { root: path.to_owned(), names, columns, classes: Vec::new(), labels, targets, splits, source };
+    let (root, classes, groups, grouping) = (path.to_owned(), Vec::new(), Vec::new(), Grouping::default());
+    let set = VectorSet { root, names, columns, classes, labels, targets, splits, groups, grouping, source };
     Ok((set, findings))
 }
 
 fn read(path: &Path, reading: &VectorReading, with_labels: bool, observer: &dyn Observer) -> Result<Raw> {
+    reading.grouping.refuse_pattern("a table of rows")?;
     let sources = sources(path)?;
     if let Some(labels) = reading.labels.as_ref().filter(|_| with_labels && !is_array(&sources[0].path)) {
         let problem =

@@ -16,6 +16,8 @@ pub(super) struct Raw {
     /// One for each row, empty where there is none; not read where they were not asked for.
     pub(super) labels: Vec<String>,
     pub(super) splits: Vec<Split>,
+    /// What each belongs together with; empty where it is not asked for.
+    pub(super) groups: Vec<Option<String>>,
     /// The column or file of the labels.
     pub(super) label: Option<String>,
     pub(super) decimal_comma: bool,

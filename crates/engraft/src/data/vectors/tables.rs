@@ -10,6 +10,8 @@ use super::sources::Source;
 use super::{Cells, Column, Kind, VectorReading, is_missing};
 use crate::data::Split;
 use crate::data::column_names::{find, listing};
+use crate::data::group_hints::of_cell;
+use crate::data::grouping::COLUMN_FLAG;
 use crate::data::text::{Limits, table::Table};
 use crate::error::{Error, Problem, Result, printable};
 use crate::progress::Observer;
@@ -19,11 +21,13 @@ struct Part {
     table: Table,
     split: Option<Split>,
     prefix: String,
-    /// The columns to read, as they lie in the table: first the features, in the order of the first table's, then the label
-    /// and the split where there are any.
+    /// The columns to read, as they lie in the table: first the features, in the order of the first table's, then the label,
+    /// the split and the group where there are any.
     columns: Vec<usize>,
     features: usize,
     has_label: bool,
+    has_split: bool,
+    has_group: bool,
 }
 
 /// Reads the tables. `path` is what was asked for: a table, or the folder of them.
@@ -34,8 +38,14 @@ pub(super) fn read(
     with_labels: bool,
     observer: &dyn Observer,
 ) -> Result<Raw> {
-    let named: Vec<&str> =
-        reading.label.iter().chain(&reading.ignore).chain(reading.kinds.keys()).map(String::as_str).collect();
+    let named: Vec<&str> = reading
+        .label
+        .iter()
+        .chain(&reading.ignore)
+        .chain(&reading.grouping.column)
+        .chain(reading.kinds.keys())
+        .map(String::as_str)
+        .collect();
     let mut parts: Vec<Part> = Vec::new();
     let (mut features, mut label) = (Vec::new(), None);
     for source in sources {
@@ -56,8 +66,8 @@ pub(super) fn read(
         }
     });
     let columns = Vec::new();
-    let (names, labels, splits, findings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut raw = Raw { names, columns, labels, splits, label, decimal_comma, remarks, findings };
+    let (names, labels, splits, groups, findings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut raw = Raw { names, columns, labels, splits, groups, label, decimal_comma, remarks, findings };
 
     let mut surveys: Vec<Survey> = features.iter().map(|_| Survey::default()).collect();
     for part in &parts {
@@ -110,6 +120,7 @@ struct Roles {
     features: Vec<usize>,
     label: Option<usize>,
     split: Option<usize>,
+    group: Option<usize>,
 }
 
 impl Roles {
@@ -130,10 +141,19 @@ impl Roles {
             let problem = Problem::new("the column of labels cannot be ignored").found(&names[both]);
             return Err(Error::Usage(problem.at("--ignore-column")));
         }
+        // Rows to be predicted need no group.
+        let group = reading.grouping.column.as_deref().filter(|_| with_labels);
+        let group = group.map(|name| find(names, name, COLUMN_FLAG, &source.path)).transpose()?;
+        if let Some(both) = group.filter(|group| label == Some(*group) || ignored.contains(group)) {
+            let problem = Problem::new("the column of groups cannot be the label, or ignored").found(&names[both]);
+            return Err(Error::Usage(problem.at(COLUMN_FLAG)));
+        }
         let split = names.iter().position(|name| name.eq_ignore_ascii_case("split"));
-        let split = split.filter(|split| source.split.is_none() && Some(*split) != label && !ignored.contains(split));
-        let other = |column: &usize| Some(*column) != label && Some(*column) != split && !ignored.contains(column);
-        Ok(Self { features: (0..names.len()).filter(other).collect(), label, split })
+        let split = split.filter(|split| {
+            source.split.is_none() && ![label, group].contains(&Some(*split)) && !ignored.contains(split)
+        });
+        let other = |column: &usize| ![label, split, group].contains(&Some(*column)) && !ignored.contains(column);
+        Ok(Self { features: (0..names.len()).filter(other).collect(), label, split, group })
     }
 
     /// The table with its features in the order of the first table's.
@@ -154,9 +174,10 @@ impl Roles {
             return Err(Error::Data(problem.found(found).at(table.path())));
         }
         let mut columns: Vec<usize> = features.iter().map(|name| places[name.as_str()]).collect();
-        columns.extend(self.label.iter().chain(&self.split));
+        columns.extend(self.label.iter().chain(&self.split).chain(&self.group));
         let (split, prefix, has_label) = (source.split, source.prefix(), self.label.is_some());
-        Ok(Part { table, split, prefix, features: features.len(), columns, has_label })
+        let (has_split, has_group) = (self.split.is_some(), self.group.is_some());
+        Ok(Part { table, split, prefix, features: features.len(), columns, has_label, has_split, has_group })
     }
 }
 
@@ -178,7 +199,11 @@ impl Part {
                 let class = class_names.and_then(|names| names.get(label.parse::<usize>().ok()?));
                 label = class.cloned().unwrap_or(label);
             }
-            let split = match record.fields.get(split_field).and_then(Option::as_deref).unwrap_or_default() {
+            if self.has_group {
+                raw.groups.push(of_cell(record.fields.last().and_then(Option::as_deref)));
+            }
+            let word = record.fields.get(split_field).filter(|_| self.has_split).and_then(Option::as_deref);
+            let split = match word.unwrap_or_default() {
                 "" => self.split.unwrap_or(Split::Train),
                 word => Split::from_name(word).ok_or_else(|| {
                     let place = format!("{}, {name}", printable(self.table.path()));

@@ -19,6 +19,7 @@ pub fn of(audit: &Audit, unit: &str, one: &str) -> Markup {
             (count(audit.examples)) " examples, of which " (count(excluded)) " "
             (plural(excluded, "was", "were")) " left out. Nothing was changed on disk."
         }
+        @if let Some(grouped) = &audit.grouped { p.lead { (grouped.told()) "; no group crosses folds." } }
         @if audit.findings.is_empty() { p.empty { "Nothing to object to." } }
         ul.findings { @for finding in &audit.findings { (finding_item(finding, file)) } }
         @if !audit.classes.is_empty() { details { summary { "Examples of each " (one) } (counts(audit)) } }

@@ -160,6 +160,7 @@ fn audit(names: &[String], examples: usize) -> Audit {
         classes: (names.iter())
             .map(|class| ClassCount { class: class.clone(), train: 118, val: 0, test: 24, excluded: 1 })
             .collect(),
+        grouped: None,
     }
 }
 

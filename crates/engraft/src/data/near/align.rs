@@ -1,0 +1,248 @@
+//! Whether one thumbnail is another, moved a little: cropped, turned, stretched, with other brightness and contrast.
+//!
+//! The one is laid over the other by Gauss-Newton steps on the six numbers of an affine map, and gain and offset of the
+//! grey values (Lucas and Kanade, 1981; Baker and Matthews, 2004, "Lucas-Kanade 20 years on"), first at half the size. Two
+//! are alike when the map is small and both the grey values and their details correlate.
+
+use crate::data::inspect::THUMBNAIL as SIDE;
+
+/// Steps at half the size, and at the whole.
+const STEPS: (usize, usize) = (4, 5);
+/// The least correlation at half the size: below it, nothing is gained by looking closer.
+const COARSE: f64 = 0.93;
+/// The least correlation of grey values, where the two lie over each other.
+const CORRELATION: f64 = 0.972;
+/// The least correlation of details: what is left without the low frequencies. Two dandelions before a dark ground have the
+/// same outline and different seeds.
+const DETAIL: f64 = 0.88;
+/// The least share of the thumbnail where they lie over each other.
+const OVERLAP: f64 = 0.55;
+/// How far from the centre (0) to the border (1) values are compared; rotated images have black corners beyond.
+const INNER: (f32, f32) = (0.85, 0.885);
+/// The largest change of size, the largest rotation or shear, and the largest shift as a share of half the side.
+const STRETCH: f32 = 0.22;
+const SHEAR: f32 = 0.2;
+const SHIFT: f32 = 0.25;
+/// The largest difference between the changes of width and height.
+const ASPECT: f32 = 0.14;
+/// No number of the map changes by more in one step.
+const LARGEST_STEP: f32 = 0.12;
+/// Numbers of the map, gain and offset.
+const UNKNOWNS: usize = 8;
+
+/// Grey values of a square.
+struct Grey {
+    side: usize,
+    values: Vec<f32>,
+}
+
+impl Grey {
+    fn of(thumbnail: &[u8], mirrored: bool) -> Self {
+        let rows = thumbnail.chunks_exact(SIDE);
+        let values = match mirrored {
+            true => rows.flat_map(|row| row.iter().rev()).map(|&grey| f32::from(grey)).collect(),
+            false => rows.flatten().map(|&grey| f32::from(grey)).collect(),
+        };
+        Self { side: SIDE, values }
+    }
+
+    /// Means of 2 x 2.
+    fn halved(&self) -> Self {
+        let side = self.side / 2;
+        let mean = |at: usize| {
+            let at = 2 * (at / side) * self.side + 2 * (at % side);
+            let values = &self.values;
+            (values[at] + values[at + 1] + values[at + self.side] + values[at + self.side + 1]) / 4.0
+        };
+        Self { side, values: (0..side * side).map(mean).collect() }
+    }
+
+    /// With each value the weighted mean of 3 x 3, some times over.
+    fn blurred(&self, times: usize) -> Self {
+        let side = self.side;
+        let mut values = self.values.clone();
+        let mut rows = vec![0.0; values.len()];
+        let mean = |before: f32, here: f32, after: f32| (before + 2.0 * here + after) / 4.0;
+        for _ in 0..times {
+            for (row, out) in values.chunks_exact(side).zip(rows.chunks_exact_mut(side)) {
+                for x in 0..side {
+                    out[x] = mean(row[x.saturating_sub(1)], row[x], row[(x + 1).min(side - 1)]);
+                }
+            }
+            for y in 0..side {
+                let (above, below) = (y.saturating_sub(1) * side, (y + 1).min(side - 1) * side);
+                for x in 0..side {
+                    values[y * side + x] = mean(rows[above + x], rows[y * side + x], rows[below + x]);
+                }
+            }
+        }
+        Self { side, values }
+    }
+
+    fn minus(&self, other: &Self) -> Self {
+        let values = self.values.iter().zip(&other.values).map(|(a, b)| a - b).collect();
+        Self { side: self.side, values }
+    }
+
+    /// The value between pixels, and how it grows to the right and downwards. Places run from -1 to 1.
+    fn at(&self, (u, v): (f32, f32)) -> (f32, f32, f32) {
+        let half = self.side as f32 / 2.0;
+        let last = (self.side - 2) as f32;
+        let (x, y) = ((u + 1.0) * half - 0.5, (v + 1.0) * half - 0.5);
+        let (left, top) = (x.floor().clamp(0.0, last), y.floor().clamp(0.0, last));
+        let (fx, fy) = (x - left, y - top);
+        let at = top as usize * self.side + left as usize;
+        let [a, b] = [self.values[at], self.values[at + 1]];
+        let [c, d] = [self.values[at + self.side], self.values[at + self.side + 1]];
+        let (upper, lower) = (a + fx * (b - a), c + fx * (d - c));
+        let across = (b - a) + fy * ((d - c) - (b - a));
+        (upper + fy * (lower - upper), across * half, (lower - upper) * half)
+    }
+
+    /// The places of its values that are compared, and the values.
+    fn inner(&self) -> impl Iterator<Item = ((f32, f32), f32)> {
+        let place = |at: usize| (2 * at + 1) as f32 / self.side as f32 - 1.0;
+        let places = (0..self.values.len()).map(move |at| (place(at % self.side), place(at / self.side)));
+        places.zip(self.values.iter().copied()).filter(|((u, v), _)| u.abs() <= INNER.0 && v.abs() <= INNER.0)
+    }
+}
+
+/// Where a place of the one lies in the other: `(a u + b v + c, d u + e v + f)`.
+#[derive(Clone, Copy)]
+struct Map([f32; 6]);
+
+impl Map {
+    /// The place, if values are compared there.
+    fn of(&self, (u, v): (f32, f32)) -> Option<(f32, f32)> {
+        let [a, b, c, d, e, f] = self.0;
+        let (x, y) = (a * u + b * v + c, d * u + e * v + f);
+        (x.abs() <= INNER.1 && y.abs() <= INNER.1).then_some((x, y))
+    }
+
+    /// Whether it is one of a copy that was cropped or turned a little.
+    fn is_small(&self) -> bool {
+        let [a, b, c, d, e, f] = self.0;
+        let stretch = 1.0 / (1.0 + STRETCH)..=1.0 + STRETCH;
+        stretch.contains(&a)
+            && stretch.contains(&e)
+            && (a - e).abs() <= ASPECT
+            && b.abs().max(d.abs()) <= SHEAR
+            && c.abs().max(f.abs()) <= SHIFT
+    }
+}
+
+/// Whether two thumbnails show the same, the second mirrored where it is said.
+pub(super) fn aligned(first: &[u8], second: &[u8], mirrored: bool) -> bool {
+    let (a, b) = (Grey::of(first, false), Grey::of(second, mirrored));
+    let mut map = Map([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+    let (half_a, half_b) = (a.halved().blurred(1), b.halved().blurred(1));
+    for _ in 0..STEPS.0 {
+        if !step(&half_a, &half_b, &mut map) {
+            return false;
+        }
+    }
+    if !map.is_small() || correlation(&half_a, &half_b, &map).is_none_or(|(r, _)| r < COARSE) {
+        return false;
+    }
+    let (soft_a, soft_b) = (a.blurred(1), b.blurred(1));
+    for _ in 0..STEPS.1 {
+        if !step(&soft_a, &soft_b, &mut map) {
+            return false;
+        }
+    }
+    let is_alike = |a: &Grey, b: &Grey, least: f64| correlation(a, b, &map).is_some_and(|(r, _)| r >= least);
+    let overlaps = correlation(&a, &b, &map).is_some_and(|(_, share)| share >= OVERLAP);
+    map.is_small()
+        && overlaps
+        && is_alike(&a, &b, CORRELATION)
+        && is_alike(&a.minus(&soft_a.blurred(3)), &b.minus(&soft_b.blurred(3)), DETAIL)
+}
+
+/// One place where the two are compared.
+struct Sample {
+    place: (f32, f32),
+    a: f32,
+    b: f32,
+    gradient: (f32, f32),
+}
+
+/// Moves the map towards a better one; `false` where it is lost.
+fn step(a: &Grey, b: &Grey, map: &mut Map) -> bool {
+    let samples: Vec<Sample> = a
+        .inner()
+        .filter_map(|(place, a)| {
+            let (b, right, down) = b.at(map.of(place)?);
+            Some(Sample { place, a, b, gradient: (right, down) })
+        })
+        .collect();
+    if 3 * samples.len() < a.values.len() {
+        return false;
+    }
+    let n = samples.len() as f32;
+    let mean = |value: fn(&Sample) -> f32| samples.iter().map(value).sum::<f32>() / n;
+    let (mean_a, mean_b) = (mean(|sample| sample.a), mean(|sample| sample.b));
+    let spread_a = samples.iter().map(|sample| (sample.a - mean_a).powi(2)).sum::<f32>().sqrt();
+    let spread_b = samples.iter().map(|sample| (sample.b - mean_b).powi(2)).sum::<f32>().sqrt();
+    if spread_a <= 0.0 || spread_b <= 0.0 {
+        return false;
+    }
+    let gain = spread_b / spread_a;
+    let (mut normal, mut right) = ([[0.0_f32; UNKNOWNS]; UNKNOWNS], [0.0_f32; UNKNOWNS]);
+    for Sample { place: (u, v), a, b, gradient: (x, y) } in &samples {
+        let slopes = [x * u, x * v, *x, y * u, y * v, *y, b - mean_b, 1.0];
+        let residual = (a - mean_a) * gain + mean_b - b;
+        for (row, &slope) in slopes.iter().enumerate() {
+            right[row] += slope * residual;
+            for column in 0..=row {
+                normal[row][column] += slope * slopes[column];
+            }
+        }
+    }
+    let Some(change) = solved(&normal, &right) else { return false };
+    for (number, change) in map.0.iter_mut().zip(change) {
+        *number += (change as f32).clamp(-LARGEST_STEP, LARGEST_STEP);
+    }
+    map.0.iter().all(|number| number.is_finite())
+}
+
+/// Solves a symmetric positive system of which the lower half is given (Cholesky).
+fn solved(normal: &[[f32; UNKNOWNS]; UNKNOWNS], right: &[f32; UNKNOWNS]) -> Option<[f64; UNKNOWNS]> {
+    let mut l = [[0.0_f64; UNKNOWNS]; UNKNOWNS];
+    let mut x = [0.0_f64; UNKNOWNS];
+    for row in 0..UNKNOWNS {
+        for column in 0..=row {
+            let known: f64 = (0..column).map(|k| l[row][k] * l[column][k]).sum();
+            let rest = f64::from(normal[row][column]) - known;
+            if row == column {
+                // A little more than there is, so that what does not change anything stays as it is.
+                let rest = rest + 1e-6 * f64::from(normal[row][row]) + 1e-6;
+                if rest.is_nan() || rest <= 0.0 {
+                    return None;
+                }
+                l[row][row] = rest.sqrt();
+            } else {
+                l[row][column] = rest / l[column][column];
+            }
+        }
+        let known: f64 = (0..row).map(|k| l[row][k] * x[k]).sum();
+        x[row] = (f64::from(right[row]) - known) / l[row][row];
+    }
+    for row in (0..UNKNOWNS).rev() {
+        let known: f64 = (row + 1..UNKNOWNS).map(|k| l[k][row] * x[k]).sum();
+        x[row] = (x[row] - known) / l[row][row];
+    }
+    Some(x)
+}
+
+/// Correlation where the two lie over each other, and the share of the first where they do.
+fn correlation(a: &Grey, b: &Grey, map: &Map) -> Option<(f64, f64)> {
+    let pairs: Vec<(f32, f32)> = a.inner().filter_map(|(place, a)| Some((a, b.at(map.of(place)?).0))).collect();
+    let n = pairs.len() as f32;
+    let (sum_a, sum_b) = pairs.iter().fold((0.0, 0.0), |(sum_a, sum_b), (a, b)| (sum_a + a, sum_b + b));
+    let (mut aa, mut bb, mut ab) = (0.0_f64, 0.0_f64, 0.0_f64);
+    for (a, b) in &pairs {
+        let (a, b) = (f64::from(a - sum_a / n), f64::from(b - sum_b / n));
+        (aa, bb, ab) = (aa + a * a, bb + b * b, ab + a * b);
+    }
+    (aa > 0.0 && bb > 0.0).then(|| (ab / (aa * bb).sqrt(), f64::from(n) / a.values.len() as f64))
+}
