@@ -25,5 +25,6 @@ pub mod targets;
 pub mod train;
 
 pub use crate::core::{error, files, guard, progress, rng, suggestion, weight_files};
+pub(crate) use crate::core::weight_set;
 pub use front_door::{Fit, Run};
 pub use run::Model;

@@ -40,7 +40,7 @@ pub fn run(args: &EmbedArgs, format: Format, index: &Path, json: bool, terminal:
         return Err(Error::Usage(problem.expected("no --cache and no --no-cache")).into());
     }
     let name = base_for(args.base.as_deref(), || Ok(DataKind::Texts), terminal)?;
-    let base = open_text_base(&name, &Device::flex())?;
+    let base = open_text_base(&name, &Device::flex())?.with_prompt(args.prompt.as_deref())?;
     base.remarks.iter().for_each(|remark| terminal.say(remark));
     let pooler = match &base.body {
         TextBody::Words(vectors) => Some(vectors.pooler(&[], WordPooling::Mean)),

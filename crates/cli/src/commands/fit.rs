@@ -402,7 +402,7 @@ mod tests {
     ];
     /// Every other flag, with a value that is not the usual one.
     const EVERY: &str = "--task tags --text a,b --path-column p --label-column l --ignore-column c --ignore-column d \
-        --labels y.npy --pooling sif --depth half --budget 1h --seeds 3 --folds 4 --seed 7 --balanced --max-error 0.1 \
+        --labels y.npy --pooling sif --prompt q: --depth half --budget 1h --seeds 3 --folds 4 --seed 7 --balanced --max-error 0.1 \
         --interval-level 0.8 --unlike-rate 0.1 --control-budget 0.25 --strict --device cpu --card c.toml --onnx-output o --input-size 9 \
         --resize 8 --interpolation nearest --channel-order bgr --mean 0.5,-0.25 --std 2 --channels 4 --image-size 77 --exact \
         --epochs 3 --batch-size 5 --accumulate 2 --optimiser sgd --lr 0.001 --schedule step --warmup 0.2 \

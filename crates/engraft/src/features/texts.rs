@@ -168,7 +168,7 @@ impl TextExtractor {
         for text in texts {
             let (tokens, cut, unknown) = match &self.base.body {
                 TextBody::Encoder(sentence) => {
-                    let encoded = sentence.tokenizer.encode(text, sentence.layout.limit)?;
+                    let encoded = sentence.encode_one(text)?;
                     (encoded.ids.len() + encoded.cut, encoded.cut, encoded.unknown)
                 }
                 TextBody::Words(vectors) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 
 use crate::bases::text::{TextBase, TextBody, WordPooler, WordPooling, is_vectors, open_text_base};
-use crate::bases::{Base, BaseSpec, Body, DataKind, base_for, open};
+use crate::bases::{Base, BaseSpec, Body, DataKind, base_for, open, refuse_other_kind};
 use crate::data::enlargement::Enlargement;
 use crate::data::intake::{InputKind, Intake, NO_BASE};
 use crate::data::vectors::{Encoding, VectorSet};
@@ -50,8 +50,13 @@ impl AnyBase {
     pub fn open(config: &Fit, intake: &Intake) -> Result<Self> {
         match intake.kind() {
             InputKind::Images => Ok(Self::Images(Box::new(open(&BaseSpec::from(config), &Device::flex())?))),
-            InputKind::Texts | InputKind::Words | InputKind::Questions => {
-                Ok(Self::Texts(Arc::new(open_text_base(&config.base, &Device::flex())?)))
+            InputKind::Texts => {
+                let base = open_text_base(&config.base, &Device::flex())?.with_prompt(config.prompt.as_deref())?;
+                Ok(Self::Texts(Arc::new(base)))
+            }
+            // Words and questions have places of their own in a text, and nothing in front of them.
+            InputKind::Words | InputKind::Questions => {
+                Ok(Self::Texts(Arc::new(open_text_base(&config.base, &Device::flex())?.with_prompt(Some(""))?)))
             }
             InputKind::Vectors if config.base == NO_BASE || config.base.is_empty() => Ok(Self::None),
             InputKind::Vectors => {
@@ -296,6 +301,7 @@ pub fn with_base(mut config: Fit, input: InputKind, observer: &dyn Observer) -> 
     if input == InputKind::Vectors {
         return Ok(config);
     }
+    refuse_other_kind(&config.base, input.is_of_texts(), input.unit())?;
     let kind = || {
         if input.is_of_texts() {
             return Ok(DataKind::Texts);

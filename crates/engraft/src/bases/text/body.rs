@@ -50,20 +50,19 @@ impl SentenceEncoder {
     /// Pooled states `[N, D]` through what stands behind the pooling, with their graph.
     pub(crate) fn finished(&self, pooled: Tensor<2>) -> Tensor<2> {
         let device = pooled.device();
-        let dense = self.dense.iter().fold(pooled, |x, layer| {
+        let normalised = |x: Tensor<2>| {
+            let length = x.clone().square().sum_dim(1).add_scalar(1e-24).sqrt();
+            x / length
+        };
+        let dense = self.dense.iter().enumerate().fold(pooled, |x, (at, layer)| {
+            let x = if self.layout.normalise_before.contains(&at) { normalised(x) } else { x };
             let shape = [layer.shape.outputs, layer.shape.inputs];
             let weight = Tensor::<1>::from_data(layer.weight.as_slice(), &device).reshape(shape);
             let bias = Tensor::<1>::from_data(layer.bias.as_slice(), &device);
             let x = x.matmul(weight.transpose()) + bias.unsqueeze::<2>();
             if layer.shape.tanh { x.tanh() } else { x }
         });
-        match self.layout.normalise {
-            false => dense,
-            true => {
-                let length = dense.clone().square().sum_dim(1).add_scalar(1e-24).sqrt();
-                dense / length
-            }
-        }
+        if self.layout.normalise { normalised(dense) } else { dense }
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! [`Mode`]: crate::bases::Mode
 
+mod about;
 mod batch;
 mod body;
 pub(crate) mod config;
@@ -16,6 +17,7 @@ mod layers;
 mod lstm;
 mod lstm_encoder;
 mod names;
+mod prompt;
 mod sentence;
 mod text_base;
 mod tokenizer;
@@ -26,6 +28,7 @@ mod vectors;
 mod vocabulary;
 mod word_pooler;
 
+pub use about::TextAbout;
 pub(crate) use batch::TokenBatch;
 pub use batch::{Pooling, pool};
 pub use config::EncoderConfig;

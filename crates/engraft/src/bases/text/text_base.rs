@@ -1,5 +1,6 @@
 //! Finding a base for texts: a folder, a file of one, or a repository of the hub that was pulled.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -14,9 +15,13 @@ use crate::bases::text::vectors::WordVectors;
 use crate::error::{Error, Problem, Result, printable};
 use crate::files;
 use crate::suggestion::beside;
+use crate::weight_files;
 
 /// Who made the usual sentence encoders: a name without an owner is looked for there.
 const USUAL_OWNER: &str = "sentence-transformers";
+
+/// Bytes of a file by which it is told what stands in its place.
+const HEAD: u64 = 4096;
 
 /// The encoder of texts that is taken where no base is named.
 pub(crate) const USUAL_ENCODER: &str = "all-MiniLM-L6-v2";
@@ -144,15 +149,26 @@ pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
 /// Whether a file's name says that it holds word vectors.
 pub(crate) fn is_vectors(path: &Path) -> bool {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
-    let is_weights = || path.file_name().is_some_and(|name| name == "pytorch_model.bin");
+    // Programs of PyTorch call their files so too.
+    let is_weights = || {
+        let binary = ending.as_deref() == Some("bin");
+        binary && weight_files::source(path).is_ok_and(|source| weight_files::format(&source).is_some())
+    };
     // What is there and no file is refused where it is read.
     path.exists()
         && !path.is_dir()
-        && ending.is_some_and(|ending| ["txt", "vec", "bin", "glove", "w2v"].contains(&ending.as_str()))
+        && ending.as_ref().is_some_and(|ending| ["txt", "vec", "bin", "glove", "w2v"].contains(&ending.as_str()))
         && !is_weights()
 }
 
 fn open_vectors(path: &Path) -> Result<TextBase> {
+    let mut head = Vec::new();
+    if let Ok(file) = files::open_regular(path)
+        && file.take(HEAD).read_to_end(&mut head).is_ok()
+        && let Some(found) = engraft_weights::stand_in(&head)
+    {
+        return Err(weight_files::unreadable(&found, path));
+    }
     let vectors = WordVectors::open(path)?;
     let name = path.file_stem().map(|name| printable(Path::new(name)));
     Ok(TextBase {
