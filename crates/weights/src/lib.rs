@@ -247,7 +247,9 @@ impl Error {
             Self::Code { name } if name.contains("ambda") => {
                 "build the model without Lambda layers, and save its weights: model.save_weights('model.weights.h5')"
             }
-            Self::Code { .. } => "the file was made to run code: take the weights from where you trust their maker, as safetensors",
+            Self::Code { .. } => {
+                "the file was made to run code: take the weights from where you trust their maker, as safetensors"
+            }
             Self::Type { .. } => "save the weights as 32-bit or 16-bit floating point numbers",
             Self::Truncated { .. }
             | Self::HeaderTooLong { .. }

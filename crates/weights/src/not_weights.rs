@@ -21,12 +21,11 @@ pub(crate) fn named(head: &[u8], length: u64) -> Option<Error> {
     }
     let starts = |magic: &[u8]| head.starts_with(magic);
     Some(match head {
-        _ if head.get(257..262) == Some(b"ustar") => {
-            format("a tar archive (PyTorch before 0.1.10 wrote such)", "unpack it, or open it with PyTorch and save it again")
-        }
-        _ if is_saved_model(head) => {
-            format("a TensorFlow SavedModel", "save the model from Keras as .h5 or .keras")
-        }
+        _ if head.get(257..262) == Some(b"ustar") => format(
+            "a tar archive (PyTorch before 0.1.10 wrote such)",
+            "unpack it, or open it with PyTorch and save it again",
+        ),
+        _ if is_saved_model(head) => format("a TensorFlow SavedModel", "save the model from Keras as .h5 or .keras"),
         _ if starts(b"\x1f\x8b") => format("a gzip file", UNPACK),
         _ if starts(b"BZh") => format("a bzip2 file", UNPACK),
         _ if starts(b"\xfd7zXZ\0") => format("an xz file", UNPACK),
@@ -34,7 +33,9 @@ pub(crate) fn named(head: &[u8], length: u64) -> Option<Error> {
         _ if starts(b"7z\xbc\xaf\x27\x1c") => format("a 7-Zip archive", UNPACK),
         _ if starts(b"Rar!\x1a\x07") => format("a RAR archive", UNPACK),
         _ if starts(b"\x93NUMPY") => format("a NumPy array", "save the weights of the model as safetensors"),
-        _ if starts(b"GGUF") => format("a GGUF file, of a language model for llama.cpp", "take the weights as safetensors"),
+        _ if starts(b"GGUF") => {
+            format("a GGUF file, of a language model for llama.cpp", "take the weights as safetensors")
+        }
         _ if starts(b"%PDF") || starts(b"\x89PNG") || starts(b"\xff\xd8\xff") => {
             format("an image or a document", "name the file of the weights")
         }
@@ -49,7 +50,9 @@ pub(crate) fn named(head: &[u8], length: u64) -> Option<Error> {
 pub fn stand_in(head: &[u8]) -> Option<Error> {
     let error = if head.is_empty() { named(head, 0) } else { text(head) };
     let known = ["an empty file", "a Git LFS pointer", "an HTML page", "XML"];
-    error.filter(|error| matches!(error, Error::Format { found, .. } if known.iter().any(|known| found.starts_with(known))))
+    error.filter(
+        |error| matches!(error, Error::Format { found, .. } if known.iter().any(|known| found.starts_with(known))),
+    )
 }
 
 /// A text in place of weights.
@@ -67,10 +70,18 @@ fn text(head: &[u8]) -> Option<Error> {
     let lower = text.get(..text.len().min(400)).unwrap_or(text).to_ascii_lowercase();
     let begins: String = text.chars().take_while(|c| !matches!(c, '\n' | '\r')).take(SHOWN).collect();
     if lower.starts_with("version https://git-lfs.github.com/spec/") {
-        return Some(format("a Git LFS pointer, which stands for a file that was not fetched", "run `git lfs pull` in the repository"));
+        return Some(format(
+            "a Git LFS pointer, which stands for a file that was not fetched",
+            "run `git lfs pull` in the repository",
+        ));
     }
-    if lower.starts_with("<!doctype") || lower.starts_with("<html") || lower.starts_with("<head") || lower.starts_with("<!--") {
-        let remedy = "download the file itself and not its page: on the hub the address has /resolve/ in place of /blob/";
+    if lower.starts_with("<!doctype")
+        || lower.starts_with("<html")
+        || lower.starts_with("<head")
+        || lower.starts_with("<!--")
+    {
+        let remedy =
+            "download the file itself and not its page: on the hub the address has /resolve/ in place of /blob/";
         return Some(format("an HTML page", remedy));
     }
     if lower.starts_with("<?xml") || lower.starts_with("<error") {

@@ -57,7 +57,9 @@ pub(crate) fn choose(pickle: &Pickle<'_>) -> Result<Chosen, Error> {
     let mut path = Vec::new();
     if pickle.mapping(root).is_none() {
         return Err(match pickle.value(root) {
-            Value::Object(class) => Error::WholeModel { found: format!("an object of `{}`", pickle.foreign.name(*class)) },
+            Value::Object(class) => {
+                Error::WholeModel { found: format!("an object of `{}`", pickle.foreign.name(*class)) }
+            }
             _ => Error::contents(STATE_DICT, pickle.kind(root)),
         });
     }

@@ -31,7 +31,8 @@ fn beside() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     };
     let scalar = call("numpy.core.multiarray", "scalar", &[call("numpy", "dtype", &[text("f8")]), text("12345678")]);
     let array = call("numpy._core.multiarray", "_reconstruct", &[global("numpy", "ndarray"), tuple(&[number(0)])]);
-    let loss = object("torch.nn.modules.loss", "CrossEntropyLoss", &[("_parameters", dict(&[])), ("_modules", dict(&[]))]);
+    let loss =
+        object("torch.nn.modules.loss", "CrossEntropyLoss", &[("_parameters", dict(&[])), ("_modules", dict(&[]))]);
     let part = [
         global("functools", "partial"),
         tuple(&[global("torch.nn.modules.normalization", "LayerNorm")]),
@@ -57,7 +58,11 @@ fn beside() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("defaultdict of partial", call("collections", "defaultdict", &factory), "functools.partial"),
         ("class", global("torchvision.transforms.transforms", "Resize"), ""),
         ("typing", global("typing", "Any"), ""),
-        ("protocol 1", call("copy_reg", "_reconstructor", &[global("a.b", "C"), global("builtins", "object"), b"N".to_vec()]), "a.b.C"),
+        (
+            "protocol 1",
+            call("copy_reg", "_reconstructor", &[global("a.b", "C"), global("builtins", "object"), b"N".to_vec()]),
+            "a.b.C",
+        ),
     ]
 }
 
@@ -65,7 +70,8 @@ fn beside() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 fn foreign_python_objects_beside_tensors_are_left_alone_and_named() {
     let state = || dict(&[("conv.weight", tensor(0, 3))]);
     for (what, value, named) in beside() {
-        let weights = checkpoint(&[dict(&[("hyper_parameters", value), ("epoch", number(3)), ("state_dict", state())])]);
+        let weights =
+            checkpoint(&[dict(&[("hyper_parameters", value), ("epoch", number(3)), ("state_dict", state())])]);
         let weights = weights.unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(weights.tensors.keys().collect::<Vec<_>>(), ["conv.weight"], "{what}");
         assert_eq!(weights.tensors["conv.weight"].values, [1.0, 2.0, 3.0], "{what}");
@@ -77,7 +83,8 @@ fn foreign_python_objects_beside_tensors_are_left_alone_and_named() {
 
 #[test]
 fn a_state_dict_of_a_class_of_its_own_is_read() {
-    let own = [global("mmengine.model", "StateDict"), b")\x81(".to_vec(), text("conv.weight"), tensor(0, 3), b"u".to_vec()];
+    let own =
+        [global("mmengine.model", "StateDict"), b")\x81(".to_vec(), text("conv.weight"), tensor(0, 3), b"u".to_vec()];
     let weights = checkpoint(&[dict(&[("state_dict", own.concat())])]).unwrap();
     assert_eq!(weights.tensors["conv.weight"].values, [1.0, 2.0, 3.0]);
     let weights = checkpoint(&own).unwrap();
@@ -87,7 +94,8 @@ fn a_state_dict_of_a_class_of_its_own_is_read() {
 #[test]
 fn a_whole_model_is_refused_with_how_to_save_its_state() {
     let inner = || object("torch.nn.modules.conv", "Conv2d", &[("_parameters", dict(&[("weight", tensor(0, 3))]))]);
-    let attributes = || [("training", b"\x88".to_vec()), ("_parameters", dict(&[])), ("_modules", dict(&[("conv", inner())]))];
+    let attributes =
+        || [("training", b"\x88".to_vec()), ("_parameters", dict(&[])), ("_modules", dict(&[("conv", inner())]))];
     let model = || object("torchvision.models.resnet", "ResNet", &attributes());
     for (what, root) in [
         ("model", model()),

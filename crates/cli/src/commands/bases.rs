@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use engraft::bases::hub::{Hub, Reference, registry};
-use engraft::bases::text::{is_text_base, open_text_base};
+use engraft::bases::text::{is_text_base, is_tf_idf, open_text_base};
 use engraft::bases::{Architecture, Base, BaseSpec, BaseSummary, Body, Device, StageCost, embedded, open};
 use engraft::error::{Error, Problem, shown};
 use engraft::files;
@@ -163,6 +163,17 @@ fn show(id: &str, about: &BaseArgs, json: bool) -> anyhow::Result<Outcome> {
 
 fn show_texts(id: &str, args: &BaseArgs, json: bool) -> anyhow::Result<Outcome> {
     args.refuse("a base of texts")?;
+    if is_tf_idf(id) {
+        let text = "tfidf\n  architecture  TF-IDF of the commonest words and pairs of words, (1 + ln tf) idf\n  \
+                    input         texts, any length\n  weights       none: counted in the training texts, and kept in the run\n  \
+                    depths        head\n";
+        if json {
+            output::json(&json!({ "id": id, "architecture": "TF-IDF", "depths": ["head"] }))?;
+        } else {
+            output::text(text)?;
+        }
+        return Ok(Outcome::Done);
+    }
     let about = open_text_base(id, &Device::flex())?.about();
     if json {
         output::json(&about)?;

@@ -104,6 +104,7 @@ fn refuse_useless(args: &FitArgs, config: &Fit, kind: InputKind, base: &AnyBase)
     // A solved head is the same for every seed: --seeds says nothing wrong of it.
     let budget = args.budget.is_some().then(|| "--budget".to_owned());
     let on_words = matches!(base, AnyBase::Texts(base) if matches!(base.body, TextBody::Words(_)));
+    let on_counts = matches!(base, AnyBase::Texts(base) if matches!(base.body, TextBody::TfIdf(_)));
     let (useless, why): (Vec<String>, String) = match config.depth.as_str() {
         _ if matches!(base, AnyBase::None) => return Ok(()),
         // A reader on word vectors is trained by steps, whatever the depth is called.
@@ -114,6 +115,7 @@ fn refuse_useless(args: &FitArgs, config: &Fit, kind: InputKind, base: &AnyBase)
             (given.into_iter().chain(budget).collect(), "--depth head trains no stage".into())
         }
         "auto" if on_words => (given, "word vectors have no blocks to train".into()),
+        "auto" if on_counts => (given, "TF-IDF has no blocks to train".into()),
         "auto" => return Ok(()),
         "contrastive" => (budget.into_iter().collect(), "--depth contrastive leaves nothing to choose".into()),
         depth => {

@@ -650,3 +650,7 @@ fn unknown_architecture(weights: &Weights, closest: Option<Likeness>, place: &Pa
         None => problem.found(found),
     })
 }
+
+#[cfg(test)]
+#[path = "opening_tests.rs"]
+mod tests;

@@ -56,7 +56,9 @@ pub(super) fn lay_over(card: &mut Card, weights: &Path) -> Result<bool> {
     (p.height, p.width) = (height as usize, width as usize);
     let crop = match said.get("crop_pct") {
         None | Some(Value::Null) => 0.875,
-        Some(crop) => crop.as_f64().filter(|crop| *crop > 0.05 && *crop <= 1.0).ok_or_else(|| refuse("crop_pct", "a share"))?,
+        Some(crop) => {
+            crop.as_f64().filter(|crop| *crop > 0.05 && *crop <= 1.0).ok_or_else(|| refuse("crop_pct", "a share"))?
+        }
     };
     let larger = p.height.max(p.width);
     p.resize = match said.get("crop_mode").and_then(Value::as_str).unwrap_or("center") {
@@ -72,7 +74,8 @@ pub(super) fn lay_over(card: &mut Card, weights: &Path) -> Result<bool> {
     };
     for (name, values) in [("mean", &mut p.mean), ("std", &mut p.std)] {
         let found: Option<Vec<f64>> = said[name].as_array().and_then(|all| all.iter().map(Value::as_f64).collect());
-        *values = found.filter(|found| found.len() == p.channels).ok_or_else(|| refuse(name, "a number for each channel"))?;
+        *values =
+            found.filter(|found| found.len() == p.channels).ok_or_else(|| refuse(name, "a number for each channel"))?;
     }
     if let Some(licence) = said.get("license").and_then(Value::as_str) {
         licence.clone_into(&mut card.licence);

@@ -135,7 +135,10 @@ impl<'a> WeightSet<'a> {
         }
         for (name, at) in listed {
             if places.get(&name).is_none_or(|(found, _)| *found != at) {
-                return Err(wrong(&name, format!("expected it in {}, as the index says, found it not there", names[at])));
+                return Err(wrong(
+                    &name,
+                    format!("expected it in {}, as the index says, found it not there", names[at]),
+                ));
             }
         }
         Ok(Opened::of_shards(headers, opened, places))
@@ -345,7 +348,8 @@ mod tests {
     fn an_index_that_does_not_fit_its_shards_is_refused() {
         let temp = folder();
         let index = temp.path().join("model.safetensors.index.json");
-        let map = r#"{"weight_map": {"a": "model-00002-of-00002.safetensors", "c": "model-00002-of-00002.safetensors"}}"#;
+        let map =
+            r#"{"weight_map": {"a": "model-00002-of-00002.safetensors", "c": "model-00002-of-00002.safetensors"}}"#;
         std::fs::write(&index, map).unwrap();
         let error = WeightSet::of_shards(&index).unwrap().unwrap().open().unwrap_err().to_string();
         assert!(error.contains("`a`") && error.contains("as the index says"), "{error}");

@@ -51,7 +51,8 @@ pub fn torch_zip(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
 
 /// A file of torch.save called `stem`: a pickle, and its storages by number.
 pub fn saved(stem: &str, pickle: &[u8], storages: &[Vec<f32>]) -> Vec<u8> {
-    let mut entries = vec![(format!("{stem}/data.pkl"), pickle.to_vec()), (format!("{stem}/byteorder"), b"little".to_vec())];
+    let mut entries =
+        vec![(format!("{stem}/data.pkl"), pickle.to_vec()), (format!("{stem}/byteorder"), b"little".to_vec())];
     for (key, values) in storages.iter().enumerate() {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         entries.push((format!("{stem}/data/{key}"), bytes));
@@ -100,7 +101,8 @@ pub mod pickle {
 
     /// A tensor of one axis in a storage of floats.
     pub fn tensor(key: usize, length: u32) -> Vec<u8> {
-        let parts = [text("storage"), global("torch", "FloatStorage"), text(&key.to_string()), text("cpu"), number(length)];
+        let parts =
+            [text("storage"), global("torch", "FloatStorage"), text(&key.to_string()), text("cpu"), number(length)];
         let storage = [tuple(&parts), b"Q".to_vec()].concat();
         let hooks = call("collections", "OrderedDict", &[]);
         let (shape, strides) = (tuple(&[number(length)]), tuple(&[number(1)]));

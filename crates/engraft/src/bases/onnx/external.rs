@@ -36,11 +36,14 @@ fn inline(bytes: &[u8], place: &Path) -> std::result::Result<Option<Vec<u8>>, Pr
         return Ok(None);
     }
     let mut model = pb::ModelProto::decode(bytes).map_err(|source| {
-        Problem::new("this is not a whole ONNX model").found(shown(&format!("{source:#}"))).hint("export the file again")
+        Problem::new("this is not a whole ONNX model")
+            .found(shown(&format!("{source:#}")))
+            .hint("export the file again")
     })?;
     let mut reader = Reader { place, open: HashMap::new(), left: LIMIT.saturating_sub(bytes.len() as u64) };
     let graph = model.graph.as_mut().ok_or_else(|| Problem::new("the model has no graph"))?;
-    let constants = graph.node.iter_mut().flat_map(|node| &mut node.attribute).filter_map(|attribute| attribute.t.as_mut());
+    let constants =
+        graph.node.iter_mut().flat_map(|node| &mut node.attribute).filter_map(|attribute| attribute.t.as_mut());
     for tensor in graph.initializer.iter_mut().chain(constants) {
         if tensor.data_location.unwrap_or_default() != 0 || !tensor.external_data.is_empty() {
             tensor.raw_data = reader.numbers(tensor)?.into();
@@ -63,7 +66,8 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// The bytes of a tensor.
     fn numbers(&mut self, tensor: &pb::TensorProto) -> std::result::Result<Vec<u8>, Problem> {
-        let said = |key: &str| tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str());
+        let said =
+            |key: &str| tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str());
         let refuse = |found: String| {
             Problem::new("a tensor of the model in another file cannot be read")
                 .expected("a file in the model's folder, and as many bytes as the tensor's shape says")
@@ -76,7 +80,8 @@ impl Reader<'_> {
         };
         let count = shape(tensor).map_err(&refuse)?.iter().try_fold(1u64, |all, &side| all.checked_mul(side as u64));
         let size = Kind::of(tensor.data_type).bytes().ok_or_else(|| refuse("numbers of an unknown kind".into()))?;
-        let expected = count.and_then(|count| count.checked_mul(size as u64)).ok_or_else(|| refuse("too many".into()))?;
+        let expected =
+            count.and_then(|count| count.checked_mul(size as u64)).ok_or_else(|| refuse("too many".into()))?;
         let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?.unwrap_or(expected));
         if length != expected {
             return Err(refuse(format!("{length} bytes where the shape asks for {expected}")));
@@ -136,7 +141,8 @@ mod tests {
 
     /// A model of one linear layer of four numbers, whose weights lie elsewhere as `entries` say.
     fn model(entries: &[(&str, &str)]) -> Vec<u8> {
-        let entry = |(key, value): &(&str, &str)| pb::StringStringEntryProto { key: (*key).into(), value: (*value).into() };
+        let entry =
+            |(key, value): &(&str, &str)| pb::StringStringEntryProto { key: (*key).into(), value: (*value).into() };
         let tensor = pb::TensorProto {
             name: "w".into(),
             dims: vec![2, 2],

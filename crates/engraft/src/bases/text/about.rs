@@ -49,6 +49,9 @@ impl TextBase {
                 (Some(layout.limit), steps, layout.prompt.clone())
             }
             TextBody::Words(_) => (None, vec!["pooled vectors of words".into()], String::new()),
+            TextBody::TfIdf(_) => {
+                (None, vec!["words and pairs of words, (1 + ln tf) idf, length 1".into()], String::new())
+            }
             TextBody::Lstm(model) => (Some(model.limit), vec!["last, largest and mean state".into()], String::new()),
         };
         TextAbout {

@@ -13,6 +13,7 @@ impl TextBase {
             TextBody::Encoder(sentence) => sentence.columns(),
             TextBody::Words(vectors) => vectors.columns(),
             TextBody::Lstm(model) => model.columns(),
+            TextBody::TfIdf(counted) => counted.columns(),
         }
     }
 
@@ -24,6 +25,7 @@ impl TextBase {
                 serde_json::json!({ "config": sentence.config, "layout": sentence.layout, "tokenizer": tokenizer })
             }
             TextBody::Words(_) => serde_json::json!("words"),
+            TextBody::TfIdf(_) => serde_json::json!("tfidf"),
             TextBody::Lstm(model) => serde_json::json!({ "limit": model.limit }),
         };
         files::sha256_hex(format!("{}/{how}", self.sha256).as_bytes())
@@ -34,6 +36,7 @@ impl TextBase {
         match &self.body {
             TextBody::Encoder(sentence) => sentence.knows(word),
             TextBody::Words(vectors) => vectors.find(word).is_some(),
+            TextBody::TfIdf(counted) => counted.knows(word),
             TextBody::Lstm(model) => model.model.vocabulary.number(word).is_some(),
         }
     }

@@ -168,7 +168,8 @@ pub(super) fn recognise(
     }
     for (name, header) in &headers.tensors {
         // Of several encoders, or below a name that nobody else uses, only what is the encoder's own.
-        let is_other = others.iter().any(|other| name.starts_with(other.as_str()) && !prefix.starts_with(other.as_str()));
+        let is_other =
+            others.iter().any(|other| name.starts_with(other.as_str()) && !prefix.starts_with(other.as_str()));
         let own = name.strip_prefix(prefix.as_str()).filter(|_| !is_other);
         let inside = match own {
             None => {

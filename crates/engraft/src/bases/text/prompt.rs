@@ -71,8 +71,8 @@ impl TextBase {
                 let problem = Problem::new("the prompt is too long").expected(format_args!("at most {LONGEST} bytes"));
                 return Err(Error::Usage(problem.found(prompt.len()).at("--prompt")));
             }
-            TextBody::Words(_) | TextBody::Lstm(_) if prompt.is_empty() => {}
-            TextBody::Words(_) | TextBody::Lstm(_) => {
+            TextBody::Words(_) | TextBody::Lstm(_) | TextBody::TfIdf(_) if prompt.is_empty() => {}
+            TextBody::Words(_) | TextBody::Lstm(_) | TextBody::TfIdf(_) => {
                 let problem = Problem::new("only encoders take a prompt").found(&self.architecture).at("--prompt");
                 return Err(Error::Usage(problem.hint("leave it out")));
             }

@@ -330,12 +330,13 @@ fn open_weights(folder: &Path) -> Result<(Opened<'static>, PathBuf, String)> {
         let problem = Problem::new("the encoder has no weights").expected("model.safetensors or pytorch_model.bin");
         return Err(Error::Weights(problem.found("neither, and no index of shards").at(folder)));
     };
-    let set = match WeightSet::of_shards(&place)? {
-        Some(set) => set,
-        None => WeightSet::from(weight_files::source(&place).map_err(|source| {
-            Error::Weights(Problem::new("the weights cannot be read").found(source).at(&place))
-        })?),
-    };
+    let set =
+        match WeightSet::of_shards(&place)? {
+            Some(set) => set,
+            None => WeightSet::from(weight_files::source(&place).map_err(|source| {
+                Error::Weights(Problem::new("the weights cannot be read").found(source).at(&place))
+            })?),
+        };
     let sha256 = set.sha256().map_err(|error| unreadable(&error, &place))?;
     let weights = set.open().map_err(|error| unreadable(&error, &place))?;
     Ok((weights, place, sha256))

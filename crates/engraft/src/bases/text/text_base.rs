@@ -10,6 +10,7 @@ use crate::bases::text::config::Family;
 use crate::bases::text::language_model::LanguageModel;
 use crate::bases::text::lstm_encoder::LstmEncoder;
 use crate::bases::text::sentence::SentenceEncoder;
+use crate::bases::text::tf_idf::{TF_IDF_BASE, TfIdf};
 use crate::bases::text::tokenizer_files::file;
 use crate::bases::text::vectors::WordVectors;
 use crate::error::{Error, Problem, Result, printable};
@@ -74,15 +75,23 @@ pub enum TextBody {
     Words(Box<WordVectors>),
     /// A language model.
     Lstm(Box<LstmEncoder>),
+    /// Words and pairs of words, counted in the texts that are learnt from.
+    TfIdf(Box<TfIdf>),
 }
 
 /// Whether a base is one for texts: by a `config.json` where it is here, else by its name. Nothing large is read.
 pub fn is_text_base(base: &str) -> bool {
     let usual = base.strip_prefix("hf://").unwrap_or(base).starts_with(&format!("{USUAL_OWNER}/"));
     usual
+        || is_tf_idf(base)
         || is_vectors(Path::new(base))
         || LanguageModel::is_at(Path::new(base))
         || find(base).is_ok_and(|found| found.is_some_and(|found| is_encoder(&found.folder)))
+}
+
+/// Whether a base is the one that counts words. A file of that name is a file.
+pub fn is_tf_idf(base: &str) -> bool {
+    base == TF_IDF_BASE && !Path::new(base).exists()
 }
 
 /// Whether something of this name could be opened as a base for texts. Nothing large is read.
@@ -105,6 +114,12 @@ pub(crate) fn is_text_base_here(base: &str) -> Result<bool> {
 /// [`Error::Weights`]: for what is not there, not known, damaged, or does not fit.
 pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
     let path = Path::new(base);
+    if is_tf_idf(base) {
+        let problem = Problem::new("TF-IDF is counted in the texts of a fit, and is no base before that");
+        return Err(Error::Usage(
+            problem.found(base).at("--base").hint("`engraft fit` and `engraft embed` take it for texts"),
+        ));
+    }
     if is_vectors(path) {
         return open_vectors(path);
     }

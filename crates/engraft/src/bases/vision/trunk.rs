@@ -58,10 +58,7 @@ impl<'a> Trunk<'a> {
     ///
     /// # Errors
     /// What comes closest, if anything does.
-    pub(crate) fn find(
-        file: &'a dyn Tensors,
-        wanted: Option<(Architecture, usize)>,
-    ) -> Result<Self, Option<Likeness>> {
+    pub(crate) fn find(file: &'a dyn Tensors, wanted: Option<(Architecture, usize)>) -> Result<Self, Option<Likeness>> {
         let headers = file.headers();
         let whole = match wanted {
             Some((architecture, channels)) => Some(Network::likeness(architecture, channels, headers)),
@@ -82,7 +79,8 @@ impl<'a> Trunk<'a> {
                 for channels in wanted.map_or_else(|| vec![3, 1], |(_, channels)| vec![channels]) {
                     let likeness = headless(architecture, dialect, channels, &inside);
                     let faults = |likeness: &Likeness| likeness.fit.faults();
-                    if likeness.fit.matched > 0 && closest.as_ref().is_none_or(|best| faults(&likeness) < faults(best)) {
+                    if likeness.fit.matched > 0 && closest.as_ref().is_none_or(|best| faults(&likeness) < faults(best))
+                    {
                         closest = Some(likeness.clone());
                     }
                     let better = best.as_ref().is_none_or(|best| likeness.fit.matched > best.fit.matched);
@@ -94,7 +92,9 @@ impl<'a> Trunk<'a> {
             found.extend(best.map(|likeness| Candidate { prefix, likeness }));
         }
         // Of equally good ones the first in the order of names: the sort is stable.
-        found.sort_by_key(|candidate| (preference(&candidate.prefix), std::cmp::Reverse(candidate.likeness.fit.matched)));
+        found.sort_by_key(|candidate| {
+            (preference(&candidate.prefix), std::cmp::Reverse(candidate.likeness.fit.matched))
+        });
         let mut found = found.into_iter();
         match found.next() {
             Some(taken) => Ok(Self::taken(file, &names, taken, found.map(|other| other.prefix).collect())),
@@ -209,7 +209,8 @@ impl Anchors {
             }
             for dialect in architecture.dialects() {
                 let expected = Network::expected(architecture, dialect, 1);
-                let first = expected.into_iter().find(|tensor| matches!(tensor.role, Role::Convolution | Role::Depthwise));
+                let first =
+                    expected.into_iter().find(|tensor| matches!(tensor.role, Role::Convolution | Role::Depthwise));
                 anchors.extend(first.map(|first| (architecture, dialect, first.name)));
             }
         }
@@ -219,7 +220,10 @@ impl Anchors {
     /// The architectures whose first convolution is there.
     fn fitting(&self, inside: &Weights) -> impl Iterator<Item = (Architecture, &'static Dialect)> {
         let there = |name: &str| inside.tensors.contains_key(name) || is_numbered(name) && any_numbered(inside);
-        self.0.iter().filter(move |(_, _, name)| there(name)).map(|(architecture, dialect, _)| (*architecture, *dialect))
+        self.0
+            .iter()
+            .filter(move |(_, _, name)| there(name))
+            .map(|(architecture, dialect, _)| (*architecture, *dialect))
     }
 }
 

@@ -59,8 +59,18 @@ fn a_network_is_found_whatever_stands_before_its_names() {
     let plain = made(Architecture::RESNET18, 0, 0, 0.0);
     let expected = exported(&built(&plain).0);
     for prefix in [
-        "backbone.", "encoder.", "net.", "model.", "model.backbone.", "module.", "_orig_mod.", "model._orig_mod.", "trunk.0.",
-        "teacher.backbone.", "module.encoder_q.", "a.b.c.d.",
+        "backbone.",
+        "encoder.",
+        "net.",
+        "model.",
+        "model.backbone.",
+        "module.",
+        "_orig_mod.",
+        "model._orig_mod.",
+        "trunk.0.",
+        "teacher.backbone.",
+        "module.encoder_q.",
+        "a.b.c.d.",
     ] {
         let file = below_prefix(prefix, plain.clone());
         let file = with(with(file, "criterion.weight", &[4]), "head.mlp.0.weight", &[8, 512]);
@@ -70,7 +80,10 @@ fn a_network_is_found_whatever_stands_before_its_names() {
         assert!(network.classifier.is_none(), "{prefix}");
         let shown = prefix.replace("_orig_mod.", "");
         assert!(shown.is_empty() || remarks.contains(&format!("below `{shown}`")), "{prefix}: {remarks}");
-        assert!(remarks.contains("2 tensors") && remarks.contains("`criterion.weight`, `head.mlp.0.weight`"), "{remarks}");
+        assert!(
+            remarks.contains("2 tensors") && remarks.contains("`criterion.weight`, `head.mlp.0.weight`"),
+            "{remarks}"
+        );
     }
 }
 
@@ -115,7 +128,9 @@ fn a_deeper_or_changed_network_is_not_taken_for_a_smaller_one() {
     let (_, likeness, _) = built(&below_prefix("net.", made(Architecture::RESNET34, 0, 0, 0.0)));
     assert_eq!(likeness.architecture, Architecture::RESNET34);
     let plain = || below_prefix("net.", made(Architecture::RESNET18, 0, 0, 0.0));
-    for (name, shape) in [("net.layer1.2.conv1.weight", &[64, 64, 3, 3][..]), ("net.layer2.0.se.fc1.weight", &[8, 128, 1, 1])] {
+    for (name, shape) in
+        [("net.layer1.2.conv1.weight", &[64, 64, 3, 3][..]), ("net.layer2.0.se.fc1.weight", &[8, 128, 1, 1])]
+    {
         let closest = Trunk::find(&with(plain(), name, shape), None).err().expect("refused").expect("closest");
         assert!(closest.fit.describe().contains(&name[4..]), "{name}: {}", closest.fit.describe());
     }

@@ -217,7 +217,10 @@ fn against(report: &Report, baseline: &BaselineReport) -> Markup {
             p.badge { span.sign aria-hidden="true" { (sign) } (badge) }
             p {
                 (difference) " against " (baseline.how) ", on the same " (count(paired.n)) " " (examples(report, paired.n)) "."
-                @if paired.high < 0.0 { " That one does better." }
+                @if paired.high < 0.0 {
+                    " That one does better."
+                    @if baseline.name == "TF-IDF" { " " code { "--base tfidf" } " fits it." }
+                }
             }
         }
     }
