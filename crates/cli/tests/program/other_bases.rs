@@ -74,17 +74,19 @@ fn tf_idf_is_a_base_like_any_other() {
     fit("run", &[]).expect(0, &["linear probe"]);
     let told = report(&sandbox, "run");
     assert_eq!(told["base"]["id"], "tfidf");
-    let accuracy = told["classes"]["accuracy"]["mean"].as_f64().or(told["accuracy"]["mean"].as_f64()).unwrap();
+    // Out of fold: the test split has words that no training text has.
+    let accuracy = told["controls"]["probe"]["accuracy"]["mean"].as_f64().unwrap();
     assert!(accuracy > 0.9, "{accuracy}");
     // It is not compared with itself, nor with a network that it is not.
     let names: Vec<&str> =
         told["controls"]["baselines"].as_array().unwrap().iter().map(|b| b["name"].as_str().unwrap()).collect();
     assert!(!names.contains(&"TF-IDF"), "{names:?}");
-    assert!(told["controls"]["scratch"].is_null() || told["controls"].get("scratch").is_none(), "{}", told["controls"]);
+    assert!(told["controls"]["scratch"].is_null(), "{}", told["controls"]);
+    assert!(told["verdict"].as_str().unwrap().contains("nothing was transferred"), "{}", told["verdict"]);
 
     // The run holds all that it needs, and answers as it was measured.
     assert!(fs::read_to_string(sandbox.path("run/vocab.txt")).unwrap().lines().any(|term| term == "delicious"));
-    fs::write(sandbox.path("lines.txt"), "the soup was delicious\nthe waiter was rude and the fish burnt\n").unwrap();
+    fs::write(sandbox.path("lines.txt"), "the soup was delicious\nthe waiter was cold and the fish stale\n").unwrap();
     let answers = sandbox.run(["predict", "run", "lines.txt"]).expect(0, &[]).stdout;
     let lines: Vec<&str> = answers.lines().skip(1).collect();
     assert!(lines[0].contains("good") && lines[1].contains("bad"), "{answers}");

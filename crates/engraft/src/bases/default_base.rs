@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use engraft_weights::Format;
+
 use crate::bases::hub::{Hub, Reference, registry};
 use crate::bases::opening::GLYPHS;
 use crate::bases::text::{USUAL_ENCODER, is_text_base, is_text_base_here};
@@ -162,7 +164,11 @@ fn is_of_texts(base: &str) -> Option<bool> {
     let file = if path.is_dir() { weight_set::in_folder(path).ok()? } else { path.to_owned() };
     let source = weight_files::source(&file).ok()?;
     let is_index = file.to_str().is_some_and(|name| name.ends_with(".index.json"));
-    (is_index || weight_files::format(&source).is_some()).then_some(false)
+    match weight_files::format(&source) {
+        // What an ONNX model takes is told when it is opened.
+        Some(Format::Onnx) => None,
+        format => (is_index || format.is_some()).then_some(false),
+    }
 }
 
 /// What is to be said of a base that was named and does not fit the data; none where nothing is. The data is looked at only

@@ -355,7 +355,7 @@ impl Base {
         };
         let trunk = match Trunk::find(&file, wanted.filter(|(architecture, _)| *architecture != Architecture::ONNX)) {
             Ok(trunk) => Some(trunk),
-            Err(closest) if wanted.is_none() => return Err(unknown_architecture(weights, closest, place)),
+            Err(closest) if wanted.is_none() => return Err(unknown_architecture(weights, *closest, place)),
             Err(_) => None,
         };
         let card = match card {

@@ -89,7 +89,7 @@ pub(super) fn remark(card: &Card, weights: &Path) -> Option<String> {
     let p = &card.preprocessing;
     Some(format!(
         "preprocessing as {} says: {} x {} pixels, {:?}, {:?}, mean {:?}, std {:?}",
-        shown(&place_beside(weights)),
+        shown(place_beside(weights)),
         p.height,
         p.width,
         p.resize,

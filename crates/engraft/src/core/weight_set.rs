@@ -59,7 +59,7 @@ impl WeightSet<'static> {
         let Some(numbered) = Numbered::of(&name) else { return Ok(None) };
         for index in indices(folder) {
             let index = Index::read(&index)?;
-            if index.files.iter().any(|file| *file == name) {
+            if index.files.contains(&name) {
                 return index.open(folder).map(Some);
             }
         }

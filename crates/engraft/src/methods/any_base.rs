@@ -321,7 +321,13 @@ pub fn with_base(mut config: Fit, input: InputKind, observer: &dyn Observer) -> 
     if input == InputKind::Vectors {
         return Ok(config);
     }
-    refuse_other_kind(&config.base, input.is_of_texts(), input.unit())?;
+    if let Err(other_kind) = refuse_other_kind(&config.base, input.is_of_texts(), input.unit()) {
+        // What is of no other kind is taken for images: whether it is that is told first.
+        if input == InputKind::Images {
+            open_as(&config.data, &data::Reading::of(&config)?)?;
+        }
+        return Err(other_kind);
+    }
     let kind = || {
         if input.is_of_texts() {
             return Ok(DataKind::Texts);

@@ -588,8 +588,10 @@ impl<'a> Machine<'a> {
     fn is_module_state(&self, state: Id) -> bool {
         let value = |id: Id| &self.values[id.0 as usize];
         let Value::Dict(attributes) = value(state) else { return false };
-        let attributes = attributes.iter().take(FEW).filter(|(name, _)| *value(*name) == Value::Text("_modules"));
-        attributes.last().is_some_and(|(_, inner)| matches!(value(*inner), Value::Dict(inner) if !inner.is_empty()))
+        let mut attributes = attributes.iter().take(FEW).filter(|(name, _)| *value(*name) == Value::Text("_modules"));
+        attributes
+            .next_back()
+            .is_some_and(|(_, inner)| matches!(value(*inner), Value::Dict(inner) if !inner.is_empty()))
     }
 
     /// The class of `("module", class, file, source)`, as old files keep the source of a network's class.

@@ -46,7 +46,7 @@ fn inline(bytes: &[u8], place: &Path) -> std::result::Result<Option<Vec<u8>>, Pr
         graph.node.iter_mut().flat_map(|node| &mut node.attribute).filter_map(|attribute| attribute.t.as_mut());
     for tensor in graph.initializer.iter_mut().chain(constants) {
         if tensor.data_location.unwrap_or_default() != 0 || !tensor.external_data.is_empty() {
-            tensor.raw_data = reader.numbers(tensor)?.into();
+            tensor.raw_data = reader.numbers(tensor)?;
             tensor.external_data.clear();
             tensor.data_location = None;
         }

@@ -2,8 +2,10 @@
 
 use burn::tensor::Tensor;
 
-use crate::bases::text::{SentenceEncoder, TextBase, TextBody, WordPooling};
-use crate::error::{Error, Problem};
+use crate::bases::text::prompt::LONGEST;
+use crate::bases::text::{DENSE_TERMS, SentenceEncoder, TF_IDF_BASE, TextBase, TextBody, TfIdf, WordPooling};
+use crate::data::text::Text;
+use crate::error::{Error, Problem, Result};
 use crate::files;
 
 impl TextBase {
@@ -39,6 +41,72 @@ impl TextBase {
             TextBody::TfIdf(counted) => counted.knows(word),
             TextBody::Lstm(model) => model.model.vocabulary.number(word).is_some(),
         }
+    }
+}
+
+impl TextBase {
+    /// With this prompt in place of the encoder's own; with that where none is said.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a prompt to something else than an encoder, or one that is too long; [`Error::Weights`] where the
+    /// encoder leaves prompts out of its pooling.
+    pub fn with_prompt(mut self, prompt: Option<&str>) -> Result<Self> {
+        let Some(prompt) = prompt else { return self.checked_prompt() };
+        match &mut self.body {
+            TextBody::Encoder(sentence) if prompt.len() <= LONGEST => {
+                if sentence.layout.prompt != prompt {
+                    self.remarks.retain(|remark| !remark.contains("--prompt"));
+                }
+                prompt.clone_into(&mut sentence.layout.prompt);
+            }
+            TextBody::Encoder(_) => {
+                let problem = Problem::new("the prompt is too long").expected(format_args!("at most {LONGEST} bytes"));
+                return Err(Error::Usage(problem.found(prompt.len()).at("--prompt")));
+            }
+            TextBody::Words(_) | TextBody::Lstm(_) | TextBody::TfIdf(_) if prompt.is_empty() => {}
+            TextBody::Words(_) | TextBody::Lstm(_) | TextBody::TfIdf(_) => {
+                let problem = Problem::new("only encoders take a prompt").found(&self.architecture).at("--prompt");
+                return Err(Error::Usage(problem.hint("leave it out")));
+            }
+        }
+        self.checked_prompt()
+    }
+
+    /// Refuses what cannot be done with a prompt.
+    fn checked_prompt(self) -> Result<Self> {
+        match &self.body {
+            TextBody::Encoder(sentence) if !sentence.layout.prompt.is_empty() && !sentence.layout.pools_prompt => {
+                let problem = Problem::new("the encoder leaves prompts out of its pooling, which is not supported");
+                let problem = problem.expected("include_prompt: true").found("include_prompt: false").at(&self.source);
+                Err(Error::Weights(problem.hint("--prompt \"\" embeds without a prompt")))
+            }
+            _ => Ok(self),
+        }
+    }
+}
+
+impl TextBase {
+    /// Words and pairs of words counted in the texts that are learnt from. Labels have no part in it.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where the texts hold no word.
+    pub fn tf_idf(texts: &[&Text]) -> Result<Self> {
+        let counted = TfIdf::of(texts, DENSE_TERMS);
+        if counted.columns() == 0 {
+            let problem = Problem::new("there is no word to count").found(format_args!("{} texts", texts.len()));
+            return Err(Error::Data(problem.expected("texts of words").hint("name an encoder with --base")));
+        }
+        let (terms, idf) = counted.to_parts();
+        let weights: Vec<u8> = idf.iter().flat_map(|weight| weight.to_le_bytes()).collect();
+        Ok(Self {
+            id: TF_IDF_BASE.into(),
+            architecture: format!("TF-IDF of {} words and pairs of words", counted.columns()),
+            licence: "none: it is counted in the texts themselves".into(),
+            source: "the training texts".into(),
+            sha256: files::sha256_hex(&[terms, weights].concat()),
+            remarks: Vec::new(),
+            body: TextBody::TfIdf(Box::new(counted)),
+        })
     }
 }
 
@@ -92,7 +160,7 @@ impl std::fmt::Display for WordPooling {
 impl std::str::FromStr for WordPooling {
     type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(text: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|pooling| pooling.name() == text).ok_or_else(|| {
             let problem = Problem::new("no such way to pool word vectors").expected("mean, idf or sif");
             Error::Usage(problem.found(text).at("--pooling"))

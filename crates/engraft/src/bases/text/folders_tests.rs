@@ -206,3 +206,15 @@ fn a_checkpoint_called_bin_is_not_word_vectors() {
     let error = open_text_base(place.to_str().unwrap(), &Device::flex()).unwrap_err().to_string();
     assert!(error.contains("Git LFS pointer"), "{error}");
 }
+
+#[test]
+fn an_encoder_as_an_onnx_model_is_refused_with_what_is_read() {
+    let folder = fixture().families["bert"].folder("");
+    std::fs::remove_file(folder.path().join("model.safetensors")).unwrap();
+    let place = folder.path().join("onnx/model.onnx");
+    write(place.clone(), b"\x08\x08\x12\x07pytorch\x1a\x052.4.0:\x10");
+    for given in [folder.path(), &place] {
+        let error = open_text_base(given.to_str().unwrap(), &Device::flex()).unwrap_err().to_string();
+        assert!(error.contains("not read from an ONNX model") && error.contains("model.safetensors"), "{error}");
+    }
+}

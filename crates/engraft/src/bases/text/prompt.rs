@@ -4,14 +4,11 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::bases::text::sentence::SentenceEncoder;
 use crate::bases::text::tokenizer_files::settings;
-use crate::bases::text::{TextBase, TextBody};
-use crate::data::text::Text;
 use crate::error::{Error, Problem, Result};
 
 /// Longest prompt, in bytes.
-const LONGEST: usize = 4096;
+pub(super) const LONGEST: usize = 4096;
 
 /// The default prompt of an encoder's folder (`default_prompt_name` of `config_sentence_transformers.json`); empty where it
 /// has none. What the user should know of it is added to `remarks`.
@@ -50,54 +47,4 @@ pub(super) fn of_folder(folder: &Path, remarks: &mut Vec<String>) -> Result<Stri
         remarks.push(format!("the encoder was trained with prompts and names no default: --prompt puts one in front of every text ({shown})"));
     }
     Ok(String::new())
-}
-
-impl TextBase {
-    /// With this prompt in place of the encoder's own; with that where none is said.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] for a prompt to something else than an encoder, or one that is too long; [`Error::Weights`] where the
-    /// encoder leaves prompts out of its pooling.
-    pub fn with_prompt(mut self, prompt: Option<&str>) -> Result<Self> {
-        let Some(prompt) = prompt else { return self.checked_prompt() };
-        match &mut self.body {
-            TextBody::Encoder(sentence) if prompt.len() <= LONGEST => {
-                if sentence.layout.prompt != prompt {
-                    self.remarks.retain(|remark| !remark.contains("--prompt"));
-                }
-                prompt.clone_into(&mut sentence.layout.prompt);
-            }
-            TextBody::Encoder(_) => {
-                let problem = Problem::new("the prompt is too long").expected(format_args!("at most {LONGEST} bytes"));
-                return Err(Error::Usage(problem.found(prompt.len()).at("--prompt")));
-            }
-            TextBody::Words(_) | TextBody::Lstm(_) | TextBody::TfIdf(_) if prompt.is_empty() => {}
-            TextBody::Words(_) | TextBody::Lstm(_) | TextBody::TfIdf(_) => {
-                let problem = Problem::new("only encoders take a prompt").found(&self.architecture).at("--prompt");
-                return Err(Error::Usage(problem.hint("leave it out")));
-            }
-        }
-        self.checked_prompt()
-    }
-
-    /// Refuses what cannot be done with a prompt.
-    fn checked_prompt(self) -> Result<Self> {
-        match &self.body {
-            TextBody::Encoder(sentence) if !sentence.layout.prompt.is_empty() && !sentence.layout.pools_prompt => {
-                let problem = Problem::new("the encoder leaves prompts out of its pooling, which is not supported");
-                let problem = problem.expected("include_prompt: true").found("include_prompt: false").at(&self.source);
-                Err(Error::Weights(problem.hint("--prompt \"\" embeds without a prompt")))
-            }
-            _ => Ok(self),
-        }
-    }
-}
-
-impl SentenceEncoder {
-    /// A text as the encoder is given it.
-    pub(super) fn prompted(&self, text: &Text) -> Text {
-        let prompt = &self.layout.prompt;
-        let with = |part: &String| format!("{prompt}{part}");
-        Text { first: with(&text.first), second: text.second.as_ref().map(with) }
-    }
 }

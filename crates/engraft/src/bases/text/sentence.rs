@@ -219,6 +219,13 @@ impl SentenceEncoder {
         }
     }
 
+    /// A text as the encoder is given it.
+    fn prompted(&self, text: &Text) -> Text {
+        let prompt = &self.layout.prompt;
+        let with = |part: &String| format!("{prompt}{part}");
+        Text { first: with(&text.first), second: text.second.as_ref().map(with) }
+    }
+
     /// The vectors of texts, in their order: tokens, the frozen encoder, pooling and what follows. Texts of about the same
     /// length are run together; a text's vector does not depend on the others.
     ///
@@ -324,9 +331,20 @@ fn check(config: &EncoderConfig, layout: &SentenceLayout, tokenizer: &Tokenizer,
     Ok(())
 }
 
+/// The error for an encoder of texts as an ONNX model.
+pub(super) fn onnx_of_texts(place: &Path) -> Error {
+    let problem = Problem::new("an encoder of texts is not read from an ONNX model").found("an ONNX model").at(place);
+    let problem =
+        problem.expected("its weights: model.safetensors or pytorch_model.bin, with config.json and a tokenizer");
+    Error::Weights(problem.hint("the repository that it was exported from has them; save_pretrained(..) writes them"))
+}
+
 /// The weights of a folder, their file, and its SHA-256.
 fn open_weights(folder: &Path) -> Result<(Opened<'static>, PathBuf, String)> {
     let Some(place) = weight_set::named_in(folder, &WEIGHTS) else {
+        if let Some(model) = ["model.onnx", "onnx/model.onnx"].iter().find(|name| folder.join(name).is_file()) {
+            return Err(onnx_of_texts(&folder.join(model)));
+        }
         let problem = Problem::new("the encoder has no weights").expected("model.safetensors or pytorch_model.bin");
         return Err(Error::Weights(problem.found("neither, and no index of shards").at(folder)));
     };

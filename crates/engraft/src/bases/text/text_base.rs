@@ -4,12 +4,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use engraft_weights::Format;
 
 use crate::bases::hub::{Hub, Local, Reference};
 use crate::bases::text::config::Family;
 use crate::bases::text::language_model::LanguageModel;
 use crate::bases::text::lstm_encoder::LstmEncoder;
-use crate::bases::text::sentence::SentenceEncoder;
+use crate::bases::text::sentence::{SentenceEncoder, onnx_of_texts};
 use crate::bases::text::tf_idf::{TF_IDF_BASE, TfIdf};
 use crate::bases::text::tokenizer_files::file;
 use crate::bases::text::vectors::WordVectors;
@@ -120,6 +121,9 @@ pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
             problem.found(base).at("--base").hint("`engraft fit` and `engraft embed` take it for texts"),
         ));
     }
+    if path.is_file() && format_of(path) == Some(Format::Onnx) {
+        return Err(onnx_of_texts(path));
+    }
     if is_vectors(path) {
         return open_vectors(path);
     }
@@ -165,15 +169,17 @@ pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
 pub(crate) fn is_vectors(path: &Path) -> bool {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
     // Programs of PyTorch call their files so too.
-    let is_weights = || {
-        let binary = ending.as_deref() == Some("bin");
-        binary && weight_files::source(path).is_ok_and(|source| weight_files::format(&source).is_some())
-    };
+    let is_weights = || ending.as_deref() == Some("bin") && format_of(path).is_some();
     // What is there and no file is refused where it is read.
     path.exists()
         && !path.is_dir()
         && ending.as_ref().is_some_and(|ending| ["txt", "vec", "bin", "glove", "w2v"].contains(&ending.as_str()))
         && !is_weights()
+}
+
+/// The format of a file of weights, if it is one.
+fn format_of(path: &Path) -> Option<Format> {
+    weight_files::source(path).ok().and_then(|source| weight_files::format(&source))
 }
 
 fn open_vectors(path: &Path) -> Result<TextBase> {

@@ -5,10 +5,8 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::bases::text::{TextBase, TextBody};
 use crate::data::text::{Text, words};
 use crate::error::{Error, Problem, Result};
-use crate::files;
 
 /// The name of the base.
 pub const TF_IDF_BASE: &str = "tfidf";
@@ -106,31 +104,6 @@ impl TfIdf {
             return Err(refuse(format!("{} terms, {} weights", columns.len(), idf.len())));
         }
         Ok(Self { columns, idf })
-    }
-}
-
-impl TextBase {
-    /// Words and pairs of words counted in the texts that are learnt from. Labels have no part in it.
-    ///
-    /// # Errors
-    /// [`Error::Data`] where the texts hold no word.
-    pub fn tf_idf(texts: &[&Text]) -> Result<Self> {
-        let counted = TfIdf::of(texts, DENSE_TERMS);
-        if counted.columns() == 0 {
-            let problem = Problem::new("there is no word to count").found(format_args!("{} texts", texts.len()));
-            return Err(Error::Data(problem.expected("texts of words").hint("name an encoder with --base")));
-        }
-        let (terms, idf) = counted.to_parts();
-        let weights: Vec<u8> = idf.iter().flat_map(|weight| weight.to_le_bytes()).collect();
-        Ok(Self {
-            id: TF_IDF_BASE.into(),
-            architecture: format!("TF-IDF of {} words and pairs of words", counted.columns()),
-            licence: "none: it is counted in the texts themselves".into(),
-            source: "the training texts".into(),
-            sha256: files::sha256_hex(&[terms, weights].concat()),
-            remarks: Vec::new(),
-            body: TextBody::TfIdf(Box::new(counted)),
-        })
     }
 }
 

@@ -19,6 +19,8 @@ use crate::bases::vision::network::{Likeness, Network};
 const WRAPPERS: [&str; 3] = ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."];
 /// The most prefixes that are tried.
 const PREFIXES: usize = 64;
+/// The most channels of images.
+const MOST_CHANNELS: usize = 4;
 /// Names that are shown of what is left aside.
 const SHOWN: usize = 4;
 
@@ -58,7 +60,10 @@ impl<'a> Trunk<'a> {
     ///
     /// # Errors
     /// What comes closest, if anything does.
-    pub(crate) fn find(file: &'a dyn Tensors, wanted: Option<(Architecture, usize)>) -> Result<Self, Option<Likeness>> {
+    pub(crate) fn find(
+        file: &'a dyn Tensors,
+        wanted: Option<(Architecture, usize)>,
+    ) -> Result<Self, Box<Option<Likeness>>> {
         let headers = file.headers();
         let whole = match wanted {
             Some((architecture, channels)) => Some(Network::likeness(architecture, channels, headers)),
@@ -72,7 +77,7 @@ impl<'a> Trunk<'a> {
         let anchors = Anchors::of(wanted);
         let mut closest = whole;
         let mut found = Vec::new();
-        for prefix in prefixes(&names, &anchors) {
+        for prefix in prefixes(&names, &anchors, headers) {
             let inside = below(&names, &prefix, headers);
             let mut best: Option<Likeness> = None;
             for (architecture, dialect) in anchors.fitting(&inside) {
@@ -98,7 +103,7 @@ impl<'a> Trunk<'a> {
         let mut found = found.into_iter();
         match found.next() {
             Some(taken) => Ok(Self::taken(file, &names, taken, found.map(|other| other.prefix).collect())),
-            None => Err(closest),
+            None => Err(Box::new(closest)),
         }
     }
 
@@ -161,11 +166,8 @@ fn remarks(
     if !beside.is_empty() {
         let shown: Vec<String> = beside.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
         let more = if beside.len() > SHOWN { ", ..." } else { "" };
-        remarks.push(format!(
-            "{} tensors are not the network's (other heads, losses) and are left aside: {}{more}",
-            beside.len(),
-            shown.join(", ")
-        ));
+        let many = if beside.len() == 1 { "1 tensor".to_owned() } else { format!("{} tensors", beside.len()) };
+        remarks.push(format!("{many} beside the network (other heads, losses) left aside: {}{more}", shown.join(", ")));
     }
     remarks
 }
@@ -198,7 +200,24 @@ fn below(names: &BTreeMap<String, String>, prefix: &str, headers: &Weights) -> W
 }
 
 /// The first convolution of every architecture in every dialect, by which a network is looked for.
-struct Anchors(Vec<(Architecture, &'static Dialect, String)>);
+struct Anchors(Vec<Anchor>);
+
+struct Anchor {
+    architecture: Architecture,
+    dialect: &'static Dialect,
+    name: String,
+    shape: Vec<usize>,
+}
+
+impl Anchor {
+    /// Whether a tensor can be it: of the same shape, but for the channels of images.
+    fn fits(&self, tensor: &Tensor) -> bool {
+        let differing = || self.shape.iter().zip(&tensor.shape).filter(|(own, found)| own != found);
+        self.shape.len() == tensor.shape.len()
+            && differing().count() <= 1
+            && differing().all(|(_, channels)| *channels <= MOST_CHANNELS)
+    }
+}
 
 impl Anchors {
     fn of(wanted: Option<(Architecture, usize)>) -> Self {
@@ -211,7 +230,7 @@ impl Anchors {
                 let expected = Network::expected(architecture, dialect, 1);
                 let first =
                     expected.into_iter().find(|tensor| matches!(tensor.role, Role::Convolution | Role::Depthwise));
-                anchors.extend(first.map(|first| (architecture, dialect, first.name)));
+                anchors.extend(first.map(|Expected { name, shape, .. }| Anchor { architecture, dialect, name, shape }));
             }
         }
         Self(anchors)
@@ -219,17 +238,13 @@ impl Anchors {
 
     /// The architectures whose first convolution is there.
     fn fitting(&self, inside: &Weights) -> impl Iterator<Item = (Architecture, &'static Dialect)> {
-        let there = |name: &str| inside.tensors.contains_key(name) || is_numbered(name) && any_numbered(inside);
-        self.0
-            .iter()
-            .filter(move |(_, _, name)| there(name))
-            .map(|(architecture, dialect, _)| (*architecture, *dialect))
+        // Keras numbers layers on from model to model: the first may have any number.
+        let numbered = |anchor: &Anchor| anchor.name == "conv2d/kernel" && any_numbered(inside);
+        let there = move |anchor: &&Anchor| {
+            inside.tensors.get(&anchor.name).is_some_and(|tensor| anchor.fits(tensor)) || numbered(anchor)
+        };
+        self.0.iter().filter(there).map(|anchor| (anchor.architecture, anchor.dialect))
     }
-}
-
-/// Keras numbers layers on from model to model: the first may have any number.
-fn is_numbered(name: &str) -> bool {
-    name == "conv2d/kernel"
 }
 
 fn any_numbered(inside: &Weights) -> bool {
@@ -237,12 +252,15 @@ fn any_numbered(inside: &Weights) -> bool {
 }
 
 /// What stands before the first convolution of some architecture, in the order of the names.
-fn prefixes(names: &BTreeMap<String, String>, anchors: &Anchors) -> Vec<String> {
-    let known: BTreeSet<&str> = anchors.0.iter().map(|(_, _, name)| name.as_str()).collect();
+fn prefixes(names: &BTreeMap<String, String>, anchors: &Anchors, headers: &Weights) -> Vec<String> {
     let mut prefixes = BTreeSet::new();
-    for name in names.keys() {
-        for anchor in &known {
-            if let Some(prefix) = name.strip_suffix(anchor)
+    for (name, inside) in names {
+        let tensor = &headers.tensors[inside];
+        if tensor.shape.len() != 4 {
+            continue;
+        }
+        for anchor in anchors.0.iter().filter(|anchor| anchor.fits(tensor)) {
+            if let Some(prefix) = name.strip_suffix(anchor.name.as_str())
                 && (prefix.is_empty() || prefix.ends_with(['.', '/']))
             {
                 prefixes.insert(prefix.to_owned());

@@ -99,7 +99,7 @@ fn heads_of_one_s_own_are_left_aside_and_a_plain_one_is_kept() {
     assert!(network.classifier.is_none() && remarks.contains("fc.weight"), "{remarks}");
     let file = with(made(Architecture::RESNET18, 0, 10, 0.0), "criterion.weight", &[10]);
     let (network, _, remarks) = built(&file);
-    assert!(network.classifier.is_some() && remarks.contains("1 tensors"), "{remarks}");
+    assert!(network.classifier.is_some() && remarks.contains("1 tensor beside"), "{remarks}");
 }
 
 #[test]

@@ -140,7 +140,7 @@ fn beside(report: &Report, classes: &ClassesReport) -> Markup {
 fn verdict(report: &Report) -> Markup {
     let paired = report.controls.scratch.as_ref().map(|scratch| &scratch.paired);
     let (class, sign, badge) = match (paired, report.verdict.as_str()) {
-        (None, _) if report.table.is_some() => ("open", "–", "No transfer"),
+        (None, _) if report.table.is_some() || report.verdict.starts_with("nothing") => ("open", "–", "No transfer"),
         (None, _) => ("open", "–", "Transfer not measured"),
         (_, "positive transfer") => ("good", "▲", "Positive transfer"),
         (_, "negative transfer") => ("bad", "▼", "Negative transfer"),
@@ -159,6 +159,9 @@ fn verdict_words(report: &Report, paired: Option<&Paired>) -> Markup {
     let Some(paired) = paired else {
         if report.table.is_some() {
             return html! { "Nothing was transferred: rows of numbers have no pretrained base." };
+        }
+        if report.verdict.starts_with("nothing was transferred") {
+            return html! { "Nothing was transferred: words are counted in the training texts alone." };
         }
         return html! {
             "Whether the base helped is not known: the control that trains the same network from scratch was not run."
