@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::bases::text::prompt::LONGEST;
-use crate::bases::text::{DENSE_TERMS, SentenceEncoder, TF_IDF_BASE, TextBase, TextBody, TfIdf, WordPooling};
+use crate::bases::text::{SentenceEncoder, TF_IDF_BASE, TextBase, TextBody, TfIdf, WordPooling, terms_for};
 use crate::data::text::Text;
 use crate::error::{Error, Problem, Result};
 use crate::files;
@@ -91,7 +91,7 @@ impl TextBase {
     /// # Errors
     /// [`Error::Data`] where the texts hold no word.
     pub fn tf_idf(texts: &[&Text]) -> Result<Self> {
-        let counted = TfIdf::of(texts, DENSE_TERMS);
+        let counted = TfIdf::of(texts, terms_for(texts.len()));
         if counted.columns() == 0 {
             let problem = Problem::new("there is no word to count").found(format_args!("{} texts", texts.len()));
             return Err(Error::Data(problem.expected("texts of words").hint("name an encoder with --base")));

@@ -43,7 +43,7 @@ pub use sentence::{SentenceEncoder, SentenceLayout};
 pub(in crate::bases) use text_base::{FILES_BESIDE_WEIGHTS, TOKENIZERS, is_encoder_config};
 pub use text_base::{TextBase, TextBody, is_text_base, is_tf_idf, open_text_base};
 pub(crate) use text_base::{USUAL_ENCODER, is_text_base_here, is_vectors};
-pub(crate) use tf_idf::DENSE_TERMS;
+pub(crate) use tf_idf::{DENSE_TERMS, terms_for};
 pub use tf_idf::{TF_IDF_BASE, TfIdf};
 pub(crate) use tokenizer::{Encoded, Tokenizer};
 pub use transformer::TextEncoder;

