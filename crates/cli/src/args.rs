@@ -114,8 +114,12 @@ pub struct FitArgs {
     /// Word vectors: how they are pooled into one vector per text: mean, idf or sif [default: the best by cross-validation].
     #[arg(long, value_name = "HOW", help_heading = BASE)]
     pub pooling: Option<String>,
+    /// Encoders of texts: put this in front of every text, as "query: "; "" for nothing [default: the encoder's default prompt].
+    #[arg(long, value_name = "TEXT", help_heading = BASE)]
+    pub prompt: Option<String>,
     /// The pretrained base: an embedded one, one that was pulled, or a weights file; for texts a folder with an encoder or a
-    /// language model, or a file of word vectors; `none` for a table [default: the best on this machine that fits the data].
+    /// language model, a file of word vectors, or `tfidf`; `none` for a table [default: the best on this machine that fits the
+    /// data].
     #[arg(long, value_name = "BASE", aliases = ["model", "backbone"])]
     pub base: Option<String>,
     /// The run's folder, to be created.
@@ -368,6 +372,9 @@ pub struct EmbedArgs {
     /// The column of a table that holds the texts, or two with a comma between them [default: found by what stands in them].
     #[arg(long, value_name = "COLUMN[,COLUMN]")]
     pub text: Option<String>,
+    /// Encoders of texts: put this in front of every text, as "query: "; "" for nothing [default: the encoder's default prompt].
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
     /// The pretrained base: an embedded one, a weights file, one that was pulled, or a base of texts [default: as for fit].
     #[arg(long, value_name = "BASE", aliases = ["model", "backbone"])]
     pub base: Option<String>,

@@ -24,6 +24,7 @@ pub mod settings;
 pub mod targets;
 pub mod train;
 
+pub(crate) use crate::core::weight_set;
 pub use crate::core::{error, files, guard, progress, rng, suggestion, weight_files};
 pub use front_door::{Fit, Run};
 pub use run::Model;

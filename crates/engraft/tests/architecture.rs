@@ -28,7 +28,7 @@ const FLOORS: [(&str, u32); 14] = [
     ("run", 11),
 ];
 /// The files of the ground floor, as the crate's root names them.
-const CORE: [&str; 7] = ["error", "rng", "files", "progress", "guard", "suggestion", "weight_files"];
+const CORE: [&str; 8] = ["error", "rng", "files", "progress", "guard", "suggestion", "weight_files", "weight_set"];
 /// What every crate may depend on, among ours.
 const CRATES: [(&str, &[&str]); 4] =
     [("kernels", &[]), ("weights", &[]), ("engraft", &["engraft-kernels", "engraft-weights"]), ("cli", &["engraft"])];

@@ -6,6 +6,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use flate2::Crc;
 use flate2::bufread::DeflateDecoder;
+use zip::read::{ArchiveOffset, Config};
 use zip::{CompressionMethod, ZipArchive};
 
 use crate::Error;
@@ -42,7 +43,10 @@ impl<'a> Archive<'a> {
     /// Reads the directory of an archive and checks every entry of it; unpacks nothing.
     pub(crate) fn open(source: Source<'a>) -> Result<Self, Error> {
         let reader = BufReader::with_capacity(AHEAD, source.clone().reader());
-        let mut zip = ZipArchive::new(reader).map_err(|error| damaged(error.to_string()))?;
+        // The archive begins where the file does. Left to guess, the library takes it for one behind other bytes where an
+        // entry of the directory is as long as the records that follow it, as `data.pkl` is under a name of 21 letters.
+        let config = Config { archive_offset: ArchiveOffset::Known(0) };
+        let mut zip = ZipArchive::with_config(config, reader).map_err(|error| damaged(error.to_string()))?;
         let listed = directory_length(&source, zip.central_directory_start());
         if zip.offset() != 0 || listed != Some(zip.len()) {
             return Err(damaged(format!(
@@ -100,6 +104,11 @@ impl<'a> Archive<'a> {
     /// Whether there is an entry of exactly this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.entries.contains_key(name)
+    }
+
+    /// Whether there is an entry for whose name this holds.
+    pub(crate) fn any(&self, holds: impl Fn(&str) -> bool) -> bool {
+        self.entries.keys().any(|name| holds(name))
     }
 
     /// The folder of PyTorch's `data.pkl`, with a slash at its end, or empty at the top.

@@ -13,7 +13,8 @@ pub(crate) const CONFIG: usize = 4 << 20;
 const MAPPINGS: usize = 150_000;
 
 /// The settings that are used. Others are not kept: a model's settings hold its layers', and those theirs.
-const SETTINGS: [&str; 6] = ["scale", "center", "epsilon", "batch_input_shape", "batch_shape", "build_input_shape"];
+const SETTINGS: [&str; 7] =
+    ["scale", "offset", "center", "epsilon", "batch_input_shape", "batch_shape", "build_input_shape"];
 
 /// One layer of a configuration, in its order.
 #[derive(Debug, Clone)]
@@ -68,6 +69,14 @@ impl Config {
             && epsilons.iter().all(|epsilon| *epsilon == Some(*first))
         {
             metadata.insert("keras.batch_norm_epsilon".into(), first.to_string());
+        }
+        // Only a number for all channels, and only once: two would have to be put together.
+        let scales: Vec<&&Layer> = all.iter().filter(|layer| layer.class == "Rescaling").collect();
+        if let [layer] = scales.as_slice()
+            && let (Some(scale), offset) = (layer.settings["scale"].as_f64(), &layer.settings["offset"])
+            && let Some(offset) = if offset.is_null() { Some(0.0) } else { offset.as_f64() }
+        {
+            metadata.insert("keras.rescaling".into(), serde_json::json!([scale, offset]).to_string());
         }
         if let Some(shape) = &self.input {
             metadata.insert("keras.input".into(), shape.to_string());

@@ -12,7 +12,7 @@
 //! # What a hostile file can cost
 //! Numbers take at most twice the file and 64 MiB; the compressed entries of an archive are inflated to at most twice
 //! the file and 32 MiB; a pickle has at most [`PICKLE_LIMIT`] bytes and makes at most [`PICKLE_VALUES`] values. A pickle is data to a small machine that
-//! knows fifteen names or so and refuses every other by name. There is nothing in this crate that could run code,
+//! knows fifteen names or so; objects of every other are left alone and told by name, and names that reach the system are refused. There is nothing in this crate that could run code,
 //! open a second file or write one.
 
 #![forbid(unsafe_code)]
@@ -24,6 +24,7 @@ mod element;
 mod hdf5;
 mod keras;
 mod keras_config;
+mod not_weights;
 mod pickle;
 mod pytorch;
 mod safetensors_file;
@@ -34,6 +35,7 @@ mod weight_file;
 
 use std::collections::BTreeMap;
 
+pub use not_weights::stand_in;
 pub use pickle::PICKLE_VALUES;
 pub use pytorch::PICKLE_LIMIT;
 pub use safetensors_file::write;
@@ -96,8 +98,9 @@ pub enum Format {
 /// The tensors of a file, by name, and the text that the file carries about itself.
 ///
 /// What a reader finds out about a file is in the metadata too: `pytorch.key` (which mapping of a checkpoint was
-/// taken), `pytorch.prefix` (what all names began with), `keras.kernel_order`, `keras.kernels_rotated`,
-/// `keras.batch_norm_epsilon`, `keras.layers` (JSON array of `[name, class]`), `keras.input` (JSON shape),
+/// taken), `pytorch.prefix` (what all names began with), `pytorch.objects` (foreign Python objects beside the
+/// tensors, of which nothing is read), `keras.kernel_order`, `keras.kernels_rotated`,
+/// `keras.batch_norm_epsilon`, `keras.rescaling` (JSON `[scale, offset]`), `keras.layers` (JSON array of `[name, class]`), `keras.input` (JSON shape),
 /// `keras.version`, `keras.backend`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Weights {
@@ -142,10 +145,18 @@ pub enum Error {
         /// Its type.
         found: String,
     },
-    /// The file is of another format.
+    /// The file is of another format, or no file of weights at all.
     #[error("expected safetensors, PyTorch or Keras weights, found {found}")]
     Format {
         /// What it seems to be.
+        found: String,
+        /// What to do about it; empty where nothing can be said.
+        remedy: &'static str,
+    },
+    /// A network with its code in place of its weights.
+    #[error("expected a dictionary of tensors by name (a state_dict), found a whole model: {found}")]
+    WholeModel {
+        /// What the file holds.
         found: String,
     },
     /// The file asks for code.
@@ -221,6 +232,38 @@ pub enum Error {
 }
 
 impl Error {
+    /// What whoever has the file can do about it; nothing where that depends on what is asked for.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        let remedy = match self {
+            Self::Format { remedy, .. } => remedy,
+            Self::WholeModel { found } if found.contains("TorchScript") => {
+                "save the state_dict: torch.save(torch.jit.load('model.pt').state_dict(), 'weights.pt')"
+            }
+            Self::WholeModel { .. } => "save the state_dict: torch.save(model.state_dict(), 'weights.pt')",
+            Self::Contents { expected, .. } if expected == state_dict::STATE_DICT => {
+                "save the state_dict: torch.save(model.state_dict(), 'weights.pt')"
+            }
+            Self::Code { name } if name.contains("ambda") => {
+                "build the model without Lambda layers, and save its weights: model.save_weights('model.weights.h5')"
+            }
+            Self::Code { .. } => {
+                "the file was made to run code: take the weights from where you trust their maker, as safetensors"
+            }
+            Self::Type { .. } => "save the weights as 32-bit or 16-bit floating point numbers",
+            Self::Truncated { .. }
+            | Self::HeaderTooLong { .. }
+            | Self::Header { .. }
+            | Self::Pickle { .. }
+            | Self::Archive { .. }
+            | Self::Hdf5 { .. }
+            | Self::Tensor { .. } => "fetch the file again",
+            Self::Memory { .. } => "give the program more memory",
+            Self::TooLarge { .. } | Self::Read { .. } | Self::Reader { .. } | Self::Contents { .. } => "",
+        };
+        (!remedy.is_empty()).then_some(remedy)
+    }
+
     fn contents(expected: &str, found: impl Into<String>) -> Self {
         Self::Contents { expected: expected.into(), found: found.into() }
     }

@@ -66,6 +66,11 @@ type Blocks<'a> = BTreeMap<String, Block<'a>>;
 /// Opens a file of PyTorch 1.6 or later.
 pub(crate) fn open_archive<'a>(archive: &Archive<'a>) -> Result<(Weights, Views<'a>), Error> {
     let folder = archive.pickle().unwrap_or_default();
+    if archive
+        .any(|name| name.strip_prefix(folder).is_some_and(|name| name == "constants.pkl" || name.starts_with("code/")))
+    {
+        return Err(Error::WholeModel { found: "a TorchScript archive, as torch.jit.save writes".into() });
+    }
     let entry = |name: &str| archive.get(&format!("{folder}{name}"), PICKLE_LIMIT);
     let bytes = entry("data.pkl")?.ok_or_else(|| Error::contents("an entry data.pkl", "none"))?;
     let order = match entry("byteorder")?.as_deref() {

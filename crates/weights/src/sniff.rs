@@ -47,19 +47,6 @@ pub(crate) fn archive_format(archive: &Archive<'_>) -> Option<Format> {
     }
 }
 
-/// What a file seems to be that is no [`Format`], where it can be told.
-pub(crate) fn other(bytes: &[u8]) -> Option<&'static str> {
-    if bytes.get(257..262) == Some(b"ustar") {
-        Some("a tar archive (PyTorch before 0.1.10 wrote such): open it with PyTorch and save it again")
-    } else if is_saved_model(bytes) {
-        Some("a TensorFlow SavedModel: save the model from Keras as .h5 or .keras")
-    } else if bytes.starts_with(b"\x1f\x8b") {
-        Some("a gzip file: unpack it first")
-    } else {
-        None
-    }
-}
-
 fn is_safetensors(bytes: &[u8]) -> bool {
     let length = bytes.first_chunk().map(|length| u64::from_le_bytes(*length));
     length.is_some_and(|length| (2..=HEADER_LIMIT).contains(&length)) && bytes.get(8) == Some(&b'{')
@@ -93,7 +80,7 @@ fn is_onnx(bytes: &[u8]) -> bool {
 }
 
 /// A TensorFlow `SavedModel`: schema version 1, then a graph, whose first field is its information.
-fn is_saved_model(bytes: &[u8]) -> bool {
+pub(crate) fn is_saved_model(bytes: &[u8]) -> bool {
     let mut fields = Fields { rest: bytes };
     matches!(fields.next(), Some((1, Wire::Number(1))))
         && matches!(fields.next(), Some((2, Wire::Bytes(start))) if start.first() == Some(&0x0a))

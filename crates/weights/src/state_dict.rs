@@ -19,6 +19,12 @@ const OTHERS: [&str; 6] =
 /// What wrappers put before every name.
 const PREFIXES: [&str; 3] = ["module.", "_orig_mod.", "model."];
 
+/// What a checkpoint has.
+pub(crate) const STATE_DICT: &str = "a dictionary of tensors by name";
+
+/// The most foreign objects that are told by name.
+const OBJECTS: usize = 20;
+
 const DEPTH: usize = 32;
 const VISITS: usize = 1_000_000;
 const TENSORS: usize = 100_000;
@@ -49,8 +55,13 @@ pub(crate) fn choose(pickle: &Pickle<'_>) -> Result<Chosen, Error> {
     let mut walk = Walk { pickle, visits: 0, names: (0, 0) };
     let mut root = pickle.root;
     let mut path = Vec::new();
-    if !matches!(pickle.value(root), Value::Dict(_)) {
-        return Err(Error::contents("a dictionary of tensors by name", pickle.kind(root)));
+    if pickle.mapping(root).is_none() {
+        return Err(match pickle.value(root) {
+            Value::Object(class) => {
+                Error::WholeModel { found: format!("an object of `{}`", pickle.foreign.name(*class)) }
+            }
+            _ => Error::contents(STATE_DICT, pickle.kind(root)),
+        });
     }
     let mut tensors = walk.flat(root)?;
     while path.len() < 4 {
@@ -59,9 +70,16 @@ pub(crate) fn choose(pickle: &Pickle<'_>) -> Result<Chosen, Error> {
         (root, tensors) = (inner, found);
     }
     if tensors.is_empty() {
-        return Err(Error::contents("a dictionary of tensors by name", "no tensor"));
+        return Err(match pickle.foreign.network() {
+            Some(network) => Error::WholeModel { found: format!("no tensor by name, but an object of `{network}`") },
+            None => Error::contents(STATE_DICT, "no tensor"),
+        });
     }
     let mut metadata = BTreeMap::new();
+    let objects: Vec<&str> = pickle.foreign.made().take(OBJECTS).collect();
+    if !objects.is_empty() {
+        metadata.insert("pytorch.objects".into(), objects.join(", "));
+    }
     if !path.is_empty() {
         metadata.insert("pytorch.key".into(), path.join("."));
     }
@@ -97,13 +115,13 @@ struct Walk<'p, 'a> {
 impl Walk<'_, '_> {
     /// The mapping inside `root` that should be taken in its place, if there is one.
     fn inner(&mut self, root: Id, all: usize) -> Result<Option<(String, Id, Named)>, Error> {
-        let Value::Dict(items) = self.pickle.value(root) else { return Ok(None) };
+        let Some(items) = self.pickle.mapping(root) else { return Ok(None) };
         let mut found = Vec::new();
         let mut direct = 0;
         for &(key, value) in items {
             match self.pickle.value(value) {
                 Value::Tensor(_) => direct += 1,
-                Value::Dict(_) => {
+                _ if self.pickle.mapping(value).is_some() => {
                     let Some(key) = self.pickle.text(key).filter(|key| !OTHERS.contains(key)) else { continue };
                     let tensors = self.flat(value)?;
                     if !tensors.is_empty() {
@@ -148,13 +166,13 @@ impl Walk<'_, '_> {
         if depth > DEPTH {
             return Err(too_large("dictionaries inside each other", DEPTH));
         }
-        let Value::Dict(items) = self.pickle.value(id) else { return Ok(()) };
+        let Some(items) = self.pickle.mapping(id) else { return Ok(()) };
         for &(key, value) in items {
             self.visits += 1;
             if self.visits > VISITS {
                 return Err(too_large("items of dictionaries", VISITS));
             }
-            if !matches!(self.pickle.value(value), Value::Dict(_) | Value::Tensor(_)) {
+            if !matches!(self.pickle.value(value), Value::Tensor(_)) && self.pickle.mapping(value).is_none() {
                 continue;
             }
             let key = match self.pickle.value(key) {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::element::Order;
 use crate::source::Source;
-use crate::{Error, Format, Tensor, Weights, archive, keras, pytorch, safetensors_file, sniff};
+use crate::{Error, Format, Tensor, Weights, archive, keras, not_weights, pytorch, safetensors_file, sniff};
 
 /// Named tensors whose numbers are asked for one by one.
 pub trait Tensors {
@@ -71,20 +71,22 @@ impl<'a> WeightFile<'a> {
             return match sniff::archive_format(&archive) {
                 Some(Format::KerasZip) => keras::read_archive(&archive).map(Self::read),
                 Some(_) => pytorch::open_archive(&archive).map(Self::pytorch),
-                None => Err(Error::Format {
-                    found: "a zip archive with neither data.pkl (PyTorch) nor model.weights.h5 (Keras)".into(),
-                }),
+                None => Err(not_weights::zip(&archive)),
             };
         }
         match sniff::of_head(&head) {
             Some(Format::PyTorchLegacy) => pytorch::open_legacy(source).map(Self::pytorch),
             Some(Format::KerasH5) => keras::read(source).map(Self::read),
             Some(Format::Onnx) => {
-                Err(Error::Format { found: "an ONNX model, which is used whole, as a frozen base".into() })
+                let found = "an ONNX model, which is used whole, as a frozen base".into();
+                Err(Error::Format { found, remedy: "" })
             }
-            Some(Format::TfLite) => Err(Error::Format { found: "a TensorFlow Lite model".into() }),
-            _ => match sniff::other(&head) {
-                Some(found) => Err(Error::Format { found: found.into() }),
+            Some(Format::TfLite) => Err(Error::Format {
+                found: "a TensorFlow Lite model".into(),
+                remedy: "take the weights that it was made of, or export the model to ONNX",
+            }),
+            format => match not_weights::named(&head, source.length()).filter(|_| format.is_none()) {
+                Some(error) => Err(error),
                 None => {
                     let (headers, places) = safetensors_file::open(source)?;
                     Ok(Self { headers, numbers: Numbers::Safetensors(places) })

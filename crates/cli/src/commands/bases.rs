@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use engraft::bases::hub::{Hub, Reference, registry};
+use engraft::bases::text::{is_text_base, is_tf_idf, open_text_base};
 use engraft::bases::{Architecture, Base, BaseSpec, BaseSummary, Body, Device, StageCost, embedded, open};
 use engraft::error::{Error, Problem, shown};
 use engraft::files;
@@ -137,6 +138,9 @@ fn pull(id: &str, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
 }
 
 fn show(id: &str, about: &BaseArgs, json: bool) -> anyhow::Result<Outcome> {
+    if is_text_base(id) {
+        return show_texts(id, about, json);
+    }
     let base = open(&about.of(id), &Device::flex())?;
     let costs = base.costs();
     if json {
@@ -154,6 +158,41 @@ fn show(id: &str, about: &BaseArgs, json: bool) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Done);
     }
     output::text(&(about_base(&base) + &table(&costs) + &notes(&base)))?;
+    Ok(Outcome::Done)
+}
+
+fn show_texts(id: &str, args: &BaseArgs, json: bool) -> anyhow::Result<Outcome> {
+    args.refuse("a base of texts")?;
+    if is_tf_idf(id) {
+        let text = "tfidf\n  architecture  TF-IDF of the commonest words and pairs of words, (1 + ln tf) idf\n  \
+                    input         texts, any length\n  weights       none: counted in the training texts, and kept in the run\n  \
+                    depths        head\n";
+        if json {
+            output::json(&json!({ "id": id, "architecture": "TF-IDF", "depths": ["head"] }))?;
+        } else {
+            output::text(text)?;
+        }
+        return Ok(Outcome::Done);
+    }
+    let about = open_text_base(id, &Device::flex())?.about();
+    if json {
+        output::json(&about)?;
+        return Ok(Outcome::Done);
+    }
+    let tokens = about.tokens.map_or_else(|| "any length".to_owned(), |tokens| format!("up to {tokens} tokens"));
+    let prompt = if about.prompt.is_empty() { "-".to_owned() } else { format!("{:?} in front", about.prompt) };
+    let mut lines = vec![
+        about.id.clone(),
+        format!("  architecture  {}", about.architecture),
+        format!("  input         texts, {tokens}"),
+        format!("  prompt        {prompt}"),
+        format!("  features      {}: {}", about.columns, about.steps.join(", ")),
+        format!("  licence       {}", about.licence),
+        format!("  source        {}", about.source),
+        format!("  sha256        {}", about.sha256),
+    ];
+    lines.extend(about.remarks.iter().map(|remark| format!("\nnote: {remark}")));
+    output::text(&(lines.join("\n") + "\n"))?;
     Ok(Outcome::Done)
 }
 

@@ -28,6 +28,10 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     if embed_texts::is_meant(args) {
         return embed_texts::run(args, format, &index, json, terminal);
     }
+    if args.prompt.is_some() {
+        let problem = Problem::new("only encoders of texts take a prompt").found("images").at("--prompt");
+        return Err(Error::Usage(problem.hint("leave it out")).into());
+    }
     let images = images(&args.data)?;
     let device = Device::flex();
     let name = base_for(args.base.as_deref(), || Ok(DataKind::of_images(&images)), terminal)?;

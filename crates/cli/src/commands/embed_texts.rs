@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use engraft::bases::text::{TextBody, WordPooling, is_text_base, open_text_base};
+use engraft::bases::text::{TextBase, TextBody, WordPooling, is_text_base, is_tf_idf, open_text_base};
 use engraft::bases::{DataKind, Device};
 use engraft::data::text::encoding::detect_file;
 use engraft::data::text::{TextReading, TextRow, is_text, stream_texts};
@@ -40,7 +40,14 @@ pub fn run(args: &EmbedArgs, format: Format, index: &Path, json: bool, terminal:
         return Err(Error::Usage(problem.expected("no --cache and no --no-cache")).into());
     }
     let name = base_for(args.base.as_deref(), || Ok(DataKind::Texts), terminal)?;
-    let base = open_text_base(&name, &Device::flex())?;
+    let base = if is_tf_idf(&name) {
+        // Counted in the texts that are embedded, which are read twice for it.
+        let texts = rows(args, terminal)?.map(|row| row.map(|row| row.text)).collect::<Result<Vec<_>>>()?;
+        TextBase::tf_idf(&texts.iter().collect::<Vec<_>>())?
+    } else {
+        open_text_base(&name, &Device::flex())?
+    };
+    let base = base.with_prompt(args.prompt.as_deref())?;
     base.remarks.iter().for_each(|remark| terminal.say(remark));
     let pooler = match &base.body {
         TextBody::Words(vectors) => Some(vectors.pooler(&[], WordPooling::Mean)),

@@ -105,6 +105,7 @@ fn refuse_useless(args: &FitArgs, config: &Fit, kind: InputKind, base: &AnyBase)
     let flags = [("--budget", args.budget.is_some()), ("--speed", args.speed.is_some())];
     let budget = flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag.to_owned());
     let on_words = matches!(base, AnyBase::Texts(base) if matches!(base.body, TextBody::Words(_)));
+    let on_counts = matches!(base, AnyBase::Texts(base) if matches!(base.body, TextBody::TfIdf(_)));
     let (useless, why): (Vec<String>, String) = match config.depth.as_str() {
         _ if matches!(base, AnyBase::None) => return Ok(()),
         // A reader on word vectors is trained by steps, whatever the depth is called.
@@ -115,6 +116,7 @@ fn refuse_useless(args: &FitArgs, config: &Fit, kind: InputKind, base: &AnyBase)
             (given.into_iter().chain(budget).collect(), "--depth head trains no stage".into())
         }
         "auto" if on_words => (given, "word vectors have no blocks to train".into()),
+        "auto" if on_counts => (given, "TF-IDF has no blocks to train".into()),
         "auto" => return Ok(()),
         "contrastive" => (budget.collect(), "--depth contrastive leaves nothing to choose".into()),
         depth => {
@@ -403,7 +405,7 @@ mod tests {
     ];
     /// Every other flag, with a value that is not the usual one.
     const EVERY: &str = "--task tags --text a,b --path-column p --label-column l --ignore-column c --ignore-column d --group-column g \
-        --labels y.npy --pooling sif --depth half --budget 1h --speed 0.25 --seeds 3 --folds 4 --seed 7 --balanced --max-error 0.1 \
+        --labels y.npy --pooling sif --prompt q: --depth half --budget 1h --speed 0.25 --seeds 3 --folds 4 --seed 7 --balanced --max-error 0.1 \
         --interval-level 0.8 --unlike-rate 0.1 --control-budget 0.25 --strict --device cpu --card c.toml --onnx-output o --input-size 9 \
         --resize 8 --interpolation nearest --channel-order bgr --mean 0.5,-0.25 --std 2 --channels 4 --image-size 77 --exact \
         --epochs 3 --batch-size 5 --accumulate 2 --optimiser sgd --lr 0.001 --schedule step --warmup 0.2 \

@@ -172,7 +172,11 @@ fn baselines(baselines: &[BaselineReport]) -> Vec<String> {
             }
             false => points(paired),
         };
-        let worse = |paired: &Paired| if paired.high < 0.0 { ": the baseline is better" } else { "" };
+        let worse = |paired: &Paired| match paired.high < 0.0 {
+            true if baseline.name == "TF-IDF" => ": the baseline is better (--base tfidf fits it)",
+            true => ": the baseline is better",
+            false => "",
+        };
         let paired = &baseline.paired;
         lines.push(format!("{:<17} {told}; the model: {}{}", baseline.name, better(paired), worse(paired)));
         for (split, paired) in &baseline.held_out {

@@ -41,7 +41,7 @@ fn refused(sandbox: &Sandbox, bytes: &[u8], parts: &[&str]) {
 #[test]
 fn damaged_files_are_refused() {
     let (sandbox, whole) = with_base();
-    refused(&sandbox, b"", &["truncated"]);
+    refused(&sandbox, b"", &["an empty file"]);
     refused(&sandbox, &whole[..whole.len() / 2], &["cannot be read"]);
     refused(&sandbox, &whole[..100], &["truncated"]);
     let mut long = whole.clone();

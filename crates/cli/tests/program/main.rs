@@ -20,6 +20,7 @@ mod matrix;
 mod memory;
 mod names;
 mod nothing_lost;
+mod other_bases;
 mod reference;
 mod rows;
 mod sandbox;

@@ -1,14 +1,18 @@
 //! Which base is taken where none is named: the best one that is on this machine and fits the data.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use engraft_weights::Format;
 
 use crate::bases::hub::{Hub, Reference, registry};
 use crate::bases::opening::GLYPHS;
-use crate::bases::text::{USUAL_ENCODER, is_text_base_here};
+use crate::bases::text::{USUAL_ENCODER, is_text_base, is_text_base_here};
 use crate::data::image::{Limits, decode};
 use crate::error::{Error, Problem, Result};
 use crate::files::read_limited;
 use crate::progress::Observer;
+use crate::weight_files;
+use crate::weight_set;
 
 /// The base for photos that a machine without any is told to fetch: small, quick, and free to use.
 const USUAL_FOR_PHOTOS: &str = "timm/resnet18.a1_in1k";
@@ -126,6 +130,47 @@ fn none_here(what: &str, base: &str, size: &str) -> Error {
     Error::Weights(problem.hint(format_args!("`engraft bases pull {base}` fetches one ({size})")))
 }
 
+/// Refuses a base of another kind than the data, before any of them is read.
+///
+/// # Errors
+/// [`Error::Usage`] that names both kinds.
+pub(crate) fn refuse_other_kind(base: &str, texts: bool, unit: &str) -> Result<()> {
+    let Some(of_texts) = is_of_texts(base).filter(|of_texts| *of_texts != texts) else { return Ok(()) };
+    let kind = |texts| if texts { "texts" } else { "images" };
+    let problem = Problem::new("the base and the data are of different kinds")
+        .expected(format_args!("a base for {}: the data is read as {unit}", kind(texts)))
+        .found(format_args!("{base}, a base for {}", kind(of_texts)))
+        .at("--base");
+    Err(Error::Usage(problem.hint(if texts {
+        "name a base for texts; or, if a column of the table names image files, that column with --path-column"
+    } else {
+        "name a base for images; or, if the data is a table of texts, their column with --text"
+    })))
+}
+
+/// Whether a base is one for texts; nothing where its name and its first bytes do not tell.
+fn is_of_texts(base: &str) -> Option<bool> {
+    if base.is_empty() {
+        return None;
+    }
+    if is_text_base(base) {
+        return Some(true);
+    }
+    let path = Path::new(base);
+    if !path.exists() {
+        let known = base == GLYPHS || registry().iter().any(|entry| entry.id == base);
+        return known.then_some(false);
+    }
+    let file = if path.is_dir() { weight_set::in_folder(path).ok()? } else { path.to_owned() };
+    let source = weight_files::source(&file).ok()?;
+    let is_index = file.to_str().is_some_and(|name| name.ends_with(".index.json"));
+    match weight_files::format(&source) {
+        // What an ONNX model takes is told when it is opened.
+        Some(Format::Onnx) => None,
+        format => (is_index || format.is_some()).then_some(false),
+    }
+}
+
 /// What is to be said of a base that was named and does not fit the data; none where nothing is. The data is looked at only
 /// where it matters.
 ///
@@ -154,6 +199,27 @@ mod tests {
         let broken = temp.path().join("broken.png");
         std::fs::write(&broken, b"no image").unwrap();
         DataKind::of_images(&paths.into_iter().chain([broken]).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_base_of_another_kind_is_refused_with_both_kinds() {
+        let temp = tempfile::tempdir().unwrap();
+        let weights = temp.path().join("resnet18.safetensors");
+        std::fs::write(&weights, engraft_weights::write(&engraft_weights::Weights::default())).unwrap();
+        let encoder = temp.path().join("encoder");
+        std::fs::create_dir(&encoder).unwrap();
+        std::fs::write(encoder.join("config.json"), r#"{"model_type": "bert"}"#).unwrap();
+        for image in ["glyphs", weights.to_str().unwrap(), "timm/resnet18.a1_in1k"] {
+            let error = refuse_other_kind(image, true, "texts").unwrap_err().to_string();
+            assert!(error.contains("a base for images") && error.contains("the data is read as texts"), "{error}");
+            assert!(error.contains("--path-column"), "{error}");
+            refuse_other_kind(image, false, "images").unwrap();
+        }
+        let text = encoder.to_str().unwrap();
+        let error = refuse_other_kind(text, false, "images").unwrap_err().to_string();
+        assert!(error.contains("a base for texts") && error.contains("the data is read as images"), "{error}");
+        refuse_other_kind(text, true, "texts").unwrap();
+        refuse_other_kind("", true, "texts").unwrap();
     }
 
     #[test]

@@ -20,10 +20,12 @@ mod role;
 mod stage;
 mod style;
 pub mod text;
+mod timm_config;
 mod vision;
 
 pub use burn::tensor::Device;
 pub use card::Card;
+pub(crate) use default_base::refuse_other_kind;
 pub use default_base::{DataKind, DefaultBase, base_for, default_base};
 pub use low_rank::LoraConfig;
 pub use onnx::OnnxModel;

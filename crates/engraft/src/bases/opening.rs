@@ -4,23 +4,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use engraft_weights::{Format, Precision, Source, Tensors, Weights};
+use engraft_weights::{Format, Precision, Tensors, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::bases::card::Card;
 use crate::bases::hub::{Hub, Local, Reference, registry};
-use crate::bases::onnx::OnnxModel;
+use crate::bases::onnx::{OnnxModel, inlined};
 use crate::bases::stage::StageCost;
+use crate::bases::timm_config;
 use crate::bases::vision::architecture::Architecture;
 use crate::bases::vision::network::{Likeness, Network, NetworkWeights};
 use crate::bases::vision::remix::ChannelStatistics;
 use crate::bases::vision::runner::Runner;
+use crate::bases::vision::trunk::Trunk;
 use crate::data::preprocess::{Preprocessing, Resize};
 use crate::error::{Error, Problem, Result, printable, shown};
 use crate::files;
 use crate::settings::{self, Fit};
 use crate::suggestion::beside;
-use crate::weight_files;
+use crate::weight_files::{self, unreadable};
+use crate::weight_set::{self, WeightSet};
 
 /// The largest ONNX model: protocol buffers cannot be larger.
 const ONNX_LIMIT: u64 = (2 << 30) - 1;
@@ -160,8 +163,11 @@ pub(crate) fn known_names() -> Vec<&'static str> {
 
 /// Opens a base.
 ///
+/// A folder stands for the weights in it, an index or one of several shards for all of them.
+///
 /// The card of a file is, in this order: the given one, `FILE.toml` or `FILE.json` beside it (with or without the
-/// weights' own ending), a known one by SHA-256, the usual one of the architecture (and a remark says so).
+/// weights' own ending), a known one by SHA-256, the usual one of the architecture with what a `config.json` of timm
+/// beside it says (and a remark says so).
 pub fn open(spec: &BaseSpec, device: &Device) -> Result<Base> {
     find(spec, device).map(|base| base.exact(spec.exact))
 }
@@ -186,6 +192,16 @@ fn find(spec: &BaseSpec, device: &Device) -> Result<Base> {
     if let Some(pulled) = Pulled::find(spec)? {
         return pulled.open(spec, device);
     }
+    let folder = path.is_dir().then(|| weight_set::in_folder(path)).transpose()?;
+    let path = folder.as_deref().unwrap_or(path);
+    let set = WeightSet::of_shards(path)?;
+    let card_of = || match spec.card.clone().or_else(|| card_beside(path)) {
+        Some(place) => Card::parse(&read_card(&place)?, &place).map(Some),
+        None => Ok(None),
+    };
+    if let Some(set) = set {
+        return Base::from_set(set, card_of()?, spec, path, device);
+    }
     let source = weight_files::source(path).map_err(|source| {
         let near = beside(path);
         let known = near.iter().map(String::as_str).chain(known_names());
@@ -198,11 +214,7 @@ fn find(spec: &BaseSpec, device: &Device) -> Result<Base> {
                 .hint("`engraft bases list` shows the bases that the program knows"),
         )
     })?;
-    let card = match spec.card.clone().or_else(|| card_beside(path)) {
-        Some(place) => Some(Card::parse(&read_card(&place)?, &place)?),
-        None => None,
-    };
-    Base::from_source(source, card, spec, path, device)
+    Base::from_set(source.into(), card_of()?, spec, path, device)
 }
 
 /// A base from the hub that is on this machine.
@@ -243,7 +255,7 @@ impl Pulled {
             (None, Some(entry)) => Some(entry.card(Some(&self.local.sha256))?),
             (None, None) => None,
         };
-        Base::from_source(source, card, spec, place, device)
+        Base::from_set(source.into(), card, spec, place, device)
     }
 }
 
@@ -254,25 +266,14 @@ fn read_card(place: &Path) -> Result<String> {
         .map_err(|_| Error::Weights(Problem::new("the card is not text").expected("UTF-8").at(place)))
 }
 
-/// The error for a weights file that cannot be read.
-fn unreadable(source: &engraft_weights::Error, place: &Path) -> Error {
-    let problem = Problem::new("the weights cannot be read")
-        .expected("a whole safetensors, PyTorch, Keras or ONNX file")
-        .found(source)
-        .at(place);
-    match source {
-        // The file may be sound.
-        engraft_weights::Error::Memory { .. } => Error::Io(problem.hint("give the program more memory")),
-        _ => Error::Weights(problem.hint("fetch the file again")),
-    }
-}
-
 /// The card's file beside a weights file.
 fn card_beside(weights: &Path) -> Option<PathBuf> {
     ["toml", "json"].into_iter().find_map(|ending| {
         let mut long = weights.as_os_str().to_owned();
         long.push(format!(".{ending}"));
-        [PathBuf::from(long), weights.with_extension(ending)].into_iter().find(|path| path.is_file())
+        let found = [PathBuf::from(long), weights.with_extension(ending)].into_iter().find(|path| path.is_file());
+        // An index of shards is JSON itself.
+        found.filter(|path| path != weights)
     })
 }
 
@@ -297,18 +298,19 @@ impl Base {
         place: &Path,
         device: &Device,
     ) -> Result<Self> {
-        Self::from_source(bytes.into(), card, spec, place, device)
+        let source: engraft_weights::Source<'_> = bytes.into();
+        Self::from_set(source.into(), card, spec, place, device)
     }
 
     /// Builds a base from a weights file, or an ONNX model. Of weights only what the network needs comes into memory.
-    pub(crate) fn from_source(
-        source: Source<'_>,
+    fn from_set(
+        set: WeightSet<'_>,
         card: Option<Card>,
         spec: &BaseSpec,
         place: &Path,
         device: &Device,
     ) -> Result<Self> {
-        let sha256 = weight_files::sha256(&source).map_err(|source| unreadable(&source, place))?;
+        let sha256 = set.sha256().map_err(|source| unreadable(&source, place))?;
         let card = card.or_else(|| Card::known(&sha256));
         check_flags(card.as_ref(), spec, place)?;
         if let Some(expected) = card.as_ref().and_then(|card| card.sha256.as_ref())
@@ -322,7 +324,7 @@ impl Base {
                     .hint("fetch the file again, or correct the card"),
             ));
         }
-        if weight_files::format(&source) == Some(Format::Onnx) {
+        if let Some(source) = set.single().filter(|source| weight_files::format(source) == Some(Format::Onnx)) {
             if source.length() > ONNX_LIMIT {
                 return Err(Error::Weights(
                     Problem::new("the ONNX model is too large")
@@ -334,29 +336,48 @@ impl Base {
                 ));
             }
             let bytes = source.all().map_err(|source| unreadable(&source, place))?;
+            if let Some(whole) = inlined(&bytes, place)? {
+                let sha256 = files::sha256_hex(&whole);
+                return Self::from_onnx(&whole, card, spec, place, sha256);
+            }
             return Self::from_onnx(&bytes, card, spec, place, sha256);
         }
         if let Some(output) = &spec.onnx_output {
             let problem = Problem::new("--onnx-output names a value of an ONNX model, and this is none").found(output);
             return Err(Error::Usage(problem.at(place)));
         }
-        let file = weight_files::open(source).map_err(|source| unreadable(&source, place))?;
+        let file = set.open().map_err(|source| unreadable(&source, place))?;
         let weights = file.headers();
         let mut remarks = Vec::new();
+        let wanted = match &card {
+            Some(card) => Some((card.architecture, card.preprocessing.channels)),
+            None => spec.architecture.map(|architecture| (architecture, 3)),
+        };
+        let trunk = match Trunk::find(&file, wanted.filter(|(architecture, _)| *architecture != Architecture::ONNX)) {
+            Ok(trunk) => Some(trunk),
+            Err(closest) if wanted.is_none() => return Err(unknown_architecture(weights, *closest, place)),
+            Err(_) => None,
+        };
         let card = match card {
             Some(card) => card,
             None => {
-                let likeness = match spec.architecture {
-                    Some(architecture) => Network::likeness(architecture, 3, weights),
-                    None => Network::recognise(weights).ok_or_else(|| unknown_architecture(weights, place))?,
+                let likeness = match (&trunk, spec.architecture) {
+                    (Some(trunk), _) => trunk.likeness.clone(),
+                    (None, architecture) => {
+                        let architecture = architecture.expect("without one the file is recognised");
+                        Network::likeness(architecture, 3, weights)
+                    }
                 };
                 let Likeness { architecture, dialect, channels, .. } = likeness;
                 let mut card = Card::of_dialect(architecture, dialect, channels, stem(place));
                 let said = weights.metadata.get("keras.batch_norm_epsilon").and_then(|text| text.parse().ok());
                 card.batch_norm_epsilon = said.or(card.batch_norm_epsilon);
+                let told = timm_config::lay_over(&mut card, place)? || rescaled(&mut card, weights, &mut remarks);
                 let said = spec.split(channels).0;
                 adjust(&mut card.preprocessing, &said)?;
-                if said.is_empty() {
+                if told {
+                    remarks.extend(timm_config::remark(&card, place));
+                } else if said.is_empty() {
                     remarks.push(format!(
                         "{} has no card and is not known by its SHA-256: taking the usual preprocessing of {} from {} (give --card if it was trained otherwise)",
                         shown(place),
@@ -368,7 +389,15 @@ impl Base {
             }
         };
         let card = resized(card, spec, &mut remarks)?;
-        let base = Self { remarks, ..Self::from_weights(card, &file, sha256, device)? };
+        let tensors: &dyn Tensors = match &trunk {
+            Some(trunk) => {
+                remarks.extend(trunk.remarks.iter().cloned());
+                trunk
+            }
+            None => &file,
+        };
+        remarks.extend(foreign_objects(weights));
+        let base = Self { remarks, ..Self::from_weights(card, tensors, sha256, device)? };
         base.opened(spec)
     }
 
@@ -570,14 +599,48 @@ fn adjust(p: &mut Preprocessing, said: &settings::Input) -> Result<()> {
     Ok(())
 }
 
-fn unknown_architecture(weights: &Weights, place: &Path) -> Error {
+/// What is said of a checkpoint's Python objects.
+pub(super) fn foreign_objects(weights: &Weights) -> Option<String> {
+    let objects = weights.metadata.get("pytorch.objects")?;
+    Some(format!("Python objects beside the tensors were left unread, and nothing of them was run: {objects}"))
+}
+
+/// The scale of a Keras model's own `Rescaling` layer, as mean and standard deviation.
+fn rescaled(card: &mut Card, weights: &Weights, remarks: &mut Vec<String>) -> bool {
+    let layers = weights.metadata.get("keras.layers").map_or("", String::as_str);
+    if layers.contains("\"Normalization\"") {
+        remarks.push(
+            "the model normalises its input by a layer of its own, which is not read: give its numbers with --mean and --std"
+                .into(),
+        );
+    }
+    let Some(said) = weights.metadata.get("keras.rescaling") else { return false };
+    let Ok([scale, offset]) = serde_json::from_str::<[f64; 2]>(said) else { return false };
+    // `scale b + offset` for a byte b is `(b / 255 - mean) / std`.
+    let (mean, std) = (-offset / (255.0 * scale), 1.0 / (255.0 * scale));
+    if !(mean.is_finite() && std.is_finite() && std > 0.0) {
+        return false;
+    }
+    card.preprocessing.mean = vec![mean; card.preprocessing.channels];
+    card.preprocessing.std = vec![std; card.preprocessing.channels];
+    remarks.push(format!("bytes are scaled as the model's own Rescaling layer does: {scale} b + {offset}"));
+    true
+}
+
+fn unknown_architecture(weights: &Weights, closest: Option<Likeness>, place: &Path) -> Error {
     let names: Vec<&str> = weights.tensors.keys().take(3).map(String::as_str).collect();
     let found = if names.is_empty() { "no tensors at all".into() } else { format!("{}, ...", names.join(", ")) };
     let problem = Problem::new("the architecture of the weights is not known")
         .expected("the tensor names and shapes of one of the architectures that `engraft bases list` shows")
-        .at(place)
-        .hint("if it is another architecture, export it to ONNX: any ONNX model can be a frozen base");
-    Error::Weights(match Network::closest(weights) {
+        .at(place);
+    let problem = match weights.metadata.get("pytorch.objects") {
+        Some(objects) if names.len() < 3 => problem.hint(format_args!(
+            "the network may be in one of its Python objects ({objects}), of which nothing is read: save the state_dict, \
+             torch.save(model.state_dict(), 'weights.pt')"
+        )),
+        _ => problem.hint("if it is another architecture, export it to ONNX: any ONNX model can be a frozen base"),
+    };
+    Error::Weights(match closest {
         Some(Likeness { architecture, dialect, fit, .. }) => problem.found(format_args!(
             "{found}; closest is {} ({}), with {}",
             architecture.name(),
@@ -587,3 +650,7 @@ fn unknown_architecture(weights: &Weights, place: &Path) -> Error {
         None => problem.found(found),
     })
 }
+
+#[cfg(test)]
+#[path = "opening_tests.rs"]
+mod tests;

@@ -181,12 +181,14 @@ pub(crate) struct Parameters<'a> {
     source: Source<'a>,
     device: Device,
     record: RefCell<Record>,
+    /// Whether the file's classifier is left out of account.
+    headless: bool,
 }
 
 impl<'a> Parameters<'a> {
     /// Parameters drawn from `rng(seed, "init/NAME", 0)`: each its own stream, whatever the order of asking.
     pub fn random(seed: u64, device: &Device) -> Self {
-        Self { source: Source::Random { seed }, device: device.clone(), record: RefCell::default() }
+        Self { source: Source::Random { seed }, device: device.clone(), record: RefCell::default(), headless: false }
     }
 
     /// Parameters read from a file's tensors, which speak this dialect.
@@ -194,13 +196,19 @@ impl<'a> Parameters<'a> {
         let headers = weights.headers();
         let names = Names::of(dialect, headers);
         let source = Source::File { headers: &headers.tensors, names, numbers: Some(weights) };
-        Self { source, device: device.clone(), record: RefCell::default() }
+        Self { source, device: device.clone(), record: RefCell::default(), headless: false }
     }
 
     /// Compares a file's names and shapes with what is asked for; the tensors handed out are empty.
     pub(crate) fn compare(weights: &'a Weights, dialect: &'static Dialect) -> Self {
         let source = Source::File { headers: &weights.tensors, names: Names::of(dialect, weights), numbers: None };
-        Self { source, device: Device::flex(), record: RefCell::default() }
+        Self { source, device: Device::flex(), record: RefCell::default(), headless: false }
+    }
+
+    /// Leaves the file's classifier out of account.
+    #[must_use]
+    pub(crate) fn headless(self, headless: bool) -> Self {
+        Self { headless, ..self }
     }
 
     /// The top of the names.
@@ -211,6 +219,15 @@ impl<'a> Parameters<'a> {
     /// What a file in the dialect has, after everything was asked for.
     pub(crate) fn into_expected(self) -> Vec<Expected> {
         self.record.into_inner().expected
+    }
+
+    /// What was compared: all that is expected, the names of the file that were asked for, and how those fit.
+    pub(crate) fn into_compared(self) -> (Vec<Expected>, HashSet<String>, Match) {
+        let Record { mut fit, asked, expected, .. } = self.record.into_inner();
+        if let Source::File { names, .. } = self.source {
+            fit.dialect = names.dialect().name;
+        }
+        (expected, asked, fit)
     }
 
     /// Ends the building: the canonical names asked for, and how the file fits them.
@@ -370,6 +387,9 @@ impl<'a> Scope<'a> {
     /// How many outputs the file's linear layer or convolution of this name has; `None` without it.
     pub(crate) fn outputs(&self) -> Option<usize> {
         let Source::File { headers, names, .. } = &self.parameters.source else { return None };
+        if self.parameters.headless {
+            return None;
+        }
         let stored = headers.get(&names.file_name(&self.prefix, Role::Linear))?;
         match names.dialect().leaves {
             Leaves::Torch => stored.shape.first().copied(),

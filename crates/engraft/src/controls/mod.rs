@@ -80,10 +80,15 @@ pub(crate) trait Baseline {
     fn predict(&self, data: &ControlData<'_>, examples: &[usize], features: &Features) -> Result<Predictions>;
 }
 
-/// The baselines that the input and the target have.
-pub(crate) fn baselines(data: &ControlData<'_>, observer: &dyn Observer) -> Result<Vec<Box<dyn Baseline>>> {
+/// The baselines that the input and the target have, but for the one that the model itself is: `counted` where its base is
+/// TF-IDF.
+pub(crate) fn baselines(
+    data: &ControlData<'_>,
+    counted: bool,
+    observer: &dyn Observer,
+) -> Result<Vec<Box<dyn Baseline>>> {
     let mut found: Vec<Box<dyn Baseline>> = vec![Box::new(constant::Constant::of(data)?)];
-    match (data.intake.texts(), data.target.task()) {
+    match (data.intake.texts().filter(|_| !counted), data.target.task()) {
         (Some(_), Task::SingleLabel) => found.push(Box::new(tf_idf::TfIdfBaseline::of(data, observer)?)),
         (Some(_), _) => found.push(Box::new(tf_idf_probe::TfIdfProbe::of(data, observer)?)),
         (None, _) => {}

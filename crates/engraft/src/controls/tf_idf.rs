@@ -1,12 +1,11 @@
 //! The baseline that no text classifier may leave out: TF-IDF, and a linear classifier on the counts, learnt from
 //! the same labels and from nothing else.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
 use rayon::prelude::*;
 
 use super::{Baseline, ControlData};
-use crate::data::text::{Text, words};
+use crate::bases::text::TfIdf;
+use crate::data::text::Text;
 use crate::error::Result;
 use crate::features::Features;
 use crate::heads::{SparseClassifier, SparseRows, fit_sparse, softmax};
@@ -19,76 +18,10 @@ const MOST_TERMS: usize = 100_000;
 /// Strengths that are tried: scikit-learn's `C`.
 const STRENGTHS: [f64; 3] = [1.0, 10.0, 100.0];
 
-/// Which words and pairs of words are counted, and how much each counts: `(1 + ln tf) idf`, with
-/// `idf = ln((1 + n) / (1 + df)) + 1`, and rows of length one (Salton and Buckley 1988; scikit-learn's `TfidfVectorizer` with
-/// `sublinear_tf` and `ngram_range=(1, 2)`).
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct TfIdf {
-    columns: HashMap<String, u32>,
-    idf: Vec<f32>,
-}
-
-impl TfIdf {
-    /// Of the texts that are learnt from, with the `most` terms that most texts have.
-    pub(crate) fn of(texts: &[&Text], most: usize) -> Self {
-        let terms: Vec<BTreeSet<String>> = texts.par_iter().map(|text| terms(text).into_keys().collect()).collect();
-        let mut frequency: BTreeMap<&str, usize> = BTreeMap::new();
-        for term in terms.iter().flatten() {
-            *frequency.entry(term).or_default() += 1;
-        }
-        let mut kept: Vec<(&str, usize)> = frequency.into_iter().collect();
-        // Stable: of equally frequent terms the first by their bytes.
-        kept.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        kept.truncate(most);
-        let n = texts.len() as f64;
-        Self {
-            idf: kept.iter().map(|(_, count)| (((1.0 + n) / (1.0 + *count as f64)).ln() + 1.0) as f32).collect(),
-            columns: kept.into_iter().enumerate().map(|(at, (term, _))| (term.to_owned(), at as u32)).collect(),
-        }
-    }
-
-    /// Number of terms.
-    pub(crate) fn columns(&self) -> usize {
-        self.idf.len()
-    }
-
-    /// The row of a text: columns ascending, and their values.
-    pub(crate) fn row(&self, text: &Text) -> Vec<(u32, f32)> {
-        let mut row: Vec<(u32, f32)> = terms(text)
-            .into_iter()
-            .filter_map(|(term, count)| {
-                let column = *self.columns.get(&term)?;
-                Some((column, (1.0 + (count as f32).ln()) * self.idf[column as usize]))
-            })
-            .collect();
-        row.sort_unstable_by_key(|(column, _)| *column);
-        let length = row.iter().map(|(_, value)| value * value).sum::<f32>().sqrt();
-        row.iter_mut().for_each(|(_, value)| *value /= length.max(f32::MIN_POSITIVE));
-        row
-    }
-
-    /// The rows of texts.
-    pub(crate) fn rows(&self, texts: &[&Text]) -> SparseRows {
-        let rows: Vec<Vec<(u32, f32)>> = texts.par_iter().map(|text| self.row(text)).collect();
-        SparseRows::new(self.columns(), rows)
-    }
-}
-
-/// Words and pairs of neighbours, with how often each stands there. Those of a second text are told apart.
-fn terms(text: &Text) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    let parts = [(Some(text.first.as_str()), ""), (text.second.as_deref(), "\u{1f}")];
-    for (part, mark) in parts {
-        let Some(part) = part else { continue };
-        let known: Vec<String> = words(part).map(|(_, word)| format!("{mark}{word}")).collect();
-        for pair in known.windows(2) {
-            *counts.entry(format!("{} {}", pair[0], pair[1])).or_default() += 1;
-        }
-        for word in known {
-            *counts.entry(word).or_default() += 1;
-        }
-    }
-    counts
+/// The rows of texts.
+fn rows_of(tf_idf: &TfIdf, texts: &[&Text]) -> SparseRows {
+    let rows: Vec<Vec<(u32, f32)>> = texts.par_iter().map(|text| tf_idf.row(text)).collect();
+    SparseRows::new(tf_idf.columns(), rows)
 }
 
 /// TF-IDF and logistic regression on the same folds and splits.
@@ -122,7 +55,7 @@ impl TfIdfBaseline {
             let (held, training): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(|&at| folds[at] == fold);
             let of = |which: &[usize]| which.iter().map(|&at| texts[at]).collect::<Vec<_>>();
             let tf_idf = TfIdf::of(&of(&training), MOST_TERMS);
-            let rows = tf_idf.rows(&of(&training));
+            let rows = rows_of(&tf_idf, &of(&training));
             let truth: Vec<usize> = training.iter().map(|&at| labels[at]).collect();
             for (c, out) in STRENGTHS.into_iter().zip(&mut probabilities) {
                 observer.check()?;
@@ -144,7 +77,7 @@ impl TfIdfBaseline {
                 false => best,
             });
         let tf_idf = TfIdf::of(texts, MOST_TERMS);
-        let model = fit_sparse(&tf_idf.rows(texts), labels, classes, STRENGTHS[best], observer)?;
+        let model = fit_sparse(&rows_of(&tf_idf, texts), labels, classes, STRENGTHS[best], observer)?;
         let predictions = Predictions::Classes(probabilities.swap_remove(best));
         Ok(Self { c: STRENGTHS[best], predictions, model: (tf_idf, model) })
     }
@@ -187,32 +120,6 @@ mod tests {
 
     fn text(first: &str) -> Text {
         Text { first: first.into(), second: None }
-    }
-
-    /// scikit-learn 1.9: `TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))` on the same three texts.
-    #[test]
-    fn rows_are_those_of_the_reference() {
-        let texts = [text("good good film"), text("bad film"), text("good soup")];
-        let all: Vec<&Text> = texts.iter().collect();
-        let tf_idf = TfIdf::of(&all, MOST_TERMS);
-        assert_eq!(tf_idf.columns(), 8);
-        let row = tf_idf.row(&texts[0]);
-        let value = |term: &str| {
-            let column = tf_idf.columns[term];
-            row.iter().find(|(at, _)| *at == column).map_or(0.0, |(_, value)| *value)
-        };
-        for (term, expected) in REFERENCE {
-            assert!((value(term) - expected).abs() < 2e-6, "{term}: {} {expected}", value(term));
-        }
-        assert_eq!(tf_idf.row(&text("nothing known here")), []);
-    }
-    const REFERENCE: [(&str, f32); 4] =
-        [("good", 0.625_610), ("film", 0.369_495), ("good good", 0.485_842), ("good film", 0.485_842)];
-
-    #[test]
-    fn words_of_the_second_text_are_others() {
-        let pair = Text { first: "soup".into(), second: Some("Soup".into()) };
-        assert_eq!(terms(&pair).len(), 2);
     }
 
     #[test]

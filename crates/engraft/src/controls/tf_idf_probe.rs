@@ -2,17 +2,14 @@
 
 use rayon::prelude::*;
 
-use super::tf_idf::TfIdf;
 use super::{Baseline, ControlData};
+use crate::bases::text::{DENSE_TERMS, TfIdf};
 use crate::data::text::Text;
 use crate::error::Result;
 use crate::features::Features;
 use crate::heads::{Metric, Novelty};
 use crate::progress::Observer;
 use crate::targets::{Predictions, Predictor};
-
-/// Most terms: a head takes its features dense.
-const MOST_TERMS: usize = 2_000;
 
 pub(super) struct TfIdfProbe {
     tf_idf: TfIdf,
@@ -26,7 +23,7 @@ impl TfIdfProbe {
     /// Measures it on the folds of the training texts. How often terms occur is counted in all of them; labels are not seen.
     pub(crate) fn of(data: &ControlData<'_>, observer: &dyn Observer) -> Result<Self> {
         let texts = data.intake.texts_of(data.train);
-        let tf_idf = TfIdf::of(&texts, MOST_TERMS);
+        let tf_idf = TfIdf::of(&texts, DENSE_TERMS);
         let features = dense(&tf_idf, &texts)?;
         let solver = data.target.solver().expect("texts have a target of each, whose head is solved");
         let probe = solver.probe(&features, data.folds, observer)?;
@@ -42,12 +39,8 @@ impl TfIdfProbe {
 
 /// Rows of all terms, `[texts, terms]`.
 fn dense(tf_idf: &TfIdf, texts: &[&Text]) -> Result<Features> {
-    let columns = tf_idf.columns();
-    let mut values = vec![0.0; texts.len() * columns];
-    values.par_chunks_mut(columns.max(1)).zip(texts).for_each(|(row, text)| {
-        tf_idf.row(text).into_iter().for_each(|(column, value)| row[column as usize] = value);
-    });
-    Features::new(texts.len(), columns, values)
+    let rows: Vec<Vec<f32>> = texts.par_iter().map(|text| tf_idf.dense(text)).collect();
+    Features::new(texts.len(), tf_idf.columns(), rows.concat())
 }
 
 impl Baseline for TfIdfProbe {

@@ -7,3 +7,4 @@ pub mod progress;
 pub mod rng;
 pub mod suggestion;
 pub mod weight_files;
+pub(crate) mod weight_set;

@@ -2,21 +2,45 @@
 //! other people's readers caught.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
 use engraft_weights::{Error, FILE_LIMIT, Format, Source, Tensor, Tensors, WeightFile, Weights};
 use sha2::{Digest, Sha256};
 
+use crate::error::{self, Problem};
 use crate::files;
 use crate::guard::guarded;
 
 /// Room for readers that call themselves for what lies in what they read: HDF5's types may, 8,000 deep.
 const STACK: usize = 64 << 20;
 
-/// An open weight file (see [`WeightFile`]).
+/// An open weight file (see [`WeightFile`]), or the shards of one.
 #[derive(Debug)]
-pub struct Opened<'a>(WeightFile<'a>);
+pub struct Opened<'a>(Files<'a>);
+
+#[derive(Debug)]
+enum Files<'a> {
+    One(WeightFile<'a>),
+    Shards {
+        headers: Weights,
+        files: Vec<WeightFile<'a>>,
+        /// Which file holds a tensor, and what it calls it.
+        places: BTreeMap<String, (usize, String)>,
+    },
+}
+
+impl<'a> Opened<'a> {
+    /// Shards, whose headers together are `headers`.
+    pub(crate) fn of_shards(
+        headers: Weights,
+        files: Vec<WeightFile<'a>>,
+        places: BTreeMap<String, (usize, String)>,
+    ) -> Self {
+        Self(Files::Shards { headers, files, places })
+    }
+}
 
 /// Opens the bytes of a file on disk, of which nothing is read yet.
 ///
@@ -55,15 +79,38 @@ pub(crate) fn format(source: &Source<'_>) -> Option<Format> {
 /// # Errors
 /// As [`WeightFile::open`].
 pub fn open<'a>(source: impl Into<Source<'a>>) -> Result<Opened<'a>, Error> {
+    open_file(source).map(|file| Opened(Files::One(file)))
+}
+
+/// The same, as the crate of formats has it.
+pub(crate) fn open_file<'a>(source: impl Into<Source<'a>>) -> Result<WeightFile<'a>, Error> {
     let source = source.into();
     #[expect(clippy::disallowed_methods, reason = "everybody else is to use this function")]
     let work = || caught(|| WeightFile::open(source));
-    let opened = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
         let thread = thread.map_err(|_| Error::Memory { bytes: STACK as u64 })?;
         thread.join().unwrap_or_else(|_| Err(Error::Reader { reason: "its thread ended".into() }))
-    });
-    opened.map(Opened)
+    })
+}
+
+/// The error for a weights file that cannot be read, with what can be done about it.
+pub(crate) fn unreadable(source: &Error, place: &Path) -> error::Error {
+    let problem = Problem::new("the weights cannot be read").found(source).at(place);
+    let problem = match source {
+        // Its message says what was expected.
+        Error::WholeModel { .. } | Error::Contents { .. } | Error::Code { .. } => problem,
+        _ => problem.expected("a whole safetensors, PyTorch, Keras or ONNX file"),
+    };
+    let problem = match source.remedy() {
+        Some(remedy) => problem.hint(remedy),
+        None => problem,
+    };
+    match source {
+        // The file may be sound.
+        Error::Memory { .. } => error::Error::Io(problem),
+        _ => error::Error::Weights(problem),
+    }
 }
 
 /// Reads a file whole.
@@ -71,17 +118,26 @@ pub fn open<'a>(source: impl Into<Source<'a>>) -> Result<Opened<'a>, Error> {
 /// # Errors
 /// As [`engraft_weights::read`].
 pub fn read<'a>(source: impl Into<Source<'a>>) -> Result<Weights, Error> {
-    let opened = open(source)?;
-    caught(|| opened.0.into_weights())
+    let opened = open_file(source)?;
+    caught(|| opened.into_weights())
 }
 
 impl Tensors for Opened<'_> {
     fn headers(&self) -> &Weights {
-        self.0.headers()
+        match &self.0 {
+            Files::One(file) => file.headers(),
+            Files::Shards { headers, .. } => headers,
+        }
     }
 
     fn tensor(&self, name: &str) -> Result<Option<Cow<'_, Tensor>>, Error> {
-        caught(|| self.0.tensor(name))
+        caught(|| match &self.0 {
+            Files::One(file) => file.tensor(name),
+            Files::Shards { files, places, .. } => match places.get(name) {
+                Some((at, name)) => files[*at].tensor(name),
+                None => Ok(None),
+            },
+        })
     }
 }
 

@@ -47,7 +47,9 @@ impl TextExtractor {
             TextBody::Encoder(sentence) => Some(FrozenEncoder::new(&sentence.encoder)),
             _ => None,
         };
-        let space = Some(files::sha256_hex(format!("texts/2/{}", base.fingerprint()).as_bytes()));
+        // What depends on a corpus is computed faster than it is looked up.
+        let cached = !matches!(base.body, TextBody::TfIdf(_));
+        let space = cached.then(|| files::sha256_hex(format!("texts/2/{}", base.fingerprint()).as_bytes()));
         Self { base: base.clone(), frozen, pooler: None, columns: base.columns(), space }
     }
 
@@ -99,6 +101,7 @@ impl TextExtractor {
                 let pooler = self.pooler.as_ref().expect("word vectors are pooled by a fitted pooler");
                 texts.iter().map(|text| pooler.embed(vectors, text)).collect()
             }
+            (TextBody::TfIdf(counted), _) => texts.iter().map(|text| counted.dense(text)).collect(),
             (TextBody::Lstm(model), _) => model.embed(texts),
             (TextBody::Encoder(_), None) => unreachable!("an encoder is frozen when the extractor is made"),
         };
@@ -157,7 +160,7 @@ impl TextExtractor {
     pub(crate) fn truncated(&self, texts: &[&Text]) -> Result<usize> {
         match &self.base.body {
             // All of their words are read: there is nothing to look for.
-            TextBody::Words(_) => Ok(0),
+            TextBody::Words(_) | TextBody::TfIdf(_) => Ok(0),
             _ => Ok(self.coverage(texts)?.truncated),
         }
     }
@@ -168,11 +171,16 @@ impl TextExtractor {
         for text in texts {
             let (tokens, cut, unknown) = match &self.base.body {
                 TextBody::Encoder(sentence) => {
-                    let encoded = sentence.tokenizer.encode(text, sentence.layout.limit)?;
+                    let encoded = sentence.encode_one(text)?;
                     (encoded.ids.len() + encoded.cut, encoded.cut, encoded.unknown)
                 }
                 TextBody::Words(vectors) => {
                     let (known, words) = (text.parts().map(|part| vectors.covered(part)))
+                        .fold((0, 0), |(a, b), (known, words)| (a + known, b + words));
+                    (words, 0, words - known)
+                }
+                TextBody::TfIdf(counted) => {
+                    let (known, words) = (text.parts().map(|part| counted.covered(part)))
                         .fold((0, 0), |(a, b), (known, words)| (a + known, b + words));
                     (words, 0, words - known)
                 }

@@ -75,7 +75,7 @@ fn refuse_foreign(config: &Fit, base: &AnyBase, intake: &Intake) -> Result<()> {
         (&["only", "channels", "image-size", "card", "onnx-output", "path-column", "exact"], &[Images]),
         (&["input-size", "resize", "interpolation", "channel-order", "mean", "std"], &[Images]),
         (&["batch-norm", "feature-distance", "stochastic-depth", "mixup", "cutmix", "augment", "views"], &[Images]),
-        (&["text", "pooling", "pairs"], &[Texts]),
+        (&["text", "pooling", "prompt", "pairs"], &[Texts]),
         (&["label-column", "group-column", "group-by"], &[Images, Texts, Vectors]),
         (&["ignore-column", "labels"], &[Vectors]),
         (&["start", "label-smoothing"], &[Images, Texts]),

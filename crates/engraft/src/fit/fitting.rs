@@ -141,6 +141,7 @@ impl Fitted {
             None if matches!(self.base, AnyBase::None) => {
                 "nothing was transferred: rows of numbers have no pretrained base".into()
             }
+            None if self.base.is_tf_idf() => "nothing was transferred: TF-IDF is counted in the training texts".into(),
             None if self.config.control_budget > 0.0 => {
                 "not measured: the base has no network that could be trained from scratch".into()
             }
@@ -233,7 +234,7 @@ pub fn fit(
         seed: config.seed,
         tokens: basis.cutting.map(|cutting| (cutting, reader_sizes(config, &basis.base))),
     };
-    let baselines = baselines(&shared, observer)?;
+    let baselines = baselines(&shared, basis.base.is_tf_idf(), observer)?;
     let mut baseline_measures = Vec::with_capacity(baselines.len());
     for baseline in &baselines {
         let measures = target.measure(baseline.predictions(), &all, &how)?;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 
-use crate::bases::text::{TextBase, TextBody, WordPooler, WordPooling, is_vectors, open_text_base};
-use crate::bases::{Base, BaseSpec, Body, DataKind, base_for, open};
+use crate::bases::text::{
+    TF_IDF_BASE, TextBase, TextBody, WordPooler, WordPooling, is_tf_idf, is_vectors, open_text_base,
+};
+use crate::bases::{Base, BaseSpec, Body, DataKind, base_for, open, refuse_other_kind};
 use crate::data::enlargement::Enlargement;
 use crate::data::intake::{InputKind, Intake, NO_BASE};
 use crate::data::vectors::{Encoding, VectorSet};
-use crate::data::{self, open_as};
+use crate::data::{self, Split, open_as};
 use crate::error::{Error, Problem, Result};
 use crate::features::{Cache, Extractor, Features, TextExtractor, extract};
 use crate::heads::Metric;
@@ -50,8 +52,20 @@ impl AnyBase {
     pub fn open(config: &Fit, intake: &Intake) -> Result<Self> {
         match intake.kind() {
             InputKind::Images => Ok(Self::Images(Box::new(open(&BaseSpec::from(config), &Device::flex())?))),
-            InputKind::Texts | InputKind::Words | InputKind::Questions => {
-                Ok(Self::Texts(Arc::new(open_text_base(&config.base, &Device::flex())?)))
+            InputKind::Texts if is_tf_idf(&config.base) => {
+                if config.prompt.as_ref().is_some_and(|prompt| !prompt.is_empty()) {
+                    let problem = Problem::new("only encoders take a prompt").found(TF_IDF_BASE).at("--prompt");
+                    return Err(Error::Usage(problem.hint("leave it out")));
+                }
+                Ok(Self::Texts(Arc::new(TextBase::tf_idf(&intake.texts_of(&intake.usable(Split::Train)))?)))
+            }
+            InputKind::Texts => {
+                let base = open_text_base(&config.base, &Device::flex())?.with_prompt(config.prompt.as_deref())?;
+                Ok(Self::Texts(Arc::new(base)))
+            }
+            // Words and questions have places of their own in a text, and nothing in front of them.
+            InputKind::Words | InputKind::Questions => {
+                Ok(Self::Texts(Arc::new(open_text_base(&config.base, &Device::flex())?.with_prompt(Some(""))?)))
             }
             InputKind::Vectors if config.base == NO_BASE || config.base.is_empty() => Ok(Self::None),
             InputKind::Vectors => {
@@ -134,7 +148,7 @@ impl AnyBase {
                     let problem = Problem::new(what).found(depth).expected("head or auto").at("--depth");
                     Err(Error::Usage(problem.suggest(depth, ["head", "auto"])))
                 }
-                TextBody::Words(_) | TextBody::Lstm(_) => {
+                TextBody::Words(_) | TextBody::Lstm(_) | TextBody::TfIdf(_) => {
                     let problem = Problem::new(format_args!("{} cannot be learnt on this base", kind.unit()));
                     let expected = match kind {
                         InputKind::Questions => "the folder of an encoder, or a file of word vectors",
@@ -171,7 +185,12 @@ impl AnyBase {
                     let problem = Problem::new("word vectors have no stages that could be retrained").found(depth);
                     Err(Error::Usage(problem.expected("head or auto").at("--depth").suggest(depth, ["head", "auto"])))
                 }
-                TextBody::Lstm(_) | TextBody::Words(_) => Ok(()),
+                TextBody::TfIdf(_) if !["auto", "head"].contains(&depth) => {
+                    let problem = Problem::new("TF-IDF counts words: there is no network that could be retrained");
+                    let problem = problem.found(depth).expected("head or auto").at("--depth");
+                    Err(Error::Usage(problem.suggest(depth, ["head", "auto"])))
+                }
+                TextBody::Lstm(_) | TextBody::Words(_) | TextBody::TfIdf(_) => Ok(()),
             },
             Self::None if ["auto", "head"].contains(&depth) => Ok(()),
             Self::None => {
@@ -179,6 +198,11 @@ impl AnyBase {
                 Err(Error::Usage(problem.expected("head or auto").at("--depth").suggest(depth, ["head", "auto"])))
             }
         }
+    }
+
+    /// Whether it counts words of the training texts, and was never pretrained.
+    pub(crate) fn is_tf_idf(&self) -> bool {
+        matches!(self, Self::Texts(base) if matches!(base.body, TextBody::TfIdf(_)))
     }
 
     /// Why it has nothing that could be retrained; nothing where it has.
@@ -190,6 +214,7 @@ impl AnyBase {
             Self::Texts(base) if matches!(base.body, TextBody::Words(_)) => {
                 Some("word vectors have no stages to retrain")
             }
+            Self::Texts(_) if self.is_tf_idf() => Some("TF-IDF counts words: a head is solved on the counts"),
             Self::None => Some("rows of numbers have no base to retrain: a head is solved on their columns"),
             _ => None,
         }
@@ -295,6 +320,13 @@ pub fn with_base(mut config: Fit, input: InputKind, observer: &dyn Observer) -> 
     }
     if input == InputKind::Vectors {
         return Ok(config);
+    }
+    if let Err(other_kind) = refuse_other_kind(&config.base, input.is_of_texts(), input.unit()) {
+        // What is of no other kind is taken for images: whether it is that is told first.
+        if input == InputKind::Images {
+            open_as(&config.data, &data::Reading::of(&config)?)?;
+        }
+        return Err(other_kind);
     }
     let kind = || {
         if input.is_of_texts() {

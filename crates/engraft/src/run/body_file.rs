@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bases::text::{
     EncoderConfig, HiddenLayer, LanguageCard, LanguageModel, LanguageModelParts, LstmEncoder, SentenceEncoder,
-    SentenceLayout, TextBase, TextBody, WordPooler, WordVectors,
+    SentenceLayout, TextBase, TextBody, TfIdf, WordPooler, WordVectors,
 };
 use crate::bases::{Architecture, Base, BaseSpec, Body, Card};
 use crate::data::image::Limits;
@@ -33,6 +33,8 @@ const ONNX_FILE: &str = "base.onnx";
 const TOKENIZER: &str = "tokenizer.json";
 /// The words of vectors or of a language model.
 const VOCABULARY: &str = "vocab.txt";
+/// How much each term of TF-IDF counts.
+const IDF: &str = "tfidf.idf";
 /// Tensors of the hidden layer of a language model that was made a classifier.
 const HIDDEN: [&str; 4] = ["hidden.scale", "hidden.shift", "hidden.weight", "hidden.bias"];
 /// Most word vectors that a run keeps for texts to come.
@@ -94,6 +96,9 @@ pub enum TextBodyFile {
         /// What else is said of them.
         metadata: BTreeMap<String, String>,
     },
+    /// Words and pairs of words counted, with `vocab.txt`.
+    #[serde(rename = "tfidf")]
+    TfIdf {},
     /// A language model, with `vocab.txt`.
     LanguageModel {
         /// Its sizes and where it comes from.
@@ -180,6 +185,11 @@ impl BodyFile {
                 let of_tokens = fitted.tokens.as_ref().and_then(|tokens| tokens.pooler.clone());
                 let pooler = of_texts.or(of_tokens).expect("word vectors are pooled");
                 (TextBodyFile::Words { pooler, metadata: read.metadata }, (VOCABULARY, vocabulary))
+            }
+            TextBody::TfIdf(counted) => {
+                let (terms, idf) = counted.to_parts();
+                keep(IDF, vec![idf.len()], idf);
+                (TextBodyFile::TfIdf {}, (VOCABULARY, terms))
             }
             TextBody::Lstm(model) => {
                 let LanguageModelParts { weights, vocabulary, .. } = model.model.to_parts();
@@ -281,6 +291,11 @@ impl TextBodyFile {
                 base.metadata.clone_from(metadata);
                 let words = words_of(VOCABULARY)?;
                 TextBody::Words(Box::new(WordVectors::from_parts(&engraft_weights::write(base), &words)?))
+            }
+            Self::TfIdf {} => {
+                let path = run.join(SAFETENSORS);
+                let idf = base.tensors.remove(IDF).ok_or_else(|| damaged(&path, "the weights of TF-IDF", "none"))?;
+                TextBody::TfIdf(Box::new(TfIdf::from_parts(&words_of(VOCABULARY)?, idf.values, &path)?))
             }
             Self::LanguageModel { card, limit } => {
                 let path = run.join(SAFETENSORS);

@@ -21,6 +21,10 @@ pub struct Fit {
     /// How word vectors become one vector of a text: `mean`, `idf` or `sif`; the best is chosen where it is not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pooling: Option<String>,
+    /// What is put in front of every text before an encoder reads it, as `query: `; the encoder's own default prompt where it
+    /// is not told, nothing where it is empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
     /// What is predicted: `single-label`, `multi-label` or `regression`, inferred from the labels where it is not told; `qa`
     /// (answers cut out of paragraphs) or `tags` (spans of words).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,6 +136,7 @@ impl Default for Fit {
             data: PathBuf::new(),
             text: None,
             pooling: None,
+            prompt: None,
             task: None,
             path_column: None,
             label_column: None,

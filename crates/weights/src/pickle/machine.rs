@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::foreign::Foreign;
 use super::value::{Global, Id, Pickle, Storage, Value};
 use super::{PICKLE_VALUES, STACK, STEPS};
 use crate::Error;
@@ -10,7 +11,7 @@ use crate::element::Element;
 /// Loads the pickle at the start of `bytes`; what follows it is left alone.
 ///
 /// # Errors
-/// [`Error::Code`] for a name that is not known; [`Error::Pickle`] for a damaged one; [`Error::TooLarge`].
+/// [`Error::Code`] for a name that was made to be run; [`Error::Pickle`] for a damaged one; [`Error::TooLarge`].
 pub(crate) fn load(bytes: &[u8]) -> Result<Pickle<'_>, Error> {
     let mut machine = Machine {
         bytes,
@@ -21,15 +22,20 @@ pub(crate) fn load(bytes: &[u8]) -> Result<Pickle<'_>, Error> {
         memo: HashMap::new(),
         values: Vec::new(),
         storages: BTreeMap::new(),
+        foreign: Foreign::default(),
         copied: 0,
     };
     for _ in 0..STEPS {
         if let Some(root) = machine.step()? {
-            return Ok(Pickle { values: machine.values, root, storages: machine.storages, length: machine.at });
+            let Machine { values, storages, foreign, at: length, .. } = machine;
+            return Ok(Pickle { values, root, storages, foreign, length });
         }
     }
     Err(Error::TooLarge { what: "steps of a pickle".into(), limit: STEPS as u64, found: STEPS as u64 + 1 })
 }
+
+/// Attributes of an object among which a module's are looked for.
+const FEW: usize = 64;
 
 struct Machine<'a> {
     bytes: &'a [u8],
@@ -41,6 +47,7 @@ struct Machine<'a> {
     memo: HashMap<u32, Id>,
     values: Vec<Value<'a>>,
     storages: BTreeMap<&'a str, (Element, u64)>,
+    foreign: Foreign,
     /// Items that calls copied into dictionaries.
     copied: usize,
 }
@@ -168,7 +175,7 @@ impl<'a> Machine<'a> {
             }
             b'i' => {
                 let (module, name) = (self.line()?, self.line()?);
-                let global = Global::known(module, name)?;
+                let global = Global::of(module, name, &mut self.foreign)?;
                 let items = self.pop_to_mark()?;
                 let arguments = self.make(Value::Tuple(items.into()))?;
                 self.call(global, arguments)?;
@@ -196,8 +203,13 @@ impl<'a> Machine<'a> {
 
             b'Q' => {
                 let id = self.pop()?;
-                let storage = self.storage(id)?;
-                self.push(Value::Storage(Box::new(storage)))?;
+                match self.module(id) {
+                    Some(class) => self.push_id(class)?,
+                    None => {
+                        let storage = self.storage(id)?;
+                        self.push(Value::Storage(Box::new(storage)))?;
+                    }
+                }
             }
             b'P' => return Err(self.damaged("expected a storage as a persistent object, found a text")),
             0x82..=0x84 => {
@@ -432,7 +444,7 @@ impl<'a> Machine<'a> {
         let target = self.top()?;
         match &mut self.values[target.0 as usize] {
             Value::List(items) => items.extend(new),
-            Value::Opaque => {}
+            Value::Opaque | Value::Object(_) => {}
             _ => return Err(self.damaged("expected a list to append to")),
         }
         Ok(())
@@ -442,6 +454,7 @@ impl<'a> Machine<'a> {
         let target = self.top()?;
         match &mut self.values[target.0 as usize] {
             Value::Dict(items) => items.extend(new),
+            Value::Object(_) => self.foreign.put(target, new),
             Value::Opaque => {}
             _ => return Err(self.damaged("expected a dictionary to put items into")),
         }
@@ -458,7 +471,8 @@ impl<'a> Machine<'a> {
     // Names.
 
     fn push_global(&mut self, module: &str, name: &str) -> Result<(), Error> {
-        self.push(Value::Global(Global::known(module, name)?))
+        let global = Global::of(module, name, &mut self.foreign)?;
+        self.push(Value::Global(global))
     }
 
     fn global(&self, id: Id) -> Result<Global, Error> {
@@ -474,6 +488,15 @@ impl<'a> Machine<'a> {
         let first = items.first().map(|&id| (id, &self.values[id.0 as usize]));
         match global {
             Global::Opaque => self.push(Value::Opaque),
+            Global::Foreign(class) => {
+                self.foreign.make(class);
+                self.push(Value::Object(class))
+            }
+            Global::Attribute => self.attribute(arguments),
+            Global::Reconstructor => match first {
+                Some((_, &Value::Global(Global::Foreign(class)))) => self.call(Global::Foreign(class), arguments),
+                _ => self.push(Value::Opaque),
+            },
             Global::Dict => self.dictionary(arguments),
             Global::Size => match first {
                 Some((sizes, Value::Tuple(_))) => self.push_id(sizes),
@@ -502,7 +525,8 @@ impl<'a> Machine<'a> {
             let size = match &self.values[argument.0 as usize] {
                 Value::Dict(pairs) => pairs.len(),
                 Value::List(pairs) => pairs.len(),
-                Value::Global(_) | Value::None => continue,
+                // What a `defaultdict` makes where there is nothing.
+                Value::Global(_) | Value::None | Value::Opaque | Value::Object(_) => continue,
                 _ => return Err(self.damaged("expected pairs of key and value")),
             };
             if self.copied + items.len() + size > PICKLE_VALUES {
@@ -527,14 +551,55 @@ impl<'a> Machine<'a> {
         self.push(Value::Dict(items))
     }
 
+    /// `getattr(CLASS, "NAME")`: the name, with what it is looked up in before it. Of nothing else is anything looked up.
+    fn attribute(&mut self, arguments: Id) -> Result<(), Error> {
+        let (of, name) = match *self.tuple(arguments)? {
+            [of, name, ..] => (&self.values[of.0 as usize], &self.values[name.0 as usize]),
+            _ => return Err(self.damaged("expected an object and a name")),
+        };
+        let &Value::Text(name) = name else { return Err(self.damaged("expected the name of an attribute")) };
+        match *of {
+            Value::Global(Global::Foreign(class)) | Value::Object(class) => {
+                let of = self.foreign.name(class).to_owned();
+                let global = Global::of(&of, name, &mut self.foreign)?;
+                self.push(Value::Global(global))
+            }
+            _ => Err(Error::Code { name: format!("builtins.getattr of {}", shortened(name)) }),
+        }
+    }
+
     /// The state of an object: attributes, which no tensor has.
     fn build(&mut self) -> Result<(), Error> {
-        self.pop()?;
+        let state = self.pop()?;
         let target = self.top()?;
         match self.values[target.0 as usize] {
-            Value::Dict(_) | Value::Opaque | Value::Tensor(_) => Ok(()),
+            Value::Object(class) => {
+                if self.is_module_state(state) {
+                    self.foreign.is_module(class);
+                }
+                Ok(())
+            }
+            Value::Dict(_) | Value::Opaque | Value::Tensor(_) | Value::List(_) | Value::Global(_) => Ok(()),
             _ => Err(self.damaged("expected an object to give a state to")),
         }
+    }
+
+    /// Whether a state is that of a `torch.nn.Module` with modules inside: a network, and not a loss.
+    fn is_module_state(&self, state: Id) -> bool {
+        let value = |id: Id| &self.values[id.0 as usize];
+        let Value::Dict(attributes) = value(state) else { return false };
+        let mut attributes = attributes.iter().take(FEW).filter(|(name, _)| *value(*name) == Value::Text("_modules"));
+        attributes
+            .next_back()
+            .is_some_and(|(_, inner)| matches!(value(*inner), Value::Dict(inner) if !inner.is_empty()))
+    }
+
+    /// The class of `("module", class, file, source)`, as old files keep the source of a network's class.
+    fn module(&self, id: Id) -> Option<Id> {
+        let Value::Tuple(items) = &self.values[id.0 as usize] else { return None };
+        let &[kind, class, ..] = &**items else { return None };
+        let is_class = matches!(self.values[class.0 as usize], Value::Global(_));
+        (self.values[kind.0 as usize] == Value::Text("module") && is_class).then_some(class)
     }
 
     /// `("storage", class, key, location, length)`, and for old files the part of it that is meant.

@@ -1,9 +1,11 @@
 //! Python's pickles as data: a machine with a stack and a memo, and a list of the names it knows.
 //!
 //! A pickle is a program that builds objects, and in Python it can call anything. Here a name is looked up in
-//! [`value::Global`] and nowhere else; what is not there is refused. Values refer to each other by number, so a value
+//! [`value::Global`] and nowhere else. What is not there is a foreign object: its name is told, its content left alone, and
+//! nothing of it is run; names that reach the system are refused ([`foreign`]). Values refer to each other by number, so a value
 //! used a thousand times costs one.
 
+mod foreign;
 mod machine;
 mod value;
 

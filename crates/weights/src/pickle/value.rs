@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::foreign::{Class, Foreign, refuse_code};
 use crate::Error;
 use crate::element::Element;
 
@@ -21,6 +22,8 @@ pub(crate) enum Value<'a> {
     Text(&'a str),
     /// What is known to be harmless and of no use for weights.
     Opaque,
+    /// An object of a foreign class.
+    Object(Class),
     List(Vec<Id>),
     Tuple(Box<[Id]>),
     Dict(Vec<(Id, Id)>),
@@ -59,12 +62,24 @@ pub(crate) enum Global {
     Storage(Element),
     /// A class or function whose values are harmless and of no use for weights.
     Opaque,
+    /// `builtins.getattr`, by which a class inside a class or a member of an enumeration is named.
+    Attribute,
+    /// `copyreg._reconstructor` and its kind: the class comes first among the arguments.
+    Reconstructor,
+    /// Any other name.
+    Foreign(Class),
 }
 
 impl Global {
-    /// The only names that mean anything.
-    pub(super) fn known(module: &str, name: &str) -> Result<Self, Error> {
+    /// What a name means.
+    ///
+    /// # Errors
+    /// [`Error::Code`] for one that was made to be run; [`Error::Type`]; [`Error::TooLarge`].
+    pub(super) fn of(module: &str, name: &str, foreign: &mut Foreign) -> Result<Self, Error> {
+        refuse_code(module, name)?;
         Ok(match (module, name) {
+            ("builtins" | "__builtin__", "getattr") => Self::Attribute,
+            ("copyreg" | "copy_reg", "_reconstructor" | "__newobj__" | "__newobj_ex__") => Self::Reconstructor,
             ("collections", "OrderedDict" | "defaultdict" | "Counter") | ("builtins" | "__builtin__", "dict") => {
                 Self::Dict
             }
@@ -92,7 +107,7 @@ impl Global {
                 "builtins" | "__builtin__",
                 "bytes" | "bytearray" | "complex" | "slice" | "range" | "long" | "unicode",
             ) => Self::Opaque,
-            _ => return Err(Error::Code { name: format!("{module}.{name}").escape_debug().take(200).collect() }),
+            _ => Self::Foreign(foreign.class(module, name)?),
         })
     }
 
@@ -120,6 +135,8 @@ pub(crate) struct Pickle<'a> {
     pub(crate) root: Id,
     /// Key to type and length, for every storage.
     pub(crate) storages: BTreeMap<&'a str, (Element, u64)>,
+    /// Foreign objects, by name.
+    pub(crate) foreign: Foreign,
     /// Bytes that the pickle took.
     pub(crate) length: usize,
 }
@@ -137,10 +154,18 @@ impl<'a> Pickle<'a> {
         }
     }
 
+    /// Keys and values of a dictionary, or of an object into which items were put as into one.
+    pub(crate) fn mapping(&self, id: Id) -> Option<&[(Id, Id)]> {
+        match self.value(id) {
+            Value::Dict(items) => Some(items),
+            Value::Object(_) => self.foreign.items(id),
+            _ => None,
+        }
+    }
+
     /// The value under a text key, if `id` is a mapping that has it.
     pub(crate) fn get(&self, id: Id, key: &str) -> Option<Id> {
-        let Value::Dict(items) = self.value(id) else { return None };
-        items.iter().rev().find(|(name, _)| self.text(*name) == Some(key)).map(|(_, value)| *value)
+        self.mapping(id)?.iter().rev().find(|(name, _)| self.text(*name) == Some(key)).map(|(_, value)| *value)
     }
 
     /// The items of a list or tuple.
@@ -172,7 +197,7 @@ impl<'a> Pickle<'a> {
             Value::Bool(_) => "a truth value",
             Value::Int(_) | Value::Long(_) | Value::Float(_) => "a number",
             Value::Text(_) => "a text",
-            Value::Opaque => "an object of another kind",
+            Value::Opaque | Value::Object(_) => "an object of another kind",
             Value::List(_) => "a list",
             Value::Tuple(_) => "a tuple",
             Value::Dict(_) => "a dictionary",

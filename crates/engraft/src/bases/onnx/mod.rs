@@ -2,9 +2,11 @@
 //!
 //! The bytes are not trusted. They are looked through before they are decoded ([`wire`]); names, order and tensors
 //! are checked ([`graph`]); every shape is worked out by us before anything is allocated for it ([`facts`]); and tract
-//! sees only the part that leads to the chosen value, written anew ([`plan`]). No file is ever opened.
+//! sees only the part that leads to the chosen value, written anew ([`plan`]). No file is ever opened but those beside a model
+//! that hold its tensors ([`external`]).
 
 mod cut;
+mod external;
 mod fact;
 mod facts;
 mod graph;
@@ -12,6 +14,8 @@ mod kind;
 mod operations;
 mod plan;
 mod wire;
+
+pub(crate) use self::external::inlined;
 
 use std::path::Path;
 

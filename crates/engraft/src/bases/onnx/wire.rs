@@ -102,12 +102,21 @@ impl Message {
 
 /// Refuses bytes that are not an ONNX model, that would be costly to decode, or whose tensors lie in other files.
 pub(super) fn scan(bytes: &[u8]) -> Result<(), Problem> {
-    let mut seen = Seen::default();
+    look(bytes, false).map(|_| ())
+}
+
+/// Whether tensors lie in other files; what would be costly to decode is refused all the same.
+pub(super) fn has_external(bytes: &[u8]) -> Result<bool, Problem> {
+    look(bytes, true)
+}
+
+fn look(bytes: &[u8], beside: bool) -> Result<bool, Problem> {
+    let mut seen = Seen { beside, ..Seen::default() };
     seen.message(Message::Model, bytes, 0)?;
     if !seen.graph {
         return Err(broken("no graph"));
     }
-    Ok(())
+    Ok(seen.external)
 }
 
 #[derive(Default)]
@@ -115,6 +124,10 @@ struct Seen {
     nodes: usize,
     memory: u64,
     graph: bool,
+    /// Whether tensors may lie in other files.
+    beside: bool,
+    /// Whether some do.
+    external: bool,
 }
 
 impl Seen {
@@ -146,6 +159,7 @@ impl Seen {
                     let value = varint(&mut rest)?;
                     match field {
                         Field::Integers => self.charge(16)?,
+                        Field::Location if value == 1 && self.beside => self.external = true,
                         Field::Location if value == 1 => return Err(external(None)),
                         _ => {}
                     }
@@ -159,6 +173,10 @@ impl Seen {
                         Field::Holds(kind) => self.message(kind, inside, depth + 1)?,
                         Field::Integers => self.charge(16 * inside.iter().filter(|byte| **byte < 0x80).count())?,
                         Field::Texts => self.charge(2 * size_of::<String>())?,
+                        Field::External if self.beside => {
+                            self.external = true;
+                            self.message(Message::Entry, inside, depth + 1)?;
+                        }
                         Field::External => return Err(external(Some(inside))),
                         Field::Location | Field::Plain => {}
                     }

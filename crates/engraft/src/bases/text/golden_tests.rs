@@ -480,7 +480,18 @@ fn minilm_s_tokens_are_those_of_transformers() {
     let Some((base, expected)) = minilm(&Device::flex()) else { return };
     assert_eq!((base.licence.as_str(), base.remarks.len()), ("apache-2.0", 0), "{:?}", base.remarks);
     let encoder = encoder_of(base);
-    assert_eq!(encoder.layout, SentenceLayout { pooling: Pooling::Mean, normalise: true, limit: 256, dense: vec![] });
+    assert_eq!(
+        encoder.layout,
+        SentenceLayout {
+            pooling: Pooling::Mean,
+            normalise: true,
+            limit: 256,
+            dense: vec![],
+            normalise_before: vec![],
+            prompt: String::new(),
+            pools_prompt: true,
+        }
+    );
     let tokenizer = &encoder.tokenizer;
     for Tokens { text, ids } in &expected.awkward {
         assert_eq!(tokenizer.encode(&plain(text), 256).unwrap().ids, *ids, "{text:?}");
@@ -541,3 +552,6 @@ fn minilm_s_states_and_gradients_are_those_of_transformers() {
     let target = Tensor::<2>::from_data(TensorData::new(target, [n, width]), &device);
     check_gradients(&sentence.encoder, &(pooled * target).sum().backward(), &expected.gradients, 1e-4);
 }
+
+#[path = "folders_tests.rs"]
+mod folders;

@@ -5,6 +5,7 @@
 //!
 //! [`Mode`]: crate::bases::Mode
 
+mod about;
 mod batch;
 mod body;
 pub(crate) mod config;
@@ -16,8 +17,10 @@ mod layers;
 mod lstm;
 mod lstm_encoder;
 mod names;
+mod prompt;
 mod sentence;
 mod text_base;
+mod tf_idf;
 mod tokenizer;
 mod tokenizer_files;
 mod transformer;
@@ -26,6 +29,7 @@ mod vectors;
 mod vocabulary;
 mod word_pooler;
 
+pub use about::TextAbout;
 pub(crate) use batch::TokenBatch;
 pub use batch::{Pooling, pool};
 pub use config::EncoderConfig;
@@ -37,8 +41,10 @@ pub use lstm_encoder::LstmEncoder;
 pub(crate) use lstm_encoder::{HiddenLayer, NORM_EPSILON, normed};
 pub use sentence::{SentenceEncoder, SentenceLayout};
 pub(in crate::bases) use text_base::{FILES_BESIDE_WEIGHTS, TOKENIZERS, is_encoder_config};
-pub use text_base::{TextBase, TextBody, is_text_base, open_text_base};
+pub use text_base::{TextBase, TextBody, is_text_base, is_tf_idf, open_text_base};
 pub(crate) use text_base::{USUAL_ENCODER, is_text_base_here, is_vectors};
+pub(crate) use tf_idf::{DENSE_TERMS, terms_for};
+pub use tf_idf::{TF_IDF_BASE, TfIdf};
 pub(crate) use tokenizer::{Encoded, Tokenizer};
 pub use transformer::TextEncoder;
 pub use vectors::WordVectors;

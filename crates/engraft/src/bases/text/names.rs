@@ -62,6 +62,33 @@ const PARTS: [(&str, &str); 14] = [
 /// An encoder's tensors by their canonical names, in the layout of the files (`[out, in]`).
 pub(crate) type EncoderTensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
+/// By what an encoder is found, wherever it lies in a checkpoint.
+const ANCHOR: &str = "embeddings.word_embeddings.weight";
+
+/// What stands before the names of the encoder that is meant, where that is nothing that programs usually put there: the
+/// query's of two, or the first by name; and what stands before those of others.
+fn unusual_prefix<'a>(names: impl Iterator<Item = &'a String>) -> (String, Vec<String>) {
+    let rank = |prefix: &str| {
+        let lower = prefix.to_ascii_lowercase();
+        let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+        match prefix {
+            _ if has(&["teacher", "ema"]) => 0,
+            _ if has(&["query", "question", "encoder_q", "online"]) => 1,
+            _ if has(&["student", "key", "ctx", "passage", "doc", "encoder_k", "momentum"]) => 3,
+            _ => 2,
+        }
+    };
+    let mut found: Vec<String> = names
+        .filter_map(|name| name.strip_suffix(ANCHOR))
+        .filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
+        .map(str::to_owned)
+        .collect();
+    found.sort_by_key(|prefix| rank(prefix));
+    let mut found = found.into_iter();
+    let taken = found.next().unwrap_or_default();
+    (taken, found.collect())
+}
+
 /// The canonical name.
 pub(super) fn canonical(name: &str) -> String {
     let mut name = name;
@@ -125,10 +152,33 @@ pub(super) fn recognise(
     config: &EncoderConfig,
     weights: &mut dyn Tensors,
     place: &Path,
+    remarks: &mut Vec<String>,
 ) -> Result<(EncoderTensors, Vec<String>)> {
     let mut found = BTreeMap::new();
-    for (name, header) in &weights.headers().tensors {
-        if found.insert(canonical(name), (header.shape.clone(), name.clone())).is_some() {
+    let headers = weights.headers();
+    remarks.extend(headers.metadata.get("pytorch.objects").map(|objects| {
+        format!("Python objects beside the tensors were left unread, and nothing of them was run: {objects}")
+    }));
+    let (prefix, others) = unusual_prefix(headers.tensors.keys());
+    let mut aside = Vec::new();
+    if !others.is_empty() {
+        let shown: Vec<String> = others.iter().map(|other| format!("`{other}`")).collect();
+        let shown = shown.join(", ");
+        remarks.push(format!("the checkpoint has another encoder below {shown}; taken is the one below `{prefix}`"));
+    }
+    for (name, header) in &headers.tensors {
+        // Of several encoders, or below a name that nobody else uses, only what is the encoder's own.
+        let is_other =
+            others.iter().any(|other| name.starts_with(other.as_str()) && !prefix.starts_with(other.as_str()));
+        let own = name.strip_prefix(prefix.as_str()).filter(|_| !is_other);
+        let inside = match own {
+            None => {
+                aside.push(name.clone());
+                continue;
+            }
+            Some(inside) => inside,
+        };
+        if found.insert(canonical(inside), (header.shape.clone(), name.clone())).is_some() {
             let problem = Problem::new("two tensors of the weights have the same meaning").found(name).at(place);
             return Err(Error::Weights(problem.hint("save the encoder alone")));
         }
@@ -161,7 +211,8 @@ pub(super) fn recognise(
             .at(place);
         return Err(Error::Weights(problem.hint("take both files from the same folder")));
     }
-    let beyond = found.into_keys().filter(|name| !BESIDE.iter().any(|beside| name.starts_with(beside))).collect();
+    let is_head = |name: &String| BESIDE.iter().any(|beside| canonical(name).starts_with(beside));
+    let beyond = found.into_keys().chain(aside).filter(|name| !is_head(name)).collect();
     Ok((tensors, beyond))
 }
 

@@ -13,15 +13,21 @@ use crate::bases::text::batch::Pooling;
 use crate::bases::text::config::EncoderConfig;
 use crate::bases::text::frozen::FrozenEncoder;
 use crate::bases::text::names;
+use crate::bases::text::prompt;
 use crate::bases::text::tokenizer::{Encoded, Tokenizer};
 use crate::bases::text::tokenizer_files::{file, settings};
 use crate::bases::text::transformer::TextEncoder;
 use crate::data::text::Text;
 use crate::error::{Error, Problem, Result};
-use crate::weight_files::{self, Opened};
+use crate::weight_files::{self, Opened, unreadable};
+use crate::weight_set::{self, WeightSet};
 
 /// Texts that are embedded together.
 const BATCH: usize = 32;
+
+/// The weights in an encoder's folder, the first that is there.
+const WEIGHTS: [&str; 4] =
+    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
 /// What a run's folder calls the tensors of a dense layer.
 const DENSE: &str = "dense";
@@ -54,6 +60,24 @@ pub struct SentenceLayout {
     /// The linear layers that follow the pooling: inputs, outputs, function.
     #[serde(default)]
     pub(crate) dense: Vec<DenseShape>,
+    /// The linear layers, by position, before which vectors are brought to length one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) normalise_before: Vec<usize>,
+    /// What is put in front of every text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) prompt: String,
+    /// Whether the prompt's tokens are pooled with the text's.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub(crate) pools_prompt: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_true(flag: &bool) -> bool {
+    *flag
 }
 
 /// A linear layer behind the pooling, without its numbers.
@@ -94,13 +118,14 @@ impl SentenceEncoder {
         let mut remarks = Vec::new();
         let modules = Modules::read(folder, &mut remarks)?;
         let inner = &modules.transformer;
+        let prompt = prompt::of_folder(folder, &mut remarks)?;
         let config = file(inner, "config.json", 16 << 20)?.ok_or_else(|| {
             let problem = Problem::new("the folder has no encoder").expected("config.json").found("no such file");
             Error::Weights(problem.at(inner).hint("name the folder of a model as Transformers saves it"))
         })?;
         let config = EncoderConfig::parse(&config, &inner.join("config.json"))?;
         let (mut weights, place, sha256) = open_weights(inner)?;
-        let (tensors, beyond) = names::recognise(&config, &mut weights, &place)?;
+        let (tensors, beyond) = names::recognise(&config, &mut weights, &place, &mut remarks)?;
         if !beyond.is_empty() {
             let shown = beyond[..beyond.len().min(3)].join(", ");
             remarks.push(format!(
@@ -119,6 +144,9 @@ impl SentenceEncoder {
             normalise: modules.normalise,
             limit,
             dense: modules.dense.iter().map(|layer| layer.shape.clone()).collect(),
+            normalise_before: modules.normalise_before,
+            prompt,
+            pools_prompt: modules.pools_prompt,
         };
         check(&config, &layout, &tokenizer, inner)?;
         let encoder = TextEncoder::of_tensors(&config, tensors, device);
@@ -152,7 +180,7 @@ impl SentenceEncoder {
             })
             .collect();
         let dense = dense?;
-        let (tensors, _) = names::recognise(&config, &mut tensors, place)?;
+        let (tensors, _) = names::recognise(&config, &mut tensors, place, &mut Vec::new())?;
         let encoder = TextEncoder::of_tensors(&config, tensors, device);
         Ok(Self { encoder, tokenizer, config, layout, dense })
     }
@@ -177,7 +205,25 @@ impl SentenceEncoder {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub(crate) fn encode(&self, texts: &[&Text]) -> Result<Vec<Encoded>> {
-        texts.par_iter().map(|text| self.tokenizer.encode(text, self.layout.limit)).collect()
+        texts.par_iter().map(|text| self.encode_one(text)).collect()
+    }
+
+    /// A text to tokens, with what is put in front of it.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub(crate) fn encode_one(&self, text: &Text) -> Result<Encoded> {
+        match self.layout.prompt.is_empty() {
+            true => self.tokenizer.encode(text, self.layout.limit),
+            false => self.tokenizer.encode(&self.prompted(text), self.layout.limit),
+        }
+    }
+
+    /// A text as the encoder is given it.
+    fn prompted(&self, text: &Text) -> Text {
+        let prompt = &self.layout.prompt;
+        let with = |part: &String| format!("{prompt}{part}");
+        Text { first: with(&text.first), second: text.second.as_ref().map(with) }
     }
 
     /// The vectors of texts, in their order: tokens, the frozen encoder, pooling and what follows. Texts of about the same
@@ -202,13 +248,19 @@ impl SentenceEncoder {
 
     /// The vector of a text from the states of its tokens, `[tokens, D]`: pooled, through the layers behind, normalised.
     pub(crate) fn finish(&self, states: &[f32]) -> Vec<f32> {
-        let pooled = self.layout.pooling.of(states, self.config.width);
-        let mut vector = self.dense.iter().fold(pooled, |vector, layer| layer.apply(&vector));
-        if self.layout.normalise {
+        let normalised = |mut vector: Vec<f32>| {
             let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
             vector.iter_mut().for_each(|x| *x /= length);
+            vector
+        };
+        let mut vector = self.layout.pooling.of(states, self.config.width);
+        for (at, layer) in self.dense.iter().enumerate() {
+            if self.layout.normalise_before.contains(&at) {
+                vector = normalised(vector);
+            }
+            vector = layer.apply(&vector);
         }
-        vector
+        if self.layout.normalise { normalised(vector) } else { vector }
     }
 
     /// Length of a text's vector.
@@ -263,6 +315,10 @@ fn check(config: &EncoderConfig, layout: &SentenceLayout, tokenizer: &Tokenizer,
             Problem::new("the longest text is too long or too short").expected(format_args!("4 to {longest} tokens"));
         return Err(Error::Weights(problem.found(layout.limit).at(place)));
     }
+    if layout.normalise_before.iter().any(|at| *at >= layout.dense.len()) {
+        let problem = Problem::new("vectors are normalised before a linear layer that is not there");
+        return Err(Error::Weights(problem.at(place)));
+    }
     let mut width = config.width;
     for layer in &layout.dense {
         if layer.inputs != width || layer.outputs == 0 || layer.outputs > 1 << 16 {
@@ -275,26 +331,33 @@ fn check(config: &EncoderConfig, layout: &SentenceLayout, tokenizer: &Tokenizer,
     Ok(())
 }
 
-/// The weights of a folder, their file, and its SHA-256.
-fn open_weights(folder: &Path) -> Result<(Opened<'static>, PathBuf, String)> {
-    for name in ["model.safetensors", "pytorch_model.bin"] {
-        let place = folder.join(name);
-        let source = match weight_files::source(&place) {
-            Ok(source) => source,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(unreadable(error, &place)),
-        };
-        let sha256 = weight_files::sha256(&source).map_err(|error| unreadable(error, &place))?;
-        let weights = weight_files::open(source).map_err(|error| unreadable(error, &place))?;
-        return Ok((weights, place, sha256));
-    }
-    let problem = Problem::new("the encoder has no weights").expected("model.safetensors or pytorch_model.bin");
-    Err(Error::Weights(problem.found("neither").at(folder)))
+/// The error for an encoder of texts as an ONNX model.
+pub(super) fn onnx_of_texts(place: &Path) -> Error {
+    let problem = Problem::new("an encoder of texts is not read from an ONNX model").found("an ONNX model").at(place);
+    let problem =
+        problem.expected("its weights: model.safetensors or pytorch_model.bin, with config.json and a tokenizer");
+    Error::Weights(problem.hint("the repository that it was exported from has them; save_pretrained(..) writes them"))
 }
 
-fn unreadable(source: impl std::fmt::Display, place: &Path) -> Error {
-    let problem = Problem::new("the weights cannot be read").found(source).at(place);
-    Error::Weights(problem.hint("fetch the file again"))
+/// The weights of a folder, their file, and its SHA-256.
+fn open_weights(folder: &Path) -> Result<(Opened<'static>, PathBuf, String)> {
+    let Some(place) = weight_set::named_in(folder, &WEIGHTS) else {
+        if let Some(model) = ["model.onnx", "onnx/model.onnx"].iter().find(|name| folder.join(name).is_file()) {
+            return Err(onnx_of_texts(&folder.join(model)));
+        }
+        let problem = Problem::new("the encoder has no weights").expected("model.safetensors or pytorch_model.bin");
+        return Err(Error::Weights(problem.found("neither, and no index of shards").at(folder)));
+    };
+    let set =
+        match WeightSet::of_shards(&place)? {
+            Some(set) => set,
+            None => WeightSet::from(weight_files::source(&place).map_err(|source| {
+                Error::Weights(Problem::new("the weights cannot be read").found(source).at(&place))
+            })?),
+        };
+    let sha256 = set.sha256().map_err(|error| unreadable(&error, &place))?;
+    let weights = set.open().map_err(|error| unreadable(&error, &place))?;
+    Ok((weights, place, sha256))
 }
 
 /// What `modules.json` and the folders beside it say.
@@ -304,12 +367,21 @@ struct Modules {
     pooling: Pooling,
     dense: Vec<DenseLayer>,
     normalise: bool,
+    /// The dense layers before which vectors are normalised.
+    normalise_before: Vec<usize>,
+    pools_prompt: bool,
 }
 
 impl Modules {
     fn read(folder: &Path, remarks: &mut Vec<String>) -> Result<Self> {
-        let plain =
-            || Self { transformer: folder.to_owned(), pooling: Pooling::Mean, dense: Vec::new(), normalise: false };
+        let plain = || Self {
+            transformer: folder.to_owned(),
+            pooling: Pooling::Mean,
+            dense: Vec::new(),
+            normalise: false,
+            normalise_before: Vec::new(),
+            pools_prompt: true,
+        };
         let Some(bytes) = file(folder, "modules.json", 1 << 20)? else {
             remarks.push(
                 "the folder does not say how a text becomes a vector (no modules.json): taking the mean of its tokens"
@@ -328,10 +400,16 @@ impl Modules {
             match kind.rsplit('.').next().unwrap_or_default() {
                 "Transformer" => modules.transformer = path,
                 "Pooling" => {
-                    modules.pooling = pooling(&path)?;
+                    (modules.pooling, modules.pools_prompt) = pooling(&path)?;
                     pooled = true;
                 }
-                "Dense" => modules.dense.push(dense(&path)?),
+                "Dense" => {
+                    // Modules act in their order.
+                    if std::mem::take(&mut modules.normalise) {
+                        modules.normalise_before.push(modules.dense.len());
+                    }
+                    modules.dense.push(dense(&path)?);
+                }
                 "Normalize" => modules.normalise = true,
                 "Dropout" => {}
                 _ => {
@@ -350,9 +428,13 @@ impl Modules {
 
 /// A folder below another one.
 fn inside(folder: &Path, path: &str, place: &Path) -> Result<PathBuf> {
-    let relative = Path::new(path);
-    match relative.components().all(|part| matches!(part, Component::Normal(_))) {
-        true => Ok(folder.join(relative)),
+    let parts: Vec<Component<'_>> = Path::new(path).components().collect();
+    match parts.iter().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+        // An empty path, or a dot, is the folder itself.
+        true => {
+            let below = parts.iter().filter(|part| matches!(part, Component::Normal(_)));
+            Ok(below.fold(folder.to_owned(), |folder, part| folder.join(part)))
+        }
         false => {
             let problem = Problem::new("a module's path leads out of the folder").found(format_args!("`{path}`"));
             Err(Error::Weights(problem.expected("a folder below it").at(place)))
@@ -360,7 +442,8 @@ fn inside(folder: &Path, path: &str, place: &Path) -> Result<PathBuf> {
     }
 }
 
-fn pooling(folder: &Path) -> Result<Pooling> {
+/// How states are pooled, and whether those of a prompt are.
+fn pooling(folder: &Path) -> Result<(Pooling, bool)> {
     let place = folder.join("config.json");
     let refuse = |found: String| {
         let problem = Problem::new("the pooling is not known").expected("one of mean, cls and max").found(found);
@@ -373,11 +456,12 @@ fn pooling(folder: &Path) -> Result<Pooling> {
         said.iter().filter(|(name, value)| name.starts_with("pooling_mode_") && **value == Value::Bool(true));
     let modes: Vec<String> =
         named.into_iter().chain(switched.map(|(name, _)| name["pooling_mode_".len()..].to_owned())).collect();
+    let prompt = said.get("include_prompt").and_then(Value::as_bool).unwrap_or(true);
     match modes.as_slice() {
         [mode] => match mode.as_str() {
-            "mean" | "mean_tokens" => Ok(Pooling::Mean),
-            "cls" | "cls_token" => Ok(Pooling::Cls),
-            "max" | "max_tokens" => Ok(Pooling::Max),
+            "mean" | "mean_tokens" => Ok((Pooling::Mean, prompt)),
+            "cls" | "cls_token" => Ok((Pooling::Cls, prompt)),
+            "max" | "max_tokens" => Ok((Pooling::Max, prompt)),
             other => refuse(format!("`{other}`")),
         },
         [] => refuse("none".into()),
@@ -407,7 +491,7 @@ fn dense(folder: &Path) -> Result<DenseLayer> {
         }
     };
     let (mut weights, place, _) = open_weights(folder)?;
-    let mut take = |name: &str| weights.take(name).map_err(|error| unreadable(error, &place));
+    let mut take = |name: &str| weights.take(name).map_err(|error| unreadable(&error, &place));
     let (weight, bias) = (take("linear.weight")?, take("linear.bias")?);
     DenseLayer::checked(DenseShape { inputs: inputs as usize, outputs: outputs as usize, tanh }, weight, bias, &place)
 }

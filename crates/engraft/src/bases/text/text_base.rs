@@ -1,22 +1,29 @@
 //! Finding a base for texts: a folder, a file of one, or a repository of the hub that was pulled.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use engraft_weights::Format;
 
 use crate::bases::hub::{Hub, Local, Reference};
 use crate::bases::text::config::Family;
 use crate::bases::text::language_model::LanguageModel;
 use crate::bases::text::lstm_encoder::LstmEncoder;
-use crate::bases::text::sentence::SentenceEncoder;
+use crate::bases::text::sentence::{SentenceEncoder, onnx_of_texts};
+use crate::bases::text::tf_idf::{TF_IDF_BASE, TfIdf};
 use crate::bases::text::tokenizer_files::file;
 use crate::bases::text::vectors::WordVectors;
 use crate::error::{Error, Problem, Result, printable};
 use crate::files;
 use crate::suggestion::beside;
+use crate::weight_files;
 
 /// Who made the usual sentence encoders: a name without an owner is looked for there.
 const USUAL_OWNER: &str = "sentence-transformers";
+
+/// Bytes of a file by which it is told what stands in its place.
+const HEAD: u64 = 4096;
 
 /// The encoder of texts that is taken where no base is named.
 pub(crate) const USUAL_ENCODER: &str = "all-MiniLM-L6-v2";
@@ -69,15 +76,23 @@ pub enum TextBody {
     Words(Box<WordVectors>),
     /// A language model.
     Lstm(Box<LstmEncoder>),
+    /// Words and pairs of words, counted in the texts that are learnt from.
+    TfIdf(Box<TfIdf>),
 }
 
 /// Whether a base is one for texts: by a `config.json` where it is here, else by its name. Nothing large is read.
 pub fn is_text_base(base: &str) -> bool {
     let usual = base.strip_prefix("hf://").unwrap_or(base).starts_with(&format!("{USUAL_OWNER}/"));
     usual
+        || is_tf_idf(base)
         || is_vectors(Path::new(base))
         || LanguageModel::is_at(Path::new(base))
         || find(base).is_ok_and(|found| found.is_some_and(|found| is_encoder(&found.folder)))
+}
+
+/// Whether a base is the one that counts words. A file of that name is a file.
+pub fn is_tf_idf(base: &str) -> bool {
+    base == TF_IDF_BASE && !Path::new(base).exists()
 }
 
 /// Whether something of this name could be opened as a base for texts. Nothing large is read.
@@ -100,6 +115,15 @@ pub(crate) fn is_text_base_here(base: &str) -> Result<bool> {
 /// [`Error::Weights`]: for what is not there, not known, damaged, or does not fit.
 pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
     let path = Path::new(base);
+    if is_tf_idf(base) {
+        let problem = Problem::new("TF-IDF is counted in the texts of a fit, and is no base before that");
+        return Err(Error::Usage(
+            problem.found(base).at("--base").hint("`engraft fit` and `engraft embed` take it for texts"),
+        ));
+    }
+    if path.is_file() && format_of(path) == Some(Format::Onnx) {
+        return Err(onnx_of_texts(path));
+    }
     if is_vectors(path) {
         return open_vectors(path);
     }
@@ -144,15 +168,28 @@ pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
 /// Whether a file's name says that it holds word vectors.
 pub(crate) fn is_vectors(path: &Path) -> bool {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
-    let is_weights = || path.file_name().is_some_and(|name| name == "pytorch_model.bin");
+    // Programs of PyTorch call their files so too.
+    let is_weights = || ending.as_deref() == Some("bin") && format_of(path).is_some();
     // What is there and no file is refused where it is read.
     path.exists()
         && !path.is_dir()
-        && ending.is_some_and(|ending| ["txt", "vec", "bin", "glove", "w2v"].contains(&ending.as_str()))
+        && ending.as_ref().is_some_and(|ending| ["txt", "vec", "bin", "glove", "w2v"].contains(&ending.as_str()))
         && !is_weights()
 }
 
+/// The format of a file of weights, if it is one.
+fn format_of(path: &Path) -> Option<Format> {
+    weight_files::source(path).ok().and_then(|source| weight_files::format(&source))
+}
+
 fn open_vectors(path: &Path) -> Result<TextBase> {
+    let mut head = Vec::new();
+    if let Ok(file) = files::open_regular(path)
+        && file.take(HEAD).read_to_end(&mut head).is_ok()
+        && let Some(found) = engraft_weights::stand_in(&head)
+    {
+        return Err(weight_files::unreadable(&found, path));
+    }
     let vectors = WordVectors::open(path)?;
     let name = path.file_stem().map(|name| printable(Path::new(name)));
     Ok(TextBase {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Problem, Result};
 use crate::files;
+use crate::weight_files;
 
 /// The largest tokenizer. XLM-R's, of 250,000 tokens, has 17 MB.
 pub(super) const LIMIT: u64 = 128 << 20;
@@ -43,7 +44,11 @@ pub(super) fn read(folder: &Path) -> Result<Vec<u8>> {
 pub(super) fn file(folder: &Path, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
     let path = folder.join(name);
     match files::read_limited(&path, limit) {
-        Ok(bytes) => Ok(Some(bytes)),
+        Ok(bytes) => match engraft_weights::stand_in(&bytes) {
+            // What stands in place of a file that was not fetched; an empty list of merges is one.
+            Some(found) if !bytes.is_empty() && !name.ends_with(".md") => Err(weight_files::unreadable(&found, &path)),
+            _ => Ok(Some(bytes)),
+        },
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::Weights(Problem::new(format_args!("{name} cannot be read")).found(source).at(&path))),
     }

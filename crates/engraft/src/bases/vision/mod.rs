@@ -21,3 +21,4 @@ pub(super) mod runner;
 pub(super) mod small_resnet;
 pub(super) mod squeezenet;
 pub(super) mod tiny_darknet;
+pub(super) mod trunk;

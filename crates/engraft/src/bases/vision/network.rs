@@ -1,6 +1,6 @@
 //! A network of any architecture, as one row of stages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use burn::module::{Module, ModuleMapper, Param};
@@ -141,6 +141,23 @@ impl Network {
         architecture.describe(&mut builder);
         drop(builder);
         parameters.into_expected()
+    }
+
+    /// The tensors of an architecture in a dialect, which of a file's it asks for, and how these fit; of what the file has
+    /// beyond nothing is said. `headless` leaves the classifier out.
+    pub(crate) fn compare(
+        architecture: Architecture,
+        dialect: &'static Dialect,
+        channels: usize,
+        weights: &Weights,
+        headless: bool,
+    ) -> (Vec<Expected>, HashSet<String>, Match) {
+        let parameters = Parameters::compare(weights, dialect).headless(headless);
+        let style = Style { padding: dialect.padding, epsilon: dialect.epsilon };
+        let mut builder = Builder::new(parameters.root(), style, channels, None);
+        architecture.describe(&mut builder);
+        drop(builder);
+        parameters.into_compared()
     }
 
     /// How a file fits an architecture, in the dialect that it fits best.

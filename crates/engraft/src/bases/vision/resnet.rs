@@ -9,8 +9,21 @@ use crate::bases::parameters::Scope;
 use crate::bases::vision::builder::{Builder, StageBuilder, Value, Window};
 use crate::bases::vision::dialect::{Dialect, Input, Layers, Leaves};
 
-/// torchvision and timm.
-pub(crate) const DIALECTS: &[Dialect] = &[Dialect::TORCHVISION];
+/// torchvision and timm; and a sequence of its children, as fastai's bodies and `nn.Sequential(*resnet.children())` are.
+pub(crate) const DIALECTS: &[Dialect] = &[
+    Dialect::TORCHVISION,
+    Dialect {
+        name: "children of torchvision's",
+        layers: Layers::Rules(&[
+            ("conv1", "0"),
+            ("bn1", "1"),
+            ("layer{a}.{b}.conv{c}", "{a+3}.{b}.conv{c}"),
+            ("layer{a}.{b}.bn{c}", "{a+3}.{b}.bn{c}"),
+            ("layer{a}.{b}.downsample.{c}", "{a+3}.{b}.downsample.{c}"),
+        ]),
+        ..Dialect::TORCHVISION
+    },
+];
 
 /// Our own converted files, and Keras.
 pub(crate) const V1_DIALECTS: &[Dialect] = &[

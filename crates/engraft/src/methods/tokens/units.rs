@@ -108,7 +108,7 @@ impl<'a> TokenSet<'a> {
                             pair.span = Some(pair.words_of(start, end)?);
                             Some(pair)
                         })),
-                        TextBody::Lstm(_) => {}
+                        TextBody::Lstm(_) | TextBody::TfIdf(_) => {}
                     }
                 }
                 _ => unreachable!("only words and questions have tokens"),

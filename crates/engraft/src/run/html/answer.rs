@@ -143,7 +143,7 @@ fn beside(report: &Report, classes: &ClassesReport) -> Markup {
 fn verdict(report: &Report) -> Markup {
     let evidence = report.controls.scratch.as_ref().map(ScratchReport::evidence);
     let (class, sign, badge) = match (evidence, report.verdict.as_str()) {
-        (None, _) if report.table.is_some() => ("open", "–", "No transfer"),
+        (None, _) if report.table.is_some() || report.verdict.starts_with("nothing") => ("open", "–", "No transfer"),
         (None, _) => ("open", "–", "Transfer not measured"),
         (_, "positive transfer") => ("good", "▲", "Positive transfer"),
         (_, "negative transfer") => ("bad", "▼", "Negative transfer"),
@@ -162,6 +162,9 @@ fn verdict_words(report: &Report, evidence: Option<(Option<&str>, &Paired)>) -> 
     let Some((split, paired)) = evidence else {
         if report.table.is_some() {
             return html! { "Nothing was transferred: rows of numbers have no pretrained base." };
+        }
+        if report.verdict.starts_with("nothing was transferred") {
+            return html! { "Nothing was transferred: words are counted in the training texts alone." };
         }
         return html! {
             "Whether the base helped is not known: the control that trains the same network from scratch was not run."
@@ -222,7 +225,10 @@ fn against(report: &Report, baseline: &BaselineReport) -> Markup {
             p.badge { span.sign aria-hidden="true" { (sign) } (badge) }
             p {
                 (difference) " against " (baseline.how) ", on the same " (count(paired.n)) " " (examples(report, paired.n)) "."
-                @if paired.high < 0.0 { " That one does better." }
+                @if paired.high < 0.0 {
+                    " That one does better."
+                    @if baseline.name == "TF-IDF" { " " code { "--base tfidf" } " fits it." }
+                }
             }
         }
     }
