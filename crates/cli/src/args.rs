@@ -137,10 +137,10 @@ pub struct FitArgs {
     /// Time on this machine for choosing the depth and training the model: 90s, 5m, 1h, or 0 [default: 2m].
     #[arg(long, value_name = "TIME")]
     pub budget: Option<String>,
-    /// Speed of the machine, by which the budget is turned into work, in 10^12 MACs per second; measured if not given, and
-    /// written to the run's settings.
+    /// Speed of the machine, by which the budget is turned into work, in 10^12 MACs per second, or one for each depth
+    /// (last=0.04,all=0.02); measured if not given, and written to the run's settings.
     #[arg(long, value_name = "TERA", help_heading = METHOD)]
-    pub speed: Option<f64>,
+    pub speed: Option<String>,
     /// Seeds per depth [default: 2; 1 for tags and qa].
     #[arg(long, value_name = "N", help_heading = METHOD)]
     pub seeds: Option<usize>,

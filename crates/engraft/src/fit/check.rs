@@ -5,7 +5,7 @@ use crate::data::Task;
 use crate::data::intake::{InputKind, Intake};
 use crate::error::{Error, Problem, Result};
 use crate::methods::tokens::Cutting;
-use crate::methods::{AnyBase, usual_settings};
+use crate::methods::{AnyBase, Speed, usual_settings};
 use crate::settings::{Differing, Fit, differing};
 
 /// Refuses settings that are invalid, or that the input, the base or the target does not have, before any work.
@@ -44,11 +44,7 @@ fn check(config: &Fit, kind: InputKind) -> Result<()> {
         let problem = Problem::new("invalid budget of the from-scratch control").expected("0 or a positive number");
         return Err(Error::Usage(problem.found(config.control_budget).at("--control-budget")));
     }
-    if let Some(speed) = config.speed.filter(|speed| !(*speed > 0.0 && speed.is_finite())) {
-        let problem =
-            Problem::new("invalid speed of the machine").expected("a positive number of 10^12 MACs per second");
-        return Err(Error::Usage(problem.found(speed).at("--speed")));
-    }
+    config.speed.as_deref().map(str::parse::<Speed>).transpose()?;
     if let Some(level) = config.interval_level.filter(|level| !(*level > 0.0 && *level < 1.0)) {
         let problem = Problem::new("invalid level of the prediction intervals").expected("a number between 0 and 1");
         return Err(Error::Usage(problem.found(level).at("--interval-level")));

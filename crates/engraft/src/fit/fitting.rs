@@ -19,7 +19,7 @@ use crate::fit::forecast::forecasts;
 use crate::heads::{Head, Novelty};
 use crate::methods::tokens::{Cutting, TokenReader, TokenSet};
 use crate::methods::{
-    Adapted, Chosen, Depth, DepthSearch, Difference, Fold, Inputs, Measured, find_rate as find_rate_of,
+    Adapted, Chosen, Depth, DepthSearch, Difference, Fold, Inputs, Measured, Speed, find_rate as find_rate_of,
 };
 use crate::methods::{AnyBase, Reading};
 use crate::metrics::{Forecast, LabelError, Paired};
@@ -246,8 +246,8 @@ pub fn fit(
         examples = Some(Examples::of(&basis, &intake, observer)?);
     }
     let mut config = config.clone();
-    if let (Some(examples), None, true) = (&examples, config.speed, chooses(&config)) {
-        config.speed = Some(speed(&basis.ground(&config, examples, probe.strength, means, &identity))?);
+    if let (Some(examples), None, true) = (&examples, &config.speed, chooses(&config)) {
+        config.speed = Some(speed(&basis.ground(&config, examples, probe.strength, means, &identity))?.to_string());
     }
     let config = &config;
     let ground = examples.as_ref().map(|examples| basis.ground(config, examples, probe.strength, means, &identity));
@@ -513,14 +513,14 @@ fn chooses(config: &Fit) -> bool {
 }
 
 /// The speed of this machine, as it was measured where this work began.
-fn speed(ground: &DepthSearch<'_>) -> Result<f64> {
+fn speed(ground: &DepthSearch<'_>) -> Result<Speed> {
     let (journal, identity) = ground.journal;
     let name = format!("{identity}/speed");
-    if let Some(speed) = journal.finished(&name) {
-        return Ok(speed);
+    if let Some(speed) = journal.finished::<String>(&name) {
+        return speed.parse();
     }
     let speed = ground.speed()?;
-    journal.finish(&name, &speed)?;
+    journal.finish(&name, &speed.to_string())?;
     ground.observer.say(&format!(
         "the base trains at {speed} x 10^12 MACs per second here: what the budget pays for is counted by that"
     ));
@@ -537,8 +537,8 @@ fn choose_depth(
     let tuning = &basis.tuning;
     if chooses(config) {
         on_event(FitEvent::Outlook(&ground.outlook(&tuning.budget)?));
-        let speed = config.speed.expect("it was measured before");
-        return ground.choose(probe, &tuning.budget, speed, &mut |measured, gain| {
+        let speed = config.speed.as_deref().expect("it was measured before").parse()?;
+        return ground.choose(probe, &tuning.budget, &speed, &mut |measured, gain| {
             on_event(FitEvent::Depth(measured, gain));
         });
     }

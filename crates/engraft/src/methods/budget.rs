@@ -1,5 +1,6 @@
 //! The budget: seconds on the machine at hand, turned into work by the speed of its trainings.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,8 +14,8 @@ use crate::error::{Error, Problem, Result};
 /// ```
 /// use engraft::methods::Budget;
 /// let budget: Budget = "5m".parse().unwrap();
-/// assert_eq!((budget.multiply_adds(0.05), budget.to_string()), (15.0, "5m".into()));
-/// assert_eq!("90s".parse::<Budget>().unwrap().multiply_adds(0.1), 9.0);
+/// assert_eq!((budget.seconds(), budget.to_string()), (300.0, "5m".into()));
+/// assert_eq!("90s".parse::<Budget>().unwrap().seconds(), 90.0);
 /// assert!("soon".parse::<Budget>().is_err());
 /// ```
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -25,9 +26,9 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// MACs in units of 10^12, where so many of these units are done in a second.
-    pub fn multiply_adds(&self, speed: f64) -> f64 {
-        self.seconds * speed
+    /// Seconds.
+    pub fn seconds(&self) -> f64 {
+        self.seconds
     }
 }
 
@@ -78,6 +79,82 @@ impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// How fast a machine trains a base, in 10^12 MACs per second: one number, or one for each depth, since early stages of a
+/// network of images do fewer MACs for each number that they move.
+///
+/// ```
+/// use engraft::methods::Speed;
+/// let speed: Speed = "last=0.04,half=0.03,all=0.02".parse().unwrap();
+/// assert_eq!((speed.of("half"), speed.of("contrastive")), (0.03, 0.02));
+/// assert_eq!("0.05".parse::<Speed>().unwrap().of("half"), 0.05);
+/// assert_eq!(speed.to_string(), "all=0.02,half=0.03,last=0.04");
+/// assert!("0".parse::<Speed>().is_err() && "half=fast".parse::<Speed>().is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Speed {
+    /// The least.
+    least: f64,
+    /// By depth.
+    each: BTreeMap<String, f64>,
+}
+
+impl Speed {
+    /// That of every depth.
+    pub(crate) fn same(speed: f64) -> Self {
+        Self { least: speed, each: BTreeMap::new() }
+    }
+
+    /// One for each depth.
+    pub(crate) fn of_depths(each: BTreeMap<String, f64>) -> Self {
+        Self { least: each.values().copied().fold(f64::INFINITY, f64::min), each }
+    }
+
+    /// That of a depth; of one that is not known the least.
+    pub fn of(&self, depth: &str) -> f64 {
+        self.each.get(depth).copied().unwrap_or(self.least)
+    }
+}
+
+impl FromStr for Speed {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let refuse = || {
+            let problem = Problem::new("invalid speed of the machine").found(text).at("--speed");
+            let expected = "10^12 MACs per second, a positive number, or last=0.04,half=0.03,all=0.02";
+            Error::Usage(problem.expected(expected))
+        };
+        let number = |text: &str| {
+            let speed = text.trim().parse::<f64>().ok();
+            speed.filter(|speed| *speed > 0.0 && speed.is_finite()).ok_or_else(refuse)
+        };
+        if !text.contains('=') {
+            return number(text).map(Self::same);
+        }
+        let of = |part: &str| {
+            let (depth, speed) = part.split_once('=').ok_or_else(refuse)?;
+            Ok((depth.trim().to_owned(), number(speed)?))
+        };
+        Ok(Self::of_depths(text.split(',').map(of).collect::<Result<_>>()?))
+    }
+}
+
+impl fmt::Display for Speed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.each.is_empty() {
+            return write!(f, "{}", self.least);
+        }
+        let each: Vec<String> = self.each.iter().map(|(depth, speed)| format!("{depth}={speed}")).collect();
+        f.write_str(&each.join(","))
+    }
+}
+
+/// A number to two digits.
+pub(crate) fn to_two_digits(number: f64) -> f64 {
+    let digits = 10f64.powi(1 - number.log10().floor() as i32);
+    (number * digits).round() / digits
 }
 
 /// Seconds in words, to two digits.

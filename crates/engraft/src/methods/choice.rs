@@ -4,7 +4,7 @@
 //! fewer folds first, and those that look best are finished.
 
 use crate::error::{Error, Result};
-use crate::methods::budget::{Budget, in_words};
+use crate::methods::budget::{Budget, Speed, in_words};
 use crate::methods::depth::{Difference, Measured, Prior, Trainings, choose};
 use crate::methods::search::{Depth, DepthSearch};
 use crate::targets::{Calibrated, Predictions};
@@ -60,7 +60,7 @@ impl DepthSearch<'_> {
         })
     }
 
-    /// Tries the usual depths after the probe, and takes the one that is expected to be best. `speed`: 10^12 MACs per second.
+    /// Tries the usual depths after the probe, and takes the one that is expected to be best.
     ///
     /// # Errors
     /// Interruption; trainings that fail are told in [`Chosen::left_out`].
@@ -68,7 +68,7 @@ impl DepthSearch<'_> {
         &self,
         probe: Measured,
         budget: &Budget,
-        speed: f64,
+        speed: &Speed,
         on_event: &mut dyn FnMut(&Measured, &Difference),
     ) -> Result<Chosen> {
         let mut left_out = Vec::new();
@@ -80,8 +80,9 @@ impl DepthSearch<'_> {
         };
         let all: Vec<Candidate> = usual.into_iter().map(of).collect();
         let (mut candidates, folds, look) = self.within(all, budget, speed, &mut left_out);
-        let reserve = candidates.iter().map(|one| self.cost_of_model(&one.depth)).fold(0.0, f64::max);
-        let mut left = budget.multiply_adds(speed) - reserve;
+        let takes = |one: &Candidate, folds: usize| self.cost_of_folds(&one.depth, folds) / speed.of(one.depth.label());
+        let model = |one: &Candidate| self.cost_of_model(&one.depth) / speed.of(one.depth.label());
+        let mut left = budget.seconds() - candidates.iter().map(model).fold(0.0, f64::max);
         let mut without_gain = 0;
         for one in &mut candidates {
             if without_gain >= PATIENCE {
@@ -90,7 +91,7 @@ impl DepthSearch<'_> {
                 continue;
             }
             if let Some(gain) = self.extend(one, look, 1, &probe, &mut left_out, on_event)? {
-                left -= self.cost_of_folds(&one.depth, look);
+                left -= takes(one, look);
                 without_gain = if gain.mean > gain.standard_error { 0 } else { without_gain + 1 };
             }
         }
@@ -103,7 +104,7 @@ impl DepthSearch<'_> {
         candidates.sort_by(|a, b| looks(b).total_cmp(&looks(a)));
         let mut finished: Vec<Candidate> = Vec::new();
         for mut one in candidates {
-            let missing = self.cost_of_folds(&one.depth, folds) - self.cost_of_folds(&one.depth, look);
+            let missing = takes(&one, folds) - takes(&one, look);
             if missing > left && !finished.is_empty() {
                 let (label, better) = (one.depth.label(), finished[0].depth.label());
                 left_out.push(format!(
@@ -119,7 +120,8 @@ impl DepthSearch<'_> {
             finished.push(one);
         }
         finished.sort_by_key(shallowest_first);
-        self.more_seeds(&mut finished, folds, left, &probe, &mut left_out, on_event)?;
+        let round = finished.iter().map(|one| takes(one, folds) - takes(one, 0)).sum();
+        self.more_seeds(&mut finished, folds, (left, round), &probe, &mut left_out, on_event)?;
         if folds < self.protocol.run && !finished.is_empty() {
             left_out.push(format!(
                 "depths were measured on {folds} of {} folds: more was not within the budget of {budget}",
@@ -135,15 +137,16 @@ impl DepthSearch<'_> {
         &self,
         mut candidates: Vec<Candidate>,
         budget: &Budget,
-        speed: f64,
+        speed: &Speed,
         left_out: &mut Vec<String>,
     ) -> (Vec<Candidate>, usize, usize) {
-        let paid = budget.multiply_adds(speed);
+        let paid = budget.seconds();
         let run = self.protocol.run;
         let answered = |folds: usize| self.protocol.folds.iter().filter(|&&fold| fold < folds).count();
         let enough = (1..=run).find(|&folds| answered(folds) >= ENOUGH).unwrap_or(run);
-        let cost = |one: &Candidate, folds: usize| self.cost_of_folds(&one.depth, folds);
-        let whole = |one: &Candidate, folds: usize| cost(one, folds) + self.cost_of_model(&one.depth);
+        let cost = |one: &Candidate, folds: usize| self.cost_of_folds(&one.depth, folds) / speed.of(one.depth.label());
+        let model = |one: &Candidate| self.cost_of_model(&one.depth) / speed.of(one.depth.label());
+        let whole = |one: &Candidate, folds: usize| cost(one, folds) + model(one);
         let any = |folds: &usize| candidates.iter().any(|one| whole(one, *folds) <= paid);
         let folds = [run, enough].into_iter().find(any).unwrap_or(run);
         candidates.retain(|one| {
@@ -153,14 +156,14 @@ impl DepthSearch<'_> {
                 left_out.push(format!(
                     "`{}` was not tried: it takes about {} on this machine, and the budget is {budget}",
                     one.depth.label(),
-                    in_words(needs / speed)
+                    in_words(needs)
                 ));
             }
             fits
         });
         loop {
             let most = |of: &dyn Fn(&Candidate) -> f64| candidates.iter().map(of).fold(0.0, f64::max);
-            let reserve = most(&|one| self.cost_of_model(&one.depth));
+            let reserve = most(&model);
             let total = |look: usize| {
                 let looked: f64 = candidates.iter().map(|one| cost(one, look)).sum();
                 reserve + looked + most(&|one| cost(one, folds) - cost(one, look))
@@ -207,18 +210,17 @@ impl DepthSearch<'_> {
         }
     }
 
-    /// Trains all depths with as many more seeds as are asked for and what is left of the budget pays for.
+    /// Trains all depths with as many more seeds as are asked for and the seconds that are left pay for; each `round` takes as
+    /// many.
     fn more_seeds(
         &self,
         finished: &mut Vec<Candidate>,
         folds: usize,
-        mut left: f64,
+        (mut left, round): (f64, f64),
         probe: &Measured,
         left_out: &mut Vec<String>,
         on_event: &mut dyn FnMut(&Measured, &Difference),
     ) -> Result<()> {
-        let round: f64 =
-            finished.iter().map(|one| self.cost_of_folds(&one.depth, folds) - self.cost_of_folds(&one.depth, 0)).sum();
         let asked = self.protocol.seeds;
         let paid = (2..=asked).take_while(|_| {
             left -= round;

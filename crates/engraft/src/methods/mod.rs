@@ -28,7 +28,7 @@ pub use activations::{Activations, Change, KeyedImages, Views};
 pub(crate) use any_base::BaseFacts;
 pub use any_base::{AnyBase, Reading, usual_settings, with_base};
 pub use body::Body;
-pub use budget::Budget;
+pub use budget::{Budget, Speed};
 pub use choice::Chosen;
 pub use depth::{Difference, Measured, Prior, choose};
 pub(crate) use depth::{Fold, Protocol};

@@ -7,6 +7,8 @@ use crate::bases::text::{LstmEncoder, TextBase, TextBody};
 use crate::data::Task;
 use crate::error::{Error, Problem, Result};
 use crate::features::Features;
+use crate::methods::activations::{KeyedImages, Views};
+use crate::methods::budget::{Speed, to_two_digits};
 use crate::methods::contrastive::{pairs_for, settings_for, tune_pairs};
 use crate::methods::depth::{Fold, FoldOutcome, Measured, Prior, Protocol, Trainings, hold_out, measure_folds};
 use crate::methods::journal::Journal;
@@ -259,37 +261,56 @@ impl DepthSearch<'_> {
         self.cost_of(depth, self.target.len())
     }
 
-    /// How fast this machine trains this base, in 10^12 MACs per second, to two digits: a short training of the deepest usual
-    /// depth, after a shorter one.
+    /// How fast this machine trains this base, to two digits: a short training, after a shorter one; of images at every usual
+    /// depth, elsewhere at the deepest.
     ///
     /// # Errors
     /// Interruption; examples that cannot be read any more.
-    pub(crate) fn speed(&self) -> Result<f64> {
-        let depths = self.usual()?;
-        let cuts = depths.iter().filter(|depth| matches!(depth, Depth::Cut(_)));
-        let Some(depth) = cuts.max_by_key(|depth| Depth::rank(Some(depth))) else { return Ok(USUAL_SPEED) };
+    pub(crate) fn speed(&self) -> Result<Speed> {
+        let mut cuts = self.usual()?;
+        cuts.retain(|depth| matches!(depth, Depth::Cut(_)));
+        let deepest = cuts.iter().max_by_key(|depth| Depth::rank(Some(depth)));
+        let Some(deepest) = deepest else { return Ok(Speed::same(USUAL_SPEED)) };
         let train = Settings { epochs: 1, patience: None, average: 0, ..self.settings.train.clone() };
-        let settings = TuneSettings { train, ..self.settings.clone() };
-        let quiet = Quiet(self.observer);
-        let journal = Journal::none();
+        let settings = TuneSettings { train, start: Start::Random, ..self.settings.clone() };
+        let (quiet, journal) = (Quiet(self.observer), Journal::none());
         let short = DepthSearch { settings: &settings, observer: &quiet, journal: (&journal, ""), ..*self };
-        let one = short.cost_of(depth, 1);
+        let Material::Images { base, shown, views, .. } = self.material else {
+            let n = self.target.len();
+            let spaced = |examples: usize| (0..examples).map(|at| at * n / examples).collect();
+            return short.speed_of(deepest, &spaced).map(Speed::same);
+        };
+        // Only the first of them go through the frozen stages.
+        let few = SPEED_EXAMPLES[1].min(self.target.len());
+        let images = shown.images.first(few, &quiet)?;
+        let shown = KeyedImages { images: &images, digests: &shown.digests[..few] };
+        let views = Views { count: 1, ..views.clone() };
+        let short = DepthSearch { material: Material::Images { base, shown, views: &views, cache: None }, ..short };
+        self.observer.begin("speed of this machine", cuts.len() as u64, "depths");
+        let of = |depth: &Depth| {
+            let speed = short.speed_of(depth, &|examples| (0..examples).collect())?;
+            self.observer.advance(1);
+            Ok((depth.label().to_owned(), speed))
+        };
+        let speeds = cuts.iter().map(of).collect::<Result<_>>()?;
+        self.observer.end();
+        Ok(Speed::of_depths(speeds))
+    }
+
+    fn speed_of(&self, depth: &Depth, rows: &dyn Fn(usize) -> Vec<usize>) -> Result<f64> {
+        let one = self.cost_of(depth, 1);
         let [fewest, most] = SPEED_EXAMPLES.map(|examples| examples.min(self.target.len()));
         let examples = ((SPEED_WORK / one.max(1e-12)) as usize).clamp(fewest, most);
-        self.observer.begin("speed of this machine", (fewest + examples) as u64, self.material.unit());
-        let at = short.at(depth)?;
+        let at = self.at(depth)?;
         let mut seconds = 0.0;
         for examples in [fewest, examples] {
-            let rows: Vec<usize> = (0..examples).map(|at| at * self.target.len() / examples).collect();
-            let start = Instant::now();
-            let fold = Fold { training: &rows, held: &[], seed: settings.train.seed, identity: "", curve: "speed" };
-            short.train(depth, at.as_ref(), fold, false)?;
+            let (rows, start) = (rows(examples), Instant::now());
+            let seed = self.settings.train.seed;
+            let fold = Fold { training: &rows, held: &[], seed, identity: "", curve: "speed" };
+            self.train(depth, at.as_ref(), fold, false)?;
             seconds = start.elapsed().as_secs_f64();
         }
-        self.observer.end();
-        let speed = one * examples as f64 / seconds.max(1e-9);
-        let digits = 10f64.powi(1 - speed.log10().floor() as i32);
-        Ok((speed * digits).round() / digits)
+        Ok(to_two_digits(one * examples as f64 / seconds.max(1e-9)))
     }
 
     /// What is expected of a depth before anything is measured: means and deviations over tasks with 16 to 400 examples

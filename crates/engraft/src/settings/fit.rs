@@ -71,10 +71,11 @@ pub struct Fit {
     pub only: Option<String>,
     /// What the choice of the depth and the training of the model may take on this machine: `90s`, `5m`, `1h`.
     pub budget: String,
-    /// How fast this machine trains this base, in 10^12 MACs per second, by which the budget is turned into work; measured
-    /// where it is not told, and kept with the run, so that its settings make the same decisions on any machine.
+    /// How fast this machine trains this base, in 10^12 MACs per second, by which the budget is turned into work: a number, or
+    /// one for each depth (`last=0.04,half=0.03,all=0.02`); measured where it is not told, and kept with the run, so that its
+    /// settings make the same decisions on any machine.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub speed: Option<f64>,
+    pub speed: Option<String>,
     /// Seeds that every depth is measured with.
     pub seeds: usize,
     /// How to fine-tune.

@@ -45,6 +45,11 @@ impl TrainingImages {
         Ok(images)
     }
 
+    /// The first of them alone.
+    pub(crate) fn first(&self, images: usize, observer: &dyn Observer) -> Result<Self> {
+        Self::new(self.paths[..images].to_vec(), self.preprocessing.clone(), self.limits, observer)
+    }
+
     /// How the images were prepared.
     pub(crate) fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
