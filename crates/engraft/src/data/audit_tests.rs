@@ -23,6 +23,8 @@ fn image(kind: u64, copy: u64) -> Inspection {
             hash: kind.wrapping_mul(0xD134_2543_DE82_EF95) ^ ((1 << copy) - 1),
             thumbnail: thumbnail(kind, copy as u8),
             profile: None,
+            peak: None,
+            unended: false,
         },
     }
 }
@@ -37,7 +39,7 @@ fn run(rows: &[(Split, &str, Inspection)]) -> Audit {
         .iter()
         .enumerate()
         .map(|(index, (split, class, _))| Row {
-            path: PathBuf::new(),
+            source: PathBuf::new().into(),
             name: format!("{index:04}"),
             class: (*class).to_owned(),
             split: *split,

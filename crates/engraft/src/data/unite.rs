@@ -68,6 +68,8 @@ mod tests {
             hash: 0,
             thumbnail: vec![0; 256],
             profile: None,
+            peak: None,
+            unended: false,
         };
         Inspection { sha256: sha256.into(), bytes: 1, outcome }
     }
@@ -82,7 +84,7 @@ mod tests {
             ("dog/4", "dog", Split::Test),
         ];
         let rows = rows.map(|(name, class, split)| Row {
-            path: PathBuf::new(),
+            source: PathBuf::new().into(),
             name: name.into(),
             class: class.into(),
             split,

@@ -1,6 +1,6 @@
 //! A pretrained base of any kind, as a fit sees it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
@@ -49,7 +49,12 @@ impl AnyBase {
     /// [`Error::Weights`] where it cannot be opened; [`Error::Usage`] for a base of rows.
     pub fn open(config: &Fit, intake: &Intake) -> Result<Self> {
         match intake.kind() {
-            InputKind::Images => Ok(Self::Images(Box::new(open(&BaseSpec::from(config), &Device::flex())?))),
+            InputKind::Images => {
+                let mut base = open(&BaseSpec::from(config), &Device::flex())?;
+                // Part of how images become input, so that the run keeps it.
+                base.card.preprocessing.bit_depth = intake.bit_depth;
+                Ok(Self::Images(Box::new(base)))
+            }
             InputKind::Texts | InputKind::Words | InputKind::Questions => {
                 Ok(Self::Texts(Arc::new(open_text_base(&config.base, &Device::flex())?)))
             }
@@ -301,8 +306,8 @@ pub fn with_base(mut config: Fit, input: InputKind, observer: &dyn Observer) -> 
             return Ok(DataKind::Texts);
         }
         let opened = open_as(&config.data, &data::Reading::of(&config)?)?;
-        let paths: Vec<PathBuf> = opened.dataset.examples.into_iter().map(|example| example.path).collect();
-        Ok(DataKind::of_images(&paths))
+        let images: Vec<_> = opened.dataset.examples.into_iter().map(|example| example.source).collect();
+        Ok(DataKind::of_images(&images))
     };
     config.base = base_for(Some(&config.base), kind, observer)?;
     Ok(config)

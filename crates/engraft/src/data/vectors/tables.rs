@@ -10,7 +10,10 @@ use super::sources::Source;
 use super::{Cells, Column, Kind, VectorReading, is_missing};
 use crate::data::Split;
 use crate::data::column_names::{find, listing};
-use crate::data::text::{Limits, table::Table};
+use crate::data::split_column::SplitColumn;
+use crate::data::text::Limits;
+use crate::data::text::encoding::encoding_of;
+use crate::data::text::table::{Opening, Table};
 use crate::error::{Error, Problem, Result, printable};
 use crate::progress::Observer;
 
@@ -24,6 +27,7 @@ struct Part {
     columns: Vec<usize>,
     features: usize,
     has_label: bool,
+    splits: Option<SplitColumn>,
 }
 
 /// Reads the tables. `path` is what was asked for: a table, or the folder of them.
@@ -38,10 +42,11 @@ pub(super) fn read(
         reading.label.iter().chain(&reading.ignore).chain(reading.kinds.keys()).map(String::as_str).collect();
     let mut parts: Vec<Part> = Vec::new();
     let (mut features, mut label) = (Vec::new(), None);
+    let opening = Opening { named: &named, encoding: encoding_of(reading.encoding.as_deref())?, ..Opening::default() };
     for source in sources {
-        let table = Table::open(&source.path, &named, &Limits::default(), observer)?;
+        let table = Table::open(&source.path, &opening, &Limits::default(), observer)?;
         let names = column_names(&table)?;
-        let roles = Roles::find(&names, source, reading, with_labels)?;
+        let roles = Roles::find(&names, &table, source, reading, with_labels)?;
         if parts.is_empty() {
             features = roles.features.iter().map(|&column| names[column].clone()).collect();
             label = roles.label.map(|column| names[column].clone());
@@ -60,13 +65,15 @@ pub(super) fn read(
     let mut raw = Raw { names, columns, labels, splits, label, decimal_comma, remarks, findings };
 
     let mut surveys: Vec<Survey> = features.iter().map(|_| Survey::default()).collect();
-    for part in &parts {
+    for part in &mut parts {
         let before = raw.names.len();
         part.survey(&mut surveys, &mut raw, observer)?;
         if raw.names.len() == before {
             let problem = Problem::new("there are no rows").expected("at least one below the header");
             return Err(Error::Data(problem.at(part.table.path())));
         }
+        raw.findings.extend(part.splits.as_ref().and_then(SplitColumn::finding));
+        raw.findings.extend(part.table.encoding().and_then(|encoding| encoding.finding()));
     }
     let mut cells = Vec::with_capacity(features.len());
     for (name, survey) in features.iter().zip(&surveys) {
@@ -109,11 +116,17 @@ fn column_names(table: &Table) -> Result<Vec<String>> {
 struct Roles {
     features: Vec<usize>,
     label: Option<usize>,
-    split: Option<usize>,
+    split: Option<SplitColumn>,
 }
 
 impl Roles {
-    fn find(names: &[String], source: &Source, reading: &VectorReading, with_labels: bool) -> Result<Self> {
+    fn find(
+        names: &[String],
+        table: &Table,
+        source: &Source,
+        reading: &VectorReading,
+        with_labels: bool,
+    ) -> Result<Self> {
         let ignored: Vec<usize> = reading
             .ignore
             .iter()
@@ -130,9 +143,15 @@ impl Roles {
             let problem = Problem::new("the column of labels cannot be ignored").found(&names[both]);
             return Err(Error::Usage(problem.at("--ignore-column")));
         }
-        let split = names.iter().position(|name| name.eq_ignore_ascii_case("split"));
-        let split = split.filter(|split| source.split.is_none() && Some(*split) != label && !ignored.contains(split));
-        let other = |column: &usize| Some(*column) != label && Some(*column) != split && !ignored.contains(column);
+        let is_free = |column: usize| source.split.is_none() && Some(column) != label && !ignored.contains(&column);
+        // What a row is for is nothing to learn from; rows to be answered have all columns of training but for that.
+        let sample = table.sample()?;
+        let cells =
+            |column: usize| sample.iter().map(|row| row.fields[column].as_deref().unwrap_or_default()).collect();
+        let split = SplitColumn::find(names, is_free, cells)
+            .filter(|split| reading.kinds.is_empty() || !reading.kinds.contains_key(&names[split.column]));
+        let at = split.as_ref().map(|split| split.column);
+        let other = |column: &usize| Some(*column) != label && Some(*column) != at && !ignored.contains(column);
         Ok(Self { features: (0..names.len()).filter(other).collect(), label, split })
     }
 
@@ -154,15 +173,15 @@ impl Roles {
             return Err(Error::Data(problem.found(found).at(table.path())));
         }
         let mut columns: Vec<usize> = features.iter().map(|name| places[name.as_str()]).collect();
-        columns.extend(self.label.iter().chain(&self.split));
+        columns.extend(self.label.iter().chain(&self.split.as_ref().map(|split| split.column)));
         let (split, prefix, has_label) = (source.split, source.prefix(), self.label.is_some());
-        Ok(Part { table, split, prefix, features: features.len(), columns, has_label })
+        Ok(Part { table, split, prefix, features: features.len(), columns, has_label, splits: self.split })
     }
 }
 
 impl Part {
     /// Counts what stands in the columns; adds names, labels and splits.
-    fn survey(&self, surveys: &mut [Survey], raw: &mut Raw, observer: &dyn Observer) -> Result<()> {
+    fn survey(&mut self, surveys: &mut [Survey], raw: &mut Raw, observer: &dyn Observer) -> Result<()> {
         let class_names = self.has_label.then(|| self.table.class_names(self.columns[self.features])).flatten();
         let split_field = self.features + usize::from(self.has_label);
         for record in self.table.records(&self.columns)? {
@@ -178,14 +197,11 @@ impl Part {
                 let class = class_names.and_then(|names| names.get(label.parse::<usize>().ok()?));
                 label = class.cloned().unwrap_or(label);
             }
-            let split = match record.fields.get(split_field).and_then(Option::as_deref).unwrap_or_default() {
-                "" => self.split.unwrap_or(Split::Train),
-                word => Split::from_name(word).ok_or_else(|| {
-                    let place = format!("{}, {name}", printable(self.table.path()));
-                    let problem = Problem::new("an unknown split").expected("train, val, test or nothing").found(word);
-                    Error::Data(problem.at(place))
-                })?,
-            };
+            let word = record.fields.get(split_field).and_then(Option::as_deref).unwrap_or_default();
+            let usual = self.split.unwrap_or(Split::Train);
+            let split = self.splits.as_mut().map_or(Ok(usual), |splits| splits.read(word, usual));
+            let place = || format!("{}, {name}", printable(self.table.path()));
+            let split = split.map_err(|problem| Error::Data(problem.at(place())))?;
             raw.names.push(name);
             raw.labels.push(label);
             raw.splits.push(split);
