@@ -9,7 +9,7 @@ use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use engraft::data::intake::NO_BASE;
 use engraft::error::{Error, Problem};
 use engraft::features::Cache;
-use engraft::settings::Optimiser;
+use engraft::settings::{BitDepth, Optimiser};
 use serde::Serialize;
 
 use crate::span_args::SpanArgs;
@@ -32,11 +32,24 @@ pub struct Arguments {
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024),
           aliases = ["workers", "num-workers", "num-threads", "jobs"])]
     pub threads: Option<u16>,
+    /// Memory for decoding one image, in MB; larger images are named and left out [default: 768].
+    #[arg(long, global = true, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub image_memory: Option<u64>,
 }
 
 /// Flags that mean something beside `--resume`: everything else stands in the settings of what is resumed.
-const BESIDE_RESUME: [&str; 9] =
-    ["resume", "json", "quiet", "threads", "tensorboard", "checkpoint_every", "folder", "no_cache", "limit"];
+const BESIDE_RESUME: [&str; 10] = [
+    "resume",
+    "json",
+    "quiet",
+    "threads",
+    "image_memory",
+    "tensorboard",
+    "checkpoint_every",
+    "folder",
+    "no_cache",
+    "limit",
+];
 
 /// Refuses flags beside `--resume` that would be ignored.
 ///
@@ -105,8 +118,8 @@ pub enum Command {
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct FitArgs {
-    /// A folder with one folder of images or .txt files per class (or train/, val/, test/ of such); a CSV with path,label; a
-    /// table of texts, or of numbers and categories (.csv, .tsv, .jsonl, .parquet); or an array of features (.npy).
+    /// A folder with one folder of images or .txt files per class (or train/, val/, test/ of such); a table of images,
+    /// of texts, or of numbers and categories (.csv, .tsv, .jsonl, .parquet); or an array of features (.npy).
     pub data: Option<PathBuf>,
     #[command(flatten)]
     #[serde(flatten)]
@@ -230,15 +243,26 @@ pub struct ReadingArgs {
     /// The column of a table that holds the texts, or two columns for pairs [default: inferred].
     #[arg(long, value_name = "COLUMN[,COLUMN]", alias = "text-column")]
     pub text: Option<String>,
-    /// The column of a table that names the image files [default: path].
+    /// The column of a table that names the image files or holds their bytes [default: found by what stands in it].
     #[arg(long, value_name = "COLUMN", alias = "image-column", help_heading = DATA)]
     pub path_column: Option<String>,
-    /// The column of a table that holds the labels [default: label; for texts inferred].
+    /// The column of a table that holds the labels [default: inferred].
     #[arg(long, visible_alias = "label", value_name = "COLUMN", aliases = ["target", "target-column"])]
     pub label_column: Option<String>,
     #[command(flatten)]
     #[serde(flatten)]
     pub groups: GroupArgs,
+    /// The encoding of a table or of texts, as windows-1251, gb18030 or shift_jis [default: detected].
+    #[arg(long, value_name = "NAME", help_heading = DATA)]
+    pub encoding: Option<String>,
+    /// Make one class of those that differ only by case, blanks, Unicode form or the way a number is written.
+    #[arg(long, help_heading = DATA)]
+    #[serde(skip_serializing_if = "Not::not")]
+    pub merge_classes: bool,
+    /// Bits that images of 16 bits a channel use: 8, 10, 12, 14, 16 or auto, the fewest that hold all values of the data
+    /// [default: auto].
+    #[arg(long, value_name = "BITS", help_heading = DATA)]
+    pub bit_depth: Option<BitDepth>,
     /// Columns of a table of numbers and categories to ignore; may be repeated.
     #[arg(long, value_name = "COLUMN", value_delimiter = ',', help_heading = DATA)]
     #[serde(rename = "ignore-columns", skip_serializing_if = "Vec::is_empty")]
@@ -366,7 +390,7 @@ impl BaseArgs {
 /// Arguments of `embed`.
 #[derive(Debug, Args)]
 pub struct EmbedArgs {
-    /// An image, a folder of images, or a .txt or .csv list of paths; or a table of texts, a folder of .txt files, or (with
+    /// An image, a folder of images, a table of images, or a .txt list of paths; or a table of texts, a folder of .txt files, or (with
     /// a base of texts) a .txt file with a text on each line.
     pub data: PathBuf,
     /// The column of a table that holds the texts, or two with a comma between them [default: found by what stands in them].
@@ -375,6 +399,12 @@ pub struct EmbedArgs {
     /// Encoders of texts: put this in front of every text, as "query: "; "" for nothing [default: the encoder's default prompt].
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
+    /// Of texts: their encoding, as windows-1251, gb18030 or shift_jis [default: detected].
+    #[arg(long, value_name = "NAME")]
+    pub encoding: Option<String>,
+    /// Of images of 16 bits a channel: the bits that they use, 8, 10, 12, 14, 16 or auto, by a sample of them [default: auto].
+    #[arg(long, value_name = "BITS")]
+    pub bit_depth: Option<BitDepth>,
     /// The pretrained base: an embedded one, a weights file, one that was pulled, or a base of texts [default: as for fit].
     #[arg(long, value_name = "BASE", aliases = ["model", "backbone"])]
     pub base: Option<String>,
@@ -426,7 +456,7 @@ pub enum DeviceArg {
     override_usage = "engraft predict [OPTIONS] <RUN> <INPUTS>...\n       engraft predict [OPTIONS] --base <BASE> <INPUTS>..."
 )]
 pub struct PredictArgs {
-    /// The run's folder (not with --base), then images, folders of images, or `-` for a list of paths on stdin; of a run
+    /// The run's folder (not with --base), then images, folders or tables of images, or `-` for a list of paths on stdin; of a run
     /// of texts tables, folders of .txt files, .txt files with a text on each line, or `-` for such lines on stdin; of a run
     /// of rows tables (.csv, .tsv, .parquet) or arrays (.npy).
     #[arg(required = true, value_name = "RUN INPUTS")]
@@ -435,6 +465,9 @@ pub struct PredictArgs {
     /// training; of a run that learnt from no table, found by what stands in them].
     #[arg(long, value_name = "COLUMN[,COLUMN]")]
     pub text: Option<String>,
+    /// Of a run of texts: their encoding, as windows-1251, gb18030 or shift_jis [default: detected].
+    #[arg(long, value_name = "NAME")]
+    pub encoding: Option<String>,
     /// Of a run of texts: name the words that spoke for each answer.
     #[arg(long)]
     pub explain: bool,
@@ -480,8 +513,8 @@ pub struct ReportArgs {
 /// Arguments of `audit`.
 #[derive(Debug, Args)]
 pub struct AuditArgs {
-    /// A folder with one folder of images or texts per class, a CSV with path,label, a table of texts, or (with --task)
-    /// questions or tagged words.
+    /// A folder with one folder of images or texts per class, a table of images, texts or rows, or (with --task) questions or
+    /// tagged words.
     pub data: PathBuf,
     #[command(flatten)]
     pub reading: ReadingArgs,

@@ -73,6 +73,9 @@ fn fail_instead_of_aborting() -> std::io::Result<()> {
 /// Threads, signals and interruption, before anything else.
 fn prepare(arguments: &Arguments) -> anyhow::Result<()> {
     fail_instead_of_aborting()?;
+    if let Some(megabytes) = arguments.image_memory {
+        engraft::data::image::allow_memory(megabytes << 20);
+    }
     let threads = arguments.threads.map_or(0, usize::from);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     interruption::listen()?;

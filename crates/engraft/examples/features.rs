@@ -2,8 +2,6 @@
 
 #![allow(clippy::print_stdout, missing_docs, reason = "an example prints")]
 
-use std::path::PathBuf;
-
 use engraft::bases::{BaseSpec, Device, open};
 use engraft::features::{Extractor, embed};
 use engraft::{error::Result, progress::Silent};
@@ -13,7 +11,7 @@ const IMAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/digits
 pub fn main() -> Result<()> {
     let device = Device::flex();
     let base = open(&BaseSpec::named("glyphs"), &device)?;
-    let images: Vec<PathBuf> = engraft::data::images(IMAGES.as_ref())?;
+    let images = engraft::data::images(IMAGES.as_ref(), &Silent)?;
     let features = embed(&Extractor::to_features(&base, &device)?, &images, None, &Silent)?.features;
     println!("{} images, {} features each", features.rows, features.columns);
     Ok(())

@@ -96,7 +96,7 @@ fn frozen_stages_and_all_statistics_stay_to_the_bit_in_every_architecture() {
         let name = architecture.name();
         let base = base(architecture, side);
         let images =
-            TrainingImages::new(paths.clone(), base.card.preprocessing.clone(), Limits::default(), &Silent).unwrap();
+            TrainingImages::new(sources(&paths), base.card.preprocessing.clone(), Limits::default(), &Silent).unwrap();
         let shown = KeyedImages { images: &images, digests: &digests };
         let views = Views { count: 1, change: Change::None, seed: 0 };
         let built = base.staged().unwrap();
@@ -195,7 +195,8 @@ fn lp_ft_starts_at_the_probe() {
     let paths = images();
     let digests: Vec<String> = paths.iter().map(|path| sha256_hex(&std::fs::read(path).unwrap())).collect();
     let labels: Vec<usize> = (0..10).map(|at| at / 5).collect();
-    let images = TrainingImages::new(paths, base.card.preprocessing.clone(), Limits::default(), &Silent).unwrap();
+    let images =
+        TrainingImages::new(sources(&paths), base.card.preprocessing.clone(), Limits::default(), &Silent).unwrap();
     let shown = KeyedImages { images: &images, digests: &digests };
     let views = Views { count: 1, change: Change::None, seed: 0 };
     let built = base.staged().unwrap();
@@ -219,4 +220,8 @@ fn lp_ft_starts_at_the_probe() {
     };
     let (probe, random) = (first_loss(Start::Probe), first_loss(Start::Random));
     assert!(probe < 0.5 * random, "the probe's head begins at {probe}, a random one at {random}");
+}
+
+fn sources(paths: &[PathBuf]) -> Vec<engraft::data::ImageSource> {
+    paths.iter().cloned().map(Into::into).collect()
 }

@@ -50,7 +50,7 @@ impl AnswerColumns {
             // They have rows of their own.
             Task::Tags | Task::Answers => &[],
         };
-        let fixed = answer.iter().chain(&["unlike", "distance", "error"]).map(|name| (*name).to_owned());
+        let fixed = answer.iter().chain(&["unlike", "distance", "error", "status"]).map(|name| (*name).to_owned());
         let rest: Vec<String> = match self.task {
             Task::SingleLabel => {
                 (2..=self.top).flat_map(|rank| [format!("label_{rank}"), format!("probability_{rank}")]).collect()
@@ -73,7 +73,9 @@ impl AnswerColumns {
 
     /// An answer as fields.
     pub fn row(&self, answer: &TargetAnswer) -> Vec<String> {
-        let far = |unlike: bool, distance: f32| [unlike.to_string(), distance.to_string(), String::new()];
+        let far = |unlike: bool, distance: f32| {
+            [unlike.to_string(), distance.to_string(), String::new(), status_of(answer).into()]
+        };
         match answer {
             TargetAnswer::Class(answer) => {
                 let fixed = [
@@ -83,6 +85,7 @@ impl AnswerColumns {
                     answer.distance.map_or_else(String::new, |_| answer.unlike.to_string()),
                     answer.distance.map_or_else(String::new, |distance| distance.to_string()),
                     String::new(),
+                    status_of(&TargetAnswer::Class(answer.clone())).into(),
                 ];
                 let rest = self.ranked(answer).skip(1).flat_map(|(label, p)| [label.to_owned(), p.to_string()]);
                 fixed.into_iter().chain(rest).collect()
@@ -136,7 +139,10 @@ impl AnswerColumns {
             TargetAnswer::Tags(_) | TargetAnswer::Question(_) => Value::Null,
         };
         match value {
-            Value::Object(fields) => fields,
+            Value::Object(mut fields) => {
+                fields.insert("status".into(), status_of(answer).into());
+                fields
+            }
             _ => Map::new(),
         }
     }
@@ -150,11 +156,23 @@ impl AnswerColumns {
             row[0] = "error".into();
         }
         row[place] = reason;
+        row[place + 1] = FAILED.into();
         row
     }
 
     fn names(&self, labels: &[usize]) -> Vec<&str> {
         labels.iter().map(|&label| self.classes[label].as_str()).collect()
+    }
+}
+
+/// The status of what cannot be answered.
+pub const FAILED: &str = "error";
+
+/// Whether there is an answer and it is a sure one, whatever the classes are called: `answered` or `unsure`.
+fn status_of(answer: &TargetAnswer) -> &'static str {
+    match answer {
+        TargetAnswer::Class(answer) if answer.unsure => "unsure",
+        _ => "answered",
     }
 }
 

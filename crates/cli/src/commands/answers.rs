@@ -7,7 +7,7 @@ use engraft::targets::TargetAnswer;
 use serde_json::{Map, Value};
 
 use crate::args::{Format, PredictArgs};
-use crate::commands::answer_columns::{AnswerColumns, reason_of};
+use crate::commands::answer_columns::{AnswerColumns, FAILED, reason_of};
 use crate::output;
 
 /// What names an example, or is said beside its answer: the column, its text in a CSV, its value in JSON.
@@ -62,7 +62,8 @@ impl Answers {
             Format::Jsonl => {
                 let named = named.into_iter().take(1).map(|(name, _, value)| (name.to_owned(), value));
                 let mut line: Map<String, Value> = named.collect();
-                line.extend([("answer".to_owned(), "error".into()), ("error".to_owned(), reason.into())]);
+                let parts = [("answer", FAILED.to_owned()), ("error", reason), ("status", FAILED.to_owned())];
+                line.extend(parts.map(|(name, value)| (name.to_owned(), value.into())));
                 Ok(output::json_row(&mut self.out, &line.into())?)
             }
         }

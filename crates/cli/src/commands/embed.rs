@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use engraft::bases::{DataKind, Device, base_for, open};
 use engraft::data::image::Limits;
+use engraft::data::{ImageSource, Left, sampled_bit_depth};
 use engraft::error::{Error, Problem, Result, from_printable, printable, shown};
 use engraft::features::{Extractor, Format, INDEX_HEADER, claim_features, embed, write_features};
 use engraft::files;
 use engraft::progress::Observer;
+use engraft::settings::BitDepth;
 use serde_json::json;
 
 use crate::args::EmbedArgs;
@@ -32,10 +34,17 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
         let problem = Problem::new("only encoders of texts take a prompt").found("images").at("--prompt");
         return Err(Error::Usage(problem.hint("leave it out")).into());
     }
-    let images = images(&args.data)?;
+    if args.encoding.is_some() {
+        let problem = Problem::new("--encoding is for texts, and these are images");
+        return Err(Error::Usage(problem.expected("no --encoding")).into());
+    }
+    let images = images(&args.data, terminal)?;
     let device = Device::flex();
     let name = base_for(args.base.as_deref(), || Ok(DataKind::of_images(&images)), terminal)?;
-    let base = open(&args.about.of(&name), &device)?;
+    let mut base = open(&args.about.of(&name), &device)?;
+    let (depth, said) = sampled_bit_depth(&images, args.bit_depth.unwrap_or(BitDepth::Auto));
+    base.card.preprocessing.bit_depth = depth;
+    said.iter().for_each(|said| terminal.say(said));
     for remark in &base.remarks {
         terminal.say(remark);
     }
@@ -53,19 +62,23 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     let extractor = Extractor::new(&base, cut, Limits::default(), &device)?;
     let cache = cache_of(&args.cache, terminal);
     let embedding = embed(&extractor, &images, cache.as_ref(), terminal)?;
-    for (path, error) in &embedding.failed {
-        terminal.say(&format!("left out {}: {error}", shown(path)));
+    let mut left = Left::default();
+    for (image, error) in &embedding.failed {
+        left.note(&error.reason(), &image.name());
+        terminal.say(&format!("left out {}: {error}", shown(image.name())));
+    }
+    if left.count() > 0 {
+        terminal.say(&format!("left out: {}; {}", left.count(), left.told()));
     }
     if args.strict && !embedding.failed.is_empty() {
         let problem = Problem::new("some images cannot be used, and --strict makes that fatal");
         return Err(Error::Data(problem.found(format_args!("{} images", embedding.failed.len()))).into());
     }
-    if embedding.paths.is_empty() {
+    if embedding.sources.is_empty() {
         return Err(Error::Data(Problem::new("no image can be used").at(&args.data)).into());
     }
     let root = if args.data.is_dir() { args.data.as_path() } else { Path::new("") };
-    let names: Vec<String> =
-        embedding.paths.iter().map(|path| printable(path.strip_prefix(root).unwrap_or(path))).collect();
+    let names: Vec<String> = embedding.sources.iter().map(|image| name_of(image, root)).collect();
     // The index last: where it is, the features are complete.
     write_features(&args.out, format, &embedding.features, &names, args.force)?;
     files::write_output(&index, &index_csv(&names, &embedding.digests)?, args.force)?;
@@ -79,7 +92,7 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
             "columns": columns,
             "features": printable(&args.out),
             "index": printable(&index),
-            "left_out": embedding.failed.iter().map(|(path, _)| printable(path)).collect::<Vec<_>>(),
+            "left_out": embedding.failed.iter().map(|(image, _)| image.name()).collect::<Vec<_>>(),
         }))?;
     } else {
         output::text(&format!(
@@ -93,34 +106,29 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     Ok(if embedding.failed.is_empty() { Outcome::Done } else { Outcome::BadData })
 }
 
-/// The images of a folder, a list, or a single one.
-fn images(data: &Path) -> Result<Vec<PathBuf>> {
-    let ending = data.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
-    if !matches!(ending.as_deref(), Some("txt" | "csv")) || data.is_dir() {
-        return engraft::data::images(data);
+/// An image's path relative to the folder that was given, or table and row.
+fn name_of(image: &ImageSource, root: &Path) -> String {
+    image.file().map_or_else(|| image.name(), |path| printable(path.strip_prefix(root).unwrap_or(path)))
+}
+
+/// The images of a folder, a table, a list, or a single one.
+fn images(data: &Path, observer: &dyn Observer) -> Result<Vec<ImageSource>> {
+    let is_list = data.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
+    if !is_list || data.is_dir() {
+        return engraft::data::images(data, observer);
     }
     let bad = |found: String| {
         let problem = Problem::new("the list of images cannot be read").found(found).at(data);
-        Error::Data(problem.expected("a path on each line, or a CSV with a column `path`"))
+        Error::Data(problem.expected("a path on each line"))
     };
     let bytes = files::read_limited(data, LIST_LIMIT).map_err(|source| bad(source.to_string()))?;
     let folder = data.parent().unwrap_or(Path::new(""));
     let text = String::from_utf8(bytes).map_err(|_| bad("bytes that are not UTF-8".into()))?;
-    let paths: Vec<String> = if ending.as_deref() == Some("csv") {
-        let mut reader = csv::Reader::from_reader(text.as_bytes());
-        let headers = reader.headers().map_err(|source| bad(source.to_string()))?.clone();
-        let column = headers.iter().position(|name| name.trim() == "path");
-        let column =
-            column.ok_or_else(|| bad(format!("the columns {}", headers.iter().collect::<Vec<_>>().join(", "))))?;
-        let path = |record: csv::Result<csv::StringRecord>| {
-            record.map(|record| record.get(column).unwrap_or_default().to_owned()).map_err(|s| bad(s.to_string()))
-        };
-        reader.records().map(path).collect::<Result<_>>()?
-    } else {
-        text.lines().map(str::to_owned).collect()
-    };
-    let paths: Vec<PathBuf> =
-        paths.iter().filter(|path| !path.trim().is_empty()).map(|path| folder.join(from_printable(path))).collect();
+    let paths: Vec<ImageSource> = text
+        .lines()
+        .filter(|path| !path.trim().is_empty())
+        .map(|path| ImageSource::File(folder.join(from_printable(path))))
+        .collect();
     if paths.is_empty() { Err(bad("no paths at all".into())) } else { Ok(paths) }
 }
 

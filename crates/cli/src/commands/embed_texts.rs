@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use engraft::bases::text::{TextBase, TextBody, WordPooling, is_text_base, is_tf_idf, open_text_base};
 use engraft::bases::{DataKind, Device};
+use engraft::data::is_image_table;
 use engraft::data::text::encoding::detect_file;
 use engraft::data::text::{TextReading, TextRow, is_text, stream_texts};
 use engraft::error::{Error, Problem, Result, printable, printable_text, shown};
@@ -24,11 +25,16 @@ use engraft::bases::base_for;
 pub fn is_meant(args: &EmbedArgs) -> bool {
     // A .txt file is a list of paths, unless the base is one of texts.
     let is_list = args.data.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
-    args.text.is_some() || args.base.as_deref().is_some_and(is_text_base) || !is_list && is_text(&args.data)
+    let looks_like_texts = || !is_list && !is_image_table(&args.data) && is_text(&args.data);
+    args.text.is_some() || args.base.as_deref().is_some_and(is_text_base) || looks_like_texts()
 }
 
 /// Runs the command.
 pub fn run(args: &EmbedArgs, format: Format, index: &Path, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    if args.bit_depth.is_some() {
+        let problem = Problem::new("--bit-depth is for images, and these are texts");
+        return Err(Error::Usage(problem.expected("no --bit-depth")).into());
+    }
     if let Some(cut) = &args.cut {
         let problem = Problem::new("texts are embedded by the whole base").expected("no --cut").found(cut);
         return Err(Error::Usage(problem).into());
@@ -101,7 +107,9 @@ fn rows(args: &EmbedArgs, terminal: &Terminal) -> Result<Box<dyn Iterator<Item =
     let data = &args.data;
     let is_lines = data.is_file() && data.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
     if is_lines && args.text.is_none() {
-        detect_file(data, terminal)?.remark().iter().for_each(|remark| terminal.say(remark));
+        let detected = detect_file(data, args.encoding.as_deref(), terminal)?;
+        detected.remark().iter().for_each(|remark| terminal.say(remark));
     }
-    stream_texts(data, &TextReading { text: columns_of(args.text.as_deref()), ..TextReading::default() }, terminal)
+    let (text, encoding) = (columns_of(args.text.as_deref()), args.encoding.clone());
+    stream_texts(data, &TextReading { text, encoding, ..TextReading::default() }, terminal)
 }

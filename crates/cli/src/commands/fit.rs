@@ -386,7 +386,7 @@ mod tests {
     use crate::args::{Arguments, Command};
 
     /// Flags of `fit` that are no settings of it.
-    const NO_SETTINGS: [&str; 15] = [
+    const NO_SETTINGS: [&str; 16] = [
         "out",
         "resume",
         "find-lr",
@@ -400,11 +400,13 @@ mod tests {
         "json",
         "quiet",
         "threads",
+        "image-memory",
         "help",
         "version",
     ];
     /// Every other flag, with a value that is not the usual one.
-    const EVERY: &str = "--task tags --text a,b --path-column p --label-column l --ignore-column c --ignore-column d --group-column g \
+    const EVERY: &str = "--task tags --text a,b --path-column p --label-column l --group-column g --encoding gb18030 --merge-classes --bit-depth 12 \
+        --ignore-column c --ignore-column d \
         --labels y.npy --pooling sif --prompt q: --depth half --budget 1h --speed 0.25 --seeds 3 --folds 4 --seed 7 --balanced --max-error 0.1 \
         --interval-level 0.8 --unlike-rate 0.1 --control-budget 0.25 --strict --device cpu --card c.toml --onnx-output o --input-size 9 \
         --resize 8 --interpolation nearest --channel-order bgr --mean 0.5,-0.25 --std 2 --channels 4 --image-size 77 --exact \

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use engraft::bases::Device;
 use engraft::data::intake::InputKind;
+use engraft::data::{ImageSource, Left};
 use engraft::error::{Error, Problem, Result, from_printable, printable};
 use engraft::fit::OwnClasses;
 use engraft::progress::Observer;
@@ -33,7 +34,9 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
         let problem = Problem::new("--context is for runs that answer questions, and this one does not").at(context);
         return Err(Error::Usage(problem.expected("no --context")).into());
     }
-    for (flag, given) in [("--text", args.text.is_some()), ("--explain", args.explain)] {
+    for (flag, given) in
+        [("--text", args.text.is_some()), ("--encoding", args.encoding.is_some()), ("--explain", args.explain)]
+    {
         if given && kind != InputKind::Texts {
             let problem =
                 Problem::new(format_args!("{flag} is for runs of texts, and this one answers {}", kind.unit()));
@@ -46,9 +49,11 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
         _ => {}
     }
     let mut writer = Answers::new(args, model.columns(args)?, &["path"], &[])?;
-    let failed = in_batches(inputs(given, terminal), BATCH, |batch| answer(&model, batch, &mut writer, terminal))?;
-    if failed > 0 {
-        terminal.say(&format!("{failed} of the inputs could not be answered: see the column `error`"));
+    let mut left = Left::default();
+    in_batches(inputs(given, terminal), BATCH, |batch| answer(&model, batch, &mut writer, &mut left, terminal))?;
+    if left.count() > 0 {
+        let failed = left.count();
+        terminal.say(&format!("{failed} of the inputs could not be answered: see the column `error`; {}", left.told()));
         return Ok(Outcome::BadData);
     }
     Ok(Outcome::Done)
@@ -95,17 +100,17 @@ impl Answerer {
         }
     }
 
-    fn answer(&self, path: &Path) -> Result<TargetAnswer> {
+    fn answer(&self, image: &ImageSource) -> Result<TargetAnswer> {
         match self {
-            Answerer::Run(model) => model.predict(path),
-            Answerer::Base(own) => own.answer(path).map(TargetAnswer::Class),
+            Answerer::Run(model) => model.predict_image(image),
+            Answerer::Base(own) => own.answer(image).map(TargetAnswer::Class),
         }
     }
 }
 
 /// One thing to answer, or why it cannot be found.
 enum Input {
-    Image(PathBuf),
+    Image(ImageSource),
     Failed(PathBuf, Error),
 }
 
@@ -113,12 +118,12 @@ enum Input {
 fn inputs<'a>(given: &'a [PathBuf], terminal: &'a Terminal) -> impl Iterator<Item = Option<Input>> + 'a {
     given.iter().flat_map(move |path| -> Box<dyn Iterator<Item = Option<Input>> + 'a> {
         if path.as_os_str() != "-" {
-            return Box::new(expand(path).into_iter().map(Some));
+            return Box::new(expand(path, terminal).into_iter().map(Some));
         }
         match lines_of_stdin(terminal) {
             Ok(lines) => Box::new(lines.flat_map(|line| match line {
                 None => vec![None],
-                Some((_, Ok(line))) => expand(&from_printable(&line)).into_iter().map(Some).collect(),
+                Some((_, Ok(line))) => expand(&from_printable(&line), terminal).into_iter().map(Some).collect(),
                 Some((number, Err(error))) => {
                     vec![Some(Input::Failed(PathBuf::from(format!("line {number}")), error))]
                 }
@@ -128,47 +133,47 @@ fn inputs<'a>(given: &'a [PathBuf], terminal: &'a Terminal) -> impl Iterator<Ite
     })
 }
 
-fn expand(path: &Path) -> Vec<Input> {
-    match engraft::data::images(path) {
+fn expand(path: &Path, observer: &dyn Observer) -> Vec<Input> {
+    match engraft::data::images(path, observer) {
         Ok(images) => images.into_iter().map(Input::Image).collect(),
         Err(error) => vec![Input::Failed(path.to_owned(), error)],
     }
 }
 
-/// Answers a batch in parallel and writes it in order; how many failed.
+/// Answers a batch in parallel and writes it in order; notes what failed.
 fn answer(
     model: &Answerer,
     batch: &mut Vec<Input>,
     writer: &mut Answers,
+    left: &mut Left,
     terminal: &Terminal,
 ) -> anyhow::Result<usize> {
     terminal.check()?;
-    let answers: Vec<(PathBuf, Result<TargetAnswer>)> = batch
+    let answers: Vec<(String, Result<TargetAnswer>)> = batch
         .par_drain(..)
         .map(|input| match input {
-            Input::Image(path) => {
-                let answer = terminal.check().and_then(|()| model.answer(&path));
-                (path, answer)
+            Input::Image(image) => {
+                let answer = terminal.check().and_then(|()| model.answer(&image));
+                (image.name(), answer)
             }
-            Input::Failed(path, error) => (path, Err(error)),
+            Input::Failed(path, error) => (printable(&path), Err(error)),
         })
         .collect();
-    let mut failed = 0;
-    for (path, answer) in answers {
+    for (name, answer) in answers {
         match answer {
             Err(Error::Interrupted) => return Err(Error::Interrupted.into()),
             Err(error @ Error::Weights(_)) => return Err(error.into()),
             Err(error) => {
-                failed += 1;
-                writer.failure(vec![named(&path)], &error)?;
+                left.note(&error.reason(), &name);
+                writer.failure(vec![named(name)], &error)?;
             }
-            Ok(answer) => writer.answer(vec![named(&path)], &answer, Vec::new())?,
+            Ok(answer) => writer.answer(vec![named(name)], &answer, Vec::new())?,
         }
     }
     writer.flush()?;
-    Ok(failed)
+    Ok(0)
 }
 
-fn named(path: &Path) -> Field {
-    ("path", printable(path), printable(path).into())
+fn named(name: String) -> Field {
+    ("path", name.clone(), name.into())
 }

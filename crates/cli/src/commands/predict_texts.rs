@@ -83,8 +83,10 @@ fn stream(
     let asked = columns_of(args.text.as_deref());
     let is_lines = input.is_file() && input.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
     if is_lines && asked.is_empty() {
-        detect_file(input, terminal)?.remark().iter().for_each(|remark| terminal.say(remark));
-        let rows = stream_texts(input, &TextReading::default(), terminal)?;
+        let detected = detect_file(input, args.encoding.as_deref(), terminal)?;
+        detected.remark().iter().for_each(|remark| terminal.say(remark));
+        let reading = TextReading { encoding: args.encoding.clone(), ..TextReading::default() };
+        let rows = stream_texts(input, &reading, terminal)?;
         let is_empty = |row: &Result<TextRow>| row.as_ref().is_ok_and(|row| row.text.first.trim().is_empty());
         return Ok(Box::new(rows.filter(move |row| !is_empty(row))));
     }
@@ -93,7 +95,8 @@ fn stream(
         _ => &[],
     };
     let as_trained = asked.is_empty();
-    let reading = TextReading { text: if as_trained { trained.to_vec() } else { asked }, ..TextReading::default() };
+    let text = if as_trained { trained.to_vec() } else { asked };
+    let reading = TextReading { text, encoding: args.encoding.clone(), ..TextReading::default() };
     stream_texts(input, &reading, terminal).map_err(|error| match error {
         Error::Usage(problem) | Error::Data(problem) if as_trained && !trained.is_empty() => {
             let hint = format!("the run learnt from `{}`: --text names the column of this table", trained.join(","));

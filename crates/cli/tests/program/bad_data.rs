@@ -35,7 +35,18 @@ fn one_class_or_one_photo() {
     fs::create_dir(sandbox.path("data/lonely")).unwrap();
     let some = fs::read_dir(sandbox.path("data/1")).unwrap().next().unwrap().unwrap().path();
     fs::rename(&some, sandbox.path("data/lonely/only.png")).unwrap();
-    refused(&sandbox, &["lonely has 1", "at least 2"]);
+    refused_with(&sandbox, &["--strict"], &["--strict", "lonely (1)"]);
+    let ran = sandbox.run(FIT.iter().chain(&["--json"])).expect(0, &["classes left out", "lonely (1)"]);
+    assert_eq!(ran.json()["data"]["classes"], serde_json::json!(["0", "1"]));
+    let sandbox = Sandbox::new();
+    let data = sandbox.flat_digits("data", 2, 1);
+    fs::write(data.join("0/x.heic"), b"\0\0\0\x20ftypheic").unwrap();
+    refused(&sandbox, &["0 has 1", "at least 2", "HEIC; convert it"]);
+}
+
+#[track_caller]
+fn refused_with(sandbox: &Sandbox, more: &[&str], parts: &[&str]) {
+    sandbox.run(FIT.iter().chain(more)).expect(3, parts);
 }
 
 /// A PNG that says it is 50,000 x 50,000.
@@ -171,7 +182,7 @@ fn a_table_of_paths_and_labels() {
     let args = ["fit", "--depth", "head", "table.csv", "--control-budget", "0", "--out", "run", "--json"];
     let report = sandbox.run(args).expect(0, &[]).json();
     assert_eq!(report["data"]["classes"], serde_json::json!(["one", "zero"]));
-    fs::write(sandbox.path("bad.csv"), "file,class\na,b\n").unwrap();
+    fs::write(sandbox.path("bad.csv"), "kind,class\na,b\n").unwrap();
     let bad = ["fit", "--depth", "head", "bad.csv", "--base", "words.txt", "--out", "other"];
     sandbox.run(bad).expect(3, &["read as texts", "--path-column"]);
 }

@@ -139,7 +139,7 @@ fn what_is_misspelt_is_answered_by_what_was_meant() {
         (&["bases", "show", "glyph"], 4, "did you mean `glyphs`?"),
         (&["bases", "import", "x.pth", "--arch", "resnet_18", "-o", "y.safetensors"], 2, "did you mean `resnet18`?"),
         (&["fit", "digit", "--base", "glyphs", "--out", "run"], 3, "did you mean `digits`?"),
-        (&["fit", "table.csv", "--base", "glyphs", "--out", "run"], 3, "did you mean `lable`?"),
+        (&["fit", "table.csv", "--base", "glyphs", "--label", "label", "--out", "run"], 3, "did you mean `lable`?"),
         (&["embed", "digits", "--base", "glyphs", "--cut", "layr2", "-o", "x.npy"], 2, "did you mean `layer2`?"),
         (&["predict", "run", "digits", "--output", "x.csv"], 2, "answers go to stdout"),
         (&["pretrain", "digits", "--arch", "small_resent", "--out", "base"], 2, "did you mean `small_resnet`?"),

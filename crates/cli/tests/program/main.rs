@@ -8,6 +8,7 @@ mod bad_output;
 mod bad_weights;
 mod bases;
 mod caches;
+mod data_files;
 mod fine_tuning;
 mod first_hour;
 mod golden_runs;

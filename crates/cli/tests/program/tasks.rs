@@ -184,7 +184,11 @@ fn the_same_numbers_as_in_evaluation_to_the_bit() {
     let ran = sandbox.run(["predict", "run", "bad.png", "--top", "2"]).expect(2, &["--top", "regression"]);
     assert_eq!(ran.stdout, "");
     let ran = sandbox.run(["predict", "run", "bad.png"]).expect(3, &[]);
-    assert!(ran.stdout.starts_with("path,value,low,high,unlike,distance,error\nbad.png,,,,,,"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.starts_with("path,value,low,high,unlike,distance,error,status\nbad.png,,,,,,"),
+        "{}",
+        ran.stdout
+    );
 }
 
 #[test]

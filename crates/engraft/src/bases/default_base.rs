@@ -1,15 +1,15 @@
 //! Which base is taken where none is named: the best one that is on this machine and fits the data.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use engraft_weights::Format;
 
 use crate::bases::hub::{Hub, Reference, registry};
 use crate::bases::opening::GLYPHS;
 use crate::bases::text::{USUAL_ENCODER, is_text_base, is_text_base_here};
+use crate::data::ImageSource;
 use crate::data::image::{Limits, decode};
 use crate::error::{Error, Problem, Result};
-use crate::files::read_limited;
 use crate::progress::Observer;
 use crate::weight_files;
 use crate::weight_set;
@@ -36,13 +36,12 @@ pub enum DataKind {
 
 impl DataKind {
     /// Looks at a few of the images, at the fewest that decide. The answer depends on the files and their order alone.
-    pub fn of_images(paths: &[PathBuf]) -> Self {
+    pub fn of_images(images: &[ImageSource]) -> Self {
         let limits = Limits::default();
-        let few = paths.len().min(LOOKED_AT);
+        let few = images.len().min(LOOKED_AT);
         let mut kind = Self::Unreadable;
-        for path in (0..few).map(|at| &paths[at * paths.len() / few]) {
-            let Some(image) = read_limited(path, limits.bytes).ok().and_then(|bytes| decode(&bytes, &limits).ok())
-            else {
+        for source in (0..few).map(|at| &images[at * images.len() / few]) {
+            let Some(image) = source.read(limits.bytes).ok().and_then(|bytes| decode(&bytes, &limits).ok()) else {
                 continue;
             };
             let grey =
@@ -192,13 +191,13 @@ mod tests {
 
     fn kind_of(images: &[(&str, image::DynamicImage)]) -> DataKind {
         let temp = tempfile::tempdir().unwrap();
-        let paths: Vec<PathBuf> = images.iter().map(|(name, _)| temp.path().join(name)).collect();
+        let paths: Vec<std::path::PathBuf> = images.iter().map(|(name, _)| temp.path().join(name)).collect();
         for ((_, image), path) in images.iter().zip(&paths) {
             image.save(path).unwrap();
         }
         let broken = temp.path().join("broken.png");
         std::fs::write(&broken, b"no image").unwrap();
-        DataKind::of_images(&paths.into_iter().chain([broken]).collect::<Vec<_>>())
+        DataKind::of_images(&paths.into_iter().chain([broken]).map(ImageSource::File).collect::<Vec<_>>())
     }
 
     #[test]

@@ -54,6 +54,19 @@ impl Error {
         Error::Output(problem.found(source).at(path))
     }
 
+    /// Why it went wrong, in a few words that do not depend on the place: to count equal ones.
+    pub fn reason(&self) -> String {
+        match self {
+            Error::Usage(problem)
+            | Error::Data(problem)
+            | Error::Weights(problem)
+            | Error::Output(problem)
+            | Error::Io(problem)
+            | Error::Training(problem) => problem.0.found.first().unwrap_or(&problem.0.what).clone(),
+            Error::Interrupted => self.to_string(),
+        }
+    }
+
     /// An error for a failed read of `path`.
     pub(crate) fn read(path: &Path, source: &io::Error) -> Self {
         Error::Io(Problem::new("reading failed").found(source).at(path))

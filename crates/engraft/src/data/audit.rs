@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::dataset::{Dataset, Split, Targets};
 pub use super::finding::{Finding, FindingKind, Severity};
 use super::inspect::{BadKind, Inspection, Outcome};
+use super::left_out::Left;
 use super::near::{Look, search};
 use crate::error::{Error, Problem, Result, printable_text as plain};
 use work::{FEW, LEAST, Shortage};
@@ -135,6 +136,7 @@ pub fn audit(dataset: &Dataset, inspections: &[Inspection], layout_findings: Vec
     let mut work = Work::new(dataset, &IMAGES, inspections.iter().map(digest).collect(), layout_findings);
     bad_files(&mut work, inspections);
     bad_profiles(&mut work, inspections);
+    unended(&mut work, inspections);
     work.bad_values();
     let contents = work.contents();
     work.exact(&contents);
@@ -153,13 +155,15 @@ const IMAGES: Wording = Wording { things: "images", one: "file", copies: "exact 
 
 /// Leaves out files that are not whole images.
 fn bad_files(work: &mut Work, inspections: &[Inspection]) {
-    let mut bad: BTreeMap<BadKind, Vec<usize>> = BTreeMap::new();
+    let mut bad: BTreeMap<BadKind, (Left, Vec<usize>)> = BTreeMap::new();
     for (index, inspection) in inspections.iter().enumerate() {
-        if let Outcome::Bad { kind, .. } = inspection.outcome {
-            bad.entry(kind).or_default().push(index);
+        if let Outcome::Bad { kind, reason } = &inspection.outcome {
+            let (left, indices) = bad.entry(*kind).or_default();
+            left.note(reason, &work.name(index));
+            indices.push(index);
         }
     }
-    for (kind, indices) in bad {
+    for (kind, (left, indices)) in bad {
         let (kind, what) = match kind {
             BadKind::Unreadable => (FindingKind::Unreadable, "files that cannot be read, left out"),
             BadKind::NotAnImage => (FindingKind::NotAnImage, "files that are not images, left out"),
@@ -167,8 +171,18 @@ fn bad_files(work: &mut Work, inspections: &[Inspection]) {
             BadKind::TooLarge => (FindingKind::TooLarge, "images over the limits on size, left out"),
             BadKind::Unsupported => (FindingKind::Unsupported, "images of a kind that is not read, left out"),
         };
-        work.leave_out(kind, what, &indices);
+        work.findings.extend(left.finding(kind, what));
+        work.excluded.extend(indices);
     }
+}
+
+/// Names images that end before their end marker.
+fn unended(work: &mut Work, inspections: &[Inspection]) {
+    let is_unended = |inspection: &Inspection| matches!(inspection.outcome, Outcome::Image { unended: true, .. });
+    let files = (0..inspections.len()).filter(|&index| is_unended(&inspections[index])).map(|index| work.name(index));
+    let files = files.collect();
+    let what = "images without their end marker, of which every pixel is there, kept";
+    work.tell(FindingKind::NoEndMarker, Severity::Warning, what, files);
 }
 
 /// Names images whose colour profile is ignored.

@@ -126,14 +126,22 @@ mod tests {
         let thumbnail = (0..1024_u64)
             .map(|index| 60 + ((index + 1).wrapping_mul(kind * 2 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 57) as u8)
             .collect();
-        let outcome = Outcome::Image { width: 99, height: 99, format: "png".into(), thumbnail, profile: None };
+        let outcome = Outcome::Image {
+            width: 99,
+            height: 99,
+            format: "png".into(),
+            thumbnail,
+            profile: None,
+            peak: None,
+            unended: false,
+        };
         Inspection { sha256: format!("{kind}"), bytes: 1, outcome }
     }
 
     /// Audits rows of (target, image), all of them training data.
     fn run(task: Task, rows: &[(String, u64)]) -> Audit {
         let listed = rows.iter().enumerate().map(|(index, (target, _))| Row {
-            path: PathBuf::new(),
+            source: PathBuf::new().into(),
             name: format!("{index:04}"),
             class: target.clone(),
             split: Split::Train,

@@ -22,6 +22,8 @@ fn image(kind: u64, copy: u64) -> Inspection {
             format: "png".into(),
             thumbnail: thumbnail(kind, copy as u8),
             profile: None,
+            peak: None,
+            unended: false,
         },
     }
 }
@@ -36,7 +38,7 @@ fn run(rows: &[(Split, &str, Inspection)]) -> Audit {
         .iter()
         .enumerate()
         .map(|(index, (split, class, _))| Row {
-            path: PathBuf::new(),
+            source: PathBuf::new().into(),
             name: format!("{index:04}"),
             class: (*class).to_owned(),
             split: *split,

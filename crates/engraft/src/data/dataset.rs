@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::grouping::Grouping;
+use super::image_source::ImageSource;
 use super::task::{SEPARATOR, Task, label_set};
 use crate::error::{Error, Problem, Result};
 use crate::files;
@@ -24,16 +25,6 @@ pub enum Split {
 }
 
 impl Split {
-    /// The split a word names, in any case: `train`, `val`, `valid`, `validation`, `test`.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        match name.to_ascii_lowercase().as_str() {
-            "train" => Some(Self::Train),
-            "val" | "valid" | "validation" => Some(Self::Val),
-            "test" => Some(Self::Test),
-            _ => None,
-        }
-    }
-
     /// The split's name in files: `train`, `val`, `test`.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -47,8 +38,8 @@ impl Split {
 /// One labelled file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Example {
-    /// Where to open it.
-    pub path: PathBuf,
+    /// Where its bytes are; no file for examples that are no images.
+    pub source: ImageSource,
     /// Its printable path relative to the data set's root, with `/`; unique in the data set.
     pub name: String,
     /// Index into [`Dataset::classes`]; in other tasks than single-label the number of its target among the different
@@ -93,7 +84,7 @@ pub struct Dataset {
 /// An example whose class is still a name.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
-    pub(super) path: PathBuf,
+    pub(super) source: ImageSource,
     pub(super) name: String,
     pub(super) class: String,
     pub(super) split: Split,
@@ -112,7 +103,7 @@ impl Dataset {
             .into_iter()
             .map(|row| Example {
                 label: classes.partition_point(|class| *class < row.class),
-                path: row.path,
+                source: row.source,
                 name: row.name,
                 split: row.split,
                 group: row.group,
@@ -238,7 +229,7 @@ mod tests {
     #[test]
     fn examples_and_classes_are_sorted_by_bytes() {
         let row = |name: &str, class: &str| Row {
-            path: PathBuf::from(name),
+            source: PathBuf::from(name).into(),
             name: name.to_owned(),
             class: class.to_owned(),
             split: Split::Train,
@@ -254,7 +245,7 @@ mod tests {
     #[test]
     fn targets_are_read_from_names() {
         let row = |name: &str, class: &str| Row {
-            path: PathBuf::from(name),
+            source: PathBuf::from(name).into(),
             name: name.to_owned(),
             class: class.to_owned(),
             split: Split::Train,
@@ -277,7 +268,5 @@ mod tests {
     #[test]
     fn a_split_is_lower_case_in_json() {
         assert_eq!(serde_json::to_string(&Split::Val).unwrap(), "\"val\"");
-        assert_eq!(Split::from_name("Validation"), Some(Split::Val));
-        assert_eq!(Split::from_name("dev"), None);
     }
 }

@@ -73,11 +73,20 @@ mod tests {
             interpolation: Interpolation::Bilinear,
             mean: vec![0.0],
             std: vec![1.0],
+            bit_depth: None,
         }
     }
 
     fn image(width: usize, height: usize) -> Inspection {
-        let outcome = Outcome::Image { width, height, format: "png".into(), thumbnail: vec![0; 1024], profile: None };
+        let outcome = Outcome::Image {
+            width,
+            height,
+            format: "png".into(),
+            thumbnail: vec![0; 1024],
+            profile: None,
+            peak: None,
+            unended: false,
+        };
         Inspection { sha256: String::new(), bytes: 0, outcome }
     }
 

@@ -31,6 +31,8 @@ pub enum FindingKind {
     UnreadableFolder,
     /// The folders look like another layout than the one they were read as.
     UnusualLayout,
+    /// A split, column, encoding or path that was guessed.
+    Guessed,
     /// Several rows of a table name one file.
     DuplicateRow,
     /// Files that cannot be read.
@@ -43,6 +45,10 @@ pub enum FindingKind {
     TooLarge,
     /// Images of a kind that is not read.
     Unsupported,
+    /// Images whose file ends before its end marker, but after the last pixel.
+    NoEndMarker,
+    /// Images of 16 bits a channel of which only the lower ones are used.
+    BitDepth,
     /// Images whose colour profile cannot be used: damaged, or of another kind than the pixels.
     ColourProfile,
     /// Files with the same bytes. Files come in pairs.
@@ -61,6 +67,10 @@ pub enum FindingKind {
     FewGroups,
     /// Columns or names that look like groups, where none are asked for.
     PossibleGroups,
+    /// Classes that are likely meant to be one, or were made one.
+    ClassVariants,
+    /// Classes called like a missing value.
+    MissingLookingClass,
     /// A class with too few images to train on.
     SmallClass,
     /// A class of which only the held-out splits have images.

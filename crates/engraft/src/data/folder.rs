@@ -1,8 +1,8 @@
 //! A data set as folders: `class/file`, or `train|val|test/class/file`.
 //!
-//! A root that holds nothing but folders named `train`, `val` (`valid`, `validation`) and `test` is read as splits;
-//! any other root is read as one folder per class, all of it training data. Folders inside a class are walked. Links
-//! are followed, and one that leads in a circle is told and passed over.
+//! A root whose folders are named like splits (see [`super::folder_layout`]) is read as splits; any other root is read as
+//! one folder per class, all of it training data. Folders inside a class are walked. Links are followed, and one that
+//! leads in a circle is told and passed over.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -12,6 +12,9 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::dataset::{Dataset, Row, Split};
 use super::finding::{Finding, FindingKind, Severity};
+use super::folder_layout::{Layout, layout};
+use super::label_text::{Tidied, review};
+use super::split_names::exact;
 use crate::error::{Error, Problem, Result, printable, shown};
 use crate::files::Made;
 
@@ -21,47 +24,69 @@ use crate::files::Made;
 /// # Errors
 /// [`Error::Data`] when the path is missing or no folder, holds no file in any class, or fewer than two classes.
 pub fn read(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
-    read_of(path, &IMAGES)
+    read_merging(path, false)
 }
 
-/// As [`read`], of files of any kind: errors name them and their layout.
-pub(super) fn read_of(path: &Path, content: &Content) -> Result<(Dataset, Vec<Finding>)> {
+/// As [`read`]; `merge` makes one class of those that differ only by case, blanks or the way a number is written.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_merging(path: &Path, merge: bool) -> Result<(Dataset, Vec<Finding>)> {
+    read_of(path, &IMAGES, merge)
+}
+
+/// As [`read_merging`], of files of any kind: errors name them and their layout.
+pub(super) fn read_of(path: &Path, content: &Content, merge: bool) -> Result<(Dataset, Vec<Finding>)> {
     let metadata = std::fs::metadata(path).map_err(|source| super::missing(path, &source))?;
     if !metadata.is_dir() {
         return Err(Error::Data(
             Problem::new("this is not a folder").expected(content.layout).found("a file").at(path),
         ));
     }
-    let mut reading = Reading { root: path, content, rows: Vec::new(), notes: Notes::default() };
+    let (rows, notes, tidied) = (Vec::new(), Notes::default(), Tidied::default());
+    let mut reading = Reading { root: path, content, rows, notes, tidied };
     let folders = reading.children(path);
-    let splits: Vec<Option<Split>> =
-        folders.iter().map(|folder| Split::from_name(&printable(Path::new(file_name(folder))))).collect();
-    let in_splits = !folders.is_empty() && splits.iter().all(Option::is_some);
-    if in_splits {
-        if !splits.contains(&Some(Split::Train)) {
-            return Err(Error::Data(
-                Problem::new("there is no training data")
-                    .expected("a folder named train beside the held-out ones")
-                    .found(listing(&folders))
-                    .at(path),
-            ));
+    let (layout, guessed) = layout(&folders, is_litter);
+    let in_splits = matches!(layout, Layout::Splits(..));
+    match layout {
+        Layout::Splits(parts, others) => {
+            if !parts.iter().any(|(_, split)| *split == Split::Train) {
+                return Err(Error::Data(
+                    Problem::new("there is no training data")
+                        .expected("a folder named train beside the held-out ones")
+                        .found(listing(&folders))
+                        .at(path),
+                ));
+            }
+            for (folder, split) in parts {
+                for class in reading.children(&folder) {
+                    reading.class(&class, file_name(&class), split);
+                }
+            }
+            reading.notes.of_no_split = others.iter().map(|folder| relative(path, folder)).collect();
         }
-        for (folder, split) in folders.iter().zip(splits.into_iter().flatten()) {
-            for class in reading.children(folder) {
-                reading.class(&class, split);
+        Layout::SplitsInClasses => {
+            for class in &folders {
+                for part in reading.children(class) {
+                    let split = exact(&printable(Path::new(file_name(&part)))).unwrap_or(Split::Train);
+                    reading.class(&part, file_name(class), split);
+                }
             }
         }
-    } else {
-        for class in &folders {
-            reading.class(class, Split::Train);
+        Layout::Classes => {
+            for class in &folders {
+                reading.class(class, file_name(class), Split::Train);
+            }
+            reading.notes.misplaced_splits = folders
+                .iter()
+                .filter(|folder| exact(&printable(Path::new(file_name(folder)))).is_some())
+                .map(|folder| relative(path, folder))
+                .collect();
         }
-        reading.notes.misplaced_splits = folders
-            .iter()
-            .filter(|folder| Split::from_name(&printable(Path::new(file_name(folder)))).is_some())
-            .map(|folder| relative(path, folder))
-            .collect();
     }
-    reading.finish(&folders, in_splits)
+    let (dataset, mut findings) = reading.finish(&folders, in_splits, merge)?;
+    findings.extend(guessed);
+    Ok((dataset, findings))
 }
 
 /// What the files of a folder are.
@@ -82,6 +107,7 @@ struct Reading<'a> {
     content: &'a Content,
     rows: Vec<Row>,
     notes: Notes,
+    tidied: Tidied,
 }
 
 /// What was noticed on the way.
@@ -95,6 +121,7 @@ struct Notes {
     unreadable: Vec<String>,
     ambiguous: Vec<String>,
     misplaced_splits: Vec<String>,
+    of_no_split: Vec<String>,
 }
 
 impl Reading<'_> {
@@ -114,9 +141,9 @@ impl Reading<'_> {
         folders
     }
 
-    /// Lists every file below one class's folder.
-    fn class(&mut self, folder: &Path, split: Split) {
-        let class = printable(Path::new(file_name(folder)));
+    /// Lists every file below a folder of one class.
+    fn class(&mut self, folder: &Path, class: &OsStr, split: Split) {
+        let class = self.tidied.label(&printable(Path::new(class)), false, false);
         let before = (self.rows.len(), self.notes.own.len());
         let mut walk = WalkDir::new(folder).min_depth(1).follow_links(true).sort_by_file_name().into_iter();
         while let Some(entry) = walk.next() {
@@ -140,7 +167,7 @@ impl Reading<'_> {
                 Ok(entry) if !entry.file_type().is_file() => self.notes.special.push(relative(self.root, entry.path())),
                 Ok(entry) => self.rows.push(Row {
                     name: relative(self.root, entry.path()),
-                    path: entry.into_path(),
+                    source: entry.into_path().into(),
                     class: class.clone(),
                     split,
                     group: None,
@@ -172,7 +199,7 @@ impl Reading<'_> {
         }
     }
 
-    fn finish(mut self, folders: &[PathBuf], in_splits: bool) -> Result<(Dataset, Vec<Finding>)> {
+    fn finish(mut self, folders: &[PathBuf], in_splits: bool, merge: bool) -> Result<(Dataset, Vec<Finding>)> {
         if self.rows.is_empty() {
             let found = match (folders.is_empty(), self.notes.stray.len()) {
                 (true, 0) => "an empty folder".to_owned(),
@@ -193,6 +220,10 @@ impl Reading<'_> {
                 self.notes.ambiguous.push(row.name.clone());
             }
         }
+        let mut classes: Vec<String> = self.rows.iter().map(|row| row.class.clone()).collect();
+        let findings: Vec<Finding> =
+            self.tidied.finding().into_iter().chain(review(&mut classes, false, merge)).collect();
+        self.rows.iter_mut().zip(classes).for_each(|(row, class)| row.class = class);
         let dataset = Dataset::assemble(self.root.to_owned(), self.rows);
         if let [only] = dataset.classes.as_slice() {
             let problem =
@@ -203,7 +234,7 @@ impl Reading<'_> {
                 None => problem.hint("a classifier needs at least two classes to tell apart"),
             }));
         }
-        Ok((dataset, self.notes.findings()))
+        Ok((dataset, self.notes.findings().into_iter().chain(findings).collect()))
     }
 }
 
@@ -243,6 +274,12 @@ impl Notes {
         tell(
             FindingKind::UnusualLayout,
             Warning,
+            "folders beside the splits that are named like none, not used: {}",
+            self.of_no_split,
+        );
+        tell(
+            FindingKind::UnusualLayout,
+            Warning,
             "files left out because another has the same printable name: {}",
             self.ambiguous,
         );
@@ -250,16 +287,22 @@ impl Notes {
     }
 }
 
-/// Everything below a folder whose name has one of these endings, sorted, but folders and litter. What cannot be read is
-/// listed like the rest, so that reading it says why; a link that leads back to a folder above is not.
+/// Everything below a folder whose name has one of these endings, as [`all_below`] has it.
 pub(super) fn files_below(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = all_below(folder);
+    found.retain(|file| super::ending(file).is_some_and(|ending| endings.contains(&ending.as_str())));
+    found
+}
+
+/// Everything below a folder, sorted, but folders and litter. What cannot be read is listed like the rest, so that reading
+/// it says why; a link that leads back to a folder above is not.
+pub(super) fn all_below(folder: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = walk_below(folder)
         .filter_map(|entry| match entry {
             Ok(entry) => (!entry.file_type().is_dir()).then(|| entry.into_path()),
             Err(problem) if problem.loop_ancestor().is_some() => None,
             Err(problem) => problem.path().filter(|path| !is_litter(file_name(path))).map(Path::to_owned),
         })
-        .filter(|file| super::ending(file).is_some_and(|ending| endings.contains(&ending.as_str())))
         .collect();
     found.sort();
     found
@@ -371,6 +414,73 @@ mod tests {
         assert_eq!(finding(&findings, FindingKind::UnusualLayout).files, ["train"]);
     }
 
+    /// How many examples each split and class has.
+    fn counts(files: &[&str]) -> (Vec<String>, Vec<Finding>) {
+        let temp = tree(files);
+        let (dataset, findings) = read(temp.path()).unwrap();
+        let mut counts = std::collections::BTreeMap::new();
+        for (_, class, split) in names(&dataset) {
+            *counts.entry(format!("{} {class}", split.name())).or_insert(0) += 1;
+        }
+        (counts.into_iter().map(|(name, count)| format!("{name} {count}")).collect(), findings)
+    }
+
+    #[test]
+    fn splits_are_known_by_their_usual_names_in_any_case() {
+        let (found, findings) = counts(&["Training/a/1", "Training/b/1", "Testing/a/1", "Testing/b/1"]);
+        assert_eq!(found, ["test a 1", "test b 1", "train a 1", "train b 1"]);
+        let said = finding(&findings, FindingKind::UnusualLayout);
+        assert_eq!(
+            (said.severity, said.files.as_slice()),
+            (Severity::Info, ["Testing", "Training"].map(String::from).as_slice())
+        );
+        assert!(said.message.contains("`Testing` is test, `Training` is train"), "{}", said.message);
+        let (found, _) = counts(&["train_set/a/1", "train_set/b/1", "dev/a/1"]);
+        assert_eq!(found, ["train a 1", "train b 1", "val a 1"]);
+        let (found, _) = counts(&["train/a/1", "train/b/1", "valid/a/1", "evaluation/b/1"]);
+        assert_eq!(found, ["test b 1", "train a 1", "train b 1", "val a 1"]);
+    }
+
+    #[test]
+    fn a_word_of_a_name_is_a_split_where_the_folders_below_agree() {
+        let (found, findings) = counts(&[
+            "seg_train/seg_train/sea/1",
+            "seg_train/seg_train/ice/1",
+            "seg_test/seg_test/sea/1",
+            "seg_test/seg_test/ice/1",
+            "seg_pred/seg_pred/1.jpg",
+        ]);
+        assert_eq!(found, ["test ice 1", "test sea 1", "train ice 1", "train sea 1"]);
+        let told: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
+        assert!(told.iter().any(|told| told.contains("`seg_train/seg_train` is train")), "{told:?}");
+        assert!(told.iter().any(|told| told.contains("not used: 1")), "{told:?}");
+        // Names with such a word that are classes: nothing below them agrees.
+        let (found, _) = counts(&["trainers/1", "test_tube/1", "train/1", "boots/1"]);
+        assert_eq!(found, ["train boots 1", "train test_tube 1", "train train 1", "train trainers 1"]);
+        let (found, _) = counts(&["test_tube/x/1", "train_set/y/1", "boots/z/1"]);
+        assert_eq!(found, ["train boots 1", "train test_tube 1", "train train_set 1"]);
+    }
+
+    #[test]
+    fn the_same_folders_in_all_folders_are_the_classes() {
+        let (found, findings) = counts(&["2019/a/1", "2019/b/1", "2020/a/1", "2020/B/1"]);
+        assert_eq!(found, ["train B 1", "train a 2", "train b 1"]);
+        let said = finding(&findings, FindingKind::UnusualLayout);
+        assert_eq!(said.severity, Severity::Serious);
+        assert!(said.message.contains("`2019` is train, `2020` is train"), "{}", said.message);
+        assert_eq!(finding(&findings, FindingKind::ClassVariants).files, ["B", "b"]);
+        let (found, _) = counts(&["cat/train/1", "cat/test/2", "dog/train/1", "dog/test/1"]);
+        assert_eq!(found, ["test cat 1", "test dog 1", "train cat 1", "train dog 1"]);
+    }
+
+    #[test]
+    fn one_class_in_two_unicode_forms_is_one() {
+        let (found, findings) = counts(&["train/caf\u{e9}/1", "train/tea/1", "test/cafe\u{301}/1", "test/tea/1"]);
+        assert_eq!(found, ["test caf\u{e9} 1", "test tea 1", "train caf\u{e9} 1", "train tea 1"]);
+        let said = finding(&findings, FindingKind::ClassVariants);
+        assert!(said.message.contains("merged"), "{}", said.message);
+    }
+
     #[test]
     fn litter_strays_and_empty_folders_are_told() {
         let temp = tree(&["a/1", "b/1", "a/.DS_Store", "a/Thumbs.db", "__MACOSX/a/1", ".git/x", "c/", "readme.md"]);
@@ -437,7 +547,7 @@ mod tests {
         let (dataset, _) = read(temp.path()).unwrap();
         assert_eq!(dataset.classes, ["a", "b\\xFF"]);
         assert_eq!(dataset.examples[1].name, "b\\xFF/\\xFE.png");
-        assert!(dataset.examples[1].path.exists());
+        assert!(dataset.examples[1].source.file().unwrap().exists());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::data::dataset::{Row, Split};
 
 fn dataset(names: &[&str]) -> Dataset {
     let row = |name: &&str| Row {
-        path: PathBuf::new(),
+        source: PathBuf::new().into(),
         name: (*name).to_owned(),
         class: name.split('/').next().unwrap().to_owned(),
         split: Split::Train,

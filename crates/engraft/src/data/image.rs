@@ -1,4 +1,5 @@
-//! From a file's bytes to pixels: JPEG, PNG, WebP, BMP, TIFF and the first frame of a GIF, told apart by content.
+//! From a file's bytes to pixels: JPEG (of an MPO the first picture), PNG, WebP, BMP, TIFF, PBM/PGM/PPM and the first
+//! frame of a GIF, told apart by content.
 //!
 //! The bytes are untrusted. Width and height are read and checked before a pixel is decoded, an image that is cut off
 //! or broken is an error and never half an image, and a decoder that panics is caught. (That last needs unwinding
@@ -9,6 +10,7 @@
 //! hidden under it; white is what a viewer would have shown.) Colours are those of sRGB: an image with another colour
 //! profile is converted (`super::colour`), one without is taken as sRGB. Who asks for it by `decode_rgba` gets transparency as a fourth channel.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use image::error::{ImageError, UnsupportedErrorKind};
@@ -16,69 +18,75 @@ use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use super::colour::to_srgb;
-use super::pixels::{Form, check_size, one_line};
+use super::image_kind::{Kind, advice, kind};
+use super::pixels::{Form, check_size, one_line, spread};
 use crate::guard::guarded;
 
 pub(crate) use super::pixels::Decoded;
-pub use super::pixels::{DecodeError, Limits, Pixels};
+pub use super::pixels::{DecodeError, Limits, Pixels, allow_memory};
 
-/// The name of the format that the bytes begin like (`jpeg`, `png`, `webp`, `bmp`, `tiff`, `gif`), if it is read.
+/// The name of the format that the bytes begin like (`jpeg`, `png`, `webp`, `bmp`, `tiff`, `gif`, `pnm`), if it is read.
 pub(crate) fn format(bytes: &[u8]) -> Option<&'static str> {
-    match image::guess_format(bytes).ok()? {
+    let Some(Kind::Read(format)) = kind(bytes) else { return None };
+    match format {
         ImageFormat::Jpeg => Some("jpeg"),
         ImageFormat::Png => Some("png"),
         ImageFormat::WebP => Some("webp"),
         ImageFormat::Bmp => Some("bmp"),
         ImageFormat::Tiff => Some("tiff"),
         ImageFormat::Gif => Some("gif"),
+        ImageFormat::Pnm => Some("pnm"),
         _ => None,
     }
 }
 
 /// Decodes an image to upright RGB, shape `[height, width, 3]`.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
-    decode_and_tell(bytes, limits).map(|decoded| decoded.pixels)
+    decode_and_tell(bytes, limits, None).map(|decoded| decoded.pixels)
 }
 
-/// The same, and what is to be said of it.
-pub(crate) fn decode_and_tell(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
-    caught(bytes, limits, Form::Rgb)
+/// The same, and what is to be said of it. `depth`: the bits that channels of 16 use, where those are fewer.
+pub(crate) fn decode_and_tell(bytes: &[u8], limits: &Limits, depth: Option<u8>) -> Result<Decoded, DecodeError> {
+    caught(bytes, limits, Form::Rgb, depth)
 }
 
 /// Decodes an image to upright RGB and alpha, shape `[height, width, 4]`; opaque where the file has no transparency.
 /// What colour hides under transparency is kept.
-pub(crate) fn decode_rgba(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
-    caught(bytes, limits, Form::Rgba).map(|decoded| decoded.pixels)
+pub(crate) fn decode_rgba(bytes: &[u8], limits: &Limits, depth: Option<u8>) -> Result<Pixels, DecodeError> {
+    caught(bytes, limits, Form::Rgba, depth).map(|decoded| decoded.pixels)
 }
 
-fn caught(bytes: &[u8], limits: &Limits, form: Form) -> Result<Decoded, DecodeError> {
+fn caught(bytes: &[u8], limits: &Limits, form: Form, depth: Option<u8>) -> Result<Decoded, DecodeError> {
     if bytes.len() as u64 > limits.bytes {
         return Err(DecodeError::FileTooLarge { bytes: bytes.len() as u64, limit: limits.bytes });
     }
-    guarded("its decoder", || decode_by_format(bytes, limits, form))
+    guarded("its decoder", || decode_by_format(bytes, limits, form, depth))
         .unwrap_or_else(|panic| Err(DecodeError::Damaged(panic.to_string())))
 }
 
-fn decode_by_format(bytes: &[u8], limits: &Limits, form: Form) -> Result<Decoded, DecodeError> {
+fn decode_by_format(bytes: &[u8], limits: &Limits, form: Form, depth: Option<u8>) -> Result<Decoded, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Truncated("the file is empty".to_owned()));
     }
-    let format = match image::guess_format(bytes) {
-        Ok(format) => format,
-        Err(_) if is_heif(bytes) => {
-            return Err(DecodeError::Unsupported("HEIC; convert it to JPEG or PNG".to_owned()));
-        }
-        Err(_) => return Err(DecodeError::NotAnImage),
+    let format = match kind(bytes) {
+        Some(Kind::Read(format)) => format,
+        Some(Kind::Known(name)) => return Err(DecodeError::Unsupported(advice(name))),
+        None => return Err(DecodeError::NotAnImage),
     };
+    let mut whole = Cow::Borrowed(bytes);
+    let mut palette = None;
     match format {
         ImageFormat::Jpeg => return super::jpeg::decode(bytes, limits, form),
-        ImageFormat::Png => png_is_whole(bytes)?,
+        ImageFormat::Png => whole = png_with_end(bytes)?,
         ImageFormat::WebP => webp_is_whole(bytes)?,
-        ImageFormat::Bmp | ImageFormat::Tiff | ImageFormat::Gif => {}
-        // Formats that are guessed from two or three common bytes: such a file is more likely no image at all.
-        ImageFormat::Pnm | ImageFormat::Tga | ImageFormat::Ico => return Err(DecodeError::NotAnImage),
-        other => return Err(DecodeError::Unsupported(format!("{other:?}; convert it to JPEG or PNG"))),
+        ImageFormat::Tiff => palette = super::palette::of_tiff(bytes),
+        _ => {}
     }
+    if let Some(palette) = &palette {
+        whole = Cow::Borrowed(&palette.as_grey);
+    }
+    let unended = format == ImageFormat::Png && whole.len() > bytes.len();
+    let bytes = whole.as_ref();
 
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut allowed = image::Limits::no_limits();
@@ -100,10 +108,14 @@ fn decode_by_format(bytes: &[u8], limits: &Limits, form: Form) -> Result<Decoded
         Ok(profile) => (profile, None),
         Err(problem) => (None, Some(problem)),
     };
-    let image = DynamicImage::from_decoder(decoder)
+    let mut image = DynamicImage::from_decoder(decoder)
         .map_err(|problem| reason(problem, (width.into(), height.into()), limits))?;
+    let peak = spread(&mut image, depth);
+    if let Some(palette) = palette {
+        image = palette.colours(image)?;
+    }
     let (image, ignored) = to_srgb(image, profile.as_deref())?;
-    Ok(Decoded { pixels: form.of(image, orientation)?, profile: unread.or(ignored) })
+    Ok(Decoded { pixels: form.of(image, orientation)?, profile: unread.or(ignored), peak, unended })
 }
 
 /// The colour profile of a TIFF, which `image` loses where a limit is set.
@@ -118,23 +130,26 @@ fn tiff_profile(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
     read().map_err(|problem| one_line(&problem))
 }
 
-fn is_heif(bytes: &[u8]) -> bool {
-    bytes.get(4..8) == Some(b"ftyp")
-        && bytes
-            .get(8..12)
-            .is_some_and(|brand| [b"heic", b"heix", b"hevc", b"mif1", b"msf1"].iter().any(|b| *b == brand))
-}
+/// What ends every PNG.
+const PNG_END: [u8; 12] = [0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xAE, 0x42, 0x60, 0x82];
 
-/// Walks a PNG's chunks to its end marker: a file that is cut off between two rows must not pass.
-fn png_is_whole(bytes: &[u8]) -> Result<(), DecodeError> {
-    let mut at = 8;
+/// Walks a PNG's chunks to its end marker: a file that is cut off between two rows must not pass. Where only the marker is
+/// missing, and whatever came after the pixels is cut off, the file with it; whether all rows are there shows in decoding.
+fn png_with_end(bytes: &[u8]) -> Result<Cow<'_, [u8]>, DecodeError> {
+    let (mut at, mut rows_end) = (8, None);
     while let Some(&[a, b, c, d, ref kind @ ..]) = bytes.get(at..at + 8) {
         if kind == b"IEND" {
-            return Ok(());
+            return Ok(Cow::Borrowed(bytes));
         }
         at = at.saturating_add(12).saturating_add(u32::from_be_bytes([a, b, c, d]) as usize);
+        if kind == b"IDAT" {
+            rows_end = (at <= bytes.len()).then_some(at);
+        }
     }
-    Err(DecodeError::Truncated("the file ends before the image does".to_owned()))
+    match rows_end {
+        Some(end) => Ok(Cow::Owned([&bytes[..end], &PNG_END].concat())),
+        None => Err(DecodeError::Truncated("the file ends before the image does".to_owned())),
+    }
 }
 
 /// Compares the length that a WebP's header gives with the file's.

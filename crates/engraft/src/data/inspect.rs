@@ -2,8 +2,6 @@
 //!
 //! At most one file's bytes and pixels are in memory per thread. The result does not depend on the number of threads.
 
-use std::path::Path;
-
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use rayon::prelude::*;
@@ -11,12 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::dataset::Dataset;
 use super::image::{DecodeError, Decoded, Limits, Pixels, decode_and_tell, format};
+use super::image_source::ImageSource;
 use crate::error::Result;
-use crate::files::{read_limited, sha256_hex};
+use crate::files::sha256_hex;
 use crate::progress::Observer;
 
 /// Changes whenever the same bytes would be inspected to something else; part of a store's key.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// The thumbnail's height and width.
 pub(crate) const THUMBNAIL: usize = 32;
@@ -43,7 +42,7 @@ pub enum Outcome {
         width: usize,
         /// Rows, after orientation.
         height: usize,
-        /// `jpeg`, `png`, `webp`, `bmp`, `tiff` or `gif`.
+        /// `jpeg`, `png`, `webp`, `bmp`, `tiff`, `gif` or `pnm`.
         format: String,
         /// Grey values of shape `[32, 32]`, whatever its proportions; in JSON as Base64.
         #[serde(with = "base64_bytes")]
@@ -51,6 +50,12 @@ pub enum Outcome {
         /// Why its colour profile was ignored, where it has one that cannot be used.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         profile: Option<String>,
+        /// Of 16 bits a channel the largest value that is there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peak: Option<u16>,
+        /// Whether its end marker is missing.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unended: bool,
     },
     /// No image that can be used.
     Bad {
@@ -98,7 +103,7 @@ impl InspectionStore for NoStore {
 
 /// Inspects a file's bytes.
 pub fn inspect(bytes: &[u8], limits: &Limits) -> Inspection {
-    look(sha256_hex(bytes), bytes, limits)
+    look(sha256_hex(bytes), bytes, limits, None)
 }
 
 /// Inspects the file of every example, in the order of the examples. A file that cannot be read is an outcome, not an
@@ -118,7 +123,7 @@ pub(crate) fn inspect_all(
         .par_iter()
         .map(|example| {
             observer.check()?;
-            let inspection = inspect_file(&example.path, limits, store);
+            let inspection = inspect_source(&example.source, limits, store);
             observer.advance(1);
             Ok(inspection)
         })
@@ -127,18 +132,46 @@ pub(crate) fn inspect_all(
     inspections
 }
 
-fn inspect_file(path: &Path, limits: &Limits, store: &dyn InspectionStore) -> Inspection {
-    let bytes = match read_limited(path, limits.bytes) {
+/// Looks anew at images of 16 bits a channel that use `depth` of them.
+///
+/// # Errors
+/// [`crate::error::Error::Interrupted`] once the observer says so.
+pub(crate) fn inspect_again(
+    dataset: &Dataset,
+    inspections: &mut [Inspection],
+    limits: &Limits,
+    depth: u8,
+    observer: &dyn Observer,
+) -> Result<()> {
+    let deep = inspections.par_iter_mut().zip(&dataset.examples).filter(|(inspection, _)| inspection.peak().is_some());
+    deep.try_for_each(|(inspection, example)| {
+        observer.check()?;
+        if let Ok(bytes) = example.source.read(limits.bytes) {
+            *inspection = look(sha256_hex(&bytes), &bytes, limits, Some(depth));
+        }
+        Ok(())
+    })
+}
+
+impl Inspection {
+    /// Of an image of 16 bits a channel the largest value.
+    pub(crate) fn peak(&self) -> Option<u16> {
+        if let Outcome::Image { peak, .. } = self.outcome { peak } else { None }
+    }
+}
+
+fn inspect_source(source: &ImageSource, limits: &Limits, store: &dyn InspectionStore) -> Inspection {
+    let bytes = match source.read(limits.bytes) {
         Ok(bytes) => bytes,
-        Err(source) => {
-            let kind = match source.kind() {
+        Err(problem) => {
+            let kind = match problem.kind() {
                 std::io::ErrorKind::FileTooLarge => BadKind::TooLarge,
                 _ => BadKind::Unreadable,
             };
             return Inspection {
                 sha256: String::new(),
-                bytes: std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
-                outcome: Outcome::Bad { kind, reason: source.to_string() },
+                bytes: source.size(),
+                outcome: Outcome::Bad { kind, reason: problem.to_string() },
             };
         }
     };
@@ -146,7 +179,7 @@ fn inspect_file(path: &Path, limits: &Limits, store: &dyn InspectionStore) -> In
     if let Some(known) = store.get(&sha256).filter(|known| is_sound(known, &sha256, limits)) {
         return known;
     }
-    let inspection = look(sha256, &bytes, limits);
+    let inspection = look(sha256, &bytes, limits, None);
     // Whether an image is too large depends on the limits, which are not part of the key.
     if !matches!(inspection.outcome, Outcome::Bad { kind: BadKind::TooLarge, .. }) {
         store.put(&inspection);
@@ -168,14 +201,16 @@ fn is_sound(known: &Inspection, sha256: &str, limits: &Limits) -> bool {
         }
 }
 
-fn look(sha256: String, bytes: &[u8], limits: &Limits) -> Inspection {
-    let outcome = match decode_and_tell(bytes, limits) {
-        Ok(Decoded { pixels, profile }) => Outcome::Image {
+fn look(sha256: String, bytes: &[u8], limits: &Limits, depth: Option<u8>) -> Inspection {
+    let outcome = match decode_and_tell(bytes, limits, depth) {
+        Ok(Decoded { pixels, profile, peak, unended }) => Outcome::Image {
             width: pixels.width,
             height: pixels.height,
             format: format(bytes).unwrap_or_default().to_owned(),
             thumbnail: shrink(&pixels),
             profile,
+            peak,
+            unended,
         },
         Err(problem) => Outcome::Bad {
             kind: match problem {
@@ -255,13 +290,8 @@ mod tests {
             .iter()
             .map(|(name, bytes)| {
                 std::fs::write(temp.path().join(name), bytes).unwrap();
-                Row {
-                    path: temp.path().join(name),
-                    name: (*name).into(),
-                    class: "x".into(),
-                    split: Split::Train,
-                    group: None,
-                }
+                let source = temp.path().join(name).into();
+                Row { source, name: (*name).into(), class: "x".into(), split: Split::Train, group: None }
             })
             .collect();
         let dataset = Dataset::assemble(temp.path().to_owned(), rows);
@@ -278,7 +308,7 @@ mod tests {
             ("d.png", Vec::new()),
         ]);
         dataset.examples.push(dataset.examples[0].clone());
-        dataset.examples[4].path = temp.path().join("missing");
+        dataset.examples[4].source = temp.path().join("missing").into();
         let limits = Limits { bytes: whole.len() as u64, ..Limits::default() };
         std::fs::write(temp.path().join("d.png"), vec![0; limits.bytes as usize + 1]).unwrap();
         let store = Memory::default();

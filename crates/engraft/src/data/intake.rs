@@ -1,7 +1,7 @@
 //! Data to work on: opened, inspected, audited, and refused where it cannot be worked on. One shape for every input.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::audit::{Audit, audit};
@@ -12,10 +12,13 @@ use super::text::squad::{QuestionSet, audit_questions, open_questions};
 use super::text::{Text, TextReading, TextSource, audit_texts, is_text, open_texts};
 use super::unite::unite_copies;
 use super::vectors::{VectorReading, VectorSet, audit_vectors, is_vectors, open_vectors};
-use super::{Dataset, Grouping, Inferred, Reading, Split, Targets, Task, open_as};
+use super::{
+    Dataset, Grouping, ImageSource, Inferred, Reading, Split, Targets, Task, bit_depth, is_image_table, lone_classes,
+    open_as,
+};
 use crate::error::{Error, Problem, Result, printable};
 use crate::progress::Observer;
-use crate::settings::Fit;
+use crate::settings::{BitDepth, Fit};
 
 /// Fewer usable training images than this, and a number cannot be learnt and measured.
 const LEAST_VALUES: usize = 10;
@@ -33,6 +36,8 @@ pub struct Intake {
     pub inferred: Inferred,
     /// The examples themselves.
     pub(crate) content: Content,
+    /// Bits that images of 16 bits a channel are read by, where those are fewer than all.
+    pub(crate) bit_depth: Option<u8>,
 }
 
 /// What examples are, by the kind of input.
@@ -87,6 +92,7 @@ impl InputKind {
             Fit { task: Some(task), .. } if task == Task::Answers.name() => Self::Questions,
             Fit { text: Some(_), .. } => Self::Texts,
             Fit { path_column: Some(_), .. } => Self::Images,
+            _ if config.base != NO_BASE && is_image_table(&config.data) => Self::Images,
             _ if config.base == NO_BASE || is_vectors(&config.data, &VectorReading::of(config)) => Self::Vectors,
             _ if is_text(&config.data) => Self::Texts,
             _ => Self::Images,
@@ -124,6 +130,8 @@ impl VectorReading {
             ignore: config.ignore_columns.clone(),
             labels: config.labels.clone(),
             grouping: Grouping::new(config.group_column.as_deref(), config.group_by.as_deref()).unwrap_or_default(),
+            encoding: config.encoding.clone(),
+            merge_classes: config.merge_classes,
             ..Self::default()
         }
     }
@@ -136,8 +144,14 @@ impl VectorReading {
 pub(crate) fn text_reading(config: &Fit) -> Result<TextReading> {
     let text = config.text.as_deref().map(|text| text.split(',').map(|name| name.trim().to_owned()).collect());
     let task = config.task.as_deref().map(str::parse).transpose()?;
-    let grouping = Grouping::new(config.group_column.as_deref(), config.group_by.as_deref())?;
-    Ok(TextReading { text: text.unwrap_or_default(), label: config.label_column.clone(), task, grouping })
+    Ok(TextReading {
+        text: text.unwrap_or_default(),
+        label: config.label_column.clone(),
+        task,
+        grouping: Grouping::new(config.group_column.as_deref(), config.group_by.as_deref())?,
+        encoding: config.encoding.clone(),
+        merge_classes: config.merge_classes,
+    })
 }
 
 impl Intake {
@@ -162,9 +176,14 @@ impl Intake {
         if path.is_dir() {
             findings.extend(unite_copies(&mut dataset, &mut inspections));
         }
-        let audit = audit(&dataset, &inspections, findings);
+        let asked = reading.bit_depth.unwrap_or(BitDepth::Auto);
+        let (bit_depth, finding) = bit_depth::settle(&dataset, &mut inspections, asked, limits, observer)?;
+        findings.extend(finding);
+        let mut audit = audit(&dataset, &inspections, findings);
+        lone_classes::leave_out(&mut dataset, &mut audit, InputKind::Images.unit());
         let digests = inspections.iter().map(|inspection| inspection.sha256.clone()).collect();
-        Ok(Self { dataset, audit, digests, inferred: opened.inferred, content: Content::Images(inspections) })
+        let (inferred, content) = (opened.inferred, Content::Images(inspections));
+        Ok(Self { dataset, audit, digests, inferred, content, bit_depth })
     }
 
     /// Opens and audits `path` as labelled texts; what was found out about its form is told.
@@ -177,11 +196,12 @@ impl Intake {
             observer.say(remark);
         }
         observer.check()?;
-        let audit = audit_texts(&opened, findings);
+        let mut audit = audit_texts(&opened, findings);
         let digests = opened.digests();
-        let (dataset, texts, source, inferred) = opened.into_parts();
+        let (mut dataset, texts, source, inferred) = opened.into_parts();
+        lone_classes::leave_out(&mut dataset, &mut audit, InputKind::Texts.unit());
         let content = Content::Texts(TextInput { texts, source });
-        Ok(Self { dataset, audit, digests, inferred, content })
+        Ok(Self { dataset, audit, digests, inferred, content, bit_depth: None })
     }
 
     /// Opens and audits `path` as labelled rows; what was found out about its form is told, and columns that teach nothing
@@ -193,9 +213,10 @@ impl Intake {
         let (set, findings) = open_vectors(path, reading, observer)?;
         set.source.remarks.iter().for_each(|remark| observer.say(remark));
         let inferred = set.source.inferred.clone().expect("labels were asked for");
-        let (set, audit) = audit_vectors(set, findings);
-        let (dataset, digests) = (set.labelled(), set.digests());
-        Ok(Self { dataset, audit, digests, inferred, content: Content::Vectors(Box::new(set)) })
+        let (set, mut audit) = audit_vectors(set, findings);
+        let (mut dataset, digests) = (set.labelled(), set.digests());
+        lone_classes::leave_out(&mut dataset, &mut audit, InputKind::Vectors.unit());
+        Ok(Self { dataset, audit, digests, inferred, content: Content::Vectors(Box::new(set)), bit_depth: None })
     }
 
     /// Opens what a fit is about, of the kind that [`InputKind::of`] found.
@@ -215,7 +236,8 @@ impl Intake {
                 let (audit, digests, texts) = (audit_tagged(&set, findings), set.digests(), set.texts());
                 let dataset = set.labelled();
                 let inferred = Inferred { task: Task::Tags, reason: "it was asked for".into() };
-                Ok(Self { dataset, audit, digests, inferred, content: Content::Words(Arc::new(set), texts) })
+                let content = Content::Words(Arc::new(set), texts);
+                Ok(Self { dataset, audit, digests, inferred, content, bit_depth: None })
             }
             InputKind::Questions => {
                 reading.grouping.refuse("questions", "questions about one paragraph")?;
@@ -223,7 +245,8 @@ impl Intake {
                 let (audit, digests, texts) = (audit_questions(&set, findings), set.digests(), set.texts());
                 let dataset = set.labelled();
                 let inferred = Inferred { task: Task::Answers, reason: "it was asked for".into() };
-                Ok(Self { dataset, audit, digests, inferred, content: Content::Questions(Arc::new(set), texts) })
+                let content = Content::Questions(Arc::new(set), texts);
+                Ok(Self { dataset, audit, digests, inferred, content, bit_depth: None })
             }
         }
     }
@@ -337,7 +360,7 @@ impl Intake {
                     .expected(format!(
                         "at least 2 usable training {unit} in every class, better {usually}, and two classes"
                     ))
-                    .found(format_args!("{found}; {excluded} {unit} are excluded by the audit"))
+                    .found(format_args!("{found}; {excluded} {unit} are excluded by the audit{}", self.why_excluded()))
                     .at(place)
                     .hint(format_args!("`engraft audit` names every excluded {one} and why")),
             ));
@@ -363,6 +386,14 @@ impl Intake {
         Err(Error::Data(problem.hint("take another column or expression, or leave the flag out")))
     }
 
+    /// Why examples are left out, in words: the findings that leave files out.
+    fn why_excluded(&self) -> String {
+        use super::FindingKind::{Damaged, NotAnImage, TooLarge, Unreadable, Unsupported};
+        let of_files = [Unreadable, NotAnImage, Damaged, TooLarge, Unsupported];
+        let found = self.audit.findings.iter().filter(|finding| of_files.contains(&finding.kind));
+        found.map(|finding| format!("; {}", finding.message)).collect()
+    }
+
     /// Refuses tagged words or questions of which nothing can be learnt, or held out.
     fn require_learnable(&self, is_learnable: bool, what: &str, expected: &str) -> Result<()> {
         let (place, unit, train) = (&self.dataset.root, self.unit(), self.usable(Split::Train));
@@ -384,9 +415,10 @@ impl Intake {
         self.audit.usable(&self.dataset, split)
     }
 
-    /// Paths and digests of examples, for feature extraction.
-    pub(crate) fn images(&self, which: &[usize]) -> Vec<(PathBuf, String)> {
-        which.iter().map(|&index| (self.dataset.examples[index].path.clone(), self.digests[index].clone())).collect()
+    /// Sources and digests of examples, for feature extraction.
+    pub(crate) fn images(&self, which: &[usize]) -> Vec<(ImageSource, String)> {
+        let image = |&index: &usize| (self.dataset.examples[index].source.clone(), self.digests[index].clone());
+        which.iter().map(image).collect()
     }
 
     /// Labels of examples.

@@ -34,7 +34,9 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, form: Form) -> Result<Decode
     let coefficients = if structure.scans == 1 { 0 } else { 2 * components };
     let pixels = (width as u64).saturating_mul(height as u64);
     check_size(width as u64, height as u64, pixels.saturating_mul(coefficients), limits, form)?;
-    if structure.end.is_none() {
+    // Where only the end marker is missing, what is decoded does not depend on what is put in its place.
+    let unended = structure.end.is_none();
+    if unended && (structure.progressive || structure.scans == 0) {
         return Err(DecodeError::Truncated("the file ends before the image does".to_owned()));
     }
     let grey = match space {
@@ -53,6 +55,9 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, form: Form) -> Result<Decode
         decoder.decode_into(&mut data).map_err(reason)?;
         let inks = to_inks(&mut data, space);
         match inks_to_srgb(inks, profile) {
+            Ok(_) if unended => {
+                return Err(DecodeError::Truncated("the file ends before the image does".to_owned()));
+            }
             Ok(colours) => return finished(&decoder, (width, height), colours, false, form, (None, None)),
             Err(why) => ignored = Some(why),
         }
@@ -65,8 +70,20 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, form: Form) -> Result<Decode
     decoder.set_options(options.set_strict_mode(true).jpeg_set_out_colorspace(out));
     let mut data = vec![0; width * height * out.num_components()];
     decoder.decode_into(&mut data).map_err(reason)?;
+    if unended {
+        let other = open_ended_by(bytes, 0x55);
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(other.as_slice()), options);
+        decoder.decode_headers().map_err(reason)?;
+        decoder.set_options(options.set_strict_mode(true).jpeg_set_out_colorspace(out));
+        let mut again = vec![0; data.len()];
+        decoder.decode_into(&mut again).map_err(reason)?;
+        if again != data {
+            return Err(DecodeError::Truncated("the file ends before the image does".to_owned()));
+        }
+    }
     let profile = profile.filter(|_| ignored.is_none());
-    finished(&decoder, (width, height), data, grey, form, (profile, ignored))
+    let decoded = finished(&decoder, (width, height), data, grey, form, (profile, ignored))?;
+    Ok(Decoded { unended, ..decoded })
 }
 
 /// Turns stored values (inverted inks, or those as brightness and colour) into inks: 255 for full.
@@ -105,7 +122,7 @@ fn finished<T: ZByteReaderTrait>(
     };
     let image = image.ok_or_else(|| DecodeError::Damaged("fewer pixels than its header says".to_owned()))?;
     let (image, unfit) = to_srgb(image, profile.as_deref())?;
-    Ok(Decoded { pixels: form.of(image, orientation)?, profile: ignored.or(unfit) })
+    Ok(Decoded { pixels: form.of(image, orientation)?, profile: ignored.or(unfit), peak: None, unended: false })
 }
 
 /// What the markers of a file tell.
@@ -127,9 +144,16 @@ const AHEAD: usize = 64;
 /// bytes it fails, as it should. A whole image needs neither.
 fn open_ended<'a>(bytes: &'a [u8], structure: &Structure) -> Cow<'a, [u8]> {
     match structure.end {
-        Some(end) if !structure.progressive => Cow::Owned([&bytes[..end], &[0; AHEAD]].concat()),
+        Some(end) if !structure.progressive => Cow::Owned(open_ended_by(&bytes[..end], 0)),
+        None if !structure.progressive && structure.scans > 0 => Cow::Owned(open_ended_by(bytes, 0)),
         _ => Cow::Borrowed(bytes),
     }
+}
+
+fn open_ended_by(bytes: &[u8], byte: u8) -> Vec<u8> {
+    // Half of a marker is no data.
+    let bytes = bytes.strip_suffix(&[0xFF]).unwrap_or(bytes);
+    [bytes, &[byte; AHEAD]].concat()
 }
 
 /// Walks the markers from the first segment to the end of the image.

@@ -8,22 +8,35 @@
 
 pub mod audit;
 pub mod augment;
+pub(crate) mod bit_depth;
 pub(crate) mod colour;
 mod column_names;
 pub(crate) mod dataset;
 pub(crate) mod enlargement;
 pub(crate) mod finding;
 pub(crate) mod folder;
+mod folder_layout;
 mod group_hints;
 pub(crate) mod grouping;
 pub mod image;
+mod image_columns;
+mod image_kind;
+mod image_paths;
+pub(crate) mod image_source;
 pub mod inspect;
 pub mod intake;
 mod jpeg;
+mod label_columns;
+mod label_text;
+pub(crate) mod left_out;
+mod lone_classes;
 pub(crate) mod near;
+mod palette;
 mod pixels;
 pub mod preprocess;
 pub mod split;
+mod split_column;
+mod split_names;
 pub mod stratify;
 pub(crate) mod table;
 pub mod task;
@@ -33,18 +46,27 @@ pub mod vectors;
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Problem, Result};
-use crate::settings::Fit;
+use crate::error::{Error, Problem, Result, printable_text};
+use crate::progress::Observer;
+use crate::settings::{BitDepth, Fit};
 
+pub use bit_depth::sampled_bit_depth;
 pub(crate) use dataset::Targets;
 pub use dataset::{Dataset, Example, Split};
 pub use finding::{Finding, FindingKind, Severity};
 pub use grouping::Grouping;
+pub use image_source::ImageSource;
+pub use left_out::Left;
 pub use task::{Inferred, Task};
 
-/// File name endings that promise an image, lower-case. Only a folder given for prediction is filtered by them: a
-/// training folder is listed whole, and the audit tells what is not an image.
-const ENDINGS: [&str; 11] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "dib", "tif", "tiff", "gif"];
+/// File name endings that promise an image, lower-case. They are only trusted where they save a look at the file: what a
+/// file is is told by its content.
+const ENDINGS: [&str; 16] = [
+    "jpg", "jpeg", "jpe", "jfif", "mpo", "png", "webp", "bmp", "dib", "tif", "tiff", "gif", "pgm", "ppm", "pbm", "pnm",
+];
+
+/// File name endings of tables that are read, lower-case.
+const TABLES: [&str; 7] = ["csv", "tsv", "tab", "jsonl", "ndjson", "json", "parquet"];
 
 /// Reads a labelled data set: a folder of classes (see `folder`) or a CSV table (see `table`).
 ///
@@ -62,8 +84,8 @@ pub fn open(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
     }
     Err(Error::Data(
         Problem::new("this is not a dataset")
-            .expected("a folder with one folder of images per class, or a .csv with the columns path,label")
-            .found(if metadata.is_file() { "a file that is no .csv" } else { crate::files::kind_of(&metadata) })
+            .expected("a folder with one folder of images per class, or a table (.csv, .tsv, .jsonl, .parquet) of images and labels")
+            .found(if metadata.is_file() { "a file that is no table" } else { crate::files::kind_of(&metadata) })
             .at(path),
     ))
 }
@@ -73,12 +95,18 @@ pub fn open(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
 pub struct Reading {
     /// What is to be learnt; inferred where it is not told.
     pub(crate) task: Option<Task>,
-    /// The column of a table that names the files; `path` where it is not told.
+    /// The column of a table that names the files or holds their bytes; found by what stands in it where it is not told.
     pub(crate) path_column: Option<String>,
-    /// The column of a table that holds the labels; `label` where it is not told.
+    /// The column of a table that holds the labels; found by its name where it is not told.
     pub(crate) label_column: Option<String>,
     /// Which examples belong together.
     pub(crate) grouping: Grouping,
+    /// The encoding of a table; found out where it is not told.
+    pub(crate) encoding: Option<String>,
+    /// Whether classes that differ only by case, blanks or the way a number is written are one.
+    pub(crate) merge_classes: bool,
+    /// Bits that images of 16 bits a channel use.
+    pub(crate) bit_depth: Option<BitDepth>,
 }
 
 impl Reading {
@@ -92,17 +120,10 @@ impl Reading {
             path_column: config.path_column.clone(),
             label_column: config.label_column.clone(),
             grouping: Grouping::new(config.group_column.as_deref(), config.group_by.as_deref())?,
+            encoding: config.encoding.clone(),
+            merge_classes: config.merge_classes,
+            bit_depth: config.bit_depth,
         })
-    }
-
-    /// The column that names the files.
-    pub(crate) fn path_column(&self) -> &str {
-        self.path_column.as_deref().unwrap_or("path")
-    }
-
-    /// The column that holds the labels.
-    pub fn label_column(&self) -> &str {
-        self.label_column.as_deref().unwrap_or("label")
     }
 }
 
@@ -134,7 +155,10 @@ pub(crate) fn open_as(path: &Path, reading: &Reading) -> Result<Opened> {
         let problem = Problem::new("a folder has no columns").expected("a .csv where a column is named").found(column);
         return Err(Error::Usage(problem.at(path)));
     }
-    let (mut dataset, mut findings) = open(path)?;
+    let (mut dataset, mut findings) = match metadata.is_dir() {
+        true => folder::read_merging(path, reading.merge_classes)?,
+        false => open(path)?,
+    };
     dataset.group_by(&reading.grouping)?;
     if !reading.grouping.is_asked() {
         findings.extend(group_hints::suggested_pattern(&dataset, "images"));
@@ -147,31 +171,54 @@ pub(crate) fn open_as(path: &Path, reading: &Reading) -> Result<Opened> {
 }
 
 fn is_table(path: &Path, metadata: &std::fs::Metadata) -> bool {
-    metadata.is_file() && ending(path).is_some_and(|ending| ["csv", "tsv"].contains(&ending.as_str()))
+    metadata.is_file() && ending(path).is_some_and(|ending| TABLES.contains(&ending.as_str()))
 }
 
-/// The images to predict: a file is itself, a folder every file below it whose name ends like an image's, sorted.
+/// The images to predict: of a folder every file below it that begins like an image, sorted; of a table its images; any
+/// other file is itself.
 ///
 /// Hidden files and folders are passed over, and so are runs of this program. Links are followed; one that leads back to a
-/// folder above is not. What is named like an image and cannot be read as a file (a link to nothing, a named pipe) is
-/// listed too: reading it says why.
+/// folder above is not. What is named like an image and cannot be read as a file (a link to nothing, a named pipe), and
+/// images of a kind that is not read, are listed too: reading them says why. Files that are no images are counted, and the
+/// observer is told of them, as of what was guessed of a table.
 ///
 /// # Errors
-/// [`Error::Data`] when the path does not exist, or a folder holds no image.
-pub fn images(path: &Path) -> Result<Vec<PathBuf>> {
+/// [`Error::Data`] when the path does not exist, or a folder or table holds no image.
+pub fn images(path: &Path, observer: &dyn Observer) -> Result<Vec<ImageSource>> {
     let metadata = std::fs::metadata(path).map_err(|source| missing(path, &source))?;
+    if is_table(path, &metadata) {
+        let (images, findings) = table::images_of(path)?;
+        findings.iter().for_each(|finding| observer.say(&printable_text(&finding.message)));
+        return Ok(images);
+    }
     if !metadata.is_dir() {
-        return Ok(vec![path.to_owned()]);
+        return Ok(vec![path.into()]);
     }
-    let found = folder::files_below(path, &ENDINGS);
+    let mut passed = Left::default();
+    let is_image = |file: &Path| {
+        ending(file).is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
+            || image_columns::begins_like_an_image(file)
+    };
+    let (found, others): (Vec<PathBuf>, Vec<PathBuf>) =
+        folder::all_below(path).into_iter().partition(|file| is_image(file));
+    others.iter().for_each(|file| {
+        passed.note("not an image", &crate::error::printable(file.strip_prefix(path).unwrap_or(file)))
+    });
     if found.is_empty() {
-        return Err(Error::Data(
-            Problem::new("the folder holds no images")
-                .expected(format!("files named .{}", ENDINGS.join(", .")))
-                .at(path),
-        ));
+        let problem =
+            Problem::new("the folder holds no images").expected("files that begin like images, whatever their names");
+        let problem = if passed.count() > 0 { problem.found(passed.told()) } else { problem };
+        return Err(Error::Data(problem.at(path)));
     }
-    Ok(found)
+    if passed.count() > 0 {
+        observer.say(&format!("files in {} that were passed over: {}", crate::error::shown(path), passed.told()));
+    }
+    Ok(found.into_iter().map(ImageSource::File).collect())
+}
+
+/// Whether what lies at `path` is a table of images.
+pub fn is_image_table(path: &Path) -> bool {
+    image_columns::is_image_table(path)
 }
 
 fn missing(path: &Path, source: &std::io::Error) -> Error {
@@ -189,8 +236,47 @@ fn ending(path: &Path) -> Option<String> {
 }
 
 #[cfg(test)]
+mod files_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::Silent;
+
+    #[test]
+    fn content_decides_what_is_an_image() {
+        #[derive(Default)]
+        struct Told(std::sync::Mutex<Vec<String>>);
+        impl Observer for Told {
+            fn begin(&self, _: &str, _: u64, _: &str) {}
+            fn advance(&self, _: u64) {}
+            fn end(&self) {}
+            fn say(&self, text: &str) {
+                self.0.lock().unwrap().push(text.to_owned());
+            }
+            fn interrupted(&self) -> bool {
+                false
+            }
+        }
+        let temp = tempfile::tempdir().unwrap();
+        for (name, bytes) in [
+            ("a.jpg_large", b"\xff\xd8\xff\xe0".as_slice()),
+            ("b", b"\x89PNG\r\n\x1a\n"),
+            ("c.heic", b"\0\0\0\x20ftypheic"),
+            ("d.avif", b"\0\0\0\x20ftypavif"),
+            ("e.jp2", b"\0\0\0\x0cjP  "),
+            ("f.mpo", b"\xff\xd8\xff\xe0"),
+            ("notes.txt", b"notes"),
+            ("more.md", b"more"),
+        ] {
+            std::fs::write(temp.path().join(name), bytes).unwrap();
+        }
+        let told = Told::default();
+        let found: Vec<String> = images(temp.path(), &told).unwrap().iter().map(ImageSource::name).collect();
+        assert_eq!(found.len(), 6, "{found:?}");
+        let told = told.0.into_inner().unwrap().join(" ");
+        assert!(told.contains("not an image: 2 (more.md, notes.txt)"), "{told}");
+    }
 
     #[test]
     fn images_of_a_folder_are_sorted_and_only_images() {
@@ -200,6 +286,10 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, b"").unwrap();
         }
+        let images = |path: &Path| {
+            let found = images(path, &Silent)?;
+            Ok::<Vec<PathBuf>, Error>(found.iter().map(|image| image.file().unwrap().to_owned()).collect())
+        };
         let found = images(temp.path()).unwrap();
         let names: Vec<_> =
             found.iter().map(|path| path.strip_prefix(temp.path()).unwrap().to_str().unwrap()).collect();
@@ -215,7 +305,7 @@ mod tests {
     fn what_is_missing_or_no_data_set_is_refused() {
         let temp = tempfile::tempdir().unwrap();
         assert!(matches!(open(&temp.path().join("none")), Err(Error::Data(_))));
-        assert!(matches!(images(temp.path()), Err(Error::Data(_))));
+        assert!(matches!(images(temp.path(), &Silent), Err(Error::Data(_))));
         let file = temp.path().join("a.png");
         std::fs::write(&file, b"").unwrap();
         assert!(matches!(open(&file), Err(Error::Data(_))));

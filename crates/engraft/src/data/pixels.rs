@@ -1,5 +1,7 @@
 //! Decoded images, what may be asked for them, and why there are none: what all decoders share.
 
+use std::sync::OnceLock;
+
 use image::DynamicImage;
 use image::metadata::Orientation;
 
@@ -58,6 +60,10 @@ pub(crate) struct Decoded {
     pub(crate) pixels: Pixels,
     /// Why its colour profile was ignored, where it has one that cannot be used.
     pub(crate) profile: Option<String>,
+    /// Of 16 bits a channel the largest value that is there, transparency aside.
+    pub(crate) peak: Option<u16>,
+    /// Whether the file ends after the last pixel and before its end marker.
+    pub(crate) unended: bool,
 }
 
 /// How much a file may ask for.
@@ -71,10 +77,31 @@ pub struct Limits {
     pub(crate) allocation: u64,
 }
 
+/// Memory for decoding one image where nobody says otherwise, in bytes.
+const MEMORY: u64 = 768 << 20;
+
+/// What was said.
+static ALLOWED: OnceLock<u64> = OnceLock::new();
+
+/// Allows decoding one image so many bytes of memory, in this process and from now on; only the first call counts. No result
+/// depends on it, but for which images are left out as too large.
+pub fn allow_memory(bytes: u64) {
+    // A second call changes nothing, as is documented.
+    let _ = ALLOWED.set(bytes);
+}
+
+impl Limits {
+    /// What so many bytes of memory allow: as many pixels as fit into them in three channels, and files of a twelfth.
+    pub(crate) fn of_memory(bytes: u64) -> Self {
+        Self { bytes: (bytes / 12).max(64 << 20), pixels: bytes / 3, allocation: bytes }
+    }
+}
+
 impl Default for Limits {
-    /// 64 MiB of file, 100 million pixels, 512 MiB of memory.
+    /// What [`allow_memory`] allows; else 64 MiB of file, 268 million pixels and 768 MiB of memory: a JPEG of all these
+    /// pixels, or a PNG of half of them.
     fn default() -> Self {
-        Self { bytes: 64 << 20, pixels: 100_000_000, allocation: 512 << 20 }
+        Self::of_memory(*ALLOWED.get().unwrap_or(&MEMORY))
     }
 }
 
@@ -91,7 +118,7 @@ pub enum DecodeError {
     #[error("damaged: {0}")]
     Damaged(String),
     /// The image is larger than allowed.
-    #[error("too large: {width} x {height}, over the limit of {limit}")]
+    #[error("too large: {width} x {height}, over the limit of {limit} (--image-memory allows more)")]
     TooLarge {
         /// Columns, as the header says.
         width: u64,
@@ -111,6 +138,31 @@ pub enum DecodeError {
     /// An image of a kind that is not read.
     #[error("not supported: {0}")]
     Unsupported(String),
+}
+
+/// Bits of a channel of 16 that cameras and scanners use.
+pub(crate) const DEPTHS: [u8; 4] = [8, 10, 12, 14];
+
+/// Spreads values of fewer bits over all 16, and tells the largest that was there; nothing of images of other depths.
+pub(super) fn spread(image: &mut DynamicImage, depth: Option<u8>) -> Option<u16> {
+    let (values, colours, channels): (&mut [u16], usize, usize) = match image {
+        DynamicImage::ImageLuma16(image) => (image, 1, 1),
+        DynamicImage::ImageLumaA16(image) => (image, 1, 2),
+        DynamicImage::ImageRgb16(image) => (image, 3, 3),
+        DynamicImage::ImageRgba16(image) => (image, 3, 4),
+        _ => return None,
+    };
+    let mut peak = 0;
+    for pixel in values.chunks_exact_mut(channels) {
+        for value in &mut pixel[..colours] {
+            peak = peak.max(*value);
+            if let Some(depth) = depth.filter(|depth| *depth < 16) {
+                let most = (1u32 << depth) - 1;
+                *value = ((u32::from(*value).min(most) * u32::from(u16::MAX) + most / 2) / most) as u16;
+            }
+        }
+    }
+    Some(peak)
 }
 
 /// What a decoded image is turned into.

@@ -6,7 +6,7 @@ use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, IntoImageView, MulDiv, PixelType, ResizeAlg, ResizeError, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
-use super::image::{DecodeError, Limits, Pixels, decode, decode_rgba};
+use super::image::{DecodeError, Limits, Pixels, decode_and_tell, decode_rgba};
 use crate::error::{Error, Problem, Result};
 use crate::files::sha256_hex;
 
@@ -32,6 +32,7 @@ const IN_BETWEEN: usize = 1 << 25;
 ///     interpolation: Interpolation::Bilinear,
 ///     mean: vec![0.485, 0.456, 0.406],
 ///     std: vec![0.229, 0.224, 0.225],
+///     bit_depth: None,
 /// };
 /// assert!(imagenet.validate().is_ok());
 /// ```
@@ -56,6 +57,10 @@ pub struct Preprocessing {
     pub mean: Vec<f64>,
     /// Divided by per channel, in the same unit.
     pub std: Vec<f64>,
+    /// Bits that images of 16 bits a channel use: 8, 10, 12 or 14, whose largest value becomes white. All 16 where it is not
+    /// told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bit_depth: Option<u8>,
 }
 
 /// How an image of any shape is fitted into the input's.
@@ -181,7 +186,10 @@ impl Preprocessing {
     /// # Errors
     /// What the bytes lack.
     pub(crate) fn decode(&self, bytes: &[u8], limits: &Limits) -> std::result::Result<Pixels, DecodeError> {
-        if self.channels == 4 { decode_rgba(bytes, limits) } else { decode(bytes, limits) }
+        match self.channels {
+            4 => decode_rgba(bytes, limits, self.bit_depth),
+            _ => decode_and_tell(bytes, limits, self.bit_depth).map(|decoded| decoded.pixels),
+        }
     }
 
     /// Fits an image: channels first, then the size. Bytes of shape `[height, width, channels]`.

@@ -13,6 +13,7 @@ fn imagenet() -> Preprocessing {
         interpolation: Interpolation::Bilinear,
         mean: vec![0.485, 0.456, 0.406],
         std: vec![0.229, 0.224, 0.225],
+        bit_depth: None,
     }
 }
 
@@ -27,6 +28,7 @@ fn grey(height: usize, width: usize, resize: Resize) -> Preprocessing {
         interpolation,
         mean: vec![0.5],
         std: vec![0.5],
+        bit_depth: None,
     }
 }
 
@@ -59,6 +61,7 @@ fn resizing_is_pillows_within_one_grey_level() {
             interpolation: case.interpolation,
             mean: vec![0.0; case.channels],
             std: vec![1.0; case.channels],
+            bit_depth: None,
         };
         preprocessing.validate().unwrap();
         let prepared = preprocessing.prepare(&pixels).unwrap().data;

@@ -1,33 +1,44 @@
-//! A data set as a CSV table with the columns `path` and `label` (or others that are named), and `split` if there is one.
+//! A data set as a table of images: CSV, TSV, JSON lines or Parquet with a column that names image files or holds their
+//! bytes ([`super::image_columns`]), one of labels, and one of splits if there is one.
 //!
-//! A label is a class, several labels with `|` between them, or a number (see [`super::task`]). Paths are relative to the table's folder. The header is required; its names are found in any order and case. The
-//! delimiter is a comma, or a semicolon or tab where the header has those instead (as spreadsheets in much of Europe
-//! write it). A file that does not exist is not looked for here: the audit finds it.
+//! A label is a class, several labels with `|` between them, or a number (see [`super::task`]); columns of zeros and ones
+//! are labels, too. Paths are relative to the table's folder; the usual repairs are tried ([`super::image_paths`]). Names of
+//! columns are found in any case. A column of groups is none of the others. A file that does not exist is kept: the audit
+//! leaves it out.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
-use csv::{ByteRecord, ReaderBuilder, Trim};
+use encoding_rs::UTF_8;
 
 use super::column_names::find;
 use super::dataset::{Dataset, Row, Split};
 use super::finding::{Finding, FindingKind, Severity};
 use super::group_hints::{is_named_like_groups, of_cell, suggested_column, suggested_pattern};
 use super::grouping::COLUMN_FLAG;
+use super::image_columns::{self, ImageColumn, root_of};
+use super::image_paths::{Finder, is_url};
+use super::image_source::ImageSource;
+use super::label_columns::LabelColumns;
+use super::label_text::{Tidied, review};
+use super::split_column::SplitColumn;
 use super::task::{Inferred, SEPARATOR, Task, infer, label_set, number};
+use super::text::Limits;
+use super::text::encoding::encoding_of;
+use super::text::record::at;
+use super::text::table::{Blobs, Opening, Record, Table};
 use super::{Opened, Reading};
 use crate::error::{Error, Problem, Result, printable};
+use crate::progress::Silent;
 
-/// The largest table that is read, in bytes.
-const LIMIT: u64 = 1 << 30;
+/// The most bytes of images that are kept in memory.
+const IN_MEMORY: u64 = 4 << 30;
 
 /// Reads a table of classes.
 ///
 /// # Errors
-/// [`Error::Data`], with the line's number, when a column, a path or a label is missing, a split is unknown, a row has
-/// more or fewer fields than the header, or the text is not UTF-8; and when there are fewer than two classes.
+/// [`Error::Data`], with the line's number, when a column, a path or a label is missing, a split is unknown, or a row has
+/// more or fewer fields than the header; and when there are fewer than two classes.
 pub fn read(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
     let opened = read_as(path, &Reading { task: Some(Task::SingleLabel), ..Reading::default() })?;
     Ok((opened.dataset, opened.findings))
@@ -41,75 +52,67 @@ pub fn read(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
 /// # Errors
 /// As [`read`]; and where the task is to be inferred and cannot be ([`infer`]), or a label is not a number in regression.
 pub fn read_as(path: &Path, reading: &Reading) -> Result<Opened> {
-    let bytes = crate::files::read_limited(path, LIMIT).map_err(|source| super::missing(path, &source))?;
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let delimiter = delimiter(text);
-    let mut reader = ReaderBuilder::new().delimiter(delimiter).trim(Trim::All).from_reader(text);
-    let malformed = |problem: csv::Error| {
-        let line = problem.position().map_or(1, csv::Position::line);
-        Error::Data(Problem::new("the table cannot be read").found(&problem).at(at(path, line)))
-    };
-    let header = reader.byte_headers().map_err(malformed)?.clone();
-    let columns = Columns::find(&header, path, reading)?;
-    let root = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-
-    let mut lines: Vec<(u64, Row)> = Vec::new();
-    // Columns that may be groups, where none are asked for.
-    let free = |column: &usize| ![Some(columns.path), Some(columns.label), columns.split].contains(&Some(*column));
-    let name = |column: usize| String::from_utf8_lossy(header.get(column).unwrap_or_default()).into_owned();
-    let mut suggestible: Vec<(String, Vec<String>)> = Vec::new();
-    let suggested: Vec<usize> = (0..header.len()).filter(free).filter(|&at| is_named_like_groups(&name(at))).collect();
-    if !reading.grouping.is_asked() {
-        suggestible.extend(suggested.iter().map(|&column| (name(column), Vec::new())));
-    }
-    let mut record = ByteRecord::new();
-    while reader.read_byte_record(&mut record).map_err(malformed)? {
-        let line = record.position().map_or(0, csv::Position::line);
-        let row = columns.row(&record, &root).map_err(|problem| Error::Data(problem.at(at(path, line))))?;
-        for ((_, cells), &column) in suggestible.iter_mut().zip(&suggested) {
-            cells.push(String::from_utf8_lossy(record.get(column).unwrap_or_default()).into_owned());
-        }
-        lines.push((line, row));
-    }
+    let asked = [&reading.path_column, &reading.label_column, &reading.grouping.column];
+    let named: Vec<&str> = asked.into_iter().flatten().map(String::as_str).collect();
+    let encoding = encoding_of(reading.encoding.as_deref())?;
+    let table = Table::open(path, &Opening { named: &named, encoding, glance: false }, &Limits::default(), &Silent)?;
+    let mut columns = Columns::find(&table, reading)?;
+    let Rows { lines, unlabelled, mut findings, suggested } = columns.rows(&table)?;
     if lines.is_empty() {
         return Err(Error::Data(Problem::new("the table has no rows").expected("one row per image").at(path)));
     }
-    let decimal_comma = delimiter == b';';
-    let inferred = match reading.task {
-        Some(task) => Inferred { task, reason: "it was asked for".into() },
-        None => {
-            let labels: Vec<&str> = lines.iter().map(|(_, row)| row.class.as_str()).collect();
+    let decimal_comma = table.decimal_comma();
+    let inferred = match (reading.task, columns.label.several()) {
+        (Some(task), _) => Inferred { task, reason: "it was asked for".into() },
+        (None, Some(true)) => {
+            let reason = "the columns of zeros and ones name several labels, or none, in some rows".into();
+            Inferred { task: Task::MultiLabel, reason }
+        }
+        (None, Some(false)) => {
+            let reason = "in every row one of the columns of zeros and ones is one".into();
+            Inferred { task: Task::SingleLabel, reason }
+        }
+        (None, None) => {
+            let labels: Vec<&str> = lines.iter().map(|line| line.row.class.as_str()).collect();
             infer(&labels, decimal_comma).map_err(|error| match error {
                 Error::Data(problem) => Error::Data(problem.at(path)),
                 other => other,
             })?
         }
     };
+    let mut labels: Vec<String> = Vec::with_capacity(lines.len());
+    for Line { line, row, .. } in &lines {
+        let label = canonical(&row.class, inferred.task, decimal_comma);
+        labels.push(label.map_err(|problem| Error::Data(problem.at(at(path, *line))))?);
+    }
+    if matches!(inferred.task, Task::SingleLabel | Task::MultiLabel) {
+        let (mut tidied, several) = (Tidied::default(), inferred.task == Task::MultiLabel);
+        for (label, line) in labels.iter_mut().zip(&lines) {
+            *label = tidied.label(label, line.padded, several);
+        }
+        findings.extend(tidied.finding());
+        findings.extend(review(&mut labels, several, reading.merge_classes));
+    }
     // Every line that names a file, by the file's name: repetitions are told, contradictions left out.
     let mut rows: BTreeMap<String, Vec<(u64, Row)>> = BTreeMap::new();
-    for (line, mut row) in lines {
-        row.class = canonical(&row.class, inferred.task, decimal_comma)
-            .map_err(|problem| Error::Data(problem.at(at(path, line))))?;
-        rows.entry(row.name.clone()).or_default().push((line, row));
+    for (Line { line, row, .. }, class) in lines.into_iter().zip(labels) {
+        rows.entry(row.name.clone()).or_default().push((line, Row { class, ..row }));
     }
     if inferred.task == Task::MultiLabel {
         rows.values_mut().for_each(unite);
     }
 
-    let (rows, mut findings) = settle(rows);
-    let mut dataset = Dataset::assemble(root, rows).recast(inferred.task)?;
-    match reading.grouping.is_asked() {
-        true => dataset.group_by(&reading.grouping)?,
-        false => {
-            let of_column = |(column, cells): &(String, Vec<String>)| {
-                suggested_column(column, cells.iter().map(|cell| Some(cell.as_str())), "images")
-            };
-            let named = suggestible.iter().find_map(of_column);
-            findings.extend(named.or_else(|| suggested_pattern(&dataset, "images")));
-        }
+    let (rows, settled) = settle(rows);
+    findings.extend(settled);
+    findings.extend(columns.findings(&table));
+    if !unlabelled.is_empty() {
+        let message = format!("rows without a label, left out: {}", unlabelled.len());
+        findings.push(Finding::new(FindingKind::MissingValue, Severity::Warning, message, unlabelled));
+    }
+    let mut dataset = Dataset::assemble(root_of(path), rows).recast(inferred.task)?;
+    dataset.group_by(&reading.grouping)?;
+    if !reading.grouping.is_asked() {
+        findings.extend(suggested.or_else(|| suggested_pattern(&dataset, "images")));
     }
     let (least, expected) = match inferred.task {
         Task::SingleLabel => (2, "at least two different labels in the column of labels"),
@@ -127,6 +130,220 @@ pub fn read_as(path: &Path, reading: &Reading) -> Result<Opened> {
         ));
     }
     Ok(Opened { dataset, findings, inferred })
+}
+
+/// The images of a table, without their labels: for what is to be answered or embedded.
+///
+/// # Errors
+/// [`Error::Data`] where it cannot be read or has no column of images.
+pub(super) fn images_of(path: &Path) -> Result<(Vec<ImageSource>, Vec<Finding>)> {
+    let table = Table::open(path, &Opening::default(), &Limits::default(), &Silent)?;
+    let image = image_columns::find(&table, None)?.ok_or_else(|| no_images(&table))?;
+    let mut images = Images::new(&table, &image)?;
+    let wanted: Vec<usize> = if image.of_bytes { Vec::new() } else { vec![image.column] };
+    let mut sources = Vec::new();
+    for record in table.records(&wanted)? {
+        let record = record?;
+        sources.push(images.next(record.row, record.fields.first().and_then(Option::as_deref))?.0);
+    }
+    let mut findings: Vec<Finding> = image.reason.map(guessed).into_iter().collect();
+    findings.extend(images.finder.findings());
+    Ok((sources, findings))
+}
+
+fn no_images(table: &Table) -> Error {
+    let expected = "a header with the columns path and label (and split, if the data is split already), or a column of image files";
+    let problem = Problem::new("a column is missing").expected(expected).found(table.columns().join(", "));
+    let hint = "columns of other names are named with --path-column and --label-column";
+    Error::Data(problem.suggest("path", table.columns().iter().map(String::as_str)).hint(hint).at(at(table.path(), 1)))
+}
+
+fn guessed(message: String) -> Finding {
+    Finding::new(FindingKind::Guessed, Severity::Info, message, Vec::new())
+}
+
+/// One row with its line.
+struct Line {
+    line: u64,
+    row: Row,
+    /// Whether its label had blanks around it.
+    padded: bool,
+}
+
+struct Rows {
+    lines: Vec<Line>,
+    unlabelled: Vec<String>,
+    findings: Vec<Finding>,
+    /// A column that may be groups, where none are asked for.
+    suggested: Option<Finding>,
+}
+
+/// The images of a table, row by row.
+struct Images {
+    finder: Finder,
+    bytes: Option<Blobs>,
+    table: String,
+    total: u64,
+}
+
+impl Images {
+    fn new(table: &Table, image: &ImageColumn) -> Result<Self> {
+        let encoding = table.encoding().map_or(UTF_8, |found| found.encoding);
+        Ok(Self {
+            finder: Finder::new(&root_of(table.path()), encoding),
+            bytes: image.of_bytes.then(|| table.bytes(image.column)).transpose()?,
+            table: printable(table.path()),
+            total: 0,
+        })
+    }
+
+    /// The image of the next row, and its name.
+    fn next(&mut self, row: u64, cell: Option<&str>) -> Result<(ImageSource, String)> {
+        let Some(bytes) = &mut self.bytes else {
+            let (path, _) = self.finder.find(cell.unwrap_or_default());
+            return Ok((ImageSource::File(self.finder.place(&path)), printable(&path)));
+        };
+        let cell = bytes.next().transpose()?.flatten().unwrap_or_default();
+        self.total += cell.len() as u64;
+        if self.total > IN_MEMORY {
+            let problem = Problem::new("the table holds more images than are kept in memory");
+            let expected = format!("at most {} GiB", IN_MEMORY >> 30);
+            return Err(Error::Data(problem.expected(expected).hint("write the images to files").at(&self.table)));
+        }
+        let name = format!("row {row}");
+        Ok((ImageSource::Cell { name: format!("{} {name}", self.table), bytes: cell.into() }, name))
+    }
+}
+
+/// What the columns of a table are for.
+struct Columns {
+    image: ImageColumn,
+    label: LabelColumns,
+    split: Option<SplitColumn>,
+    /// What says which images belong together.
+    group: Option<usize>,
+    /// Columns that are named like groups, where none are asked for.
+    suggestible: Vec<usize>,
+}
+
+impl Columns {
+    fn find(table: &Table, reading: &Reading) -> Result<Self> {
+        let (names, path) = (table.columns(), table.path());
+        let group = reading.grouping.column.as_deref();
+        let group = group.map(|name| find(names, name, COLUMN_FLAG, path)).transpose()?;
+        let bytes = table.byte_columns();
+        if let Some(group) = group.filter(|group| bytes.contains(group)) {
+            let problem = Problem::new("a column of bytes cannot be the group").found(&names[group]);
+            return Err(Error::Usage(problem.at(COLUMN_FLAG)));
+        }
+        let image = match &reading.path_column {
+            Some(asked) => {
+                let column = find(names, asked, "--path-column", path)?;
+                let of_bytes = bytes.contains(&column);
+                ImageColumn { column, of_bytes, reason: None }
+            }
+            None => image_columns::find(table, group)?.ok_or_else(|| no_images(table))?,
+        };
+        let others: Vec<usize> = (0..names.len()).filter(|column| !bytes.contains(column)).collect();
+        let sample = table.sample_of(&others, 1000)?;
+        let cells = |column: usize| -> Vec<&str> {
+            let Some(at) = others.iter().position(|other| *other == column) else { return Vec::new() };
+            sample.iter().map(|row| row.fields[at].as_deref().unwrap_or_default()).collect()
+        };
+        let asked =
+            reading.label_column.as_ref().map(|asked| find(names, asked, "--label-column", path)).transpose()?;
+        // The parts of one structure, as `image.bytes` and `image.path`, are of one image.
+        let part = |column: usize| names[column].rsplit_once('.').map(|(whole, _)| whole);
+        let of_image =
+            |column: usize| column == image.column || part(column).is_some() && part(column) == part(image.column);
+        let may_split = |column: usize| !of_image(column) && ![asked, group].contains(&Some(column));
+        let split = SplitColumn::find(names, may_split, cells);
+        let at = split.as_ref().map(|split| split.column);
+        let is_free = |column: &usize| !of_image(*column) && ![at, group].contains(&Some(*column));
+        let free: Vec<usize> = others.iter().copied().filter(is_free).collect();
+        let label = LabelColumns::find(table, asked, &free, &others, &sample)?;
+        if asked == Some(image.column) {
+            let problem = Problem::new("one column cannot be the images and the label").found(&names[image.column]);
+            return Err(Error::Usage(problem.at("--path-column and --label-column")));
+        }
+        if let Some(both) = group.filter(|group| *group == image.column || label.columns().contains(group)) {
+            let problem = Problem::new("one column cannot be the group and the images or label").found(&names[both]);
+            return Err(Error::Usage(problem.at(COLUMN_FLAG)));
+        }
+        let is_suggestible =
+            |column: &usize| !label.columns().contains(column) && is_named_like_groups(&names[*column]);
+        let suggestible = match reading.grouping.is_asked() {
+            true => Vec::new(),
+            false => free.into_iter().filter(is_suggestible).collect(),
+        };
+        Ok(Self { image, label, split, group, suggestible })
+    }
+
+    fn rows(&mut self, table: &Table) -> Result<Rows> {
+        let path = table.path();
+        let labels = self.label.columns().len();
+        let mut wanted = self.label.columns().to_vec();
+        wanted.extend(self.split.as_ref().map(|split| split.column));
+        let after_split = wanted.len();
+        wanted.extend(self.group.iter().chain(&self.suggestible));
+        let mut suggestible = vec![Vec::new(); self.suggestible.len()];
+        if !self.image.of_bytes {
+            wanted.push(self.image.column);
+        }
+        let mut images = Images::new(table, &self.image)?;
+        let mut rows = Rows { lines: Vec::new(), unlabelled: Vec::new(), findings: Vec::new(), suggested: None };
+        for record in table.records(&wanted)? {
+            let Record { row, line, fields, padded } = record?;
+            let refused = |problem: Problem| Error::Data(problem.at(at(path, line)));
+            let cell = |at: usize| fields.get(at).and_then(Option::as_deref).unwrap_or_default();
+            let place = if self.image.of_bytes { None } else { Some(cell(wanted.len() - 1)) };
+            let (source, name) = images.next(row, place)?;
+            // Whether a label may be empty depends on the task.
+            if place == Some("") {
+                return Err(refused(Problem::new("a field is empty").expected("a path and a label in every row")));
+            }
+            let split = self.split.as_mut().map_or(Ok(Split::Train), |split| split.read(cell(labels), Split::Train));
+            let split = split.map_err(refused)?;
+            let group = self.group.and_then(|_| of_cell(Some(cell(after_split))));
+            match self.label.label(&fields[..labels]).map_err(refused)? {
+                Some(class) => {
+                    let padded = padded.iter().any(|&at| at < labels);
+                    let of_column = suggestible.iter_mut().zip(after_split..);
+                    of_column.for_each(|(cells, at)| cells.push(cell(at).to_owned()));
+                    rows.lines.push(Line { line, row: Row { source, name, class, split, group }, padded });
+                }
+                None => rows.unlabelled.push(name),
+            }
+        }
+        let is_url_row = |line: &Line| {
+            line.row.source.file().is_some_and(|file| is_url(&file.to_string_lossy().replacen(":/", "://", 1)))
+        };
+        if !rows.lines.is_empty()
+            && images.bytes.is_none()
+            && rows.lines.iter().all(|line| is_url(&line.row.name) || is_url_row(line))
+        {
+            let problem = Problem::new("the images are named by URL, and are not fetched");
+            let expected = "paths of files, relative to the table's folder";
+            let hint = "download them into a folder beside the table, and name the files";
+            return Err(Error::Data(problem.expected(expected).found(&rows.lines[0].row.name).hint(hint).at(path)));
+        }
+        rows.findings = images.finder.findings();
+        rows.suggested = self.suggestible.iter().zip(&suggestible).find_map(|(&column, cells): (_, &Vec<String>)| {
+            suggested_column(&table.columns()[column], cells.iter().map(|cell| Some(cell.as_str())), "images")
+        });
+        Ok(rows)
+    }
+
+    /// What was guessed of the table.
+    fn findings(&self, table: &Table) -> Vec<Finding> {
+        let remarks: Vec<String> = self.image.reason.clone().into_iter().chain(self.label.reason()).collect();
+        let of_encoding = table.encoding().and_then(|encoding| encoding.remark());
+        let of_table = table.remarks().into_iter().filter(|remark| Some(remark) != of_encoding.as_ref());
+        let mut findings: Vec<Finding> = remarks.into_iter().chain(of_table).map(guessed).collect();
+        findings.extend(table.encoding().and_then(|encoding| encoding.finding()));
+        findings.extend(self.split.as_ref().and_then(SplitColumn::finding));
+        findings
+    }
 }
 
 /// A label as one and the same text for one and the same target.
@@ -189,86 +406,10 @@ fn settle(rows: BTreeMap<String, Vec<(u64, Row)>>) -> (Vec<Row>, Vec<Finding>) {
     (kept, findings)
 }
 
-struct Columns {
-    path: usize,
-    label: usize,
-    split: Option<usize>,
-    group: Option<usize>,
-}
-
-impl Columns {
-    fn find(header: &ByteRecord, path: &Path, reading: &Reading) -> Result<Self> {
-        let column = |name: &str| header.iter().position(|field| field.eq_ignore_ascii_case(name.as_bytes()));
-        let (file, label) = (reading.path_column(), reading.label_column());
-        let group = reading.grouping.column.as_deref();
-        match (column(file), column(label)) {
-            (Some(path), Some(label)) if group.is_none_or(|group| column(group).is_some()) => {
-                Ok(Self { path, label, split: column("split"), group: group.and_then(column) })
-            }
-            (Some(_), Some(_)) => {
-                let names: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
-                find(&names, group.unwrap_or_default(), COLUMN_FLAG, path)?;
-                unreachable!("it is not there")
-            }
-            _ => {
-                let found: Vec<_> = header.iter().take(8).map(String::from_utf8_lossy).collect();
-                let expected =
-                    format!("a header with the columns {file} and {label} (and split, if the data is split already)");
-                let problem = Problem::new("a column is missing").expected(expected).found(found.join(", "));
-                let missing = if column(file).is_none() { file } else { label };
-                Err(Error::Data(
-                    problem
-                        .suggest(missing, found.iter().map(AsRef::as_ref))
-                        .hint("columns of other names are named with --path-column and --label-column")
-                        .at(at(path, 1)),
-                ))
-            }
-        }
-    }
-
-    fn row(&self, record: &ByteRecord, root: &Path) -> std::result::Result<Row, Problem> {
-        let field = |column: usize| record.get(column).unwrap_or_default();
-        let text = |column: usize| {
-            std::str::from_utf8(field(column)).map_err(|_| {
-                Problem::new("a field is not UTF-8")
-                    .found(String::from_utf8_lossy(field(column)))
-                    .hint("save the table as CSV UTF-8")
-            })
-        };
-        let file = Path::new(OsStr::from_bytes(field(self.path)));
-        let class = text(self.label)?;
-        // Whether a label may be empty depends on the task.
-        if file.as_os_str().is_empty() {
-            return Err(Problem::new("a field is empty").expected("a path and a label in every row"));
-        }
-        let split = match self.split {
-            Some(column) => match text(column)? {
-                "" => Split::Train,
-                word => Split::from_name(word).ok_or_else(|| {
-                    Problem::new("an unknown split").expected("train, val, test or nothing").found(word)
-                })?,
-            },
-            None => Split::Train,
-        };
-        let group = of_cell(self.group.map(&text).transpose()?);
-        // `./a//b` and `a/b` are one file and get one name.
-        let tidy: PathBuf = file.components().filter(|part| *part != Component::CurDir).collect();
-        Ok(Row { path: root.join(&tidy), name: printable(&tidy), class: class.to_owned(), split, group })
-    }
-}
-
-/// A comma, unless the header line holds none and does hold a semicolon or a tab.
-fn delimiter(text: &[u8]) -> u8 {
-    let header = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    [b',', b';', b'\t'].into_iter().find(|delimiter| header.contains(delimiter)).unwrap_or(b',')
-}
-
-fn at(path: &Path, line: u64) -> String {
-    format!("{}, line {line}", printable(path))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
     use crate::data::Targets;
 
@@ -289,7 +430,7 @@ mod tests {
         assert_eq!(dataset.classes, ["c,d", "cat", "dog"]);
         let rows: Vec<_> = dataset.examples.iter().map(|row| (row.name.as_str(), row.label, row.split)).collect();
         assert_eq!(rows, [("b.jpg", 2, Split::Train), ("c.jpg", 0, Split::Test), ("x/a.jpg", 1, Split::Val)]);
-        assert_eq!(dataset.examples[2].path, temp.path().join("x/a.jpg"));
+        assert_eq!(dataset.examples[2].source.file().unwrap(), temp.path().join("x/a.jpg"));
         assert_eq!(findings, []);
     }
 
@@ -301,10 +442,13 @@ mod tests {
 
     #[test]
     fn paths_that_are_not_utf8_are_read() {
-        let (_temp, read) = table(b"path,label\n\xff.png,x\nb,y\n");
-        let dataset = read.unwrap().0;
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("labels.csv");
+        std::fs::write(&path, b"path,label\n\xff.png,x\nb,y\n").unwrap();
+        std::fs::write(temp.path().join(std::ffi::OsStr::from_bytes(b"\xff.png")), b"x").unwrap();
+        let dataset = read(&path).unwrap().0;
         assert_eq!(dataset.examples[0].name, "\\xFF.png");
-        assert!(dataset.examples[0].path.as_os_str().as_bytes().ends_with(b"/\xff.png"));
+        assert!(dataset.examples[0].source.file().unwrap().as_os_str().as_bytes().ends_with(b"/\xff.png"));
     }
 
     #[test]
@@ -354,14 +498,13 @@ mod tests {
         let named = |label: &str| Reading {
             path_column: Some("File".into()),
             label_column: Some(label.into()),
-            task: None,
             ..Reading::default()
         };
         let text = b"file,Age,species\na,1.5,cat\nb,2.5,dog\n";
         assert_eq!(reading(text, &named("age")).unwrap().dataset.task(), Task::Regression);
         assert_eq!(reading(text, &named("species")).unwrap().dataset.classes, ["cat", "dog"]);
         let problem = reading(text, &named("weight")).unwrap_err().to_string();
-        assert!(problem.contains("columns File and weight") && problem.contains("--label-column"), "{problem}");
+        assert!(problem.contains("no column `weight`") && problem.contains("--label-column"), "{problem}");
     }
 
     #[test]
@@ -382,13 +525,13 @@ mod tests {
                 assert!(problem.to_string().contains(words), "{problem}");
             }
         };
-        refused(b"", &["a column is missing"]);
+        refused(b"", &["the table is empty"]);
         refused(b"file,label\na,b\n", &["a column is missing", "file, label", "line 1"]);
         refused(b"path,label\n", &["no rows"]);
         refused(b"path,label\na,x\nb,\n", &["a field is empty", "line 3"]);
-        refused(b"path,label\na,x\nb,y,z\n", &["cannot be read", "line 3"]);
-        refused(b"path,label,split\na,x,train\nb,y,dev\n", &["unknown split", "dev", "line 3"]);
-        refused(b"path,label\na,\xff\n", &["UTF-8", "line 2"]);
+        refused(b"path,label\na,x\nb,y,z\n", &["another number of fields", "line 3"]);
+        refused(b"path,label,split\na,x,train\nb,y,maybe\n", &["unknown split", "maybe", "line 3"]);
+        refused(b"path,label,split\r\na,x,train\r\nb,y,maybe\r\n", &["unknown split", "line 3"]);
         refused(b"path,label\na,x\nb,x\n", &["fewer than two classes"]);
         refused(b"path,label,split\na,x,test\nb,y,test\n", &["no training data"]);
     }

@@ -61,8 +61,15 @@ mod tests {
     use std::path::PathBuf;
 
     fn image(sha256: &str) -> Inspection {
-        let outcome =
-            Outcome::Image { width: 1, height: 1, format: "png".into(), thumbnail: vec![0; 1024], profile: None };
+        let outcome = Outcome::Image {
+            width: 1,
+            height: 1,
+            format: "png".into(),
+            thumbnail: vec![0; 1024],
+            profile: None,
+            peak: None,
+            unended: false,
+        };
         Inspection { sha256: sha256.into(), bytes: 1, outcome }
     }
 
@@ -76,7 +83,7 @@ mod tests {
             ("dog/4", "dog", Split::Test),
         ];
         let rows = rows.map(|(name, class, split)| Row {
-            path: PathBuf::new(),
+            source: PathBuf::new().into(),
             name: name.into(),
             class: class.into(),
             split,

@@ -1,10 +1,10 @@
 //! Features of unlabelled images, one row each, in the order given; images that cannot be used are told.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 
 use rayon::prelude::*;
 
+use crate::data::ImageSource;
 use crate::error::{Error, Result};
 use crate::features::extract::{BATCH, SHARD};
 use crate::features::{Cache, Extractor, Features};
@@ -19,12 +19,12 @@ type Seen = (String, Option<Vec<f32>>);
 pub struct Embedding {
     /// One row for each image that could be used.
     pub features: Features,
-    /// Path of each row's image, as given.
-    pub paths: Vec<PathBuf>,
+    /// Where each row's image is, as given.
+    pub sources: Vec<ImageSource>,
     /// SHA-256 of each row's image.
     pub digests: Vec<String>,
     /// Images that could not be used, and why.
-    pub failed: Vec<(PathBuf, Error)>,
+    pub failed: Vec<(ImageSource, Error)>,
 }
 
 /// Computes the rows of `images`, or takes them from the cache.
@@ -34,7 +34,7 @@ pub struct Embedding {
 /// or decoded is not an error here: it stands in [`Embedding::failed`].
 pub fn embed(
     extractor: &Extractor,
-    images: &[PathBuf],
+    images: &[ImageSource],
     cache: Option<&Cache>,
     observer: &dyn Observer,
 ) -> Result<Embedding> {
@@ -43,36 +43,36 @@ pub fn embed(
         Some(space) => space.load(observer)?,
         None => HashMap::new(),
     };
-    let (mut paths, mut digests, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut sources, mut digests, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     observer.begin("features", images.len() as u64, "images");
     for shard in images.chunks(SHARD) {
         let mut rows: BTreeMap<String, Vec<f32>> = BTreeMap::new();
         for batch in shard.chunks(BATCH) {
-            let seen: Vec<(&PathBuf, Result<Seen>)> = batch
+            let seen: Vec<(&ImageSource, Result<Seen>)> = batch
                 .par_iter()
-                .map(|path| {
+                .map(|source| {
                     observer.check()?;
                     let reader = extractor.reader();
-                    let outcome = reader.read(path).and_then(|bytes| {
+                    let outcome = reader.read(source).and_then(|bytes| {
                         let digest = files::sha256_hex(&bytes);
                         let new = !known.contains_key(&digest);
                         Ok((digest, if new { Some(reader.prepared(&bytes)?) } else { None }))
                     });
-                    Ok((path, outcome))
+                    Ok((source, outcome))
                 })
                 .collect::<Result<_>>()?;
             let (mut new, mut prepared) = (Vec::new(), Vec::new());
-            for (path, outcome) in seen {
+            for (source, outcome) in seen {
                 match outcome {
                     Ok((digest, values)) => {
                         if let Some(values) = values {
                             new.push(digest.clone());
                             prepared.push(values);
                         }
-                        paths.push(path.clone());
+                        sources.push(source.clone());
                         digests.push(digest);
                     }
-                    Err(Error::Data(problem)) => failed.push((path.clone(), Error::Data(problem))),
+                    Err(Error::Data(problem)) => failed.push((source.clone(), Error::Data(problem))),
                     Err(other) => return Err(other),
                 }
             }
@@ -91,5 +91,5 @@ pub fn embed(
     }
     let columns = extractor.columns();
     let values = digests.iter().flat_map(|digest| known[digest].iter().copied()).collect();
-    Ok(Embedding { features: Features::new(paths.len(), columns, values)?, paths, digests, failed })
+    Ok(Embedding { features: Features::new(sources.len(), columns, values)?, sources, digests, failed })
 }

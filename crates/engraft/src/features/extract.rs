@@ -1,16 +1,17 @@
 //! Running a frozen base over images: a batch is read, decoded and resized side by side, then run as one, on all cores
 //! both times. Memory is bounded by the batch, and no row depends on its neighbours.
 
-use std::path::{Path, PathBuf};
+use std::borrow::Cow;
 
 use burn::tensor::Device;
 use rayon::prelude::*;
 
 use crate::bases::{Base, Runner};
+use crate::data::ImageSource;
 use crate::data::colour::DECODING;
 use crate::data::image::Limits;
 use crate::data::preprocess::Preprocessing;
-use crate::error::{Error, Problem, Result, printable};
+use crate::error::{Error, Problem, Result};
 use crate::features::{Cache, Features};
 use crate::files;
 use crate::progress::Observer;
@@ -35,9 +36,10 @@ impl ImageReader {
     }
 
     /// Reads an image's bytes within the limits.
-    pub(crate) fn read(&self, path: &Path) -> Result<Vec<u8>> {
-        files::read_limited(path, self.limits.bytes)
-            .map_err(|source| Error::Data(Problem::new("the image cannot be read").found(source).at(printable(path))))
+    pub(crate) fn read<'a>(&self, image: &'a ImageSource) -> Result<Cow<'a, [u8]>> {
+        image
+            .read(self.limits.bytes)
+            .map_err(|problem| Error::Data(Problem::new("the image cannot be read").found(problem).at(image.name())))
     }
 
     /// One image's bytes as the base's input, `[H, W, C]`.
@@ -137,14 +139,14 @@ fn space_of(base: &Base, cut: usize) -> String {
 /// Rows in the cache are not computed; computed rows go to the cache in shards, so that an interruption loses little.
 pub(crate) fn extract(
     extractor: &Extractor,
-    images: &[(PathBuf, String)],
+    images: &[(ImageSource, String)],
     cache: Option<&Cache>,
     observer: &dyn Observer,
 ) -> Result<Features> {
     let keys: Vec<String> = images.iter().map(|(_, sha256)| sha256.clone()).collect();
     extract_keyed(extractor, &keys, "features", cache, observer, |index| {
-        let (path, sha256) = &images[index];
-        prepared_unchanged(extractor.reader(), path, sha256)
+        let (image, sha256) = &images[index];
+        prepared_unchanged(extractor.reader(), image, sha256)
     })
 }
 
@@ -207,11 +209,11 @@ pub(crate) fn extract_keyed(
 }
 
 /// An image as the base's input, if it is still the one that was looked at.
-fn prepared_unchanged(reader: &ImageReader, path: &Path, sha256: &str) -> Result<Vec<f32>> {
-    let bytes = reader.read(path)?;
+fn prepared_unchanged(reader: &ImageReader, image: &ImageSource, sha256: &str) -> Result<Vec<f32>> {
+    let bytes = reader.read(image)?;
     if files::sha256_hex(&bytes) == *sha256 {
         return reader.prepared(&bytes);
     }
-    let problem = Problem::new("an image changed while we worked").at(printable(path));
+    let problem = Problem::new("an image changed while we worked").at(image.name());
     Err(Error::Data(problem.hint("run the command again when nothing writes to the folder")))
 }

@@ -67,10 +67,12 @@ fn refuse_foreign(config: &Fit, base: &AnyBase, intake: &Intake) -> Result<()> {
     let reader: &[InputKind] = if on_vectors { &[Questions] } else { &[] };
     let stages: &[InputKind] = if on_vectors { &[Images, Texts] } else { &[Images, Texts, Words, Questions] };
     // Everything else applies to all of them, but of rows, which nothing is trained for by steps.
-    let apply: [(&[&str], &[InputKind]); 13] = [
+    let apply: [(&[&str], &[InputKind]); 15] = [
         (&["only", "channels", "image-size", "card", "onnx-output", "path-column", "exact"], &[Images]),
         (&["input-size", "resize", "interpolation", "channel-order", "mean", "std"], &[Images]),
         (&["batch-norm", "feature-distance", "stochastic-depth", "mixup", "cutmix", "augment", "views"], &[Images]),
+        (&["bit-depth"], &[Images]),
+        (&["encoding", "merge-classes"], &[Images, Texts, Vectors]),
         (&["text", "pooling", "prompt", "pairs"], &[Texts]),
         (&["label-column", "group-column", "group-by"], &[Images, Texts, Vectors]),
         (&["ignore-column", "labels"], &[Vectors]),

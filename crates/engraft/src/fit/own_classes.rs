@@ -1,10 +1,9 @@
 //! Answers of a base by its own classifier, in its own classes: before any transfer.
 
-use std::path::Path;
-
 use burn::tensor::Device;
 
 use crate::bases::{BaseSpec, Runner, open};
+use crate::data::ImageSource;
 use crate::data::image::Limits;
 use crate::error::{Error, Problem, Result};
 use crate::features::ImageReader;
@@ -59,9 +58,9 @@ impl OwnClasses {
         &self.classes
     }
 
-    /// The answer to the image in `path`.
-    pub fn answer(&self, path: &Path) -> Result<Answer> {
-        let values = self.reader.prepared(&self.reader.read(path)?)?;
+    /// The answer to an image.
+    pub fn answer(&self, image: &ImageSource) -> Result<Answer> {
+        let values = self.reader.prepared(&self.reader.read(image)?)?;
         let logits: Vec<f64> = logits(&self.runner, values)?.into_iter().map(f64::from).collect();
         let probabilities: Vec<f32> = softmax(&logits, 1.0).into_iter().map(|p| p as f32).collect();
         let class = argmax(&probabilities);

@@ -1,6 +1,6 @@
 //! A pretrained base of any kind, as a fit sees it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
@@ -51,7 +51,12 @@ impl AnyBase {
     /// [`Error::Weights`] where it cannot be opened; [`Error::Usage`] for a base of rows.
     pub fn open(config: &Fit, intake: &Intake) -> Result<Self> {
         match intake.kind() {
-            InputKind::Images => Ok(Self::Images(Box::new(open(&BaseSpec::from(config), &Device::flex())?))),
+            InputKind::Images => {
+                let mut base = open(&BaseSpec::from(config), &Device::flex())?;
+                // Part of how images become input, so that the run keeps it.
+                base.card.preprocessing.bit_depth = intake.bit_depth;
+                Ok(Self::Images(Box::new(base)))
+            }
             InputKind::Texts if is_tf_idf(&config.base) => {
                 if config.prompt.as_ref().is_some_and(|prompt| !prompt.is_empty()) {
                     let problem = Problem::new("only encoders take a prompt").found(TF_IDF_BASE).at("--prompt");
@@ -333,8 +338,8 @@ pub fn with_base(mut config: Fit, input: InputKind, observer: &dyn Observer) -> 
             return Ok(DataKind::Texts);
         }
         let opened = open_as(&config.data, &data::Reading::of(&config)?)?;
-        let paths: Vec<PathBuf> = opened.dataset.examples.into_iter().map(|example| example.path).collect();
-        Ok(DataKind::of_images(&paths))
+        let images: Vec<_> = opened.dataset.examples.into_iter().map(|example| example.source).collect();
+        Ok(DataKind::of_images(&images))
     };
     config.base = base_for(Some(&config.base), kind, observer)?;
     Ok(config)

@@ -62,6 +62,7 @@ pub fn pretrain(
     if config.size > 0 {
         card.preprocessing.scale_to([config.size; 2]);
     }
+    card.preprocessing.bit_depth = intake.bit_depth;
     let mut card = card.checked(Path::new("--size"))?;
 
     let train_split = intake.usable(Split::Train);
@@ -69,7 +70,7 @@ pub fn pretrain(
     let (train_part, held_out) =
         if given.is_empty() { hold_out(intake, &train_split, config) } else { (train_split, given) };
     let which: Vec<usize> = train_part.iter().chain(&held_out).copied().collect();
-    let paths = which.iter().map(|&index| intake.dataset.examples[index].path.clone()).collect();
+    let paths = which.iter().map(|&index| intake.dataset.examples[index].source.clone()).collect();
     let images = TrainingImages::new(paths, card.preprocessing.clone(), Limits::default(), observer)?;
     let labels = intake.labels(&which);
 

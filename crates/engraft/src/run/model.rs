@@ -8,10 +8,10 @@ use engraft_weights::Weights;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::data::Task;
 use crate::data::intake::InputKind;
 use crate::data::text::{Text, word_places};
 use crate::data::vectors::{VectorReading, VectorSet, open_unlabelled};
+use crate::data::{ImageSource, Task};
 use crate::error::{Error, Problem, Result};
 use crate::features::Features;
 use crate::files;
@@ -140,9 +140,16 @@ impl Model {
     /// # Errors
     /// [`Error::Data`] where it cannot be read; [`Error::Usage`] where the run reads anything else.
     pub fn predict(&self, path: impl AsRef<Path>) -> Result<TargetAnswer> {
-        let path = path.as_ref();
+        self.predict_image(&ImageSource::from(path.as_ref()))
+    }
+
+    /// The answer to an image, wherever its bytes are.
+    ///
+    /// # Errors
+    /// As [`Model::predict`].
+    pub fn predict_image(&self, image: &ImageSource) -> Result<TargetAnswer> {
         let Reader::Images(extractor) = &self.reader else { return Err(self.reads()) };
-        let bytes = extractor.reader().read(path)?;
+        let bytes = extractor.reader().read(image)?;
         extractor.row(&bytes).map(|row| self.predictor.answer(&row))
     }
 

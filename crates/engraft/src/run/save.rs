@@ -7,10 +7,11 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use serde::Serialize;
 
-use crate::data::image::{Limits, decode};
+use crate::data::ImageSource;
+use crate::data::image::{Limits, decode_and_tell};
 use crate::data::intake::Content;
 use crate::error::{Error, Problem, Result};
-use crate::files::{self, Made, Staging};
+use crate::files::{Made, Staging};
 use crate::fit::Fitted;
 use crate::pretrain::Pretrained;
 use crate::run::build::{build_report, shown_files};
@@ -150,7 +151,7 @@ fn shown(fitted: &Fitted, report: &Report) -> Vec<Thumbnail> {
         let index = examples.iter().position(|example| example.name == name)?;
         let excerpt = |text: String| ("text/plain", text.into_bytes());
         let (mime, bytes) = match &fitted.intake.content {
-            Content::Images(_) => thumbnail(&examples[index].path)?,
+            Content::Images(_) => thumbnail(&examples[index].source, fitted.intake.bit_depth)?,
             Content::Texts(input) => excerpt(input.texts[index].beginning(EXCERPT)),
             Content::Vectors(set) => excerpt(set.beginning(index, CELLS)),
             Content::Words(_, texts) | Content::Questions(_, texts) => excerpt(texts[index].beginning(EXCERPT)),
@@ -160,9 +161,9 @@ fn shown(fitted: &Fitted, report: &Report) -> Vec<Thumbnail> {
     names.into_iter().filter_map(image).collect()
 }
 
-fn thumbnail(path: &Path) -> Option<(&'static str, Vec<u8>)> {
+fn thumbnail(source: &ImageSource, depth: Option<u8>) -> Option<(&'static str, Vec<u8>)> {
     let limits = Limits::default();
-    let pixels = decode(&files::read_limited(path, limits.bytes).ok()?, &limits).ok()?;
+    let pixels = decode_and_tell(&source.read(limits.bytes).ok()?, &limits, depth).ok()?.pixels;
     let rgb =
         image::RgbImage::from_raw(u32::try_from(pixels.width).ok()?, u32::try_from(pixels.height).ok()?, pixels.rgb())?;
     let mut bytes = Vec::new();

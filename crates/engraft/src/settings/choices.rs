@@ -116,6 +116,37 @@ choice! {
     Train = "train",
 }
 
+choice! {
+    /// Bits that images of 16 bits a channel use.
+    BitDepth, "bit depth":
+    /// The fewest that hold the largest value of the data set.
+    Auto = "auto",
+    /// 8 bits: up to 255.
+    Eight = "8",
+    /// 10 bits: up to 1023.
+    Ten = "10",
+    /// 12 bits: up to 4095.
+    Twelve = "12",
+    /// 14 bits: up to 16383.
+    Fourteen = "14",
+    /// All.
+    Sixteen = "16",
+}
+
+impl BitDepth {
+    /// The bits, where they are told, and nothing within for all of them.
+    pub(crate) fn bits(self) -> Option<Option<u8>> {
+        match self {
+            Self::Auto => None,
+            Self::Eight => Some(Some(8)),
+            Self::Ten => Some(Some(10)),
+            Self::Twelve => Some(Some(12)),
+            Self::Fourteen => Some(Some(14)),
+            Self::Sixteen => Some(None),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::choices::BitDepth;
 use super::tables::{drop_equal, laid_over, table};
 use super::tune::Tune;
 use crate::error::Result;
@@ -29,10 +30,11 @@ pub struct Fit {
     /// (answers cut out of paragraphs) or `tags` (spans of words).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
-    /// The column of a table that names the files; `path` where it is not told.
+    /// The column of a table that names the image files or holds their bytes; found by what stands in it where it is not
+    /// told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path_column: Option<String>,
-    /// The column of a table that holds the labels; `label` where it is not told.
+    /// The column of a table that holds the labels; found by its name, or by what stands in it, where it is not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_column: Option<String>,
     /// The column of a table that says which examples belong together (a patient, a site, a video): they share a fold, and
@@ -42,6 +44,15 @@ pub struct Fit {
     /// A regular expression that finds in paths what says so: its capture `group`, its first capture, or all that it matches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group_by: Option<String>,
+    /// The encoding of a table or of texts (`windows-1251`, `gb18030`, ...); found out where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    /// Makes one class of those that differ only by case, blanks, Unicode form or the way a number is written.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub merge_classes: bool,
+    /// Bits that images of 16 bits a channel use; the fewest that hold all values of the data where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bit_depth: Option<BitDepth>,
     /// Columns of a table of numbers and categories that are not read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignore_columns: Vec<String>,
@@ -143,6 +154,9 @@ impl Default for Fit {
             label_column: None,
             group_column: None,
             group_by: None,
+            encoding: None,
+            merge_classes: false,
+            bit_depth: None,
             ignore_columns: Vec::new(),
             labels: None,
             base: String::new(),

@@ -10,7 +10,7 @@ mod pretrain;
 mod tables;
 mod tune;
 
-pub use choices::{BatchNorms, Optimiser, Schedule, Start, Unfreezing};
+pub use choices::{BatchNorms, BitDepth, Optimiser, Schedule, Start, Unfreezing};
 pub use fit::{Device, Fit, Input};
 pub use language_model::{LanguageModelPretrain, Method};
 pub use pretrain::Pretrain;

@@ -1,13 +1,11 @@
 //! Prepared images for training: kept in memory where they fit, prepared anew where they do not.
 
-use std::path::PathBuf;
-
 use rayon::prelude::*;
 
+use crate::data::ImageSource;
 use crate::data::image::{Limits, Pixels};
 use crate::data::preprocess::Preprocessing;
-use crate::error::{Error, Problem, Result, printable};
-use crate::files;
+use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 
 /// Bytes of prepared images that are kept in memory.
@@ -18,22 +16,22 @@ const KEPT: usize = 128 << 20;
 pub struct TrainingImages {
     preprocessing: Preprocessing,
     limits: Limits,
-    paths: Vec<PathBuf>,
+    sources: Vec<ImageSource>,
     kept: Option<Vec<Vec<u8>>>,
 }
 
 impl TrainingImages {
-    /// Prepares the images of `paths`, in parallel, if all of them fit into memory; else each when it is asked for.
+    /// Prepares the images of `sources`, in parallel, if all of them fit into memory; else each when it is asked for.
     pub fn new(
-        paths: Vec<PathBuf>,
+        sources: Vec<ImageSource>,
         preprocessing: Preprocessing,
         limits: Limits,
         observer: &dyn Observer,
     ) -> Result<Self> {
         let size = preprocessing.height * preprocessing.width * preprocessing.channels;
-        let mut images = Self { preprocessing, limits, paths, kept: None };
-        if images.paths.len().saturating_mul(size) <= KEPT {
-            let all = (0..images.paths.len())
+        let mut images = Self { preprocessing, limits, sources, kept: None };
+        if images.sources.len().saturating_mul(size) <= KEPT {
+            let all = (0..images.sources.len())
                 .into_par_iter()
                 .map(|index| {
                     observer.check()?;
@@ -47,7 +45,7 @@ impl TrainingImages {
 
     /// The first of them alone.
     pub(crate) fn first(&self, images: usize, observer: &dyn Observer) -> Result<Self> {
-        Self::new(self.paths[..images].to_vec(), self.preprocessing.clone(), self.limits, observer)
+        Self::new(self.sources[..images].to_vec(), self.preprocessing.clone(), self.limits, observer)
     }
 
     /// How the images were prepared.
@@ -57,17 +55,17 @@ impl TrainingImages {
 
     /// Number of images.
     pub fn len(&self) -> usize {
-        self.paths.len()
+        self.sources.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.paths.is_empty()
+        self.sources.is_empty()
     }
 
     /// An image's file, in words.
     pub(crate) fn name(&self, index: usize) -> String {
-        printable(&self.paths[index])
+        self.sources[index].name()
     }
 
     /// One prepared image, `[H, W, C]` bytes.
@@ -80,12 +78,12 @@ impl TrainingImages {
 
     /// One whole image, as it is in its file.
     pub(crate) fn decoded(&self, index: usize) -> Result<Pixels> {
-        let path = &self.paths[index];
+        let source = &self.sources[index];
         let fail = |reason: String| {
             let problem = Problem::new("an image that could be read before can be no more");
-            Error::Data(problem.found(reason).at(printable(path)))
+            Error::Data(problem.found(reason).at(source.name()))
         };
-        let bytes = files::read_limited(path, self.limits.bytes).map_err(|source| fail(source.to_string()))?;
-        self.preprocessing.decode(&bytes, &self.limits).map_err(|source| fail(source.to_string()))
+        let bytes = source.read(self.limits.bytes).map_err(|problem| fail(problem.to_string()))?;
+        self.preprocessing.decode(&bytes, &self.limits).map_err(|problem| fail(problem.to_string()))
     }
 }

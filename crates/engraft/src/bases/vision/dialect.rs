@@ -157,6 +157,7 @@ impl Input {
             interpolation: self.interpolation,
             mean: each(self.mean),
             std: each(self.std),
+            bit_depth: None,
         }
     }
 }

@@ -104,6 +104,7 @@ pub(super) fn same_shape((height, width, channels): super::geometry::Shape) -> P
         interpolation: Interpolation::Bilinear,
         mean: vec![0.0; channels],
         std: vec![1.0; channels],
+        bit_depth: None,
     }
 }
 

@@ -8,6 +8,7 @@ use super::table::Table;
 use super::{TextReading, words};
 use crate::data::column_names::{find, listing};
 use crate::data::grouping::COLUMN_FLAG;
+use crate::data::split_column::SplitColumn;
 use crate::data::task;
 use crate::error::{Error, Problem, Result};
 
@@ -40,14 +41,14 @@ const FEW_VALUES: usize = 10;
 const WORDS_OF_A_LABEL: f64 = 4.0;
 
 /// The columns that were chosen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Columns {
+#[derive(Debug, Clone)]
+pub(crate) struct Columns {
     /// One of a text, or two of a pair.
     pub(crate) text: Vec<usize>,
     /// The label.
     pub(crate) label: Option<usize>,
     /// The split, if the table has one.
-    pub(crate) split: Option<usize>,
+    pub(crate) split: Option<SplitColumn>,
     /// What says which texts belong together.
     pub(crate) group: Option<usize>,
     /// What was inferred and why.
@@ -76,22 +77,28 @@ struct Look {
 /// # Errors
 /// [`Error::Usage`] where more than two columns of text are asked for, or one for two purposes; [`Error::Data`] where a
 /// column is missing or there twice, or none can be the text or the label.
-pub fn choose(table: &Table, sample: &[Record], reading: &TextReading, with_label: bool) -> Result<Columns> {
+pub(crate) fn choose(table: &Table, sample: &[Record], reading: &TextReading, with_label: bool) -> Result<Columns> {
     let names = table.columns();
     let mut text: Vec<usize> =
         reading.text.iter().map(|name| find(table.columns(), name, "--text", table.path())).collect::<Result<_>>()?;
-    let split = names.iter().position(|name| name.eq_ignore_ascii_case("split")).filter(|split| !text.contains(split));
+    let asked = reading.label.as_ref().filter(|_| with_label);
+    let label = asked.map(|name| find(table.columns(), name, "--label", table.path())).transpose()?;
+    let cells =
+        |column: usize| sample.iter().map(|record| record.fields[column].as_deref().unwrap_or_default()).collect();
+    let group = reading.grouping.column.as_deref();
+    let group = group.map(|name| find(names, name, COLUMN_FLAG, table.path())).transpose()?;
+    let is_free = |column: usize| !text.contains(&column) && ![label, group].contains(&Some(column));
+    let found = SplitColumn::find(names, is_free, cells);
+    let split = found.as_ref().map(|split| split.column);
     if text.len() > 2 || text.len() == 2 && text[0] == text[1] {
         let problem = Problem::new("a text is one column, or a pair of two").found(reading.text.join(","));
         return Err(Error::Usage(problem.at("--text")));
     }
-    let group = reading.grouping.column.as_deref();
-    let group = group.map(|name| find(names, name, COLUMN_FLAG, table.path())).transpose()?;
     let looks: Vec<Look> = (0..names.len()).map(|column| look(sample, column)).collect();
     let mut remarks = Vec::new();
-    let label = match (with_label, &reading.label) {
+    let label = match (with_label, label) {
         (false, _) => None,
-        (true, Some(name)) => Some(find(table.columns(), name, "--label", table.path())?),
+        (true, Some(label)) => Some(label),
         (true, None) => {
             let free: Vec<usize> =
                 (0..names.len()).filter(|&c| !text.contains(&c) && Some(c) != split && Some(c) != group).collect();
@@ -113,8 +120,7 @@ pub fn choose(table: &Table, sample: &[Record], reading: &TextReading, with_labe
     for &column in text.iter().chain(&label).chain(&split).chain(&group) {
         once(table, column)?;
     }
-    let split = split.filter(|&split| Some(split) != label);
-    Ok(Columns { text, label, split, group, remarks })
+    Ok(Columns { text, label, split: found, group, remarks })
 }
 
 /// Refuses a column whose name another has too: nobody knows which of the two is meant.
@@ -145,6 +151,20 @@ fn look(sample: &[Record], column: usize) -> Look {
         words: words as f64 / values.len().max(1) as f64,
         numbers: values.iter().all(|value| task::number(value, true).is_some()),
     }
+}
+
+/// The column of labels among those that are free, by its name or by what the sample shows; what was inferred is said.
+///
+/// # Errors
+/// [`Error::Data`] where none looks like labels.
+pub(crate) fn label_among(
+    table: &Table,
+    sample: &[Record],
+    free: &[usize],
+    remarks: &mut Vec<String>,
+) -> Result<usize> {
+    let looks: Vec<Look> = (0..table.columns().len()).map(|column| look(sample, column)).collect();
+    infer_label(table, &looks, free, remarks)
 }
 
 fn infer_label(table: &Table, looks: &[Look], free: &[usize], remarks: &mut Vec<String>) -> Result<usize> {

@@ -96,7 +96,7 @@ impl TaggedSet {
             kinds.min_by_key(|&kind| (counts[kind], kind)).map_or(0, |kind| kind + 1)
         };
         let example = |sentence: &TaggedSentence| Example {
-            path: PathBuf::new(),
+            source: crate::data::image_source::ImageSource::default(),
             name: sentence.name.clone(),
             label: rarest(sentence),
             split: sentence.split,

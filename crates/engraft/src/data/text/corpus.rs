@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::encoding::detect_file;
+use super::encoding::detect_as;
 use super::json_lines::Lines;
 use super::stream::text_files;
 use super::{Limits, TextReading, stream_texts};
@@ -95,7 +95,7 @@ impl Paragraphs<'_> {
             }
             let Some(file) = self.files.next() else { return Ok(None) };
             let name = crate::error::printable(file.strip_prefix(&self.root).unwrap_or(&file));
-            self.current = Some((name, Lines::open(&file, &detect_file(&file, self.observer)?, &self.limits)?));
+            self.current = Some((name, Lines::open(&file, &detect_as(&file, None, self.observer)?, &self.limits)?));
         }
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! A byte order mark decides. Without one, text in which every other byte is zero is UTF-16; what is UTF-8 without a
 //! fault is that; what has more characters of several bytes that are right than faults is UTF-8 that was broken, and its
-//! faults become U+FFFD; anything else is windows-1252 (which holds Latin-1). What has too many control characters is no
-//! text.
+//! faults become U+FFFD; anything else is one of the old encodings, guessed as Firefox does (`chardetng`) and said.
+//! What has too many control characters is no text.
 
 use std::io::{self, Read};
 use std::path::Path;
 
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
+use crate::data::finding::{Finding, FindingKind, Severity};
 use crate::error::{Error, Problem, Result};
 use crate::files::open_regular;
 use crate::progress::{Observer, Silent};
@@ -18,18 +20,37 @@ use crate::progress::{Observer, Silent};
 const SHOWN: usize = 8;
 /// Bytes that are read at once.
 const PIECE: usize = 64 << 10;
+/// Bytes, from the first that is not ASCII, by which an old encoding is guessed.
+const GUESSED_BY: usize = 4 << 20;
+/// Bytes that a glance at a file reads.
+const GLANCE: u64 = 1 << 20;
 
 /// How a file is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Detected {
     /// The encoding.
     pub(crate) encoding: &'static Encoding,
-    /// Whether a byte order mark said so.
-    pub(crate) marked: bool,
+    /// Why it is that one.
+    pub(crate) reason: Reason,
     /// Places that are not characters of the encoding; each becomes U+FFFD.
     pub(crate) faults: u64,
     /// The lines of the first of them, counted from 1.
     pub(crate) lines: Vec<u64>,
+}
+
+/// Why a file is read in an encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// A byte order mark says so.
+    Marked,
+    /// It was asked for.
+    Asked,
+    /// It is UTF-8, but for faults.
+    Utf8,
+    /// Every other byte is zero.
+    Zeros,
+    /// The bytes look like it.
+    Guessed,
 }
 
 impl Detected {
@@ -38,16 +59,25 @@ impl Detected {
         self.encoding.name()
     }
 
+    /// What was guessed.
+    pub(crate) fn finding(&self) -> Option<Finding> {
+        let message = self.remark().filter(|_| self.reason == Reason::Guessed)?;
+        Some(Finding::new(FindingKind::Guessed, Severity::Info, message, Vec::new()))
+    }
+
     /// What is worth saying; nothing about plain UTF-8.
     pub fn remark(&self) -> Option<String> {
         let mut said = Vec::new();
-        match (self.encoding == UTF_8, self.marked) {
-            (true, false) => {}
-            (_, true) => said.push(format!("written as {}, as its byte order mark says", self.name())),
-            (false, false) if self.encoding == WINDOWS_1252 => {
-                said.push("not UTF-8, and read as windows-1252 (Latin-1)".to_owned());
-            }
-            (false, false) => said.push(format!("read as {}, since every other byte is zero", self.name())),
+        let latin = if self.encoding == WINDOWS_1252 { " (Latin-1)" } else { "" };
+        match self.reason {
+            Reason::Utf8 => {}
+            Reason::Marked => said.push(format!("written as {}, as its byte order mark says", self.name())),
+            Reason::Asked => said.push(format!("read as {}, as it was asked for", self.name())),
+            Reason::Zeros => said.push(format!("read as {}, since every other byte is zero", self.name())),
+            Reason::Guessed => said.push(format!(
+                "not UTF-8, and read as {}{latin} by what its bytes look like; --encoding NAME says otherwise",
+                self.name()
+            )),
         }
         if self.faults > 0 {
             let lines: Vec<String> = self.lines.iter().map(u64::to_string).collect();
@@ -63,20 +93,98 @@ impl Detected {
     }
 }
 
-/// Finds out how a file is written. It is read once, and once more where it is UTF-16; the observer may end that.
+/// Finds out how a file is written, or checks the encoding of the name that was asked for; a byte order mark is stronger. It
+/// is read once, and again where it is not UTF-8; the observer may end that.
 ///
 /// # Errors
-/// [`Error::Data`] where it is not text, or cannot be read; [`Error::Interrupted`].
-pub fn detect_file(path: &Path, observer: &dyn Observer) -> Result<Detected> {
-    detect(|| open_regular(path), observer).map_err(|refused| refused.at(path))
+/// [`Error::Data`] where it is not text, or cannot be read; [`Error::Usage`] for an unknown name; [`Error::Interrupted`].
+pub fn detect_file(path: &Path, asked: Option<&str>, observer: &dyn Observer) -> Result<Detected> {
+    detect_as(path, encoding_of(asked)?, observer)
 }
 
-/// As [`detect_file`], of bytes.
+/// As [`detect_file`], of an encoding that was looked up.
 ///
 /// # Errors
 /// As there.
-pub(crate) fn detect_bytes(bytes: &[u8], path: &Path) -> Result<Detected> {
-    detect(|| Ok(bytes), &Silent).map_err(|refused| refused.at(path))
+pub(crate) fn detect_as(path: &Path, asked: Option<&'static Encoding>, observer: &dyn Observer) -> Result<Detected> {
+    let found = match asked {
+        Some(encoding) => as_asked(|| open_regular(path), encoding, observer),
+        None => detect(|| open_regular(path), observer),
+    };
+    found.map_err(|refused| refused.at(path))
+}
+
+/// As [`detect_file`], by the first mebibyte alone.
+///
+/// # Errors
+/// As there.
+pub(crate) fn glance(path: &Path) -> Result<Detected> {
+    detect(|| open_regular(path).map(|file| file.take(GLANCE)), &Silent).map_err(|refused| refused.at(path))
+}
+
+/// As [`detect_as`], of bytes.
+///
+/// # Errors
+/// As there.
+pub(crate) fn detect_bytes(bytes: &[u8], path: &Path, asked: Option<&'static Encoding>) -> Result<Detected> {
+    let found = match asked {
+        Some(encoding) => as_asked(|| Ok(bytes), encoding, &Silent),
+        None => detect(|| Ok(bytes), &Silent),
+    };
+    found.map_err(|refused| refused.at(path))
+}
+
+/// The encoding of a name: `windows-1251`, `gb18030`, `shift_jis`, `latin1`, ...
+///
+/// # Errors
+/// [`Error::Usage`] where there is none of that name.
+pub(crate) fn encoding_of(name: Option<&str>) -> Result<Option<&'static Encoding>> {
+    let Some(name) = name else { return Ok(None) };
+    let found = Encoding::for_label_no_replacement(name.trim().as_bytes());
+    found.map(Some).ok_or_else(|| {
+        let names =
+            ["utf-8", "utf-16le", "utf-16be", "windows-1252", "windows-1251", "gb18030", "shift_jis", "big5", "euc-kr"];
+        let problem =
+            Problem::new("no such encoding").expected("a name as web pages have it: windows-1251, gb18030, shift_jis");
+        Error::Usage(problem.found(name).suggest(name, names).at("--encoding"))
+    })
+}
+
+fn as_asked<R: Read>(
+    open: impl Fn() -> io::Result<R>,
+    encoding: &'static Encoding,
+    observer: &dyn Observer,
+) -> std::result::Result<Detected, Refused> {
+    let mut head = Vec::new();
+    open()?.take(8).read_to_end(&mut head)?;
+    if let Some(problem) = known_otherwise(&head) {
+        return Err(Refused::NoText(problem));
+    }
+    let (encoding, reason) = match Encoding::for_bom(&head) {
+        Some((marked, _)) => (marked, Reason::Marked),
+        None => (encoding, Reason::Asked),
+    };
+    let survey = survey(encoding, &mut open()?, observer)?;
+    Ok(Detected { encoding, reason, faults: survey.faults, lines: survey.lines })
+}
+
+/// The old encoding that bytes look like.
+fn guess<R: Read>(reader: &mut R, observer: &dyn Observer) -> std::result::Result<&'static Encoding, Refused> {
+    let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
+    let (mut piece, mut fed) = (vec![0; PIECE], 0);
+    while fed < GUESSED_BY {
+        observer.check().map_err(|_| Refused::Interrupted)?;
+        let read = read_some(reader, &mut piece)?;
+        if read == 0 {
+            break;
+        }
+        if fed > 0 || !piece[..read].is_ascii() {
+            detector.feed(&piece[..read], false);
+            fed += read;
+        }
+    }
+    detector.feed(&[], true);
+    Ok(detector.guess(None, Utf8Detection::Deny))
 }
 
 /// Whether a file's first bytes read as text.
@@ -122,12 +230,12 @@ fn detect<R: Read>(
     }
     if let Some((encoding, _)) = Encoding::for_bom(&head) {
         let survey = if encoding == UTF_8 { utf8 } else { survey(encoding, &mut open()?, observer)? };
-        return Ok(Detected { encoding, marked: true, faults: survey.faults, lines: survey.lines });
+        return Ok(Detected { encoding, reason: Reason::Marked, faults: survey.faults, lines: survey.lines });
     }
     if let Some(encoding) = counts.wide() {
         let survey = survey(encoding, &mut open()?, observer)?;
         if survey.faults == 0 {
-            return Ok(Detected { encoding, marked: false, faults: 0, lines: Vec::new() });
+            return Ok(Detected { encoding, reason: Reason::Zeros, faults: 0, lines: Vec::new() });
         }
     }
     // A table with a few stray control characters is still a table; a program or image has them everywhere.
@@ -137,9 +245,11 @@ fn detect<R: Read>(
         return Err(Refused::NoText(Problem::new("this is not text").expected("a text file").found(found)));
     }
     if utf8.faults <= utf8.wide {
-        return Ok(Detected { encoding: UTF_8, marked: false, faults: utf8.faults, lines: utf8.lines });
+        return Ok(Detected { encoding: UTF_8, reason: Reason::Utf8, faults: utf8.faults, lines: utf8.lines });
     }
-    Ok(Detected { encoding: WINDOWS_1252, marked: false, faults: 0, lines: Vec::new() })
+    let encoding = guess(&mut open()?, observer)?;
+    let survey = survey(encoding, &mut open()?, observer)?;
+    Ok(Detected { encoding, reason: Reason::Guessed, faults: survey.faults, lines: survey.lines })
 }
 
 /// Files of other kinds that are often given the name of a table.
@@ -323,7 +433,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn found(bytes: &[u8]) -> Detected {
-        detect_bytes(bytes, Path::new("x")).unwrap()
+        detect_bytes(bytes, Path::new("x"), None).unwrap()
     }
 
     fn read(bytes: &[u8]) -> String {
@@ -359,6 +469,35 @@ mod tests {
     }
 
     #[test]
+    fn old_encodings_are_guessed_by_their_bytes() {
+        for (name, text) in [
+            ("windows-1251", "text,label\nОчень хороший фильм, всем советую,хорошо\nСкучно и слишком долго,плохо\n"),
+            ("Shift_JIS", "text,label\nとても良い映画でした、おすすめです,良い\n退屈で長すぎます,悪い\n"),
+            ("GBK", "text,label\n这部电影非常好看推荐大家去看,好\n太无聊了而且太长,不好\n"),
+            ("EUC-KR", "text,label\n정말 좋은 영화입니다 추천합니다,좋음\n지루하고 너무 깁니다,나쁨\n"),
+        ] {
+            let encoding = Encoding::for_label(name.as_bytes()).unwrap();
+            let bytes = encoding.encode(text).0.into_owned();
+            assert_eq!((found(&bytes).name(), found(&bytes).faults), (name, 0));
+            assert_eq!(read(&bytes), text, "{name}");
+            let said = found(&bytes).remark().unwrap();
+            assert!(said.contains(name) && said.contains("--encoding"), "{said}");
+        }
+    }
+
+    #[test]
+    fn an_encoding_that_is_asked_for_is_taken() {
+        let asked = encoding_of(Some("windows-1251")).unwrap();
+        let detected = detect_bytes(b"\xcf\xf0", Path::new("x"), asked).unwrap();
+        assert_eq!((detected.name(), detected.reason), ("windows-1251", Reason::Asked));
+        assert_eq!(decode(b"\xcf\xf0", &detected), "Пр");
+        // A byte order mark cannot be wrong.
+        assert_eq!(detect_bytes(b"\xef\xbb\xbfa", Path::new("x"), asked).unwrap().name(), "UTF-8");
+        let problem = encoding_of(Some("windows-125")).unwrap_err().to_string();
+        assert!(problem.contains("no such encoding") && problem.contains("--encoding"), "{problem}");
+    }
+
+    #[test]
     fn broken_utf8_is_said_with_its_lines() {
         let detected = found(b"\xc3\xa9\n\xc3\xa9\xc3\xa9 x\xff\n\xc3\xa9\n\xc3");
         assert_eq!((detected.name(), detected.faults, detected.lines.as_slice()), ("UTF-8", 2, [2, 4].as_slice()));
@@ -378,7 +517,7 @@ mod tests {
             (b"PAR1....", "end in .parquet"),
             (&[7; 100], "100 control characters"),
         ] {
-            let problem = detect_bytes(bytes, Path::new("x")).unwrap_err().to_string();
+            let problem = detect_bytes(bytes, Path::new("x"), None).unwrap_err().to_string();
             assert!(problem.contains(words), "{problem}");
         }
     }
@@ -386,7 +525,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            if let Ok(detected) = detect_bytes(&bytes, Path::new("x")) {
+            if let Ok(detected) = detect_bytes(&bytes, Path::new("x"), None) {
                 let mut text = Vec::new();
                 Decoding::new(bytes.as_slice(), detected.encoding).read_to_end(&mut text).unwrap();
                 prop_assert_eq!(String::from_utf8(text).unwrap(), decode(&bytes, &detected));

@@ -1,19 +1,22 @@
 //! A folder of text files, one folder per class: the layouts of images ([`crate::data::folder`]), read as texts.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::encoding::{decode, detect_bytes};
+use super::encoding::{decode, detect_bytes, encoding_of};
 use super::record::too_much;
 use super::strays::Strays;
 use super::{Limits, Text, TextDataset, TextExample, TextFormat, TextReading, TextSource};
 use crate::data::folder::{Content, read_of};
 use crate::data::group_hints::suggested_pattern;
-use crate::data::{Example, Finding, FindingKind, Inferred, Severity, Targets, Task};
+use crate::data::left_out::Left;
+use crate::data::{Example, Finding, FindingKind, Inferred, Targets, Task};
 use crate::error::{Error, Problem, Result};
 use crate::files::read_limited;
 use crate::progress::Observer;
+use encoding_rs::Encoding;
 
 const TEXTS: Content = Content {
     noun: "texts",
@@ -37,50 +40,44 @@ pub(super) fn read(
         let problem = Problem::new("a folder has no columns").expected("a table where a column is named").found(column);
         return Err(Error::Usage(problem.at(path)));
     }
-    let (mut dataset, mut findings) = read_of(path, &TEXTS)?;
+    let (mut dataset, mut findings) = read_of(path, &TEXTS, reading.merge_classes)?;
     dataset.group_by(&reading.grouping)?;
     if !reading.grouping.is_asked() {
         findings.extend(suggested_pattern(&dataset, "texts"));
     }
-    let total: u64 = dataset
-        .examples
-        .iter()
-        .filter_map(|example| std::fs::metadata(&example.path).ok())
-        .map(|metadata| metadata.len().min(limits.record as u64))
-        .sum();
+    let total: u64 = dataset.examples.iter().map(|example| example.source.size().min(limits.record as u64)).sum();
     if total > limits.total {
         return Err(Error::Data(too_much(limits).at(path)));
     }
+    let asked = encoding_of(reading.encoding.as_deref())?;
     let pages: Vec<Result<Page>> = dataset
         .examples
         .par_iter()
         .map(|example| {
             observer.check()?;
-            Ok(page(&example.path, limits))
+            Ok(page(example.source.file().unwrap_or(Path::new("")), asked, limits))
         })
         .collect::<Result<_>>()?;
-    let (mut examples, mut refused, mut others) = (Vec::new(), Vec::new(), 0);
+    let (mut examples, mut refused, mut others) = (Vec::new(), Left::default(), 0);
+    let mut encodings: BTreeMap<&str, usize> = BTreeMap::new();
     let mut strays = Strays::default();
     for (example, page) in dataset.examples.into_iter().zip(pages) {
         match page {
             Ok(page) => {
                 let mut text = Text::single(page.text);
                 strays.note(&example.name, &mut text, page.faults > 0);
-                others += usize::from(page.encoding != "UTF-8");
+                if page.encoding != "UTF-8" {
+                    others += 1;
+                    *encodings.entry(page.encoding).or_default() += 1;
+                }
                 let Example { name, label, split, group, .. } = example;
                 examples.push(TextExample { name, text, label, split, group });
             }
-            Err(_) => refused.push(example.name),
+            Err(error) => refused.note(&error.reason(), &example.name),
         }
     }
-    if !refused.is_empty() {
-        let message = format!(
-            "files that cannot be read, are not text or are over {} bytes, left out: {}",
-            limits.record,
-            refused.len()
-        );
-        findings.push(Finding::new(FindingKind::NotText, Severity::Warning, message, refused));
-    }
+    let what = format!("files that cannot be read, are not text or are over {} bytes, left out", limits.record);
+    findings.extend(refused.finding(FindingKind::NotText, &what));
     findings.extend(strays.findings());
     if examples.is_empty() {
         let problem = Problem::new("no file in the folder reads as text").expected(TEXTS.layout);
@@ -88,7 +85,8 @@ pub(super) fn read(
     }
     let mut remarks = vec!["each folder is a class, each file a text".to_owned()];
     if others > 0 {
-        remarks.push(format!("files that are not UTF-8 and were read as UTF-16 or windows-1252 (Latin-1): {others}"));
+        let told: Vec<String> = encodings.iter().map(|(encoding, files)| format!("{encoding}: {files}")).collect();
+        remarks.push(format!("files that are not UTF-8, by how they were read ({}): {others}", told.join(", ")));
     }
     let source = TextSource {
         format: TextFormat::Folder,
@@ -113,8 +111,8 @@ pub(super) fn read(
     Ok((plain.recast()?, findings))
 }
 
-fn page(path: &Path, limits: &Limits) -> Result<Page> {
+fn page(path: &Path, asked: Option<&'static Encoding>, limits: &Limits) -> Result<Page> {
     let bytes = read_limited(path, limits.record as u64).map_err(|source| crate::data::missing(path, &source))?;
-    let detected = detect_bytes(&bytes, path)?;
+    let detected = detect_bytes(&bytes, path, asked)?;
     Ok(Page { text: decode(&bytes, &detected).trim().to_owned(), encoding: detected.name(), faults: detected.faults })
 }

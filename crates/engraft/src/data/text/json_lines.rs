@@ -10,8 +10,9 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::Limits;
-use super::encoding::{Decoding, Detected, detect_file};
-use super::record::{KINDS, Record, Records, SAMPLE, at, decoded, too_long};
+use super::encoding::{Decoding, Detected, detect_as, glance};
+use super::json_repair::repaired;
+use super::record::{KINDS, Opening, Record, Records, SAMPLE, at, decoded, too_long};
 use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 
@@ -21,17 +22,23 @@ pub(super) struct JsonLines {
     pub(super) encoding: Detected,
     /// The keys of the first objects, in the order in which they first come.
     pub(super) columns: Vec<String>,
+    /// Lines among the first that are JSON only after a repair.
+    repaired: usize,
 }
 
 impl JsonLines {
-    pub(super) fn open(path: &Path, limits: &Limits, observer: &dyn Observer) -> Result<Self> {
-        let encoding = detect_file(path, observer)?;
+    pub(super) fn open(path: &Path, opening: &Opening, limits: &Limits, observer: &dyn Observer) -> Result<Self> {
+        let encoding = if opening.glance { glance(path)? } else { detect_as(path, opening.encoding, observer)? };
         let mut lines = Lines::open(path, &encoding, limits)?;
-        let mut columns: Vec<String> = Vec::new();
+        let (mut columns, mut repaired): (Vec<String>, usize) = (Vec::new(), 0);
         for _ in 0..SAMPLE {
             let Some(line) = lines.next()? else { break };
             let mut keys = Vec::new();
-            parse(line, Keys(&mut keys)).map_err(|problem| Error::Data(problem.at(at(path, lines.line))))?;
+            let read = parse(line, |json| {
+                keys.clear();
+                Keys(&mut keys).deserialize(json)
+            });
+            repaired += usize::from(read.map_err(|problem| Error::Data(problem.at(at(path, lines.line))))?);
             for key in keys {
                 if !columns.contains(&key) {
                     columns.push(key);
@@ -41,7 +48,14 @@ impl JsonLines {
         if columns.is_empty() {
             return Err(Error::Data(Problem::new("the table has no columns").expected(KINDS).at(path)));
         }
-        Ok(Self { encoding, columns })
+        Ok(Self { encoding, columns, repaired })
+    }
+
+    /// What was repaired among the first lines.
+    pub(super) fn remark(&self) -> Option<String> {
+        let what =
+            "lines with NaN, Infinity or halves of surrogate pairs, which are no JSON, read as missing and as U+FFFD";
+        (self.repaired > 0).then(|| format!("{what}: {} of the first", self.repaired))
     }
 
     /// With `lenient`, lists and objects are not fields; otherwise they are refused.
@@ -57,7 +71,7 @@ impl JsonLines {
             row += 1;
             let fields = lines.next().map(|line| line.map(|line| fields(line, &names, lenient)));
             let record = match fields {
-                Ok(Some(Ok(fields))) => Ok(Some(Record { row, line: lines.line, fields })),
+                Ok(Some(Ok((fields, padded)))) => Ok(Some(Record { row, line: lines.line, fields, padded })),
                 Ok(Some(Err(problem))) => Err(Error::Data(problem.at(at(&place, lines.line)))),
                 Ok(None) => Ok(None),
                 Err(error) => Err(error),
@@ -68,9 +82,19 @@ impl JsonLines {
     }
 }
 
-fn fields(line: &str, names: &[String], lenient: bool) -> std::result::Result<Vec<Option<String>>, Problem> {
+/// The values of some keys as fields, and the places of those that had blanks around them.
+type Fields = (Vec<Option<String>>, Vec<usize>);
+
+fn fields(line: &str, names: &[String], lenient: bool) -> std::result::Result<Fields, Problem> {
     let mut values = vec![None; names.len()];
-    parse(line, Wanted { names, values: &mut values })?;
+    parse(line, |json| {
+        values.fill(None);
+        Wanted { names, values: &mut values }.deserialize(json)
+    })?;
+    let has_blanks = |value: &Option<Value>| {
+        value.as_ref().and_then(Value::as_str).is_some_and(|text| text.trim().len() < text.len())
+    };
+    let padded = (0..values.len()).filter(|&at| has_blanks(&values[at])).collect();
     let field = |(name, value): (&String, Option<Value>)| match value {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.trim().to_owned())),
@@ -81,11 +105,21 @@ fn fields(line: &str, names: &[String], lenient: bool) -> std::result::Result<Ve
             .found(if value.is_array() { "a list" } else { "an object" })
             .hint("write its parts as columns of their own")),
     };
-    names.iter().zip(values).map(field).collect()
+    Ok((names.iter().zip(values).map(field).collect::<std::result::Result<_, _>>()?, padded))
 }
 
-fn parse<'de, S: DeserializeSeed<'de>>(line: &'de str, seed: S) -> std::result::Result<S::Value, Problem> {
-    let mut json = serde_json::Deserializer::from_str(line);
+/// What is read of a line by serde's rules.
+type Parsed = std::result::Result<(), serde_json::Error>;
+
+/// Reads a line, and reads it again where it is JSON only after a repair: whether it was.
+fn parse(
+    line: &str,
+    mut read: impl FnMut(&mut serde_json::Deserializer<serde_json::de::StrRead<'_>>) -> Parsed,
+) -> std::result::Result<bool, Problem> {
+    let mut whole = |text: &str| {
+        let mut json = serde_json::Deserializer::from_str(text);
+        read(&mut json).and_then(|()| json.end())
+    };
     let refused = |source: serde_json::Error| {
         let problem =
             Problem::new("a line is not a JSON object").expected("one object a line, with the columns as keys");
@@ -99,9 +133,13 @@ fn parse<'de, S: DeserializeSeed<'de>>(line: &'de str, seed: S) -> std::result::
             _ => problem.found(source),
         }
     };
-    let value = seed.deserialize(&mut json).map_err(refused)?;
-    json.end().map_err(refused)?;
-    Ok(value)
+    match whole(line) {
+        Ok(()) => Ok(false),
+        Err(source) => match repaired(line) {
+            Cow::Owned(repaired) => whole(&repaired).map(|()| true).map_err(refused),
+            Cow::Borrowed(_) => Err(refused(source)),
+        },
+    }
 }
 
 /// Collects the keys of an object.

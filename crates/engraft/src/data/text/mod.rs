@@ -13,15 +13,17 @@ pub(crate) mod columns;
 pub mod conll;
 mod corpus;
 mod delimited;
+mod dialect;
 pub mod encoding;
 mod folder;
 mod json_lines;
+mod json_repair;
 pub(crate) mod minhash;
 mod open;
 mod parquet_depth;
 mod parquet_rows;
 pub mod parts;
-mod record;
+pub(crate) mod record;
 pub mod squad;
 mod strays;
 mod stream;
@@ -35,6 +37,7 @@ use sha2::{Digest, Sha256};
 
 use super::dataset::{Dataset, Example, Split, Targets};
 use super::grouping::Grouping;
+use super::image_source::ImageSource;
 use super::task::{Inferred, Task};
 use crate::error::Result;
 use crate::files;
@@ -173,6 +176,12 @@ pub struct TextReading {
     /// Which texts belong together.
     #[serde(default, skip_serializing_if = "Grouping::is_none")]
     pub grouping: Grouping,
+    /// The encoding; found out where it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    /// Whether classes that differ only by case, blanks or the way a number is written are one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub merge_classes: bool,
 }
 
 /// What may be read at most. Hostile or mistaken files are refused before they fill the memory.
@@ -216,7 +225,7 @@ impl TextDataset {
     /// The examples without their texts, as other inputs have them.
     pub(crate) fn labelled(&self) -> Dataset {
         let example = |example: &TextExample| Example {
-            path: PathBuf::new(),
+            source: ImageSource::default(),
             name: example.name.clone(),
             label: example.label,
             split: example.split,

@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
-use super::columns::{Columns, choose, is_missing};
-use super::record::{Record, at, too_much};
+use super::columns::{Columns, choose};
+use super::encoding::encoding_of;
+use super::record::{Opening, Record, at, too_much};
 use super::strays::Strays;
 use super::table::Table;
 use super::{Limits, Text, TextDataset, TextExample, TextReading, TextSource};
 use crate::data::group_hints::{of_cell, suggested_column};
 use crate::data::grouping::Grouping;
+use crate::data::label_text::{Tidied, review};
+use crate::data::split_column::SplitColumn;
 use crate::data::task::{Inferred, Task, infer, number};
 use crate::data::{Finding, FindingKind, Severity, Split, Targets};
 use crate::error::{Error, Problem, Result};
@@ -47,15 +50,16 @@ pub(crate) fn open_texts_within(
     reading.grouping.refuse_pattern("a table of texts")?;
     let named: Vec<&str> =
         reading.text.iter().chain(&reading.label).chain(&reading.grouping.column).map(String::as_str).collect();
-    let table = Table::open(path, &named, limits, observer)?;
+    let opening = Opening { named: &named, encoding: encoding_of(reading.encoding.as_deref())?, glance: false };
+    let table = Table::open(path, &opening, limits, observer)?;
     let sample = table.sample()?;
     if sample.is_empty() {
         return Err(Error::Data(Problem::new("the table has no rows").expected("one row per text").at(path)));
     }
-    let columns = choose(&table, &sample, reading, true)?;
-    let rows = Rows::read(&table, &columns, limits, observer)?;
+    let mut columns = choose(&table, &sample, reading, true)?;
     let suggested = if reading.grouping.is_asked() { None } else { suggested(&table, &columns, &sample) };
-    let (mut dataset, mut findings) = rows.dataset(&table, columns, reading.task)?;
+    let rows = Rows::read(&table, &mut columns, limits, observer)?;
+    let (mut dataset, mut findings) = rows.dataset(&table, columns, reading)?;
     dataset.grouping = reading.grouping.clone();
     findings.extend(suggested);
     Ok((dataset, findings))
@@ -63,7 +67,8 @@ pub(crate) fn open_texts_within(
 
 /// The first column that looks like groups, as far as a sample shows.
 fn suggested(table: &Table, columns: &Columns, sample: &[Record]) -> Option<Finding> {
-    let used = |at: &usize| columns.text.contains(at) || [columns.label, columns.split].contains(&Some(*at));
+    let split = columns.split.as_ref().map(|split| split.column);
+    let used = |at: &usize| columns.text.contains(at) || [columns.label, split].contains(&Some(*at));
     let names = table.columns().iter().enumerate().filter(|(at, _)| !used(at));
     let mut cells = names.map(|(at, name)| (name, sample.iter().map(move |record| record.fields[at].as_deref())));
     cells.find_map(|(name, cells)| suggested_column(name, cells, "texts"))
@@ -79,12 +84,15 @@ struct Rows {
     groups: Vec<Option<String>>,
     unlabelled: Vec<String>,
     strays: Strays,
+    /// Rows whose label had blanks around it.
+    padded: Vec<bool>,
 }
 
 impl Rows {
-    fn read(table: &Table, columns: &Columns, limits: &Limits, observer: &dyn Observer) -> Result<Self> {
+    fn read(table: &Table, columns: &mut Columns, limits: &Limits, observer: &dyn Observer) -> Result<Self> {
+        let split = columns.split.as_ref().map(|split| split.column);
         let wanted: Vec<usize> =
-            columns.text.iter().chain(&columns.label).chain(&columns.split).chain(&columns.group).copied().collect();
+            columns.text.iter().chain(&columns.label).chain(&split).chain(&columns.group).copied().collect();
         let (texts, has_label) = (columns.text.len(), usize::from(columns.label.is_some()));
         let class_names = columns.label.and_then(|label| table.class_names(label));
         let has_faults = table.encoding().is_some_and(|encoding| encoding.faults > 0);
@@ -92,27 +100,26 @@ impl Rows {
         let mut total = 0;
         for record in table.records(&wanted)? {
             observer.check()?;
-            let Record { row, line, fields } = record?;
+            let Record { row, line, fields, padded } = record?;
             let name = format!("row {row}");
             let group = columns.group.and_then(|_| of_cell(fields.last().and_then(Option::as_deref)));
-            let split = columns.split.and_then(|_| fields.get(texts + has_label).and_then(Option::as_deref));
-            let split = match split.unwrap_or_default() {
-                "" => Split::Train,
-                word => Split::from_name(word).ok_or_else(|| {
-                    let problem = Problem::new("an unknown split").expected("train, val, test or nothing").found(word);
-                    Error::Data(problem.at(at(table.path(), line)))
-                })?,
-            };
+            let word = split.and_then(|_| fields.get(texts + has_label).and_then(Option::as_deref));
+            let word = word.unwrap_or_default();
+            let split = columns.split.as_mut().map_or(Ok(Split::Train), |split| split.read(word, Split::Train));
+            let split = split.map_err(|problem| Error::Data(problem.at(at(table.path(), line))))?;
             let mut fields = fields.into_iter();
             let mut text = Text {
                 first: fields.next().flatten().unwrap_or_default(),
                 second: (texts == 2).then(|| fields.next().flatten().unwrap_or_default()),
             };
-            let Some(label) = fields.next().flatten().filter(|label| !is_missing(label)) else {
+            // Only an empty cell is no label: `NA` may be a class, which is told.
+            let has_none = |label: &String| label.is_empty() || class_names.is_some() && label == "-1";
+            let Some(label) = fields.next().flatten().filter(|label| !has_none(label)) else {
                 rows.unlabelled.push(name);
                 continue;
             };
             let class = class_names.and_then(|names| names.get(label.parse::<usize>().ok()?)).cloned();
+            rows.padded.push(padded.contains(&texts));
             rows.strays.note(&name, &mut text, has_faults);
             total += text.parts().map(|part| part.len() as u64).sum::<u64>();
             if total > limits.total {
@@ -127,14 +134,29 @@ impl Rows {
         Ok(rows)
     }
 
-    fn dataset(mut self, table: &Table, columns: Columns, task: Option<Task>) -> Result<(TextDataset, Vec<Finding>)> {
+    fn dataset(
+        mut self,
+        table: &Table,
+        columns: Columns,
+        reading: &TextReading,
+    ) -> Result<(TextDataset, Vec<Finding>)> {
         let path = table.path();
         if self.labels.is_empty() {
             let found = format!("{} rows without one", self.unlabelled.len());
             let problem = Problem::new("no row has a label").expected("a label in most rows").found(found);
             return Err(Error::Data(problem.at(path)));
         }
-        let inferred = inferred(&mut self.labels, table, task)?;
+        let mut findings = Vec::new();
+        self.leave_out_missing_numbers(table, reading.task);
+        let inferred = inferred(&mut self.labels, table, reading.task)?;
+        if matches!(inferred.task, Task::SingleLabel | Task::MultiLabel) {
+            let (mut tidied, several) = (Tidied::default(), inferred.task == Task::MultiLabel);
+            for (label, padded) in self.labels.iter_mut().zip(&self.padded) {
+                *label = tidied.label(label, *padded, several);
+            }
+            findings.extend(tidied.finding());
+            findings.extend(review(&mut self.labels, several, reading.merge_classes));
+        }
         let mut classes = self.labels.clone();
         classes.sort_unstable();
         classes.dedup();
@@ -171,7 +193,8 @@ impl Rows {
             label_column: columns.label.as_ref().map(name),
             remarks,
         };
-        let mut findings = Vec::new();
+        findings.extend(columns.split.as_ref().and_then(SplitColumn::finding));
+        findings.extend(table.encoding().and_then(|encoding| encoding.finding()));
         if !self.unlabelled.is_empty() {
             let message = format!("rows without a label, left out: {}", self.unlabelled.len());
             findings.push(Finding::new(FindingKind::MissingValue, Severity::Warning, message, self.unlabelled));
@@ -188,6 +211,32 @@ impl Rows {
             grouping: Grouping::default(),
         };
         Ok((plain.recast()?, findings))
+    }
+}
+
+impl Rows {
+    /// Where the labels are numbers to be learnt, `NA` is none of them.
+    fn leave_out_missing_numbers(&mut self, table: &Table, task: Option<Task>) {
+        let texts: Vec<&str> = self.labels.iter().map(String::as_str).collect();
+        let is_number = match task {
+            Some(task) => task == Task::Regression,
+            None => infer(&texts, table.decimal_comma()).is_ok_and(|inferred| inferred.task == Task::Regression),
+        };
+        let is_missing = |label: &String| number(label, table.decimal_comma()).is_some_and(f64::is_nan);
+        if !is_number || !self.labels.iter().any(is_missing) {
+            return;
+        }
+        let missing: Vec<bool> = self.labels.iter().map(is_missing).collect();
+        let kept = |at: &usize| !missing[*at];
+        self.unlabelled.extend((0..missing.len()).filter(|&at| missing[at]).map(|at| self.names[at].clone()));
+        let rows = (0..missing.len()).filter(kept).collect::<Vec<_>>();
+        let texts = std::mem::take(&mut self.texts);
+        self.texts = texts.into_iter().zip(&missing).filter(|(_, missing)| !**missing).map(|(text, _)| text).collect();
+        self.names = rows.iter().map(|&at| self.names[at].clone()).collect();
+        self.splits = rows.iter().map(|&at| self.splits[at]).collect();
+        self.padded = rows.iter().map(|&at| self.padded[at]).collect();
+        self.groups = rows.iter().map(|&at| std::mem::take(&mut self.groups[at])).collect();
+        self.labels = rows.iter().map(|&at| self.labels[at].clone()).collect();
     }
 }
 

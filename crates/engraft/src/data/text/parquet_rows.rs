@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::basic::{ConvertedType, Encoding, Type as PhysicalType};
+use parquet::basic::{Compression, ConvertedType, Encoding, LogicalType, Type as PhysicalType};
 use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::DataType;
@@ -22,7 +22,7 @@ use parquet::schema::types::ColumnDescPtr;
 
 use super::Limits;
 use super::parquet_depth;
-use super::record::{KINDS, Record, Records, too_long};
+use super::record::{Blobs, KINDS, Record, Records, too_long};
 use crate::error::{Error, Problem, Result};
 use crate::files::open_regular;
 use crate::guard::guarded;
@@ -39,6 +39,8 @@ pub(super) struct ParquetRows {
     metadata: Arc<ParquetMetaData>,
     /// The leaf of each column.
     leaves: Vec<usize>,
+    /// Columns that are not read, each with why.
+    passed: Vec<String>,
 }
 
 impl ParquetRows {
@@ -46,28 +48,82 @@ impl ParquetRows {
         let file = open_regular(path).map_err(|source| crate::data::missing(path, &source))?;
         parquet_depth::check(&file).map_err(|found| broken(path, found))?;
         let metadata = caught(path, || ParquetMetaDataReader::new().parse_and_finish(&file))?;
-        let (mut columns, mut leaves) = (Vec::new(), Vec::new());
+        let (mut columns, mut leaves, mut passed) = (Vec::new(), Vec::new(), Vec::new());
         for (leaf, column) in metadata.file_metadata().schema_descr().columns().iter().enumerate() {
-            if is_read(column) {
-                columns.push(column.path().string());
-                leaves.push(leaf);
+            match not_read(column) {
+                None => {
+                    columns.push(column.path().string());
+                    leaves.push(leaf);
+                }
+                Some(why) => passed.push(format!("`{}` ({why})", column.path().string())),
             }
         }
         if columns.is_empty() {
             let problem = Problem::new("the table has no columns of texts or numbers").expected(KINDS);
-            return Err(Error::Data(problem.at(path)));
+            return Err(Error::Data(problem.found(passed.join(", ")).at(path)));
         }
         let class_names = class_names(&metadata);
-        Ok(Self { columns, class_names, metadata: Arc::new(metadata), leaves })
+        Ok(Self { columns, class_names, metadata: Arc::new(metadata), leaves, passed })
+    }
+
+    /// What is not read.
+    pub(super) fn remark(&self) -> Option<String> {
+        (!self.passed.is_empty()).then(|| format!("columns that are not read: {}", self.passed.join(", ")))
+    }
+
+    /// The columns of bytes that are not said to be text.
+    pub(super) fn byte_columns(&self) -> Vec<usize> {
+        let schema = self.metadata.file_metadata().schema_descr();
+        let is_of_bytes = |&column: &usize| {
+            let column = schema.column(self.leaves[column]);
+            column.physical_type() == PhysicalType::BYTE_ARRAY
+                && column.converted_type() == ConvertedType::NONE
+                && column.logical_type_ref().is_none()
+        };
+        (0..self.columns.len()).filter(is_of_bytes).collect()
+    }
+
+    /// The bytes of a column, row by row.
+    pub(super) fn bytes(&self, path: &Path, column: usize, limits: &Limits) -> Result<Blobs> {
+        let limits = Limits { record: limits.page, ..*limits };
+        let mut rows = self.rows(path, &[column], &limits)?;
+        let mut ended = false;
+        Ok(Box::new(std::iter::from_fn(move || {
+            if ended {
+                return None;
+            }
+            let next = rows.next().map(|row| row.map(|mut fields| fields.pop().flatten()));
+            ended = !matches!(next, Ok(Some(_)));
+            next.transpose()
+        })))
     }
 
     pub(super) fn records(&self, path: &Path, columns: &[usize], limits: &Limits) -> Result<Records> {
+        let mut rows = self.rows(path, columns, limits)?;
+        let mut ended = false;
+        Ok(Box::new(std::iter::from_fn(move || {
+            if ended {
+                return None;
+            }
+            let next = rows.next().map(|fields| fields.map(|fields| record(rows.row, fields)));
+            ended = !matches!(next, Ok(Some(_)));
+            next.transpose()
+        })))
+    }
+
+    fn rows(&self, path: &Path, columns: &[usize], limits: &Limits) -> Result<Rows> {
         let leaves: Vec<usize> = columns.iter().map(|&column| self.leaves[column]).collect();
         for group in self.metadata.row_groups() {
             for &leaf in &leaves {
                 let Some(chunk) = group.columns().get(leaf) else {
                     return Err(broken(path, "a row group lacks a column"));
                 };
+                if let Compression::BROTLI(_) | Compression::LZO = chunk.compression() {
+                    let problem = Problem::new("the Parquet file is packed in a way that is not read")
+                        .expected("Snappy, Zstandard, gzip, LZ4 or nothing")
+                        .found(chunk.compression());
+                    return Err(Error::Data(problem.hint("write it again with compression=\"zstd\"").at(path)));
+                }
                 let size = chunk.uncompressed_size();
                 if !u64::try_from(size).is_ok_and(|size| size <= limits.chunk) {
                     return Err(Error::Data(
@@ -81,7 +137,7 @@ impl ParquetRows {
             }
         }
         let file = open_regular(path).map_err(|source| crate::data::missing(path, &source))?;
-        let mut rows = Rows {
+        Ok(Rows {
             file: Arc::new(Guarded { file, page: limits.page }),
             path: path.to_owned(),
             metadata: self.metadata.clone(),
@@ -91,27 +147,75 @@ impl ParquetRows {
             left: 0,
             row: 0,
             record: limits.record,
-        };
-        let mut ended = false;
-        Ok(Box::new(std::iter::from_fn(move || {
-            if ended {
-                return None;
-            }
-            let next = rows.next();
-            ended = !matches!(next, Ok(Some(_)));
-            next.transpose()
-        })))
+        })
     }
 }
 
-/// Texts, numbers and truth values that are in no list.
-fn is_read(column: &ColumnDescPtr) -> bool {
-    column.max_rep_level() == 0
-        && match column.physical_type() {
-            PhysicalType::INT96 | PhysicalType::FIXED_LEN_BYTE_ARRAY => false,
-            PhysicalType::BYTE_ARRAY => column.converted_type() != ConvertedType::DECIMAL,
-            _ => true,
+/// Fields as text, without white space around it.
+fn record(row: u64, fields: Vec<Option<Vec<u8>>>) -> Record {
+    let mut padded = Vec::new();
+    let text = |(at, field): (usize, Option<Vec<u8>>)| {
+        let text = field.map(|bytes| match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(bytes) => String::from_utf8_lossy(bytes.as_bytes()).into_owned(),
+        })?;
+        let trimmed = text.trim();
+        if trimmed.len() < text.len() {
+            padded.push(at);
+            return Some(trimmed.to_owned());
         }
+        Some(text)
+    };
+    let fields = fields.into_iter().enumerate().map(text).collect();
+    Record { row, line: row, fields, padded }
+}
+
+/// Why a column is not read: all are but lists, and values that are neither text, number nor truth value.
+fn not_read(column: &ColumnDescPtr) -> Option<&'static str> {
+    if column.max_rep_level() > 0 {
+        return Some("a list");
+    }
+    match column.physical_type() {
+        PhysicalType::INT96 => Some("times of 96 bits"),
+        PhysicalType::FIXED_LEN_BYTE_ARRAY if scale(column).is_none() && !is_half(column) => {
+            Some("bytes of a fixed length")
+        }
+        _ => None,
+    }
+}
+
+/// The digits after the point of a decimal number.
+fn scale(column: &ColumnDescPtr) -> Option<u32> {
+    let is_decimal = column.converted_type() == ConvertedType::DECIMAL
+        || matches!(column.logical_type_ref(), Some(LogicalType::Decimal { .. }));
+    is_decimal.then(|| u32::try_from(column.type_scale()).unwrap_or_default())
+}
+
+fn is_half(column: &ColumnDescPtr) -> bool {
+    matches!(column.logical_type_ref(), Some(LogicalType::Float16))
+}
+
+/// A decimal number of so many digits after the point.
+fn decimal(unscaled: i128, scale: u32) -> String {
+    if scale == 0 {
+        return unscaled.to_string();
+    }
+    let (digits, places) = (unscaled.unsigned_abs().to_string(), scale as usize);
+    let digits = format!("{digits:0>width$}", width = places + 1);
+    let (whole, part) = digits.split_at(digits.len() - places);
+    format!("{}{whole}.{part}", if unscaled < 0 { "-" } else { "" })
+}
+
+/// A number of any length, the most significant byte first, negative where its first bit is set.
+fn big_endian(bytes: &[u8]) -> Option<i128> {
+    let negative = bytes.first().is_some_and(|byte| byte & 0x80 != 0);
+    let sign = if negative { 0xFF } else { 0 };
+    let spare = bytes.len().saturating_sub(16);
+    if bytes[..spare].iter().any(|&byte| byte != sign) {
+        return None;
+    }
+    let start = if negative { -1 } else { 0 };
+    Some(bytes[spare..].iter().fold(start, |value, &byte| value << 8 | i128::from(byte)))
 }
 
 fn class_names(metadata: &ParquetMetaData) -> BTreeMap<String, Vec<String>> {
@@ -170,13 +274,14 @@ struct Rows {
 struct Column {
     reader: ColumnReader,
     kind: ConvertedType,
+    scale: Option<u32>,
     max_level: i16,
     batch: usize,
-    ready: VecDeque<Option<String>>,
+    ready: VecDeque<Option<Vec<u8>>>,
 }
 
 impl Rows {
-    fn next(&mut self) -> Result<Option<Record>> {
+    fn next(&mut self) -> Result<Option<Vec<Option<Vec<u8>>>>> {
         while self.left == 0 {
             if self.group == self.metadata.num_row_groups() {
                 return Ok(None);
@@ -195,7 +300,7 @@ impl Rows {
             };
             fields.push(field);
         }
-        Ok(Some(Record { row: self.row, line: self.row, fields }))
+        Ok(Some(fields))
     }
 
     fn open_group(&mut self) -> Result<()> {
@@ -215,6 +320,7 @@ impl Rows {
                 let checked = Checked { pages, has_levels: max_level > 0, prefixed };
                 Ok(Column {
                     kind: descriptor.converted_type(),
+                    scale: scale(&descriptor),
                     max_level,
                     // A value that repeats the start of the one before may be as long as a page.
                     batch: if prefixed { 1 } else { BATCH },
@@ -231,33 +337,51 @@ impl Rows {
 
 impl Column {
     fn fill(&mut self, limit: usize) -> ParquetResult<()> {
-        let Self { reader, kind, max_level, batch, ready } = self;
+        let Self { reader, kind, scale, max_level, batch, ready } = self;
+        let scale = *scale;
+        let number = |bytes: &[u8]| match scale {
+            // Two bytes that are no decimal number are half a float.
+            None => Ok(half::f16::from_le_bytes([bytes[0], bytes[1]]).to_string().into_bytes()),
+            Some(scale) => match big_endian(bytes) {
+                Some(value) => Ok(decimal(value, scale).into_bytes()),
+                None => Err(ParquetError::General("a decimal number of more than 38 digits".to_owned())),
+            },
+        };
         let mut read = Batch { max_level: *max_level, batch: *batch, ready };
         match reader {
-            ColumnReader::BoolColumnReader(reader) => read.of(reader, |value| Ok(value.to_string())),
+            ColumnReader::BoolColumnReader(reader) => read.of(reader, |value| Ok(value.to_string().into_bytes())),
             ColumnReader::Int32ColumnReader(reader) => read.of(reader, |&value| {
-                Ok(match *kind {
-                    ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32 => {
+                let text = match (scale, *kind) {
+                    (Some(scale), _) => decimal(value.into(), scale),
+                    (_, ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32) => {
                         value.cast_unsigned().to_string()
                     }
                     _ => value.to_string(),
-                })
+                };
+                Ok(text.into_bytes())
             }),
             ColumnReader::Int64ColumnReader(reader) => read.of(reader, |&value| {
-                Ok(match *kind {
-                    ConvertedType::UINT_64 => value.cast_unsigned().to_string(),
+                let text = match (scale, *kind) {
+                    (Some(scale), _) => decimal(value.into(), scale),
+                    (_, ConvertedType::UINT_64) => value.cast_unsigned().to_string(),
                     _ => value.to_string(),
-                })
+                };
+                Ok(text.into_bytes())
             }),
-            ColumnReader::FloatColumnReader(reader) => read.of(reader, |value| Ok(value.to_string())),
-            ColumnReader::DoubleColumnReader(reader) => read.of(reader, |value| Ok(value.to_string())),
+            ColumnReader::FloatColumnReader(reader) => read.of(reader, |value| Ok(value.to_string().into_bytes())),
+            ColumnReader::DoubleColumnReader(reader) => read.of(reader, |value| Ok(value.to_string().into_bytes())),
             ColumnReader::ByteArrayColumnReader(reader) => read.of(reader, |value| match value.len() > limit {
                 true => refuse(too_long(limit)),
-                false => Ok(String::from_utf8_lossy(value.data()).trim().to_owned()),
+                false if scale.is_some() => number(value.data()),
+                false => Ok(value.data().to_vec()),
             }),
-            ColumnReader::Int96ColumnReader(_) | ColumnReader::FixedLenByteArrayColumnReader(_) => {
-                Err(ParquetError::NYI("this type".to_owned()))
+            ColumnReader::FixedLenByteArrayColumnReader(reader) => {
+                read.of(reader, |value| match value.len() < 2 && scale.is_none() {
+                    true => Err(ParquetError::General("half a float of one byte".to_owned())),
+                    false => number(value.data()),
+                })
             }
+            ColumnReader::Int96ColumnReader(_) => Err(ParquetError::NYI("this type".to_owned())),
         }
     }
 }
@@ -265,14 +389,14 @@ impl Column {
 struct Batch<'a> {
     max_level: i16,
     batch: usize,
-    ready: &'a mut VecDeque<Option<String>>,
+    ready: &'a mut VecDeque<Option<Vec<u8>>>,
 }
 
 impl Batch<'_> {
     fn of<T: DataType>(
         &mut self,
         reader: &mut ColumnReaderImpl<T>,
-        text: impl Fn(&T::T) -> ParquetResult<String>,
+        text: impl Fn(&T::T) -> ParquetResult<Vec<u8>>,
     ) -> ParquetResult<()> {
         let (mut levels, mut values) = (Vec::new(), Vec::new());
         let (records, _, _) = reader.read_records(self.batch, Some(&mut levels), None, &mut values)?;

@@ -131,3 +131,46 @@ proptest! {
         let _ = open("t.parquet", &bytes, &asked(&["text"], Some("label")));
     }
 }
+
+#[test]
+fn decimals_are_numbers_and_what_is_not_read_is_named() {
+    use parquet::data_type::{FixedLenByteArray, FixedLenByteArrayType, Int32Type};
+    let schema = "message m { required binary text (UTF8); required int32 small (DECIMAL(5,2)); \
+                  required fixed_len_byte_array(9) label (DECIMAL(20,3)); repeated int32 parts; }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let mut bytes = Vec::new();
+    let mut file =
+        SerializedFileWriter::new(&mut bytes, schema, Arc::new(WriterProperties::builder().build())).unwrap();
+    let mut group = file.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    let texts: Vec<ByteArray> = ["all good", "all bad"].map(ByteArray::from).to_vec();
+    column.typed::<ByteArrayType>().write_batch(&texts, None, None).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<Int32Type>().write_batch(&[12_345, -5], None, None).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    let label = |value: i128| FixedLenByteArray::from(value.to_be_bytes()[7..].to_vec());
+    column.typed::<FixedLenByteArrayType>().write_batch(&[label(1500), label(-2)], None, None).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<Int32Type>().write_batch(&[], Some(&[0, 0]), Some(&[0, 0])).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    file.close().unwrap();
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("t.parquet");
+    std::fs::write(&path, &bytes).unwrap();
+    let table = table::Table::open(&path, &table::Opening::default(), &small(), &Silent).unwrap();
+    assert_eq!(table.columns(), ["text", "small", "label"]);
+    let rows = table.sample().unwrap();
+    let cells = |row: usize| rows[row].fields.iter().map(|field| field.clone().unwrap()).collect::<Vec<_>>();
+    assert_eq!(
+        (cells(0), cells(1)),
+        (
+            ["all good", "123.45", "1.500"].map(String::from).to_vec(),
+            ["all bad", "-0.05", "-0.002"].map(String::from).to_vec()
+        )
+    );
+    assert_eq!(table.remarks(), ["columns that are not read: `parts` (a list)"]);
+}

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use encoding_rs::{Encoding, UTF_8};
 
+use crate::data::split_names::exact;
 use crate::data::{Finding, FindingKind, Severity, Split};
 use crate::error::{Error, Problem, Result, printable};
 use crate::files;
@@ -95,7 +96,7 @@ fn split_of(name: &str) -> Option<Split> {
     name.split(|c: char| !c.is_ascii_alphanumeric()).find_map(|word| match word {
         "dev" | "testa" => Some(Split::Val),
         "testb" => Some(Split::Test),
-        word => Split::from_name(word),
+        word => exact(word),
     })
 }
 

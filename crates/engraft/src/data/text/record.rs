@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
+use encoding_rs::Encoding;
+
 use super::Limits;
 use super::encoding::{Decoding, Detected};
 use crate::error::{Problem, Result, printable};
@@ -11,6 +13,17 @@ use crate::files::open_regular;
 
 /// Records that are looked at to find out about columns.
 pub(super) const SAMPLE: usize = 1000;
+
+/// How a table is to be opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Opening<'a> {
+    /// Columns that are known to be there, if the table has a header.
+    pub(crate) named: &'a [&'a str],
+    /// The encoding that was asked for; found out where none was.
+    pub(crate) encoding: Option<&'static Encoding>,
+    /// Whether the encoding is found out by the beginning alone: for a look at what the table is.
+    pub(crate) glance: bool,
+}
 
 /// One record: some of its fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,15 +34,20 @@ pub struct Record {
     pub(crate) line: u64,
     /// The fields that were asked for, in that order, trimmed; nothing where there is none.
     pub(crate) fields: Vec<Option<String>>,
+    /// Places among the fields of those that had blanks around them.
+    pub(crate) padded: Vec<usize>,
 }
 
 /// Records one after the other; ends after the first error.
 pub(crate) type Records = Box<dyn Iterator<Item = Result<Record>> + Send>;
 
+/// The bytes of a column, row by row; nothing where there are none.
+pub(crate) type Blobs = Box<dyn Iterator<Item = Result<Option<Vec<u8>>>> + Send>;
+
 pub(super) const KINDS: &str = "a table (.csv, .tsv, .jsonl, .parquet) with one row per text";
 
 /// A place in a table, for an error.
-pub(super) fn at(path: &Path, line: u64) -> String {
+pub(crate) fn at(path: &Path, line: u64) -> String {
     format!("{}, line {line}", printable(path))
 }
 

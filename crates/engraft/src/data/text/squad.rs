@@ -73,7 +73,7 @@ impl QuestionSet {
     /// answer.
     pub(crate) fn labelled(&self) -> Dataset {
         let example = |question: &Question| Example {
-            path: PathBuf::new(),
+            source: crate::data::image_source::ImageSource::default(),
             name: question.id.clone(),
             label: usize::from(!question.answers.is_empty()),
             split: question.split,

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::columns::choose;
-use super::encoding::{decode, detect_bytes, detect_file};
+use super::encoding::{decode, detect_as, detect_bytes, encoding_of};
 use super::json_lines::Lines;
-use super::table::Table;
+use super::table::{Opening, Table};
 use super::{Limits, Text, TextReading};
 use crate::error::{Error, Problem, Result};
 use crate::files::read_limited;
@@ -32,16 +32,17 @@ pub fn stream_texts(
     observer: &dyn Observer,
 ) -> Result<Box<dyn Iterator<Item = Result<TextRow>> + Send>> {
     let limits = Limits::default();
+    let encoding = encoding_of(reading.encoding.as_deref())?;
     let metadata = std::fs::metadata(path).map_err(|source| crate::data::missing(path, &source))?;
     if metadata.is_dir() {
         let root = path.to_owned();
         return Ok(Box::new(text_files(path)?.into_iter().map(move |file| {
             let name = crate::error::printable(file.strip_prefix(&root).unwrap_or(&file));
-            Ok(TextRow { name, text: Text::single(text_of(&file, &limits)?) })
+            Ok(TextRow { name, text: Text::single(text_of(&file, encoding, &limits)?) })
         })));
     }
     if crate::data::ending(path).as_deref() == Some("txt") && reading.text.is_empty() {
-        let mut lines = Lines::open(path, &detect_file(path, observer)?, &limits)?;
+        let mut lines = Lines::open(path, &detect_as(path, encoding, observer)?, &limits)?;
         let mut ended = false;
         return Ok(Box::new(std::iter::from_fn(move || {
             if ended {
@@ -54,7 +55,7 @@ pub fn stream_texts(
         })));
     }
     let named: Vec<&str> = reading.text.iter().map(String::as_str).collect();
-    let table = Table::open(path, &named, &limits, observer)?;
+    let table = Table::open(path, &Opening { named: &named, encoding, glance: false }, &limits, observer)?;
     let columns = choose(&table, &table.sample()?, reading, false)?;
     let is_pair = columns.text.len() == 2;
     let records = table.records(&columns.text)?;
@@ -83,7 +84,7 @@ pub(super) fn text_files(path: &Path) -> Result<Vec<std::path::PathBuf>> {
 }
 
 /// A whole file as text.
-fn text_of(path: &Path, limits: &Limits) -> Result<String> {
+fn text_of(path: &Path, encoding: Option<&'static encoding_rs::Encoding>, limits: &Limits) -> Result<String> {
     let bytes = read_limited(path, limits.record as u64).map_err(|source| crate::data::missing(path, &source))?;
-    Ok(without_zeros(decode(&bytes, &detect_bytes(&bytes, path)?).trim().to_owned()))
+    Ok(without_zeros(decode(&bytes, &detect_bytes(&bytes, path, encoding)?).trim().to_owned()))
 }

@@ -12,7 +12,7 @@ use crate::files::kind_of;
 use crate::progress::Observer;
 
 pub use super::record::Record;
-pub(crate) use super::record::Records;
+pub(crate) use super::record::{Blobs, Opening, Records};
 
 /// A table of which the columns are known, and no more than a sample was read.
 #[derive(Debug)]
@@ -30,13 +30,12 @@ enum Kind {
 }
 
 impl Table {
-    /// Opens a table: finds out its encoding, its delimiter and its columns. `named` are columns that are known to be
-    /// there, if it has a header.
+    /// Opens a table: finds out its encoding, its delimiter and its columns.
     ///
     /// # Errors
     /// [`Error::Data`] where it is not a table that is read, or has no columns; [`Error::Interrupted`] once the observer says so,
     /// since the whole file is looked through for its encoding.
-    pub fn open(path: &Path, named: &[&str], limits: &Limits, observer: &dyn Observer) -> Result<Self> {
+    pub(crate) fn open(path: &Path, opening: &Opening, limits: &Limits, observer: &dyn Observer) -> Result<Self> {
         let metadata = std::fs::metadata(path).map_err(|source| crate::data::missing(path, &source))?;
         if !metadata.is_file() {
             return Err(Error::Data(
@@ -47,8 +46,8 @@ impl Table {
             return Err(Error::Data(Problem::new("the table is empty").expected(KINDS).at(path)));
         }
         let kind = match crate::data::ending(path).as_deref() {
-            Some("csv" | "tsv" | "tab" | "txt") => Kind::Delimited(Delimited::open(path, named, limits, observer)?),
-            Some("jsonl" | "ndjson" | "json") => Kind::JsonLines(JsonLines::open(path, limits, observer)?),
+            Some("csv" | "tsv" | "tab" | "txt") => Kind::Delimited(Delimited::open(path, opening, limits, observer)?),
+            Some("jsonl" | "ndjson" | "json") => Kind::JsonLines(JsonLines::open(path, opening, limits, observer)?),
             Some("parquet") => Kind::Parquet(ParquetRows::open(path, limits)?),
             other => {
                 let found = other.map_or("a name without an ending".to_owned(), |ending| format!(".{ending}"));
@@ -108,8 +107,10 @@ impl Table {
     pub(crate) fn remarks(&self) -> Vec<String> {
         let mut remarks: Vec<String> =
             self.encoding().and_then(super::encoding::Detected::remark).into_iter().collect();
-        if let Kind::Delimited(table) = &self.kind {
-            remarks.extend(table.remarks.iter().cloned());
+        match &self.kind {
+            Kind::Delimited(table) => remarks.extend(table.remarks.iter().cloned()),
+            Kind::JsonLines(table) => remarks.extend(table.remark()),
+            Kind::Parquet(table) => remarks.extend(table.remark()),
         }
         remarks
     }
@@ -126,16 +127,42 @@ impl Table {
         }
     }
 
+    /// The columns that hold bytes which need be no text; only Parquet has them.
+    pub(crate) fn byte_columns(&self) -> Vec<usize> {
+        match &self.kind {
+            Kind::Parquet(table) => table.byte_columns(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Reads the bytes of a column of [`Table::byte_columns`], row by row.
+    ///
+    /// # Errors
+    /// As [`Table::records`].
+    pub(crate) fn bytes(&self, column: usize) -> Result<Blobs> {
+        match &self.kind {
+            Kind::Parquet(table) => table.bytes(&self.path, column, &self.limits),
+            _ => Ok(Box::new(std::iter::empty())),
+        }
+    }
+
+    /// The first records, with some of the columns; as [`Table::sample`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn sample_of(&self, columns: &[usize], rows: usize) -> Result<Vec<Record>> {
+        let records = match &self.kind {
+            Kind::JsonLines(table) => table.records(&self.path, columns, true, &self.limits)?,
+            _ => self.records(columns)?,
+        };
+        records.take(rows).collect()
+    }
+
     /// The first records, with all columns; values that are not text, number or truth value are passed over.
     ///
     /// # Errors
     /// As [`Table::records`], and the first error among the records.
     pub(crate) fn sample(&self) -> Result<Vec<Record>> {
-        let all: Vec<usize> = (0..self.columns().len()).collect();
-        let records = match &self.kind {
-            Kind::JsonLines(table) => table.records(&self.path, &all, true, &self.limits)?,
-            _ => self.records(&all)?,
-        };
-        records.take(SAMPLE).collect()
+        self.sample_of(&(0..self.columns().len()).collect::<Vec<usize>>(), SAMPLE)
     }
 }

@@ -34,8 +34,7 @@ fn asked(text: &[&str], label: Option<&str>) -> TextReading {
     TextReading {
         text: text.iter().map(|&name| name.to_owned()).collect(),
         label: label.map(str::to_owned),
-        task: None,
-        grouping: Grouping::default(),
+        ..TextReading::default()
     }
 }
 
@@ -215,7 +214,8 @@ fn broken_utf8_and_zeros_are_told_with_their_rows() {
     assert!(remarks(&dataset).contains("not UTF-8 became U+FFFD, places: 1 (lines 4)"), "{}", remarks(&dataset));
     // Latin-1 is not a broken UTF-8.
     let (dataset, findings) = open("t.csv", b"text,label\ncaf\xe9,x\ngar\xe7on,y\n", &TextReading::default()).unwrap();
-    assert_eq!((dataset.examples[0].text.first.as_str(), findings.len()), ("café", 0));
+    assert_eq!((dataset.examples[0].text.first.as_str(), findings.len()), ("café", 1));
+    assert!(found(&findings, FindingKind::Guessed).message.contains("windows-1252"));
     assert_eq!(dataset.source.encoding.as_deref(), Some("windows-1252"));
 }
 
@@ -241,8 +241,14 @@ fn labels_that_are_no_classes_are_refused() {
     );
     assert!(matches!(&sets.targets, Targets::Labels(has) if has[0] == [true, true] && has[1] == [true, false]));
     let (dataset, findings) = read("t.csv", "text,label\na b,x\nc d,NA\ne f,y\ng h,\n");
-    assert_eq!(dataset.examples.iter().map(|example| example.name.as_str()).collect::<Vec<_>>(), ["row 1", "row 3"]);
-    assert_eq!(found(&findings, FindingKind::MissingValue).files, ["row 2", "row 4"]);
+    assert_eq!(
+        dataset.examples.iter().map(|example| example.name.as_str()).collect::<Vec<_>>(),
+        ["row 1", "row 2", "row 3"]
+    );
+    assert_eq!(found(&findings, FindingKind::MissingValue).files, ["row 4"]);
+    let (dataset, findings) = read("t.csv", "text,label\na b,0.5\nc d,NA\ne f,12.25\ng h,\n");
+    assert_eq!((dataset.inferred.task, dataset.examples.len()), (Task::Regression, 2), "NA is no number");
+    assert_eq!(found(&findings, FindingKind::MissingValue).files, ["row 4", "row 2"]);
 }
 
 #[test]
@@ -253,7 +259,7 @@ fn tables_that_are_none_are_refused_in_plain_words() {
         ("t.csv", b"text,label\n", "no rows"),
         ("t.csv", b"PK\x03\x04zip", "export it as CSV"),
         ("t.csv", b"text,text,label\na b c,d,x\ne,f,y\n", "there 2 times"),
-        ("t.csv", b"text,label,split\na b,x,dev\n", "an unknown split"),
+        ("t.csv", b"text,label,split\na b,x,maybe\n", "an unknown split"),
         ("t.csv", b"text,label,split\na b,x,test\nc,y,val\n", "no training data"),
         ("t.csv", b"a,b\n1.5,2.5\n3.5,4.25\n", "no column looks like"),
         ("t.xlsx", b"a", ".xlsx"),
@@ -298,7 +304,7 @@ fn a_folder_of_classes_is_read_with_its_splits() {
         ]
     );
     assert_eq!(found(&findings, FindingKind::NotText).files, ["train/pos/4.png"]);
-    assert!(remarks(&dataset).contains("not UTF-8 and were read as UTF-16 or windows-1252 (Latin-1): 1"));
+    assert!(remarks(&dataset).contains("by how they were read (windows-1252: 1)"));
     assert!(open_texts(temp.path(), &asked(&["text"], None), &Silent).is_err());
     let problem =
         open_texts(tree(&[("a.txt", b"x")]).path(), &TextReading::default(), &Silent).unwrap_err().to_string();
@@ -403,4 +409,87 @@ proptest! {
         let read: Vec<&str> = dataset.examples.iter().map(|example| example.text.first.as_str()).collect();
         prop_assert_eq!(read, texts.iter().map(|text| text.trim()).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn classes_called_like_a_missing_value_are_kept_and_told() {
+    for (name, text) in [
+        (
+            "t.csv",
+            "text,label\nall is good,NA\nall is bad,null\nall is so so,None\nall is nan,nan\nnothing told,\nso good,NA\n",
+        ),
+        (
+            "t.jsonl",
+            "{\"text\": \"all is good\", \"label\": \"NA\"}\n{\"text\": \"all is bad\", \"label\": \"null\"}\n\
+             {\"text\": \"all is so so\", \"label\": \"None\"}\n{\"text\": \"all is nan\", \"label\": \"nan\"}\n\
+             {\"text\": \"nothing told\", \"label\": null}\n{\"text\": \"so good\", \"label\": \"NA\"}\n",
+        ),
+    ] {
+        let reading = TextReading { task: Some(Task::SingleLabel), ..TextReading::default() };
+        let (dataset, findings) = open(name, text.as_bytes(), &reading).unwrap();
+        assert_eq!(dataset.classes, ["NA", "None", "nan", "null"], "{name}");
+        assert_eq!(found(&findings, FindingKind::MissingValue).files, ["row 5"], "{name}");
+        let told = &found(&findings, FindingKind::MissingLookingClass).message;
+        assert!(told.contains("`NA` (2), `None` (1)"), "{told}");
+    }
+}
+
+#[test]
+fn splits_of_texts_are_known_by_their_usual_words() {
+    let (dataset, findings) = read(
+        "t.csv",
+        "text,label,split\nall is good,x,TRAINING\nall is bad,y,Train\nall is so so,x,dev\nall is well,y,Testing\n",
+    );
+    let splits: Vec<Split> = dataset.examples.iter().map(|example| example.split).collect();
+    assert_eq!(splits, [Split::Train, Split::Train, Split::Val, Split::Test]);
+    assert!(found(&findings, FindingKind::Guessed).message.contains("`Testing` is test"));
+}
+
+#[test]
+fn other_ways_of_quoting_are_read_and_said() {
+    let (dataset, _) = read("t.csv", "text,label\n\"he said \\\"hi, you\\\" there\",x\n\"C:\\dir\\file, it was\",y\n");
+    let texts: Vec<&str> = dataset.examples.iter().map(|example| example.text.first.as_str()).collect();
+    assert_eq!(texts, ["he said \"hi, you\" there", "C:\\dir\\file, it was"]);
+    assert!(remarks(&dataset).contains("a backslash before a quote"), "{}", remarks(&dataset));
+    let (dataset, _) = read("t.csv", "label, text\nx, \"good, really good\"\ny, \"bad, really \"\"bad\"\"\"\n");
+    let texts: Vec<&str> = dataset.examples.iter().map(|example| example.text.first.as_str()).collect();
+    assert_eq!(texts, ["good, really good", "bad, really \"bad\""]);
+    let (dataset, _) = read("t.csv", "sep=;\r\ntext;label\r\ngood, really;x\r\nbad, really;y\r\n");
+    assert_eq!((dataset.examples.len(), dataset.classes.join(" ")), (2, "x y".into()));
+    assert!(remarks(&dataset).contains("the delimiter is `;`, as the first line says"), "{}", remarks(&dataset));
+}
+
+#[test]
+fn lines_are_counted_right_whatever_ends_them() {
+    for (end, before) in [("\n", ""), ("\r\n", ""), ("\r\n", "sep=,\r\n")] {
+        let text = format!("{before}text,label,split{end}a b,x,train{end}c d,y,nowhere{end}");
+        let line = 3 + usize::from(!before.is_empty());
+        let told = refusal("t.csv", text.as_bytes(), &TextReading::default());
+        assert!(told.contains(&format!("line {line}")), "{end:?} {told}");
+        let text = format!("{before}text,label{end}a b,x{end}c d{end}");
+        let told = refusal("t.csv", text.as_bytes(), &TextReading::default());
+        assert!(told.contains(&format!("line {line}")), "{end:?} {told}");
+    }
+}
+
+#[test]
+fn json_beyond_the_standard_is_read_and_said() {
+    let (dataset, _) = read(
+        "t.jsonl",
+        "{\"text\": \"all is \\ud83d good\", \"label\": \"x\", \"score\": NaN}\n{\"text\": \"all is bad\", \"label\": \"y\", \"score\": 1}\n",
+    );
+    assert_eq!(dataset.examples[0].text.first, "all is \u{fffd} good");
+    assert!(remarks(&dataset).contains("NaN"), "{}", remarks(&dataset));
+}
+
+#[test]
+fn an_old_encoding_is_a_finding() {
+    let text =
+        "text,label\nОчень хороший фильм, советую,x\nСкучно и слишком долго,y\n".replace(", советую", " советую");
+    let bytes = encoding_rs::WINDOWS_1251.encode(&text).0.into_owned();
+    let (dataset, findings) = open("t.csv", &bytes, &TextReading::default()).unwrap();
+    assert_eq!(dataset.examples[0].text.first, "Очень хороший фильм советую");
+    assert!(found(&findings, FindingKind::Guessed).message.contains("windows-1251"));
+    let asked = TextReading { encoding: Some("koi8-r".into()), ..TextReading::default() };
+    assert_ne!(open("t.csv", &bytes, &asked).unwrap().0.examples[0].text.first, "Очень хороший фильм советую");
 }

@@ -8,7 +8,8 @@ use super::labels::find_label;
 use super::sources::{is_array, is_table, sources};
 use super::{VectorReading, is_missing};
 use crate::data::column_names::TEXTS;
-use crate::data::text::{Limits, table::Table, words};
+use crate::data::text::table::{Opening, Table};
+use crate::data::text::{Limits, words};
 use crate::data::{ENDINGS, ending};
 use crate::files::begins_with;
 use crate::progress::Silent;
@@ -37,7 +38,8 @@ pub(crate) fn is_vectors(path: &Path, reading: &VectorReading) -> bool {
 }
 
 fn is_table_of_vectors(path: &Path, reading: &VectorReading) -> Option<bool> {
-    let table = Table::open(path, &[], &Limits::default(), &Silent).ok()?;
+    let opening = Opening { glance: true, ..Opening::default() };
+    let table = Table::open(path, &opening, &Limits::default(), &Silent).ok()?;
     let names = table.columns();
     let label = match &reading.label {
         Some(asked) => names.iter().position(|name| name.eq_ignore_ascii_case(asked))?,

@@ -1,10 +1,12 @@
 //! From the texts of labels to targets, by the same rules as for images.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::is_missing;
 use crate::data::column_names::{find, listing};
 use crate::data::dataset::{Dataset, Example, Split, Targets};
+use crate::data::image_source::ImageSource;
+use crate::data::label_text::{Tidied, review};
 use crate::data::table::canonical;
 use crate::data::task::{Inferred, Task, infer, number};
 use crate::data::{Finding, FindingKind, Grouping, Severity};
@@ -60,6 +62,7 @@ pub(super) fn settle(
     splits: &[Split],
     task: Option<Task>,
     decimal_comma: bool,
+    merge: bool,
     place: &Path,
 ) -> Result<Settled> {
     let refused = |problem: Problem| Error::Data(problem.at(place));
@@ -103,11 +106,17 @@ pub(super) fn settle(
             canonical(&texts[row], inferred.task, decimal_comma).map_err(|problem| Error::Data(problem.at(at())))?,
         );
     }
+    if matches!(inferred.task, Task::SingleLabel | Task::MultiLabel) {
+        let (mut tidied, several) = (Tidied::default(), inferred.task == Task::MultiLabel);
+        targets.iter_mut().for_each(|target| *target = tidied.label(target, false, several));
+        findings.extend(tidied.finding());
+        findings.extend(review(&mut targets, several, merge));
+    }
     let mut classes = targets.clone();
     classes.sort_unstable();
     classes.dedup();
     let example = |(&row, target): (&usize, &String)| Example {
-        path: PathBuf::new(),
+        source: ImageSource::default(),
         name: names[row].clone(),
         label: classes.partition_point(|class| class < target),
         split: splits[row],

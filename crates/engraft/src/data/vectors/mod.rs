@@ -15,7 +15,7 @@
 //! **Labels** are in the column that is asked for, else in one called `label`, `target`, `class` or `y`. What is learnt of
 //! them follows from them as for images (see [`super::task`]).
 //!
-//! **Splits** are a column `split` (`train`, `val`, `test`, or nothing for `train`), or the files `train`, `val` and `test`
+//! **Splits** are a column `split` (`train`, `val`, `test`, or nothing for `train`; see [`super::split_column`]), or the files `train`, `val` and `test`
 //! of a folder, with the ending of a table or `.npy`.
 //!
 //! **Arrays** have two axes, `[rows, columns]`, of f32, f64, whole numbers or truth values, in C or Fortran order; their
@@ -46,6 +46,7 @@ use sha2::{Digest, Sha256};
 
 use super::dataset::{Dataset, Example, Split, Targets};
 use super::grouping::Grouping;
+use super::image_source::ImageSource;
 use super::task::{Inferred, Task};
 use crate::files;
 
@@ -70,6 +71,10 @@ pub struct VectorReading {
     pub kinds: BTreeMap<String, Kind>,
     /// Which rows belong together.
     pub grouping: Grouping,
+    /// The encoding of a table; found out where it is not said.
+    pub encoding: Option<String>,
+    /// Whether classes that differ only by case, blanks or the way a number is written are one.
+    pub merge_classes: bool,
 }
 
 /// What the cells of a column are.
@@ -238,7 +243,7 @@ impl VectorSet {
     /// Names, classes, targets and splits alone, as of any data set. The paths are empty.
     pub(crate) fn labelled(&self) -> Dataset {
         let example = |row: usize| Example {
-            path: PathBuf::new(),
+            source: ImageSource::default(),
             name: self.names[row].clone(),
             label: self.labels[row],
             split: self.splits[row],

@@ -15,8 +15,11 @@ use crate::data::Split;
 use crate::data::column_names::{find, listing};
 use crate::data::group_hints::of_cell;
 use crate::data::grouping::COLUMN_FLAG;
+use crate::data::split_column::SplitColumn;
 use crate::data::task::SEPARATOR;
-use crate::data::text::{Limits, table::Table};
+use crate::data::text::Limits;
+use crate::data::text::encoding::encoding_of;
+use crate::data::text::table::{Opening, Table};
 use crate::error::{Error, Problem, Result, printable};
 use crate::files::open_regular;
 use crate::guard::guarded;
@@ -191,33 +194,32 @@ fn label_table(
     observer: &dyn Observer,
 ) -> Result<(Vec<String>, Vec<Split>, Vec<Option<String>>)> {
     let named: Vec<&str> = reading.label.iter().chain(&reading.grouping.column).map(String::as_str).collect();
-    let table = Table::open(path, &named, &Limits::default(), observer)?;
+    let opening = Opening { named: &named, encoding: encoding_of(reading.encoding.as_deref())?, ..Opening::default() };
+    let table = Table::open(path, &opening, &Limits::default(), observer)?;
     let names = table.columns();
     let label = match names {
         [_] if reading.label.is_none() => 0,
         _ => label_column(names, reading.label.as_deref(), path)?,
     };
-    let split = names.iter().position(|name| name.eq_ignore_ascii_case("split")).filter(|&split| split != label);
     let group = reading.grouping.column.as_deref();
     let group = group.map(|name| find(names, name, COLUMN_FLAG, path)).transpose()?;
+    let sample = table.sample()?;
+    let cells = |column: usize| sample.iter().map(|row| row.fields[column].as_deref().unwrap_or_default()).collect();
+    let mut split = SplitColumn::find(names, |column| column != label && Some(column) != group, cells);
+    let at = split.as_ref().map(|split| split.column);
+    let wanted: Vec<usize> = std::iter::once(label).chain(at).chain(group).collect();
     let (mut labels, mut splits, mut groups) = (Vec::new(), Vec::new(), Vec::new());
-    for record in table.records(&std::iter::once(label).chain(split).chain(group).collect::<Vec<_>>())? {
+    for record in table.records(&wanted)? {
         observer.check()?;
         let mut record = record?;
         if group.is_some() {
             groups.push(of_cell(record.fields.last().and_then(Option::as_deref)));
         }
         labels.push(record.fields[0].take().unwrap_or_default());
-        if split.is_none() {
-            continue;
-        }
-        splits.push(match record.fields[1].as_deref().unwrap_or_default() {
-            "" => Split::Train,
-            word => Split::from_name(word).ok_or_else(|| {
-                let problem = Problem::new("an unknown split").expected("train, val, test or nothing").found(word);
-                Error::Data(problem.at(format!("{}, row {}", printable(path), record.row)))
-            })?,
-        });
+        let Some(split) = &mut split else { continue };
+        let read = split.read(record.fields[1].as_deref().unwrap_or_default(), Split::Train);
+        let place = || format!("{}, row {}", printable(path), record.row);
+        splits.push(read.map_err(|problem| Error::Data(problem.at(place())))?);
     }
     if let [only] = names
         && labels.len() + 1 == rows

@@ -27,7 +27,8 @@ pub fn open_vectors(
 ) -> Result<(VectorSet, Vec<Finding>)> {
     let mut raw = read(path, reading, true, observer)?;
     let texts = std::mem::take(&mut raw.labels);
-    let settled = settle(&texts, &raw.names, &raw.splits, reading.task, raw.decimal_comma, path)?;
+    let settled =
+        settle(&texts, &raw.names, &raw.splits, reading.task, raw.decimal_comma, reading.merge_classes, path)?;
     let Settled { kept, classes, labels, targets, inferred, findings } = settled;
     if kept.len() < raw.names.len() {
         raw.columns = raw.columns.into_iter().map(|column| column.select(&kept)).collect();

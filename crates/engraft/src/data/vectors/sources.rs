@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::data::split_names::exact;
 use crate::data::{Split, ending, missing};
 use crate::error::{Error, Problem, Result, printable};
 
@@ -50,7 +51,7 @@ pub(super) fn sources(path: &Path) -> Result<Vec<Source>> {
     for entry in std::fs::read_dir(path).map_err(|source| Error::read(path, &source))? {
         let file = entry.map_err(|source| Error::read(path, &source))?.path();
         let stem = file.file_stem().map(|stem| stem.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-        let split = if stem == "dev" { Some(Split::Val) } else { Split::from_name(&stem) };
+        let split = exact(&stem);
         if let Some(split) = split.filter(|_| is_array(&file) || is_table(&file)) {
             found.push((split, file));
         }

@@ -12,7 +12,10 @@ use crate::data::Split;
 use crate::data::column_names::{find, listing};
 use crate::data::group_hints::of_cell;
 use crate::data::grouping::COLUMN_FLAG;
-use crate::data::text::{Limits, table::Table};
+use crate::data::split_column::SplitColumn;
+use crate::data::text::Limits;
+use crate::data::text::encoding::encoding_of;
+use crate::data::text::table::{Opening, Table};
 use crate::error::{Error, Problem, Result, printable};
 use crate::progress::Observer;
 
@@ -26,8 +29,8 @@ struct Part {
     columns: Vec<usize>,
     features: usize,
     has_label: bool,
-    has_split: bool,
     has_group: bool,
+    splits: Option<SplitColumn>,
 }
 
 /// Reads the tables. `path` is what was asked for: a table, or the folder of them.
@@ -48,10 +51,11 @@ pub(super) fn read(
         .collect();
     let mut parts: Vec<Part> = Vec::new();
     let (mut features, mut label) = (Vec::new(), None);
+    let opening = Opening { named: &named, encoding: encoding_of(reading.encoding.as_deref())?, ..Opening::default() };
     for source in sources {
-        let table = Table::open(&source.path, &named, &Limits::default(), observer)?;
+        let table = Table::open(&source.path, &opening, &Limits::default(), observer)?;
         let names = column_names(&table)?;
-        let roles = Roles::find(&names, source, reading, with_labels)?;
+        let roles = Roles::find(&names, &table, source, reading, with_labels)?;
         if parts.is_empty() {
             features = roles.features.iter().map(|&column| names[column].clone()).collect();
             label = roles.label.map(|column| names[column].clone());
@@ -70,13 +74,15 @@ pub(super) fn read(
     let mut raw = Raw { names, columns, labels, splits, groups, label, decimal_comma, remarks, findings };
 
     let mut surveys: Vec<Survey> = features.iter().map(|_| Survey::default()).collect();
-    for part in &parts {
+    for part in &mut parts {
         let before = raw.names.len();
         part.survey(&mut surveys, &mut raw, observer)?;
         if raw.names.len() == before {
             let problem = Problem::new("there are no rows").expected("at least one below the header");
             return Err(Error::Data(problem.at(part.table.path())));
         }
+        raw.findings.extend(part.splits.as_ref().and_then(SplitColumn::finding));
+        raw.findings.extend(part.table.encoding().and_then(|encoding| encoding.finding()));
     }
     let mut cells = Vec::with_capacity(features.len());
     for (name, survey) in features.iter().zip(&surveys) {
@@ -119,12 +125,18 @@ fn column_names(table: &Table) -> Result<Vec<String>> {
 struct Roles {
     features: Vec<usize>,
     label: Option<usize>,
-    split: Option<usize>,
+    split: Option<SplitColumn>,
     group: Option<usize>,
 }
 
 impl Roles {
-    fn find(names: &[String], source: &Source, reading: &VectorReading, with_labels: bool) -> Result<Self> {
+    fn find(
+        names: &[String],
+        table: &Table,
+        source: &Source,
+        reading: &VectorReading,
+        with_labels: bool,
+    ) -> Result<Self> {
         let ignored: Vec<usize> = reading
             .ignore
             .iter()
@@ -148,11 +160,17 @@ impl Roles {
             let problem = Problem::new("the column of groups cannot be the label, or ignored").found(&names[both]);
             return Err(Error::Usage(problem.at(COLUMN_FLAG)));
         }
-        let split = names.iter().position(|name| name.eq_ignore_ascii_case("split"));
-        let split = split.filter(|split| {
-            source.split.is_none() && ![label, group].contains(&Some(*split)) && !ignored.contains(split)
-        });
-        let other = |column: &usize| ![label, split, group].contains(&Some(*column)) && !ignored.contains(column);
+        let is_free = |column: usize| {
+            source.split.is_none() && ![label, group].contains(&Some(column)) && !ignored.contains(&column)
+        };
+        // What a row is for is nothing to learn from; rows to be answered have all columns of training but for that.
+        let sample = table.sample()?;
+        let cells =
+            |column: usize| sample.iter().map(|row| row.fields[column].as_deref().unwrap_or_default()).collect();
+        let split = SplitColumn::find(names, is_free, cells)
+            .filter(|split| reading.kinds.is_empty() || !reading.kinds.contains_key(&names[split.column]));
+        let at = split.as_ref().map(|split| split.column);
+        let other = |column: &usize| ![label, at, group].contains(&Some(*column)) && !ignored.contains(column);
         Ok(Self { features: (0..names.len()).filter(other).collect(), label, split, group })
     }
 
@@ -174,16 +192,16 @@ impl Roles {
             return Err(Error::Data(problem.found(found).at(table.path())));
         }
         let mut columns: Vec<usize> = features.iter().map(|name| places[name.as_str()]).collect();
-        columns.extend(self.label.iter().chain(&self.split).chain(&self.group));
+        columns.extend(self.label.iter().chain(&self.split.as_ref().map(|split| split.column)).chain(&self.group));
         let (split, prefix, has_label) = (source.split, source.prefix(), self.label.is_some());
-        let (has_split, has_group) = (self.split.is_some(), self.group.is_some());
-        Ok(Part { table, split, prefix, features: features.len(), columns, has_label, has_split, has_group })
+        let (has_group, splits) = (self.group.is_some(), self.split);
+        Ok(Part { table, split, prefix, features: features.len(), columns, has_label, has_group, splits })
     }
 }
 
 impl Part {
     /// Counts what stands in the columns; adds names, labels and splits.
-    fn survey(&self, surveys: &mut [Survey], raw: &mut Raw, observer: &dyn Observer) -> Result<()> {
+    fn survey(&mut self, surveys: &mut [Survey], raw: &mut Raw, observer: &dyn Observer) -> Result<()> {
         let class_names = self.has_label.then(|| self.table.class_names(self.columns[self.features])).flatten();
         let split_field = self.features + usize::from(self.has_label);
         for record in self.table.records(&self.columns)? {
@@ -202,15 +220,11 @@ impl Part {
             if self.has_group {
                 raw.groups.push(of_cell(record.fields.last().and_then(Option::as_deref)));
             }
-            let word = record.fields.get(split_field).filter(|_| self.has_split).and_then(Option::as_deref);
-            let split = match word.unwrap_or_default() {
-                "" => self.split.unwrap_or(Split::Train),
-                word => Split::from_name(word).ok_or_else(|| {
-                    let place = format!("{}, {name}", printable(self.table.path()));
-                    let problem = Problem::new("an unknown split").expected("train, val, test or nothing").found(word);
-                    Error::Data(problem.at(place))
-                })?,
-            };
+            let word = record.fields.get(split_field).filter(|_| self.splits.is_some()).and_then(Option::as_deref);
+            let (word, usual) = (word.unwrap_or_default(), self.split.unwrap_or(Split::Train));
+            let split = self.splits.as_mut().map_or(Ok(usual), |splits| splits.read(word, usual));
+            let place = || format!("{}, {name}", printable(self.table.path()));
+            let split = split.map_err(|problem| Error::Data(problem.at(place())))?;
             raw.names.push(name);
             raw.labels.push(label);
             raw.splits.push(split);

@@ -136,7 +136,7 @@ fn what_cannot_be_read_is_refused_with_its_place() {
     refuse("a,label\n1,x\n1e39,y\n", &["too large", "row 2", "`1e39`"]);
     refuse("a,label\n1,\n2,\n", &["no row has a label"]);
     refuse("a,label\n1,x\n2,x\n", &["fewer than two classes"]);
-    refuse("a,label,split\n1,x,dev\n2,y,\n", &["unknown split", "row 1", "dev"]);
+    refuse("a,label,split\n1,x,maybe\n2,y,\n", &["unknown split", "row 1", "maybe"]);
     refuse("a,label,split\n1,x,test\n2,y,val\n", &["no training data"]);
     refuse(&table("a,label", 40, |row| format!("{row},text number {row}")), &["free text"]);
     let forced = VectorReading { task: Some(Task::Regression), ..VectorReading::default() };

@@ -1,0 +1,156 @@
+//! Which columns of a table of images have the labels: one of a usual name, columns of zeros and ones, or the one whose
+//! cells come back most.
+
+use super::column_names::listing;
+use super::task::SEPARATOR;
+use super::text::columns::label_among;
+use super::text::table::{Record, Table};
+use crate::error::{Error, Problem, Result};
+
+/// Names that such a column has, the surest first.
+const NAMES: [&str; 16] = [
+    "label",
+    "labels",
+    "class",
+    "classes",
+    "category",
+    "target",
+    "class_name",
+    "label_name",
+    "classname",
+    "species",
+    "breed",
+    "diagnosis",
+    "tags",
+    "tag",
+    "fine_label",
+    "y",
+];
+
+/// The columns of labels.
+#[derive(Debug, Clone)]
+pub(super) struct LabelColumns {
+    columns: Vec<usize>,
+    /// The labels that columns of zeros and ones stand for; none where a column holds the label itself.
+    one_hot: Vec<String>,
+    /// Whether a row has more or fewer than one of them.
+    several: bool,
+    /// Names of classes that the file gives to whole numbers.
+    names: Option<Vec<String>>,
+    reason: Option<String>,
+}
+
+fn flag(cell: &str) -> Option<bool> {
+    match cell.to_ascii_lowercase().as_str() {
+        "1" | "1.0" | "true" => Some(true),
+        "0" | "0.0" | "false" => Some(false),
+        _ => None,
+    }
+}
+
+impl LabelColumns {
+    /// The columns of labels: the one that is asked for, else among those that are `free`. `sample` holds the first rows,
+    /// with the columns `of_sample`.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where none looks like labels.
+    pub(super) fn find(
+        table: &Table,
+        asked: Option<usize>,
+        free: &[usize],
+        of_sample: &[usize],
+        sample: &[Record],
+    ) -> Result<Self> {
+        let names = table.columns();
+        let one = |column: usize, reason: Option<String>| {
+            let names = table.class_names(column).map(<[String]>::to_vec);
+            Self { columns: vec![column], one_hot: Vec::new(), several: false, names, reason }
+        };
+        if let Some(asked) = asked {
+            return Ok(one(asked, None));
+        }
+        let named = |name: &&str| free.iter().copied().find(|&column| names[column].eq_ignore_ascii_case(name));
+        if let Some(column) = NAMES.iter().find_map(named) {
+            let reason = format!("the labels are read from the column `{}`, by its name", names[column]);
+            return Ok(one(column, (!names[column].eq_ignore_ascii_case(NAMES[0])).then_some(reason)));
+        }
+        let cells = |column: usize| {
+            let at = of_sample.iter().position(|other| *other == column);
+            sample.iter().map(move |row| at.and_then(|at| row.fields[at].as_deref()).unwrap_or_default())
+        };
+        let is_hot = |column: &usize| !sample.is_empty() && cells(*column).all(|cell| flag(cell).is_some());
+        let hot: Vec<usize> = free.iter().copied().filter(is_hot).collect();
+        if hot.len() > 1 {
+            let one_hot: Vec<String> = hot.iter().map(|&column| names[column].clone()).collect();
+            let reason =
+                format!("the labels are read from the columns {}, which hold zeros and ones", listing(&one_hot));
+            return Ok(Self { columns: hot, one_hot, several: false, names: None, reason: Some(reason) });
+        }
+        match free {
+            [] => {
+                let problem =
+                    Problem::new("a column is missing").expected("a column of labels beside that of the images");
+                let hint = "columns of other names are named with --path-column and --label-column";
+                Err(Error::Data(problem.found(listing(names)).hint(hint).at(super::text::record::at(table.path(), 1))))
+            }
+            [only] => {
+                let reason = format!("the labels are read from the column `{}`, the only other one", names[*only]);
+                Ok(one(*only, Some(reason)))
+            }
+            _ => {
+                let mut remarks = Vec::new();
+                let whole = sample.iter().map(|row| {
+                    let mut fields = vec![None; names.len()];
+                    of_sample.iter().zip(&row.fields).for_each(|(&column, field)| fields[column].clone_from(field));
+                    Record { fields, ..row.clone() }
+                });
+                let column = label_among(table, &whole.collect::<Vec<_>>(), free, &mut remarks)?;
+                Ok(one(column, remarks.pop()))
+            }
+        }
+    }
+
+    /// Their places in the table.
+    pub(super) fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    /// Why they are those, where their name alone does not say so.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.reason.clone()
+    }
+
+    /// Of columns of zeros and ones whether rows that were read have more or fewer than one label; nothing of others.
+    pub(super) fn several(&self) -> Option<bool> {
+        (!self.one_hot.is_empty()).then_some(self.several)
+    }
+
+    /// The label of a row by its cells in these columns; nothing where the file says that there is none.
+    ///
+    /// # Errors
+    /// A problem without a place, where one of several columns holds something other than 0 and 1.
+    pub(super) fn label(&mut self, cells: &[Option<String>]) -> std::result::Result<Option<String>, Problem> {
+        if self.one_hot.is_empty() {
+            let cell = cells.first().cloned().flatten().unwrap_or_default();
+            let Some(names) = &self.names else { return Ok(Some(cell)) };
+            if cell.is_empty() || cell == "-1" {
+                return Ok(None);
+            }
+            let name = cell.parse::<usize>().ok().and_then(|class| names.get(class));
+            return Ok(Some(name.cloned().unwrap_or(cell)));
+        }
+        let mut labels: Vec<&str> = Vec::new();
+        for (cell, label) in cells.iter().zip(&self.one_hot) {
+            let cell = cell.as_deref().unwrap_or_default();
+            let has = flag(cell).ok_or_else(|| {
+                let problem = Problem::new(format!("the column `{label}` holds something other than 0 and 1"));
+                problem.expected("zeros and ones, as in the rows before").found(format!("`{cell}`"))
+            })?;
+            if has {
+                labels.push(label);
+            }
+        }
+        self.several |= labels.len() != 1;
+        Ok(Some(labels.join(&SEPARATOR.to_string())))
+    }
+}
