@@ -51,7 +51,9 @@ impl Work<'_> {
     /// Leaves out what is of a group that is also in a split that matters more.
     fn straddling<'m>(&mut self, groups: impl Iterator<Item = &'m Vec<usize>>, by: &str) {
         let split = |index: usize| self.dataset.examples[index].split;
-        let mut leaks: BTreeMap<(Split, Split), (usize, Vec<(usize, usize)>)> = BTreeMap::new();
+        // Of each two splits the groups that are in both, and the examples with one that they share a group with.
+        type Leak = (usize, Vec<(usize, usize)>);
+        let mut leaks: BTreeMap<(Split, Split), Leak> = BTreeMap::new();
         for members in groups {
             let usable: Vec<usize> = members.iter().copied().filter(|index| !self.excluded.contains(index)).collect();
             for from in [Split::Train, Split::Val] {

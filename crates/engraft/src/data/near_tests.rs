@@ -78,7 +78,8 @@ fn changed_copies_are_found_and_nothing_else() {
         let small = imageops::resize(photo, photo.width() * 2 / 3, photo.height() * 2 / 3, FilterType::Triangle);
         thumbnail(&small, ImageFormat::Jpeg)
     };
-    let changes: [(&str, &dyn Fn(&RgbImage) -> Vec<u8>); 10] = [
+    type Change<'a> = &'a dyn Fn(&RgbImage) -> Vec<u8>;
+    let changes: [(&str, Change<'_>); 10] = [
         ("as it is", &png),
         ("brighter", &|photo| png(&toned(photo, |value| 1.15 * value))),
         ("with more contrast", &|photo| png(&toned(photo, |value| 128.0 + 1.3 * (value - 128.0)))),
