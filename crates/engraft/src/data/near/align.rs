@@ -8,6 +8,8 @@ use crate::data::inspect::THUMBNAIL as SIDE;
 
 /// Steps at half the size, and at the whole.
 const STEPS: (usize, usize) = (4, 5);
+/// After so many of the first, the least correlation for the others to be worth it.
+const HALFWAY: (usize, f64) = (2, 0.85);
 /// The least correlation at half the size: below it, nothing is gained by looking closer.
 const COARSE: f64 = 0.93;
 /// The least correlation of grey values, where the two lie over each other.
@@ -141,8 +143,11 @@ pub(super) fn aligned(first: &[u8], second: &[u8], mirrored: bool) -> bool {
     let (a, b) = (Grey::of(first, false), Grey::of(second, mirrored));
     let mut map = Map([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
     let (half_a, half_b) = (a.halved().blurred(1), b.halved().blurred(1));
-    for _ in 0..STEPS.0 {
+    for done in 1..=STEPS.0 {
         if !step(&half_a, &half_b, &mut map) {
+            return false;
+        }
+        if done == HALFWAY.0 && correlation(&overlaid(&half_a, &half_b, &map)) < HALFWAY.1 {
             return false;
         }
     }
