@@ -92,7 +92,8 @@ def texts(binary, file):
     lines = sorted({" ".join(line.split()) for line in open(file, encoding="utf-8", errors="replace")} - {""})
     rng = random.Random(0)
     words = sorted({word for line in lines for word in line.split() if word.isalpha()})
-    middle = [line for line in lines if 20 <= len(line.split()) <= 44]
+    length = lambda line: sum(any(c.isalnum() for c in part) for part in line.split())
+    middle = [line for line in lines if 20 <= length(line) <= 44]
     changed = []
     for line in middle:
         parts = line.split()

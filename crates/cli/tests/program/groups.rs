@@ -76,7 +76,7 @@ fn groups_in_names_are_suggested_found_and_refused() {
     assert!(audited.contains(hint) && audited.contains("40 of 40 images look like 5 groups"), "{audited}");
     let by = ["audit", "digits", "--group-by", r"patient\d+"];
     let audited = sandbox.run(by).expect(0, &[]).stdout;
-    assert!(audited.contains(r"5 groups by --group-by `patient\d+`") && !audited.contains(hint), "{audited}");
+    assert!(audited.contains(r"5 groups by `patient\d+` in paths") && !audited.contains(hint), "{audited}");
     let fit = |by: &str| {
         let head = ["fit", "digits", "--base", "glyphs", "--depth", "head", "--control-budget", "0", "--out", "run"];
         sandbox.run(head.into_iter().chain(["--group-by", by]))

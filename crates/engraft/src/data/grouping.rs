@@ -50,11 +50,11 @@ impl Grouping {
         !self.is_asked()
     }
 
-    /// By what: ``column `patient` `` or ``--group-by `patient\d+` ``.
+    /// By what: ``column `patient` `` or `` `patient\d+` in paths``.
     pub(crate) fn told(&self) -> String {
         match (&self.column, &self.pattern) {
             (Some(column), _) => format!("column `{column}`"),
-            (None, Some(pattern)) => format!("{PATTERN_FLAG} `{pattern}`"),
+            (None, Some(pattern)) => format!("`{pattern}` in paths"),
             (None, None) => String::new(),
         }
     }

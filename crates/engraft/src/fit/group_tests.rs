@@ -142,7 +142,7 @@ fn groups_are_found_in_paths_of_images_and_texts() {
         // One group of all leaves nothing to hold out.
         let one = open(&Fit { group_by: Some("(p)".into()), ..config }).unwrap();
         let problem = one.require_usable(false).unwrap_err().to_string();
-        assert!(problem.contains("are of one group") && problem.contains("--group-by `(p)`"), "{problem}");
+        assert!(problem.contains("are of one group") && problem.contains("`(p)` in paths"), "{problem}");
     }
 }
 

@@ -8,6 +8,8 @@ use crate::data::inspect::THUMBNAIL as SIDE;
 
 /// Steps at half the size, and at the whole.
 const STEPS: (usize, usize) = (4, 5);
+/// After so many of the first, the least correlation for the others to be worth it.
+const HALFWAY: (usize, f64) = (2, 0.85);
 /// The least correlation at half the size: below it, nothing is gained by looking closer.
 const COARSE: f64 = 0.93;
 /// The least correlation of grey values, where the two lie over each other.
@@ -15,6 +17,11 @@ const CORRELATION: f64 = 0.972;
 /// The least correlation of details: what is left without the low frequencies. Two dandelions before a dark ground have the
 /// same outline and different seeds.
 const DETAIL: f64 = 0.88;
+/// The least correlation of details that are cut off at what half of them have: a strong outline, such as the round border that
+/// all pictures of an eye's retina have, counts no more than what is inside.
+const TEXTURE: f64 = 0.84;
+/// Grey levels below which details are not cut off: noise.
+const NOISE: f32 = 1.5;
 /// The least share of the thumbnail where they lie over each other.
 const OVERLAP: f64 = 0.55;
 /// How far from the centre (0) to the border (1) values are compared; rotated images have black corners beyond.
@@ -136,12 +143,15 @@ pub(super) fn aligned(first: &[u8], second: &[u8], mirrored: bool) -> bool {
     let (a, b) = (Grey::of(first, false), Grey::of(second, mirrored));
     let mut map = Map([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
     let (half_a, half_b) = (a.halved().blurred(1), b.halved().blurred(1));
-    for _ in 0..STEPS.0 {
+    for done in 1..=STEPS.0 {
         if !step(&half_a, &half_b, &mut map) {
             return false;
         }
+        if done == HALFWAY.0 && correlation(&overlaid(&half_a, &half_b, &map)) < HALFWAY.1 {
+            return false;
+        }
     }
-    if !map.is_small() || correlation(&half_a, &half_b, &map).is_none_or(|(r, _)| r < COARSE) {
+    if !map.is_small() || correlation(&overlaid(&half_a, &half_b, &map)) < COARSE {
         return false;
     }
     let (soft_a, soft_b) = (a.blurred(1), b.blurred(1));
@@ -150,12 +160,13 @@ pub(super) fn aligned(first: &[u8], second: &[u8], mirrored: bool) -> bool {
             return false;
         }
     }
-    let is_alike = |a: &Grey, b: &Grey, least: f64| correlation(a, b, &map).is_some_and(|(r, _)| r >= least);
-    let overlaps = correlation(&a, &b, &map).is_some_and(|(_, share)| share >= OVERLAP);
+    let (greys, details) =
+        (overlaid(&a, &b, &map), overlaid(&a.minus(&soft_a.blurred(3)), &b.minus(&soft_b.blurred(3)), &map));
     map.is_small()
-        && overlaps
-        && is_alike(&a, &b, CORRELATION)
-        && is_alike(&a.minus(&soft_a.blurred(3)), &b.minus(&soft_b.blurred(3)), DETAIL)
+        && greys.len() as f64 >= OVERLAP * a.values.len() as f64
+        && correlation(&greys) >= CORRELATION
+        && correlation(&details) >= DETAIL
+        && correlation(&cut_off(&details)) >= TEXTURE
 }
 
 /// One place where the two are compared.
@@ -234,15 +245,30 @@ fn solved(normal: &[[f32; UNKNOWNS]; UNKNOWNS], right: &[f32; UNKNOWNS]) -> Opti
     Some(x)
 }
 
-/// Correlation where the two lie over each other, and the share of the first where they do.
-fn correlation(a: &Grey, b: &Grey, map: &Map) -> Option<(f64, f64)> {
-    let pairs: Vec<(f32, f32)> = a.inner().filter_map(|(place, a)| Some((a, b.at(map.of(place)?).0))).collect();
+/// The values where the two lie over each other.
+fn overlaid(a: &Grey, b: &Grey, map: &Map) -> Vec<(f32, f32)> {
+    a.inner().filter_map(|(place, a)| Some((a, b.at(map.of(place)?).0))).collect()
+}
+
+/// Correlation of pairs; 0 where one side does not change.
+fn correlation(pairs: &[(f32, f32)]) -> f64 {
     let n = pairs.len() as f32;
     let (sum_a, sum_b) = pairs.iter().fold((0.0, 0.0), |(sum_a, sum_b), (a, b)| (sum_a + a, sum_b + b));
     let (mut aa, mut bb, mut ab) = (0.0_f64, 0.0_f64, 0.0_f64);
-    for (a, b) in &pairs {
+    for (a, b) in pairs {
         let (a, b) = (f64::from(a - sum_a / n), f64::from(b - sum_b / n));
         (aa, bb, ab) = (aa + a * a, bb + b * b, ab + a * b);
     }
-    (aa > 0.0 && bb > 0.0).then(|| (ab / (aa * bb).sqrt(), f64::from(n) / a.values.len() as f64))
+    if aa > 0.0 && bb > 0.0 { ab / (aa * bb).sqrt() } else { 0.0 }
+}
+
+/// Details of which none is larger than the median of its side.
+fn cut_off(details: &[(f32, f32)]) -> Vec<(f32, f32)> {
+    let median = |side: fn(&(f32, f32)) -> f32| {
+        let mut sizes: Vec<f32> = details.iter().map(|detail| side(detail).abs()).collect();
+        sizes.sort_unstable_by(f32::total_cmp);
+        sizes.get(sizes.len() / 2).copied().unwrap_or(0.0).max(NOISE)
+    };
+    let (most_a, most_b) = (median(|detail| detail.0), median(|detail| detail.1));
+    details.iter().map(|(a, b)| (a.clamp(-most_a, most_a), b.clamp(-most_b, most_b))).collect()
 }

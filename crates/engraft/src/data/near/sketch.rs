@@ -12,9 +12,9 @@ const BITS: usize = 64;
 pub(super) const MIRROR: u64 = 0xAAAA_AAAA_AAAA_AAAA;
 
 /// Cosines of the discrete cosine transform, in units of 2^-14. Whole numbers, so that no machine rounds differently.
-static COSINES: LazyLock<[[i64; SIDE]; FREQUENCIES]> = LazyLock::new(|| {
+static COSINES: LazyLock<[[i32; SIDE]; FREQUENCIES]> = LazyLock::new(|| {
     let cosine = |u: usize, x: usize| ((2 * x + 1) * u) as f64 * std::f64::consts::PI / (2 * SIDE) as f64;
-    std::array::from_fn(|u| std::array::from_fn(|x| (cosine(u, x).cos() * f64::from(1 << 14)).round() as i64))
+    std::array::from_fn(|u| std::array::from_fn(|x| (cosine(u, x).cos() * f64::from(1 << 14)).round() as i32))
 });
 
 /// The 64 lowest frequencies of a thumbnail. The constant one, which says only how bright it is, gives its place to the next
@@ -30,13 +30,14 @@ pub(super) struct Sketch {
 impl Sketch {
     /// Of a thumbnail of `SIDE` x `SIDE` grey values.
     pub(super) fn of(thumbnail: &[u8]) -> Self {
-        let rows: Vec<[i64; FREQUENCIES]> = thumbnail
+        // At most 255 * 32 * 2^14, which is less than 2^31.
+        let rows: Vec<[i32; FREQUENCIES]> = thumbnail
             .as_chunks::<SIDE>()
             .0
             .iter()
             .map(|row| {
                 std::array::from_fn(|u| {
-                    row.iter().zip(&COSINES[u]).map(|(&grey, cosine)| i64::from(grey) * cosine).sum()
+                    row.iter().zip(&COSINES[u]).map(|(&grey, cosine)| i32::from(grey) * cosine).sum()
                 })
             })
             .collect();
@@ -45,7 +46,8 @@ impl Sketch {
         let mut frequencies = [0.0; BITS];
         for (bit, weighted) in frequencies.iter_mut().enumerate() {
             let (v, u) = place(bit);
-            let sum: i64 = rows.iter().zip(&COSINES[v]).map(|(row, cosine)| row[u] * cosine).sum();
+            let sum: i64 =
+                rows.iter().zip(&COSINES[v]).map(|(row, &cosine)| i64::from(row[u]) * i64::from(cosine)).sum();
             hash |= u64::from(sum > 0) << bit;
             *weighted = (sum as f64 * ((u * u + v * v) as f64).sqrt()) as f32;
         }

@@ -190,12 +190,7 @@ type LabelTable = (Vec<String>, Vec<Split>, Vec<Option<String>>);
 
 /// Labels of `rows` rows as a table: its column of labels, or its only column; with splits where it has such a column. Of an
 /// only column the first label looks like a header: where one label is lacking, it is that.
-fn label_table(
-    path: &Path,
-    rows: usize,
-    reading: &VectorReading,
-    observer: &dyn Observer,
-) -> Result<LabelTable> {
+fn label_table(path: &Path, rows: usize, reading: &VectorReading, observer: &dyn Observer) -> Result<LabelTable> {
     let named: Vec<&str> = reading.label.iter().chain(&reading.grouping.column).map(String::as_str).collect();
     let opening = Opening { named: &named, encoding: encoding_of(reading.encoding.as_deref())?, ..Opening::default() };
     let table = Table::open(path, &opening, &Limits::default(), observer)?;
