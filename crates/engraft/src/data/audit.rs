@@ -119,7 +119,7 @@ pub struct ClassCount {
 ///   copies are kept.
 /// - An image in two splits is excluded from the one that matters less: from `train` when it is also in `val` or
 ///   `test`, from `val` when it is also in `test`. Held-out numbers would otherwise measure memory.
-/// - Images of one group (see [`super::grouping`]) share a fold; one whose group is also in a split that matters more is
+/// - Images of one group (see `--group-column`, `--group-by`) share a fold; one whose group is also in a split that matters more is
 ///   excluded, as copies are.
 /// - Classes with few usable training images, imbalance, and few images in all are told.
 /// - In multi-label a label is the whole set; labels that few or nearly all images have, and images without any, are

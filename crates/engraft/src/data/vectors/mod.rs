@@ -15,7 +15,7 @@
 //! **Labels** are in the column that is asked for, else in one called `label`, `target`, `class` or `y`. What is learnt of
 //! them follows from them as for images (see [`super::task`]).
 //!
-//! **Splits** are a column `split` (`train`, `val`, `test`, or nothing for `train`; see [`super::split_column`]), or the files `train`, `val` and `test`
+//! **Splits** are a column `split` (`train`, `val`, `test`, or nothing for `train`, by their usual names), or the files `train`, `val` and `test`
 //! of a folder, with the ending of a table or `.npy`.
 //!
 //! **Arrays** have two axes, `[rows, columns]`, of f32, f64, whole numbers or truth values, in C or Fortran order; their
