@@ -286,10 +286,9 @@ impl DepthSearch<'_> {
         let shown = KeyedImages { images: &images, digests: &shown.digests[..few] };
         let views = Views { count: 1, ..views.clone() };
         let short = DepthSearch { material: Material::Images { base, shown, views: &views, cache: None }, ..short };
-        self.observer.begin("speed of this machine", cuts.len() as u64, "depths");
+        self.observer.begin("speed of this machine", 0, self.material.unit());
         let of = |depth: &Depth| {
             let speed = short.speed_of(depth, &|examples| (0..examples).collect())?;
-            self.observer.advance(1);
             Ok((depth.label().to_owned(), speed))
         };
         let speeds = cuts.iter().map(of).collect::<Result<_>>()?;
