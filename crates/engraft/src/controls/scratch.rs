@@ -23,7 +23,7 @@ use crate::methods::AnyBase;
 use crate::methods::tokens::{TokenReader, TokenSet};
 use crate::methods::{
     Adapted, Change, Journal, KeyedImages, Learners, Material, Plan, Quiet, Regularisers, STEP_COST, Spread,
-    TuneSettings, Tuning, Views, best_rate, tune,
+    TuneSettings, Tuning, Views, best_rate, enough_folds, tune,
 };
 use crate::progress::Observer;
 use crate::rng::{permutation, rng};
@@ -35,8 +35,6 @@ use crate::train::{Curve, Settings, TrainingImages};
 const KIND: &str = "controls";
 /// Fewer epochs than this, and a smaller network is taken, or fewer folds as long as they hold enough examples.
 const ENOUGH_EPOCHS: u64 = 20;
-/// Examples whose answers are enough where the budget pays for no more folds.
-const ENOUGH_ANSWERS: usize = 1000;
 /// More epochs than this are not worth their time.
 const MOST_EPOCHS: u64 = 40;
 /// Epochs of each try of a rate, as a share of those of a training.
@@ -344,8 +342,7 @@ impl Scratch {
             return Ok(None);
         }
         let forward: Vec<f64> = found.iter().map(|candidate| candidate.forward).collect();
-        let answered = |folds: usize| data.folds.iter().filter(|&&fold| fold < folds).count();
-        let enough = (1..=data.count).find(|&folds| answered(folds) >= ENOUGH_ANSWERS).unwrap_or(data.count);
+        let enough = enough_folds(data.folds, data.count);
         let model = splits(data).next().is_some();
         let evidence = Evidence { examples: data.train.len(), folds: data.count, enough, model };
         let mut plan = within(budget, &forward, rates, evidence);

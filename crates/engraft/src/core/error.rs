@@ -174,6 +174,14 @@ impl fmt::Display for Problem {
     }
 }
 
+/// The first of several things in words, and that there are more: `a, b, c, ...`.
+pub(crate) fn first_of(things: impl IntoIterator<Item = impl fmt::Display>, most: usize) -> String {
+    let mut things = things.into_iter();
+    let first: Vec<String> = things.by_ref().take(most).map(|thing| thing.to_string()).collect();
+    let more = if things.next().is_some() { ", ..." } else { "" };
+    format!("{}{more}", first.join(", "))
+}
+
 /// Text that cannot steer a terminal or hide what it says: control characters (of which the names of files may hold any),
 /// separators of lines and paragraphs, and marks that turn the direction of writing become `\n`, `\t`, `\u{1b}` and so on.
 /// Everything else is left as it is, backslashes too: the result is for readers, and for no program.

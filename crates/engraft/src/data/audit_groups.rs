@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, FindingKind, Grouped, Severity, Work, plain};
 use crate::data::dataset::{Split, Targets};
+use crate::error::first_of;
 
 /// Classes that are named.
 const SHOWN: usize = 5;
@@ -106,10 +107,9 @@ impl Work<'_> {
         let few = self.dataset.classes.iter().zip(&groups_of).filter(|(_, groups)| groups.len() == 1);
         let few: Vec<String> = few.map(|(class, _)| plain(class).into_owned()).collect();
         if !few.is_empty() {
-            let shown = few.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-            let more = if few.len() > SHOWN { ", ..." } else { "" };
+            let shown = first_of(&few, SHOWN);
             let message = format!(
-                "{} of {} classes are in one group alone ({by}): {shown}{more}; out of fold they are answered by models that have \
+                "{} of {} classes are in one group alone ({by}): {shown}; out of fold they are answered by models that have \
                  not seen them, and always wrong",
                 few.len(),
                 self.dataset.classes.len()

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Audit, ClassCount, Finding, FindingKind, Severity, plain};
 use crate::data::dataset::{Dataset, Split, Targets};
 use crate::data::near::Groups;
+use crate::error::first_of;
 
 /// Fewer usable training examples of a class than this, and cross-validation has nothing to hold out.
 pub(super) const LEAST: usize = 2;
@@ -360,11 +361,10 @@ impl<'a> Work<'a> {
     pub(super) fn tell_shortages(&mut self, one: &str, many: &str, of: usize, short: &[(Shortage, Vec<String>)]) {
         for (shortage, named) in short.iter().filter(|(_, named)| !named.is_empty()) {
             let (kind, severity, what) = shortage.told(self.wording.things);
-            let shown = named.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-            let more = if named.len() > SHOWN { ", ..." } else { "" };
+            let shown = first_of(named, SHOWN);
             let message = match named.len() {
                 1 => format!("a {one} with {what}: {shown}"),
-                count => format!("{count} of {of} {many} with {what}: {shown}{more}"),
+                count => format!("{count} of {of} {many} with {what}: {shown}"),
             };
             self.findings.push(Finding::new(kind, severity, message, Vec::new()));
         }

@@ -9,7 +9,7 @@ use encoding_rs::Encoding;
 
 use super::finding::{Finding, FindingKind, Severity};
 use super::{ENDINGS, ending};
-use crate::error::{from_printable, printable};
+use crate::error::{first_of, from_printable, printable};
 
 /// Folders beside a table that are looked into.
 const FOLDERS: usize = 24;
@@ -168,10 +168,7 @@ impl Finder {
 
     /// What was repaired, and what is not looked for.
     pub(super) fn findings(self) -> Vec<Finding> {
-        let first = |cells: &[String]| {
-            let more = if cells.len() > SHOWN { ", ..." } else { "" };
-            format!("{}{more}", cells.iter().take(SHOWN).map(|cell| format!("`{cell}`")).collect::<Vec<_>>().join(", "))
-        };
+        let first = |cells: &[String]| first_of(cells.iter().map(|cell| format!("`{cell}`")), SHOWN);
         let mut findings = Vec::new();
         for (repair, cells) in &self.used {
             let message = format!(

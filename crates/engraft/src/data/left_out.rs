@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::finding::{Finding, FindingKind, Severity};
-use crate::error::printable_text;
+use crate::error::{first_of, printable_text};
 
 /// Reasons that a message tells.
 const REASONS: usize = 5;
@@ -30,9 +30,8 @@ impl Left {
         let mut reasons: Vec<(&String, &Vec<String>)> = self.0.iter().collect();
         reasons.sort_by_key(|(reason, names)| (std::cmp::Reverse(names.len()), *reason));
         let reason = |(reason, names): &(&String, &Vec<String>)| {
-            let more = if names.len() > NAMES { ", ..." } else { "" };
-            let first: Vec<_> = names.iter().take(NAMES).map(|name| printable_text(name)).collect();
-            format!("{}: {} ({}{more})", printable_text(reason), names.len(), first.join(", "))
+            let first = first_of(names.iter().map(|name| printable_text(name)), NAMES);
+            format!("{}: {} ({first})", printable_text(reason), names.len())
         };
         let mut told: Vec<String> = reasons.iter().take(REASONS).map(reason).collect();
         if reasons.len() > REASONS {

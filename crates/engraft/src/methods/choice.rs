@@ -5,14 +5,12 @@
 
 use crate::error::{Error, Result};
 use crate::methods::budget::{Budget, Speed, in_words};
-use crate::methods::depth::{Difference, Measured, Prior, Trainings, choose};
+use crate::methods::depth::{Difference, Measured, Prior, Trainings, choose, enough_folds};
 use crate::methods::search::{Depth, DepthSearch};
 use crate::targets::{Calibrated, Predictions};
 
 /// Depths without a gain after which no other is tried.
 const PATIENCE: usize = 2;
-/// Out-of-fold answers that are enough where the budget pays for no more.
-const ENOUGH: usize = 1000;
 
 /// The depth that was taken, and why.
 #[derive(Debug, Clone)]
@@ -38,12 +36,23 @@ impl Chosen {
     }
 }
 
-/// A depth that may be tried, and how far it got.
+/// A depth that may be tried, how long it takes, and how far it got.
 struct Candidate {
     depth: Depth,
     prior: Prior,
+    /// Seconds before the first fold, of a fold, and of the model itself.
+    start: f64,
+    fold: f64,
+    model: f64,
     trainings: Trainings,
     measured: Option<Measured>,
+}
+
+impl Candidate {
+    /// Seconds of so many folds.
+    fn takes(&self, folds: usize) -> f64 {
+        self.start + self.fold * folds as f64
+    }
 }
 
 impl DepthSearch<'_> {
@@ -75,14 +84,21 @@ impl DepthSearch<'_> {
         let usual = self.usual()?;
         let shallowest_first = |one: &Candidate| Depth::rank(Some(&one.depth));
         let of = |depth: Depth| {
-            let prior = self.prior(&depth);
-            Candidate { prior, depth, trainings: Trainings::default(), measured: None }
+            let speed = speed.of(depth.label());
+            let [start, one] = [0, 1].map(|folds| self.cost_of_folds(&depth, folds) / speed);
+            Candidate {
+                prior: self.prior(&depth),
+                start,
+                fold: one - start,
+                model: self.cost_of_model(&depth) / speed,
+                depth,
+                trainings: Trainings::default(),
+                measured: None,
+            }
         };
         let all: Vec<Candidate> = usual.into_iter().map(of).collect();
-        let (mut candidates, folds, look) = self.within(all, budget, speed, &mut left_out);
-        let takes = |one: &Candidate, folds: usize| self.cost_of_folds(&one.depth, folds) / speed.of(one.depth.label());
-        let model = |one: &Candidate| self.cost_of_model(&one.depth) / speed.of(one.depth.label());
-        let mut left = budget.seconds() - candidates.iter().map(model).fold(0.0, f64::max);
+        let (mut candidates, folds, look) = self.within(all, budget, &mut left_out);
+        let mut left = budget.seconds() - most(&candidates, |one| one.model);
         let mut without_gain = 0;
         for one in &mut candidates {
             if without_gain >= PATIENCE {
@@ -91,7 +107,7 @@ impl DepthSearch<'_> {
                 continue;
             }
             if let Some(gain) = self.extend(one, look, 1, &probe, &mut left_out, on_event)? {
-                left -= takes(one, look);
+                left -= one.takes(look);
                 without_gain = if gain.mean > gain.standard_error { 0 } else { without_gain + 1 };
             }
         }
@@ -104,7 +120,7 @@ impl DepthSearch<'_> {
         candidates.sort_by(|a, b| looks(b).total_cmp(&looks(a)));
         let mut finished: Vec<Candidate> = Vec::new();
         for mut one in candidates {
-            let missing = takes(&one, folds) - takes(&one, look);
+            let missing = one.fold * (folds - look) as f64;
             if missing > left && !finished.is_empty() {
                 let (label, better) = (one.depth.label(), finished[0].depth.label());
                 left_out.push(format!(
@@ -120,7 +136,7 @@ impl DepthSearch<'_> {
             finished.push(one);
         }
         finished.sort_by_key(shallowest_first);
-        let round = finished.iter().map(|one| takes(one, folds) - takes(one, 0)).sum();
+        let round = finished.iter().map(|one| one.fold * folds as f64).sum();
         self.more_seeds(&mut finished, folds, (left, round), &probe, &mut left_out, on_event)?;
         if folds < self.protocol.run && !finished.is_empty() {
             left_out.push(format!(
@@ -137,36 +153,30 @@ impl DepthSearch<'_> {
         &self,
         mut candidates: Vec<Candidate>,
         budget: &Budget,
-        speed: &Speed,
         left_out: &mut Vec<String>,
     ) -> (Vec<Candidate>, usize, usize) {
         let paid = budget.seconds();
         let run = self.protocol.run;
-        let answered = |folds: usize| self.protocol.folds.iter().filter(|&&fold| fold < folds).count();
-        let enough = (1..=run).find(|&folds| answered(folds) >= ENOUGH).unwrap_or(run);
-        let cost = |one: &Candidate, folds: usize| self.cost_of_folds(&one.depth, folds) / speed.of(one.depth.label());
-        let model = |one: &Candidate| self.cost_of_model(&one.depth) / speed.of(one.depth.label());
-        let whole = |one: &Candidate, folds: usize| cost(one, folds) + model(one);
+        let enough = enough_folds(self.protocol.folds, run);
+        let whole = |one: &Candidate, folds: usize| one.takes(folds) + one.model;
         let any = |folds: &usize| candidates.iter().any(|one| whole(one, *folds) <= paid);
         let folds = [run, enough].into_iter().find(any).unwrap_or(run);
         candidates.retain(|one| {
-            let needs = whole(one, folds.min(enough));
             let fits = whole(one, folds) <= paid;
             if !fits {
                 left_out.push(format!(
                     "`{}` was not tried: it takes about {} on this machine, and the budget is {budget}",
                     one.depth.label(),
-                    in_words(needs)
+                    in_words(whole(one, enough))
                 ));
             }
             fits
         });
         loop {
-            let most = |of: &dyn Fn(&Candidate) -> f64| candidates.iter().map(of).fold(0.0, f64::max);
-            let reserve = most(&model);
+            let reserve = most(&candidates, |one| one.model);
             let total = |look: usize| {
-                let looked: f64 = candidates.iter().map(|one| cost(one, look)).sum();
-                reserve + looked + most(&|one| cost(one, folds) - cost(one, look))
+                let looked: f64 = candidates.iter().map(|one| one.takes(look)).sum();
+                reserve + looked + most(&candidates, |one| one.fold) * (folds - look) as f64
             };
             if let Some(look) = (1..=folds).rev().find(|&look| total(look) <= paid) {
                 return (candidates, folds, look);
@@ -175,7 +185,7 @@ impl DepthSearch<'_> {
                 return (candidates, folds, folds);
             }
             let costliest = (1..candidates.len()).fold(0, |most, at| {
-                if cost(&candidates[at], folds) > cost(&candidates[most], folds) { at } else { most }
+                if candidates[at].takes(folds) > candidates[most].takes(folds) { at } else { most }
             });
             let dropped = candidates.remove(costliest);
             left_out.push(format!(
@@ -280,6 +290,11 @@ impl DepthSearch<'_> {
         let taken = crossed(&tried, common, &picks, chosen, self.protocol.folds);
         Chosen { depth: depths.swap_remove(chosen), tried, taken, reason, left_out }
     }
+}
+
+/// The most that any candidate takes of something.
+fn most(candidates: &[Candidate], of: impl Fn(&Candidate) -> f64) -> f64 {
+    candidates.iter().map(of).fold(0.0, f64::max)
 }
 
 /// The depth chosen, each of its folds answered by the depth picked for it.

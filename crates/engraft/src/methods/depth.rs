@@ -10,6 +10,8 @@ use crate::methods::journal::Journal;
 use crate::targets::{Calibrated, FoldOutputs, Target};
 use crate::train::Curve;
 
+/// Out-of-fold answers that are enough where a budget pays for no more.
+const ENOUGH_ANSWERS: usize = 1000;
 /// 97.5 % of a normal distribution lie below.
 const Z: f64 = 1.959_963_984_540_054;
 
@@ -176,6 +178,12 @@ pub(crate) struct Fold<'a> {
     pub(crate) identity: &'a str,
     /// Name of its curve.
     pub(crate) curve: &'a str,
+}
+
+/// The fewest of the first `run` folds that hold enough examples to measure on; all where they do not.
+pub(crate) fn enough_folds(folds: &[usize], run: usize) -> usize {
+    let answered = |first: usize| folds.iter().filter(|&&fold| fold < first).count();
+    (1..=run).find(|&first| answered(first) >= ENOUGH_ANSWERS).unwrap_or(run)
 }
 
 /// The trainings of one depth that are done, by seed and fold.

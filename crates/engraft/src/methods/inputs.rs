@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::first_of;
 use crate::files::sha256_hex;
 
 /// Names of changed examples that are told.
@@ -74,10 +75,9 @@ impl Inputs {
             ),
         ] {
             if !which.is_empty() {
-                let more = if which.len() > NAMED { ", ..." } else { "" };
-                let shown = which.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+                let shown = first_of(&which, NAMED);
                 let plural = if which.len() == 1 { "" } else { "s" };
-                changes.push(format!("{} example{plural} {what}: {shown}{more}", which.len()));
+                changes.push(format!("{} example{plural} {what}: {shown}", which.len()));
             }
         }
         if changes.is_empty() && self.examples != before.examples {

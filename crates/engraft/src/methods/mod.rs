@@ -31,7 +31,7 @@ pub use body::Body;
 pub use budget::{Budget, Speed};
 pub use choice::Chosen;
 pub use depth::{Difference, Measured, Prior, choose};
-pub(crate) use depth::{Fold, Protocol};
+pub(crate) use depth::{Fold, Protocol, enough_folds};
 pub use frozen::FrozenPart;
 pub use inputs::Inputs;
 pub use journal::Journal;

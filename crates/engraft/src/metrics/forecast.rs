@@ -196,17 +196,13 @@ pub(crate) fn forecast(
     let law = if its_squares <= limit { steeper } else { law };
     let gain = gain_of(law);
     let (mut low, mut high) = (gain, gain);
+    let resampled = |step| sizes.resampled(&mut rng(seed, "forecast", step));
+    let resamples: Vec<Vec<f64>> = (0..RESAMPLES).into_par_iter().map(resampled).collect();
     for family in [Family::Any, Family::NoFloor, Family::Fastest] {
         if sizes.fit(&sizes.means, family).1 > limit {
             continue;
         }
-        let mut gains: Vec<f64> = (0..RESAMPLES)
-            .into_par_iter()
-            .map(|step| {
-                let errors = sizes.resampled(&mut rng(seed, "forecast", step));
-                gain_of(sizes.fit(&errors, family).0)
-            })
-            .collect();
+        let mut gains: Vec<f64> = resamples.par_iter().map(|errors| gain_of(sizes.fit(errors, family).0)).collect();
         gains.sort_unstable_by(f64::total_cmp);
         (low, high) = (low.min(quantile(&gains, 0.025)), high.max(quantile(&gains, 0.975)));
     }

@@ -19,7 +19,6 @@ use crate::run::report::*;
 use crate::targets::{
     Answer, Calibration, FoundSpan, GivenAnswer, Measures, Predictions, Strength, Suspects, TargetAnswer,
 };
-use crate::train::argmax;
 
 /// Wrong answers and suspected labels that a report lists.
 const LISTED: usize = 100;
@@ -147,10 +146,8 @@ fn classes(fitted: &Fitted, evaluation: &Evaluation) -> ClassesReport {
         _ => &[],
     };
     let (classes, how) = (fitted.intake.dataset.classes.len(), &evaluation.accuracy.how);
-    let rows = || out_of_fold.chunks_exact(classes.max(1));
-    let confidences: Vec<f64> = rows().map(|row| f64::from(row[argmax(row)])).collect();
-    let right: Vec<bool> = rows().zip(&truth).map(|(row, truth)| argmax(row) == *truth).collect();
-    let offered = rule.offered(&confidences, &right).ok().flatten();
+    let measured = Probabilities::new(out_of_fold, &truth, classes).ok();
+    let offered = measured.and_then(|measured| rule.offered(&measured.confidences(), &measured.correct()).ok()?);
     let offered = offered.map(|offered| (offered.max_error, offered.answered));
     ClassesReport {
         // What was evaluated before fits together.

@@ -14,6 +14,7 @@ use crate::bases::role::Role;
 use crate::bases::vision::architecture::Architecture;
 use crate::bases::vision::dialect::{Dialect, Leaves};
 use crate::bases::vision::network::{Likeness, Network};
+use crate::error::first_of;
 
 /// What wrappers put inside names, wherever a wrapped module lies.
 const WRAPPERS: [&str; 3] = ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."];
@@ -164,10 +165,9 @@ fn remarks(
         .filter(|name| !is_other(name) && !counter(name))
         .collect();
     if !beside.is_empty() {
-        let shown: Vec<String> = beside.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
-        let more = if beside.len() > SHOWN { ", ..." } else { "" };
+        let shown = first_of(beside.iter().map(|name| format!("`{name}`")), SHOWN);
         let many = if beside.len() == 1 { "1 tensor".to_owned() } else { format!("{} tensors", beside.len()) };
-        remarks.push(format!("{many} beside the network (other heads, losses) left aside: {}{more}", shown.join(", ")));
+        remarks.push(format!("{many} beside the network (other heads, losses) left aside: {shown}"));
     }
     remarks
 }
