@@ -62,9 +62,13 @@ pub fn refuse_beside_resume(matches: &ArgMatches) -> Result<(), Error> {
     }
     let program = Arguments::command();
     let known = program.find_subcommand(command).into_iter().flat_map(clap::Command::get_arguments);
+    // A check of a run that is there has a file of its own.
+    let has_check = matches!(matches.try_contains_id("check"), Ok(true));
+    let beside: &[&str] = if has_check { &["check", "out"] } else { &["checked"] };
     let given = |argument: &clap::Arg| {
         let name = argument.get_id().as_str();
-        matches.value_source(name) == Some(ValueSource::CommandLine) && !BESIDE_RESUME.contains(&name)
+        let is_told = matches.value_source(name) == Some(ValueSource::CommandLine);
+        is_told && !BESIDE_RESUME.contains(&name) && !beside.contains(&name)
     };
     match known.into_iter().find(|argument| given(argument)) {
         None => Ok(()),
@@ -81,6 +85,8 @@ pub fn refuse_beside_resume(matches: &ArgMatches) -> Result<(), Error> {
 pub enum Command {
     /// Fit a pretrained base to labelled images or texts, or a linear head to rows of a table.
     Fit(Box<FitArgs>),
+    /// Adapt a model of a labelled source to a target whose labels nobody has, or say why that is not safe.
+    Adapt(Box<AdaptArgs>),
     /// Predict with a run: label, probability, "unsure", "unlike the training data"; or a number, or a set of labels.
     Predict(PredictArgs),
     /// Show a run's report, and where its HTML file is.
@@ -158,7 +164,7 @@ pub struct FitArgs {
     #[arg(long, value_name = "N", help_heading = METHOD)]
     pub seeds: Option<usize>,
     /// Resume an interrupted run; the result is the same, bit for bit.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "out", "config", "force", "find_lr"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "config", "force", "find_lr"])]
     #[serde(skip)]
     pub resume: Option<PathBuf>,
     /// Run a learning-rate range test and exit.
@@ -225,11 +231,61 @@ pub struct FitArgs {
     pub spans: SpanArgs,
 }
 
+/// Arguments of `adapt`: those of a fit to the source, and what is said of the target.
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct AdaptArgs {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub fit: FitArgs,
+    #[command(flatten)]
+    pub adapt: TargetArgs,
+}
+
+/// What is said of the target. Each is a setting of the adaptation of the same name.
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TargetArgs {
+    /// The target: images, texts or rows like the source's, whose labels nobody needs. Labels that it has are sealed until everything
+    /// is decided, and then opened once.
+    #[arg(long, value_name = "TARGET", required_unless_present_any = ["resume", "config"], help_heading = TARGET)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<PathBuf>,
+    /// The column of the target's table that holds the texts, or two with a comma between them [default: as the source's].
+    #[arg(long, value_name = "COLUMN[,COLUMN]", help_heading = TARGET)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_text: Option<String>,
+    /// The column of the target's table that holds labels, which are sealed [default: one called as the source's].
+    #[arg(long, value_name = "COLUMN", help_heading = TARGET)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_label: Option<String>,
+    /// What is known of the shares of the classes in the target: ask (nothing), same (as in the source), estimate (the estimate is
+    /// to be trusted), or the shares, as pos=0.3,neg=0.7 [default: ask].
+    #[arg(long, value_name = "SHARES", help_heading = TARGET)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shares: Option<String>,
+    /// How to adapt: auto (only where methods agree), source-only, or the name of a method [default: auto].
+    #[arg(long, value_name = "METHOD", help_heading = TARGET)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Write no run, but N examples on which the source's model and the adapted one differ, to be labelled by somebody: --out names
+    /// the CSV file, whose column `label` is empty.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20), help_heading = TARGET)]
+    #[serde(skip)]
+    pub check: Option<u32>,
+    /// The file that --check wrote, with labels in it: an exact sign test on them decides. With --resume RUN it decides about the run
+    /// that is there.
+    #[arg(long, value_name = "FILE", help_heading = TARGET)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checked: Option<PathBuf>,
+}
+
 /// Flags in groups: those without one are the ten that people need first.
 const DATA: &str = "Data";
 const BASE: &str = "Base";
 const METHOD: &str = "Method";
 const EVALUATION: &str = "Evaluation";
+const TARGET: &str = "Target";
 const OUTPUT: &str = "Output";
 
 /// How labelled data is to be read.

@@ -86,6 +86,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> anyhow::Result<exit::Outcom
     let json = arguments.json;
     match arguments.command {
         Command::Fit(args) => commands::fit::run(&args, json, terminal),
+        Command::Adapt(args) => commands::adapt::run(&args, json, terminal),
         Command::Predict(mut args) => {
             if json {
                 args.format = args::Format::Jsonl;

@@ -3,11 +3,12 @@
 //!
 //! The rooms stand in the order in which data flows; each uses the ones before it, never one after it:
 //! [`data`] → [`bases`] → [`features`] → [`heads`] → [`train`] → [`targets`] → [`methods`] → `controls` → [`fit`](mod@fit), [`pretrain`](mod@pretrain) →
-//! [`run`]. [`settings`] and [`metrics`] (predictions and labels only) stand below all of them.
+//! [`adapt`](mod@adapt) → [`run`]. [`settings`] and [`metrics`] (predictions and labels only) stand below all of them.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests write where they like"))]
 
+pub mod adapt;
 pub mod bases;
 mod controls;
 mod core;

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Floors of the rooms of this crate. A room may use its own and those on lower floors.
-const FLOORS: [(&str, u32); 14] = [
+const FLOORS: [(&str, u32); 15] = [
     ("core", 0),
     ("settings", 1),
     ("metrics", 1),
@@ -25,7 +25,8 @@ const FLOORS: [(&str, u32); 14] = [
     ("controls", 9),
     ("fit", 10),
     ("pretrain", 10),
-    ("run", 11),
+    ("adapt", 11),
+    ("run", 12),
 ];
 /// The files of the ground floor, as the crate's root names them.
 const CORE: [&str; 8] = ["error", "rng", "files", "progress", "guard", "suggestion", "weight_files", "weight_set"];

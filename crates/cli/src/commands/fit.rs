@@ -34,10 +34,34 @@ pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
     if args.find_lr {
         return find_lr(args, json, terminal);
     }
-    let begun = begin(args, terminal)?;
-    let run = begun.out.clone();
-    interruption::on_hard_end(move || Journal::is_beside(&run).then(|| resume_hint(&run)));
-    let outcome = work(&begun, args, json, terminal);
+    let begun = begin(args, &FIT, terminal)?;
+    finishing(&begun, &FIT, terminal, || work(&begun, args, json, terminal))
+}
+
+/// What `fit` and `adapt`, which begins with one, do otherwise.
+pub struct Command<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What was typed, as a table of settings.
+    pub told: &'a dyn Fn(&Fit, &FitArgs) -> engraft::error::Result<Fit>,
+    /// What is usual for a kind of input on a base.
+    pub usual: fn(InputKind, &str) -> Fit,
+}
+
+/// `fit`.
+const FIT: Command<'static> =
+    Command { name: "fit", told: &|config, args| laid_over(config, args), usual: usual_settings };
+
+/// Does the work of what was begun; where that fails, says how to go on.
+pub fn finishing(
+    begun: &Begun,
+    command: &Command<'_>,
+    terminal: &Terminal,
+    work: impl FnOnce() -> anyhow::Result<Outcome>,
+) -> anyhow::Result<Outcome> {
+    let (run, name) = (begun.out.clone(), command.name.to_owned());
+    interruption::on_hard_end(move || Journal::is_beside(&run).then(|| resume_hint(&name, &run)));
+    let outcome = work();
     let Err(error) = &outcome else { return outcome };
     if begun.journal.close_if_empty().unwrap_or(true) {
         let left = Journal::beside(&begun.out);
@@ -46,14 +70,14 @@ pub fn run(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Ou
             Some(Error::Training(_) | Error::Data(_)) => {
                 terminal.say(&format!("the last good state is kept in {}", shown(&left)));
             }
-            _ => terminal.say(&resume_hint(&begun.out)),
+            _ => terminal.say(&resume_hint(command.name, &begun.out)),
         }
     }
     outcome
 }
 
-fn resume_hint(out: &Path) -> String {
-    format!("`engraft fit --resume {}` goes on from here", quoted(out))
+fn resume_hint(command: &str, out: &Path) -> String {
+    format!("`engraft {command} --resume {}` goes on from here", quoted(out))
 }
 
 /// An error about data that another task would read says so.
@@ -98,7 +122,7 @@ fn work(begun: &Begun, args: &FitArgs, json: bool, terminal: &Terminal) -> anyho
 
 /// Refuses flags that the depth that is asked for does not have: an option is never accepted and ignored. What a file says
 /// beside is for other depths.
-fn refuse_useless(args: &FitArgs, config: &Fit, kind: InputKind, base: &AnyBase) -> engraft::error::Result<()> {
+pub fn refuse_useless(args: &FitArgs, config: &Fit, kind: InputKind, base: &AnyBase) -> engraft::error::Result<()> {
     let given = toml::Table::try_from(&args.tune).unwrap_or_default();
     let given: Vec<String> = given.iter().map(|(flag, value)| format!("--{flag} {}", told(value))).collect();
     // A solved head is the same for every seed: --seeds says nothing wrong of it.
@@ -149,16 +173,21 @@ pub struct Begun {
 /// Seconds between two checkpoints where it is not told.
 const USUAL_EVERY: f64 = 30.0;
 
-fn begin(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Begun> {
+/// Begins anew, or goes on with what was begun.
+///
+/// # Errors
+/// Settings that cannot be, and outputs that cannot be written.
+pub fn begin(args: &FitArgs, command: &Command<'_>, terminal: &Terminal) -> anyhow::Result<Begun> {
     let every = checkpoint_interval(args.checkpoint_every.unwrap_or(USUAL_EVERY))?;
     if let Some(out) = &args.resume {
         let (journal, settings) = Journal::resume(out, every)?;
         let config = settings::read::<Fit>(&settings)?;
+        of_command(&config, command.name)?;
         claim(&config, out, false, args)?;
         let kind = InputKind::of(&config);
         return Ok(Begun { config, kind, out: out.clone(), force: false, journal });
     }
-    let (config, kind) = resolve(args, terminal)?;
+    let (config, kind) = resolve(args, command, terminal)?;
     let out = args.out.clone().expect("required by the flags' rules");
     claim(&config, &out, args.force, args)?;
     // A probe alone takes no time worth keeping.
@@ -166,7 +195,7 @@ fn begin(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<Begun> {
         "head" if config.only.is_none() && !kind.is_of_tokens() => Journal::none(),
         _ if kind == InputKind::Vectors => Journal::none(),
         _ => {
-            let resume = format!("engraft fit --resume {}", quoted(&out));
+            let resume = format!("engraft {} --resume {}", command.name, quoted(&out));
             Journal::begin(&out, &toml::to_string(&config)?, every, args.force, &resume)?
         }
     };
@@ -178,8 +207,14 @@ fn claim(config: &Fit, out: &Path, force: bool, args: &FitArgs) -> engraft::erro
     let base = PathBuf::from(&config.base);
     let cache = args.cache.folder.clone().or_else(Cache::default_folder).unwrap_or_default();
     let card = config.card.clone().unwrap_or_default();
-    let inputs =
-        [("the data", config.data.as_path()), ("the base", &base), ("the base's card", &card), ("the cache", &cache)];
+    let target = config.adapt.as_ref().map(|adapt| adapt.to.clone()).unwrap_or_default();
+    let inputs = [
+        ("the data", config.data.as_path()),
+        ("the base", &base),
+        ("the base's card", &card),
+        ("the cache", &cache),
+        ("the target", &target),
+    ];
     claim_outputs(out, args.tensorboard.as_deref(), force, &inputs)
 }
 
@@ -211,7 +246,8 @@ pub fn checkpoint_interval(seconds: f64) -> engraft::error::Result<Duration> {
     })
 }
 
-fn tell(news: FitEvent<'_>, terminal: &Terminal) {
+/// Tells of a fit.
+pub fn tell(news: FitEvent<'_>, terminal: &Terminal) {
     match news {
         FitEvent::Probe(measures) => terminal.say(&format!("linear probe, out-of-fold {}", measures_line(measures))),
         FitEvent::Baseline(name, measures) => {
@@ -250,7 +286,7 @@ fn tell_choice(reason: &str, left_out: &[String], terminal: &Terminal) {
 }
 
 /// Event files for TensorBoard, a folder for each curve.
-fn save_tensorboard<'a>(
+pub fn save_tensorboard<'a>(
     curves: impl Iterator<Item = (&'a str, &'a Curve)>,
     folder: &Path,
     force: bool,
@@ -272,7 +308,7 @@ fn save_tensorboard<'a>(
 
 /// Shows how the loss answers to a rate that grows.
 fn find_lr(args: &FitArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let (config, kind) = resolve(args, terminal)?;
+    let (config, kind) = resolve(args, &FIT, terminal)?;
     let cache = cache_of(&args.cache, terminal);
     let intake = intake(&config, kind, cache.as_ref(), terminal)?;
     let means = Context { cache: cache.as_ref(), journal: &Journal::none(), observer: terminal };
@@ -305,7 +341,7 @@ fn rates(finding: &RateFinding) -> String {
 }
 
 /// What is usual, then the configuration file, then flags; and the base that fits the data where none is named.
-fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<(Fit, InputKind)> {
+pub fn resolve(args: &FitArgs, command: &Command<'_>, terminal: &Terminal) -> anyhow::Result<(Fit, InputKind)> {
     let read = |usual: Fit| -> engraft::error::Result<Fit> {
         let mut config = match &args.config {
             Some(path) => settings::read_over(path, &usual)?,
@@ -314,12 +350,13 @@ fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<(Fit, InputKin
         if args.depth.is_some() {
             config.only = None;
         }
-        laid_over(&config, args)
+        (command.told)(&config, args)
     };
     // What is usual depends on what the data is, which a flag or the file may tell.
     let asked = read(Fit::default())?;
     let kind = InputKind::of(&asked);
-    let config = read(usual_settings(kind, &asked.base))?;
+    let config = read((command.usual)(kind, &asked.base))?;
+    of_command(&config, command.name)?;
     // A task that there is not is told before anything is read or made; so is a budget that is not a time.
     Reading::of(&config)?;
     config.budget.parse::<Budget>()?;
@@ -331,13 +368,31 @@ fn resolve(args: &FitArgs, terminal: &Terminal) -> anyhow::Result<(Fit, InputKin
     Ok((based, kind))
 }
 
+/// Refuses the settings of one command for another.
+fn of_command(config: &Fit, command: &str) -> engraft::error::Result<()> {
+    let of = if config.adapt.is_some() { "adapt" } else { "fit" };
+    if of == command {
+        return Ok(());
+    }
+    let problem = Problem::new(format_args!("these are the settings of `engraft {of}`"));
+    let problem = problem.expected(format_args!("settings of `engraft {command}`"));
+    Err(Error::Usage(problem.hint(match of {
+        "fit" => "`--to` names the target",
+        _ => "`engraft adapt --config FILE` takes them",
+    })))
+}
+
 /// The flags that give this configuration again.
 ///
 /// # Errors
 /// [`Error::Usage`] for a path that cannot be written.
 pub fn command_line(config: &Fit, kind: InputKind, out: &Path) -> engraft::error::Result<String> {
-    let mut line = format!("engraft fit {} --base {} --out {}", quoted(&config.data), config.base, quoted(out));
-    for Differing { flag, value, .. } in differing(config, &usual_settings(kind, &config.base))? {
+    let (command, usual) = match config.adapt {
+        Some(_) => ("adapt", super::adapt::usual(kind, &config.base)),
+        None => ("fit", usual_settings(kind, &config.base)),
+    };
+    let mut line = format!("engraft {command} {} --base {} --out {}", quoted(&config.data), config.base, quoted(out));
+    for Differing { flag, value, .. } in differing(config, &usual)? {
         match (flag.as_str(), &value) {
             ("data" | "base", _) => (),
             ("depth", _) if config.only.is_some() => (),

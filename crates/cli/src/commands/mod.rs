@@ -1,5 +1,6 @@
 //! One file for each command: what was typed becomes settings, the library works, the outcome is told.
 
+pub mod adapt;
 mod answer_columns;
 mod answers;
 pub mod audit;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use engraft::adapt::{Adaptation, ClassShare};
 use engraft::error::shown;
 use engraft::metrics::{
     AnswerEvaluation, Coverage, Estimate, MultiLabelEvaluation, Paired, RegressionEvaluation, SpanEvaluation,
@@ -14,10 +15,16 @@ use engraft::targets::Measures;
 
 use crate::output::percent;
 
+/// Classes whose shares are told.
+const SHARES: usize = 4;
+
 /// What a run came to; `html` is its page.
 pub fn summary(report: &Report, html: &Path) -> String {
     let unit = report.data.unit.as_str();
     let mut lines: Vec<String> = report.held_out.iter().flat_map(|held| of_held_out(held, unit)).collect();
+    if let Some(adaptation) = &report.adaptation {
+        lines.extend(of_adaptation(adaptation, unit));
+    }
     lines.extend(of_target(report, unit));
     if let Some(grouped) = &report.data.audit.grouped {
         lines.push(format!("groups            {}; no group crosses folds", grouped.told()));
@@ -43,6 +50,50 @@ pub fn summary(report: &Report, html: &Path) -> String {
     lines.push(format!("time              {:.1} s", report.seconds.total));
     lines.push(format!("report            {}", shown(html)));
     lines.join("\n") + "\n"
+}
+
+/// What an adaptation came to.
+fn of_adaptation(adaptation: &Adaptation, unit: &str) -> Vec<String> {
+    let distance = &adaptation.distance;
+    let mut lines = vec![
+        format!("target            {} {unit} in {}", adaptation.examples, adaptation.to),
+        format!(
+            "domains           told apart with {} (two halves of one: {}), p = {:.3}; MMD\u{b2} {:.4}, p = {:.3}",
+            percent(distance.accuracy),
+            percent(distance.floor),
+            distance.p,
+            distance.mmd2,
+            distance.mmd_p
+        ),
+    ];
+    let share = |share: &ClassShare| {
+        let [source, estimated, low, high] = [share.source, share.estimated, share.low, share.high].map(percent);
+        format!("{} {source} -> {estimated} ({low} to {high})", share.class)
+    };
+    let shown = adaptation.shares.iter().take(SHARES).map(share).collect::<Vec<_>>().join(", ");
+    let more = adaptation.shares.len().saturating_sub(SHARES);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    lines.push(format!("class shares      {shown}{more}"));
+    let what = if adaptation.adapted { "adapted" } else { "not adapted" };
+    lines.push(format!("{what:<17} {}", adaptation.reason));
+    lines.push(format!(
+        "changed answers   {} of {}; {} of the target are unlike the source",
+        adaptation.changed,
+        adaptation.examples,
+        percent(adaptation.unlike)
+    ));
+    match &adaptation.measured {
+        None => lines.push("on the target     accuracy unknown without labels".into()),
+        Some(measured) => {
+            let [own, new] = [measured.source_only.mean, measured.adapted.mean].map(percent);
+            lines.push(format!("on the target     {new} of {}; source-only {own}", measured.labelled));
+            lines.push(against("adaptation", &measured.paired));
+        }
+    }
+    if let Some(checked) = &adaptation.checked {
+        lines.push(format!("check             {}", checked.verdict));
+    }
+    lines
 }
 
 /// What was measured on a held-out split.

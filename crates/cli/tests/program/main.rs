@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::print_stderr, reason = "tests write where they like")]
 
+mod adapt;
 mod answers;
 mod bad_data;
 mod bad_output;

@@ -24,7 +24,8 @@ pub use lock::Lock;
 pub(crate) use made::is_digest_name;
 pub use made::{Made, claim_file};
 pub use reading::read_limited;
-pub(crate) use reading::{begins_with, kind_of, open_regular};
+pub use reading::begins_with;
+pub(crate) use reading::{kind_of, open_regular};
 pub use staging::Staging;
 use steps::{parent, rename_to_new, sync_folder};
 

@@ -42,6 +42,7 @@ pub(crate) mod table;
 pub mod task;
 pub mod text;
 pub(crate) mod unite;
+mod unlabelled;
 pub mod vectors;
 
 use std::path::{Path, PathBuf};
@@ -58,6 +59,8 @@ pub use grouping::Grouping;
 pub use image_source::ImageSource;
 pub use left_out::Left;
 pub use task::{Inferred, Task};
+pub(crate) use unlabelled::Contents;
+pub use unlabelled::{Decided, Places, Sealed, SourceForm, Target, Unlabelled, open_target};
 
 /// File name endings that promise an image, lower-case. They are only trusted where they save a look at the file: what a
 /// file is is told by its content.

@@ -11,6 +11,7 @@ use crate::data::Split;
 use crate::data::intake::Intake;
 use crate::data::text::Text;
 use crate::error::{Error, Problem, Result};
+use crate::features::Features;
 use crate::fit::TextFacts;
 use crate::fit::basis::{Basis, Context, Examples, reader_sizes, target_settings};
 use crate::fit::columns::ColumnFacts;
@@ -83,6 +84,10 @@ pub struct Fitted {
     pub(crate) measures: Measures,
     /// The learning curve of the model itself, where a part of the base learnt.
     pub(crate) curve: Option<Curve>,
+    /// How the base gives features, and those of the training examples.
+    pub(crate) reading: Reading,
+    /// `[train, columns]`, by the base as it is now.
+    pub(crate) features: Features,
     /// Labels that are probably wrong; indices into the examples that the depth taken was measured on.
     pub(crate) suspects: Suspects,
     /// What more labels would bring to the probe.
@@ -428,6 +433,8 @@ pub fn fit(
         chosen,
         measures,
         curve,
+        features: deeper.unwrap_or(features),
+        reading,
         suspects,
         forecasts,
         held_out,

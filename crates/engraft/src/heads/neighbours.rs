@@ -33,7 +33,11 @@ pub enum Metric {
 /// features of a network all of length 1 (Sun, Ming, Zhu and Li, 2022, "Out-of-distribution detection with deep nearest neighbors").
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Novelty {
-    /// Rows of the training data, each of length 1 where directions are measured.
+    /// Rows of the training data, as they were.
+    pub(crate) kept: Features,
+    /// The class of each, by which they were drawn in proportion; none where a run does not tell.
+    pub(crate) classes: Vec<usize>,
+    /// The same rows as they are compared: each of length 1 where directions are measured.
     pub(crate) references: Features,
     /// What is measured.
     pub(crate) metric: Metric,
@@ -77,13 +81,10 @@ impl Novelty {
             ));
         }
         let rows = stratified(labels, seed);
-        let mut references = features.select(&rows);
-        for row in references.values.chunks_exact_mut(features.columns.max(1)) {
-            metric.prepare(row);
-        }
         let classes = labels.iter().collect::<std::collections::BTreeSet<_>>().len().max(1);
-        let k = (references.rows / classes / REFERENCES_PER_NEIGHBOUR).clamp(1, NEIGHBOUR);
-        let mut novelty = Self { references, metric, k, threshold: metric.farthest() };
+        let k = (rows.len() / classes / REFERENCES_PER_NEIGHBOUR).clamp(1, NEIGHBOUR);
+        let drawn = rows.iter().map(|&row| labels[row]).collect();
+        let mut novelty = Self::of(features.select(&rows), drawn, metric, k, metric.farthest());
         let own = |at: usize| {
             let others = (0..rows.len()).filter(|&other| other != at && groups[rows[other]] != groups[rows[at]]);
             novelty.kth_distance(novelty.references.row(at), others)
@@ -95,6 +96,13 @@ impl Novelty {
             novelty.threshold = distances[rank.clamp(1, distances.len()) - 1];
         }
         Ok(novelty)
+    }
+
+    /// What compares with these rows.
+    pub(crate) fn of(kept: Features, classes: Vec<usize>, metric: Metric, k: usize, threshold: f32) -> Self {
+        let mut references = kept.clone();
+        references.values.chunks_exact_mut(kept.columns.max(1)).for_each(|row| metric.prepare(row));
+        Self { kept, classes, references, metric, k, threshold }
     }
 
     /// Distance of an example from the training data.

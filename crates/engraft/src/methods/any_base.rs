@@ -9,6 +9,7 @@ use crate::bases::text::{
     TF_IDF_BASE, TextBase, TextBody, WordPooler, WordPooling, is_tf_idf, is_vectors, open_text_base,
 };
 use crate::bases::{Base, BaseSpec, Body, DataKind, base_for, open, refuse_other_kind};
+use crate::data::Contents;
 use crate::data::enlargement::Enlargement;
 use crate::data::intake::{InputKind, Intake, NO_BASE};
 use crate::data::vectors::{Encoding, VectorSet};
@@ -355,6 +356,16 @@ pub enum Reading {
     Vectors(Box<Encoding>),
 }
 
+impl std::fmt::Debug for Reading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Images(_) => "Images",
+            Self::Texts(..) => "Texts",
+            Self::Vectors(_) => "Vectors",
+        })
+    }
+}
+
 /// The rows that a base of none reads.
 fn rows_of(intake: &Intake) -> Result<&VectorSet> {
     intake.vectors().ok_or_else(|| {
@@ -375,14 +386,33 @@ impl Reading {
         cache: Option<&Cache>,
         observer: &dyn Observer,
     ) -> Result<Features> {
-        match self {
-            Self::Images(extractor) => extract(extractor, &intake.images(examples), cache, observer),
-            Self::Texts(extractor, _) => {
-                extractor.extract(&intake.texts_of(examples), &intake.digests_of(examples), cache, observer)
+        let contents = match self {
+            Self::Images(_) => Contents::Images(intake.images(examples)),
+            Self::Texts(..) => Contents::Texts(intake.texts_of(examples), intake.digests_of(examples)),
+            Self::Vectors(_) => Contents::Rows(rows_of(intake)?, examples.to_vec()),
+        };
+        self.features_of(&contents, cache, observer)
+    }
+
+    /// Features `[examples, columns]` of what is in examples, labelled or not.
+    ///
+    /// # Errors
+    /// As [`Reading::features`]; [`Error::Usage`] where it reads contents of another kind.
+    pub(crate) fn features_of(
+        &self,
+        contents: &Contents<'_>,
+        cache: Option<&Cache>,
+        observer: &dyn Observer,
+    ) -> Result<Features> {
+        match (self, contents) {
+            (Self::Images(extractor), Contents::Images(images)) => extract(extractor, images, cache, observer),
+            (Self::Texts(extractor, _), Contents::Texts(texts, digests)) => {
+                extractor.extract(texts, digests, cache, observer)
             }
-            Self::Vectors(encoding) => {
-                Features::new(examples.len(), encoding.columns(), encoding.values(rows_of(intake)?, examples)?)
+            (Self::Vectors(encoding), Contents::Rows(set, rows)) => {
+                Features::new(rows.len(), encoding.columns(), encoding.values(set, rows)?)
             }
+            _ => Err(Error::Usage(Problem::new("the base reads other inputs than these"))),
         }
     }
 

@@ -7,6 +7,7 @@ mod budget;
 mod choice;
 pub(crate) mod contrastive;
 mod depth;
+pub(crate) mod domain;
 mod frozen;
 mod inputs;
 mod journal;

@@ -33,6 +33,8 @@ const ONNX_FILE: &str = "base.onnx";
 const TOKENIZER: &str = "tokenizer.json";
 /// The words of vectors or of a language model.
 const VOCABULARY: &str = "vocab.txt";
+/// What a base has beside its tensors.
+pub(super) const SIDE_FILES: [&str; 3] = [ONNX_FILE, TOKENIZER, VOCABULARY];
 /// How much each term of TF-IDF counts.
 const IDF: &str = "tfidf.idf";
 /// Tensors of the hidden layer of a language model that was made a classifier.

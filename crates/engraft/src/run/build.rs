@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::adapt::Adaptation;
 use crate::controls::numbers_of;
 use crate::data::Task;
 use crate::data::intake::{Content, InputKind};
@@ -29,8 +30,8 @@ const EXCERPT: usize = 600;
 /// Points of the charts of numbers; of more examples evenly spaced ones are kept.
 const POINTS: usize = 2000;
 
-/// The report of a fit.
-pub(crate) fn build_report(fitted: &Fitted) -> Report {
+/// The report of a fit, and of the adaptation after it where there is one.
+pub(crate) fn build_report(fitted: &Fitted, adaptation: Option<&Adaptation>) -> Report {
     let Fitted { config, intake, train, chosen, probe, .. } = fitted;
     let dataset = &intake.dataset;
     let taken = fitted.taken();
@@ -53,7 +54,7 @@ pub(crate) fn build_report(fitted: &Fitted) -> Report {
         |tried: &Strength| TriedStrength { strength: tried.value, loss: tried.loss, accuracy: tried.accuracy };
     Report {
         schema: SCHEMA,
-        command: "fit".into(),
+        command: if adaptation.is_some() { "adapt" } else { "fit" }.into(),
         version: env!("CARGO_PKG_VERSION").into(),
         task: task.into(),
         base: BaseReport::of(fitted.base.facts(), fitted.predictor.head.columns()),
@@ -106,6 +107,7 @@ pub(crate) fn build_report(fitted: &Fitted) -> Report {
         seconds: fitted.seconds.into(),
         images_per_second: fitted.per_second,
         peak_memory_mb: peak_memory_mb(),
+        adaptation: adaptation.cloned(),
         forecasts: fitted.forecasts.clone(),
         target,
     }

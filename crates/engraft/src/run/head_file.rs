@@ -95,9 +95,11 @@ impl HeadFile {
                 Some(reader.sizes)
             }
         };
-        let Features { rows, columns, values } = &novelty.references;
+        let Features { rows, columns, values } = &novelty.kept;
         let tensor = Tensor { shape: vec![*rows, *columns], values: values.clone(), precision: Precision::F32 };
         weights.tensors.insert("novelty.references".into(), tensor);
+        let classes: Vec<f64> = novelty.classes.iter().map(|&class| class as f64).collect();
+        put(weights, "novelty.classes", vec![classes.len()], &classes);
         let calibration = match calibration {
             Calibration::Classes { temperature, rule } => {
                 CalibrationFile::Class { temperature: *temperature, unsure: rule.into() }
@@ -184,8 +186,13 @@ impl HeadFile {
         }
         let references = Features::new(rows, features, references.values)?;
         references.check()?;
-        let novelty =
-            Novelty { references, metric: self.unlike_metric, k: self.unlike_k, threshold: self.unlike_threshold };
+        // Runs of earlier versions do not have them.
+        let of_each = match weights.tensors.contains_key("novelty.classes") {
+            true => checked(take(weights, "novelty.classes", path)?, &[rows], "novelty.classes", path)?,
+            false => Vec::new(),
+        };
+        let of_each = of_each.into_iter().map(|class| class as usize).collect();
+        let novelty = Novelty::of(references, of_each, self.unlike_metric, self.unlike_k, self.unlike_threshold);
         // What was f32 when it was written comes back to the bit through f32 from any decimal text.
         let narrow = |value: f64| f64::from(value as f32);
         let heat = |temperature: f64| match narrow(temperature) {
@@ -270,7 +277,7 @@ mod tests {
         Predictor {
             head: linear(outputs, 0.0).into(),
             calibration,
-            novelty: Novelty { references, metric: Metric::Direction, k: 1, threshold: 0.5 },
+            novelty: Novelty::of(references, vec![0, 1], Metric::Direction, 1, 0.5),
         }
     }
 

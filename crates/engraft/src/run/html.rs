@@ -4,6 +4,7 @@
 //! that it reads the same from a disk, in a mail and in ten years. Names of classes and files are not trusted: they
 //! reach the page through [`maud`]'s escaping only, and never a chart.
 
+mod adaptation;
 mod answer;
 mod answers;
 mod audit;
@@ -66,6 +67,9 @@ pub fn render(report: &Report, curves: &[Curve], images: &[Thumbnail], reproduce
     if let Some(texts) = &report.text {
         let mistakes = sections.iter().position(|(id, _, _)| *id == "mistakes").unwrap_or(sections.len() - 1);
         sections.insert(mistakes + 1, ("texts", "Lengths, and words it does not know", texts::section(texts)));
+    }
+    if let Some(adaptation) = &report.adaptation {
+        sections.insert(0, ("adaptation", "The target", adaptation::section(adaptation, &report.data.unit)));
     }
     let one = if matches!(report.target, TargetBlock::Classes(_)) { "class" } else { "label" };
     sections.extend([

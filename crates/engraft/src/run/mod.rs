@@ -14,6 +14,7 @@ mod report;
 mod run_files;
 mod save;
 mod save_language_model;
+mod source_free;
 mod verify;
 
 pub use blocks::*;
@@ -24,4 +25,5 @@ pub use model::{Model, ModelFile};
 pub use report::*;
 pub use save::{LogLine, Rendered, save, save_pretrained};
 pub use save_language_model::save_language_model;
+pub use source_free::{AdaptedRun, adapt_run};
 pub use verify::{Verification, verify};

@@ -87,8 +87,8 @@ pub(super) fn to_bytes(fitted: &Fitted) -> Result<Files> {
 pub struct Model {
     /// What the tensors mean.
     pub file: ModelFile,
-    predictor: Predictor,
-    reader: Reader,
+    pub(super) predictor: Predictor,
+    pub(super) reader: Reader,
 }
 
 impl Model {

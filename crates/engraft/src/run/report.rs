@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::adapt::Adaptation;
 use super::blocks::{HeldBlock, TargetBlock};
 use crate::controls::{BaselineResult, numbers_of};
 use crate::data::audit::Audit;
@@ -59,6 +60,9 @@ pub struct Report {
     /// What is told of rows of a table alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<TableReport>,
+    /// The target that the model was adapted to, or not, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptation: Option<Adaptation>,
     /// Seed of everything that was drawn.
     pub seed: u64,
     /// The settings.

@@ -7,6 +7,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use serde::Serialize;
 
+use crate::adapt::{Adaptation, Adapted};
 use crate::data::ImageSource;
 use crate::data::image::{Limits, decode_and_tell};
 use crate::data::intake::Content;
@@ -53,7 +54,19 @@ impl Rendered {
     /// # Errors
     /// Settings that cannot be written as TOML.
     pub fn of(fitted: &Fitted, command_line: &str) -> Result<Self> {
-        let report = build_report(fitted);
+        Self::with(fitted, None, command_line)
+    }
+
+    /// The files of an adaptation.
+    ///
+    /// # Errors
+    /// As [`Rendered::of`].
+    pub fn of_adapted(adapted: &Adapted, command_line: &str) -> Result<Self> {
+        Self::with(&adapted.fitted, Some(&adapted.adaptation), command_line)
+    }
+
+    pub(super) fn with(fitted: &Fitted, adaptation: Option<&Adaptation>, command_line: &str) -> Result<Self> {
+        let report = build_report(fitted, adaptation);
         let curves = fitted.curves();
         let images = shown(fitted, &report);
         let html = render(&report, &html_curves(&curves), &images, command_line);

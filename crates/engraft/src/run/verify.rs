@@ -5,8 +5,10 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::adapt::{Adapted, adapt};
 use crate::data::inspect::NoStore;
 use crate::data::intake::{InputKind, Intake};
+use crate::data::{SourceForm, open_target};
 use crate::error::{Error, Problem, Result};
 use crate::files;
 use crate::fit::{Context, fit};
@@ -15,7 +17,8 @@ use crate::methods::Journal;
 use crate::progress::Observer;
 use crate::run::model::{check_schema, read_json};
 use crate::run::save::Rendered;
-use crate::settings::{self, Fit};
+use crate::run::source_free::adapt_run;
+use crate::settings::{self, Adapt, Fit};
 
 /// Fields of a report that differ from one time to the next.
 const TIMINGS: [&str; 3] = ["seconds", "images_per_second", "peak_memory_mb"];
@@ -39,13 +42,25 @@ pub fn verify(run: &Path, data: Option<&Path>, observer: &dyn Observer) -> Resul
     if let Some(data) = data {
         config.data = data.to_owned();
     }
+    if let Some(Adapt { run: Some(source), .. }) = &config.adapt {
+        let asked = config.adapt.clone().unwrap_or_default();
+        let again = adapt_run(source, &asked, &NoStore, None, observer, "")?;
+        return compare_run(run, &again.rendered);
+    }
     let intake = Intake::open(&config, InputKind::of(&config), &NoStore, observer)?;
     let base = AnyBase::open(&config, &intake)?;
     let means = Context { cache: None, journal: &Journal::none(), observer };
-    let mut fitted = fit(&config, base, intake, means, 0.0, &mut |_| {})?;
+    let (mut fitted, adaptation) = match &config.adapt {
+        None => (fit(&config, base, intake, means, 0.0, &mut |_| {})?, None),
+        Some(asked) => {
+            let target = open_target(&config, asked, &SourceForm::of(&intake)?, &NoStore, observer)?;
+            let Adapted { fitted, adaptation, .. } = adapt(&config, base, intake, target, means, 0.0, &mut |_| {})?;
+            (fitted, Some(adaptation))
+        }
+    };
     // Where the data lies is not part of what is compared.
     fitted.config.data = recorded;
-    let mut verification = compare_run(run, &Rendered::of(&fitted, "")?)?;
+    let mut verification = compare_run(run, &Rendered::with(&fitted, adaptation.as_ref(), "")?)?;
     let recorded: Value = serde_json::from_slice(&read_json(run)?).unwrap_or(Value::Null);
     if recorded["data_fingerprint"] != fitted.intake.fingerprint().as_str() {
         let place = crate::error::printable(&fitted.intake.dataset.root);

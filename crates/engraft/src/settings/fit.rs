@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::adapt::Adapt;
 use super::choices::BitDepth;
 use super::tables::{drop_equal, laid_over, table};
 use super::tune::Tune;
@@ -133,6 +134,9 @@ pub struct Fit {
     /// How images become input, for a base without a card.
     #[serde(skip_serializing_if = "Input::is_empty")]
     pub input: Input,
+    /// The target domain that the model is adapted to, where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapt: Option<Adapt>,
 }
 
 impl Fit {
@@ -186,6 +190,7 @@ impl Default for Fit {
             exact: false,
             device: Device::Cpu,
             input: Input::default(),
+            adapt: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A settings type has a default for every field, refuses fields that it does not know, and is saved whole with what
 //! it led to.
 
+mod adapt;
 mod choices;
 mod fit;
 mod language_model;
@@ -10,6 +11,7 @@ mod pretrain;
 mod tables;
 mod tune;
 
+pub use adapt::Adapt;
 pub use choices::{BatchNorms, BitDepth, Optimiser, Schedule, Start, Unfreezing};
 pub use fit::{Device, Fit, Input};
 pub use language_model::{LanguageModelPretrain, Method};

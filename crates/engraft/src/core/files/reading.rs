@@ -63,7 +63,7 @@ pub fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Whether a regular file begins with these bytes.
-pub(crate) fn begins_with(path: &Path, expected: &[u8]) -> bool {
+pub fn begins_with(path: &Path, expected: &[u8]) -> bool {
     let mut found = vec![0; expected.len()];
     open_regular(path).is_ok_and(|mut file| file.read_exact(&mut found).is_ok()) && found == expected
 }

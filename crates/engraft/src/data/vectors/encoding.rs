@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Cells, Column, Kind, VectorSet};
@@ -204,6 +205,20 @@ impl Encoding {
             InputKind::Categorical { .. } => Kind::Categorical,
         };
         self.inputs.iter().map(|input| (input.name.clone(), kind(input))).collect()
+    }
+
+    /// Lower-case hexadecimal SHA-256 of the numbers of every row: equal for rows that are equal in what is read of them.
+    ///
+    /// # Errors
+    /// As [`Encoding::align`].
+    pub(crate) fn digests(&self, set: &VectorSet) -> Result<Vec<String>> {
+        let rows: Vec<usize> = (0..set.rows()).collect();
+        let values = self.values(set, &rows)?;
+        let digest = |row: &[f32]| {
+            let bytes: Vec<u8> = row.iter().flat_map(|value| (value + 0.0).to_le_bytes()).collect();
+            crate::files::sha256_hex(&bytes)
+        };
+        Ok(values.par_chunks_exact(self.columns().max(1)).map(digest).collect())
     }
 
     /// The numbers of one row of a set, `[columns]`.

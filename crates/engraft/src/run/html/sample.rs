@@ -286,6 +286,7 @@ pub fn report(classes: usize, support: usize, held_out: bool) -> Report {
         seconds: SecondsReport { audit: 1.84, features: 12.73, training: 141.6, evaluation: 0.91, total: 157.2 },
         images_per_second: 96.4,
         peak_memory_mb: 412.7,
+        adaptation: None,
         forecasts: forecasts(train),
         target: TargetBlock::Classes(Box::new(ClassesReport {
             imbalance: Some(shares),

@@ -1,0 +1,78 @@
+use super::*;
+use crate::heads::ClassWeights;
+use crate::methods::domain::{Domains, Outcome};
+use crate::progress::Silent;
+use rand::RngExt;
+use rand_distr::{Distribution, StandardNormal};
+
+/// Two classes `apart` deviations from each other, `positives` of them of the second class, all moved by `shift`.
+fn blobs(rows: usize, positives: f64, apart: f64, shift: f64, seed: u64) -> (Features, Vec<usize>) {
+    let mut stream = crate::rng::rng(seed, "test", 0);
+    let labels: Vec<usize> = (0..rows).map(|_| usize::from(stream.random::<f64>() < positives)).collect();
+    let columns = 8;
+    let mut values = Vec::with_capacity(rows * columns);
+    for &label in &labels {
+        for column in 0..columns {
+            let normal: f64 = StandardNormal.sample(&mut stream);
+            let class = if column < 2 && label == 1 { apart } else { 0.0 };
+            let moved = if column % 3 == 0 { shift } else { 0.0 };
+            values.push((normal + class + moved) as f32);
+        }
+    }
+    (Features::new(rows, columns, values).unwrap(), labels)
+}
+
+fn with_domains<T>(
+    (source, labels): &(Features, Vec<usize>),
+    target: &Features,
+    shares: Option<&[f64]>,
+    then: impl FnOnce(&Domains<'_>) -> T,
+) -> T {
+    let folds: Vec<usize> = (0..labels.len()).map(|at| at % 5).collect();
+    let weights = ClassWeights::None;
+    let head = crate::heads::fit(source, labels, 2, 0.1, &weights, &Silent).unwrap();
+    then(&Domains {
+        source,
+        labels,
+        classes: 2,
+        folds: &folds,
+        target,
+        head: &head,
+        temperature: 1.0,
+        strength: 0.1,
+        weights: &weights,
+        shares,
+        seed: 0,
+        observer: &Silent,
+    })
+}
+
+#[test]
+fn an_estimate_of_shares_holds_on_a_target_that_only_differs_in_them() {
+    let source = blobs(2000, 0.5, 2.0, 0.0, 1);
+    let names = ["no", "yes"].map(str::to_owned);
+    for positives in [0.2, 0.5, 0.8] {
+        let (target, truth) = blobs(1500, positives, 2.0, 0.0, 2);
+        let actual = truth.iter().sum::<usize>() as f64 / truth.len() as f64;
+        let shares = with_domains(&source, &target, None, |domains| shares::estimate(domains, &names).unwrap());
+        assert!((shares[1].estimated - actual).abs() < 0.03, "{} of {actual}", shares[1].estimated);
+        assert!(shares[1].low <= actual && actual <= shares[1].high, "{shares:?}");
+        assert_eq!(shares::differ(&shares), positives != 0.5, "{shares:?}");
+    }
+}
+
+#[test]
+fn the_target_of_a_run_is_grouped_by_content() {
+    let (source, target) = (blobs(400, 0.5, 2.5, 0.0, 3), blobs(400, 0.5, 2.5, 2.0, 4));
+    with_domains(&source, &target.0, None, |domains| {
+        let right = |head: &crate::heads::Linear| {
+            let answers = domains.classes_of(&domains.answers(head));
+            answers.iter().zip(&target.1).filter(|(a, b)| a == b).count() as f64 / 400.0
+        };
+        let before = right(domains.head);
+        for method in METHODS {
+            let Outcome::Applied(applied) = method.adapt(domains).unwrap() else { continue };
+            assert!(right(&applied.head) > before - 0.02, "{}: {} of {before}", method.name(), right(&applied.head));
+        }
+    });
+}
