@@ -1,4 +1,4 @@
-//! How a base is changed: fine-tuning, contrastive pairs, language models. The plan of what learns, training from the examples at a cut, and the choice of the cut.
+//! How a base is changed: fine-tuning, contrastive pairs, language models; and how unlabelled examples of another domain are used. The plan of what learns, training from the examples at a cut, and the choice of the cut.
 
 mod activations;
 mod any_base;
@@ -7,6 +7,7 @@ mod budget;
 mod choice;
 pub(crate) mod contrastive;
 mod depth;
+pub(crate) mod domain;
 mod frozen;
 mod inputs;
 mod journal;
