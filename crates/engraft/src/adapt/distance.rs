@@ -2,17 +2,19 @@
 
 use super::report::Distance;
 use crate::error::Result;
-use crate::methods::domain::{Domains, discrepancy, two_sample};
+use crate::methods::domain::Domains;
+use crate::methods::domain::mmd::mmd;
+use crate::methods::domain::two_sample::two_sample;
 
 /// Measures it.
 pub(super) fn distance(domains: &Domains<'_>) -> Result<Distance> {
     let told_apart = two_sample(domains.source, domains.target, domains.seed, domains.observer)?;
-    let mmd = discrepancy(domains.source, domains.target, domains.seed)?;
+    let discrepancy = mmd(domains.source, domains.target, domains.seed)?;
     Ok(Distance {
         accuracy: told_apart.accuracy,
         p: told_apart.p,
         floor: told_apart.floor,
-        mmd2: mmd.squared,
-        mmd_p: mmd.p,
+        mmd2: discrepancy.statistic,
+        mmd_p: discrepancy.p,
     })
 }

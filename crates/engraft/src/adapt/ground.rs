@@ -12,7 +12,7 @@ use crate::error::{Error, Problem, Result, printable};
 use crate::features::Features;
 use crate::fit::Fitted;
 use crate::heads::{ClassWeights, Novelty, Options, cross_validate};
-use crate::methods::domain::{Applied, Domains, METHODS, Outcome};
+use crate::methods::domain::{Applied, Domains, METHODS, Outcome, out_of_fold};
 use crate::metrics::{Estimate, evaluate_imbalance, paired_difference, wilson};
 use crate::progress::Observer;
 use crate::settings::Adapt;
@@ -87,6 +87,7 @@ pub(crate) struct Ground<'a> {
     features: &'a Features,
     temperature: f64,
     weights: ClassWeights,
+    out_of_fold: Vec<f64>,
     known: KnownShares,
     observer: &'a dyn Observer,
 }
@@ -106,7 +107,10 @@ impl<'a> Ground<'a> {
             return Err(Error::Data(problem.expected(source.features.columns).found(features.columns)));
         }
         let weights = if source.balanced { ClassWeights::Balanced } else { ClassWeights::None };
-        Ok(Self { source, features, temperature, weights, known, observer })
+        let labelled = (source.features, &source.labels[..], source.classes.len());
+        let head = (source.strength, temperature);
+        let out_of_fold = out_of_fold(labelled, &source.folds, head, &weights, observer)?;
+        Ok(Self { source, features, temperature, weights, out_of_fold, known, observer })
     }
 
     fn classes(&self) -> usize {
@@ -125,6 +129,7 @@ impl<'a> Ground<'a> {
             strength: self.source.strength,
             weights: &self.weights,
             shares,
+            out_of_fold: &self.out_of_fold,
             seed: self.source.seed,
             observer: self.observer,
         }

@@ -4,7 +4,8 @@ use rand::RngExt;
 
 use super::report::ClassShare;
 use crate::error::Result;
-use crate::methods::domain::{Domains, estimated_shares};
+use crate::methods::domain::Domains;
+use crate::methods::domain::prior::prior_shift;
 use crate::rng::rng;
 
 /// Draws of the bootstrap.
@@ -20,7 +21,7 @@ pub(super) fn estimate(domains: &Domains<'_>, names: &[String]) -> Result<Vec<Cl
     let classes = domains.classes;
     let probabilities = domains.answers(domains.head);
     let prior = domains.source_shares();
-    let estimated = estimated_shares(&probabilities, &prior);
+    let estimated = prior_shift(&probabilities, &prior)?.shares;
     let rows = domains.target.rows;
     let count = rows.min(ROWS);
     let mut drawn: Vec<Vec<f64>> = vec![Vec::with_capacity(DRAWS); classes];
@@ -32,7 +33,7 @@ pub(super) fn estimate(domains: &Domains<'_>, names: &[String]) -> Result<Vec<Cl
             let row = stream.random_range(0..rows);
             again.extend_from_slice(&probabilities[row * classes..][..classes]);
         }
-        let shares = estimated_shares(&again, &prior);
+        let shares = prior_shift(&again, &prior)?.shares;
         drawn.iter_mut().zip(shares).for_each(|(all, share)| all.push(share));
     }
     let end = |values: &mut Vec<f64>, quantile: f64| {

@@ -31,7 +31,10 @@ fn with_domains<T>(
     let folds: Vec<usize> = (0..labels.len()).map(|at| at % 5).collect();
     let weights = ClassWeights::None;
     let head = crate::heads::fit(source, labels, 2, 0.1, &weights, &Silent).unwrap();
+    let of = (source, &labels[..], 2);
+    let out_of_fold = crate::methods::domain::out_of_fold(of, &folds, (0.1, 1.0), &weights, &Silent).unwrap();
     then(&Domains {
+        out_of_fold: &out_of_fold,
         source,
         labels,
         classes: 2,
@@ -65,7 +68,7 @@ fn an_estimate_of_shares_holds_on_a_target_that_only_differs_in_them() {
 fn the_target_of_a_run_is_grouped_by_content() {
     let (source, target) = (blobs(400, 0.5, 2.5, 0.0, 3), blobs(400, 0.5, 2.5, 2.0, 4));
     with_domains(&source, &target.0, None, |domains| {
-        let right = |head: &crate::heads::Linear| {
+        let right = |head: &Linear| {
             let answers = domains.classes_of(&domains.answers(head));
             answers.iter().zip(&target.1).filter(|(a, b)| a == b).count() as f64 / 400.0
         };

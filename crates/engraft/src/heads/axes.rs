@@ -19,7 +19,7 @@ const NEGLIGIBLE: f64 = 1e-12;
 
 /// An affine change of coordinates of raw features: `x' = (x - centre) · inverse`, per column.
 #[derive(Debug, Clone)]
-pub(super) struct Coordinates {
+pub(crate) struct Coordinates {
     pub(crate) centre: Vec<f64>,
     pub(crate) inverse: Vec<f64>,
 }
@@ -37,7 +37,7 @@ impl Coordinates {
 
 /// Orthonormal directions, and the variance of the data along each.
 #[derive(Debug, Clone)]
-pub(super) struct PrincipalAxes {
+pub(crate) struct PrincipalAxes {
     /// `[columns, rank]`, orthonormal columns.
     pub(crate) basis: Mat<f64>,
     /// Weighted mean square of the data along each axis, `[rank]`.
@@ -57,25 +57,7 @@ impl PrincipalAxes {
 
     /// All `columns` axes, from the covariance of all rows, each of weight 1: exactly theirs.
     pub(crate) fn of_all_columns(features: &Features, rows: &[usize], coordinates: &Coordinates) -> Result<Self> {
-        let columns = features.columns;
-        // A fixed number of parts, summed in order: the result does not depend on threads.
-        let part = rows.len().div_ceil(4).max(1);
-        let share = 1.0 / rows.len() as f64;
-        let parts: Vec<Mat<f64>> = rows
-            .par_chunks(part)
-            .map(|rows| {
-                let mut covariance = Mat::zeros(columns, columns);
-                let mut block = Vec::new();
-                for rows in rows.chunks(256) {
-                    coordinates.block(features, rows, &mut block);
-                    let x = MatRef::from_row_major_slice(&block, rows.len(), columns);
-                    gram(covariance.as_mut(), x.transpose(), share);
-                }
-                covariance
-            })
-            .collect();
-        let mut covariance = Mat::<f64>::zeros(columns, columns);
-        parts.iter().for_each(|part| covariance += part);
+        let covariance = scatter(features, rows, coordinates, 1.0 / rows.len() as f64);
         let (variances, basis) = eigen(&covariance)?;
         Ok(Self { basis, variances: variances.into_iter().map(|variance| variance.max(0.0)).collect() })
     }
@@ -124,8 +106,31 @@ impl PrincipalAxes {
     }
 }
 
+/// The lower half of `alpha · X'ᵀ X'` for the given rows in the given coordinates, `[columns, columns]`.
+pub(crate) fn scatter(features: &Features, rows: &[usize], coordinates: &Coordinates, alpha: f64) -> Mat<f64> {
+    let columns = features.columns;
+    // A fixed number of parts, summed in order: the result does not depend on threads.
+    let part = rows.len().div_ceil(4).max(1);
+    let parts: Vec<Mat<f64>> = rows
+        .par_chunks(part)
+        .map(|rows| {
+            let mut sum = Mat::zeros(columns, columns);
+            let mut block = Vec::new();
+            for rows in rows.chunks(256) {
+                coordinates.block(features, rows, &mut block);
+                let x = MatRef::from_row_major_slice(&block, rows.len(), columns);
+                gram(sum.as_mut(), x.transpose(), alpha);
+            }
+            sum
+        })
+        .collect();
+    let mut sum = Mat::<f64>::zeros(columns, columns);
+    parts.iter().for_each(|part| sum += part);
+    sum
+}
+
 /// Adds `alpha · a aᵀ` to the lower half of `to`.
-fn gram(to: MatMut<'_, f64>, a: MatRef<'_, f64>, alpha: f64) {
+pub(crate) fn gram(to: MatMut<'_, f64>, a: MatRef<'_, f64>, alpha: f64) {
     let all = BlockStructure::Rectangular;
     triangular::matmul(to, BlockStructure::TriangularLower, Accum::Add, a, all, a.transpose(), all, alpha, Par::Seq);
 }
@@ -133,7 +138,7 @@ fn gram(to: MatMut<'_, f64>, a: MatRef<'_, f64>, alpha: f64) {
 /// Eigenvalues, ascending, and eigenvectors of a symmetric matrix given by its lower half.
 ///
 /// On one thread: faer promises the same bits only for the same number of threads.
-fn eigen(symmetric: &Mat<f64>) -> Result<(Vec<f64>, Mat<f64>)> {
+pub(crate) fn eigen(symmetric: &Mat<f64>) -> Result<(Vec<f64>, Mat<f64>)> {
     let n = symmetric.nrows();
     let mut values = Diag::<f64>::zeros(n);
     let mut vectors = Mat::zeros(n, n);

@@ -54,16 +54,16 @@ impl ClassWeights {
         }
     }
 
-    /// The weight of each class, given how many examples each has.
-    fn per_class(&self, counts: &[usize]) -> Vec<f64> {
+    /// The weight of each class, given how much its examples weigh together: their number, where each weighs one.
+    fn per_class(&self, totals: &[f64]) -> Vec<f64> {
         match self {
-            ClassWeights::None => vec![1.0; counts.len()],
+            ClassWeights::None => vec![1.0; totals.len()],
             ClassWeights::Explicit(weights) => weights.clone(),
             ClassWeights::Balanced => {
-                let n: usize = counts.iter().sum();
-                let present = counts.iter().filter(|&&count| count > 0).count();
-                let weight = |&count: &usize| n as f64 / (present * count.max(1)) as f64;
-                counts.iter().map(weight).collect()
+                let all: f64 = totals.iter().sum();
+                let present = totals.iter().filter(|&&total| total > 0.0).count() as f64;
+                let weight = |&total: &f64| if total > 0.0 { all / (present * total) } else { 1.0 };
+                totals.iter().map(weight).collect()
             }
         }
     }
@@ -112,7 +112,38 @@ pub fn fit_with_effort(
 ) -> Result<(Linear, Effort)> {
     check(features, labels, classes, &[c], class_weights)?;
     let rows: Vec<usize> = (0..features.rows).collect();
-    let training = TrainingSet::new(features, &rows, labels, classes, class_weights, None)?;
+    solve(&TrainingSet::new(features, &rows, labels, classes, class_weights, None, None)?, c, observer)
+}
+
+/// As [`fit`], with a weight above zero for each example, `[rows]`: scikit-learn's `sample_weight`.
+///
+/// `s_i` is the weight of the example times that of its class; the `"balanced"` weight of class `k` is
+/// `sum_i w_i / (classes present · sum of the w_i of class k)`. The columns are standardised without weights.
+pub fn fit_weighted(
+    features: &Features,
+    labels: &[usize],
+    classes: usize,
+    c: f64,
+    class_weights: &ClassWeights,
+    weights: &[f64],
+    observer: &dyn Observer,
+) -> Result<Linear> {
+    check(features, labels, classes, &[c], class_weights)?;
+    let wrong = weights.iter().position(|&weight| !(weight.is_finite() && weight > 0.0));
+    if weights.len() != labels.len() || wrong.is_some() {
+        let found = wrong.map(|row| format!("{} in row {row} (counted from 0)", weights[row]));
+        return Err(Error::Data(
+            Problem::new("the weights of the examples do not fit the examples")
+                .expected(format!("{} finite numbers above zero", labels.len()))
+                .found(found.unwrap_or_else(|| format!("{} weights", weights.len()))),
+        ));
+    }
+    let rows: Vec<usize> = (0..features.rows).collect();
+    let training = TrainingSet::new(features, &rows, labels, classes, class_weights, Some(weights), None)?;
+    solve(&training, c, observer).map(|(model, _)| model)
+}
+
+fn solve(training: &TrainingSet, c: f64, observer: &dyn Observer) -> Result<(Linear, Effort)> {
     let solution = training.minimise(c, None, TOLERANCE, observer)?;
     let objective = c * training.total_weight() * solution.objective;
     let Solution { iterations, evaluations, gradient_norm, converged, .. } = solution;
@@ -169,22 +200,25 @@ pub(super) struct TrainingSet<'a> {
 }
 
 impl<'a> TrainingSet<'a> {
+    /// `example_weights` are of all rows of `features`; without them each example weighs one.
     pub fn new(
         features: &'a Features,
         rows: &'a [usize],
         labels: &[usize],
         classes: usize,
         class_weights: &ClassWeights,
+        example_weights: Option<&[f64]>,
         lent: Option<&'a PrincipalAxes>,
     ) -> Result<Self> {
-        let mut counts = vec![0; classes];
-        rows.iter().for_each(|&row| counts[labels[row]] += 1);
-        let present: Vec<usize> = (0..classes).filter(|&class| counts[class] > 0).collect();
+        let own = |row: usize| example_weights.map_or(1.0, |weights| weights[row]);
+        let mut totals = vec![0.0; classes];
+        rows.iter().for_each(|&row| totals[labels[row]] += own(row));
+        let present: Vec<usize> = (0..classes).filter(|&class| totals[class] > 0.0).collect();
         let objective = if present.len() < 2 {
             None
         } else {
-            let per_class = class_weights.per_class(&counts);
-            let weights: Vec<f64> = rows.iter().map(|&row| per_class[labels[row]]).collect();
+            let per_class = class_weights.per_class(&totals);
+            let weights: Vec<f64> = rows.iter().map(|&row| own(row) * per_class[labels[row]]).collect();
             // The classes are counted anew among those present.
             let targets = rows.iter().map(|&row| present.partition_point(|&class| class < labels[row])).collect();
             let outputs = if classes == 2 { 1 } else { present.len() };
@@ -328,5 +362,20 @@ mod tests {
         assert!(fails(&labels, 2, f64::NAN, ClassWeights::None));
         assert!(fails(&labels, 2, 1.0, ClassWeights::Explicit(vec![1.0])));
         assert!(!fails(&labels, 2, 1.0, ClassWeights::Explicit(vec![1.0, 2.0])));
+        let weighted =
+            |weights: &[f64]| fit_weighted(&features, &labels, 2, 1.0, &ClassWeights::None, weights, &Silent);
+        assert!(weighted(&[1.0; 9]).is_err() && weighted(&[0.0; 10]).is_err() && weighted(&[f64::NAN; 10]).is_err());
+    }
+
+    #[test]
+    fn a_weight_common_to_all_examples_scales_the_strength() {
+        let (features, labels) = blobs(60, 5, 3);
+        for class_weights in [ClassWeights::None, ClassWeights::Balanced] {
+            let plain = fit(&features, &labels, 3, 1.0, &class_weights, &Silent).unwrap();
+            let weighted = fit_weighted(&features, &labels, 3, 0.5, &class_weights, &[2.0; 60], &Silent).unwrap();
+            for (a, b) in plain.weights.iter().zip(&weighted.weights) {
+                assert!((a - b).abs() < 1e-6, "{class_weights:?}: {a} {b}");
+            }
+        }
     }
 }

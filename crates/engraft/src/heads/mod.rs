@@ -1,7 +1,7 @@
 //! Predictors on frozen features.
 
 mod any_head;
-mod axes;
+pub(crate) mod axes;
 pub(crate) mod label_thresholds;
 pub(crate) mod linear;
 pub mod logistic;
@@ -22,7 +22,7 @@ pub(crate) mod word_reader;
 pub(crate) use any_head::Head;
 pub(crate) use label_thresholds::{ThresholdRule, label_thresholds};
 pub use linear::Linear;
-pub use logistic::{ClassWeights, fit, softmax};
+pub use logistic::{ClassWeights, fit, fit_weighted, softmax};
 pub use neighbours::Metric;
 pub(crate) use neighbours::Novelty;
 pub use one_vs_rest::{fit_one_vs_rest, sigmoid};

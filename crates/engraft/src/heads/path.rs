@@ -153,7 +153,7 @@ impl<'a> Walker<'a> {
         class_weights: &ClassWeights,
         lent: Option<&'a PrincipalAxes>,
     ) -> Result<Self> {
-        let training = TrainingSet::new(features, &split.training, labels, classes, class_weights, lent)?;
+        let training = TrainingSet::new(features, &split.training, labels, classes, class_weights, None, lent)?;
         Ok(Self {
             split,
             training,

@@ -1,4 +1,4 @@
-//! How a base is changed: fine-tuning, contrastive pairs, language models. The plan of what learns, training from the examples at a cut, and the choice of the cut.
+//! How a base is changed: fine-tuning, contrastive pairs, language models; and how unlabelled examples of another domain are used. The plan of what learns, training from the examples at a cut, and the choice of the cut.
 
 mod activations;
 mod any_base;

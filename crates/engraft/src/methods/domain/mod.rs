@@ -1,21 +1,46 @@
 //! Adaptation to a target domain whose labels nobody has, on features: every method gives a linear head for the target's
 //! features as they are, so that an adapted model is saved, opened and used like any other.
 //!
-//! Never here: a label of the target. What a method gets of it are features.
+//! | file | what it gives |
+//! |---|---|
+//! | `mmd`, `two_sample` | whether the domains differ |
+//! | `centring` | the target's rows moved to where the source's would lie at the target's class shares |
+//! | `self_training` | a head that learns from its own surest answers too |
+//! | `coral`, `transport` | an affine map of the source's rows to the target's mean and covariance |
+//! | `components` | a projection of both domains in which their means agree |
+//! | `importance` | a weight for each source row (covariate shift) |
+//! | `calibration`, `prior`, `confusion` | the target's class shares (label shift) |
+//! | `alignments` | what makes heads of these |
+//!
+//! Never here: a label of the target. Matrices are computed in f64 on one thread or as a fixed number of partial sums: a result
+//! does not depend on the number of threads.
 
+mod alignments;
+pub(crate) mod calibration;
 mod centring;
+pub(crate) mod components;
+pub(crate) mod confusion;
+pub(crate) mod coral;
+#[cfg(test)]
+mod fixture_tests;
+pub(crate) mod importance;
+pub(crate) mod mmd;
+pub(crate) mod moments;
+pub(crate) mod prior;
+mod sample;
 mod self_training;
-mod temp;
+mod symmetric;
+pub(crate) mod transport;
+pub(crate) mod two_sample;
 
 use crate::error::Result;
 use crate::features::Features;
-use crate::heads::{ClassWeights, Linear, fit, softmax};
+use crate::heads::{ClassWeights, Linear, fit, fit_weighted, softmax};
 use crate::progress::Observer;
 use crate::train::argmax;
-
-pub(crate) use centring::{Centring, estimated_shares};
-pub(crate) use temp::{discrepancy, two_sample};
-pub(crate) use self_training::SelfTraining;
+use alignments::{Bbse, Coral, Importance, Jda, PriorShift, Rlls, Tca, Transport};
+use centring::Centring;
+use self_training::SelfTraining;
 
 /// A labelled source and an unlabelled target, as features.
 #[derive(Clone, Copy)]
@@ -40,6 +65,8 @@ pub(crate) struct Domains<'a> {
     pub(crate) weights: &'a ClassWeights,
     /// The shares of the classes in the target, where they are known.
     pub(crate) shares: Option<&'a [f64]>,
+    /// Probabilities of the source's examples by heads that had not seen them, `[examples, classes]`.
+    pub(crate) out_of_fold: &'a [f64],
     /// Seed of everything that is drawn.
     pub(crate) seed: u64,
     /// Hears of the work.
@@ -76,7 +103,8 @@ pub(crate) trait Alignment: Sync {
 }
 
 /// All methods on features, in the order in which they are told.
-pub(crate) const METHODS: [&dyn Alignment; 2] = [&Centring, &SelfTraining];
+pub(crate) const METHODS: [&dyn Alignment; 10] =
+    [&Centring, &SelfTraining, &Coral, &Transport, &Tca, &Jda, &Importance, &PriorShift, &Bbse, &Rlls];
 
 impl Domains<'_> {
     /// Probabilities `[examples, classes]` of a head for the target's examples.
@@ -93,28 +121,46 @@ impl Domains<'_> {
 
     /// Shares of the classes in the source.
     pub(crate) fn source_shares(&self) -> Vec<f64> {
-        let mut shares = vec![0.0; self.classes];
-        self.labels.iter().for_each(|&label| shares[label] += 1.0 / self.labels.len() as f64);
-        shares
+        let mut counts = vec![0.0f64; self.classes];
+        self.labels.iter().for_each(|&label| counts[label] += 1.0);
+        counts.iter().map(|count| count / self.labels.len() as f64).collect()
     }
 
-    /// The head with the least regularised loss on some features, at the strength of the source's.
-    pub(crate) fn solve(&self, features: &Features, labels: &[usize]) -> Result<Linear> {
-        fit(features, labels, self.classes, self.strength, self.weights, self.observer)
+    /// The head with the least regularised loss on some features, at the strength of the source's; `weights` of the examples,
+    /// where they do not all weigh one.
+    pub(crate) fn solve(&self, features: &Features, labels: &[usize], weights: Option<&[f64]>) -> Result<Linear> {
+        let (classes, c) = (self.classes, self.strength);
+        match weights {
+            None => fit(features, labels, classes, c, self.weights, self.observer),
+            Some(weights) => fit_weighted(features, labels, classes, c, self.weights, weights, self.observer),
+        }
     }
 }
 
-/// Mean of every column over all rows, or the weighted mean, `[columns]`.
-pub(crate) fn mean_of(features: &Features, weights: Option<&[f64]>) -> Vec<f64> {
-    let mut mean = vec![0.0; features.columns];
-    let mut total = 0.0;
-    for (at, row) in features.values.chunks_exact(features.columns.max(1)).enumerate() {
-        let weight = weights.map_or(1.0, |weights| weights[at]);
-        total += weight;
-        mean.iter_mut().zip(row).for_each(|(mean, &x)| *mean += weight * f64::from(x));
+/// Probabilities of examples by heads that had not seen their fold, at one strength, `[examples, classes]`.
+///
+/// # Errors
+/// As [`fit`].
+pub(crate) fn out_of_fold(
+    (features, labels, classes): (&Features, &[usize], usize),
+    folds: &[usize],
+    (strength, temperature): (f64, f64),
+    weights: &ClassWeights,
+    observer: &dyn Observer,
+) -> Result<Vec<f64>> {
+    let mut probabilities = vec![0.0; labels.len() * classes];
+    let count = folds.iter().max().map_or(0, |last| last + 1);
+    for fold in 0..count {
+        observer.check()?;
+        let (held, train): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(|&row| folds[row] == fold);
+        let of: Vec<usize> = train.iter().map(|&row| labels[row]).collect();
+        let head = fit(&features.select(&train), &of, classes, strength, weights, observer)?;
+        for row in held {
+            let told = softmax(&head.values(features.row(row)), temperature);
+            probabilities[row * classes..][..classes].copy_from_slice(&told);
+        }
     }
-    mean.iter_mut().for_each(|mean| *mean /= total.max(f64::MIN_POSITIVE));
-    mean
+    Ok(probabilities)
 }
 
 /// Rows minus a row.

@@ -4,7 +4,7 @@
 //!
 //! A threshold for all classes alike would drop the class that the model is least sure of, round after round.
 
-use super::centring::{Centred, Centring};
+use super::centring::Centring;
 use super::{Alignment, Applied, Domains, Outcome, before_shift, shifted};
 use crate::error::Result;
 use crate::features::Features;
@@ -22,7 +22,7 @@ impl Alignment for SelfTraining {
     }
 
     fn adapt(&self, domains: &Domains<'_>) -> Result<Outcome> {
-        let Centred { shift, .. } = Centring::centre(domains);
+        let shift = Centring::centre(domains)?;
         let moved = shifted(domains.target, &shift);
         let mut head = before_shift(domains.head.clone(), &shift);
         for share in CURRICULUM {
@@ -42,7 +42,7 @@ fn round(domains: &Domains<'_>, moved: &Features, head: &Linear, share: f64) -> 
     features.rows += taken.len();
     features.values.extend_from_slice(&moved.select(&taken).values);
     let labels: Vec<usize> = domains.labels.iter().copied().chain(taken.iter().map(|&at| classes[at])).collect();
-    domains.solve(&features, &labels)
+    domains.solve(&features, &labels, None)
 }
 
 /// The most confident share of each predicted class, at least one of each that is predicted; ascending.
