@@ -182,6 +182,11 @@ impl<'a> Ground<'a> {
         Ok(candidates)
     }
 
+    /// Examples of the smaller domain.
+    pub(super) fn rows(&self) -> usize {
+        self.source.features.rows.min(self.features.rows)
+    }
+
     pub(super) fn known(&self) -> &KnownShares {
         &self.known
     }
@@ -189,8 +194,16 @@ impl<'a> Ground<'a> {
     /// What is told of it, without any label of the target.
     pub(super) fn told(&self, asked: &Adapt, candidates: &[Candidate], decision: &Decision) -> Result<Adaptation> {
         let domains = self.domains(None);
-        let (trained, skill) = (self.trained()?, self.skill());
-        let shares = shares::estimate(&domains, &candidates[0], &trained, self.source.classes, skill);
+        let skill = self.skill();
+        let able = guard::is_able(skill, self.rows());
+        // What was told of shares has no part in an estimate of them.
+        let there = candidates.iter().find(|candidate| candidate.name == guard::SELF_TRAINING);
+        let again = match there.filter(|_| self.known == KnownShares::Nothing) {
+            Some(_) => None,
+            None => Some(self.trained()?),
+        };
+        let trained = again.as_ref().or(there).unwrap_or(&candidates[0]);
+        let shares = shares::estimate(&domains, &candidates[0], trained, self.source.classes, able);
         let (rows, novelty) = (self.features.rows, &self.source.predictor.novelty);
         let unlike_of = rows.min(COMPARED);
         let is_unlike = |at: &usize| novelty.is_unlike(novelty.distance(self.features.row(at * rows / unlike_of)));
