@@ -64,7 +64,7 @@ pub fn refuse_beside_resume(matches: &ArgMatches) -> Result<(), Error> {
     let known = program.find_subcommand(command).into_iter().flat_map(clap::Command::get_arguments);
     // A check of a run that is there has a file of its own.
     let has_check = matches!(matches.try_contains_id("check"), Ok(true));
-    let beside: &[&str] = if has_check { &["check", "out"] } else { &["checked"] };
+    let beside: &[&str] = if has_check { &["check", "out", "force"] } else { &["checked"] };
     let given = |argument: &clap::Arg| {
         let name = argument.get_id().as_str();
         let is_told = matches.value_source(name) == Some(ValueSource::CommandLine);
@@ -164,7 +164,7 @@ pub struct FitArgs {
     #[arg(long, value_name = "N", help_heading = METHOD)]
     pub seeds: Option<usize>,
     /// Resume an interrupted run; the result is the same, bit for bit.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "config", "force", "find_lr"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "config", "find_lr"])]
     #[serde(skip)]
     pub resume: Option<PathBuf>,
     /// Run a learning-rate range test and exit.

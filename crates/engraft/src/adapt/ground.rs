@@ -136,17 +136,37 @@ impl<'a> Ground<'a> {
     }
 
     /// The shares that methods may take as known.
-    fn shares(&self) -> Option<Vec<f64>> {
-        match &self.known {
-            KnownShares::Nothing | KnownShares::Estimate => None,
+    fn shares(&self) -> Result<Option<Vec<f64>>> {
+        Ok(match &self.known {
+            KnownShares::Nothing => None,
             KnownShares::Same => Some(self.domains(None).source_shares()),
             KnownShares::Given(shares) => Some(shares.clone()),
-        }
+            KnownShares::Estimate => Some(self.trained()?.answered(self.classes())),
+        })
+    }
+
+    /// Self-training, which knows no shares.
+    fn trained(&self) -> Result<Candidate> {
+        let domains = self.domains(None);
+        let method = METHODS.iter().find(|method| method.name() == guard::SELF_TRAINING);
+        let outcome = method.map(|method| method.adapt(&domains)).transpose()?;
+        let refused = || Outcome::Refused("there is no self-training".into());
+        Ok(Candidate::of(&domains, guard::SELF_TRAINING, outcome.unwrap_or_else(refused)))
+    }
+
+    /// How much of its classes the source's model explains, out of fold: 1 - log-loss / entropy of the classes.
+    pub(super) fn skill(&self) -> f64 {
+        let classes = self.classes();
+        let rows = self.out_of_fold.chunks_exact(classes).zip(&self.source.labels);
+        let loss: f64 = rows.map(|(row, &label)| -row[label].max(f64::MIN_POSITIVE).ln()).sum();
+        let shares = self.domains(None).source_shares();
+        let entropy: f64 = shares.iter().filter(|share| **share > 0.0).map(|share| -share * share.ln()).sum();
+        1.0 - loss / self.source.labels.len().max(1) as f64 / entropy.max(f64::MIN_POSITIVE)
     }
 
     /// The source's model and what every method gives; of a named method that one alone beside what a decision needs.
     pub(super) fn candidates(&self, asked: &str) -> Result<Vec<Candidate>> {
-        let shares = self.shares();
+        let shares = self.shares()?;
         let domains = self.domains(shares.as_deref());
         let own = Applied { head: domains.head.clone(), notes: Vec::new() };
         let mut candidates = vec![Candidate::of(&domains, SOURCE_ONLY, Outcome::Applied(own))];
@@ -169,7 +189,8 @@ impl<'a> Ground<'a> {
     /// What is told of it, without any label of the target.
     pub(super) fn told(&self, asked: &Adapt, candidates: &[Candidate], decision: &Decision) -> Result<Adaptation> {
         let domains = self.domains(None);
-        let shares = shares::estimate(&domains, self.source.classes)?;
+        let (trained, skill) = (self.trained()?, self.skill());
+        let shares = shares::estimate(&domains, &candidates[0], &trained, self.source.classes, skill);
         let (rows, novelty) = (self.features.rows, &self.source.predictor.novelty);
         let unlike_of = rows.min(COMPARED);
         let is_unlike = |at: &usize| novelty.is_unlike(novelty.distance(self.features.row(at * rows / unlike_of)));
@@ -192,6 +213,7 @@ impl<'a> Ground<'a> {
             unlike,
             unlike_of,
             distance: distance::distance(&domains)?,
+            skill,
             known_shares: asked.shares.clone(),
             shares_differ: shares::differ(&shares),
             shares,

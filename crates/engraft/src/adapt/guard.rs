@@ -8,11 +8,16 @@ use crate::heads::Linear;
 use crate::methods::domain::{Domains, Outcome};
 
 /// Methods whose agreement decides.
-pub(super) const NEEDED: [&str; 2] = [CENTRING, SELF_TRAINING];
+pub(super) const NEEDED: [&str; 3] = [SELF_TRAINING, ALIGNED, CENTRING];
+pub(super) const SELF_TRAINING: &str = "self-training";
+const ALIGNED: &str = "aligned-self-training";
 const CENTRING: &str = "centring";
-const SELF_TRAINING: &str = "self-training";
-/// Share of the target on which they must agree.
+/// Skill of the source's model out of fold (1 - log-loss / entropy of the classes) below which nothing learns from its answers.
+const SKILL: f64 = 0.5;
+/// Share of the target on which self-training must answer as the source's model does.
 const AGREEMENT: f64 = 0.85;
+/// Or else as self-training does that takes the classes for as frequent as in the source.
+const ALIGNED_AGREEMENT: f64 = 0.97;
 
 /// A model that may answer.
 pub(super) struct Candidate {
@@ -31,6 +36,8 @@ pub(super) struct Candidate {
 pub(super) struct Asked<'a> {
     pub(super) method: &'a str,
     pub(super) known: &'a KnownShares,
+    /// Skill of the source's model.
+    pub(super) skill: f64,
 }
 
 /// Which candidate answers.
@@ -88,31 +95,47 @@ pub(super) fn decide(asked: &Asked<'_>, candidates: &[Candidate]) -> Result<Deci
             return Ok(Decision { taken: named, runner_up: Some(named), reason });
         }
     }
-    let (Some(centring), Some(best)) = (find(CENTRING), best) else {
+    let (Some(trained), Some(aligned), Some(centred)) = (best, find(ALIGNED), find(CENTRING)) else {
         let reason = "the methods whose agreement decides do not apply".into();
         return Ok(Decision { taken: 0, runner_up: best, reason });
     };
-    let agreement = candidates[best].agreement(&candidates[centring].answers);
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-    let (taken, reason) = match asked.known {
-        KnownShares::Same | KnownShares::Given(_) => {
-            (best, "the shares of the classes in the target are known, so that the domains can be aligned".into())
+    let skilled = asked.skill >= SKILL;
+    let skill = format!("the source's model explains {} of its own classes", percent(asked.skill.max(0.0)));
+    if let KnownShares::Same | KnownShares::Given(_) | KnownShares::Estimate = asked.known {
+        let told = match asked.known {
+            KnownShares::Estimate => "the estimated shares of the classes are to be trusted",
+            _ => "the shares of the classes in the target are known",
+        };
+        let (taken, how) = match skilled {
+            true => (trained, "so that the domains can be aligned, and the head learns from its own answers".to_owned()),
+            false => (centred, format!("so that the domains can be aligned; {skill}, too little to learn from its answers")),
+        };
+        return Ok(Decision { taken, runner_up: Some(taken), reason: format!("{told}, {how}") });
+    }
+    let with_source = candidates[trained].agreement(&candidates[0].answers);
+    let with_aligned = candidates[trained].agreement(&candidates[aligned].answers);
+    let (taken, reason) = match () {
+        () if !skilled => (0, format!("{skill} (at least {} are asked for): its answers to the target teach nothing", percent(SKILL))),
+        () if with_source >= AGREEMENT => {
+            let least = percent(AGREEMENT);
+            (trained, format!("self-training and the source's model agree on {} (at least {least} are asked for)", percent(with_source)))
         }
-        KnownShares::Estimate => (best, "the estimated shares of the classes are to be trusted".into()),
-        KnownShares::Nothing if agreement >= AGREEMENT => {
-            let (agreed, least) = (percent(agreement), percent(AGREEMENT));
-            (best, format!("self-training and centring agree on {agreed} of the target (at least {least} are asked for)"))
+        () if with_aligned >= ALIGNED_AGREEMENT => {
+            let least = percent(ALIGNED_AGREEMENT);
+            let agreed = percent(with_aligned);
+            (trained, format!("self-training agrees on {agreed} with itself on aligned domains (at least {least} are asked for)"))
         }
-        KnownShares::Nothing => {
-            let (agreed, least) = (percent(agreement), percent(AGREEMENT));
+        () => {
+            let [source, aligned] = [with_source, with_aligned].map(percent);
             let reason = format!(
-                "self-training and centring agree on {agreed} of the target only (at least {least} are asked for): which of \
-                 them is right cannot be known without labels"
+                "self-training agrees with the source's model on {source} of the target only, and on {aligned} with itself on aligned \
+                 domains: which of them is right cannot be known without labels (--check N asks for a few, --shares tells what you know)"
             );
             (0, reason)
         }
     };
-    Ok(Decision { taken, runner_up: Some(best), reason })
+    Ok(Decision { taken, runner_up: Some(trained), reason })
 }
 
 impl Decision {

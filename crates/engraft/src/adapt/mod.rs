@@ -126,7 +126,7 @@ pub(crate) fn settle(
     let checked = checked.map(|path| check::read_checked(path, &unlabelled, classes)).transpose()?;
     let ground = Ground::of(source, features, known, observer)?;
     let candidates = ground.candidates(&asked.method)?;
-    let decision = decide(&guard::Asked { method: &asked.method, known: ground.known() }, &candidates)?;
+    let decision = decide(&guard::Asked { method: &asked.method, known: ground.known(), skill: ground.skill() }, &candidates)?;
     let source_only = candidates[0].answers.clone();
     let best = decision.runner_up.map(|at| &candidates[at].answers);
     let checked = checked.zip(best).map(|(checked, best)| check::decide(&checked, &source_only, best));

@@ -21,6 +21,8 @@ pub struct Adaptation {
     pub unlike_of: usize,
     /// How far apart the domains are.
     pub distance: Distance,
+    /// How much of its classes the source's model explains, out of fold: 1 - log-loss / entropy of the classes.
+    pub skill: f64,
     /// What was said of the target's shares: `ask`, `same`, `estimate` or shares.
     pub known_shares: String,
     /// Shares of the classes.

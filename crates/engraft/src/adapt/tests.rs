@@ -1,6 +1,6 @@
 use super::*;
 use crate::heads::ClassWeights;
-use crate::methods::domain::{Domains, Outcome};
+use crate::methods::domain::{Applied, Domains, Outcome};
 use crate::progress::Silent;
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
@@ -57,15 +57,41 @@ fn an_estimate_of_shares_holds_on_a_target_that_only_differs_in_them() {
     for positives in [0.2, 0.5, 0.8] {
         let (target, truth) = blobs(1500, positives, 2.0, 0.0, 2);
         let actual = truth.iter().sum::<usize>() as f64 / truth.len() as f64;
-        let shares = with_domains(&source, &target, None, |domains| shares::estimate(domains, &names).unwrap());
-        assert!((shares[1].estimated - actual).abs() < 0.03, "{} of {actual}", shares[1].estimated);
-        assert!(shares[1].low <= actual && actual <= shares[1].high, "{shares:?}");
-        assert_eq!(shares::differ(&shares), positives != 0.5, "{shares:?}");
+        with_domains(&source, &target, None, |domains| {
+            let own = Outcome::Applied(Applied { head: domains.head.clone(), notes: Vec::new() });
+            let own = Candidate::of(domains, SOURCE_ONLY, own);
+            let method = METHODS.iter().find(|method| method.name() == guard::SELF_TRAINING).unwrap();
+            let trained = Candidate::of(domains, method.name(), method.adapt(domains).unwrap());
+            let shares = shares::estimate(domains, &own, &trained, &names, 0.8);
+            assert!(shares[1].low <= actual && actual <= shares[1].high, "{shares:?} {actual}");
+            assert_eq!(shares::differ(&shares), positives != 0.5, "{shares:?}");
+            // A model that explains nothing knows nothing of shares.
+            let unknown = shares::estimate(domains, &own, &trained, &names, 0.2);
+            assert!(!shares::differ(&unknown) && unknown[0].low == 0.0 && unknown[0].high == 1.0);
+            // Expectation and maximisation finds shares alone exactly, where nothing else moved.
+            let answers = domains.answers(domains.head);
+            let found = crate::methods::domain::prior::prior_shift(&answers, &domains.source_shares()).unwrap();
+            assert!((found.shares[1] - actual).abs() < 0.03, "{:?} of {actual}", found.shares);
+        });
     }
 }
 
 #[test]
-fn the_target_of_a_run_is_grouped_by_content() {
+fn at_equal_shares_centring_is_plain_to_the_bit() {
+    let (source, target) = (blobs(400, 0.5, 2.5, 0.0, 3), blobs(400, 0.5, 2.5, 2.0, 4));
+    with_domains(&source, &target.0, None, |domains| {
+        let shares = domains.source_shares();
+        let same = Domains { shares: Some(&shares), ..*domains };
+        let centring = METHODS.iter().find(|method| method.name() == "centring").unwrap();
+        let Outcome::Applied(applied) = centring.adapt(&same).unwrap() else { panic!("it applies") };
+        let [from, to] = [domains.source, domains.target].map(crate::methods::domain::moments::mean);
+        let shift: Vec<f64> = to.iter().zip(&from).map(|(to, from)| to - from).collect();
+        assert_eq!(applied.head, crate::methods::domain::before_shift(domains.head.clone(), &shift));
+    });
+}
+
+#[test]
+fn no_method_does_harm_where_a_target_is_only_moved() {
     let (source, target) = (blobs(400, 0.5, 2.5, 0.0, 3), blobs(400, 0.5, 2.5, 2.0, 4));
     with_domains(&source, &target.0, None, |domains| {
         let right = |head: &Linear| {

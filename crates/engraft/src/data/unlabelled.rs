@@ -19,6 +19,8 @@ use crate::settings::{Adapt, Fit};
 
 /// Characters of a text, and cells of a row, by which an example is shown.
 const SHOWN: (usize, usize) = (2000, 40);
+/// Words of a cell, on average, of a column that looks like texts.
+const LEAST_WORDS: usize = 2;
 /// Examples of both domains that are named.
 const NAMED: usize = 3;
 
@@ -327,6 +329,7 @@ fn read_texts(
     let of_source = source.text_columns.clone();
     let reading = |text: Vec<String>| TextReading { text, encoding: config.encoding.clone(), ..TextReading::default() };
     let is_table = adapt.to.is_file() && ending(&adapt.to).as_deref() != Some("txt");
+    let mut guessed = false;
     let rows = match text_columns(adapt) {
         Some(asked) => stream_texts(&adapt.to, &reading(asked), observer)?,
         None if !is_table || of_source.is_empty() => stream_texts(&adapt.to, &reading(Vec::new()), observer)?,
@@ -338,6 +341,7 @@ fn read_texts(
                     "the target has no column `{}`: its texts are found by what stands in the columns; --to-text names them",
                     of_source.join(",")
                 ));
+                guessed = true;
                 stream_texts(&adapt.to, &reading(Vec::new()), observer)?
             }
         },
@@ -357,6 +361,14 @@ fn read_texts(
             return Err(Error::Data(problem.at(&adapt.to).hint("--to-text names the column, or two")));
         }
         read.push(Read { digest: row.text.digest(), place: row.name, content: row.text });
+    }
+    let count = |text: &Text| text.parts().map(|part| part.split_whitespace().count()).sum::<usize>();
+    let words: usize = read.iter().map(|row| count(&row.content)).sum();
+    if guessed && words < LEAST_WORDS * read.len() {
+        let problem = Problem::new("the target has no column of texts that is called as the source's, and none that looks like texts");
+        let found = "columns with fewer than two words in a cell";
+        let problem = problem.expected(of_source.join(",")).found(found).at(&adapt.to);
+        return Err(Error::Data(problem.hint("--to-text names the column of the target's texts")));
     }
     Ok((read, empty))
 }

@@ -8,7 +8,7 @@ use super::importance::importance;
 use super::moments::Affine;
 use super::prior::prior_shift;
 use super::transport::transport;
-use super::{Alignment, Applied, Domains, Outcome};
+use super::{Alignment, Applied, Domains, Outcome, at_shares};
 use crate::error::Result;
 use crate::features::Features;
 use crate::heads::{Linear, Options, cross_validate, fit};
@@ -145,17 +145,6 @@ impl Alignment for Importance {
     }
 }
 
-/// The source's head for classes of other shares: its logits plus `ln q - ln pi`.
-fn at_shares(domains: &Domains<'_>, head: &Linear, shares: &[f64], prior: &[f64]) -> Linear {
-    let mut head = head.clone();
-    for (class, intercept) in head.intercepts.iter_mut().enumerate() {
-        // A class that there is not has a probability that nothing else falls below.
-        let ratio = (shares[class].max(1e-9) / prior[class].max(1e-9)).ln();
-        *intercept += domains.temperature * ratio;
-    }
-    head
-}
-
 fn told(shares: &[f64]) -> Vec<String> {
     let told: Vec<String> = shares.iter().take(TOLD).map(|share| format!("{:.1} %", 100.0 * share)).collect();
     let more = if shares.len() > TOLD { ", ..." } else { "" };
@@ -182,7 +171,7 @@ impl Alignment for PriorShift {
             Some(shares) => shares.to_vec(),
             None => prior_shift(&domains.answers(&head), &prior)?.shares,
         };
-        applied(at_shares(domains, &head, &shares, &prior), told(&shares))
+        applied(at_shares(domains, head, &shares), told(&shares))
     }
 }
 

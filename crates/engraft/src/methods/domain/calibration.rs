@@ -6,6 +6,7 @@ use super::moments::check_labels;
 use super::symmetric::{cholesky, mirror, solve};
 use crate::error::{Error, Problem, Result};
 use crate::heads::axes::gram;
+#[cfg(test)]
 use crate::heads::softmax;
 use crate::heads::temperature::{GREATEST, LEAST};
 

@@ -7,7 +7,7 @@
 
 use super::moments::{class_means, mean};
 use super::prior::prior_shift;
-use super::{Alignment, Applied, Domains, Outcome, before_shift};
+use super::{Alignment, Applied, Domains, Outcome, at_shares, before_shift};
 use crate::error::Result;
 
 /// Rounds of estimating shares and centring anew.
@@ -47,8 +47,9 @@ impl Alignment for Centring {
     }
 
     fn adapt(&self, domains: &Domains<'_>) -> Result<Outcome> {
-        let shift = Self::centre(domains)?;
-        Ok(Outcome::Applied(Applied { head: before_shift(domains.head.clone(), &shift), notes: Vec::new() }))
+        let moved = before_shift(domains.head.clone(), &Self::centre(domains)?);
+        let head = domains.shares.map_or_else(|| moved.clone(), |shares| at_shares(domains, moved.clone(), shares));
+        Ok(Outcome::Applied(Applied { head, notes: Vec::new() }))
     }
 }
 

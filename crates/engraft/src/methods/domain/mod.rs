@@ -65,7 +65,7 @@ use centring::Centring;
 use dann::Dann;
 use deep_coral::DeepCoral;
 use mcc::Mcc;
-use self_training::SelfTraining;
+use self_training::{AlignedSelfTraining, SelfTraining};
 use shot::Shot;
 
 /// A labelled source and an unlabelled target, as features.
@@ -129,9 +129,10 @@ pub(crate) trait Alignment: Sync {
 }
 
 /// All methods on features, in the order in which they are told.
-pub(crate) const METHODS: [&dyn Alignment; 15] = [
+pub(crate) const METHODS: [&dyn Alignment; 16] = [
     &Centring,
     &SelfTraining,
+    &AlignedSelfTraining,
     &Coral,
     &Transport,
     &Tca,
@@ -219,4 +220,35 @@ pub(crate) fn before_shift(mut head: Linear, by: &[f64]) -> Linear {
         *intercept -= weights.iter().zip(by).map(|(weight, by)| weight * by).sum::<f64>();
     }
     head
+}
+
+/// Fewest examples in a thousand of a class that is said to be there.
+const LEAST_SHARE: f64 = 1e-3;
+
+/// A source's head for classes of other shares: its logits plus `ln q - ln pi`, on the scale of its temperature.
+pub(crate) fn at_shares(domains: &Domains<'_>, mut head: Linear, shares: &[f64]) -> Linear {
+    for (intercept, weight) in head.intercepts.iter_mut().zip(class_weights(domains, shares)) {
+        *intercept += domains.temperature * weight.ln();
+    }
+    head
+}
+
+/// The weight of every source example, for classes at these shares.
+pub(crate) fn source_weights(domains: &Domains<'_>, shares: &[f64]) -> Vec<f64> {
+    let of_class = class_weights(domains, shares);
+    domains.labels.iter().map(|&label| of_class[label]).collect()
+}
+
+/// `q / pi` of every class; 1 of one that the source does not have.
+fn class_weights(domains: &Domains<'_>, shares: &[f64]) -> Vec<f64> {
+    let raised: f64 = shares.iter().map(|share| share.max(LEAST_SHARE)).sum();
+    let weight = |(share, prior): (&f64, f64)| {
+        if prior > 0.0 { share.max(LEAST_SHARE) / raised / prior } else { 1.0 }
+    };
+    let prior = domains.source_shares();
+    // At the source's own shares nothing is to change, not even by rounding.
+    if shares == prior {
+        return vec![1.0; prior.len()];
+    }
+    shares.iter().zip(prior).map(weight).collect()
 }

@@ -11,7 +11,7 @@ use super::centroids::nearest_centroids;
 use super::certainty::entropies;
 use super::dense::{rows, wide};
 use super::prior::prior_shift;
-use super::trained::{BATCH, FirstAndLast, is_remainder, outcome, run, value};
+use super::trained::{BATCH, FirstAndLast, is_remainder, outcome, run, start_head, value};
 use super::{Alignment, Domains, Outcome, before_shift};
 use crate::bases::Pass;
 use crate::error::Result;
@@ -38,7 +38,7 @@ impl Alignment for Shot {
     fn adapt(&self, domains: &Domains<'_>) -> Result<Outcome> {
         let frame = Frame::of(domains)?;
         let device = Device::flex().autodiff();
-        let adapter = frame.adapter(domains.head, domains.seed, &device);
+        let adapter = frame.adapter(&start_head(domains), domains.seed, &device);
         let shares = match domains.shares {
             Some(shares) => shares.to_vec(),
             None => {

@@ -6,12 +6,15 @@ use std::cell::Cell;
 use burn::module::Module;
 use burn::prelude::*;
 use burn::tensor::Device;
+use rand::RngExt;
+use rand_distr::Distribution;
+use rand_distr::weighted::WeightedIndex;
 
 use super::bottleneck::{Adapter, Frame, Outputs};
 use super::dense::rows;
 use super::discriminator::{Discriminator, reversal};
 use super::sample::sample;
-use super::{Applied, Domains, Outcome};
+use super::{Applied, Domains, Outcome, at_shares, class_weights};
 use crate::bases::Pass;
 use crate::error::{Error, Result};
 use crate::heads::Linear;
@@ -101,8 +104,10 @@ pub(super) fn value(loss: &Tensor<1>) -> f64 {
 pub(super) struct BothTask<'a> {
     frame: &'a Frame,
     labels: &'a [usize],
-    /// How much an example of each class weighs.
+    /// How much an example of each class weighs in the cross-entropy.
     class_weights: Vec<f64>,
+    /// Where the target's shares are known.
+    at_shares: Option<AtShares>,
     loss: &'a dyn DomainLoss,
     weight: Cell<Option<f64>>,
     pub(super) domain: FirstAndLast,
@@ -113,9 +118,50 @@ impl<'a> BothTask<'a> {
     pub(super) fn new(domains: &Domains<'a>, frame: &'a Frame, loss: &'a dyn DomainLoss, device: &Device) -> Self {
         let mut counts = vec![0.0; domains.classes];
         domains.labels.iter().for_each(|&label| counts[label] += 1.0);
-        let class_weights = domains.weights.per_class(&counts);
-        let (labels, domain) = (domains.labels, FirstAndLast::default());
-        Self { frame, labels, class_weights, loss, weight: Cell::new(None), domain, device: device.clone() }
+        let mut weights = domains.weights.per_class(&counts);
+        if let Some(shares) = domains.shares {
+            weights.iter_mut().zip(class_weights(domains, shares)).for_each(|(weight, more)| *weight *= more);
+        }
+        Self {
+            frame,
+            labels: domains.labels,
+            class_weights: weights,
+            at_shares: domains.shares.map(|shares| AtShares::new(domains, shares)),
+            loss,
+            weight: Cell::new(None),
+            domain: FirstAndLast::default(),
+            device: device.clone(),
+        }
+    }
+}
+
+/// Draws of source examples whose classes are as frequent as the target's: domains are to agree where nothing but the shares of
+/// the classes differs.
+struct AtShares {
+    /// Examples of each class that the source has.
+    of_class: Vec<Vec<usize>>,
+    shares: WeightedIndex<f64>,
+}
+
+impl AtShares {
+    fn new(domains: &Domains<'_>, shares: &[f64]) -> Self {
+        let mut of_class = vec![Vec::new(); domains.classes];
+        domains.labels.iter().enumerate().for_each(|(row, &label)| of_class[label].push(row));
+        let weights = class_weights(domains, shares);
+        let total = |(of_class, weight): (&Vec<usize>, f64)| of_class.len() as f64 * weight;
+        let totals = of_class.iter().zip(weights).map(total);
+        let shares = WeightedIndex::new(totals).expect("a source has examples, and no weight is 0");
+        Self { of_class, shares }
+    }
+
+    /// A batch, with replacement.
+    fn draw(&self, seed: u64, step: u64) -> Vec<usize> {
+        let mut stream = rng(seed, "source", step);
+        let mut one = || {
+            let of_class = &self.of_class[self.shares.sample(&mut stream)];
+            of_class[stream.random_range(0..of_class.len())]
+        };
+        (0..BATCH).map(|_| one()).collect()
     }
 }
 
@@ -147,6 +193,8 @@ impl Task for BothTask<'_> {
         // Each domain goes through on its own.
         let drawn = sample(self.frame.target.rows, BATCH, None, &mut rng(drops.seed, "target", drops.step));
         let target = model.outputs(rows(&self.frame.target, &drawn, &self.device));
+        let drawn = self.at_shares.as_ref().map(|at| at.draw(drops.seed, drops.step));
+        let source = drawn.map_or(source, |drawn| model.outputs(rows(&self.frame.source, &drawn, &self.device)));
         let domain = self.loss.loss(&BothOutputs {
             source: &source,
             target: &target,
@@ -164,6 +212,15 @@ impl Task for BothTask<'_> {
     }
 }
 
+/// The source's head, for the target's shares where they are known.
+pub(super) fn start_head(domains: &Domains<'_>) -> Linear {
+    let head = domains.head.clone();
+    match domains.shares {
+        Some(shares) => at_shares(domains, head, shares),
+        None => head,
+    }
+}
+
 /// Trains from the source's head on, and gives the head for raw features.
 ///
 /// # Errors
@@ -175,7 +232,7 @@ pub(super) fn adapt_both(
 ) -> Result<Outcome> {
     let frame = Frame::of(domains)?;
     let device = Device::flex().autodiff();
-    let mut adapter = frame.adapter(domains.head, domains.seed, &device);
+    let mut adapter = frame.adapter(&start_head(domains), domains.seed, &device);
     adapter.discriminator = discriminator(&frame, &device);
     let loss = loss(&frame);
     let mut task = BothTask::new(domains, &frame, &*loss, &device);

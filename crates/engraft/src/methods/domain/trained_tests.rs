@@ -134,6 +134,36 @@ fn deep_coral_helps_where_a_column_has_become_noise() {
 }
 
 #[test]
+fn known_shares_keep_aligners_from_ruin() {
+    // A target that differs in its shares alone: nine of ten are of the second class.
+    let (source, (all, truth)) = (blobs(400, AS_IS, 3), blobs(900, AS_IS, 4));
+    let kept: Vec<usize> = (0..900).filter(|&at| truth[at] == 1 || at % 9 == 0).collect();
+    let (target, truth): (_, Vec<usize>) = (all.select(&kept), kept.iter().map(|&at| truth[at]).collect());
+    with_domains(&source, &target, 2, |domains| {
+        let before = accuracy(domains, domains.head, &truth);
+        let known = &Domains { shares: Some(&[0.1, 0.9]), ..*domains };
+        for method in [&DeepCoral as &dyn Alignment, &Dann, &Cdan, &Mcc, &Shot] {
+            let after = accuracy(domains, &applied(method, known).head, &truth);
+            assert!(after > before - 0.01, "{}: {after} of {before}", method.name());
+        }
+    });
+}
+
+#[test]
+fn times() {
+    let source = normal(1, 1000, 384, 0.0);
+    let labels: Vec<usize> = (0..1000).map(|row| usize::from(source.row(row)[0] > 0.0) + 2 * usize::from(source.row(row)[5] > 0.5)).collect();
+    let target = normal(2, 1000, 384, 0.3);
+    with_domains(&(source, labels), &target, 4, |domains| {
+        for method in METHODS {
+            let start = std::time::Instant::now();
+            let notes = match method.adapt(domains) { Ok(Outcome::Applied(a)) => a.notes.join(", "), Ok(Outcome::Refused(w)) => w, Err(e) => e.to_string() };
+            eprintln!("TIME {}: {:.2} s, {notes}", method.name(), start.elapsed().as_secs_f64());
+        }
+    });
+}
+
+#[test]
 fn trained_heads_do_not_depend_on_threads() {
     let (source, target) = (blobs(90, AS_IS, 7), blobs(70, ([1.0; 8], [1.0; 8]), 8));
     with_domains(&source, &target.0, 2, |domains| {
