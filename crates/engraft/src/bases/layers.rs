@@ -64,6 +64,11 @@ impl BatchNorm {
         self.gamma.dims()[0]
     }
 
+    /// Identities of gamma and beta.
+    pub(super) fn affine_ids(&self) -> [u64; 2] {
+        [self.gamma.id.val(), self.beta.id.val()]
+    }
+
     /// What a batch norm with stored statistics does, as `y = x scale + shift`; both `[C]`. Where it learns, its factor
     /// and summand get gradients through them.
     fn affine(&self, learns: bool) -> (Tensor<1>, Tensor<1>) {
@@ -217,6 +222,11 @@ impl ConvNorm {
             options: self.options,
             activation: self.activation,
         }
+    }
+
+    /// Its batch norm.
+    pub(super) fn norm(&self) -> &BatchNorm {
+        &self.norm
     }
 
     /// Whether it has no activation.

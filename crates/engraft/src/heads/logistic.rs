@@ -55,7 +55,7 @@ impl ClassWeights {
     }
 
     /// The weight of each class, given how much its examples weigh together: their number, where each weighs one.
-    fn per_class(&self, totals: &[f64]) -> Vec<f64> {
+    pub(crate) fn per_class(&self, totals: &[f64]) -> Vec<f64> {
         match self {
             ClassWeights::None => vec![1.0; totals.len()],
             ClassWeights::Explicit(weights) => weights.clone(),

@@ -29,6 +29,7 @@ pub(crate) use range::find_lr;
 pub use range::{RateFinding, RatePoint};
 pub use schedule::Schedule;
 pub use state::State;
+pub(crate) use steps::shards_of;
 pub use steps::{Settings, ShardLoss, Task, train};
 pub(crate) use values::axes_of;
 pub use values::{Gradients, values_of, with_values};

@@ -52,6 +52,7 @@ pub(crate) fn find_lr<T: Task>(
     // As at the end of a training: everything that will learn, learns.
     let last = settings.epochs - 1;
     task.begin(last)?;
+    task.refresh(&model)?;
     let rules = task.rules(&model, last, settings.weight_decay);
     let (mut curve, mut mean, mut best) = (Vec::new(), 0.0, f64::INFINITY);
     observer.begin("rates", STEPS, "steps");

@@ -2,7 +2,8 @@
 //!
 //! A step's gradient is the sum of its shards' gradients in shard order. Shards have a fixed size, so the result is
 //! the same bits whatever the number of threads. Batch norm sees one shard at a time ("ghost batch norm", Hoffer et
-//! al. 2017); the running statistics move by the whole batch's.
+//! al. 2017); the running statistics move by the whole batch's. A task whose loss is no mean over examples takes the batch as
+//! one shard.
 //!
 //! Everything that decides what comes next is in [`State`], the model and the optimiser's memory: a training that goes
 //! on from them gives the bits of one that was never stopped.
@@ -137,6 +138,19 @@ pub trait Task {
         let _ = epoch;
         Ok(())
     }
+    /// Sees the model at the start of an epoch, after [`Task::begin`]: for labels that a task takes from the model itself.
+    ///
+    /// After a stop in the middle of an epoch it sees the model of that step, so that a task with labels of its own is trained
+    /// without checkpoints.
+    fn refresh(&mut self, model: &Self::Model) -> Result<()> {
+        let _ = model;
+        Ok(())
+    }
+    /// Whether a batch is one shard, of whatever size: for losses that are no mean over examples (covariances, mean
+    /// predictions, weights that are normalised over the batch).
+    fn whole_batch(&self) -> bool {
+        false
+    }
     /// How each parameter is moved in an epoch. A parameter that has a rule keeps it to the end.
     fn rules(&self, model: &Self::Model, epoch: u64, weight_decay: f64) -> Rules {
         let _ = epoch;
@@ -146,7 +160,8 @@ pub trait Task {
     fn statistics(&self) -> Statistics {
         Statistics::Batch
     }
-    /// The loss of a shard of examples in an epoch, in training mode; batch norms note what they saw.
+    /// The loss of a shard of examples in an epoch, in training mode; batch norms note what they saw. [`Pass::drops`] has the
+    /// seed, the step and the progress of the training, for whatever else a loss draws or schedules.
     fn loss(&self, model: &Self::Model, shard: &[usize], epoch: u64, pass: &Pass) -> Result<ShardLoss>;
     /// Loss and accuracy on what is held out, if anything is.
     fn validate(&self, model: &Self::Model) -> Result<Option<Score>>;
@@ -187,6 +202,7 @@ pub fn train<T: Task>(
     while now.state.epoch < settings.epochs && !is_over(&now.state, settings) {
         let (epoch, start) = (now.state.epoch, Instant::now());
         task.begin(epoch)?;
+        task.refresh(&model)?;
         let rules = task.rules(&model, epoch, settings.weight_decay);
         let order = permutation(task.len(), settings.seed, "shuffle", epoch);
         for batch in order.chunks(settings.batch_size).skip(now.state.batch as usize) {
@@ -339,7 +355,8 @@ pub(super) fn run_batch<T: Task>(
     let progress = state.step as f64 / total as f64;
     let (mut gradients, mut statistics) = (Gradients::default(), Vec::new());
     let (mut loss, mut correct, mut first) = (0.0f64, 0, 0);
-    for shard in shards_of(batch, settings.shard_size) {
+    let shard_size = if task.whole_batch() { batch.len() } else { settings.shard_size };
+    for shard in shards_of(batch, shard_size) {
         let drops = DropPathSchedule { seed: settings.seed, step: state.step, first, progress };
         let pass = Pass::dropping(drops).with(task.statistics());
         // A fork of the model, whose graph is its own.
@@ -378,7 +395,7 @@ fn not_a_number<T: Task>(task: &T, loss: f64, shard: &[usize], state: &State) ->
 }
 
 /// Cuts a batch into shards; a last one of a single example joins the one before, since batch norm needs two.
-fn shards_of(batch: &[usize], size: usize) -> Vec<&[usize]> {
+pub(crate) fn shards_of(batch: &[usize], size: usize) -> Vec<&[usize]> {
     let mut shards: Vec<&[usize]> = batch.chunks(size).collect();
     if shards.len() > 1 && shards.last().is_some_and(|last| last.len() == 1) {
         shards.truncate(shards.len() - 2);

@@ -296,6 +296,11 @@ impl Network {
         self
     }
 
+    /// Identities of the gammas and betas of all batch norms.
+    pub(crate) fn norm_affines(&self) -> Vec<u64> {
+        self.stages.iter().flat_map(Stage::norm_affines).collect()
+    }
+
     /// Lets products of low rank learn in place of the weights of linear layers and convolutions of one pixel of some
     /// stages.
     #[must_use]

@@ -81,7 +81,7 @@ fn on_components(domains: &Domains<'_>, found: &Components, strength: Option<f64
 }
 
 /// The head that gives for `x` what `head` gives for `(x - from) M + to`.
-fn before_map(head: &Linear, map: &Affine) -> Linear {
+pub(super) fn before_map(head: &Linear, map: &Affine) -> Linear {
     let columns = map.from.len();
     let mut weights = vec![0.0; head.outputs * columns];
     let mut intercepts = head.intercepts.clone();
