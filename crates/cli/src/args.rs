@@ -524,6 +524,10 @@ pub struct PredictArgs {
     /// Of a run of texts: their encoding, as windows-1251, gb18030 or shift_jis [default: detected].
     #[arg(long, value_name = "NAME")]
     pub encoding: Option<String>,
+    /// Of images of 16 bits a channel: the bits that they use, 8, 10, 12, 14, 16 or auto, by a sample of them [default: as in
+    /// training where those hold them; else auto].
+    #[arg(long, value_name = "BITS")]
+    pub bit_depth: Option<BitDepth>,
     /// Of a run of texts: name the words that spoke for each answer.
     #[arg(long)]
     pub explain: bool,
