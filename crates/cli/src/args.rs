@@ -264,7 +264,9 @@ pub struct TargetArgs {
     #[arg(long, value_name = "SHARES", help_heading = TARGET)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shares: Option<String>,
-    /// How to adapt: auto (only where methods agree), source-only, or the name of a method [default: auto].
+    /// How to adapt: auto (only where independent starts agree), all (the same, and what trained methods would answer), source-only, or the
+    /// name of a method: self-training, centring, coral, transport, tca, jda, importance, prior-shift, bbse, rlls, deep-coral, dann, cdan,
+    /// mcc, shot [default: auto].
     #[arg(long, value_name = "METHOD", help_heading = TARGET)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,

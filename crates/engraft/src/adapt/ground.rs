@@ -5,7 +5,7 @@ use std::path::Path;
 use super::guard::{self, Candidate, Decision};
 use super::known_shares::KnownShares;
 use super::report::{Adaptation, Measured, MethodMeasured, MethodReport};
-use super::{AUTO, SOURCE_ONLY, distance, shares};
+use super::{ALL, AUTO, SOURCE_ONLY, distance, shares};
 use crate::data::split::stratified_folds;
 use crate::data::{Decided, Sealed};
 use crate::error::{Error, Problem, Result, printable};
@@ -164,7 +164,8 @@ impl<'a> Ground<'a> {
         1.0 - loss / self.source.labels.len().max(1) as f64 / entropy.max(f64::MIN_POSITIVE)
     }
 
-    /// The source's model and what every method gives; of a named method that one alone beside what a decision needs.
+    /// The source's model and what methods give: all that are solved, or those that are trained too; of a named method that one alone
+    /// beside what a decision needs.
     pub(super) fn candidates(&self, asked: &str) -> Result<Vec<Candidate>> {
         let shares = self.shares()?;
         let domains = self.domains(shares.as_deref());
@@ -173,7 +174,8 @@ impl<'a> Ground<'a> {
         self.observer.begin("adapting", METHODS.len() as u64, "methods");
         for method in METHODS {
             self.observer.check()?;
-            if asked == AUTO || asked == method.name() || guard::NEEDED.contains(&method.name()) {
+            let by_all = asked == ALL || asked == AUTO && !method.is_trained();
+            if by_all || asked == method.name() || guard::NEEDED.contains(&method.name()) {
                 candidates.push(Candidate::of(&domains, method.name(), method.adapt(&domains)?));
             }
             self.observer.advance(1);

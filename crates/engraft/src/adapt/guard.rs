@@ -2,7 +2,7 @@
 
 use super::known_shares::KnownShares;
 use super::report::Checked;
-use super::{AUTO, SOURCE_ONLY};
+use super::{ALL, AUTO, SOURCE_ONLY};
 use crate::error::{Error, Problem, Result};
 use crate::heads::Linear;
 use crate::methods::domain::{Domains, Outcome};
@@ -93,7 +93,7 @@ pub(super) fn decide(asked: &Asked<'_>, candidates: &[Candidate]) -> Result<Deci
             let reason = "the source's model was asked for".into();
             return Ok(Decision { taken: 0, runner_up: best, reason });
         }
-        AUTO => {}
+        AUTO | ALL => {}
         name => {
             let named = candidates.iter().position(|candidate| candidate.name == name).unwrap_or(0);
             if let Some(why) = &candidates[named].refused {

@@ -124,6 +124,10 @@ pub(crate) struct Applied {
 pub(crate) trait Alignment: Sync {
     /// Its name, as `--method` takes it.
     fn name(&self) -> &'static str;
+    /// Whether it is trained by steps, which takes seconds to minutes, and not solved.
+    fn is_trained(&self) -> bool {
+        false
+    }
     /// Adapts.
     ///
     /// # Errors
