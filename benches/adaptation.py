@@ -3,15 +3,16 @@
     python3 benches/adaptation.py run   --base IMAGES --text-base TEXTS --out results.jsonl   # one line for each adaptation
     python3 benches/adaptation.py check ...                                                   # 30 labels, over many draws
     python3 benches/adaptation.py tables results.jsonl                                        # prints the tables
-    PEER/bin/python benches/adaptation.py peers --base IMAGES --text-base TEXTS               # beside skada, adapt and POT
+    PEER/bin/python benches/adaptation.py peers --base IMAGES --text-base TEXTS               # beside skada
 
 Each line is one run of the real program; the target's labels are sealed in it, and opened at its end. A line that is there is not made again.
 `--pairs`, `--kinds`, `--half`, `--draws`, `--shares` choose; `--engraft PROGRAM` is target/release/engraft. The data is a folder of test data,
-`../shared/data` or $ENGRAFT_DATA. Needs NumPy, SciPy and Pillow; PEER has skada, adapt, POT and scikit-learn too.
+`../shared/data` or $ENGRAFT_DATA. Needs NumPy, SciPy and Pillow; PEER has skada and scikit-learn too.
 """
 
 import argparse
 import collections
+import csv
 import json
 import os
 import statistics
@@ -81,7 +82,7 @@ def run(options):
                     continue
                 with tempfile.TemporaryDirectory() as folder:
                     begun = time.time()
-                    flags = ["--shares", told, "--seed", number, "--json", "--out", Path(folder, "run")]
+                    flags = ["--shares", told, "--method", options.method, "--seed", number, "--json", "--out", Path(folder, "run")]
                     report = json.loads(ran(command(options, pair, source, target, *flags)))
                 line = {
                     "pair": pair.name, "kind": pair.kind, "half": pair.half, "draw": number, "shares": how, "told": told,
@@ -104,8 +105,6 @@ def check(options):
                     if "nothing to check" in str(error):
                         continue
                     raise
-                import csv
-
                 rows = list(csv.DictReader(asked.open(newline="")))
                 for row in rows:
                     row["label"] = drawn[1][int(row["example"].removeprefix("row ")) - 1].label
@@ -191,6 +190,7 @@ def main():
     parser.add_argument("--half", choices=("set", "check"))
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--shares", nargs="*", default=SHARES)
+    parser.add_argument("--method", default="auto")
     parser.add_argument("--count", type=int, default=30)
     options = parser.parse_args()
     options.out = options.out or options.results
@@ -198,6 +198,7 @@ def main():
     if options.mode == "peers":
         from peers import adaptation
 
+        options.command, options.ran = command, ran
         adaptation.run(options, chosen(options), DATA)
     else:
         {"run": run, "check": check, "tables": tables}[options.mode](options)

@@ -1,6 +1,7 @@
 //! What methods work on, whole: a labelled source, as a fit or a run has it, and a target's features.
 
 use std::path::Path;
+use std::time::Instant;
 
 use super::guard::{self, Candidate, Decision};
 use super::known_shares::KnownShares;
@@ -176,7 +177,9 @@ impl<'a> Ground<'a> {
             self.observer.check()?;
             let by_all = asked == ALL || asked == AUTO && !method.is_trained();
             if by_all || asked == method.name() || guard::NEEDED.contains(&method.name()) {
-                candidates.push(Candidate::of(&domains, method.name(), method.adapt(&domains)?));
+                let begun = Instant::now();
+                let candidate = Candidate::of(&domains, method.name(), method.adapt(&domains)?);
+                candidates.push(Candidate { seconds: begun.elapsed().as_secs_f64(), ..candidate });
             }
             self.observer.advance(1);
         }
@@ -217,6 +220,7 @@ impl<'a> Ground<'a> {
             agreement: candidate.agreement(own),
             answered: candidate.answered(self.classes()),
             notes: candidate.notes.clone(),
+            seconds: candidate.seconds,
         };
         let taken = &candidates[decision.taken];
         let changed = own.iter().zip(&taken.answers).filter(|(own, new)| own != new).count();

@@ -32,6 +32,8 @@ pub(super) struct Candidate {
     /// The likeliest class of each.
     pub(super) answers: Vec<usize>,
     pub(super) notes: Vec<String>,
+    /// Wall seconds that it took.
+    pub(super) seconds: f64,
 }
 
 /// What was asked for.
@@ -62,7 +64,7 @@ impl Candidate {
         };
         let probabilities = domains.answers(&head);
         let answers = domains.classes_of(&probabilities);
-        Self { name, refused, head, probabilities, answers, notes }
+        Self { name, refused, head, probabilities, answers, notes, seconds: 0.0 }
     }
 
     /// Share of the examples that it answers in the same way.

@@ -91,6 +91,9 @@ pub struct MethodReport {
     pub agreement: f64,
     /// Shares of the classes among its answers.
     pub answered: Vec<f64>,
+    /// Wall seconds that it took.
+    #[serde(default)]
+    pub seconds: f64,
     /// What it found on its way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
