@@ -264,7 +264,9 @@ pub struct TargetArgs {
     #[arg(long, value_name = "SHARES", help_heading = TARGET)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shares: Option<String>,
-    /// How to adapt: auto (only where methods agree), source-only, or the name of a method [default: auto].
+    /// How to adapt: auto (only where independent starts agree), all (the same, and what trained methods would answer), source-only, or the
+    /// name of a method: self-training, centring, coral, transport, tca, jda, importance, prior-shift, bbse, rlls, deep-coral, dann, cdan,
+    /// mcc, shot [default: auto].
     #[arg(long, value_name = "METHOD", help_heading = TARGET)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
@@ -524,6 +526,10 @@ pub struct PredictArgs {
     /// Of a run of texts: their encoding, as windows-1251, gb18030 or shift_jis [default: detected].
     #[arg(long, value_name = "NAME")]
     pub encoding: Option<String>,
+    /// Of images of 16 bits a channel: the bits that they use, 8, 10, 12, 14, 16 or auto, by a sample of them [default: as in
+    /// training where those hold them; else auto].
+    #[arg(long, value_name = "BITS")]
+    pub bit_depth: Option<BitDepth>,
     /// Of a run of texts: name the words that spoke for each answer.
     #[arg(long)]
     pub explain: bool,

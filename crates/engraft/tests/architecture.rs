@@ -111,6 +111,26 @@ fn files_use_each_other_in_no_circles() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// Labels of a target are opened by a finished adaptation alone, and what adapts knows examples without labels only.
+#[test]
+fn labels_of_a_target_stay_sealed() {
+    let src = crates().join("engraft/src");
+    for file in sources(&src) {
+        let inside = file.strip_prefix(&src).unwrap().to_str().unwrap().to_owned();
+        let text = fs::read_to_string(&file).unwrap();
+        // Documentation may speak of them.
+        let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        let opens = code.matches("Decided::now()").count();
+        assert_eq!(opens, usize::from(inside == "adapt/mod.rs"), "{inside} opens sealed labels");
+        if inside.starts_with("adapt/") || inside.starts_with("methods/domain/") {
+            for name in ["Dataset", "Example"] {
+                let named = code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name);
+                assert!(!named, "{inside} names {name}: an example of a target has no label");
+            }
+        }
+    }
+}
+
 #[test]
 fn crates_point_one_way() {
     for (name, allowed) in CRATES {

@@ -69,6 +69,7 @@ fn text(head: &[u8]) -> Option<Error> {
     let text = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
     let lower = text.get(..text.len().min(400)).unwrap_or(text).to_ascii_lowercase();
     let begins: String = text.chars().take_while(|c| !matches!(c, '\n' | '\r')).take(SHOWN).collect();
+    let begins = begins.replace(char::is_whitespace, " ");
     if lower.starts_with("version https://git-lfs.github.com/spec/") {
         return Some(format(
             "a Git LFS pointer, which stands for a file that was not fetched",
@@ -89,10 +90,10 @@ fn text(head: &[u8]) -> Option<Error> {
     }
     if lower.starts_with('{') || lower.starts_with('[') {
         let remedy = "if it is a server's answer, fetch the file again; else name the file of the weights";
-        return Some(format(format_args!("JSON that begins `{}`", begins.escape_debug()).to_string(), remedy));
+        return Some(format(format_args!("JSON that begins `{begins}`").to_string(), remedy));
     }
     let remedy = "if it is a server's answer, fetch the file again; else name the file of the weights";
-    Some(format(format_args!("a text that begins `{}`", begins.escape_debug()).to_string(), remedy))
+    Some(format(format_args!("a text that begins `{begins}`").to_string(), remedy))
 }
 
 /// What a zip archive is that is neither PyTorch's nor Keras'.

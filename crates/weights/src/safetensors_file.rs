@@ -45,6 +45,10 @@ pub(crate) fn open(source: Source<'_>) -> Result<(Weights, Places<'_>), Error> {
     // Made anew, which is where the library compares shapes and offsets with each other.
     let tensors = parsed.offset_keys().into_iter().filter_map(|name| Some((name.clone(), parsed.info(&name)?.clone())));
     let parsed = Metadata::new(parsed.metadata().clone(), tensors.collect()).map_err(|reason| damaged(&reason))?;
+    let whole = (8 + header).saturating_add(parsed.data_len() as u64);
+    if found < whole {
+        return Err(Error::Truncated { expected: whole, found });
+    }
     let data = source.part(8 + header, found - 8 - header).filter(|data| data.length() == parsed.data_len() as u64);
     let data = data.ok_or_else(|| damaged(&SafeTensorError::MetadataIncompleteBuffer))?;
     let metadata = parsed.metadata().clone().unwrap_or_default().into_iter().collect();
@@ -180,6 +184,9 @@ mod tests {
         for length in 0..bytes.len() {
             assert!(read(&bytes[..length]).is_err(), "{length} of {} bytes", bytes.len());
         }
+        let half = read(&bytes[..bytes.len() - 5]);
+        let expected = bytes.len() as u64;
+        assert_eq!(half, Err(Error::Truncated { expected, found: expected - 5 }), "the header is whole");
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     let device = Device::flex();
     let name = base_for(args.base.as_deref(), || Ok(DataKind::of_images(&images)), terminal)?;
     let mut base = open(&args.about.of(&name), &device)?;
-    let (depth, said) = sampled_bit_depth(&images, args.bit_depth.unwrap_or(BitDepth::Auto));
+    let (depth, said) = sampled_bit_depth(&images, args.bit_depth.unwrap_or(BitDepth::Auto), None);
     base.card.preprocessing.bit_depth = depth;
     said.iter().for_each(|said| terminal.say(said));
     for remark in &base.remarks {

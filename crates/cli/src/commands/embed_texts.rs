@@ -4,9 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engraft::bases::text::{TextBase, TextBody, WordPooling, is_text_base, is_tf_idf, open_text_base};
-use engraft::bases::{DataKind, Device};
+use engraft::bases::{DataKind, Device, refuse_other_kind};
 use engraft::data::is_image_table;
-use engraft::data::text::encoding::detect_file;
 use engraft::data::text::{TextReading, TextRow, is_text, stream_texts};
 use engraft::error::{Error, Problem, Result, printable, printable_text, shown};
 use engraft::features::{Format, TextExtractor, embed_texts};
@@ -45,10 +44,13 @@ pub fn run(args: &EmbedArgs, format: Format, index: &Path, json: bool, terminal:
             Problem::new("the features of texts are not cached: a stopped command goes on from OUT.unfinished");
         return Err(Error::Usage(problem.expected("no --cache and no --no-cache")).into());
     }
+    if let Some(base) = &args.base {
+        refuse_other_kind(base, true, "texts")?;
+    }
     let name = base_for(args.base.as_deref(), || Ok(DataKind::Texts), terminal)?;
     let base = if is_tf_idf(&name) {
         // Counted in the texts that are embedded, which are read twice for it.
-        let texts = rows(args, terminal)?.map(|row| row.map(|row| row.text)).collect::<Result<Vec<_>>>()?;
+        let texts = rows(args, &Quiet(terminal))?.map(|row| row.map(|row| row.text)).collect::<Result<Vec<_>>>()?;
         TextBase::tf_idf(&texts.iter().collect::<Vec<_>>())?
     } else {
         open_text_base(&name, &Device::flex())?
@@ -102,14 +104,22 @@ pub fn run(args: &EmbedArgs, format: Format, index: &Path, json: bool, terminal:
     Ok(if embedded.empty.is_empty() { Outcome::Done } else { Outcome::BadData })
 }
 
-/// The texts, one after the other.
-fn rows(args: &EmbedArgs, terminal: &Terminal) -> Result<Box<dyn Iterator<Item = Result<TextRow>> + Send>> {
-    let data = &args.data;
-    let is_lines = data.is_file() && data.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
-    if is_lines && args.text.is_none() {
-        let detected = detect_file(data, args.encoding.as_deref(), terminal)?;
-        detected.remark().iter().for_each(|remark| terminal.say(remark));
+/// Says nothing: what is found out about a file is said when it is read again.
+struct Quiet<'a>(&'a Terminal);
+
+impl Observer for Quiet<'_> {
+    fn begin(&self, _: &str, _: u64, _: &str) {}
+    fn advance(&self, _: u64) {}
+    fn end(&self) {}
+    fn say(&self, _: &str) {}
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
     }
+}
+
+/// The texts, one after the other.
+fn rows(args: &EmbedArgs, observer: &dyn Observer) -> Result<Box<dyn Iterator<Item = Result<TextRow>> + Send>> {
+    let data = &args.data;
     let (text, encoding) = (columns_of(args.text.as_deref()), args.encoding.clone());
-    stream_texts(data, &TextReading { text, encoding, ..TextReading::default() }, terminal)
+    stream_texts(data, &TextReading { text, encoding, ..TextReading::default() }, observer)
 }

@@ -18,9 +18,9 @@ const MARK: &[u8] = b"\xEF\xBB\xBF";
 /// How long is waited for input before the wish to stop is looked for again.
 const WAIT: Duration = Duration::from_millis(50);
 
-/// A line that is not empty with its number from 1, or nothing where no more input is there at the moment.
+/// A line with its number from 1, or nothing where no more input is there at the moment.
 ///
-/// A line that is not UTF-8, or too long, is an error of its own: those after it are read. At a pause everything that was read
+/// A blank line is one too: who writes a text waits for its answer. A line that is not UTF-8, or too long, is an error of its own: those after it are read. At a pause everything that was read
 /// is to be answered, since who writes may wait for it; and it is to be seen whether the user asked to stop.
 pub type Line = Option<(usize, Result<String>)>;
 
@@ -155,11 +155,10 @@ impl<S: Source> Iterator for Lines<'_, S> {
 
     fn next(&mut self) -> Option<Line> {
         loop {
-            while let Some((number, line)) = self.whole() {
-                if let Some(text) = text(number, line).transpose() {
-                    self.paused = false;
-                    return Some(Some((number, text)));
-                }
+            if let Some((number, line)) = self.whole() {
+                let text = text(number, line);
+                self.paused = false;
+                return Some(Some((number, text)));
             }
             if self.ended {
                 return None;
@@ -180,8 +179,8 @@ impl<S: Source> Iterator for Lines<'_, S> {
     }
 }
 
-/// A line's text without its end; nothing where it is blank.
-fn text(number: usize, line: Option<&[u8]>) -> Result<Option<String>> {
+/// A line's text without its end.
+fn text(number: usize, line: Option<&[u8]>) -> Result<String> {
     let Some(bytes) = line else {
         return Err(Error::Data(Problem::new("the line is too long").expected(format!("at most {LINE} bytes"))));
     };
@@ -190,8 +189,7 @@ fn text(number: usize, line: Option<&[u8]>) -> Result<Option<String>> {
         _ => bytes,
     };
     match std::str::from_utf8(bytes) {
-        Ok(line) if line.trim().is_empty() => Ok(None),
-        Ok(line) => Ok(Some(line.trim_end_matches(['\n', '\r']).to_owned())),
+        Ok(line) => Ok(line.trim_end_matches(['\n', '\r']).to_owned()),
         Err(source) => {
             let problem = Problem::new("the line is not UTF-8").found(source);
             Err(Error::Data(problem.hint("convert it, as with `iconv -f latin1 -t utf8`")))
@@ -246,12 +244,12 @@ mod tests {
     #[test]
     fn a_broken_line_is_one_error_and_the_rest_is_read() {
         let mut bytes = b"\xEF\xBB\xBFfirst\r\n\n\xff bad\nlast".to_vec();
-        let expected = [line(1, "first"), Some((3, None)), line(4, "last")];
+        let expected = [line(1, "first"), line(2, ""), Some((3, None)), line(4, "last")];
         assert_eq!(found(Pieces::new(&[Some(&bytes)])), expected);
         bytes.push(b'\n');
         bytes.extend(std::iter::repeat_n(b'x', LINE + 10));
         bytes.extend(b"\nafter\n");
-        assert_eq!(found(Pieces::new(&[Some(&bytes)]))[3..], [Some((5, None)), line(6, "after")]);
+        assert_eq!(found(Pieces::new(&[Some(&bytes)]))[4..], [Some((5, None)), line(6, "after")]);
         let mut bytes = vec![b'x'; LINE + PIECE];
         assert_eq!(found(Pieces::new(&[Some(&bytes)])), [Some((1, None))]);
         (bytes[LINE - 1], bytes[LINE]) = (b'\n', b'y');

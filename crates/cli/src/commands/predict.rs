@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use engraft::bases::Device;
 use engraft::data::intake::InputKind;
-use engraft::data::{ImageSource, Left};
+use engraft::data::{ImageSource, Left, sampled_bit_depth};
 use engraft::error::{Error, Problem, Result, from_printable, printable};
 use engraft::fit::OwnClasses;
 use engraft::progress::Observer;
 use engraft::run::Model;
+use engraft::settings::BitDepth;
 use engraft::targets::TargetAnswer;
 use rayon::prelude::*;
 
@@ -25,8 +26,12 @@ const BATCH: usize = 64;
 
 /// Runs the command.
 pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let (model, given) = Answerer::open(args, terminal)?;
+    let (mut model, given) = Answerer::open(args, terminal)?;
     let kind = model.kind();
+    if args.bit_depth.is_some() && kind != InputKind::Images {
+        let problem = Problem::new(format_args!("--bit-depth is for images, and this run answers {}", kind.unit()));
+        return Err(Error::Usage(problem.expected("no --bit-depth")).into());
+    }
     if let (Answerer::Run(model), true) = (&model, kind.is_of_tokens()) {
         return predict_tokens::run(model, given, args, terminal);
     }
@@ -48,9 +53,18 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
         (Answerer::Run(model), InputKind::Vectors) => return predict_rows::run(model, given, args, terminal),
         _ => {}
     }
+    let given = expanded(given, terminal);
+    let known: Vec<ImageSource> = given.iter().flatten().flatten().filter_map(Input::image).cloned().collect();
+    let (depth, said) = sampled_bit_depth(&known, model.asked_bit_depth(args), model.bit_depth());
+    said.iter().for_each(|said| terminal.say(said));
+    model.set_bit_depth(depth);
+    let mut deep = Deep { asked: model.asked_bit_depth(args), is_told: false };
     let mut writer = Answers::new(args, model.columns(args)?, &["path"], &[])?;
     let mut left = Left::default();
-    in_batches(inputs(given, terminal), BATCH, |batch| answer(&model, batch, &mut writer, &mut left, terminal))?;
+    in_batches(inputs(given, terminal), BATCH, |batch| {
+        deep.look(&model, batch, terminal);
+        answer(&model, batch, &mut writer, &mut left, terminal)
+    })?;
     if left.count() > 0 {
         let failed = left.count();
         terminal.say(&format!("{failed} of the inputs could not be answered: see the column `error`; {}", left.told()));
@@ -93,6 +107,26 @@ impl Answerer {
         }
     }
 
+    /// As asked now, else as asked of the training images.
+    fn asked_bit_depth(&self, args: &PredictArgs) -> BitDepth {
+        let trained = if let Answerer::Run(model) = self { model.file.config.bit_depth } else { None };
+        args.bit_depth.or(trained).unwrap_or(BitDepth::Auto)
+    }
+
+    fn bit_depth(&self) -> Option<u8> {
+        match self {
+            Answerer::Run(model) => model.bit_depth(),
+            Answerer::Base(own) => own.bit_depth(),
+        }
+    }
+
+    fn set_bit_depth(&mut self, depth: Option<u8>) {
+        match self {
+            Answerer::Run(model) => model.set_bit_depth(depth),
+            Answerer::Base(own) => own.set_bit_depth(depth),
+        }
+    }
+
     fn columns(&self, args: &PredictArgs) -> Result<AnswerColumns> {
         match self {
             Answerer::Run(model) => AnswerColumns::of_run(args, &model.file),
@@ -111,31 +145,77 @@ impl Answerer {
 /// One thing to answer, or why it cannot be found.
 enum Input {
     Image(ImageSource),
+    /// An image that a line of stdin names.
+    Line(ImageSource),
     Failed(PathBuf, Error),
 }
 
+impl Input {
+    fn image(&self) -> Option<&ImageSource> {
+        match self {
+            Input::Image(image) | Input::Line(image) => Some(image),
+            Input::Failed(..) => None,
+        }
+    }
+}
+
+/// Images of 16 bits a channel on stdin. What bits they use is not guessed, since an answer would depend on what comes with it;
+/// it is said once.
+struct Deep {
+    asked: BitDepth,
+    is_told: bool,
+}
+
+impl Deep {
+    fn look(&mut self, model: &Answerer, batch: &[Input], terminal: &Terminal) {
+        if self.is_told || self.asked != BitDepth::Auto {
+            return;
+        }
+        let lines = batch.iter().filter_map(|input| if let Input::Line(image) = input { Some(image) } else { None });
+        let lines: Vec<ImageSource> = lines.cloned().collect();
+        let (depth, said) = sampled_bit_depth(&lines, self.asked, model.bit_depth());
+        if said.is_some() && depth != model.bit_depth() {
+            self.is_told = true;
+            let (used, read) = (depth.unwrap_or(16), model.bit_depth().unwrap_or(16));
+            terminal.say(&format!(
+                "images of 16 bits a channel on stdin whose values use {used} bits are read as {read} bits, since one image alone \
+                 does not tell: --bit-depth {used} reads all of them by {used} bits"
+            ));
+        }
+    }
+}
+
+/// The images of every input that is named; nothing for `-`, whose lines come later.
+fn expanded(given: &[PathBuf], terminal: &Terminal) -> Vec<Option<Vec<Input>>> {
+    given.iter().map(|path| (path.as_os_str() != "-").then(|| expand(path, Input::Image, terminal))).collect()
+}
+
 /// Files, the images of folders, and the lines of stdin for `-`; nothing where stdin pauses.
-fn inputs<'a>(given: &'a [PathBuf], terminal: &'a Terminal) -> impl Iterator<Item = Option<Input>> + 'a {
-    given.iter().flat_map(move |path| -> Box<dyn Iterator<Item = Option<Input>> + 'a> {
-        if path.as_os_str() != "-" {
-            return Box::new(expand(path, terminal).into_iter().map(Some));
+fn inputs<'a>(given: Vec<Option<Vec<Input>>>, terminal: &'a Terminal) -> impl Iterator<Item = Option<Input>> + 'a {
+    given.into_iter().flat_map(move |known| -> Box<dyn Iterator<Item = Option<Input>> + 'a> {
+        if let Some(known) = known {
+            return Box::new(known.into_iter().map(Some));
         }
         match lines_of_stdin(terminal) {
             Ok(lines) => Box::new(lines.flat_map(|line| match line {
                 None => vec![None],
-                Some((_, Ok(line))) => expand(&from_printable(&line), terminal).into_iter().map(Some).collect(),
+                // A list of paths may have blank lines.
+                Some((_, Ok(line))) if line.trim().is_empty() => Vec::new(),
+                Some((_, Ok(line))) => {
+                    expand(&from_printable(&line), Input::Line, terminal).into_iter().map(Some).collect()
+                }
                 Some((number, Err(error))) => {
                     vec![Some(Input::Failed(PathBuf::from(format!("line {number}")), error))]
                 }
             })),
-            Err(error) => Box::new(std::iter::once(Some(Input::Failed(path.clone(), error)))),
+            Err(error) => Box::new(std::iter::once(Some(Input::Failed(PathBuf::from("-"), error)))),
         }
     })
 }
 
-fn expand(path: &Path, observer: &dyn Observer) -> Vec<Input> {
+fn expand(path: &Path, input: fn(ImageSource) -> Input, observer: &dyn Observer) -> Vec<Input> {
     match engraft::data::images(path, observer) {
-        Ok(images) => images.into_iter().map(Input::Image).collect(),
+        Ok(images) => images.into_iter().map(input).collect(),
         Err(error) => vec![Input::Failed(path.to_owned(), error)],
     }
 }
@@ -152,7 +232,7 @@ fn answer(
     let answers: Vec<(String, Result<TargetAnswer>)> = batch
         .par_drain(..)
         .map(|input| match input {
-            Input::Image(image) => {
+            Input::Image(image) | Input::Line(image) => {
                 let answer = terminal.check().and_then(|()| model.answer(&image));
                 (image.name(), answer)
             }

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use engraft::data::text::encoding::detect_file;
 use engraft::data::text::{Text, TextReading, TextRow, stream_texts};
 use engraft::error::{Error, Problem, Result, printable};
 use engraft::progress::Observer;
@@ -83,8 +82,6 @@ fn stream(
     let asked = columns_of(args.text.as_deref());
     let is_lines = input.is_file() && input.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
     if is_lines && asked.is_empty() {
-        let detected = detect_file(input, args.encoding.as_deref(), terminal)?;
-        detected.remark().iter().for_each(|remark| terminal.say(remark));
         let reading = TextReading { encoding: args.encoding.clone(), ..TextReading::default() };
         let rows = stream_texts(input, &reading, terminal)?;
         let is_empty = |row: &Result<TextRow>| row.as_ref().is_ok_and(|row| row.text.first.trim().is_empty());
@@ -98,7 +95,8 @@ fn stream(
     let text = if as_trained { trained.to_vec() } else { asked };
     let reading = TextReading { text, encoding: args.encoding.clone(), ..TextReading::default() };
     stream_texts(input, &reading, terminal).map_err(|error| match error {
-        Error::Usage(problem) | Error::Data(problem) if as_trained && !trained.is_empty() => {
+        // What is wrong otherwise has its own hint.
+        Error::Data(problem) if as_trained && !trained.is_empty() && problem.is_about_columns() => {
             let hint = format!("the run learnt from `{}`: --text names the column of this table", trained.join(","));
             Error::Data(problem.hint(hint))
         }

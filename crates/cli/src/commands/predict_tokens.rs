@@ -99,6 +99,7 @@ impl Rows {
     ) -> anyhow::Result<()> {
         for line in lines_of_stdin(terminal)? {
             match line {
+                Some((_, Ok(line))) if line.trim().is_empty() => {}
                 Some((number, Ok(line))) => each(self, number, line)?,
                 Some((number, Err(error))) => self.failure(&format!("line {number}"), &error)?,
                 None => {

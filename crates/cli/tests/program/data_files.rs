@@ -209,25 +209,13 @@ fn files_that_are_not_there_are_counted_with_their_reason() {
 fn twelve_bits_in_sixteen_are_learnt_and_predicted_alike() {
     let sandbox = Sandbox::new();
     sandbox.flat_digits("digits", 3, 10);
-    for (file, class) in files(&sandbox.path("digits")) {
-        let grey = image::open(&file).unwrap().into_luma16();
-        let to = sandbox.path("data").join(&class);
-        fs::create_dir_all(&to).unwrap();
-        let dark = image::ImageBuffer::<image::Luma<u16>, Vec<u16>>::from_fn(grey.width(), grey.height(), |x, y| {
-            image::Luma([grey.get_pixel(x, y)[0] >> 4])
-        });
-        dark.save(to.join(file.file_name().unwrap())).unwrap();
-    }
+    in_twelve_bits(&sandbox, "digits", "data");
     let plain = fitted(&sandbox, "digits", &[], &[])["accuracy"]["mean"].as_f64().unwrap();
     let report = fitted(&sandbox, "data", &[], &["use 12 bits", "--bit-depth 16"]);
     let spread = report["accuracy"]["mean"].as_f64().unwrap();
     assert!(spread >= plain - 0.07, "{spread} against {plain}");
     let ran = sandbox.run(["predict", "run", "data"]).expect(0, &[]);
-    let right = ran.stdout.lines().skip(1).filter(|line| {
-        let fields: Vec<&str> = line.split(',').collect();
-        fields[0].contains(&format!("/{}/", fields[2]))
-    });
-    assert!(right.count() >= 27, "{}", ran.stdout);
+    assert!(right(&ran.stdout) >= 27, "{}", ran.stdout);
     fit(&sandbox, "data", &["--bit-depth", "16"]).expect(0, &["read as 16 bits, as asked"]);
     sandbox.run(["embed", "data", "--out", "f.npy"]).expect(0, &["use 12 bits, by a sample"]);
 }
@@ -277,4 +265,135 @@ fn texts_in_an_old_encoding_are_read_and_told() {
     assert!(ran.stdout.contains("windows-1251") && ran.stdout.contains("--encoding NAME"), "{}", ran.stdout);
     sandbox.run(["audit", "t.csv", "--encoding", "koi8-r"]).expect(0, &["read as KOI8-R, as it was asked for"]);
     sandbox.run(["audit", "t.csv", "--encoding", "koi9"]).expect(2, &["no such encoding", "--encoding"]);
+}
+
+/// The digits of a folder as 12 bits in PNGs of 16, in another.
+fn in_twelve_bits(sandbox: &Sandbox, from: &str, to: &str) {
+    for (file, class) in files(&sandbox.path(from)) {
+        let grey = image::open(&file).unwrap().into_luma16();
+        let to = sandbox.path(to).join(&class);
+        fs::create_dir_all(&to).unwrap();
+        let dark = image::ImageBuffer::<image::Luma<u16>, Vec<u16>>::from_fn(grey.width(), grey.height(), |x, y| {
+            image::Luma([grey.get_pixel(x, y)[0] >> 4])
+        });
+        dark.save(to.join(file.file_name().unwrap())).unwrap();
+    }
+}
+
+/// How many answers are the folder that the image lies in.
+fn right(answers: &str) -> usize {
+    let is_right = |line: &&str| {
+        let fields: Vec<&str> = line.split(',').collect();
+        fields[0].contains(&format!("/{}/", fields[2]))
+    };
+    answers.lines().skip(1).filter(is_right).count()
+}
+
+#[test]
+fn a_run_of_eight_bits_answers_images_of_twelve() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("digits", 3, 10);
+    in_twelve_bits(&sandbox, "digits", "deep");
+    fitted(&sandbox, "digits", &[], &[]);
+    let plain = sandbox.run(["predict", "run", "digits"]).expect(0, &[]);
+    assert!(!plain.stderr.contains("16 bits"), "{}", plain.stderr);
+    let told = "images of 16 bits a channel whose values use 12 bits, by a sample, read as 12 bits; --bit-depth 16";
+    let deep = sandbox.run(["predict", "run", "deep"]).expect(0, &[told]);
+    let (plain, deep) = (right(&plain.stdout), right(&deep.stdout));
+    assert!(plain >= 27 && deep >= plain - 1, "{deep} of 30 against {plain}");
+    let asked = sandbox.run(["predict", "run", "deep", "--bit-depth", "12"]).expect(0, &[]);
+    assert!(!asked.stderr.contains("by a sample"), "{}", asked.stderr);
+    assert_eq!(right(&asked.stdout), deep);
+    let dark = sandbox.run(["predict", "run", "deep", "--bit-depth", "16"]).expect(0, &[]);
+    assert!(right(&dark.stdout) < deep, "{}", dark.stdout);
+    // One image alone does not tell.
+    let (file, _) = files(&sandbox.path("deep")).remove(0);
+    let mut dialogue = sandbox.dialogue(["predict", "run", "-"]);
+    dialogue.hear();
+    dialogue.ask(file.to_str().unwrap());
+    dialogue.end().expect(0, &["on stdin whose values use 12 bits are read as 16 bits", "--bit-depth 12 reads all"]);
+    sandbox.run(["predict", "run", "deep", "--bit-depth", "11"]).expect(2, &["--bit-depth"]);
+}
+
+#[test]
+fn split_columns_and_unclosed_quotes_are_told_in_every_kind_of_table() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("images", 2, 9);
+    let split = |at: usize| if at % 3 == 2 { "evaluation" } else { "development" };
+    let mut rows = String::from("file,label,partition\n");
+    for (at, (file, class)) in files(&sandbox.path("images")).iter().enumerate() {
+        rows.push_str(&format!(
+            "images/{class}/{},{class},{}\n",
+            file.file_name().unwrap().to_str().unwrap(),
+            split(at)
+        ));
+    }
+    fs::write(sandbox.path("t.csv"), rows).unwrap();
+    let told = "the column `partition` says the splits: `development` is train, `evaluation` is test";
+    let report = fitted(&sandbox, "t.csv", &[], &[told]);
+    assert_eq!((&report["data"]["train"], &report["held_out"][0]["accuracy"]["n"]), (&json!(12), &json!(6)));
+    let row = |at: usize| {
+        let text = format!("the {} soup of number {at}", ["good", "bad"][at % 2]);
+        let quote = if at == 17 { "" } else { "\"" };
+        format!("\"{text}{quote},{},{}\n", ["pos", "neg"][at % 2], split(at))
+    };
+    let rows: String = (0..60).map(row).collect();
+    fs::write(sandbox.path("texts.csv"), format!("text,label,partition\n{rows}")).unwrap();
+    let ran = sandbox.run(["audit", "texts.csv"]).expect(0, &[]);
+    for part in [told, "looks like whole rows, as after a quote that is not closed: 1 (row 18, line 19)"] {
+        assert!(ran.stdout.contains(part), "no {part:?} in {}", ran.stdout);
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_with_its_reason_and_not_with_a_base() {
+    let sandbox = Sandbox::new();
+    let lists: String = (0..20).map(|at| format!("{{\"text\": [\"a\", \"b\"], \"label\": {}}}\n", at % 2)).collect();
+    fs::write(sandbox.path("lists.jsonl"), lists).unwrap();
+    fs::write(sandbox.path("cut.json"), "[{\"text\": \"a\", \"label\": \"x\"},\n").unwrap();
+    for (data, reason) in [("lists.jsonl", "no column looks like a text"), ("cut.json", "the list does not end")] {
+        for base in [None, Some("glyphs")] {
+            let mut args = vec!["fit", data, "--out", "run"];
+            args.extend(base.iter().flat_map(|base| ["--base", base]));
+            let ran = sandbox.run(&args).expect(3, &[reason]);
+            assert!(!ran.stderr.contains("bases pull"), "{}", ran.stderr);
+        }
+    }
+    fs::write(sandbox.path("texts.jsonl"), "{\"text\": \"a b\", \"label\": \"x\"}\n").unwrap();
+    let embed = ["embed", "texts.jsonl", "--base", "glyphs", "--out", "f.npy"];
+    let ran = sandbox.run(embed).expect(2, &["different kinds", "a base for images"]);
+    assert!(!ran.stderr.contains("bases pull"), "{}", ran.stderr);
+    fs::write(sandbox.path("urls.csv"), "image,label\nhttps://example.org/1.png,a\nhttps://example.org/2.png,b\n")
+        .unwrap();
+    sandbox.run(["embed", "urls.csv", "--out", "f.npy"]).expect(3, &["named by URL", "download them"]);
+}
+
+#[test]
+fn a_run_of_texts_says_what_it_guessed_and_what_is_really_wrong() {
+    let sandbox = Sandbox::new();
+    let rows: String = (0..40)
+        .map(|at| {
+            format!("{} суп номер {at},{}\n", ["хороший вкусный", "плохой холодный"][at % 2], ["да", "нет"][at % 2])
+        })
+        .collect();
+    fs::write(sandbox.path("t.csv"), format!("text,label\n{rows}")).unwrap();
+    fitted(&sandbox, "t.csv", &["--base", "tfidf"], &[]);
+    // In windows-1251: letters from 0xC0 on in the order of the alphabet.
+    let old = |text: &str| -> Vec<u8> {
+        let byte = |c: char| if c.is_ascii() { c as u8 } else { (c as u32 - 0x410 + 0xC0) as u8 };
+        text.chars().map(byte).collect()
+    };
+    fs::write(sandbox.path("old.csv"), old(&format!("text,label\n{rows}"))).unwrap();
+    let told = "not UTF-8, and read as windows-1251 by what its bytes look like; --encoding NAME says otherwise";
+    let ran = sandbox.run(["predict", "run", "old.csv"]).expect(0, &[told]);
+    assert_eq!(ran.stdout.lines().count(), 41, "{}", ran.stdout);
+    fs::write(sandbox.path("other.csv"), "id,note\n1,вкусный суп\n").unwrap();
+    let ran = sandbox.run(["predict", "run", "other.csv"]).expect(3, &[]);
+    assert!(ran.stdout.contains("--text names the column of this table"), "{}", ran.stdout);
+    fs::write(sandbox.path("page.csv"), "<!doctype html><html>").unwrap();
+    for (input, reason) in [("nowhere.csv", "nothing at this path"), ("page.csv", "an HTML page"), ("run", "no texts")]
+    {
+        let ran = sandbox.run(["predict", "run", input]).expect(3, &[]);
+        assert!(ran.stdout.contains(reason) && !ran.stdout.contains("--text names"), "{input}: {}", ran.stdout);
+    }
 }

@@ -98,9 +98,10 @@ fn word_vectors_answer_lines_and_tables_and_the_run_is_done_again() {
     let lines = b"the soup was delicious\n\nthe bread was stale and cold\n\xff\xfe broken\n";
     let answered = with_input(&sandbox, &["predict", "run", "-"], lines).expect(3, &["could not be answered"]);
     let rows: Vec<&str> = answered.stdout.lines().collect();
-    assert_eq!(rows.len(), 4, "{}", answered.stdout);
+    assert_eq!(rows.len(), 5, "a row for each line: {}", answered.stdout);
     assert!(rows[1].starts_with("line 1,the soup was delicious,") && rows[1].contains(",good,"), "{}", rows[1]);
-    assert!(rows[2].contains(",bad,") && rows[3].contains("UTF-8"), "{}", answered.stdout);
+    assert!(rows[2].starts_with("line 2,") && rows[2].contains("the text is empty"), "{}", rows[2]);
+    assert!(rows[3].contains(",bad,") && rows[4].contains("UTF-8"), "{}", answered.stdout);
 
     let mut dialogue = sandbox.dialogue(["predict", "run", "-"]);
     assert!(dialogue.hear().starts_with("name,"), "the header");
@@ -108,7 +109,9 @@ fn word_vectors_answer_lines_and_tables_and_the_run_is_done_again() {
         let answered = dialogue.ask(text);
         assert!(answered.contains(text) && answered.contains(answer), "{answered}");
     }
-    dialogue.end().expect(0, &[]);
+    assert!(dialogue.ask("").contains("the text is empty"), "a blank line is answered too");
+    assert!(dialogue.ask("the soup was delicious").contains(",good,"));
+    dialogue.end().expect(3, &["1 of the texts"]);
 
     // A table is answered by the column that was learnt from; answers are those of the evaluation.
     let table = sandbox.run(["predict", "run", "reviews.csv", "--format", "jsonl", "--explain"]).expect(0, &[]);

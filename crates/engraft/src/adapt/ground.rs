@@ -5,7 +5,7 @@ use std::path::Path;
 use super::guard::{self, Candidate, Decision};
 use super::known_shares::KnownShares;
 use super::report::{Adaptation, Measured, MethodMeasured, MethodReport};
-use super::{AUTO, SOURCE_ONLY, distance, shares};
+use super::{ALL, AUTO, SOURCE_ONLY, distance, shares};
 use crate::data::split::stratified_folds;
 use crate::data::{Decided, Sealed};
 use crate::error::{Error, Problem, Result, printable};
@@ -164,7 +164,8 @@ impl<'a> Ground<'a> {
         1.0 - loss / self.source.labels.len().max(1) as f64 / entropy.max(f64::MIN_POSITIVE)
     }
 
-    /// The source's model and what every method gives; of a named method that one alone beside what a decision needs.
+    /// The source's model and what methods give: all that are solved, or those that are trained too; of a named method that one alone
+    /// beside what a decision needs.
     pub(super) fn candidates(&self, asked: &str) -> Result<Vec<Candidate>> {
         let shares = self.shares()?;
         let domains = self.domains(shares.as_deref());
@@ -173,13 +174,19 @@ impl<'a> Ground<'a> {
         self.observer.begin("adapting", METHODS.len() as u64, "methods");
         for method in METHODS {
             self.observer.check()?;
-            if asked == AUTO || asked == method.name() || guard::NEEDED.contains(&method.name()) {
+            let by_all = asked == ALL || asked == AUTO && !method.is_trained();
+            if by_all || asked == method.name() || guard::NEEDED.contains(&method.name()) {
                 candidates.push(Candidate::of(&domains, method.name(), method.adapt(&domains)?));
             }
             self.observer.advance(1);
         }
         self.observer.end();
         Ok(candidates)
+    }
+
+    /// Examples of the smaller domain.
+    pub(super) fn rows(&self) -> usize {
+        self.source.features.rows.min(self.features.rows)
     }
 
     pub(super) fn known(&self) -> &KnownShares {
@@ -189,8 +196,16 @@ impl<'a> Ground<'a> {
     /// What is told of it, without any label of the target.
     pub(super) fn told(&self, asked: &Adapt, candidates: &[Candidate], decision: &Decision) -> Result<Adaptation> {
         let domains = self.domains(None);
-        let (trained, skill) = (self.trained()?, self.skill());
-        let shares = shares::estimate(&domains, &candidates[0], &trained, self.source.classes, skill);
+        let skill = self.skill();
+        let able = guard::is_able(skill, self.rows());
+        // What was told of shares has no part in an estimate of them.
+        let there = candidates.iter().find(|candidate| candidate.name == guard::SELF_TRAINING);
+        let again = match there.filter(|_| self.known == KnownShares::Nothing) {
+            Some(_) => None,
+            None => Some(self.trained()?),
+        };
+        let trained = again.as_ref().or(there).unwrap_or(&candidates[0]);
+        let shares = shares::estimate(&domains, &candidates[0], trained, self.source.classes, able);
         let (rows, novelty) = (self.features.rows, &self.source.predictor.novelty);
         let unlike_of = rows.min(COMPARED);
         let is_unlike = |at: &usize| novelty.is_unlike(novelty.distance(self.features.row(at * rows / unlike_of)));

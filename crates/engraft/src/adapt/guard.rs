@@ -2,7 +2,7 @@
 
 use super::known_shares::KnownShares;
 use super::report::Checked;
-use super::{AUTO, SOURCE_ONLY};
+use super::{ALL, AUTO, SOURCE_ONLY};
 use crate::error::{Error, Problem, Result};
 use crate::heads::Linear;
 use crate::methods::domain::{Domains, Outcome};
@@ -15,9 +15,11 @@ const CENTRING: &str = "centring";
 /// Skill of the source's model out of fold (1 - log-loss / entropy of the classes) below which nothing learns from its answers.
 const SKILL: f64 = 0.5;
 /// Share of the target on which self-training must answer as the source's model does.
-const AGREEMENT: f64 = 0.85;
+const AGREEMENT: f64 = 0.9;
 /// Or else as self-training does that takes the classes for as frequent as in the source.
-const ALIGNED_AGREEMENT: f64 = 0.97;
+const ALIGNED_AGREEMENT: f64 = 0.95;
+/// Examples of either domain: of fewer the answers that self-training learns from are too much a matter of chance.
+const ROWS: usize = 250;
 
 /// A model that may answer.
 pub(super) struct Candidate {
@@ -38,6 +40,8 @@ pub(super) struct Asked<'a> {
     pub(super) known: &'a KnownShares,
     /// Skill of the source's model.
     pub(super) skill: f64,
+    /// Examples of the smaller domain.
+    pub(super) rows: usize,
 }
 
 /// Which candidate answers.
@@ -75,6 +79,11 @@ impl Candidate {
     }
 }
 
+/// Whether the source's model has skill and there are examples enough to learn from its answers.
+pub(super) fn is_able(skill: f64, rows: usize) -> bool {
+    skill >= SKILL && rows >= ROWS
+}
+
 /// Decides, without a label of the target.
 pub(super) fn decide(asked: &Asked<'_>, candidates: &[Candidate]) -> Result<Decision> {
     let find = |name: &str| candidates.iter().position(|candidate| candidate.name == name && candidate.refused.is_none());
@@ -84,7 +93,7 @@ pub(super) fn decide(asked: &Asked<'_>, candidates: &[Candidate]) -> Result<Deci
             let reason = "the source's model was asked for".into();
             return Ok(Decision { taken: 0, runner_up: best, reason });
         }
-        AUTO => {}
+        AUTO | ALL => {}
         name => {
             let named = candidates.iter().position(|candidate| candidate.name == name).unwrap_or(0);
             if let Some(why) = &candidates[named].refused {
@@ -100,23 +109,29 @@ pub(super) fn decide(asked: &Asked<'_>, candidates: &[Candidate]) -> Result<Deci
         return Ok(Decision { taken: 0, runner_up: best, reason });
     };
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-    let skilled = asked.skill >= SKILL;
-    let skill = format!("the source's model explains {} of its own classes", percent(asked.skill.max(0.0)));
+    let able = is_able(asked.skill, asked.rows);
+    let little = match asked.rows < ROWS {
+        true => format!("one of the domains has {} examples (at least {ROWS} are asked for)", asked.rows),
+        false => {
+            let (skill, least) = (percent(asked.skill.max(0.0)), percent(SKILL));
+            format!("the source's model explains {skill} of its own classes (at least {least} are asked for)")
+        }
+    };
     if let KnownShares::Same | KnownShares::Given(_) | KnownShares::Estimate = asked.known {
         let told = match asked.known {
             KnownShares::Estimate => "the estimated shares of the classes are to be trusted",
             _ => "the shares of the classes in the target are known",
         };
-        let (taken, how) = match skilled {
+        let (taken, how) = match able {
             true => (trained, "so that the domains can be aligned, and the head learns from its own answers".to_owned()),
-            false => (centred, format!("so that the domains can be aligned; {skill}, too little to learn from its answers")),
+            false => (centred, format!("so that the domains can be aligned; {little}: too little to learn from the model's answers")),
         };
         return Ok(Decision { taken, runner_up: Some(taken), reason: format!("{told}, {how}") });
     }
     let with_source = candidates[trained].agreement(&candidates[0].answers);
     let with_aligned = candidates[trained].agreement(&candidates[aligned].answers);
     let (taken, reason) = match () {
-        () if !skilled => (0, format!("{skill} (at least {} are asked for): its answers to the target teach nothing", percent(SKILL))),
+        () if !able => (0, format!("{little}: its answers to the target teach nothing that can be relied on")),
         () if with_source >= AGREEMENT => {
             let least = percent(AGREEMENT);
             (trained, format!("self-training and the source's model agree on {} (at least {least} are asked for)", percent(with_source)))

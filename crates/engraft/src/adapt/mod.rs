@@ -38,6 +38,8 @@ pub use report::{Adaptation, Checked, ClassShare, Distance, Measured, MethodMeas
 pub const SOURCE_ONLY: &str = "source-only";
 /// The method that is chosen by agreement.
 pub const AUTO: &str = "auto";
+/// As [`AUTO`], and methods that are trained by steps are told beside those that are solved.
+pub const ALL: &str = "all";
 /// Fewer target examples than this say too little of a domain.
 const LEAST: usize = 20;
 /// Duplicates that a report names.
@@ -126,7 +128,8 @@ pub(crate) fn settle(
     let checked = checked.map(|path| check::read_checked(path, &unlabelled, classes)).transpose()?;
     let ground = Ground::of(source, features, known, observer)?;
     let candidates = ground.candidates(&asked.method)?;
-    let decision = decide(&guard::Asked { method: &asked.method, known: ground.known(), skill: ground.skill() }, &candidates)?;
+    let (known, skill, rows) = (ground.known(), ground.skill(), ground.rows());
+    let decision = decide(&guard::Asked { method: &asked.method, known, skill, rows }, &candidates)?;
     let source_only = candidates[0].answers.clone();
     let best = decision.runner_up.map(|at| &candidates[at].answers);
     let checked = checked.zip(best).map(|(checked, best)| check::decide(&checked, &source_only, best));
@@ -172,7 +175,7 @@ pub(crate) fn check(asked: &Adapt, task: Task, classes: &[String], target: &Targ
         let problem = problem.expected("a source with one class for each example").found(task);
         return Err(Error::Usage(problem.hint("--task single-label reads numbers as names of classes")));
     }
-    let names: Vec<&str> = [AUTO, SOURCE_ONLY].into_iter().chain(METHODS.iter().map(|method| method.name())).collect();
+    let names: Vec<&str> = [AUTO, ALL, SOURCE_ONLY].into_iter().chain(METHODS.iter().map(|method| method.name())).collect();
     if !names.contains(&asked.method.as_str()) {
         let problem = Problem::new("there is no such method").found(&asked.method).at("--method");
         return Err(Error::Usage(problem.expected(names.join(", ")).suggest(&asked.method, names.iter().copied())));

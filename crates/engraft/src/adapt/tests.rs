@@ -62,11 +62,11 @@ fn an_estimate_of_shares_holds_on_a_target_that_only_differs_in_them() {
             let own = Candidate::of(domains, SOURCE_ONLY, own);
             let method = METHODS.iter().find(|method| method.name() == guard::SELF_TRAINING).unwrap();
             let trained = Candidate::of(domains, method.name(), method.adapt(domains).unwrap());
-            let shares = shares::estimate(domains, &own, &trained, &names, 0.8);
+            let shares = shares::estimate(domains, &own, &trained, &names, true);
             assert!(shares[1].low <= actual && actual <= shares[1].high, "{shares:?} {actual}");
             assert_eq!(shares::differ(&shares), positives != 0.5, "{shares:?}");
             // A model that explains nothing knows nothing of shares.
-            let unknown = shares::estimate(domains, &own, &trained, &names, 0.2);
+            let unknown = shares::estimate(domains, &own, &trained, &names, false);
             assert!(!shares::differ(&unknown) && unknown[0].low == 0.0 && unknown[0].high == 1.0);
             // Expectation and maximisation finds shares alone exactly, where nothing else moved.
             let answers = domains.answers(domains.head);

@@ -133,7 +133,7 @@ fn none_here(what: &str, base: &str, size: &str) -> Error {
 ///
 /// # Errors
 /// [`Error::Usage`] that names both kinds.
-pub(crate) fn refuse_other_kind(base: &str, texts: bool, unit: &str) -> Result<()> {
+pub fn refuse_other_kind(base: &str, texts: bool, unit: &str) -> Result<()> {
     let Some(of_texts) = is_of_texts(base).filter(|of_texts| *of_texts != texts) else { return Ok(()) };
     let kind = |texts| if texts { "texts" } else { "images" };
     let problem = Problem::new("the base and the data are of different kinds")

@@ -25,8 +25,7 @@ mod vision;
 
 pub use burn::tensor::Device;
 pub use card::Card;
-pub(crate) use default_base::refuse_other_kind;
-pub use default_base::{DataKind, DefaultBase, base_for, default_base};
+pub use default_base::{DataKind, DefaultBase, base_for, default_base, refuse_other_kind};
 pub use low_rank::LoraConfig;
 pub use onnx::OnnxModel;
 pub use onnx_types::{OnnxCandidate, OnnxInput, OnnxLayout};

@@ -62,7 +62,10 @@ impl Error {
             | Error::Weights(problem)
             | Error::Output(problem)
             | Error::Io(problem)
-            | Error::Training(problem) => problem.0.found.first().unwrap_or(&problem.0.what).clone(),
+            | Error::Training(problem) => {
+                let cause = problem.0.found.first().filter(|_| problem.0.is_caused);
+                cause.unwrap_or(&problem.0.what).clone()
+            }
             Error::Interrupted => self.to_string(),
         }
     }
@@ -93,6 +96,8 @@ struct Parts {
     expected: Option<String>,
     /// Line by line.
     found: Vec<String>,
+    /// Whether what was found is the reason, and the rest the same for all reasons.
+    is_caused: bool,
     place: Option<String>,
     suggestion: Option<String>,
     hint: Option<String>,
@@ -102,7 +107,8 @@ impl Problem {
     /// Starts with what is wrong, in a few words.
     pub fn new(what: impl fmt::Display) -> Self {
         let what = what.to_string();
-        Self(Box::new(Parts { what, expected: None, found: Vec::new(), place: None, suggestion: None, hint: None }))
+        let (expected, found, place, suggestion, hint) = (None, Vec::new(), None, None, None);
+        Self(Box::new(Parts { what, expected, found, is_caused: false, place, suggestion, hint }))
     }
 
     /// What would have been right.
@@ -117,6 +123,14 @@ impl Problem {
     pub fn found(mut self, found: impl fmt::Display) -> Self {
         self.0.found = vec![found.to_string()];
         self
+    }
+
+    /// The same for what is the reason, by which errors are counted ([`Error::reason`]).
+    #[must_use]
+    pub(crate) fn because(self, found: impl fmt::Display) -> Self {
+        let mut problem = self.found(found);
+        problem.0.is_caused = true;
+        problem
     }
 
     /// The same for what goes over several lines, such as a parser's image of a place in a text.
@@ -147,6 +161,11 @@ impl Problem {
         self
     }
 
+    /// Whether a column that was asked for is missing, or nobody knows which one is meant.
+    pub fn is_about_columns(&self) -> bool {
+        ["there is no column", "no column looks like", "the column `"].iter().any(|what| self.0.what.starts_with(what))
+    }
+
     /// The first line alone: what is wrong.
     pub(crate) fn what(&self) -> &str {
         &self.0.what
@@ -156,7 +175,7 @@ impl Problem {
 impl fmt::Display for Problem {
     /// Every part on one line: what stands in it may be from a file, or be a file's name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&printable_text(&self.0.what))?;
+        f.write_str(&clipped(&self.0.what))?;
         let Parts { expected, found, place, suggestion, hint, .. } = &*self.0;
         let advice: Vec<&str> = suggestion.iter().chain(hint).map(String::as_str).collect();
         let advice = (!advice.is_empty()).then(|| advice.join(" "));
@@ -167,10 +186,21 @@ impl fmt::Display for Problem {
                     0 => write!(f, "\n  {label}: ")?,
                     _ => f.write_str("\n    ")?,
                 }
-                f.write_str(&printable_text(text))?;
+                f.write_str(&clipped(text))?;
             }
         }
         Ok(())
+    }
+}
+
+/// Characters of a part of an error that are shown: what stands in it may be from a file, and as long as that.
+const LONGEST: usize = 1000;
+
+/// A part of an error for a terminal.
+fn clipped(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}... ({} bytes)", printable_text(&text[..end]), text.len()).into(),
+        None => printable_text(text),
     }
 }
 
@@ -263,6 +293,14 @@ mod tests {
         let expected = "odd\\r\n  found: \\u{9b}1m\n  where: a\\u{1b}]0;x\\u{7}\\n  hint: rm\\xFF\\u{202e}";
         assert_eq!(problem.to_string(), expected);
         assert_eq!(printable_text("na\u{ef}ve \u{5d0}\u{200d} \\n"), "na\u{ef}ve \u{5d0}\u{200d} \\n");
+    }
+
+    #[test]
+    fn long_parts_are_cut_and_reasons_do_not_depend_on_what_was_found() {
+        let problem = Problem::new("a label is odd").found("x".repeat(5000));
+        assert_eq!(Error::Data(problem.clone()).reason(), "a label is odd");
+        assert!(problem.to_string().ends_with("xxx... (5000 bytes)") && problem.to_string().len() < 1100);
+        assert_eq!(Error::Data(Problem::new("the image cannot be read").because("cut off")).reason(), "cut off");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Audit, ClassCount, Finding, FindingKind, Severity, plain};
 use crate::data::dataset::{Dataset, Split, Targets};
-use crate::data::near::Groups;
+use crate::data::near::{Groups, Searched};
 use crate::error::first_of;
 
 /// Fewer usable training examples of a class than this, and cross-validation has nothing to hold out.
@@ -207,7 +207,7 @@ impl<'a> Work<'a> {
     pub(in crate::data) fn near(
         &mut self,
         contents: &[Vec<usize>],
-        search: impl FnOnce(&dyn Fn(usize, usize) -> bool, &mut dyn FnMut(usize, usize)),
+        search: impl FnOnce(&dyn Fn(usize, usize) -> bool, &mut dyn FnMut(usize, usize)) -> Searched,
     ) {
         let labels: Vec<Option<usize>> = contents.iter().map(|content| self.label(content)).collect();
         let apart = self.far_apart();
@@ -218,7 +218,7 @@ impl<'a> Work<'a> {
         // For every image the first alike one under another label; one is enough to look into it.
         let opposed = std::cell::RefCell::new(vec![None; contents.len()]);
         let mut joined = Vec::new();
-        search(
+        let searched = search(
             &|i, j| {
                 let mut groups = groups.borrow_mut();
                 let opposed = opposed.borrow();
@@ -259,6 +259,13 @@ impl<'a> Work<'a> {
         let Wording { things, alike, .. } = self.wording;
         let what = format!("{things} that {alike} as another, kept together in one fold");
         self.tell(FindingKind::NearDuplicate, Severity::Info, &what, files);
+        if searched.is_cut {
+            let message = format!(
+                "very many {things} are alike at a glance: near-duplicates were searched among the {} most similar pairs only",
+                searched.compared
+            );
+            self.findings.push(Finding::new(FindingKind::BoundedSearch, Severity::Info, message, Vec::new()));
+        }
         let files = self.names(&conflicts.into_iter().collect::<Vec<_>>());
         let what = format!("{things} that {alike} under different labels, kept: look which label is right");
         self.tell(FindingKind::LabelConflict, Severity::Serious, &what, files);
@@ -339,7 +346,8 @@ impl<'a> Work<'a> {
         }
         self.tell_shortages("class", "classes", classes.len(), &short);
         let mut about = |kind, severity, message| self.findings.push(Finding::new(kind, severity, message, Vec::new()));
-        let present = || classes.iter().filter(|count| count.train > 0);
+        // Smaller classes are left out, or the data is refused.
+        let present = || classes.iter().filter(|count| count.train >= LEAST);
         let (largest, smallest) =
             (present().max_by_key(|count| count.train), present().min_by_key(|count| count.train));
         if let (Some(largest), Some(smallest)) = (largest, smallest)

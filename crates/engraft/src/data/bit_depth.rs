@@ -9,7 +9,7 @@ use super::image::{Limits, decode_and_tell, format};
 use super::image_source::ImageSource;
 use super::inspect::{Inspection, inspect_again};
 use super::pixels::DEPTHS;
-use crate::error::Result;
+use crate::error::{Result, first_of};
 use crate::progress::Observer;
 use crate::settings::BitDepth;
 
@@ -61,17 +61,43 @@ pub(super) fn settle(
             deep.len(),
             first()
         ),
+        (BitDepth::Auto, None, None) => return Ok((None, of_two_kinds(dataset, inspections, &deep))),
         _ => return Ok((taken, None)),
     };
     Ok((taken, Some(Finding::new(FindingKind::BitDepth, Severity::Warning, message, names()))))
 }
 
+/// Some of the images use 12 bits or fewer, others all 16: the former are nearly black beside the latter, unless what they
+/// show is dark.
+fn of_two_kinds(dataset: &Dataset, inspections: &[Inspection], deep: &[usize]) -> Option<Finding> {
+    let is_low = |&index: &usize| inspections[index].peak().is_some_and(|peak| u32::from(peak) < 1 << LOW);
+    let low: Vec<usize> = deep.iter().copied().filter(is_low).collect();
+    if low.len() < LEAST_LOW || (low.len() as f64) < LOW_SHARE * deep.len() as f64 {
+        return None;
+    }
+    let names: Vec<String> = low.iter().map(|&index| dataset.examples[index].name.clone()).collect();
+    let message = format!(
+        "images of 16 bits a channel of which {} use {LOW} bits or fewer ({}) and {} use more, all read as 16 bits: if the former \
+         are of another camera, they are nearly black; spread their values first, since --bit-depth holds for all",
+        low.len(),
+        first_of(&names, SHOWN),
+        deep.len() - low.len()
+    );
+    Some(Finding::new(FindingKind::BitDepth, Severity::Warning, message, names))
+}
+
+/// Bits of most cameras.
+const LOW: u8 = 12;
+/// So many images of fewer bits among others, and so large a share, are more than a few that are dark.
+const LEAST_LOW: usize = 2;
+const LOW_SHARE: f64 = 0.2;
 /// Images that a sample has.
 const SAMPLE: usize = 32;
 
 /// As asked, else the fewest bits that hold all values of a sample of images, and what is to be said of it: for images that
-/// are not all looked at before.
-pub fn sampled_bit_depth(images: &[ImageSource], asked: BitDepth) -> (Option<u8>, Option<String>) {
+/// are not all looked at before. Where a model has learnt from images of `trained` bits, those are taken as long as they hold
+/// all values.
+pub fn sampled_bit_depth(images: &[ImageSource], asked: BitDepth, trained: Option<u8>) -> (Option<u8>, Option<String>) {
     if let Some(taken) = asked.bits() {
         return (taken, None);
     }
@@ -79,18 +105,28 @@ pub fn sampled_bit_depth(images: &[ImageSource], asked: BitDepth) -> (Option<u8>
     let limits = Limits::default();
     let peak = |at: usize| {
         let bytes = images[at * images.len() / few].read(limits.bytes).ok()?;
-        // Only such files may have 16 bits, and they are few: others are not decoded twice.
-        let may_be = matches!(format(&bytes), Some("png" | "tiff" | "pnm"));
+        // Only such files may have 16 bits: others are not decoded twice.
+        let may_be = match format(&bytes) {
+            Some("png") => bytes.get(24) == Some(&16),
+            format => matches!(format, Some("tiff" | "pnm")),
+        };
         may_be.then(|| decode_and_tell(&bytes, &limits, None).ok()).flatten()?.peak
     };
-    let used = used_bits((0..few).into_par_iter().filter_map(peak).collect::<Vec<u16>>().into_iter());
-    let said = used.map(|used| {
-        format!(
-            "images of 16 bits a channel whose values use {used} bits, by a sample, read as {used} bits; --bit-depth 16 reads \
-             them as they are"
-        )
-    });
-    (used, said)
+    let peaks: Vec<u16> = (0..few).into_par_iter().filter_map(peak).collect();
+    let Some(&largest) = peaks.iter().max() else { return (trained, None) };
+    let used = used_bits(peaks.into_iter());
+    let told = format!("images of 16 bits a channel whose values use {} bits, by a sample,", used.unwrap_or(16));
+    match (trained, used) {
+        (Some(trained), _) if u32::from(largest) < 1 << trained => (Some(trained), None),
+        (Some(trained), used) => {
+            let read = used.unwrap_or(16);
+            (used, Some(format!("{told} read as {read} bits, though the run has learnt from images of {trained} bits")))
+        }
+        (None, None) => (None, None),
+        (None, Some(bits)) => {
+            (used, Some(format!("{told} read as {bits} bits; --bit-depth 16 reads them as they are")))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -24,6 +24,29 @@ pub(super) const TEXTS: [&str; 17] = [
     "premise",
     "hypothesis",
 ];
+/// Names of columns whose lists are labels, several for one example.
+const LISTS: [&str; 13] = [
+    "label",
+    "labels",
+    "class",
+    "classes",
+    "category",
+    "categories",
+    "target",
+    "targets",
+    "tag",
+    "tags",
+    "genres",
+    "topics",
+    "keywords",
+];
+
+/// Whether the lists of a column are labels: by its name, or by the last part of that.
+pub(super) fn may_list_labels(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    LISTS.iter().any(|usual| last.eq_ignore_ascii_case(usual))
+}
+
 /// Names that a message shows.
 const SHOWN: usize = 12;
 /// Characters of a name that a message shows.

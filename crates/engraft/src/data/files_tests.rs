@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, Int64Type};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int32Type, Int64Type};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
@@ -13,7 +13,9 @@ use rand::RngExt;
 use super::image::Limits;
 use super::inspect::{NoStore, Outcome};
 use super::intake::{InputKind, Intake};
-use super::{Example, FindingKind, Grouping, Reading, Split, Task, images, is_image_table};
+use super::{
+    Example, FindingKind, Grouping, Reading, Severity, Split, Task, images, is_image_table, sampled_bit_depth,
+};
 use crate::error::Result;
 use crate::progress::Silent;
 use crate::settings::{BitDepth, Fit};
@@ -391,7 +393,272 @@ fn twelve_bits_in_sixteen_are_found_over_the_whole_data_set() {
     // One image that uses them all: none is spread.
     deep(&temp.path().join("b/5.png"), 5, 65_536);
     let (taken, told, _) = depth(None);
-    assert!(taken.is_none() && told.is_empty(), "{told}");
+    assert!(taken.is_none() && told.contains("of which 4 use 12 bits or fewer"), "{told}");
+}
+
+#[test]
+fn images_of_fewer_bits_beside_others_are_told() {
+    let temp = tempfile::tempdir().unwrap();
+    for seed in 1..9 {
+        let (class, most) = (["a", "b"][seed as usize % 2], if seed < 5 { 4096 } else { 65_536 });
+        deep(&temp.path().join(format!("{class}/{seed}.png")), seed, most);
+    }
+    let intake = read(temp.path(), None).unwrap();
+    assert_eq!(intake.bit_depth, None);
+    let told = intake.audit.findings.iter().find(|finding| finding.kind == FindingKind::BitDepth).unwrap();
+    assert_eq!(
+        (told.severity, told.files.as_slice()),
+        (Severity::Warning, ["a/2.png", "a/4.png", "b/1.png", "b/3.png"].map(String::from).as_slice())
+    );
+    assert!(
+        told.message.contains("of which 4 use 12 bits or fewer") && told.message.contains("and 4 use more"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn bits_are_sampled_and_those_of_training_are_kept() {
+    let temp = tempfile::tempdir().unwrap();
+    let source = |name: &str, seed: u64, most: u32| {
+        let path = temp.path().join(name);
+        deep(&path, seed, most);
+        super::ImageSource::from(path)
+    };
+    let twelve = [source("1.png", 1, 4096), source("2.tiff", 2, 4000)];
+    let (depth, said) = sampled_bit_depth(&twelve, BitDepth::Auto, None);
+    assert!(depth == Some(12) && said.unwrap().contains("use 12 bits, by a sample, read as 12 bits"));
+    assert_eq!(sampled_bit_depth(&twelve, BitDepth::Auto, Some(12)), (Some(12), None));
+    assert_eq!(sampled_bit_depth(&twelve, BitDepth::Auto, Some(14)), (Some(14), None));
+    let (depth, said) = sampled_bit_depth(&twelve, BitDepth::Auto, Some(10));
+    assert!(depth == Some(12) && said.unwrap().contains("has learnt from images of 10 bits"));
+    assert_eq!(sampled_bit_depth(&twelve, BitDepth::Sixteen, Some(10)), (None, None));
+    let all = [source("3.png", 3, 65_536)];
+    assert_eq!(sampled_bit_depth(&all, BitDepth::Auto, None), (None, None));
+    let (depth, said) = sampled_bit_depth(&all, BitDepth::Auto, Some(12));
+    assert!(depth.is_none() && said.unwrap().contains("read as 16 bits"));
+    image(&temp.path().join("8.png"), 1);
+    let eight = [super::ImageSource::from(temp.path().join("8.png"))];
+    assert_eq!(sampled_bit_depth(&eight, BitDepth::Auto, Some(12)), (Some(12), None));
+}
+
+#[test]
+fn images_in_base64_are_images_whatever_the_table_is() {
+    use base64::Engine;
+    let code = |n: usize| base64::engine::general_purpose::STANDARD.encode(png(n as u64));
+    let class = |n: usize| ["cat", "dog"][(n - 1) % 2];
+    let plain: String =
+        (1..7).map(|n| format!("{{\"img\": \"{}\", \"label\": \"{}\"}}\n", code(n), class(n))).collect();
+    let urls: String = (1..7)
+        .map(|n| {
+            format!(
+                "{{\"image\": {{\"bytes\": \"data:image/png;base64,{}\", \"path\": null}}, \"label\": \"{}\"}}\n",
+                code(n),
+                class(n)
+            )
+        })
+        .collect();
+    let rows: String = (1..7).map(|n| format!("{},{}\n", code(n), class(n))).collect();
+    for (name, text, column) in [
+        ("t.jsonl", plain, "img"),
+        ("t.jsonl", urls, "image.bytes"),
+        ("t.csv", format!("picture,label\n{rows}"), "picture"),
+    ] {
+        let (_temp, path) = table(name, &text);
+        assert_eq!(kind(&path), InputKind::Images, "{column}");
+        let intake = read(&path, None).unwrap();
+        let expected: Vec<String> = (1..7).map(|n| format!("row {n} {}", class(n))).collect();
+        assert_eq!(labels(&intake), expected, "{column}");
+        assert_eq!(intake.digests[0], crate::files::sha256_hex(&png(1)), "the very bytes");
+        let told = intake.audit.render();
+        assert!(told.contains(&format!("the column `{column}`, whose cells are images in Base64")), "{told}");
+        assert_eq!(images(&path, &Silent).unwrap()[5].read(1 << 20).unwrap().into_owned(), png(6));
+    }
+}
+
+#[test]
+fn json_of_images_may_be_nested_and_may_be_one_list() {
+    let class = |n: usize| ["cat", "dog"][(n - 1) % 2];
+    let nested = |key: &str| -> String {
+        (1..7)
+            .map(|n| {
+                format!(
+                    "{{\"image\": {{\"{key}\": \"images/{n}.png\"}}, \"annotations\": {{\"label\": \"{}\"}}}}\n",
+                    class(n)
+                )
+            })
+            .collect()
+    };
+    let list: Vec<String> =
+        (1..7).map(|n| format!("{{\n \"file_name\": \"images/{n}.png\",\n \"label\": \"{}\"\n}}", class(n))).collect();
+    for (name, text) in [
+        ("t.jsonl", nested("path")),
+        ("t.jsonl", nested("url")),
+        ("t.json", format!("[{}]\n", list.join(",\n"))),
+        ("t.jsonl", format!("[\n{}\n]", list.join(","))),
+    ] {
+        let (_temp, path) = table(name, &text);
+        assert_eq!(kind(&path), InputKind::Images, "{text}");
+        assert_eq!(labels(&read(&path, None).unwrap()), SIX, "{text}");
+    }
+    let (_temp, path) = table("t.json", &format!("[{}", list.join(",\n")));
+    let refused = read(&path, None).unwrap_err().to_string();
+    assert!(refused.contains("the list does not end") && refused.contains("cut off"), "{refused}");
+}
+
+#[test]
+fn lists_of_labels_are_several_labels() {
+    let line = |n: usize| {
+        let more = if n % 3 == 0 { ", \"old\"" } else { "" };
+        format!(
+            "{{\"image\": \"images/{n}.png\", \"labels\": [\"{}\"{more}], \"box\": [1, 2]}}\n",
+            ["cat", "dog"][(n - 1) % 2]
+        )
+    };
+    let (_temp, path) = table("t.jsonl", &(1..7).map(line).collect::<String>());
+    let intake = read(&path, None).unwrap();
+    assert_eq!(intake.inferred.task, Task::MultiLabel);
+    assert_eq!(labels(&intake)[2..4], ["images/3.png cat|old", "images/4.png dog"]);
+}
+
+/// A Parquet file of images as lists of bytes, and of lists of numbered labels.
+fn parquet_of_lists(rows: &[(Vec<u8>, Vec<i64>)]) -> Vec<u8> {
+    let schema = "message m { optional group image (LIST) { repeated group list { optional int32 element (UINT_8); } } \
+                  optional group labels (LIST) { repeated group list { optional int64 element; } } \
+                  optional group boxes (LIST) { repeated group list { optional double element; } } }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let names = "{\"info\": {\"features\": {\"labels\": {\"feature\": {\"names\": [\"cat\", \"dog\"], \"_type\": \"ClassLabel\"}}}}}";
+    let entries = vec![KeyValue::new("huggingface".to_owned(), names.to_owned())];
+    let properties = WriterProperties::builder().set_key_value_metadata(Some(entries)).build();
+    let mut out = Vec::new();
+    let mut file = SerializedFileWriter::new(&mut out, schema, Arc::new(properties)).unwrap();
+    let mut group = file.next_row_group().unwrap();
+    // Of every element whether it goes on with a row, and of an empty list that it has none.
+    let levels = |sizes: &[usize]| -> (Vec<i16>, Vec<i16>) {
+        let of = |&size: &usize| (0..size.max(1)).map(move |at| (if size == 0 { 1 } else { 3 }, i16::from(at > 0)));
+        sizes.iter().flat_map(of).unzip()
+    };
+    let (defined, repeated) = levels(&rows.iter().map(|row| row.0.len()).collect::<Vec<_>>());
+    let bytes: Vec<i32> = rows.iter().flat_map(|row| row.0.iter().map(|&byte| i32::from(byte))).collect();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<Int32Type>().write_batch(&bytes, Some(&defined), Some(&repeated)).unwrap();
+    column.close().unwrap();
+    let (defined, repeated) = levels(&rows.iter().map(|row| row.1.len()).collect::<Vec<_>>());
+    let labels: Vec<i64> = rows.iter().flat_map(|row| row.1.clone()).collect();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<Int64Type>().write_batch(&labels, Some(&defined), Some(&repeated)).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    let (defined, repeated) = levels(&vec![0; rows.len()]);
+    column.typed::<DoubleType>().write_batch(&[], Some(&defined), Some(&repeated)).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    file.close().unwrap();
+    out
+}
+
+#[test]
+fn lists_in_parquet_are_images_or_labels_and_others_are_named() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("t.parquet");
+    let rows: Vec<(Vec<u8>, Vec<i64>)> =
+        (1..7).map(|seed| (png(seed), if seed % 2 == 0 { vec![1] } else { vec![0, 1] })).collect();
+    std::fs::write(&path, parquet_of_lists(&rows)).unwrap();
+    assert_eq!(kind(&path), InputKind::Images);
+    let intake = read(&path, None).unwrap();
+    assert_eq!(intake.inferred.task, Task::MultiLabel);
+    assert_eq!(labels(&intake)[..2], ["row 1 cat|dog", "row 2 dog"]);
+    assert_eq!(intake.digests[0], crate::files::sha256_hex(&png(1)), "the very bytes");
+    let told = intake.audit.render();
+    assert!(told.contains("columns that are not read: `boxes` (a list of numbers)"), "{told}");
+}
+
+#[test]
+fn classes_beyond_the_names_and_damaged_first_images_of_parquet_are_told() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("t.parquet");
+    let mut rows: Vec<(Vec<u8>, i64)> = (1..9).map(|seed| (png(seed), seed as i64 % 3)).collect();
+    rows[0].0 = b"garbage".to_vec();
+    std::fs::write(&path, parquet_of_images(Some("[\"cat\", \"dog\"]"), &rows)).unwrap();
+    assert_eq!(kind(&path), InputKind::Images);
+    let intake = read(&path, None).unwrap();
+    assert_eq!(
+        (intake.dataset.classes.as_slice(), labels(&intake).len()),
+        (["2", "cat", "dog"].map(String::from).as_slice(), 7)
+    );
+    let told = intake.audit.render();
+    assert!(
+        told.contains("no number of the 2 classes that the file names (0 to 1)") && told.contains("`2` (3)"),
+        "{told}"
+    );
+    assert!(told.contains("not an image: 1 (row 1)"), "{told}");
+}
+
+#[test]
+fn rows_without_a_label_are_left_out_of_a_table_of_images() {
+    let rows: String = (1..7).map(|n| format!("images/{n}.png,{}\n", ["cat", "dog", ""][(n - 1) % 3])).collect();
+    let (_temp, path) = table("t.csv", &format!("path,label\n{rows}"));
+    let intake = read(&path, None).unwrap();
+    assert_eq!(labels(&intake).len(), 4);
+    let told = intake.audit.render();
+    assert!(told.contains("rows without a label, left out: 2") && told.contains("images/3.png"), "{told}");
+}
+
+#[test]
+fn what_is_said_before_the_header_is_passed_over() {
+    let rows: String = (1..7).map(|n| format!("images/{n}.png,{}\n", ["cat", "dog"][(n - 1) % 2])).collect();
+    for (before, told) in [
+        ("\n \r\n", "blank lines before the header, passed over: 2"),
+        ("# exported today, by me\n", "lines that begin with `#` before the header, passed over: 1"),
+        ("#one\n#two\n\n", "lines that begin with `#` before the header, passed over: 2"),
+    ] {
+        let (_temp, path) = table("t.csv", &format!("{before}path,label\n{rows}"));
+        assert_eq!(kind(&path), InputKind::Images);
+        let intake = read(&path, None).unwrap();
+        assert_eq!(labels(&intake), SIX, "{before:?}");
+        assert!(intake.audit.render().contains(told), "{}", intake.audit.render());
+    }
+    let (_temp, path) = table("t.csv", &format!("#path,label\n{rows}"));
+    let read = Intake::read_as(
+        &path,
+        &Reading { path_column: Some("#path".into()), ..Reading::default() },
+        &Limits::default(),
+        &NoStore,
+        &Silent,
+    );
+    assert_eq!(labels(&read.unwrap()), SIX, "a header");
+}
+
+#[test]
+fn what_stands_in_place_of_images_and_tables_is_named() {
+    let temp = tempfile::tempdir().unwrap();
+    for (name, seed) in [("a/1.png", 1), ("a/2.png", 2), ("b/3.png", 3), ("b/4.png", 4)] {
+        image(&temp.path().join(name), seed);
+    }
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n".as_slice();
+    let page = b"<!DOCTYPE html><html><body>Sign in</body></html>".as_slice();
+    for (name, bytes) in [("a/5.jpg", pointer), ("b/6.jpg", page), ("b/7.jpg", b"icns\0\0\0\x08")] {
+        std::fs::write(temp.path().join(name), bytes).unwrap();
+    }
+    let told = read(temp.path(), None).unwrap().audit.render();
+    for words in
+        ["not an image: a Git LFS pointer", "run `git lfs pull`", "an HTML page", "Apple icons (ICNS); convert"]
+    {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    for (name, bytes, words) in [
+        ("t.csv", pointer, "a Git LFS pointer"),
+        ("t.jsonl", page, "an HTML page"),
+        ("t.parquet", pointer, "git lfs pull"),
+        ("t.csv.gz", b"\x1f\x8b\x08\0", "a file packed by gzip"),
+        ("t.xlsx", b"PK\x03\x04", "export it as CSV"),
+        ("t.csv.bak", b"path,label\n1.png,cat\n", "let its name end in .csv"),
+        ("table", b"path,label\n1.png,cat\n", "a text file without the ending of a table"),
+    ] {
+        let path = temp.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let refused = read(&path, None).unwrap_err().to_string();
+        assert!(refused.contains(words), "{name}: {refused}");
+    }
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub enum FindingKind {
     UnusualLayout,
     /// A split, column, encoding or path that was guessed.
     Guessed,
+    /// Rows of a table that a quote seems to have made one.
+    MergedRows,
     /// Several rows of a table name one file.
     DuplicateRow,
     /// Files that cannot be read.
@@ -55,6 +57,8 @@ pub enum FindingKind {
     ExactDuplicate,
     /// Images that show the same, as far as one can see at a glance. Files come in pairs.
     NearDuplicate,
+    /// Near-duplicates were looked for among some of the pairs only, since too many look alike at a glance.
+    BoundedSearch,
     /// The same image under two labels. Files come in pairs.
     LabelConflict,
     /// The same image in two splits. Files come in pairs: the one left out, then the one kept.
@@ -71,6 +75,8 @@ pub enum FindingKind {
     ClassVariants,
     /// Classes called like a missing value.
     MissingLookingClass,
+    /// Classes that are written like lists of several.
+    ListLikeClass,
     /// A class with too few images to train on.
     SmallClass,
     /// A class of which only the held-out splits have images.

@@ -14,7 +14,7 @@ use super::dataset::{Dataset, Row, Split};
 use super::finding::{Finding, FindingKind, Severity};
 use super::folder_layout::{Layout, layout};
 use super::label_text::{Tidied, review};
-use super::split_names::exact;
+use super::split_names::{exact, loose};
 use crate::error::{Error, Problem, Result, printable, shown};
 use crate::files::Made;
 
@@ -207,12 +207,14 @@ impl Reading<'_> {
                 (false, 0) => format!("nothing but empty folders ({})", listing(folders)),
                 (false, files) => format!("no class folders inside, and files of no class: {files}"),
             };
-            return Err(Error::Data(
-                Problem::new(format!("the folder holds no labelled {}", self.content.noun))
-                    .expected(self.content.layout)
-                    .found(found)
-                    .at(self.root),
-            ));
+            let problem = Problem::new(format!("the folder holds no labelled {}", self.content.noun))
+                .expected(self.content.layout)
+                .found(found)
+                .at(self.root);
+            return Err(Error::Data(match table_below(self.root) {
+                Some(table) => problem.hint(name_the_table(&table)),
+                None => problem,
+            }));
         }
         let mut seen = BTreeSet::new();
         for row in &self.rows {
@@ -229,9 +231,10 @@ impl Reading<'_> {
             let problem =
                 Problem::new("there is only one class").expected(self.content.layout).found(only).at(self.root);
             let inside = folders.iter().find(|folder| !in_splits && file_name(folder) == OsStr::new(only.as_str()));
-            return Err(Error::Data(match inside.filter(|folder| holds_folders(folder)) {
-                Some(inside) => problem.hint(format!("did you mean {}?", shown(inside))),
-                None => problem.hint("a classifier needs at least two classes to tell apart"),
+            return Err(Error::Data(match (inside.filter(|folder| holds_folders(folder)), table_below(self.root)) {
+                (_, Some(table)) => problem.hint(name_the_table(&table)),
+                (Some(inside), None) => problem.hint(format!("did you mean {}?", shown(inside))),
+                (None, None) => problem.hint("a classifier needs at least two classes to tell apart"),
             }));
         }
         Ok((dataset, self.notes.findings().into_iter().chain(findings).collect()))
@@ -274,7 +277,7 @@ impl Notes {
         tell(
             FindingKind::UnusualLayout,
             Warning,
-            "folders beside the splits that are named like none, not used: {}",
+            "folders beside the splits that are none, or hold masks or labels of one, not used: {}",
             self.of_no_split,
         );
         tell(
@@ -327,6 +330,27 @@ fn is_own_output(entry: &DirEntry) -> bool {
 pub(super) fn walk_below(folder: &Path) -> impl Iterator<Item = walkdir::Result<DirEntry>> {
     let walk = WalkDir::new(folder).follow_links(true).into_iter();
     walk.filter_entry(|entry| entry.depth() == 0 || !is_litter(entry.file_name()) && !is_own_output(entry))
+}
+
+/// A table in a folder or in the folders in it, of which there may be one for training: what is named may be the labels of
+/// the images beside it.
+fn table_below(folder: &Path) -> Option<PathBuf> {
+    let walk = WalkDir::new(folder).min_depth(1).max_depth(2).sort_by_file_name().into_iter();
+    let entries = walk.filter_entry(|entry| !is_litter(entry.file_name())).take(LOOKED_AT).flatten();
+    let files = entries.filter(|entry| entry.file_type().is_file()).map(DirEntry::into_path);
+    let tables: Vec<PathBuf> = files
+        .filter(|file| super::ending(file).is_some_and(|ending| super::TABLES.contains(&ending.as_str())))
+        .collect();
+    let trains =
+        |file: &&PathBuf| file.file_stem().is_some_and(|stem| loose(&stem.to_string_lossy()) == Some(Split::Train));
+    tables.iter().find(trains).or(tables.first()).cloned()
+}
+
+/// Files and folders that are looked at for a table.
+const LOOKED_AT: usize = 20_000;
+
+fn name_the_table(table: &Path) -> String {
+    format!("the folder holds a table: if it has the labels, name it in place of the folder ({})", shown(table))
 }
 
 fn file_name(path: &Path) -> &OsStr {
@@ -474,6 +498,55 @@ mod tests {
     }
 
     #[test]
+    fn abbreviated_splits_are_splits_where_they_hold_the_same_classes() {
+        let (found, findings) = counts(&["tr/a/1", "tr/b/1", "tr/c/1", "te/a/1", "te/b/1"]);
+        assert_eq!(found, ["test a 1", "test b 1", "train a 1", "train b 1", "train c 1"]);
+        assert!(finding(&findings, FindingKind::UnusualLayout).message.contains("`te` is test, `tr` is train"));
+        let (found, _) = counts(&["tr/1.txt", "te/1.txt", "en/1.txt"]);
+        assert_eq!(found, ["train en 1", "train te 1", "train tr 1"], "languages");
+    }
+
+    #[test]
+    fn nearly_the_same_folders_in_all_folders_are_the_classes() {
+        let seriously = |files: &[&str]| {
+            let (found, findings) = counts(files);
+            assert_eq!(finding(&findings, FindingKind::UnusualLayout).severity, Severity::Serious, "{found:?}");
+            found
+        };
+        let found = seriously(&["site_a/x/1", "site_a/y/1", "site_a/z/1", "site_b/x/1", "site_b/y/1"]);
+        assert_eq!(found, ["train x 2", "train y 2", "train z 1"]);
+        let days = ["day1/train/x/1", "day1/train/y/1", "day1/test/x/1", "day1/test/y/1", "day2/train/x/1"];
+        let found = seriously(&[days.as_slice(), &["day2/train/y/1", "day2/test/y/1", "day2/test/x/1"]].concat());
+        assert_eq!(found, ["test x 2", "test y 2", "train x 2", "train y 2"]);
+        // Years that not every class has are no classes.
+        let (found, findings) = counts(&["cat/2021/1", "cat/2022/1", "dog/2021/1", "dog/2022/1", "dog/2023/1"]);
+        assert_eq!(found, ["train cat 2", "train dog 3"]);
+        assert_eq!(finding(&findings, FindingKind::UnusualLayout).severity, Severity::Info);
+    }
+
+    #[test]
+    fn folders_in_folders_that_nothing_decides_about_are_told() {
+        let (found, findings) = counts(&["round/circle/1", "round/disc/1", "edgy/square/1", "edgy/cross/1"]);
+        assert_eq!(found, ["train edgy 2", "train round 2"]);
+        let said = finding(&findings, FindingKind::UnusualLayout);
+        assert_eq!(said.severity, Severity::Warning);
+        assert!(said.message.contains("`round` holds circle, disc") && said.message.contains("path,label"), "{said:?}");
+        let (_, findings) = counts(&["ill/p01/1", "ill/p02/1", "well/p03/1", "well/p04/1"]);
+        assert_eq!(finding(&findings, FindingKind::UnusualLayout).severity, Severity::Info, "patients");
+    }
+
+    #[test]
+    fn masks_beside_a_split_are_left_out_and_told() {
+        let (found, findings) =
+            counts(&["train/a/1", "train/b/1", "test/a/1", "test/b/1", "test_masks/a/1", "test_masks/b/1"]);
+        assert_eq!(found, ["test a 1", "test b 1", "train a 1", "train b 1"]);
+        let left = findings.iter().find(|finding| finding.message.contains("masks or labels")).unwrap();
+        assert_eq!((left.severity, left.files.as_slice()), (Severity::Warning, ["test_masks".to_owned()].as_slice()));
+        let (found, _) = counts(&["train_labels/a/1", "train_labels/b/1", "test_labels/a/1"]);
+        assert_eq!(found, ["test a 1", "train a 1", "train b 1"], "nothing else is there");
+    }
+
+    #[test]
     fn one_class_in_two_unicode_forms_is_one() {
         let (found, findings) = counts(&["train/caf\u{e9}/1", "train/tea/1", "test/cafe\u{301}/1", "test/tea/1"]);
         assert_eq!(found, ["test caf\u{e9} 1", "test tea 1", "train caf\u{e9} 1", "train tea 1"]);
@@ -548,6 +621,22 @@ mod tests {
         assert_eq!(dataset.classes, ["a", "b\\xFF"]);
         assert_eq!(dataset.examples[1].name, "b\\xFF/\\xFE.png");
         assert!(dataset.examples[1].source.file().unwrap().exists());
+    }
+
+    #[test]
+    fn a_table_in_the_folder_is_named_where_the_folder_is_refused() {
+        for (files, table) in [
+            (["images/1.jpg", "images/2.jpg", "labels.csv"], "labels.csv"),
+            (["train/1.jpg", "train/metadata.jsonl", "train/2.jpg"], "train/metadata.jsonl"),
+            (
+                ["data/test-00000-of-00001.parquet", "data/train-00000-of-00001.parquet", "README.md"],
+                "data/train-00000-of-00001.parquet",
+            ),
+        ] {
+            let temp = tree(&files);
+            let refused = read(temp.path()).unwrap_err().to_string();
+            assert!(refused.contains("hint: the folder holds a table") && refused.contains(table), "{refused}");
+        }
     }
 
     #[test]

@@ -1,18 +1,20 @@
 //! Which folders of a data set are classes and which are parts of it (train, test, ...), by their names and by what lies
 //! below them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::dataset::Split;
 use super::finding::{Finding, FindingKind, Severity};
 use super::label_text::clean;
-use super::split_names::{exact, loose};
-use crate::error::printable;
+use super::split_names::{abbreviated, exact, is_companion, loose};
+use crate::error::{first_of, printable};
 
 /// Folders within folders that are looked through for the one that has the classes.
 const DEPTH: usize = 4;
+/// Folders that a message names.
+const SHOWN: usize = 5;
 
 /// How the folders of a root lie.
 pub(super) enum Layout {
@@ -74,7 +76,6 @@ fn with_classes(folder: &Path, is_litter: fn(&OsStr) -> bool) -> (PathBuf, Insid
 
 /// How `folders` of a root lie, and what was guessed for it.
 pub(super) fn layout(folders: &[PathBuf], is_litter: fn(&OsStr) -> bool) -> (Layout, Option<Finding>) {
-    let name = |folder: &PathBuf| printable(Path::new(folder.file_name().unwrap_or_default()));
     let (below, inside): (Vec<PathBuf>, Vec<Inside>) =
         folders.iter().map(|folder| with_classes(folder, is_litter)).unzip();
     let splits: Vec<Option<Split>> = folders.iter().map(|folder| exact(&name(folder))).collect();
@@ -94,28 +95,97 @@ pub(super) fn layout(folders: &[PathBuf], is_litter: fn(&OsStr) -> bool) -> (Lay
     let trains = |inside: &Inside| inside.folders.iter().any(|name| exact(name) == Some(Split::Train));
     // A class of only one part is no wrapper around it: `with_classes` goes through one that holds folders alone.
     if folders.len() > 1 && inside.iter().all(is_split) && inside.iter().all(trains) && below == folders {
-        let message = "each folder is a class, and the folders in it are splits (train, test, ...), as their names say";
-        let said = Finding::new(FindingKind::UnusualLayout, Severity::Info, message, Vec::new());
-        return (Layout::SplitsInClasses, Some(said));
+        return splits_below(folders, &inside, is_litter);
     }
-    let same = folders.len() > 1
-        && inside.iter().all(|one| alone(one) && one.folders.len() > 1 && one.classes() == inside[0].classes());
-    if !same {
+    if folders.len() < 2 || !inside.iter().all(alone) {
         return (Layout::Classes, None);
+    }
+    if !share_classes(&inside) {
+        return (Layout::Classes, undecided(folders, &inside));
     }
     let split = |folder: &PathBuf| loose(&name(folder)).unwrap_or(Split::Train);
     let parts: Vec<(PathBuf, Split)> = below.into_iter().zip(folders.iter().map(split)).collect();
-    let why = "since all of them hold the same folders, which are taken for the classes; if the outer folders are the \
-               classes, write a table with the columns path,label";
-    let said = told(folders, &parts, Severity::Serious, why);
+    let said = told(folders, &parts, Severity::Serious, &format!("since they hold the same folders, {INNER}"));
     (Layout::Splits(parts, Vec::new()), Some(said))
 }
 
+/// What to do where folders in folders are taken for the classes, and are not.
+const INNER: &str = "which are taken for the classes; if the outer folders are the classes, write a table with the columns \
+                     path,label";
+
+/// Whether folders hold the same classes, or nearly: most of all classes are in most of the folders, and each has half of those.
+fn share_classes(inside: &[Inside]) -> bool {
+    let sets: Vec<BTreeSet<String>> = inside.iter().map(Inside::classes).collect();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    sets.iter().flatten().for_each(|class| *counts.entry(class).or_default() += 1);
+    let common: BTreeSet<&str> =
+        counts.iter().filter(|(_, count)| 2 * **count > sets.len()).map(|(class, _)| *class).collect();
+    // Years, and numbers of patients, are in many classes.
+    let is_number = |class: &&str| class.len() > 2 && class.bytes().all(|byte| !byte.is_ascii_alphabetic());
+    let are_equal = sets.iter().all(|set| *set == sets[0]);
+    let has_half =
+        |set: &BTreeSet<String>| 2 * set.iter().filter(|class| common.contains(class.as_str())).count() >= common.len();
+    common.len() > 1
+        && 2 * common.len() >= counts.len()
+        && sets.iter().all(has_half)
+        && (are_equal || !common.iter().all(is_number))
+}
+
+/// Folders in which all folders are splits: each is a class, unless the splits hold the same folders in their turn.
+fn splits_below(folders: &[PathBuf], inside: &[Inside], is_litter: fn(&OsStr) -> bool) -> (Layout, Option<Finding>) {
+    let (mut outer, mut parts, mut below) = (Vec::new(), Vec::new(), Vec::new());
+    for (folder, inside) in folders.iter().zip(inside) {
+        for name in &inside.folders {
+            let (at, classes) = with_classes(&folder.join(crate::error::from_printable(name)), is_litter);
+            outer.push(folder.clone());
+            parts.push((at, exact(name).unwrap_or(Split::Train)));
+            below.push(classes);
+        }
+    }
+    if below.iter().all(|one| !one.has_files && !one.folders.is_empty()) && share_classes(&below) {
+        let said = told(&outer, &parts, Severity::Serious, &format!("since they hold the same folders, {INNER}"));
+        return (Layout::Splits(parts, Vec::new()), Some(said));
+    }
+    let message = "each folder is a class, and the folders in it are splits (train, test, ...), as their names say";
+    let said = Finding::new(FindingKind::UnusualLayout, Severity::Info, message, Vec::new());
+    (Layout::SplitsInClasses, Some(said))
+}
+
+/// Folders that hold folders alone, of which nothing says whether they are the classes: a warning where they are not numbered,
+/// as patients and years are.
+fn undecided(folders: &[PathBuf], inside: &[Inside]) -> Option<Finding> {
+    let several: Vec<(&PathBuf, &Inside)> =
+        folders.iter().zip(inside).filter(|(_, inside)| inside.folders.len() > 1).collect();
+    if several.is_empty() {
+        return None;
+    }
+    let listed = |(folder, inside): &(&PathBuf, &Inside)| {
+        format!("`{}` holds {}", name(folder), first_of(&inside.folders, SHOWN))
+    };
+    let message = format!(
+        "each folder is a class, and the folders in it are read as one: {}; if the inner folders are the classes, move them up, \
+         or write a table with the columns path,label",
+        first_of(several.iter().map(listed), SHOWN)
+    );
+    let is_numbered = |name: &String| name.bytes().any(|byte| byte.is_ascii_digit());
+    let numbered = several.iter().all(|(_, inside)| inside.folders.iter().all(is_numbered));
+    let severity = if numbered { Severity::Info } else { Severity::Warning };
+    let files = several.iter().map(|(folder, _)| name(folder)).collect();
+    Some(Finding::new(FindingKind::UnusualLayout, severity, message, files))
+}
+
 /// Splits by one word of their names, where the folders in them agree: one is to train on, and what is held out has its
-/// classes. Other folders are of no part.
+/// classes. Other folders are of no part, and neither are those of masks or labels beside a split.
 fn by_names(folders: &[PathBuf], below: &[PathBuf], inside: &[Inside]) -> Option<(Layout, Option<Finding>)> {
-    let name = |folder: &PathBuf| printable(Path::new(folder.file_name().unwrap_or_default()));
-    let named = |at: usize| loose(&name(&folders[at])).filter(|_| !inside[at].folders.is_empty());
+    let split = |at: usize| {
+        let name = name(&folders[at]);
+        loose(&name).or_else(|| abbreviated(&name).filter(|_| !inside[at].has_files))
+    };
+    let is_companion = |at: usize| {
+        is_companion(&name(&folders[at]))
+            && (0..folders.len()).any(|other| split(other) == split(at) && !is_companion(&name(&folders[other])))
+    };
+    let named = |at: usize| split(at).filter(|_| !inside[at].folders.is_empty() && !is_companion(at));
     let trained: BTreeSet<String> =
         (0..folders.len()).filter(|&at| named(at) == Some(Split::Train)).flat_map(|at| inside[at].classes()).collect();
     let held: Vec<usize> = (0..folders.len()).filter(|&at| named(at).is_some_and(|it| it != Split::Train)).collect();
@@ -141,8 +211,12 @@ fn by_names(folders: &[PathBuf], below: &[PathBuf], inside: &[Inside]) -> Option
     Some((Layout::Splits(parts, others), Some(said)))
 }
 
+fn name(folder: &PathBuf) -> String {
+    printable(Path::new(folder.file_name().unwrap_or_default()))
+}
+
+/// What is said of folders that are read as splits: each part lies in the folder before it, or is it.
 fn told(folders: &[PathBuf], parts: &[(PathBuf, Split)], severity: Severity, why: &str) -> Finding {
-    let name = |folder: &PathBuf| printable(Path::new(folder.file_name().unwrap_or_default()));
     let part = |(folder, (below, split)): (&PathBuf, &(PathBuf, Split))| {
         let inside = below.strip_prefix(folder).ok().filter(|inside| !inside.as_os_str().is_empty());
         let inside = inside.map_or_else(String::new, |inside| format!("/{}", printable(inside)));
@@ -150,5 +224,7 @@ fn told(folders: &[PathBuf], parts: &[(PathBuf, Split)], severity: Severity, why
     };
     let listed: Vec<String> = folders.iter().zip(parts).map(part).collect();
     let message = format!("folders read as splits, {why}: {}", listed.join(", "));
-    Finding::new(FindingKind::UnusualLayout, severity, message, folders.iter().map(name).collect())
+    let mut files: Vec<String> = folders.iter().map(name).collect();
+    files.dedup();
+    Finding::new(FindingKind::UnusualLayout, severity, message, files)
 }

@@ -25,6 +25,9 @@ use crate::guard::guarded;
 pub(crate) use super::pixels::Decoded;
 pub use super::pixels::{DecodeError, Limits, Pixels, allow_memory};
 
+/// Bytes from the beginning by which a file that is no image is told.
+const HEAD: usize = 1024;
+
 /// The name of the format that the bytes begin like (`jpeg`, `png`, `webp`, `bmp`, `tiff`, `gif`, `pnm`), if it is read.
 pub(crate) fn format(bytes: &[u8]) -> Option<&'static str> {
     let Some(Kind::Read(format)) = kind(bytes) else { return None };
@@ -71,7 +74,12 @@ fn decode_by_format(bytes: &[u8], limits: &Limits, form: Form, depth: Option<u8>
     let format = match kind(bytes) {
         Some(Kind::Read(format)) => format,
         Some(Kind::Known(name)) => return Err(DecodeError::Unsupported(advice(name))),
-        None => return Err(DecodeError::NotAnImage),
+        None => {
+            let stand_in = super::stand_in(&bytes[..bytes.len().min(HEAD)]);
+            return Err(stand_in.map_or(DecodeError::NotAnImage, |(found, advice)| {
+                DecodeError::StandIn(format!("{found} ({advice})"))
+            }));
+        }
     };
     let mut whole = Cow::Borrowed(bytes);
     let mut palette = None;
@@ -168,12 +176,23 @@ fn reason(problem: ImageError, (width, height): (u64, u64), limits: &Limits) -> 
         }
         ImageError::Unsupported(problem) => DecodeError::Unsupported(match problem.kind() {
             UnsupportedErrorKind::GenericFeature(feature) => feature.clone(),
+            UnsupportedErrorKind::Color(color) => {
+                format!(
+                    "pixels of {} bits of this kind; convert it to grey or RGB of 8 or 16 bits",
+                    color.bits_per_pixel()
+                )
+            }
             _ => one_line(&problem),
         }),
         ImageError::IoError(problem) if problem.kind() == std::io::ErrorKind::UnexpectedEof => {
             DecodeError::Truncated("the file ends before the image does".to_owned())
         }
-        other => DecodeError::Damaged(one_line(&other)),
+        other => {
+            let told = one_line(&other);
+            // The sums themselves are different for every file.
+            let is_sum = told.contains("CRC error") || told.contains("checksum");
+            DecodeError::Damaged(if is_sum { "a part of the file does not have its checksum".to_owned() } else { told })
+        }
     }
 }
 

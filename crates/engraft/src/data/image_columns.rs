@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
 use encoding_rs::UTF_8;
 
 use super::column_names::TEXTS;
@@ -51,13 +53,24 @@ const COLUMNS: usize = 64;
 /// The longest cell that may be a path, in bytes.
 const LONGEST: usize = 1024;
 
+/// What the cells of a column of images are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ImageForm {
+    /// Paths of files.
+    Path,
+    /// Images.
+    Bytes,
+    /// Images in Base64, as they are or as `data:` URLs.
+    Base64,
+}
+
 /// The column of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ImageColumn {
     /// Its place in the table.
     pub(super) column: usize,
-    /// Whether its cells are images themselves.
-    pub(super) of_bytes: bool,
+    /// What its cells are.
+    pub(super) form: ImageForm,
     /// Why it is that one, in words; nothing where its name says so.
     pub(super) reason: Option<String>,
 }
@@ -94,11 +107,11 @@ pub(super) fn find(table: &Table, taken: Option<usize>) -> Result<Option<ImageCo
         if holds_images(table, column)? {
             let reason =
                 Some(format!("the images are read from the column `{}`, whose cells are images", names[column]));
-            return Ok(Some(ImageColumn { column, of_bytes: true, reason }));
+            return Ok(Some(ImageColumn { column, form: ImageForm::Bytes, reason }));
         }
     }
     if let Some(column) = (0..names.len()).filter(is_free).find(|&at| names[at].eq_ignore_ascii_case(NAME)) {
-        return Ok(Some(ImageColumn { column, of_bytes: false, reason: None }));
+        return Ok(Some(ImageColumn { column, form: ImageForm::Path, reason: None }));
     }
     let others: Vec<usize> = (0..names.len()).filter(|at| !bytes.contains(at) && is_free(at)).take(COLUMNS).collect();
     let sample = table.sample_of(&others, ROWS)?;
@@ -109,7 +122,14 @@ pub(super) fn find(table: &Table, taken: Option<usize>) -> Result<Option<ImageCo
     for (at, &column) in others.iter().enumerate() {
         let cells: Vec<&str> =
             sample.iter().filter_map(|row| row.fields[at].as_deref()).filter(|cell| !cell.is_empty()).collect();
-        let usual = NAMES.iter().position(|name| name.eq_ignore_ascii_case(&names[column]));
+        if holds_base64(&cells) {
+            let reason =
+                format!("the images are read from the column `{}`, whose cells are images in Base64", names[column]);
+            return Ok(Some(ImageColumn { column, form: ImageForm::Base64, reason: Some(reason) }));
+        }
+        // Of a part of an object its own name counts: `image.path`.
+        let name = names[column].rsplit('.').next().unwrap_or_default();
+        let usual = NAMES.iter().chain(&[NAME]).position(|usual| usual.eq_ignore_ascii_case(name));
         let Some((sureness, reason)) = sureness(&cells, usual.is_some(), has_texts, &mut finder) else { continue };
         let rank = usual.unwrap_or(NAMES.len());
         if best
@@ -117,7 +137,7 @@ pub(super) fn find(table: &Table, taken: Option<usize>) -> Result<Option<ImageCo
             .is_none_or(|(sure, place, _)| (sureness, std::cmp::Reverse(rank)) > (*sure, std::cmp::Reverse(*place)))
         {
             let reason = Some(format!("the images are read from the column `{}`, {reason}", names[column]));
-            best = Some((sureness, rank, ImageColumn { column, of_bytes: false, reason }));
+            best = Some((sureness, rank, ImageColumn { column, form: ImageForm::Path, reason }));
         }
     }
     Ok(best.map(|(_, _, column)| column))
@@ -165,11 +185,48 @@ pub(super) fn begins_like_an_image(path: &Path) -> bool {
     read.is_ok() && kind(&head).is_some()
 }
 
+/// Whether one of the first cells that are there is an image: another may be damaged.
 fn holds_images(table: &Table, column: usize) -> Result<bool> {
-    for cell in table.bytes(column)?.take(LOOKED_FOR) {
-        if let Some(bytes) = cell? {
-            return Ok(kind(&bytes).is_some());
+    let mut left = LOOKED_FOR;
+    for cell in table.bytes(column)?.take(ROWS) {
+        let Some(bytes) = cell? else { continue };
+        if kind(&bytes).is_some() {
+            return Ok(true);
+        }
+        left -= 1;
+        if left == 0 {
+            break;
         }
     }
     Ok(false)
+}
+
+/// Whether one of the first cells is an image in Base64.
+pub(super) fn holds_base64(cells: &[&str]) -> bool {
+    let begins_like_an_image = |cell: &&str| {
+        let text = base64_of(cell);
+        // Four characters are three bytes.
+        let head = text.get(..text.len().min(2 * ENOUGH) / 4 * 4).unwrap_or_default();
+        head.len() >= 16 && CODE.decode(head).is_ok_and(|bytes| kind(&bytes).is_some())
+    };
+    cells.iter().take(LOOKED_FOR).any(begins_like_an_image)
+}
+
+/// The image of a cell in Base64; what is none is given as it stands there, and refused as an image.
+pub(super) fn from_base64(cell: &str) -> Vec<u8> {
+    let text = base64_of(cell);
+    let plain: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    CODE.decode(&plain).or_else(|_| URL_SAFE.decode(&plain)).unwrap_or_else(|_| cell.as_bytes().to_vec())
+}
+
+/// With or without the signs that fill it up.
+const PADDED: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const CODE: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PADDED);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, PADDED);
+
+/// A cell without what says that it is Base64: `data:image/png;base64,`.
+fn base64_of(cell: &str) -> &str {
+    let url = cell.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
+    url.map_or(cell, |(_, text)| text)
 }

@@ -1,6 +1,7 @@
 //! Finding the files that a table names: as they stand there, else by the usual repairs, which are told.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
@@ -21,7 +22,7 @@ const STRIPPED: usize = 12;
 const SHOWN: usize = 3;
 
 /// How a file's path differs from what the table says.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Repair {
     /// Folders that are taken off its beginning.
     stripped: usize,
@@ -31,17 +32,27 @@ struct Repair {
     ending: Option<String>,
     /// Whether backslashes stand for slashes.
     backslashes: bool,
+    /// Whether signs are written by their numbers, as in a URL: `%20`.
+    percent: bool,
+    /// Whether letters are of another case.
+    case: bool,
 }
 
 impl Repair {
     fn is_none(&self) -> bool {
-        self.stripped == 0 && self.folder.as_os_str().is_empty() && self.ending.is_none() && !self.backslashes
+        *self == Self::default()
     }
 
     fn told(&self) -> String {
         let mut told = Vec::new();
         if self.backslashes {
             told.push("backslashes read as slashes".to_owned());
+        }
+        if self.percent {
+            told.push("signs written as in a URL (%20) read as they are".to_owned());
+        }
+        if self.case {
+            told.push("whatever the case of their letters".to_owned());
         }
         if self.stripped > 0 {
             told.push(format!("without the first {} parts of the path", self.stripped));
@@ -67,6 +78,8 @@ pub(super) struct Finder {
     searches: usize,
     used: BTreeMap<Repair, Vec<String>>,
     urls: Vec<String>,
+    /// Of folders that were looked into the names in lower case, each with the names that are there.
+    listed: RefCell<HashMap<PathBuf, BTreeMap<String, OsString>>>,
 }
 
 impl Finder {
@@ -82,9 +95,14 @@ impl Finder {
         folders.sort();
         folders.truncate(FOLDERS);
         folders.insert(0, PathBuf::new());
-        let none = Repair { stripped: 0, folder: PathBuf::new(), ending: None, backslashes: false };
-        let (used, urls) = (BTreeMap::new(), Vec::new());
-        Self { root: root.to_owned(), encoding, folders, known: vec![none], searches: SEARCHES, used, urls }
+        let (used, urls, listed) = (BTreeMap::new(), Vec::new(), RefCell::default());
+        let known = vec![Repair::default()];
+        Self { root: root.to_owned(), encoding, folders, known, searches: SEARCHES, used, urls, listed }
+    }
+
+    /// What names a place in a network.
+    pub(super) fn urls(&self) -> &[String] {
+        &self.urls
     }
 
     /// Where the file of a cell lies, relative to the root unless the cell says an absolute path; whether it is there.
@@ -133,27 +151,61 @@ impl Finder {
     /// The path by one repair, where a file lies there.
     fn lies(&self, cell: &str, repair: &Repair) -> Option<PathBuf> {
         let path = repaired(cell, repair)?;
+        if repair.case {
+            return self.in_any_case(&path);
+        }
         self.root.join(&path).is_file().then_some(path)
     }
 
-    /// The first repair that finds a file: the fewest parts taken off, then the folder, then the ending.
+    /// The file of a path in whatever case its parts are written.
+    fn in_any_case(&self, path: &Path) -> Option<PathBuf> {
+        let mut found = PathBuf::new();
+        for part in path.components() {
+            let Component::Normal(name) = part else {
+                found.push(part);
+                continue;
+            };
+            let folder = self.root.join(&found);
+            let mut listed = self.listed.borrow_mut();
+            let names = listed.entry(folder).or_insert_with_key(|folder| {
+                let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+                let mut names: Vec<OsString> = entries.map(|entry| entry.file_name()).collect();
+                // Of several that differ only by case the first is taken, whatever the order of the folder.
+                names.sort_by(|a, b| b.cmp(a));
+                names.into_iter().map(|name| (name.to_string_lossy().to_lowercase(), name)).collect()
+            });
+            found.push(names.get(&name.to_string_lossy().to_lowercase())?);
+        }
+        self.root.join(&found).is_file().then_some(found)
+    }
+
+    /// The first repair that finds a file: by the name as it is, then with its signs and letters read otherwise; of these the
+    /// fewest parts taken off, then the folder, then the ending.
     fn search(&self, cell: &str) -> Option<(PathBuf, Repair)> {
         let backslashes = cell.contains('\\');
-        let slashed = if backslashes { cell.replace('\\', "/") } else { cell.to_owned() };
+        let readings = [(false, false), (true, false), (false, true), (true, true)];
+        let has_percent = unescaped(cell).is_some();
+        readings.into_iter().filter(|(percent, _)| has_percent || !percent).find_map(|(percent, case)| {
+            self.search_as(cell, &Repair { backslashes, percent, case, ..Repair::default() })
+        })
+    }
+
+    fn search_as(&self, cell: &str, reading: &Repair) -> Option<(PathBuf, Repair)> {
+        let slashed = if reading.backslashes { cell.replace('\\', "/") } else { cell.to_owned() };
         let parts = Path::new(&slashed).components().count();
         let endings: Vec<String> =
             ENDINGS.iter().flat_map(|ending| [(*ending).to_owned(), ending.to_uppercase()]).collect();
         let has_ending = ending(Path::new(&slashed)).is_some_and(|ending| ENDINGS.contains(&ending.as_str()));
         for stripped in 0..parts.min(STRIPPED + 1) {
             for folder in &self.folders {
-                let plain = Repair { stripped, folder: folder.clone(), ending: None, backslashes };
+                let plain = Repair { stripped, folder: folder.clone(), ..reading.clone() };
                 if let Some(path) = self.lies(cell, &plain) {
                     return Some((path, plain));
                 }
                 // A folder without the path's own folder has no file of its name.
                 let Some(path) = repaired(cell, &plain) else { continue };
                 let above = path.parent().map(|above| self.root.join(above));
-                if has_ending || above.is_some_and(|above| !above.is_dir()) {
+                if has_ending || !reading.case && above.is_some_and(|above| !above.is_dir()) {
                     continue;
                 }
                 let ended = endings.iter().map(|ending| Repair { ending: Some(ending.clone()), ..plain.clone() });
@@ -194,8 +246,30 @@ pub(super) fn is_url(cell: &str) -> bool {
     scheme.is_some_and(|scheme| ["http", "https", "s3", "gs", "ftp", "hdfs", "az", "abfs"].contains(&scheme.as_str()))
 }
 
+/// A name with the signs that are written by their numbers as in a URL; nothing where there are none.
+fn unescaped(cell: &str) -> Option<String> {
+    let bytes = cell.as_bytes();
+    let (mut out, mut at, mut found) = (Vec::with_capacity(bytes.len()), 0, false);
+    while at < bytes.len() {
+        let digits = bytes[at..].strip_prefix(b"%").and_then(|rest| rest.get(..2));
+        let byte = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        match byte.filter(|byte| *byte != 0) {
+            Some(byte) => {
+                out.push(byte);
+                (at, found) = (at + 3, true);
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(out).ok().filter(|_| found)
+}
+
 fn repaired(cell: &str, repair: &Repair) -> Option<PathBuf> {
     let cell = if repair.backslashes { cell.replace('\\', "/") } else { cell.to_owned() };
+    let cell = if repair.percent { unescaped(&cell)? } else { cell };
     let ended = match &repair.ending {
         Some(ending) => format!("{cell}.{ending}"),
         None => cell,
@@ -260,6 +334,10 @@ mod tests {
             (["cat/1.png"], "C:\\data\\cat\\1.png", "cat/1.png", "without the first 2 parts"),
             (["cat/1.png"], "/home/me/data/cat/1.png", "cat/1.png", "without the first 4 parts"),
             (["train/cat/1.png"], "/kaggle/input/cat/1.png", "train/cat/1.png", "in the folder `train`"),
+            (["cat/1.png"], "CAT/1.PNG", "cat/1.png", "whatever the case of their letters"),
+            (["Cat/a/1.PNG"], "data/cat/A/1.png", "Cat/a/1.PNG", "without the first 1 parts"),
+            (["cat/\u{e9}t\u{e9} 1.png"], "cat/%C3%A9t%C3%A9%201.png", "cat/\u{e9}t\u{e9} 1.png", "as in a URL"),
+            (["cat/A 1.png"], "images/cat/a%201.PNG", "cat/A 1.png", "case of their letters"),
         ] {
             let (paths, findings) = found(&files, &[cell, cell]);
             assert_eq!(paths, [path, path], "{cell}");

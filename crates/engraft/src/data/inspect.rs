@@ -15,7 +15,7 @@ use crate::files::sha256_hex;
 use crate::progress::Observer;
 
 /// Changes whenever the same bytes would be inspected to something else; part of a store's key.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 
 /// The thumbnail's height and width.
 pub(crate) const THUMBNAIL: usize = 32;
@@ -214,7 +214,7 @@ fn look(sha256: String, bytes: &[u8], limits: &Limits, depth: Option<u8>) -> Ins
         },
         Err(problem) => Outcome::Bad {
             kind: match problem {
-                DecodeError::NotAnImage => BadKind::NotAnImage,
+                DecodeError::NotAnImage | DecodeError::StandIn(_) => BadKind::NotAnImage,
                 DecodeError::Truncated(_) | DecodeError::Damaged(_) => BadKind::Damaged,
                 DecodeError::TooLarge { .. } | DecodeError::FileTooLarge { .. } => BadKind::TooLarge,
                 DecodeError::Unsupported(_) => BadKind::Unsupported,

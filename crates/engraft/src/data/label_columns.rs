@@ -1,7 +1,9 @@
 //! Which columns of a table of images have the labels: one of a usual name, columns of zeros and ones, or the one whose
 //! cells come back most.
 
+use super::class_numbers::ClassNumbers;
 use super::column_names::listing;
+use super::finding::Finding;
 use super::task::SEPARATOR;
 use super::text::columns::label_among;
 use super::text::table::{Record, Table};
@@ -36,7 +38,7 @@ pub(super) struct LabelColumns {
     /// Whether a row has more or fewer than one of them.
     several: bool,
     /// Names of classes that the file gives to whole numbers.
-    names: Option<Vec<String>>,
+    numbers: ClassNumbers,
     reason: Option<String>,
 }
 
@@ -63,8 +65,8 @@ impl LabelColumns {
     ) -> Result<Self> {
         let names = table.columns();
         let one = |column: usize, reason: Option<String>| {
-            let names = table.class_names(column).map(<[String]>::to_vec);
-            Self { columns: vec![column], one_hot: Vec::new(), several: false, names, reason }
+            let numbers = ClassNumbers::new(table.class_names(column));
+            Self { columns: vec![column], one_hot: Vec::new(), several: false, numbers, reason }
         };
         if let Some(asked) = asked {
             return Ok(one(asked, None));
@@ -84,14 +86,15 @@ impl LabelColumns {
             let one_hot: Vec<String> = hot.iter().map(|&column| names[column].clone()).collect();
             let reason =
                 format!("the labels are read from the columns {}, which hold zeros and ones", listing(&one_hot));
-            return Ok(Self { columns: hot, one_hot, several: false, names: None, reason: Some(reason) });
+            let numbers = ClassNumbers::default();
+            return Ok(Self { columns: hot, one_hot, several: false, numbers, reason: Some(reason) });
         }
         match free {
             [] => {
                 let problem =
                     Problem::new("a column is missing").expected("a column of labels beside that of the images");
                 let hint = "columns of other names are named with --path-column and --label-column";
-                Err(Error::Data(problem.found(listing(names)).hint(hint).at(super::text::record::at(table.path(), 1))))
+                Err(Error::Data(problem.found(table.listing()).hint(hint).at(super::text::record::at(table.path(), 1))))
             }
             [only] => {
                 let reason = format!("the labels are read from the column `{}`, the only other one", names[*only]);
@@ -120,6 +123,11 @@ impl LabelColumns {
         self.reason.clone()
     }
 
+    /// Labels that are no numbers of classes, where the file names those.
+    pub(super) fn finding(&self) -> Option<Finding> {
+        self.numbers.finding()
+    }
+
     /// Of columns of zeros and ones whether rows that were read have more or fewer than one label; nothing of others.
     pub(super) fn several(&self) -> Option<bool> {
         (!self.one_hot.is_empty()).then_some(self.several)
@@ -132,12 +140,7 @@ impl LabelColumns {
     pub(super) fn label(&mut self, cells: &[Option<String>]) -> std::result::Result<Option<String>, Problem> {
         if self.one_hot.is_empty() {
             let cell = cells.first().cloned().flatten().unwrap_or_default();
-            let Some(names) = &self.names else { return Ok(Some(cell)) };
-            if cell.is_empty() || cell == "-1" {
-                return Ok(None);
-            }
-            let name = cell.parse::<usize>().ok().and_then(|class| names.get(class));
-            return Ok(Some(name.cloned().unwrap_or(cell)));
+            return Ok(self.numbers.label(&cell));
         }
         let mut labels: Vec<&str> = Vec::new();
         for (cell, label) in cells.iter().zip(&self.one_hot) {

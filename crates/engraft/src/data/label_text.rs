@@ -6,12 +6,31 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 use super::finding::{Finding, FindingKind, Severity};
 use super::task::SEPARATOR;
-use crate::error::printable_text;
+use crate::error::{first_of, printable_text};
 
 /// Groups of classes that a message names.
 const SHOWN: usize = 5;
 /// What says that there is nothing, and may be the name of a class.
-const MISSING: [&str; 9] = ["na", "n/a", "nan", "null", "none", "nil", "<na>", "#n/a", "undefined"];
+const MISSING: [&str; 18] = [
+    "na",
+    "n/a",
+    "nan",
+    "null",
+    "none",
+    "nil",
+    "<na>",
+    "#n/a",
+    "undefined",
+    "-",
+    "--",
+    "?",
+    ".",
+    "n.a.",
+    "n.a",
+    "n.d.",
+    "n/d",
+    "#na",
+];
 
 /// A label without what cannot be seen: in the form NFC, without blanks around it and without characters of no width.
 pub(super) fn clean(label: &str) -> String {
@@ -116,6 +135,25 @@ fn variants(classes: &BTreeMap<String, usize>) -> Vec<Vec<&str>> {
     groups
 }
 
+/// Classes that are written like lists, as a program writes several labels.
+fn lists(classes: &BTreeMap<String, usize>) -> Option<Finding> {
+    let is_list = |class: &&String| {
+        let inside = class.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        inside.is_some_and(|inside| {
+            inside.starts_with(['\'', '"']) && inside.ends_with(['\'', '"']) || inside.contains(',')
+        })
+    };
+    let found: Vec<String> = classes.keys().filter(is_list).cloned().collect();
+    let first = found.first()?;
+    let shown = first_of(found.iter().map(|class| format!("`{}` ({})", printable_text(class), classes[class])), SHOWN);
+    let parts: String = first.chars().filter(|c| !"[]'\" ".contains(*c)).collect();
+    let message = format!(
+        "classes that are written like lists, each learnt as one class: {shown}; where an example has several labels, write `{}`",
+        printable_text(&parts.replace(',', &SEPARATOR.to_string()))
+    );
+    Some(Finding::new(FindingKind::ListLikeClass, Severity::Warning, message, found))
+}
+
 /// The classes of a label: several with a [`SEPARATOR`] between them, or one.
 fn parts(label: &str, several: bool) -> impl Iterator<Item = &str> {
     label.splitn(if several { usize::MAX } else { 1 }, SEPARATOR)
@@ -148,6 +186,7 @@ pub(super) fn review(labels: &mut [String], several: bool, merge: bool) -> Vec<F
         let names = missing.into_iter().cloned().collect();
         findings.push(Finding::new(FindingKind::MissingLookingClass, Severity::Warning, message, names));
     }
+    findings.extend(lists(&counts));
     let groups = variants(&counts);
     if groups.is_empty() {
         return findings;
@@ -206,6 +245,20 @@ mod tests {
         let message = tidied.finding().unwrap().message;
         assert!(message.contains("`good `") && message.contains("`go\\u{200b}od`"), "{message}");
         assert!(message.contains("2 labels changed"), "{message}");
+    }
+
+    #[test]
+    fn classes_like_lists_and_like_missing_values_are_told() {
+        let mut labels = ["['a', 'x']", "['b']", "['b']", "[1, 2]", "[draft]", "-", "?", "n.a."].map(str::to_owned);
+        let findings = review(&mut labels, false, false);
+        let kinds: Vec<FindingKind> = findings.iter().map(|finding| finding.kind).collect();
+        assert_eq!(kinds, [FindingKind::MissingLookingClass, FindingKind::ListLikeClass]);
+        assert_eq!(findings[0].files, ["-", "?", "n.a."]);
+        assert_eq!(findings[1].files, ["['a', 'x']", "['b']", "[1, 2]"]);
+        assert!(
+            findings[1].message.contains("`['b']` (2)") && findings[1].message.contains("write `a|x`"),
+            "{findings:?}"
+        );
     }
 
     #[test]

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::finding::{Finding, FindingKind, Severity};
 use crate::error::{first_of, printable_text};
 
+/// Characters of a name that are shown.
+const CHARACTERS: usize = 160;
+
 /// Reasons that a message tells.
 const REASONS: usize = 5;
 /// Names that it gives of each.
@@ -27,26 +30,34 @@ impl Left {
 
     /// The reasons in words, the most frequent first: `not an image: 2 (a.txt, b.txt); cut off: 1 (c.png)`.
     pub fn told(&self) -> String {
+        self.told_of(REASONS)
+    }
+
+    fn told_of(&self, most: usize) -> String {
         let mut reasons: Vec<(&String, &Vec<String>)> = self.0.iter().collect();
         reasons.sort_by_key(|(reason, names)| (std::cmp::Reverse(names.len()), *reason));
         let reason = |(reason, names): &(&String, &Vec<String>)| {
-            let first = first_of(names.iter().map(|name| printable_text(name)), NAMES);
+            let short = |name: &String| match name.char_indices().nth(CHARACTERS) {
+                Some((end, _)) => format!("{}...", printable_text(&name[..end])),
+                None => printable_text(name).into_owned(),
+            };
+            let first = first_of(names.iter().map(short), NAMES);
             format!("{}: {} ({first})", printable_text(reason), names.len())
         };
-        let mut told: Vec<String> = reasons.iter().take(REASONS).map(reason).collect();
-        if reasons.len() > REASONS {
-            let rest: usize = reasons[REASONS..].iter().map(|(_, names)| names.len()).sum();
+        let mut told: Vec<String> = reasons.iter().take(most).map(reason).collect();
+        if reasons.len() > most {
+            let rest: usize = reasons[most..].iter().map(|(_, names)| names.len()).sum();
             told.push(format!("other reasons: {rest}"));
         }
         told.join("; ")
     }
 
-    /// All of it as a finding, where there is anything: `what: 3; reasons`.
+    /// All of it as a finding, where there is anything, with every reason: `what: 3; reasons`.
     pub(crate) fn finding(self, kind: FindingKind, what: &str) -> Option<Finding> {
         if self.0.is_empty() {
             return None;
         }
-        let message = format!("{what}: {}; {}", self.count(), self.told());
+        let message = format!("{what}: {}; {}", self.count(), self.told_of(usize::MAX));
         let mut names: Vec<String> = self.0.into_values().flatten().collect();
         names.sort_unstable();
         Some(Finding::new(kind, Severity::Warning, message, names))
@@ -70,6 +81,7 @@ mod tests {
         assert_eq!(left_hostile.told(), "cut off: 1 (a\\u{1b}]0;owned\\u{7}\\n.png)");
         let finding = left.finding(FindingKind::NotAnImage, "left out").unwrap();
         assert!(finding.message.starts_with("left out: 14; not an image: 4"), "{}", finding.message);
+        assert!(finding.message.contains("reason 8: 1 (x)"), "all reasons: {}", finding.message);
         assert_eq!(finding.files.len(), 14);
     }
 }

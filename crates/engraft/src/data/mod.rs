@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod augment;
 pub(crate) mod bit_depth;
+mod class_numbers;
 pub(crate) mod colour;
 mod column_names;
 pub(crate) mod dataset;
@@ -85,12 +86,40 @@ pub fn open(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
     if is_table(path, &metadata) {
         return table::read(path);
     }
-    Err(Error::Data(
-        Problem::new("this is not a dataset")
-            .expected("a folder with one folder of images per class, or a table (.csv, .tsv, .jsonl, .parquet) of images and labels")
-            .found(if metadata.is_file() { "a file that is no table" } else { crate::files::kind_of(&metadata) })
-            .at(path),
-    ))
+    let problem = Problem::new("this is not a dataset").expected(
+        "a folder with one folder of images per class, or a table (.csv, .tsv, .jsonl, .parquet) of images and labels",
+    );
+    if !metadata.is_file() {
+        return Err(Error::Data(problem.found(crate::files::kind_of(&metadata)).at(path)));
+    }
+    Err(Error::Data(no_table(problem, path)))
+}
+
+/// Completes the refusal of a file that is not named like a table: what it is, and what to do about it.
+fn no_table(problem: Problem, path: &Path) -> Problem {
+    use std::io::Read;
+    let mut head = Vec::new();
+    let read = crate::files::open_regular(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    let named = || read.is_ok().then(|| stand_in(&head)).flatten();
+    let problem = match text::encoding::other_kind(&head).map(|(found, hint)| (found.to_owned(), hint)).or_else(named) {
+        Some((found, hint)) => problem.found(found).hint(hint),
+        None if text::encoding::looks_like_text(path) => problem
+            .found("a text file without the ending of a table")
+            .hint("if it is a table, let its name end in .csv, .tsv or .jsonl"),
+        None => problem.found("a file that is no table"),
+    };
+    problem.at(path)
+}
+
+/// Bytes from the beginning of a file by which it is told.
+const HEAD: u64 = 1024;
+
+/// What stands in place of a file, by its first bytes, and what to do about it: a Git LFS pointer, a web page.
+fn stand_in(head: &[u8]) -> Option<(String, &'static str)> {
+    match engraft_weights::stand_in(head) {
+        Some(engraft_weights::Error::Format { found, remedy }) => Some((found, remedy)),
+        _ => None,
+    }
 }
 
 /// How a data set is to be read.
@@ -230,7 +259,7 @@ fn missing(path: &Path, source: &std::io::Error) -> Error {
         _ => "the path cannot be read",
     };
     let near = crate::suggestion::beside(path);
-    let problem = Problem::new(what).found(source).at(path);
+    let problem = Problem::new(what).because(source).at(path);
     Error::Data(problem.suggest(&path.to_string_lossy(), near.iter().map(String::as_str)))
 }
 

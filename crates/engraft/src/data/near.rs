@@ -30,7 +30,12 @@ const CROWD: usize = 64;
 /// The first bit and the number of bits of each band of the hash.
 const BANDS: [(u32, u32); 5] = [(0, 13), (13, 13), (26, 13), (39, 13), (52, 12)];
 /// Pairs that are compared closely at once.
-const CHUNK: usize = 1024;
+const CHUNK: usize = 512;
+/// Up to so many candidates, and as many for each image, all are compared closely.
+const ALL_CANDIDATES: usize = 1000;
+const CANDIDATES: usize = 6;
+/// Of more, two images are compared closely unless each of them was in vain so often.
+const PATIENCE: u32 = 3;
 
 /// Images with a shorter side than this, in pixels, are tiny.
 const TINY: usize = 48;
@@ -59,6 +64,15 @@ impl Look<'_> {
     }
 }
 
+/// How far a search went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Searched {
+    /// Pairs that were compared closely.
+    pub(crate) compared: usize,
+    /// Whether there were more that may be alike.
+    pub(crate) is_cut: bool,
+}
+
 /// Two images that may be alike, the second perhaps mirrored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
@@ -74,20 +88,32 @@ pub(crate) fn search(
     looks: &[Look],
     mut wanted: impl FnMut(usize, usize) -> bool,
     mut found: impl FnMut(usize, usize),
-) {
+) -> Searched {
     let sketches: Vec<Sketch> = looks.par_iter().map(|look| Sketch::of(look.thumbnail)).collect();
     let mut candidates = if looks.len() <= ALL_PAIRS { of_all(looks, &sketches) } else { of_bands(looks, &sketches) };
     candidates.par_sort_unstable();
     candidates.dedup();
+    let is_few = candidates.len() <= ALL_CANDIDATES + CANDIDATES * looks.len();
+    let patience = if is_few { u32::MAX } else { PATIENCE };
+    let mut in_vain = vec![0_u32; looks.len()];
+    let mut searched = Searched::default();
     for chunk in candidates.chunks(CHUNK) {
-        let asked: Vec<Candidate> = chunk.iter().copied().filter(|pair| wanted(pair.first, pair.second)).collect();
+        let mut asked: Vec<Candidate> = chunk.iter().copied().filter(|pair| wanted(pair.first, pair.second)).collect();
+        let wanted = asked.len();
+        asked.retain(|pair| in_vain[pair.first].min(in_vain[pair.second]) < patience);
+        searched.is_cut |= asked.len() < wanted;
+        searched.compared += asked.len();
         let confirmed: Vec<bool> = asked.par_iter().map(|pair| alike(looks, pair)).collect();
-        asked
-            .iter()
-            .zip(confirmed)
-            .filter(|(_, is_alike)| *is_alike)
-            .for_each(|(pair, _)| found(pair.first, pair.second));
+        for (pair, is_alike) in asked.iter().zip(confirmed) {
+            if is_alike {
+                found(pair.first, pair.second);
+            } else {
+                in_vain[pair.first] += 1;
+                in_vain[pair.second] += 1;
+            }
+        }
     }
+    searched
 }
 
 /// The candidates among all pairs.

@@ -111,6 +111,9 @@ pub enum DecodeError {
     /// The bytes begin like no image that is known.
     #[error("not an image")]
     NotAnImage,
+    /// Something else stands in place of the image: a Git LFS pointer, a web page.
+    #[error("not an image: {0}")]
+    StandIn(String),
     /// The file ends before the image does.
     #[error("cut off: {0}")]
     Truncated(String),
@@ -235,7 +238,7 @@ fn flatten(mut image: DynamicImage, orientation: Orientation) -> Result<Pixels, 
             let over = |pixel: &[u16; 4]| rgb_over_white(&pixel.map(eight_bits));
             image.as_raw().as_chunks::<4>().0.iter().flat_map(over).collect()
         }
-        other => return Err(DecodeError::Unsupported(format!("pixels of the kind {:?}", other.color()))),
+        other => return Err(DecodeError::Unsupported(format!("pixels of {} bits", other.color().bits_per_pixel()))),
     };
     Ok(Pixels { width, height, channels: 3, data })
 }

@@ -1,10 +1,10 @@
 //! The column of a table that says which part of the data a row belongs to, and the words in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::dataset::Split;
 use super::finding::{Finding, FindingKind, Severity};
-use super::split_names::{exact, loose};
+use super::split_names::{exact, is_development, loose};
 use crate::error::Problem;
 
 /// The name that such a column has, whatever stands in it.
@@ -12,16 +12,22 @@ pub(super) const NAME: &str = "split";
 /// Names that it may have, where all words in it are splits.
 const OTHERS: [&str; 10] =
     ["subset", "set", "partition", "usage", "data_split", "dataset_split", "split_name", "phase", "fold_name", "part"];
-/// Columns of truth values that say that a row is held out.
-const HELD: [(&str, Split); 7] = [
-    ("is_valid", Split::Val),
-    ("is_val", Split::Val),
-    ("is_validation", Split::Val),
-    ("is_dev", Split::Val),
-    ("is_test", Split::Test),
-    ("is_eval", Split::Test),
-    ("is_heldout", Split::Test),
+/// Columns of truth values, without what stands between words: what a true cell says, and what a false one says, which is
+/// nothing where a row of which it is false is to train on.
+const TRUTHS: [(&str, Split, Option<Split>); 10] = [
+    ("isvalid", Split::Val, None),
+    ("isval", Split::Val, None),
+    ("isvalidation", Split::Val, None),
+    ("isdev", Split::Val, None),
+    ("istest", Split::Test, None),
+    ("iseval", Split::Test, None),
+    ("isheldout", Split::Test, None),
+    ("istrain", Split::Train, Some(Split::Test)),
+    ("istraining", Split::Train, Some(Split::Test)),
+    ("train", Split::Train, Some(Split::Test)),
 ];
+/// Names that columns of labels have: what they hold is learnt, whatever it says.
+const LABELS: [&str; 8] = ["label", "labels", "class", "classes", "category", "target", "y", "tag"];
 /// Words that need no saying.
 const USUAL: [&str; 6] = ["", "train", "val", "valid", "validation", "test"];
 
@@ -31,8 +37,10 @@ pub(crate) struct SplitColumn {
     /// Its place in the table.
     pub(super) column: usize,
     name: String,
-    /// What a true cell says, where its cells are truth values.
-    held: Option<Split>,
+    /// What a true cell says, and a false one, where its cells are truth values.
+    truths: Option<(Split, Option<Split>)>,
+    /// Whether `development` is to train on, since no word says that anything is.
+    develops: bool,
     seen: BTreeMap<String, Split>,
 }
 
@@ -45,34 +53,64 @@ fn truth(cell: &str) -> Option<bool> {
 }
 
 impl SplitColumn {
-    /// The column of splits among those of these names, of which `is_free`; `cells` are the first cells of a column. A
-    /// column by another name than `split` is one only where all of its cells say a split, not all the same.
+    /// The column of splits among those of these names, of which `is_free`; `cells` are the first cells of a column, `words` all
+    /// the different ones of it, where they are few.
+    ///
+    /// One by another name than `split` is such a column only where all of its cells say a split, and one of them the one to
+    /// train on; one by any name only where they say nothing else, in whole words.
     pub(super) fn find<'a>(
         names: &[String],
         is_free: impl Fn(usize) -> bool,
         cells: impl Fn(usize) -> Vec<&'a str>,
+        words: impl Fn(usize) -> Option<BTreeSet<String>>,
     ) -> Option<Self> {
-        let named = |wanted: &str| (0..names.len()).find(|&at| is_free(at) && names[at].eq_ignore_ascii_case(wanted));
-        let found =
-            |column: usize, held| Some(Self { column, name: names[column].clone(), held, seen: BTreeMap::new() });
+        let found = |column: usize, truths: Option<(Split, Option<Split>)>| {
+            let is_trained = cells(column).iter().any(|cell| cell.is_empty() || loose(cell) == Some(Split::Train));
+            let develops = truths.is_none()
+                && !is_trained
+                && words(column).is_some_and(|words| {
+                    words.iter().any(|word| is_development(word))
+                        && words.iter().all(|word| loose(word) != Some(Split::Train))
+                });
+            Self { column, name: names[column].clone(), truths, develops, seen: BTreeMap::new() }
+        };
+        let free = || (0..names.len()).filter(|&at| is_free(at));
+        let named = |wanted: &str| free().find(|&at| names[at].eq_ignore_ascii_case(wanted));
         if let Some(column) = named(NAME) {
-            return found(column, None);
+            return Some(found(column, None));
         }
+        let trains = |cell: &str| loose(cell) == Some(Split::Train) || is_development(cell);
         for column in OTHERS.iter().filter_map(|name| named(name)) {
-            let splits: Vec<Option<Split>> =
-                cells(column).into_iter().filter(|cell| !cell.is_empty()).map(loose).collect();
-            if splits.iter().all(Option::is_some) && splits.contains(&Some(Split::Train)) {
-                return found(column, None);
+            let told: Vec<&str> = cells(column).into_iter().filter(|cell| !cell.is_empty()).collect();
+            if told.iter().all(|cell| loose(cell).is_some()) && told.iter().any(|cell| trains(cell)) {
+                return Some(found(column, None));
             }
         }
-        for (name, held) in HELD {
-            let Some(column) = named(name) else { continue };
-            let truths: Vec<Option<bool>> = cells(column).into_iter().map(truth).collect();
-            if truths.iter().all(Option::is_some) && truths.contains(&Some(false)) {
-                return found(column, Some(held));
+        let plain = |name: &str| -> String {
+            name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+        };
+        for (name, yes, no) in TRUTHS {
+            let Some(column) = free().find(|&at| plain(&names[at]) == name) else { continue };
+            let cells = cells(column);
+            let truths: Vec<Option<bool>> = cells.iter().map(|cell| truth(cell)).collect();
+            // What says nothing is not held out.
+            let is_told = no.is_none() || cells.iter().all(|cell| !cell.is_empty());
+            if is_told && truths.iter().all(Option::is_some) && truths.contains(&Some(yes == Split::Train)) {
+                return Some(found(column, Some((yes, no))));
             }
         }
-        None
+        let says_splits = |words: &BTreeSet<String>| {
+            let splits: BTreeSet<Option<Split>> = words.iter().map(|word| exact(word)).collect();
+            splits.len() > 1 && !splits.contains(&None) && words.iter().any(|word| trains(word))
+        };
+        free()
+            .filter(|&at| !LABELS.iter().any(|label| names[at].eq_ignore_ascii_case(label)))
+            .filter(|&at| {
+                let cells = cells(at);
+                !cells.is_empty() && cells.iter().all(|cell| exact(cell).is_some())
+            })
+            .find(|&at| words(at).is_some_and(|words| says_splits(&words)))
+            .map(|column| found(column, None))
     }
 
     /// The split that a cell says; `usual` where it is empty.
@@ -83,10 +121,11 @@ impl SplitColumn {
         if let Some(split) = self.seen.get(cell) {
             return Ok(*split);
         }
-        let split = match (self.held, cell) {
+        let split = match (self.truths, cell) {
             (None, "") => Some(usual),
+            (None, word) if self.develops && is_development(word) => Some(Split::Train),
             (None, word) => exact(word).or_else(|| loose(word)),
-            (Some(held), cell) => truth(cell).map(|is_held| if is_held { held } else { usual }),
+            (Some((yes, no)), cell) => truth(cell).map(|is_so| if is_so { yes } else { no.unwrap_or(usual) }),
         };
         let split = split.ok_or_else(|| {
             Problem::new("an unknown split").expected("train, val, test or nothing").found(cell).hint(format!(
@@ -124,7 +163,44 @@ mod tests {
             &["text".into(), name.into()],
             |_| true,
             |at| if at == 1 { cells.to_vec() } else { vec!["x"] },
+            |at| (at == 1).then(|| cells.iter().map(|cell| (*cell).to_owned()).collect()),
         )
+    }
+
+    fn splits(name: &str, cells: &[&'static str]) -> Option<Vec<Split>> {
+        let mut column = find(name, cells)?;
+        Some(cells.iter().map(|cell| column.read(cell, Split::Train).unwrap()).collect())
+    }
+
+    #[test]
+    fn columns_of_split_names_alone_are_found_whatever_they_are_called() {
+        use Split::{Test, Train, Val};
+        for name in ["dataset", "ds", "fold", "mode", "train_test", "partition"] {
+            assert_eq!(splits(name, &["train", "Test", "train"]), Some(vec![Train, Test, Train]), "{name}");
+            assert_eq!(splits(name, &["train", "bus", "test"]), None, "{name}");
+            assert_eq!(splits(name, &["test", "val", "test"]).unwrap_or_default(), [], "nothing to train on: {name}");
+            assert_eq!(splits(name, &["development", "evaluation"]), Some(vec![Train, Test]), "{name}");
+            assert_eq!(splits(name, &["train", "development", "evaluation"]), Some(vec![Train, Val, Test]), "{name}");
+        }
+        assert_eq!(splits("split", &["development", "test"]), Some(vec![Train, Test]));
+        assert_eq!(splits("fold", &["train", "train"]), None, "of one split alone");
+        assert_eq!(splits("class", &["train", "test"]), None, "what is learnt");
+        let mut column = find("ds", &["train", "test"]).unwrap();
+        column.read("train", Train).unwrap();
+        assert!(column.finding().unwrap().message.contains("the column `ds` says the splits: `train` is train"));
+    }
+
+    #[test]
+    fn truth_values_may_say_what_is_trained_on() {
+        use Split::{Test, Train, Val};
+        for name in ["is_train", "istrain", "IsTrain"] {
+            assert_eq!(splits(name, &["0", "1", "1"]), Some(vec![Test, Train, Train]), "{name}");
+            assert_eq!(splits(name, &["0", "", "1"]), None, "{name}");
+        }
+        assert_eq!(splits("isTest", &["False", "True", ""]), Some(vec![Train, Test, Train]));
+        assert_eq!(splits("is_valid", &["False", "True"]), Some(vec![Train, Val]));
+        assert_eq!(splits("is_train", &["0", "0"]), None);
+        assert_eq!(splits("train", &["0.5", "1"]), None);
     }
 
     #[test]

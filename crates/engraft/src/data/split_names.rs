@@ -62,6 +62,51 @@ pub(super) fn loose(name: &str) -> Option<Split> {
     if let [split] = found.as_slice() { Some(*split) } else { None }
 }
 
+/// The split that an abbreviated name says: `tr`, `te`. Only to be trusted where what lies below agrees: `tr` and `te` are
+/// languages, too.
+pub(super) fn abbreviated(name: &str) -> Option<Split> {
+    match name.to_lowercase().as_str() {
+        "tr" => Some(Split::Train),
+        "va" | "vl" => Some(Split::Val),
+        "te" | "ts" => Some(Split::Test),
+        _ => None,
+    }
+}
+
+/// Whether a word says that something is held out, unless nothing else is there to train on: `development` beside `evaluation`.
+pub(super) fn is_development(word: &str) -> bool {
+    exact(word) == Some(Split::Val) && word.to_lowercase().starts_with("devel")
+}
+
+/// Words for what goes with images and is none of them.
+const COMPANIONS: [&str; 20] = [
+    "mask",
+    "masks",
+    "label",
+    "labels",
+    "annotation",
+    "annotations",
+    "annot",
+    "annots",
+    "segmentation",
+    "segmentations",
+    "seg",
+    "gt",
+    "groundtruth",
+    "bbox",
+    "bboxes",
+    "boxes",
+    "landmarks",
+    "json",
+    "xml",
+    "csv",
+];
+
+/// Whether a name is one of masks, labels or annotations of a split: `test_masks`.
+pub(super) fn is_companion(name: &str) -> bool {
+    exact(name).is_none() && words(name).iter().any(|word| COMPANIONS.contains(&word.to_lowercase().as_str()))
+}
+
 fn is_between(c: char) -> bool {
     c.is_whitespace() || matches!(c, '_' | '-' | '.' | '(' | ')' | '[' | ']')
 }

@@ -16,8 +16,8 @@ use super::dataset::{Dataset, Row, Split};
 use super::finding::{Finding, FindingKind, Severity};
 use super::group_hints::{is_named_like_groups, of_cell, suggested_column, suggested_pattern};
 use super::grouping::COLUMN_FLAG;
-use super::image_columns::{self, ImageColumn, root_of};
-use super::image_paths::{Finder, is_url};
+use super::image_columns::{self, ImageColumn, ImageForm, from_base64, holds_base64, root_of};
+use super::image_paths::Finder;
 use super::image_source::ImageSource;
 use super::label_columns::LabelColumns;
 use super::label_text::{Tidied, review};
@@ -31,6 +31,8 @@ use super::{Opened, Reading};
 use crate::error::{Error, Problem, Result, printable};
 use crate::progress::Silent;
 
+/// Rows that are looked at to find out what the cells of a column are.
+const LOOKED_AT: usize = 16;
 /// The most bytes of images that are kept in memory.
 const IN_MEMORY: u64 = 4 << 30;
 
@@ -57,7 +59,7 @@ pub fn read_as(path: &Path, reading: &Reading) -> Result<Opened> {
     let encoding = encoding_of(reading.encoding.as_deref())?;
     let table = Table::open(path, &Opening { named: &named, encoding, glance: false }, &Limits::default(), &Silent)?;
     let mut columns = Columns::find(&table, reading)?;
-    let Rows { lines, unlabelled, mut findings, suggested } = columns.rows(&table)?;
+    let Rows { lines, mut unlabelled, mut findings, suggested } = columns.rows(&table)?;
     if lines.is_empty() {
         return Err(Error::Data(Problem::new("the table has no rows").expected("one row per image").at(path)));
     }
@@ -80,6 +82,10 @@ pub fn read_as(path: &Path, reading: &Reading) -> Result<Opened> {
             })?
         }
     };
+    // An empty cell is no class; in other tasks it may be a set without labels, or a number that is missing.
+    let has_label = |line: &Line| inferred.task != Task::SingleLabel || !line.row.class.trim().is_empty();
+    let (lines, without): (Vec<Line>, Vec<Line>) = lines.into_iter().partition(has_label);
+    unlabelled.extend(without.into_iter().map(|line| line.row.name));
     let mut labels: Vec<String> = Vec::with_capacity(lines.len());
     for Line { line, row, .. } in &lines {
         let label = canonical(&row.class, inferred.task, decimal_comma);
@@ -140,20 +146,22 @@ pub(super) fn images_of(path: &Path) -> Result<(Vec<ImageSource>, Vec<Finding>)>
     let table = Table::open(path, &Opening::default(), &Limits::default(), &Silent)?;
     let image = image_columns::find(&table, None)?.ok_or_else(|| no_images(&table))?;
     let mut images = Images::new(&table, &image)?;
-    let wanted: Vec<usize> = if image.of_bytes { Vec::new() } else { vec![image.column] };
+    let wanted: Vec<usize> = if image.form == ImageForm::Bytes { Vec::new() } else { vec![image.column] };
     let mut sources = Vec::new();
     for record in table.records(&wanted)? {
         let record = record?;
         sources.push(images.next(record.row, record.fields.first().and_then(Option::as_deref))?.0);
     }
+    images.refuse_urls(sources.len(), path)?;
     let mut findings: Vec<Finding> = image.reason.map(guessed).into_iter().collect();
+    findings.extend(table.findings());
     findings.extend(images.finder.findings());
     Ok((sources, findings))
 }
 
 fn no_images(table: &Table) -> Error {
     let expected = "a header with the columns path and label (and split, if the data is split already), or a column of image files";
-    let problem = Problem::new("a column is missing").expected(expected).found(table.columns().join(", "));
+    let problem = Problem::new("a column is missing").expected(expected).found(table.listing());
     let hint = "columns of other names are named with --path-column and --label-column";
     Error::Data(problem.suggest("path", table.columns().iter().map(String::as_str)).hint(hint).at(at(table.path(), 1)))
 }
@@ -181,6 +189,7 @@ struct Rows {
 /// The images of a table, row by row.
 struct Images {
     finder: Finder,
+    form: ImageForm,
     bytes: Option<Blobs>,
     table: String,
     total: u64,
@@ -191,7 +200,8 @@ impl Images {
         let encoding = table.encoding().map_or(UTF_8, |found| found.encoding);
         Ok(Self {
             finder: Finder::new(&root_of(table.path()), encoding),
-            bytes: image.of_bytes.then(|| table.bytes(image.column)).transpose()?,
+            form: image.form,
+            bytes: (image.form == ImageForm::Bytes).then(|| table.bytes(image.column)).transpose()?,
             table: printable(table.path()),
             total: 0,
         })
@@ -199,11 +209,14 @@ impl Images {
 
     /// The image of the next row, and its name.
     fn next(&mut self, row: u64, cell: Option<&str>) -> Result<(ImageSource, String)> {
-        let Some(bytes) = &mut self.bytes else {
-            let (path, _) = self.finder.find(cell.unwrap_or_default());
-            return Ok((ImageSource::File(self.finder.place(&path)), printable(&path)));
+        let cell = match &mut self.bytes {
+            None if self.form == ImageForm::Path => {
+                let (path, _) = self.finder.find(cell.unwrap_or_default());
+                return Ok((ImageSource::File(self.finder.place(&path)), printable(&path)));
+            }
+            None => from_base64(cell.unwrap_or_default()),
+            Some(bytes) => bytes.next().transpose()?.flatten().unwrap_or_default(),
         };
-        let cell = bytes.next().transpose()?.flatten().unwrap_or_default();
         self.total += cell.len() as u64;
         if self.total > IN_MEMORY {
             let problem = Problem::new("the table holds more images than are kept in memory");
@@ -212,6 +225,19 @@ impl Images {
         }
         let name = format!("row {row}");
         Ok((ImageSource::Cell { name: format!("{} {name}", self.table), bytes: cell.into() }, name))
+    }
+
+    /// Refuses images of which all are named by URL.
+    fn refuse_urls(&self, rows: usize, path: &Path) -> Result<()> {
+        match self.finder.urls() {
+            [first, ..] if self.finder.urls().len() == rows => {
+                let problem = Problem::new("the images are named by URL, and are not fetched");
+                let problem = problem.expected("paths of files, relative to the table's folder").found(first);
+                let hint = "download them into a folder beside the table, and name the files";
+                Err(Error::Data(problem.hint(hint).at(path)))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -239,8 +265,8 @@ impl Columns {
         let image = match &reading.path_column {
             Some(asked) => {
                 let column = find(names, asked, "--path-column", path)?;
-                let of_bytes = bytes.contains(&column);
-                ImageColumn { column, of_bytes, reason: None }
+                let form = if bytes.contains(&column) { ImageForm::Bytes } else { text_form(table, column)? };
+                ImageColumn { column, form, reason: None }
             }
             None => image_columns::find(table, group)?.ok_or_else(|| no_images(table))?,
         };
@@ -257,7 +283,7 @@ impl Columns {
         let of_image =
             |column: usize| column == image.column || part(column).is_some() && part(column) == part(image.column);
         let may_split = |column: usize| !of_image(column) && ![asked, group].contains(&Some(column));
-        let split = SplitColumn::find(names, may_split, cells);
+        let split = SplitColumn::find(names, may_split, cells, |column| table.words_of(column));
         let at = split.as_ref().map(|split| split.column);
         let is_free = |column: &usize| !of_image(*column) && ![at, group].contains(&Some(*column));
         let free: Vec<usize> = others.iter().copied().filter(is_free).collect();
@@ -287,20 +313,27 @@ impl Columns {
         let after_split = wanted.len();
         wanted.extend(self.group.iter().chain(&self.suggestible));
         let mut suggestible = vec![Vec::new(); self.suggestible.len()];
-        if !self.image.of_bytes {
+        let of_bytes = self.image.form == ImageForm::Bytes;
+        if !of_bytes {
             wanted.push(self.image.column);
         }
         let mut images = Images::new(table, &self.image)?;
         let mut rows = Rows { lines: Vec::new(), unlabelled: Vec::new(), findings: Vec::new(), suggested: None };
         for record in table.records(&wanted)? {
-            let Record { row, line, fields, padded } = record?;
+            let record = record?;
+            let image = wanted.len() - 1;
+            if !of_bytes && record.lists.contains(&image) {
+                let problem = Problem::new("a cell of the column of images is a list").expected("one image");
+                return Err(Error::Data(problem.found(&table.columns()[self.image.column]).at(at(path, record.line))));
+            }
+            let Record { row, line, fields, padded, .. } = record;
             let refused = |problem: Problem| Error::Data(problem.at(at(path, line)));
             let cell = |at: usize| fields.get(at).and_then(Option::as_deref).unwrap_or_default();
-            let place = if self.image.of_bytes { None } else { Some(cell(wanted.len() - 1)) };
+            let place = if of_bytes { None } else { Some(cell(image)) };
             let (source, name) = images.next(row, place)?;
             // Whether a label may be empty depends on the task.
             if place == Some("") {
-                return Err(refused(Problem::new("a field is empty").expected("a path and a label in every row")));
+                return Err(refused(Problem::new("a field is empty").expected("a path or an image in every row")));
             }
             let split = self.split.as_mut().map_or(Ok(Split::Train), |split| split.read(cell(labels), Split::Train));
             let split = split.map_err(refused)?;
@@ -315,18 +348,7 @@ impl Columns {
                 None => rows.unlabelled.push(name),
             }
         }
-        let is_url_row = |line: &Line| {
-            line.row.source.file().is_some_and(|file| is_url(&file.to_string_lossy().replacen(":/", "://", 1)))
-        };
-        if !rows.lines.is_empty()
-            && images.bytes.is_none()
-            && rows.lines.iter().all(|line| is_url(&line.row.name) || is_url_row(line))
-        {
-            let problem = Problem::new("the images are named by URL, and are not fetched");
-            let expected = "paths of files, relative to the table's folder";
-            let hint = "download them into a folder beside the table, and name the files";
-            return Err(Error::Data(problem.expected(expected).found(&rows.lines[0].row.name).hint(hint).at(path)));
-        }
+        images.refuse_urls(rows.lines.len() + rows.unlabelled.len(), path)?;
         rows.findings = images.finder.findings();
         rows.suggested = self.suggestible.iter().zip(&suggestible).find_map(|(&column, cells): (_, &Vec<String>)| {
             suggested_column(&table.columns()[column], cells.iter().map(|cell| Some(cell.as_str())), "images")
@@ -340,10 +362,18 @@ impl Columns {
         let of_encoding = table.encoding().and_then(|encoding| encoding.remark());
         let of_table = table.remarks().into_iter().filter(|remark| Some(remark) != of_encoding.as_ref());
         let mut findings: Vec<Finding> = remarks.into_iter().chain(of_table).map(guessed).collect();
-        findings.extend(table.encoding().and_then(|encoding| encoding.finding()));
+        findings.extend(table.findings());
+        findings.extend(self.label.finding());
         findings.extend(self.split.as_ref().and_then(SplitColumn::finding));
         findings
     }
+}
+
+/// What the cells of a column of text are that was asked for.
+fn text_form(table: &Table, column: usize) -> Result<ImageForm> {
+    let sample = table.sample_of(&[column], LOOKED_AT)?;
+    let cells: Vec<&str> = sample.iter().filter_map(|row| row.fields[0].as_deref()).collect();
+    Ok(if holds_base64(&cells) { ImageForm::Base64 } else { ImageForm::Path })
 }
 
 /// A label as one and the same text for one and the same target.
@@ -489,8 +519,10 @@ mod tests {
         );
         let problem = reading(b"path,label\na,3\nb,many\n", &forced).unwrap_err().to_string();
         assert!(problem.contains("a label is not a number") && problem.contains("line 3"), "{problem}");
-        let problem = reading(b"path,label\na,x\nb,\nc,y\n", &Reading::default()).unwrap_err().to_string();
-        assert!(problem.contains("a field is empty") && problem.contains("line 3"), "{problem}");
+        let opened = reading(b"path,label\na,x\nb,\nc,y\n", &Reading::default()).unwrap();
+        let names: Vec<&str> = opened.dataset.examples.iter().map(|example| example.name.as_str()).collect();
+        let told: Vec<&str> = opened.findings.iter().map(|finding| finding.message.as_str()).collect();
+        assert!(names == ["a", "c"] && told.contains(&"rows without a label, left out: 1"), "{told:?}");
     }
 
     #[test]
@@ -526,9 +558,10 @@ mod tests {
             }
         };
         refused(b"", &["the table is empty"]);
-        refused(b"file,label\na,b\n", &["a column is missing", "file, label", "line 1"]);
+        refused(b"file,label\na,b\n", &["a column is missing", "`file`, `label`", "line 1"]);
         refused(b"path,label\n", &["no rows"]);
-        refused(b"path,label\na,x\nb,\n", &["a field is empty", "line 3"]);
+        refused(b"path,label\na,x\nb,\n", &["fewer than two classes"]);
+        refused(b"path,label\na,x\n,y\n", &["a field is empty", "line 3"]);
         refused(b"path,label\na,x\nb,y,z\n", &["another number of fields", "line 3"]);
         refused(b"path,label,split\na,x,train\nb,y,maybe\n", &["unknown split", "maybe", "line 3"]);
         refused(b"path,label,split\r\na,x,train\r\nb,y,maybe\r\n", &["unknown split", "line 3"]);

@@ -35,11 +35,21 @@ impl ImageReader {
         Self { preprocessing: base.card.preprocessing.clone(), limits }
     }
 
+    /// Bits that images of 16 bits a channel are read by, where those are fewer.
+    pub(crate) fn bit_depth(&self) -> Option<u8> {
+        self.preprocessing.bit_depth
+    }
+
+    /// Reads images of 16 bits a channel by so many of them.
+    pub(crate) fn set_bit_depth(&mut self, depth: Option<u8>) {
+        self.preprocessing.bit_depth = depth;
+    }
+
     /// Reads an image's bytes within the limits.
     pub(crate) fn read<'a>(&self, image: &'a ImageSource) -> Result<Cow<'a, [u8]>> {
         image
             .read(self.limits.bytes)
-            .map_err(|problem| Error::Data(Problem::new("the image cannot be read").found(problem).at(image.name())))
+            .map_err(|problem| Error::Data(Problem::new("the image cannot be read").because(problem).at(image.name())))
     }
 
     /// One image's bytes as the base's input, `[H, W, C]`.
@@ -47,7 +57,7 @@ impl ImageReader {
         let p = &self.preprocessing;
         let pixels = p
             .decode(bytes, &self.limits)
-            .map_err(|source| Error::Data(Problem::new("the image cannot be decoded").found(source)))?;
+            .map_err(|source| Error::Data(Problem::new("the image cannot be decoded").because(source)))?;
         Ok(p.normalise(&p.prepare(&pixels)?.data))
     }
 }
@@ -96,6 +106,11 @@ impl Extractor {
     /// What reads its images.
     pub fn reader(&self) -> &ImageReader {
         &self.reader
+    }
+
+    /// What reads its images, to be changed: rows that were computed before are others.
+    pub(crate) fn reader_mut(&mut self) -> &mut ImageReader {
+        &mut self.reader
     }
 
     /// The row of one image's bytes.

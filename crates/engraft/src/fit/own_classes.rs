@@ -48,6 +48,16 @@ impl OwnClasses {
         Ok(Self { runner, remarks: base.remarks, classes, reader })
     }
 
+    /// Bits that images of 16 bits a channel are read by, where those are fewer.
+    pub fn bit_depth(&self) -> Option<u8> {
+        self.reader.bit_depth()
+    }
+
+    /// Reads images of 16 bits a channel by so many of them from now on.
+    pub fn set_bit_depth(&mut self, depth: Option<u8>) {
+        self.reader.set_bit_depth(depth);
+    }
+
     /// What the user should know about how the base was found.
     pub fn remarks(&self) -> &[String] {
         &self.remarks

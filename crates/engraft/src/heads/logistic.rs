@@ -112,7 +112,7 @@ pub fn fit_with_effort(
 ) -> Result<(Linear, Effort)> {
     check(features, labels, classes, &[c], class_weights)?;
     let rows: Vec<usize> = (0..features.rows).collect();
-    solve(&TrainingSet::new(features, &rows, labels, classes, class_weights, None, None)?, c, observer)
+    solve(&TrainingSet::new(features, &rows, labels, classes, class_weights, None, None)?, c, TOLERANCE, observer)
 }
 
 /// As [`fit`], with a weight above zero for each example, `[rows]`: scikit-learn's `sample_weight`.
@@ -128,6 +128,21 @@ pub fn fit_weighted(
     weights: &[f64],
     observer: &dyn Observer,
 ) -> Result<Linear> {
+    fit_within((features, labels, classes), c, class_weights, weights, TOLERANCE, observer)
+}
+
+/// As [`fit_weighted`], to a norm of the gradient.
+///
+/// # Errors
+/// As [`fit_weighted`].
+pub(crate) fn fit_within(
+    (features, labels, classes): (&Features, &[usize], usize),
+    c: f64,
+    class_weights: &ClassWeights,
+    weights: &[f64],
+    tolerance: f64,
+    observer: &dyn Observer,
+) -> Result<Linear> {
     check(features, labels, classes, &[c], class_weights)?;
     let wrong = weights.iter().position(|&weight| !(weight.is_finite() && weight > 0.0));
     if weights.len() != labels.len() || wrong.is_some() {
@@ -140,11 +155,11 @@ pub fn fit_weighted(
     }
     let rows: Vec<usize> = (0..features.rows).collect();
     let training = TrainingSet::new(features, &rows, labels, classes, class_weights, Some(weights), None)?;
-    solve(&training, c, observer).map(|(model, _)| model)
+    solve(&training, c, tolerance, observer).map(|(model, _)| model)
 }
 
-fn solve(training: &TrainingSet, c: f64, observer: &dyn Observer) -> Result<(Linear, Effort)> {
-    let solution = training.minimise(c, None, TOLERANCE, observer)?;
+fn solve(training: &TrainingSet, c: f64, tolerance: f64, observer: &dyn Observer) -> Result<(Linear, Effort)> {
+    let solution = training.minimise(c, None, tolerance, observer)?;
     let objective = c * training.total_weight() * solution.objective;
     let Solution { iterations, evaluations, gradient_norm, converged, .. } = solution;
     Ok((training.model(&solution.weights), Effort { iterations, evaluations, objective, gradient_norm, converged }))

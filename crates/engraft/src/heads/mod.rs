@@ -22,6 +22,7 @@ pub(crate) mod word_reader;
 pub(crate) use any_head::Head;
 pub(crate) use label_thresholds::{ThresholdRule, label_thresholds};
 pub use linear::Linear;
+pub(crate) use logistic::fit_within;
 pub use logistic::{ClassWeights, fit, fit_weighted, softmax};
 pub use neighbours::Metric;
 pub(crate) use neighbours::Novelty;

@@ -11,7 +11,8 @@ use crate::bases::text::{
 use crate::bases::{Base, BaseSpec, Body, DataKind, base_for, open, refuse_other_kind};
 use crate::data::Contents;
 use crate::data::enlargement::Enlargement;
-use crate::data::intake::{InputKind, Intake, NO_BASE};
+use crate::data::intake::{InputKind, Intake, NO_BASE, text_reading};
+use crate::data::text::check_texts;
 use crate::data::vectors::{Encoding, VectorSet};
 use crate::data::{self, Split, open_as};
 use crate::error::{Error, Problem, Result};
@@ -328,9 +329,11 @@ pub fn with_base(mut config: Fit, input: InputKind, observer: &dyn Observer) -> 
         return Ok(config);
     }
     if let Err(other_kind) = refuse_other_kind(&config.base, input.is_of_texts(), input.unit()) {
-        // What is of no other kind is taken for images: whether it is that is told first.
-        if input == InputKind::Images {
-            open_as(&config.data, &data::Reading::of(&config)?)?;
+        // What is of no other kind is taken for images: whether it is that is told first, and so is what cannot be read.
+        match input {
+            InputKind::Images => drop(open_as(&config.data, &data::Reading::of(&config)?)?),
+            InputKind::Texts => check_texts(&config.data, &text_reading(&config)?)?,
+            _ => {}
         }
         return Err(other_kind);
     }
@@ -342,7 +345,16 @@ pub fn with_base(mut config: Fit, input: InputKind, observer: &dyn Observer) -> 
         let images: Vec<_> = opened.dataset.examples.into_iter().map(|example| example.source).collect();
         Ok(DataKind::of_images(&images))
     };
-    config.base = base_for(Some(&config.base), kind, observer)?;
+    match base_for(Some(&config.base), kind, observer) {
+        Ok(base) => config.base = base,
+        Err(no_base) => {
+            // No base helps where the data cannot be read.
+            if input == InputKind::Texts {
+                check_texts(&config.data, &text_reading(&config)?)?;
+            }
+            return Err(no_base);
+        }
+    }
     Ok(config)
 }
 

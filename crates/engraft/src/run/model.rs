@@ -135,6 +135,18 @@ impl Model {
         matches!(self.reader, Reader::Texts(_, true))
     }
 
+    /// Bits that images of 16 bits a channel are read by, where those are fewer: as in training, unless it was said otherwise.
+    pub fn bit_depth(&self) -> Option<u8> {
+        if let Reader::Images(extractor) = &self.reader { extractor.reader().bit_depth() } else { None }
+    }
+
+    /// Reads images of 16 bits a channel by so many of them from now on (see [`crate::data::sampled_bit_depth`]).
+    pub fn set_bit_depth(&mut self, depth: Option<u8>) {
+        if let Reader::Images(extractor) = &mut self.reader {
+            extractor.reader_mut().set_bit_depth(depth);
+        }
+    }
+
     /// The answer to the image in `path`.
     ///
     /// # Errors

@@ -23,8 +23,8 @@ pub struct Adapt {
     /// What is known of the shares of the classes in the target: `ask` (nothing), `same` (as in the source), `estimate` (the
     /// estimate is to be trusted), or the shares themselves, as `pos=0.3,neg=0.7`.
     pub shares: String,
-    /// How to adapt: `auto` (only where independent methods agree), or the name of a method, which is then applied whatever
-    /// the others say.
+    /// How to adapt: `auto` (only where independent methods agree), `all` (the same, and methods that are trained by steps are told
+    /// too), or the name of a method, which is then applied whatever the others say.
     pub method: String,
     /// The examples of a check with the labels that somebody gave them: an exact sign test on them decides.
     #[serde(skip_serializing_if = "Option::is_none")]

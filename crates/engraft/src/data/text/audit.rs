@@ -6,7 +6,7 @@ use encoding_rs::WINDOWS_1252;
 use rayon::prelude::*;
 
 use super::columns::is_missing;
-use super::minhash::{normalised, search};
+use super::minhash::{Sketch, normalised, search};
 use super::{Text, TextDataset, words};
 use crate::data::audit::{Audit, Finding, FindingKind, Severity, Wording, Work};
 use crate::files::sha256_hex;
@@ -45,8 +45,11 @@ pub(crate) fn audit_texts(dataset: &TextDataset, findings: Vec<Finding>) -> Audi
     let texts: Vec<&Text> = dataset.examples.iter().map(|example| &example.text).collect();
     let empty = indices(&texts, |text| text.parts().any(is_missing));
     let usable: Vec<usize> = (0..texts.len()).filter(|index| empty.binary_search(index).is_err()).collect();
-    let plain: Vec<String> = texts.par_iter().map(|text| normalised(text)).collect();
-    let mut digests: Vec<Option<String>> = plain.par_iter().map(|text| Some(sha256_hex(text.as_bytes()))).collect();
+    let seen = |text: &&Text| {
+        let plain = normalised(text);
+        (Some(sha256_hex(plain.as_bytes())), Sketch::of(&plain))
+    };
+    let (mut digests, sketches): (Vec<Option<String>>, Vec<Sketch>) = texts.par_iter().map(seen).unzip();
     empty.iter().for_each(|&index| digests[index] = None);
 
     let mut work = Work::new(&labelled, &TEXTS, digests, findings);
@@ -55,8 +58,10 @@ pub(crate) fn audit_texts(dataset: &TextDataset, findings: Vec<Finding>) -> Audi
     languages(&mut work, &texts, &usable);
     let contents = work.contents();
     work.exact(&contents);
-    let firsts: Vec<&str> = contents.iter().map(|content| plain[content[0]].as_str()).collect();
-    work.near(&contents, |wanted, found| search(&firsts, wanted, found));
+    let firsts: Vec<&Sketch> = contents.iter().map(|content| &sketches[content[0]]).collect();
+    let text = |index: usize| normalised(texts[contents[index][0]]);
+    work.near(&contents, |wanted, found| search(&firsts, text, wanted, found));
+    drop(sketches);
     work.finish()
 }
 
@@ -80,7 +85,9 @@ fn characters(work: &mut Work, texts: &[&Text], usable: &[usize]) {
     );
     let what = format!("texts of more than {LONG} words, of which most encoders read only the beginning");
     tell(FindingKind::LongText, Severity::Info, &what, &|text| {
-        text.parts().map(|part| words::spans(part).count()).sum::<usize>() > LONG
+        // A word has a byte at least.
+        text.parts().map(str::len).sum::<usize>() > LONG
+            && text.parts().map(|part| words::spans(part).count()).sum::<usize>() > LONG
     });
     tell(
         FindingKind::Mojibake,
@@ -93,6 +100,9 @@ fn characters(work: &mut Work, texts: &[&Text], usable: &[usize]) {
 /// Whether a text holds characters that were lost (U+FFFD), or UTF-8 that was read as Latin-1 or windows-1252: a run of
 /// characters beyond ASCII whose bytes in that encoding are UTF-8.
 pub(crate) fn is_mojibake(text: &str) -> bool {
+    if text.is_ascii() {
+        return false;
+    }
     text.contains(char::REPLACEMENT_CHARACTER)
         || text.split(|c: char| c.is_ascii()).filter(|run| run.len() > 2).any(|run| {
             let bytes: Option<Vec<u8>> = run.chars().map(byte).collect();

@@ -88,7 +88,7 @@ pub(crate) fn choose(table: &Table, sample: &[Record], reading: &TextReading, wi
     let group = reading.grouping.column.as_deref();
     let group = group.map(|name| find(names, name, COLUMN_FLAG, table.path())).transpose()?;
     let is_free = |column: usize| !text.contains(&column) && ![label, group].contains(&Some(column));
-    let found = SplitColumn::find(names, is_free, cells);
+    let found = SplitColumn::find(names, is_free, cells, |column| table.words_of(column));
     let split = found.as_ref().map(|split| split.column);
     if text.len() > 2 || text.len() == 2 && text[0] == text[1] {
         let problem = Problem::new("a text is one column, or a pair of two").found(reading.text.join(","));
@@ -196,7 +196,7 @@ fn infer_label(table: &Table, looks: &[Look], free: &[usize], remarks: &mut Vec<
         None => Err(Error::Data(
             Problem::new("no column looks like labels")
                 .expected("a column with few different values, or one named label")
-                .found(listing(names))
+                .found(table.listing())
                 .hint("name the column that holds the classes with --label")
                 .at(table.path()),
         )),
@@ -212,7 +212,7 @@ fn infer_text(table: &Table, looks: &[Look], free: &[usize], remarks: &mut Vec<S
         return Err(Error::Data(
             Problem::new("no column looks like a text")
                 .expected("a column of texts beside the labels")
-                .found(listing(names))
+                .found(table.listing())
                 .hint("name the column that holds the texts with --text")
                 .at(table.path()),
         ));

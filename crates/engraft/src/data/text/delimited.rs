@@ -1,20 +1,21 @@
 //! Tables of fields with a delimiter between them: CSV and TSV.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
+use csv::{ByteRecord, ReaderBuilder};
 
-use super::dialect::{Dialect, Signs, Usual};
-use super::encoding::{Decoding, Detected, detect_as, glance};
-use super::record::{KINDS, Opening, Record, Records, at, decoded, too_long};
+use super::csv_stream::Stream;
+use super::dialect::{Dialect, Signs};
+use super::encoding::{Detected, detect_as, glance};
+use super::record::{KINDS, Opening, Record, Records, decoded};
 use super::{Limits, words};
 use crate::data::column_names::TEXTS;
 use crate::data::task;
-use crate::error::{Error, Problem, Result};
+use crate::data::{Finding, FindingKind, Severity};
+use crate::error::{Error, Problem, Result, first_of};
 use crate::files::open_regular;
 use crate::progress::Observer;
 
@@ -58,13 +59,16 @@ pub(super) struct Delimited {
     pub(super) columns: Vec<String>,
     pub(super) remarks: Vec<String>,
     header: bool,
-    quoting: bool,
-    dialect: Dialect,
-    /// Whether the first line says the delimiter, as Excel has it: `sep=;`.
-    says_delimiter: bool,
-    /// Whether lines end in a carriage return and a line feed.
-    returns: bool,
+    pub(super) quoting: bool,
+    pub(super) dialect: Dialect,
+    /// Lines before the header that are no part of the table.
+    pub(super) preface: u64,
+    /// Rows that look like several, as far as they were read, with their lines.
+    merged: Arc<Mutex<BTreeMap<u64, u64>>>,
 }
+
+/// Rows that a message names.
+const SHOWN: usize = 3;
 
 impl Delimited {
     pub(super) fn open(path: &Path, opening: &Opening, limits: &Limits, observer: &dyn Observer) -> Result<Self> {
@@ -73,13 +77,10 @@ impl Delimited {
         let read = decoded(path, &encoding)?.take(HEAD).read_to_end(&mut head);
         read.map_err(|source| crate::data::missing(path, &source))?;
         let mut remarks = Vec::new();
-        let said = said_delimiter(&head);
-        if let Some((delimiter, length)) = said {
-            remarks.push(format!("the delimiter is `{}`, as the first line says", char::from(delimiter)));
-            head.drain(..length);
-        }
-        let delimiter =
-            said.map_or_else(|| delimiter(&head, crate::data::ending(path).as_deref()), |(delimiter, _)| delimiter);
+        let Preface { lines: preface, length, delimiter: said, told } = Preface::of(&head, opening.named);
+        remarks.extend(told);
+        head.drain(..length);
+        let delimiter = said.unwrap_or_else(|| delimiter(&head, crate::data::ending(path).as_deref()));
         let quoting = delimiter != b'\t' || !quotes_are_text(&head);
         if !quoting {
             remarks.push("quotes are read as part of the text, since they come in no pairs".to_owned());
@@ -91,13 +92,10 @@ impl Delimited {
         if dialect.blanks {
             remarks.push("blanks before the quotes of a field are passed over".to_owned());
         }
-        let line = head.iter().position(|&byte| byte == b'\n').unwrap_or_default();
-        let returns = line > 0 && head[line - 1] == b'\r';
         let head = dialect.apply(&head, delimiter);
         // The first record by the reader that all records are read by, so that its size is bounded too.
-        let (columns, header, says_delimiter) = (Vec::new(), false, said.is_some());
-        let mut table =
-            Self { encoding, delimiter, columns, remarks, header, quoting, dialect, says_delimiter, returns };
+        let (columns, header, merged) = (Vec::new(), false, Arc::default());
+        let mut table = Self { encoding, delimiter, columns, remarks, header, quoting, dialect, preface, merged };
         let mut first = Stream::open(&table, path, limits)?;
         let Some((first, _)) = first.next()? else {
             return Err(Error::Data(Problem::new("the table is empty").expected(KINDS).at(path)));
@@ -121,15 +119,17 @@ impl Delimited {
         if self.header {
             stream.next()?;
         }
-        let columns = columns.to_vec();
+        let (columns, merged) = (columns.to_vec(), self.merged.clone());
         let (mut row, mut ended) = (0, false);
         Ok(Box::new(std::iter::from_fn(move || {
             if ended {
                 return None;
             }
             row += 1;
+            let mut begins = None;
             let record = stream.next().map(|record| {
                 record.map(|(record, line)| {
+                    begins = Some(line);
                     let field = |&column: &usize| record.get(column).map(clean);
                     let has_blanks = |column: &usize| {
                         let field = record.get(*column).unwrap_or_default();
@@ -137,23 +137,37 @@ impl Delimited {
                             || field.last().is_some_and(u8::is_ascii_whitespace)
                     };
                     let padded = (0..columns.len()).filter(|&at| has_blanks(&columns[at])).collect();
-                    Record { row, line, fields: columns.iter().map(field).collect(), padded }
+                    Record { row, line, fields: columns.iter().map(field).collect(), padded, lists: Vec::new() }
                 })
             });
+            if let Some(line) = begins.filter(|_| stream.is_merged) {
+                merged.lock().unwrap_or_else(PoisonError::into_inner).insert(row, line);
+            }
             ended = !matches!(record, Ok(Some(_)));
             record.transpose()
         })))
+    }
+
+    /// Rows that look like several.
+    pub(super) fn merged(&self) -> Option<Finding> {
+        let merged = self.merged.lock().unwrap_or_else(PoisonError::into_inner);
+        if merged.is_empty() {
+            return None;
+        }
+        let message = format!(
+            "rows with a quoted field of several lines that looks like whole rows, as after a quote that is not closed: {} ({}); \
+             close the quote, or leave it out",
+            merged.len(),
+            first_of(merged.iter().map(|(row, line)| format!("row {row}, line {line}")), SHOWN)
+        );
+        let rows = merged.keys().map(|row| format!("row {row}")).collect();
+        Some(Finding::new(FindingKind::MergedRows, Severity::Warning, message, rows))
     }
 
     /// The records of a table's beginning, as many as can be read of it.
     fn records_of(&self, head: &[u8]) -> Vec<ByteRecord> {
         records_of(head, self.delimiter, self.quoting)
     }
-}
-
-fn reader<R: Read>(input: R, delimiter: u8, quoting: bool) -> Reader<R> {
-    let mut builder = ReaderBuilder::new();
-    builder.delimiter(delimiter).quoting(quoting).has_headers(false).buffer_capacity(BUFFER).from_reader(input)
 }
 
 fn records_of(head: &[u8], delimiter: u8, quoting: bool) -> Vec<ByteRecord> {
@@ -189,8 +203,72 @@ pub(super) fn names_files(path: &Path) -> bool {
     let mut head = Vec::new();
     let read = open_regular(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head);
+    let head = &head[Preface::of(head, &[]).length..];
     let Some(first) = records_of(head, delimiter(head, None), true).into_iter().next() else { return false };
     read.is_ok() && first.iter().any(|field| field.trim_ascii().eq_ignore_ascii_case(b"path"))
+}
+
+/// Lines before the header that are no part of the table: blank ones, comments, and one that says the delimiter.
+#[derive(Default)]
+struct Preface {
+    lines: u64,
+    length: usize,
+    delimiter: Option<u8>,
+    told: Vec<String>,
+}
+
+impl Preface {
+    fn of(head: &[u8], named: &[&str]) -> Self {
+        let mut found = Self::default();
+        let (mut blank, mut comments) = (0, 0);
+        while let Some(end) = head[found.length..].iter().position(|&byte| byte == b'\n') {
+            let rest = &head[found.length..];
+            let line = &rest[..=end];
+            if line.iter().all(u8::is_ascii_whitespace) && !line.contains(&b'\t') {
+                blank += 1;
+            } else if let Some((delimiter, _)) = said_delimiter(rest).filter(|_| found.delimiter.is_none()) {
+                found.told.push(format!("the delimiter is `{}`, as the first line says", char::from(delimiter)));
+                found.delimiter = Some(delimiter);
+            } else if is_comment(line, &rest[end + 1..], named) {
+                comments += 1;
+            } else {
+                break;
+            }
+            found.lines += 1;
+            found.length += end + 1;
+        }
+        for (count, what) in [(blank, "blank lines"), (comments, "lines that begin with `#`")] {
+            if count > 0 {
+                found.told.push(format!("{what} before the header, passed over: {count}"));
+            }
+        }
+        found
+    }
+}
+
+/// Whether a line with a `#` before the header is none: it has another number of fields than the next line without, or that
+/// one has names that columns usually have. Of several such lines all are comments where the last is.
+fn is_comment(line: &[u8], rest: &[u8], named: &[&str]) -> bool {
+    let mut lines = rest.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let (mut last, mut next) = (line, lines.next().unwrap_or_default());
+    while next.starts_with(b"#") {
+        (last, next) = (next, lines.next().unwrap_or_default());
+    }
+    let count = |line: &[u8], delimiter: u8| line.iter().filter(|&&byte| byte == delimiter).count();
+    let delimiter = DELIMITERS.into_iter().max_by_key(|&delimiter| count(next, delimiter)).unwrap_or(b',');
+    let names = || next.split(|&byte| byte == delimiter).map(unquoted);
+    line.starts_with(b"#")
+        && (count(last, delimiter) != count(next, delimiter) || names().any(|name| is_known(&name, named)))
+}
+
+fn unquoted(field: &[u8]) -> String {
+    clean(field).trim_matches('"').to_owned()
+}
+
+/// Whether a name is asked for, or one that columns usually have.
+fn is_known(field: &str, named: &[&str]) -> bool {
+    named.iter().any(|name| name.eq_ignore_ascii_case(field))
+        || KNOWN_NAMES.iter().chain(&TEXTS).any(|name| name.eq_ignore_ascii_case(field))
 }
 
 /// The delimiter that a first line `sep=;` says, and the length of that line.
@@ -253,11 +331,7 @@ fn quotes_are_text(head: &[u8]) -> bool {
 /// Whether the first record names the columns. One that is asked for or usual decides; else it is data where a field is a
 /// number (and the fields do not just count), is long as a text, or comes back below itself.
 fn is_header(first: &[String], records: &[ByteRecord], named: &[&str]) -> bool {
-    let is_known = |field: &String| {
-        named.iter().any(|name| name.eq_ignore_ascii_case(field))
-            || KNOWN_NAMES.iter().chain(&TEXTS).any(|name| name.eq_ignore_ascii_case(field))
-    };
-    if first.iter().any(is_known) {
+    if first.iter().any(|field| is_known(field, named)) {
         return true;
     }
     let counts = |from: usize| first.iter().enumerate().all(|(at, field)| *field == (at + from).to_string());
@@ -279,93 +353,4 @@ fn is_header(first: &[String], records: &[ByteRecord], named: &[&str]) -> bool {
 /// A field as text, without white space around it.
 fn clean(field: &[u8]) -> String {
     String::from_utf8_lossy(field).trim().to_owned()
-}
-
-/// What the reader of records reads ahead, in bytes.
-const BUFFER: usize = 64 << 10;
-
-/// Records within the limit: the reader is given bytes only as far as one record may reach.
-struct Stream {
-    reader: Reader<Guard<Usual<Decoding<BufReader<File>>>>>,
-    allowed: Arc<AtomicU64>,
-    record: ByteRecord,
-    limit: usize,
-    place: std::path::PathBuf,
-    /// Lines before the first record, and whether the reader counts one too few from the second record on: it sees a
-    /// carriage return as the end of a line, and the line feed after it as part of the next.
-    before: u64,
-    returns: bool,
-    began: bool,
-}
-
-struct Guard<R> {
-    inner: R,
-    given: u64,
-    allowed: Arc<AtomicU64>,
-}
-
-impl<R: Read> Read for Guard<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.given > self.allowed.load(Ordering::Relaxed) {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        let read = self.inner.read(buffer)?;
-        self.given += read as u64;
-        Ok(read)
-    }
-}
-
-impl Stream {
-    fn open(table: &Delimited, path: &Path, limits: &Limits) -> Result<Self> {
-        let allowed = Arc::new(AtomicU64::new(0));
-        let mut text = decoded(path, &table.encoding)?;
-        if table.says_delimiter {
-            let mut byte = [0];
-            while matches!(text.read(&mut byte), Ok(1)) && byte[0] != b'\n' {}
-        }
-        let text = Usual::new(text, table.dialect, table.delimiter);
-        let guard = Guard { inner: text, given: 0, allowed: allowed.clone() };
-        let reader = reader(guard, table.delimiter, table.quoting);
-        let (before, returns, began) = (u64::from(table.says_delimiter), table.returns, false);
-        let (record, limit, place) = (ByteRecord::new(), limits.record, path.to_owned());
-        Ok(Self { reader, allowed, record, limit, place, before, returns, began })
-    }
-
-    /// The next record, and the line on which it begins.
-    fn next(&mut self) -> Result<Option<(&ByteRecord, u64)>> {
-        let further = self.before + u64::from(self.returns && self.began);
-        self.began = true;
-        let (from, line) = (self.reader.position().byte(), self.reader.position().line() + further);
-        self.allowed.store(from + self.limit as u64, Ordering::Relaxed);
-        let refused = |problem: Problem, line| Error::Data(problem.at(at(&self.place, line)));
-        match self.reader.read_byte_record(&mut self.record) {
-            Ok(true) if self.record.as_slice().len() > self.limit => Err(refused(too_long(self.limit), line)),
-            Ok(true) => {
-                let line = self.record.position().map_or(line, |position| position.line() + further);
-                Ok(Some((&self.record, line)))
-            }
-            Ok(false) => Ok(None),
-            Err(error) => Err(match error.kind() {
-                ErrorKind::UnequalLengths { pos, expected_len, len } => refused(
-                    ragged(*expected_len, *len),
-                    pos.as_ref().map_or(line, |position| position.line() + further),
-                ),
-                ErrorKind::Io(source) if source.kind() == io::ErrorKind::FileTooLarge => {
-                    refused(too_long(self.limit), line)
-                }
-                _ => refused(Problem::new("the table cannot be read").found(&error), line),
-            }),
-        }
-    }
-}
-
-fn ragged(expected: u64, found: u64) -> Problem {
-    let count = |fields: u64| if fields == 1 { "1 field".to_owned() } else { format!("{fields} fields") };
-    Problem::new("a row has another number of fields than the first")
-        .expected(count(expected))
-        .found(count(found))
-        .hint(match found > expected {
-            true => "put a text that holds the delimiter in double quotes",
-            false => "fill what is missing, or close a quote that was opened here or before",
-        })
 }

@@ -188,7 +188,7 @@ fn guess<R: Read>(reader: &mut R, observer: &dyn Observer) -> std::result::Resul
 }
 
 /// Whether a file's first bytes read as text.
-pub(super) fn looks_like_text(path: &Path) -> bool {
+pub(in crate::data) fn looks_like_text(path: &Path) -> bool {
     let head = open_regular(path).and_then(|file| {
         let mut head = Vec::new();
         file.take(PIECE as u64).read_to_end(&mut head).map(|_| head)
@@ -254,7 +254,14 @@ fn detect<R: Read>(
 
 /// Files of other kinds that are often given the name of a table.
 fn known_otherwise(head: &[u8]) -> Option<Problem> {
-    let (found, hint) = match head {
+    let (found, hint) = other_kind(head)?;
+    let problem = Problem::new("this is not text that is read").expected("UTF-8, UTF-16 or Latin-1");
+    Some(problem.because(found).hint(hint))
+}
+
+/// What kind of file it is that is no text, by its first bytes, and what to do about it.
+pub(in crate::data) fn other_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
+    Some(match head {
         [b'P', b'K', 3, 4, ..] => ("a spreadsheet or another ZIP archive", "export it as CSV (UTF-8)"),
         [0xD0, 0xCF, 0x11, 0xE0, ..] => ("an old Excel or Word file", "export it as CSV (UTF-8)"),
         [0x1F, 0x8B, ..] => ("a file packed by gzip", "unpack it first"),
@@ -263,8 +270,7 @@ fn known_otherwise(head: &[u8]) -> Option<Problem> {
         [b'%', b'P', b'D', b'F', ..] => ("a PDF", "extract its text first"),
         [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => ("UTF-32", "save it as UTF-8"),
         _ => return None,
-    };
-    Some(Problem::new("this is not text that is read").expected("UTF-8, UTF-16 or Latin-1").found(found).hint(hint))
+    })
 }
 
 #[derive(Default)]

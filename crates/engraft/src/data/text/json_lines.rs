@@ -1,4 +1,5 @@
-//! Tables as JSON lines: one object a line, whose keys are the columns.
+//! Tables as JSON: one object a line, or a list of objects, whose keys are the columns. The parts of an object within an object
+//! are columns too: `image.path`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,13 +7,16 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::Limits;
 use super::encoding::{Decoding, Detected, detect_as, glance};
+use super::json_records::{JsonRecords, is_list};
 use super::json_repair::repaired;
-use super::record::{KINDS, Opening, Record, Records, SAMPLE, at, decoded, too_long};
+use super::record::{KINDS, Opening, Record, Records, SAMPLE, at, decoded, nested, too_long};
+use crate::data::column_names::may_list_labels;
+use crate::data::task::SEPARATOR;
 use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 
@@ -24,21 +28,28 @@ pub(super) struct JsonLines {
     pub(super) columns: Vec<String>,
     /// Lines among the first that are JSON only after a repair.
     repaired: usize,
+    /// Whether the file is one list.
+    is_list: bool,
 }
+
+/// Objects within objects whose parts are columns.
+const DEPTH: usize = 3;
 
 impl JsonLines {
     pub(super) fn open(path: &Path, opening: &Opening, limits: &Limits, observer: &dyn Observer) -> Result<Self> {
         let encoding = if opening.glance { glance(path)? } else { detect_as(path, opening.encoding, observer)? };
-        let mut lines = Lines::open(path, &encoding, limits)?;
+        let is_list = is_list(path, &encoding)?;
+        let mut lines = JsonRecords::open(path, &encoding, is_list, limits)?;
         let (mut columns, mut repaired): (Vec<String>, usize) = (Vec::new(), 0);
         for _ in 0..SAMPLE {
             let Some(line) = lines.next()? else { break };
             let mut keys = Vec::new();
             let read = parse(line, |json| {
                 keys.clear();
-                Keys(&mut keys).deserialize(json)
+                let name = String::new();
+                Keys { keys: &mut keys, name, depth: 0, named: opening.named }.deserialize(json)
             });
-            repaired += usize::from(read.map_err(|problem| Error::Data(problem.at(at(path, lines.line))))?);
+            repaired += usize::from(read.map_err(|problem| Error::Data(problem.at(at(path, lines.line()))))?);
             for key in keys {
                 if !columns.contains(&key) {
                     columns.push(key);
@@ -48,20 +59,23 @@ impl JsonLines {
         if columns.is_empty() {
             return Err(Error::Data(Problem::new("the table has no columns").expected(KINDS).at(path)));
         }
-        Ok(Self { encoding, columns, repaired })
+        Ok(Self { encoding, columns, repaired, is_list })
     }
 
     /// What was repaired among the first lines.
     pub(super) fn remark(&self) -> Option<String> {
         let what =
             "lines with NaN, Infinity or halves of surrogate pairs, which are no JSON, read as missing and as U+FFFD";
+        if self.is_list {
+            return Some("the file is one list, of which each element is a row".to_owned());
+        }
         (self.repaired > 0).then(|| format!("{what}: {} of the first", self.repaired))
     }
 
-    /// With `lenient`, lists and objects are not fields; otherwise they are refused.
+    /// With `lenient`, objects and lists that are not labels are no fields; otherwise objects are refused.
     pub(super) fn records(&self, path: &Path, columns: &[usize], lenient: bool, limits: &Limits) -> Result<Records> {
         let names: Vec<String> = columns.iter().map(|&column| self.columns[column].clone()).collect();
-        let mut lines = Lines::open(path, &self.encoding, limits)?;
+        let mut lines = JsonRecords::open(path, &self.encoding, self.is_list, limits)?;
         let place = path.to_owned();
         let (mut row, mut ended) = (0, false);
         Ok(Box::new(std::iter::from_fn(move || {
@@ -71,8 +85,10 @@ impl JsonLines {
             row += 1;
             let fields = lines.next().map(|line| line.map(|line| fields(line, &names, lenient)));
             let record = match fields {
-                Ok(Some(Ok((fields, padded)))) => Ok(Some(Record { row, line: lines.line, fields, padded })),
-                Ok(Some(Err(problem))) => Err(Error::Data(problem.at(at(&place, lines.line)))),
+                Ok(Some(Ok(Fields { fields, padded, lists }))) => {
+                    Ok(Some(Record { row, line: lines.line(), fields, padded, lists }))
+                }
+                Ok(Some(Err(problem))) => Err(Error::Data(problem.at(at(&place, lines.line())))),
                 Ok(None) => Ok(None),
                 Err(error) => Err(error),
             };
@@ -82,8 +98,14 @@ impl JsonLines {
     }
 }
 
-/// The values of some keys as fields, and the places of those that had blanks around them.
-type Fields = (Vec<Option<String>>, Vec<usize>);
+/// The values of some keys as fields.
+#[derive(Default)]
+struct Fields {
+    fields: Vec<Option<String>>,
+    /// Places of those that had blanks around them, and of lists.
+    padded: Vec<usize>,
+    lists: Vec<usize>,
+}
 
 fn fields(line: &str, names: &[String], lenient: bool) -> std::result::Result<Fields, Problem> {
     let mut values = vec![None; names.len()];
@@ -91,21 +113,49 @@ fn fields(line: &str, names: &[String], lenient: bool) -> std::result::Result<Fi
         values.fill(None);
         Wanted { names, values: &mut values }.deserialize(json)
     })?;
-    let has_blanks = |value: &Option<Value>| {
-        value.as_ref().and_then(Value::as_str).is_some_and(|text| text.trim().len() < text.len())
+    let mut found = Fields::default();
+    for (place, (name, value)) in names.iter().zip(values).enumerate() {
+        let field = match value {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => {
+                let trimmed = text.trim();
+                if trimmed.len() < text.len() {
+                    found.padded.push(place);
+                }
+                Some(trimmed.to_owned())
+            }
+            Some(value @ (Value::Number(_) | Value::Bool(_))) => Some(value.to_string()),
+            Some(Value::Array(elements)) if !lenient || may_list_labels(name) => match several(name, &elements) {
+                Ok(labels) => {
+                    found.lists.push(place);
+                    Some(labels)
+                }
+                Err(_) if lenient => None,
+                Err(problem) => return Err(problem),
+            },
+            Some(_) if lenient => None,
+            Some(_) => return Err(nested(name, "an object")),
+        };
+        found.fields.push(field);
+    }
+    Ok(found)
+}
+
+/// The elements of a list with a [`SEPARATOR`] between them.
+fn several(name: &str, elements: &[Value]) -> std::result::Result<String, Problem> {
+    let element = |value: &Value| match value {
+        Value::String(text) if text.contains(SEPARATOR) => {
+            let problem = Problem::new(format!("an element of the list `{name}` holds `{SEPARATOR}`"));
+            Err(problem.expected("labels without it: it stands between several").found(format!("`{text}`")))
+        }
+        Value::String(text) => Ok(text.trim().to_owned()),
+        Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
+        Value::Null => Ok(String::new()),
+        Value::Array(_) => Err(nested(name, "a list of lists")),
+        Value::Object(_) => Err(nested(name, "a list of objects")),
     };
-    let padded = (0..values.len()).filter(|&at| has_blanks(&values[at])).collect();
-    let field = |(name, value): (&String, Option<Value>)| match value {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.trim().to_owned())),
-        Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(Some(value.to_string())),
-        Some(_) if lenient => Ok(None),
-        Some(value) => Err(Problem::new(format!("the value of `{name}` is nested"))
-            .expected("a text, a number, true or false")
-            .found(if value.is_array() { "a list" } else { "an object" })
-            .hint("write its parts as columns of their own")),
-    };
-    Ok((names.iter().zip(values).map(field).collect::<std::result::Result<_, _>>()?, padded))
+    let elements = elements.iter().map(element).collect::<std::result::Result<Vec<String>, Problem>>()?;
+    Ok(elements.join(&SEPARATOR.to_string()))
 }
 
 /// What is read of a line by serde's rules.
@@ -142,14 +192,31 @@ fn parse(
     }
 }
 
-/// Collects the keys of an object.
-struct Keys<'a>(&'a mut Vec<String>);
+/// Collects the keys of an object, and of those within it: `image.path`.
+struct Keys<'a> {
+    keys: &'a mut Vec<String>,
+    /// What stands before them; empty for the row itself.
+    name: String,
+    depth: usize,
+    /// Columns that are asked for: one that has parts is kept as it is.
+    named: &'a [&'a str],
+}
 
 impl<'de> DeserializeSeed<'de> for Keys<'_> {
     type Value = ();
 
     fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> std::result::Result<(), D::Error> {
-        json.deserialize_map(self)
+        match self.depth {
+            0 => json.deserialize_map(self),
+            _ => json.deserialize_any(self),
+        }
+    }
+}
+
+impl Keys<'_> {
+    fn whole<E>(self) -> std::result::Result<(), E> {
+        self.keys.push(self.name);
+        Ok(())
     }
 }
 
@@ -161,11 +228,45 @@ impl<'de> Visitor<'de> for Keys<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
+        let is_whole = self.depth == DEPTH || self.named.iter().any(|name| name.eq_ignore_ascii_case(&self.name));
         while let Some(key) = map.next_key::<String>()? {
-            map.next_value::<IgnoredAny>()?;
-            self.0.push(key);
+            if self.depth > 0 && is_whole {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let name = if self.depth == 0 { key } else { format!("{}.{key}", self.name) };
+            map.next_value_seed(Keys { keys: self.keys, name, depth: self.depth + 1, named: self.named })?;
         }
-        Ok(())
+        if self.depth > 0 && is_whole { self.whole() } else { Ok(()) }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> std::result::Result<(), A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        self.whole()
+    }
+
+    fn visit_unit<E>(self) -> std::result::Result<(), E> {
+        self.whole()
+    }
+
+    fn visit_bool<E>(self, _: bool) -> std::result::Result<(), E> {
+        self.whole()
+    }
+
+    fn visit_i64<E>(self, _: i64) -> std::result::Result<(), E> {
+        self.whole()
+    }
+
+    fn visit_u64<E>(self, _: u64) -> std::result::Result<(), E> {
+        self.whole()
+    }
+
+    fn visit_f64<E>(self, _: f64) -> std::result::Result<(), E> {
+        self.whole()
+    }
+
+    fn visit_str<E>(self, _: &str) -> std::result::Result<(), E> {
+        self.whole()
     }
 }
 
@@ -197,6 +298,15 @@ impl<'de> Visitor<'de> for Wanted<'_> {
                     return Err(serde::de::Error::custom(format!("the key `{key}` twice in one object")));
                 }
                 Some(at) => self.values[at] = Some(map.next_value()?),
+                None if self.names.iter().any(|name| part_of(name, &key).is_some()) => {
+                    let whole: Value = map.next_value()?;
+                    for (name, value) in self.names.iter().zip(self.values.iter_mut()) {
+                        let part = part_of(name, &key).and_then(|part| within(&whole, part));
+                        if let Some(part) = part {
+                            *value = Some(part.clone());
+                        }
+                    }
+                }
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -204,6 +314,17 @@ impl<'de> Visitor<'de> for Wanted<'_> {
         }
         Ok(())
     }
+}
+
+/// What comes after a key in the name of a part of its value: `path` of `image.path`.
+fn part_of<'n>(name: &'n str, key: &str) -> Option<&'n str> {
+    name.strip_prefix(key)?.strip_prefix('.')
+}
+
+/// The part of an object that a name means.
+fn within<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+    let object = value.as_object()?;
+    object.get(name).or_else(|| object.iter().find_map(|(key, value)| within(value, part_of(name, key)?)))
 }
 
 /// Lines that are not blank, within the limit.

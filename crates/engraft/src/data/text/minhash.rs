@@ -2,22 +2,27 @@
 //! words that differ.
 //!
 //! Broder, "On the resemblance and containment of documents" (1997): for a random order of all shingles, two sets have the
-//! same smallest shingle with a probability that equals their Jaccard similarity J. Of 100 such minima, five in a row are
-//! one band (Indyk and Motwani, 1998); texts that agree in any of the 20 bands are compared. A pair of J = 0.8 is missed
-//! with a probability of (1 - 0.8^5)^20 = 0.0004, one of 0.7 with 0.025.
+//! same smallest shingle with a probability that equals their Jaccard similarity J. Of 120 such minima, five in a row are
+//! one band (Indyk and Motwani, 1998); texts that agree in any of the 24 bands are compared. A pair of J = 0.8 is missed
+//! with a probability of (1 - 0.8^5)^24 = 0.0001, one of 0.7 with 0.012.
+//!
+//! One order gives many minima where it parts the shingles into as many bins (Li, Owen and Zhang, "One permutation hashing",
+//! 2012); an empty bin takes the minimum of the next (Shrivastava and Li, 2014). How many bins an order has depends on how
+//! large a set is ([`CLASSES`]).
 //!
 //! Shingles are runs of five words, and of all but long texts runs of five characters: one word changed in 30 changes a third
 //! of their runs of words. Such texts are nearly the same, too, where one word in twenty differs. Short texts are not: "what
 //! is the capital of France" and "of Spain" differ in one word, and are two questions.
 
 use std::collections::BTreeSet;
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
 use rand::RngExt;
 use rayon::prelude::*;
 
 use super::Text;
 use super::words::words;
+use crate::data::near::Searched;
 use crate::rng::rng;
 
 /// The least Jaccard similarity of texts that are nearly the same: of runs of words, or of characters of short texts.
@@ -27,7 +32,7 @@ const CHARACTERS: f64 = 0.85;
 /// Of so many words one may differ, in texts that are not short.
 const WORDS_OF_A_CHANGE: usize = 20;
 /// Bands of minima.
-const BANDS: usize = 20;
+const BANDS: usize = 24;
 /// Minima in a band.
 const ROWS: usize = 5;
 /// Minima of a text.
@@ -54,10 +59,49 @@ pub(crate) fn normalised(text: &Text) -> String {
             if place > 0 {
                 out.push(' ');
             }
-            out.push_str(&word.to_lowercase());
+            match word.is_ascii() {
+                true => out.extend(word.chars().map(|c| c.to_ascii_lowercase())),
+                false => out.push_str(&word.to_lowercase()),
+            }
         }
     }
     out
+}
+
+/// Hashes of the words of a text, in order, and of runs in it.
+struct Runs {
+    /// Of words.
+    words: Option<Vec<u64>>,
+    /// Of characters.
+    characters: Option<Vec<u64>>,
+    sequence: Vec<u64>,
+}
+
+impl Runs {
+    fn of(text: &str) -> Self {
+        let (mut sequence, mut characters) = (Vec::new(), Vec::new());
+        for (_, word) in words(text) {
+            if !sequence.is_empty() {
+                characters.push(' ');
+            }
+            characters.extend(word.chars());
+            sequence.push(hash(word.bytes().map(u64::from)));
+        }
+        if sequence.is_empty() {
+            // Texts of nothing but signs are compared by those.
+            characters.extend(text.chars().filter(|c| !c.is_whitespace()));
+        }
+        let of_characters = || {
+            let size = SHINGLE.min(characters.len()).max(1);
+            characters.windows(size).map(|run| hash(run.iter().map(|&c| u64::from(c)))).collect()
+        };
+        let of_words = || sequence.windows(SHINGLE).map(|run| hash(run.iter().copied())).collect();
+        Self {
+            characters: (sequence.len() < MIDDLE).then(of_characters),
+            words: (sequence.len() >= LONG).then(of_words),
+            sequence,
+        }
+    }
 }
 
 /// What texts are compared by.
@@ -73,28 +117,8 @@ struct Shingles {
 
 impl Shingles {
     fn of(text: &str) -> Self {
-        let words: Vec<String> = words(text).map(|(_, word)| word.into_owned()).collect();
-        // Texts of nothing but signs are compared by those.
-        let characters = || match words.is_empty() {
-            true => text.chars().filter(|c| !c.is_whitespace()).collect::<Vec<char>>(),
-            false => words.join(" ").chars().collect(),
-        };
-        let of_words =
-            || set(words.windows(SHINGLE).map(|run| hash(run.iter().flat_map(|word| word.bytes().chain([0])))));
-        let of_characters = || {
-            let characters = characters();
-            let size = SHINGLE.min(characters.len()).max(1);
-            set(characters.windows(size).map(|run| hash(run.iter().flat_map(|&c| u32::from(c).to_le_bytes()))))
-        };
-        Self {
-            characters: (words.len() < MIDDLE).then(of_characters),
-            words: (words.len() >= LONG).then(of_words),
-            sequence: words.iter().map(|word| hash(word.bytes())).collect(),
-        }
-    }
-
-    fn kinds(&self) -> [Option<&[u64]>; 2] {
-        [self.words.as_deref(), self.characters.as_deref()]
+        let Runs { words, characters, sequence } = Runs::of(text);
+        Self { words: words.map(set), characters: characters.map(set), sequence }
     }
 }
 
@@ -133,17 +157,17 @@ fn differ_in(a: &[u64], b: &[u64], most: usize) -> bool {
     costs[b.len()] <= most
 }
 
-fn set(hashes: impl Iterator<Item = u64>) -> Vec<u64> {
-    let mut hashes: Vec<u64> = hashes.collect();
+fn set(mut hashes: Vec<u64>) -> Vec<u64> {
     hashes.sort_unstable();
     hashes.dedup();
     hashes
 }
 
-/// FNV-1a, then the finisher of SplitMix64, so that all bits depend on all bytes.
-fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
-    let fnv =
-        bytes.fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
+/// FNV-1a, a number at a time, then the finisher of SplitMix64, so that all bits depend on all numbers.
+fn hash(numbers: impl Iterator<Item = u64>) -> u64 {
+    let fnv = numbers.fold(0xCBF2_9CE4_8422_2325, |hash: u64, number| {
+        (hash ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29)
+    });
     let mixed = (fnv ^ fnv >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
     mixed ^ mixed >> 31
@@ -162,69 +186,129 @@ fn jaccard(a: &[u64], b: &[u64]) -> f64 {
     if all == 0 { 0.0 } else { shared as f64 / all as f64 }
 }
 
-/// Random orders of shingles: x -> the upper half of a x + b, which is close to min-wise independent for hashed shingles.
-struct Orders([(u64, u64); HASHES]);
+/// Orders of shingles: x -> a x + b, which is close to min-wise independent for hashed shingles.
+static ORDERS: LazyLock<[(u64, u64); HASHES]> = LazyLock::new(|| {
+    let mut rng = rng(0, "minhash", 0);
+    std::array::from_fn(|_| (rng.random::<u64>() | 1, rng.random()))
+});
 
-impl Orders {
-    fn new() -> Self {
-        let mut rng = rng(0, "minhash", 0);
-        Self(std::array::from_fn(|_| (rng.random::<u64>() | 1, rng.random())))
+/// How large sets of a class are at least, as [`size`] has it, and how many bins each of their orders has: three shingles or
+/// more for a bin, so that few are empty.
+const CLASSES: [(u32, usize); 3] = [(0, 1), (32, 10), (160, 60)];
+/// Sets that are nearly as large as those of the next class belong to it too: two of similarity 0.8 share a class.
+const NEARLY: f64 = 0.75;
+
+/// How large a set is: how many of 1024 places its members take. Nearly its size where that is small, and the same for the
+/// same set, whatever comes twice.
+fn size(shingles: &[u64]) -> u32 {
+    let mut places = [0_u64; 16];
+    shingles.iter().for_each(|shingle| places[(shingle >> 60) as usize] |= 1 << (shingle >> 54 & 63));
+    places.iter().map(|place| place.count_ones()).sum()
+}
+
+/// The minima of a set in one order, one for each bin.
+fn minima(shingles: &[u64], (a, b): (u64, u64), bins: &mut [u32]) {
+    bins.fill(u32::MAX);
+    for shingle in shingles {
+        // The place in the order as a fraction, times the bins: the bin, and the place in it.
+        let place = u128::from(a.wrapping_mul(*shingle).wrapping_add(b)) * bins.len() as u128;
+        let bin = &mut bins[(place >> 64) as usize];
+        *bin = (*bin).min((place >> 32) as u32);
     }
-
-    /// One number for each band of a set of shingles.
-    fn bands(&self, shingles: &[u64]) -> [u64; BANDS] {
-        let mut minima = [u32::MAX; HASHES];
-        for &shingle in shingles {
-            for (minimum, &(a, b)) in minima.iter_mut().zip(&self.0) {
-                *minimum = (*minimum).min((a.wrapping_mul(shingle).wrapping_add(b) >> 32) as u32);
-            }
-        }
-        let mut bands = minima.chunks_exact(ROWS).map(|rows| hash(rows.iter().flat_map(|row| row.to_le_bytes())));
-        std::array::from_fn(|_| bands.next().unwrap_or_default())
+    let taken: Vec<usize> = (0..bins.len()).filter(|&bin| bins[bin] < u32::MAX).collect();
+    let Some(&first) = taken.first().filter(|_| taken.len() < bins.len()) else { return };
+    for bin in (0..bins.len()).filter(|bin| taken.binary_search(bin).is_err()).collect::<Vec<usize>>() {
+        let next = taken.get(taken.partition_point(|&other| other < bin)).copied().unwrap_or(first + bins.len());
+        let value = bins[next % bins.len()];
+        bins[bin] = value.wrapping_add(((next - bin) as u32).wrapping_mul(0x9E37_79B9));
     }
 }
 
-/// Calls `found(i, j)` (with `i < j`) for texts (see [`normalised`]) that are nearly the same. `wanted(i, j)`
-/// is asked before a costly comparison and may spare it. The order of calls depends on the texts alone; a pair may be
-/// reported more than once. Where very many share a band, each is compared with the next 64 in order only.
+/// Tables in which texts are looked up: of runs of words and of characters, each with its classes.
+const TABLES: usize = 2 * CLASSES.len();
+
+/// What a text is looked up by: for each table that it stands in, a number for each band.
+#[derive(Debug, Clone)]
+pub(crate) struct Sketch(Box<[(u8, [u32; BANDS])]>);
+
+impl Sketch {
+    /// Of a text (see [`normalised`]).
+    pub(crate) fn of(text: &str) -> Self {
+        let Runs { words, characters, .. } = Runs::of(text);
+        let mut rows = Vec::new();
+        for (kind, shingles) in [words, characters].into_iter().enumerate() {
+            let Some(shingles) = shingles.filter(|shingles| !shingles.is_empty()) else { continue };
+            let size = size(&shingles);
+            for (class, &(least, bins)) in CLASSES.iter().enumerate() {
+                let next = CLASSES.get(class + 1).map_or(u32::MAX, |next| next.0);
+                if f64::from(size) >= NEARLY * f64::from(least) && size < next {
+                    rows.push(((kind * CLASSES.len() + class) as u8, bands(&shingles, bins)));
+                }
+            }
+        }
+        Self(rows.into_boxed_slice())
+    }
+}
+
+/// One number for each band of a set of shingles, by orders of so many bins.
+fn bands(shingles: &[u64], bins: usize) -> [u32; BANDS] {
+    let mut all = [0; HASHES];
+    all.chunks_exact_mut(bins).zip(ORDERS.iter()).for_each(|(bins, order)| minima(shingles, *order, bins));
+    let band = |rows: &[u32]| (hash(rows.iter().map(|&row| u64::from(row))) >> 32) as u32;
+    std::array::from_fn(|at| band(&all[at * ROWS..(at + 1) * ROWS]))
+}
+
+/// Calls `found(i, j)` (with `i < j`) for texts that are nearly the same; `text` gives them (see [`normalised`]) where they are
+/// compared. `wanted(i, j)` is asked before a costly comparison and may spare it. The order of calls depends on the texts
+/// alone; a pair may be reported more than once. Where very many share a band, each is compared with the next 64 in order
+/// only, which [`Searched::is_cut`] says.
 pub(crate) fn search(
-    texts: &[&str],
+    sketches: &[&Sketch],
+    text: impl Fn(usize) -> String,
     mut wanted: impl FnMut(usize, usize) -> bool,
     mut found: impl FnMut(usize, usize),
-) {
-    let orders = Orders::new();
-    let shingles: Vec<OnceLock<Shingles>> = texts.iter().map(|_| OnceLock::new()).collect();
-    let of = |index: usize| shingles[index].get_or_init(|| Shingles::of(texts[index]));
-    let bands: Vec<[Option<[u64; BANDS]>; 2]> = texts
-        .par_iter()
-        .map(|text| {
-            Shingles::of(text).kinds().map(|kind| kind.filter(|set| !set.is_empty()).map(|set| orders.bands(set)))
-        })
-        .collect();
+) -> Searched {
     // Pairs that were compared and are not alike: they may meet again in the next band.
     let mut unlike = BTreeSet::new();
-    for kind in 0..2 {
+    let mut searched = Searched::default();
+    for table in 0..TABLES as u8 {
+        let row = |(index, sketch): (usize, &&Sketch)| {
+            // A limit on all texts keeps them far below 2^32.
+            sketch.0.iter().position(|row| row.0 == table).map(|at| (index as u32, at))
+        };
+        let rows: Vec<(u32, usize)> = sketches.iter().enumerate().filter_map(row).collect();
         for band in 0..BANDS {
-            let mut order: Vec<(u64, usize)> =
-                bands.iter().enumerate().filter_map(|(index, bands)| Some((bands[kind]?[band], index))).collect();
-            order.sort_unstable();
-            for bucket in order.chunk_by(|a, b| a.0 == b.0) {
-                for (place, &(_, i)) in bucket.iter().enumerate() {
-                    for &(_, j) in bucket[place + 1..].iter().take(CROWD) {
+            let key = |&(index, at): &(u32, usize)| (sketches[index as usize].0[at].1[band], index);
+            let mut order: Vec<(u32, u32)> = rows.iter().map(key).collect();
+            order.par_sort_unstable();
+            for bucket in order.chunk_by(|a, b| a.0 == b.0).filter(|bucket| bucket.len() > 1) {
+                let mut known: Vec<Option<Shingles>> = bucket.iter().map(|_| None).collect();
+                for place in 0..bucket.len() {
+                    let i = bucket[place].1 as usize;
+                    let last = (place + 1 + CROWD).min(bucket.len());
+                    searched.is_cut |= last < bucket.len() && wanted(i, bucket[last].1 as usize);
+                    for next in place + 1..last {
+                        let j = bucket[next].1 as usize;
                         if unlike.contains(&(i, j)) || !wanted(i, j) {
                             continue;
                         }
-                        match alike(of(i), of(j)) {
+                        for at in [place, next] {
+                            known[at].get_or_insert_with(|| Shingles::of(&text(bucket[at].1 as usize)));
+                        }
+                        searched.compared += 1;
+                        match known[place].as_ref().zip(known[next].as_ref()).is_some_and(|(a, b)| alike(a, b)) {
                             true => found(i, j),
                             false => {
                                 unlike.insert((i, j));
                             }
                         }
                     }
+                    known[place] = None;
                 }
             }
         }
     }
+    searched
 }
 
 #[cfg(test)]
@@ -233,10 +317,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn pairs(texts: &[String]) -> BTreeSet<(usize, usize)> {
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let sketches: Vec<Sketch> = texts.iter().map(|text| Sketch::of(text)).collect();
         let mut pairs = BTreeSet::new();
         search(
-            &texts,
+            &sketches.iter().collect::<Vec<_>>(),
+            |index| texts[index].clone(),
             |_, _| true,
             |i, j| {
                 pairs.insert((i, j));
@@ -304,18 +389,47 @@ mod tests {
     }
 
     #[test]
+    fn sets_of_one_similarity_are_found_at_every_size() {
+        // One shingle in ten is another: J = 0.82. The larger set of a pair is of the next class now and then.
+        for n in [4_u64, 10, 28, 31, 33, 60, 118, 150, 161, 300, 2000] {
+            let mut missed = 0;
+            for seed in 0..40 {
+                let shingles = |other: u64| -> Vec<u64> {
+                    (0..n).map(|at| hash([seed, at, if at % 10 == 9 { other } else { 0 }].into_iter())).collect()
+                };
+                let of_classes = |shingles: &[u64]| {
+                    let size = f64::from(size(shingles));
+                    let (_, bins) = *CLASSES.iter().rfind(|class| size >= NEARLY * f64::from(class.0)).unwrap();
+                    bands(shingles, bins)
+                };
+                let (a, b) = (of_classes(&shingles(1)), of_classes(&shingles(2)));
+                missed += usize::from(a.iter().zip(&b).all(|(a, b)| a != b));
+            }
+            assert!(missed <= 1, "{n}: {missed} of 40");
+        }
+        let twice: Vec<u64> = (0..200).map(|at| hash([at % 100].into_iter())).collect();
+        assert_eq!(size(&twice), size(&twice[..100]));
+        assert_eq!(bands(&twice, 60), bands(&twice[..100], 60));
+    }
+
+    #[test]
     fn a_crowd_costs_bounded_work() {
-        let texts: Vec<&str> = vec!["one and the same text"; 3000];
+        let (text, count) = ("one and the same text".to_owned(), 3000);
+        let sketch = Sketch::of(&text);
         let mut asked = 0;
-        search(
-            &texts,
+        let searched = search(
+            &vec![&sketch; count],
+            |_| text.clone(),
             |_, _| {
                 asked += 1;
                 false
             },
             |_, _| {},
         );
-        assert!(asked <= BANDS * CROWD * texts.len());
+        assert!(asked <= BANDS * (CROWD + 1) * count);
+        assert_eq!(searched, Searched::default(), "nothing that is wanted was left out");
+        let searched = search(&vec![&sketch; 100], |_| text.clone(), |i, j| j == i + CROWD + 1, |_, _| {});
+        assert_eq!(searched, Searched { compared: 0, is_cut: true });
     }
 
     proptest! {

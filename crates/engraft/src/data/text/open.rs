@@ -8,6 +8,7 @@ use super::record::{Opening, Record, at, too_much};
 use super::strays::Strays;
 use super::table::Table;
 use super::{Limits, Text, TextDataset, TextExample, TextReading, TextSource};
+use crate::data::class_numbers::ClassNumbers;
 use crate::data::group_hints::{of_cell, suggested_column};
 use crate::data::grouping::Grouping;
 use crate::data::label_text::{Tidied, review};
@@ -15,7 +16,7 @@ use crate::data::split_column::SplitColumn;
 use crate::data::task::{Inferred, Task, infer, number};
 use crate::data::{Finding, FindingKind, Severity, Split, Targets};
 use crate::error::{Error, Problem, Result};
-use crate::progress::Observer;
+use crate::progress::{Observer, Silent};
 
 /// Reads labelled texts: a table (`.csv`, `.tsv`, `.jsonl`, `.parquet`) with a column of texts and one of labels, or a
 /// folder of text files with one folder per class.
@@ -65,6 +66,20 @@ pub(crate) fn open_texts_within(
     Ok((dataset, findings))
 }
 
+/// Refuses a table of which the beginning, or no column, can be read as labelled texts; anything else is not looked at.
+///
+/// # Errors
+/// As [`open_texts`].
+pub(crate) fn check_texts(path: &Path, reading: &TextReading) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let named: Vec<&str> = reading.text.iter().chain(&reading.label).map(String::as_str).collect();
+    let opening = Opening { named: &named, encoding: encoding_of(reading.encoding.as_deref())?, glance: true };
+    let table = Table::open(path, &opening, &Limits::default(), &Silent)?;
+    choose(&table, &table.sample()?, reading, true).map(drop)
+}
+
 /// The first column that looks like groups, as far as a sample shows.
 fn suggested(table: &Table, columns: &Columns, sample: &[Record]) -> Option<Finding> {
     let split = columns.split.as_ref().map(|split| split.column);
@@ -86,6 +101,7 @@ struct Rows {
     strays: Strays,
     /// Rows whose label had blanks around it.
     padded: Vec<bool>,
+    findings: Vec<Finding>,
 }
 
 impl Rows {
@@ -94,13 +110,16 @@ impl Rows {
         let wanted: Vec<usize> =
             columns.text.iter().chain(&columns.label).chain(&split).chain(&columns.group).copied().collect();
         let (texts, has_label) = (columns.text.len(), usize::from(columns.label.is_some()));
-        let class_names = columns.label.and_then(|label| table.class_names(label));
+        let mut numbers = ClassNumbers::new(columns.label.and_then(|label| table.class_names(label)));
+        let names: Vec<&str> = columns.text.iter().map(|&column| table.columns()[column].as_str()).collect();
         let has_faults = table.encoding().is_some_and(|encoding| encoding.faults > 0);
         let mut rows = Self::default();
         let mut total = 0;
         for record in table.records(&wanted)? {
             observer.check()?;
-            let Record { row, line, fields, padded } = record?;
+            let record = record?;
+            record.refuse_lists(&names, table.path())?;
+            let Record { row, line, fields, padded, .. } = record;
             let name = format!("row {row}");
             let group = columns.group.and_then(|_| of_cell(fields.last().and_then(Option::as_deref)));
             let word = split.and_then(|_| fields.get(texts + has_label).and_then(Option::as_deref));
@@ -113,12 +132,11 @@ impl Rows {
                 second: (texts == 2).then(|| fields.next().flatten().unwrap_or_default()),
             };
             // Only an empty cell is no label: `NA` may be a class, which is told.
-            let has_none = |label: &String| label.is_empty() || class_names.is_some() && label == "-1";
-            let Some(label) = fields.next().flatten().filter(|label| !has_none(label)) else {
+            let label = fields.next().flatten().filter(|label| !label.is_empty());
+            let Some(label) = label.and_then(|label| numbers.label(&label)) else {
                 rows.unlabelled.push(name);
                 continue;
             };
-            let class = class_names.and_then(|names| names.get(label.parse::<usize>().ok()?)).cloned();
             rows.padded.push(padded.contains(&texts));
             rows.strays.note(&name, &mut text, has_faults);
             total += text.parts().map(|part| part.len() as u64).sum::<u64>();
@@ -127,10 +145,11 @@ impl Rows {
             }
             rows.names.push(name);
             rows.texts.push(text);
-            rows.labels.push(class.unwrap_or_else(|| label.replace('\0', "")));
+            rows.labels.push(label.replace('\0', ""));
             rows.splits.push(split);
             rows.groups.push(group);
         }
+        rows.findings.extend(numbers.finding());
         Ok(rows)
     }
 
@@ -146,7 +165,7 @@ impl Rows {
             let problem = Problem::new("no row has a label").expected("a label in most rows").found(found);
             return Err(Error::Data(problem.at(path)));
         }
-        let mut findings = Vec::new();
+        let mut findings = std::mem::take(&mut self.findings);
         self.leave_out_missing_numbers(table, reading.task);
         let inferred = inferred(&mut self.labels, table, reading.task)?;
         if matches!(inferred.task, Task::SingleLabel | Task::MultiLabel) {
@@ -194,7 +213,7 @@ impl Rows {
             remarks,
         };
         findings.extend(columns.split.as_ref().and_then(SplitColumn::finding));
-        findings.extend(table.encoding().and_then(|encoding| encoding.finding()));
+        findings.extend(table.findings());
         if !self.unlabelled.is_empty() {
             let message = format!("rows without a label, left out: {}", self.unlabelled.len());
             findings.push(Finding::new(FindingKind::MissingValue, Severity::Warning, message, self.unlabelled));

@@ -22,7 +22,9 @@ use parquet::schema::types::ColumnDescPtr;
 
 use super::Limits;
 use super::parquet_depth;
-use super::record::{Blobs, KINDS, Record, Records, too_long};
+use super::record::{Blobs, KINDS, Opening, Record, Records, too_long};
+use crate::data::column_names::may_list_labels;
+use crate::data::task::SEPARATOR;
 use crate::error::{Error, Problem, Result};
 use crate::files::open_regular;
 use crate::guard::guarded;
@@ -40,22 +42,60 @@ pub(super) struct ParquetRows {
     /// The leaf of each column.
     leaves: Vec<usize>,
     /// Columns that are not read, each with why.
-    passed: Vec<String>,
+    pub(super) passed: Vec<String>,
+}
+
+/// What the cells of a column are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// One value each.
+    One,
+    /// A list of labels.
+    Labels,
+    /// A list of bytes: an image, written by who has no other type for one.
+    Bytes,
+}
+
+impl Form {
+    fn of(column: &ColumnDescPtr) -> Self {
+        match column.max_rep_level() {
+            0 => Self::One,
+            _ if is_of_bytes(column) => Self::Bytes,
+            _ => Self::Labels,
+        }
+    }
+}
+
+/// Whether whole numbers are bytes.
+fn is_of_bytes(column: &ColumnDescPtr) -> bool {
+    column.physical_type() == PhysicalType::INT32
+        && matches!(column.converted_type(), ConvertedType::UINT_8 | ConvertedType::INT_8)
+}
+
+/// The name of a column: of a list without what stands around its elements.
+fn name_of(column: &ColumnDescPtr) -> String {
+    let path = column.path().string();
+    if column.max_rep_level() == 0 {
+        return path;
+    }
+    let wrappers = [".list.element", ".list.item", ".bag.array_element", ".array.array", ".array", ".element"];
+    wrappers.iter().find_map(|wrapper| path.strip_suffix(wrapper)).unwrap_or(&path).to_owned()
 }
 
 impl ParquetRows {
-    pub(super) fn open(path: &Path, _limits: &Limits) -> Result<Self> {
+    pub(super) fn open(path: &Path, opening: &Opening) -> Result<Self> {
         let file = open_regular(path).map_err(|source| crate::data::missing(path, &source))?;
         parquet_depth::check(&file).map_err(|found| broken(path, found))?;
         let metadata = caught(path, || ParquetMetaDataReader::new().parse_and_finish(&file))?;
         let (mut columns, mut leaves, mut passed) = (Vec::new(), Vec::new(), Vec::new());
         for (leaf, column) in metadata.file_metadata().schema_descr().columns().iter().enumerate() {
-            match not_read(column) {
+            let name = name_of(column);
+            match not_read(column, &name, opening.named) {
                 None => {
-                    columns.push(column.path().string());
+                    columns.push(name);
                     leaves.push(leaf);
                 }
-                Some(why) => passed.push(format!("`{}` ({why})", column.path().string())),
+                Some(why) => passed.push(format!("`{name}` ({why})")),
             }
         }
         if columns.is_empty() {
@@ -76,9 +116,10 @@ impl ParquetRows {
         let schema = self.metadata.file_metadata().schema_descr();
         let is_of_bytes = |&column: &usize| {
             let column = schema.column(self.leaves[column]);
-            column.physical_type() == PhysicalType::BYTE_ARRAY
-                && column.converted_type() == ConvertedType::NONE
-                && column.logical_type_ref().is_none()
+            Form::of(&column) == Form::Bytes
+                || column.physical_type() == PhysicalType::BYTE_ARRAY
+                    && column.converted_type() == ConvertedType::NONE
+                    && column.logical_type_ref().is_none()
         };
         (0..self.columns.len()).filter(is_of_bytes).collect()
     }
@@ -99,13 +140,15 @@ impl ParquetRows {
     }
 
     pub(super) fn records(&self, path: &Path, columns: &[usize], limits: &Limits) -> Result<Records> {
+        let schema = self.metadata.file_metadata().schema_descr();
+        let forms: Vec<Form> = columns.iter().map(|&column| Form::of(&schema.column(self.leaves[column]))).collect();
         let mut rows = self.rows(path, columns, limits)?;
         let mut ended = false;
         Ok(Box::new(std::iter::from_fn(move || {
             if ended {
                 return None;
             }
-            let next = rows.next().map(|fields| fields.map(|fields| record(rows.row, fields)));
+            let next = rows.next().map(|fields| fields.map(|fields| record(rows.row, fields, &forms)));
             ended = !matches!(next, Ok(Some(_)));
             next.transpose()
         })))
@@ -121,7 +164,7 @@ impl ParquetRows {
                 if let Compression::BROTLI(_) | Compression::LZO = chunk.compression() {
                     let problem = Problem::new("the Parquet file is packed in a way that is not read")
                         .expected("Snappy, Zstandard, gzip, LZ4 or nothing")
-                        .found(chunk.compression());
+                        .found(if chunk.compression() == Compression::LZO { "LZO" } else { "Brotli" });
                     return Err(Error::Data(problem.hint("write it again with compression=\"zstd\"").at(path)));
                 }
                 let size = chunk.uncompressed_size();
@@ -152,9 +195,11 @@ impl ParquetRows {
 }
 
 /// Fields as text, without white space around it.
-fn record(row: u64, fields: Vec<Option<Vec<u8>>>) -> Record {
+fn record(row: u64, fields: Vec<Option<Vec<u8>>>, forms: &[Form]) -> Record {
     let mut padded = Vec::new();
+    let lists = (0..forms.len()).filter(|&at| forms[at] == Form::Labels).collect();
     let text = |(at, field): (usize, Option<Vec<u8>>)| {
+        let field = field.filter(|_| forms[at] != Form::Bytes);
         let text = field.map(|bytes| match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(bytes) => String::from_utf8_lossy(bytes.as_bytes()).into_owned(),
@@ -167,13 +212,25 @@ fn record(row: u64, fields: Vec<Option<Vec<u8>>>) -> Record {
         Some(text)
     };
     let fields = fields.into_iter().enumerate().map(text).collect();
-    Record { row, line: row, fields, padded }
+    Record { row, line: row, fields, padded, lists }
 }
 
-/// Why a column is not read: all are but lists, and values that are neither text, number nor truth value.
-fn not_read(column: &ColumnDescPtr) -> Option<&'static str> {
-    if column.max_rep_level() > 0 {
-        return Some("a list");
+/// Why a column is not read: all are but lists that are neither labels, asked for, nor bytes, and values that are neither text,
+/// number nor truth value.
+fn not_read(column: &ColumnDescPtr, name: &str, asked: &[&str]) -> Option<&'static str> {
+    let elements = column.physical_type();
+    let are_texts = elements == PhysicalType::BYTE_ARRAY && column.converted_type() == ConvertedType::UTF8
+        || matches!(column.logical_type_ref(), Some(LogicalType::String));
+    let are_whole = matches!(elements, PhysicalType::INT32 | PhysicalType::INT64) && scale(column).is_none();
+    let is_asked = may_list_labels(name) || asked.iter().any(|asked| asked.eq_ignore_ascii_case(name));
+    match column.max_rep_level() {
+        0 => {}
+        1 if is_of_bytes(column) || is_asked && (are_texts || are_whole) => return None,
+        1 if are_texts => return Some("a list of texts"),
+        1 if are_whole => return Some("a list of whole numbers"),
+        1 if matches!(elements, PhysicalType::FLOAT | PhysicalType::DOUBLE) => return Some("a list of numbers"),
+        1 => return Some("a list"),
+        _ => return Some("lists within lists"),
     }
     match column.physical_type() {
         PhysicalType::INT96 => Some("times of 96 bits"),
@@ -225,8 +282,10 @@ fn class_names(metadata: &ParquetMetaData) -> BTreeMap<String, Vec<String>> {
     let value: serde_json::Value = json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
     let features = value["info"]["features"].as_object().into_iter().flatten();
     let names = features.filter_map(|(column, feature)| {
-        let names: Option<Vec<String>> =
-            feature["names"].as_array()?.iter().map(|name| name.as_str().map(str::to_owned)).collect();
+        // Of a list the names are those of its elements.
+        let of_list = if feature.is_array() { &feature[0] } else { &feature["feature"] };
+        let names = feature["names"].as_array().or_else(|| of_list["names"].as_array())?;
+        let names: Option<Vec<String>> = names.iter().map(|name| name.as_str().map(str::to_owned)).collect();
         Some((column.clone(), names?))
     });
     names.collect()
@@ -273,6 +332,7 @@ struct Rows {
 
 struct Column {
     reader: ColumnReader,
+    form: Form,
     kind: ConvertedType,
     scale: Option<u32>,
     max_level: i16,
@@ -317,8 +377,10 @@ impl Rows {
                 let prefixed = chunk.encodings().any(|encoding| encoding == Encoding::DELTA_BYTE_ARRAY);
                 let pages = SerializedPageReader::new(self.file.clone(), chunk, rows as usize, None)?;
                 let max_level = descriptor.max_def_level();
-                let checked = Checked { pages, has_levels: max_level > 0, prefixed };
+                let levels = usize::from(max_level > 0) + usize::from(descriptor.max_rep_level() > 0);
+                let checked = Checked { pages, levels, prefixed };
                 Ok(Column {
+                    form: Form::of(&descriptor),
                     kind: descriptor.converted_type(),
                     scale: scale(&descriptor),
                     max_level,
@@ -337,7 +399,8 @@ impl Rows {
 
 impl Column {
     fn fill(&mut self, limit: usize) -> ParquetResult<()> {
-        let Self { reader, kind, scale, max_level, batch, ready } = self;
+        let Self { reader, form, kind, scale, max_level, batch, ready } = self;
+        let form = *form;
         let scale = *scale;
         let number = |bytes: &[u8]| match scale {
             // Two bytes that are no decimal number are half a float.
@@ -347,9 +410,12 @@ impl Column {
                 None => Err(ParquetError::General("a decimal number of more than 38 digits".to_owned())),
             },
         };
-        let mut read = Batch { max_level: *max_level, batch: *batch, ready };
+        let mut read = Batch { form, max_level: *max_level, batch: *batch, limit, ready };
         match reader {
             ColumnReader::BoolColumnReader(reader) => read.of(reader, |value| Ok(value.to_string().into_bytes())),
+            ColumnReader::Int32ColumnReader(reader) if form == Form::Bytes => {
+                read.of(reader, |&value| Ok(vec![value as u8]))
+            }
             ColumnReader::Int32ColumnReader(reader) => read.of(reader, |&value| {
                 let text = match (scale, *kind) {
                     (Some(scale), _) => decimal(value.into(), scale),
@@ -387,8 +453,11 @@ impl Column {
 }
 
 struct Batch<'a> {
+    form: Form,
     max_level: i16,
     batch: usize,
+    /// The longest list of bytes.
+    limit: usize,
     ready: &'a mut VecDeque<Option<Vec<u8>>>,
 }
 
@@ -399,6 +468,11 @@ impl Batch<'_> {
         text: impl Fn(&T::T) -> ParquetResult<Vec<u8>>,
     ) -> ParquetResult<()> {
         let (mut levels, mut values) = (Vec::new(), Vec::new());
+        if self.form != Form::One {
+            let mut repeats = Vec::new();
+            reader.read_records(self.batch, Some(&mut levels), Some(&mut repeats), &mut values)?;
+            return self.lists(&levels, &repeats, values.iter().map(text));
+        }
         let (records, _, _) = reader.read_records(self.batch, Some(&mut levels), None, &mut values)?;
         let mut values = values.iter();
         for record in 0..records {
@@ -406,6 +480,43 @@ impl Batch<'_> {
             let value = if is_there { values.next() } else { None };
             self.ready.push_back(value.map(&text).transpose()?);
         }
+        Ok(())
+    }
+
+    /// Lists by their levels: a row begins where nothing repeats; an element is there at the highest level.
+    fn lists(
+        &mut self,
+        levels: &[i16],
+        repeats: &[i16],
+        mut elements: impl Iterator<Item = ParquetResult<Vec<u8>>>,
+    ) -> ParquetResult<()> {
+        let mut rows: Vec<Option<Vec<u8>>> = Vec::new();
+        for (level, repeat) in levels.iter().zip(repeats) {
+            let begins = *repeat == 0;
+            if begins {
+                rows.push((*level > 0).then(Vec::new));
+            }
+            if *level < self.max_level {
+                continue;
+            }
+            let (Some(Some(row)), Some(element)) = (rows.last_mut(), elements.next().transpose()?) else {
+                return Err(ParquetError::General("a list without a beginning or without its elements".to_owned()));
+            };
+            if self.form == Form::Labels {
+                if element.contains(&(SEPARATOR as u8)) {
+                    let found = format!("a label in a list that holds `{SEPARATOR}`, which stands between several");
+                    return Err(ParquetError::General(found));
+                }
+                if !begins {
+                    row.push(SEPARATOR as u8);
+                }
+            }
+            row.extend(element);
+            if row.len() > self.limit {
+                return refuse(too_long(self.limit));
+            }
+        }
+        self.ready.extend(rows);
         Ok(())
     }
 }
@@ -478,7 +589,8 @@ fn variable(bytes: &[u8]) -> Option<(u64, &[u8])> {
 /// Pages whose counts fit what they hold, so that no list is made for values that are not there.
 struct Checked {
     pages: SerializedPageReader<Guarded>,
-    has_levels: bool,
+    /// Lists of levels before the values: of definitions, and before them of repetitions.
+    levels: usize,
     prefixed: bool,
 }
 
@@ -501,13 +613,12 @@ impl Checked {
 
     /// The length of the levels at the start of a page of the first format.
     fn levels(&self, buffer: &[u8]) -> Option<usize> {
-        match self.has_levels {
-            false => Some(0),
-            true => {
-                let length = u32::from_le_bytes(buffer.get(..4)?.try_into().ok()?);
-                Some(4 + length as usize)
-            }
+        let mut at = 0_usize;
+        for _ in 0..self.levels {
+            let length = u32::from_le_bytes(buffer.get(at..at.checked_add(4)?)?.try_into().ok()?);
+            at += 4 + length as usize;
         }
+        Some(at)
     }
 
     /// Whether a page of lengths declares no more of them than it has values: after block size and miniblocks their count.

@@ -8,7 +8,9 @@ use encoding_rs::Encoding;
 
 use super::Limits;
 use super::encoding::{Decoding, Detected};
-use crate::error::{Problem, Result, printable};
+#[cfg(doc)]
+use crate::data::task::SEPARATOR;
+use crate::error::{Error, Problem, Result, printable};
 use crate::files::open_regular;
 
 /// Records that are looked at to find out about columns.
@@ -36,6 +38,26 @@ pub struct Record {
     pub(crate) fields: Vec<Option<String>>,
     /// Places among the fields of those that had blanks around them.
     pub(crate) padded: Vec<usize>,
+    /// Places among the fields of lists; their elements stand there with a [`SEPARATOR`] between them.
+    pub(crate) lists: Vec<usize>,
+}
+
+impl Record {
+    /// Refuses a list among the first fields, whose columns have these names: only labels may be several.
+    pub(crate) fn refuse_lists(&self, names: &[&str], path: &Path) -> Result<()> {
+        match self.lists.iter().find(|&&place| place < names.len()) {
+            Some(&place) => Err(Error::Data(nested(names[place], "a list").at(at(path, self.line)))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The refusal of a value with parts.
+pub(super) fn nested(name: &str, found: &str) -> Problem {
+    Problem::new(format!("the value of `{name}` is nested"))
+        .expected("a text, a number, true or false")
+        .found(found)
+        .hint("write its parts as columns of their own")
 }
 
 /// Records one after the other; ends after the first error.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::columns::choose;
-use super::encoding::{decode, detect_as, detect_bytes, encoding_of};
+use super::encoding::{Detected, decode, detect_as, detect_bytes, encoding_of};
 use super::json_lines::Lines;
 use super::table::{Opening, Table};
 use super::{Limits, Text, TextReading};
@@ -42,7 +42,9 @@ pub fn stream_texts(
         })));
     }
     if crate::data::ending(path).as_deref() == Some("txt") && reading.text.is_empty() {
-        let mut lines = Lines::open(path, &detect_as(path, encoding, observer)?, &limits)?;
+        let detected = detect_as(path, encoding, observer)?;
+        tell(Some(&detected), observer);
+        let mut lines = Lines::open(path, &detected, &limits)?;
         let mut ended = false;
         return Ok(Box::new(std::iter::from_fn(move || {
             if ended {
@@ -56,16 +58,24 @@ pub fn stream_texts(
     }
     let named: Vec<&str> = reading.text.iter().map(String::as_str).collect();
     let table = Table::open(path, &Opening { named: &named, encoding, glance: false }, &limits, observer)?;
+    tell(table.encoding(), observer);
     let columns = choose(&table, &table.sample()?, reading, false)?;
     let is_pair = columns.text.len() == 2;
     let records = table.records(&columns.text)?;
     Ok(Box::new(records.map(move |record| {
         let record = record?;
+        let names: Vec<&str> = columns.text.iter().map(|&column| table.columns()[column].as_str()).collect();
+        record.refuse_lists(&names, table.path())?;
         let mut fields = record.fields.into_iter().map(|field| without_zeros(field.unwrap_or_default()));
         let first = fields.next().unwrap_or_default();
         let text = Text { first, second: is_pair.then(|| fields.next().unwrap_or_default()) };
         Ok(TextRow { name: format!("row {}", record.row), text })
     })))
+}
+
+/// Says an encoding that was found out.
+fn tell(detected: Option<&Detected>, observer: &dyn Observer) {
+    detected.and_then(Detected::remark).iter().for_each(|remark| observer.say(remark));
 }
 
 fn without_zeros(mut text: String) -> String {

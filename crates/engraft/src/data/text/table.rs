@@ -1,5 +1,7 @@
 //! A table of any kind as named columns and a stream of records.
 
+use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::delimited::Delimited;
@@ -7,12 +9,19 @@ use super::json_lines::JsonLines;
 use super::parquet_rows::ParquetRows;
 use super::record::{KINDS, SAMPLE};
 use super::{Limits, TextFormat};
-use crate::error::{Error, Problem, Result};
-use crate::files::kind_of;
+use crate::data::Finding;
+use crate::data::column_names::listing;
+use crate::error::{Error, Problem, Result, first_of};
+use crate::files::{kind_of, open_regular};
 use crate::progress::Observer;
 
 pub use super::record::Record;
 pub(crate) use super::record::{Blobs, Opening, Records};
+
+/// Columns that are not read and that a message names.
+const SHOWN: usize = 8;
+/// More different cells than this are not few.
+const FEW_WORDS: usize = 20;
 
 /// A table of which the columns are known, and no more than a sample was read.
 #[derive(Debug)]
@@ -45,13 +54,22 @@ impl Table {
         if metadata.len() == 0 {
             return Err(Error::Data(Problem::new("the table is empty").expected(KINDS).at(path)));
         }
+        let mut head = Vec::new();
+        open_regular(path)
+            .and_then(|file| file.take(crate::data::HEAD).read_to_end(&mut head))
+            .map_err(|source| crate::data::missing(path, &source))?;
+        if let Some((found, hint)) = crate::data::stand_in(&head) {
+            return Err(Error::Data(
+                Problem::new("this is not a table").expected(KINDS).found(found).hint(hint).at(path),
+            ));
+        }
         let kind = match crate::data::ending(path).as_deref() {
             Some("csv" | "tsv" | "tab" | "txt") => Kind::Delimited(Delimited::open(path, opening, limits, observer)?),
             Some("jsonl" | "ndjson" | "json") => Kind::JsonLines(JsonLines::open(path, opening, limits, observer)?),
-            Some("parquet") => Kind::Parquet(ParquetRows::open(path, limits)?),
-            other => {
-                let found = other.map_or("a name without an ending".to_owned(), |ending| format!(".{ending}"));
-                return Err(Error::Data(Problem::new("this is not a table").expected(KINDS).found(found).at(path)));
+            Some("parquet") => Kind::Parquet(ParquetRows::open(path, opening)?),
+            _ => {
+                let problem = Problem::new("this is not a table").expected(KINDS);
+                return Err(Error::Data(crate::data::no_table(problem, path)));
             }
         };
         Ok(Self { path: path.to_owned(), kind, limits: *limits })
@@ -115,6 +133,24 @@ impl Table {
         remarks
     }
 
+    /// The columns' names for a message, and what other columns there are that are not read.
+    pub(crate) fn listing(&self) -> String {
+        let names = listing(self.columns());
+        match &self.kind {
+            Kind::Parquet(table) if !table.passed.is_empty() => {
+                format!("{names}; not read: {}", first_of(&table.passed, SHOWN))
+            }
+            _ => names,
+        }
+    }
+
+    /// What was guessed or looks wrong, as far as the table was read.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let of_encoding = self.encoding().and_then(super::encoding::Detected::finding);
+        let of_rows = if let Kind::Delimited(table) = &self.kind { table.merged() } else { None };
+        of_encoding.into_iter().chain(of_rows).collect()
+    }
+
     /// Reads the records anew, with the fields of some columns.
     ///
     /// # Errors
@@ -156,6 +192,21 @@ impl Table {
             _ => self.records(columns)?,
         };
         records.take(rows).collect()
+    }
+
+    /// The different cells of a column, where they are few: all of it is read. What cannot be read has none.
+    pub(crate) fn words_of(&self, column: usize) -> Option<BTreeSet<String>> {
+        let mut words = BTreeSet::new();
+        for record in self.records(&[column]).ok()? {
+            let cell = record.ok()?.fields.pop().flatten().unwrap_or_default();
+            if !cell.is_empty() && !words.contains(&cell) {
+                words.insert(cell);
+            }
+            if words.len() > FEW_WORDS {
+                return None;
+            }
+        }
+        Some(words)
     }
 
     /// The first records, with all columns; values that are not text, number or truth value are passed over.

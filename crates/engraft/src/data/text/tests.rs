@@ -143,7 +143,7 @@ fn json_lines_are_read_and_nested_values_refused_where_asked_for() {
     assert!(problem.contains("the value of `meta` is nested") && problem.contains("line 1"), "{problem}");
     for (text, words) in [
         ("{\"text\": \"a\", \"text\": \"b\", \"label\": \"x\"}\n", "the key `text` twice"),
-        ("[{\"text\": \"a\"}]", "without the brackets"),
+        ("[[\"text\"], [\"a\"]]", "without the brackets"),
         ("{\n\"text\": \"a\"}", "write every object on one line"),
         ("{\"text\": \"a\", \"label\": 1} x\n", "line 1"),
         ("{\"text\": \"a\", \"label\": 1}\nnot json\n", "line 2"),
@@ -154,6 +154,55 @@ fn json_lines_are_read_and_nested_values_refused_where_asked_for() {
         let problem = refusal("t.jsonl", text.as_bytes(), &TextReading::default());
         assert!(problem.contains(words), "{problem}");
     }
+}
+
+#[test]
+fn rows_that_a_quote_made_one_are_told() {
+    let mut lines: Vec<String> =
+        (0..40).map(|row| format!("\"the soup number {row} was fine\",{}", ["pos", "neg"][row % 2])).collect();
+    let whole = format!("text,label\n{}\n", lines.join("\n"));
+    let of = |text: &str| {
+        let (dataset, findings) = open("t.csv", text.as_bytes(), &TextReading::default()).unwrap();
+        (dataset.examples.len(), findings.into_iter().find(|finding| finding.kind == FindingKind::MergedRows))
+    };
+    assert_eq!(of(&whole), (40, None));
+    lines[17] = "\"the soup number 17 was fine,neg".to_owned();
+    let (rows, told) = of(&format!("text,label\n{}\n", lines.join("\n")));
+    let told = told.unwrap();
+    assert_eq!(
+        (rows, told.severity, told.files.as_slice()),
+        (39, crate::data::Severity::Warning, ["row 18".to_owned()].as_slice())
+    );
+    assert!(told.message.contains("row 18, line 19"), "{}", told.message);
+    lines[17] = "\"the soup\nof 17, and bread\nwas fine\",neg".to_owned();
+    assert_eq!(of(&format!("text,label\n{}\n", lines.join("\n"))), (40, None), "a text of several lines");
+}
+
+#[test]
+fn lines_are_counted_whatever_ends_them() {
+    for end in ["\n", "\r", "\r\n"] {
+        let mut lines = vec!["text,label".to_owned()];
+        lines.extend((0..40).map(|row| format!("soup {row},{}", row % 2)));
+        lines[30].push_str(",more");
+        let problem = refusal("t.csv", lines.join(end).as_bytes(), &TextReading::default());
+        assert!(problem.contains("line 31"), "{end:?}: {problem}");
+    }
+}
+
+#[test]
+fn lists_are_labels_and_no_texts() {
+    let line = |row: usize| {
+        let labels = if row % 3 == 0 { "[\"good\", \"long\"]" } else { "[\"bad\"]" };
+        format!("{{\"text\": \"a soup of {row}\", \"words\": [\"a\", \"soup\"], \"tags\": {labels}}}\n")
+    };
+    let text: String = (0..12).map(line).collect();
+    let (dataset, _) = open("t.jsonl", text.as_bytes(), &TextReading::default()).unwrap();
+    assert_eq!(
+        (dataset.inferred.task, dataset.classes),
+        (Task::MultiLabel, ["bad", "good", "long"].map(String::from).to_vec())
+    );
+    let problem = refusal("t.jsonl", text.as_bytes(), &asked(&["words"], Some("tags")));
+    assert!(problem.contains("the value of `words` is nested") && problem.contains("a list"), "{problem}");
 }
 
 #[test]

@@ -1,23 +1,65 @@
 //! Whether a column holds numbers or categories: counted over all its cells, then decided.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{Kind, is_missing};
 use crate::data::column_names::shortened;
 use crate::data::task::number;
 use crate::data::{Finding, FindingKind, Severity};
-use crate::error::{Error, Problem, Result, printable};
+use crate::error::{Error, Problem, Result, first_of, printable};
 
 /// What people write about numbers.
 const DRESS: &str = "$\u{20ac}\u{a3}\u{a5}%,'\u{2019}\u{2212}";
 /// A column of nearly only numbers is read as categories up to this many different values.
 const FEW_VALUES: usize = 20;
 
+/// The share of numbers from which words among them are told, though a column with fewer than nine in ten is one of words.
+const MOSTLY: f64 = 0.7;
+/// Words that a message names.
+const SHOWN: usize = 3;
+/// What people and spreadsheets write where there is no number, in lower case; names of categories among words.
+const STAND_INS: [&str; 29] = [
+    "n.a.",
+    "n.a",
+    "na.",
+    "n/d",
+    "n.d.",
+    "n.d",
+    "nd",
+    "n/v",
+    "--",
+    "---",
+    ".",
+    "..",
+    "...",
+    "\u{2013}",
+    "\u{2014}",
+    "#n/a",
+    "#na",
+    "#value!",
+    "#div/0!",
+    "#ref!",
+    "#null!",
+    "#num!",
+    "nil",
+    "unknown",
+    "unk",
+    "missing",
+    "not available",
+    "not known",
+    "undefined",
+];
+
+/// Whether a cell among numbers says that there is none.
+fn stands_in(cell: &str) -> bool {
+    STAND_INS.contains(&cell.trim().to_lowercase().as_str())
+}
+
 /// What a cell is among numbers: nothing for a word, NaN where it is missing.
 pub(super) fn value(cell: Option<&str>, decimal_comma: bool) -> Option<f64> {
     match cell {
-        Some(cell) if !is_missing(cell) => number(cell, decimal_comma),
+        Some(cell) if !is_missing(cell) => number(cell, decimal_comma).or_else(|| stands_in(cell).then_some(f64::NAN)),
         _ => Some(f64::NAN),
     }
 }
@@ -35,6 +77,8 @@ pub(super) struct Survey {
     words: usize,
     /// Whether a cell says `none` or `-`: missing among numbers, a word among words.
     has_none: bool,
+    /// The same of other words, told where they are taken for missing.
+    stand_ins: BTreeMap<String, usize>,
     /// The first word that is not a whole number with leading zeros: its row and what it says.
     odd: Option<(String, String)>,
     /// The first word of any kind.
@@ -62,6 +106,7 @@ impl Survey {
                     self.infinite = here();
                 }
             }
+            None if stands_in(cell) => *self.stand_ins.entry(cell.to_owned()).or_default() += 1,
             None => {
                 self.words += 1;
                 let bare: String = cell.chars().filter(|c| !DRESS.contains(*c) && !c.is_whitespace()).collect();
@@ -91,7 +136,7 @@ impl Survey {
                 let problem = refused("a number is infinite or too large", "numbers up to 3.4e38", cell);
                 Err(Error::Data(problem.hint("correct it, or leave the cell empty if the number is not known")))
             }
-            None => Ok((kind, None)),
+            None => Ok((kind, self.missing(name))),
         };
         match (known, &self.first) {
             (Some(Kind::Categorical), _) => return Ok((Kind::Categorical, None)),
@@ -100,11 +145,15 @@ impl Survey {
                 return Err(Error::Data(problem));
             }
             (Some(Kind::Numeric), None) => return finite(Kind::Numeric),
-            (None, None) if self.numbers > 0 || !self.has_none => return finite(Kind::Numeric),
+            (None, None) if self.numbers > 0 || !self.has_none && self.stand_ins.is_empty() => {
+                return finite(Kind::Numeric);
+            }
             (None, _) => {}
         }
         let odd = self.odd.as_ref().filter(|_| self.numbers >= 9 * self.words);
-        let Some((row, cell)) = odd else { return Ok((Kind::Categorical, self.in_disguise(name))) };
+        let Some((row, cell)) = odd else {
+            return Ok((Kind::Categorical, self.in_disguise(name).or_else(|| self.mostly_numbers(name))));
+        };
         let counts = format!("{} of {} cells are numbers", self.numbers, self.numbers + self.words);
         if self.distinct.len() > FEW_VALUES {
             let problem = refused(
@@ -123,6 +172,32 @@ impl Survey {
         );
         let finding = Finding::new(FindingKind::MixedColumn, Severity::Serious, message, vec![row.clone()]);
         Ok((Kind::Categorical, Some(finding)))
+    }
+
+    /// Words in a column of numbers that are taken for missing cells.
+    fn missing(&self, name: &str) -> Option<Finding> {
+        if self.stand_ins.is_empty() {
+            return None;
+        }
+        let cells: usize = self.stand_ins.values().sum();
+        let words = first_of(self.stand_ins.iter().map(|(word, count)| format!("`{word}` ({count})")), SHOWN);
+        let message = format!(
+            "cells of the column `{name}` that are read as missing, since all others are numbers: {cells}: {words}"
+        );
+        Some(Finding::new(FindingKind::Guessed, Severity::Info, message, vec![name.to_owned()]))
+    }
+
+    /// A column of which most cells are numbers, and which a few words make one of categories.
+    fn mostly_numbers(&self, name: &str) -> Option<Finding> {
+        let all = self.numbers + self.words;
+        let (row, cell) = self.odd.as_ref().filter(|_| self.numbers as f64 >= MOSTLY * all as f64)?;
+        let message = format!(
+            "the column `{name}` is read as categories, though {} of {all} cells are numbers: {row} holds `{}`; leave such cells \
+             empty, and it is read as numbers",
+            self.numbers,
+            shortened(cell)
+        );
+        Some(Finding::new(FindingKind::MixedColumn, Severity::Warning, message, vec![row.clone()]))
     }
 
     /// A column of numbers that are not written as such.

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use super::is_missing;
 use crate::data::column_names::{find, listing};
 use crate::data::dataset::{Dataset, Example, Split, Targets};
 use crate::data::image_source::ImageSource;
@@ -50,8 +49,7 @@ pub(super) struct Settled {
 
 /// Makes targets of labels. `names` and `splits` are those of the rows; `place` is where they stand, for an error.
 ///
-/// Nothing is a label where it is missing, but in multi-label an empty one is a row without any label; in regression a
-/// number must be finite.
+/// An empty cell is no label, but in multi-label it is a row without any label; in regression a number must be finite.
 ///
 /// # Errors
 /// [`Error::Data`] where no row has a label, the task cannot be inferred, a label is not a number in regression, there are
@@ -66,7 +64,8 @@ pub(super) fn settle(
     place: &Path,
 ) -> Result<Settled> {
     let refused = |problem: Problem| Error::Data(problem.at(place));
-    let told: Vec<&str> = texts.iter().map(String::as_str).filter(|text| !is_missing(text)).collect();
+    // Only an empty cell is no label: `NA` may be a class, which is told.
+    let told: Vec<&str> = texts.iter().map(String::as_str).filter(|text| !text.trim().is_empty()).collect();
     if told.is_empty() {
         let problem = Problem::new("no row has a label").expected("a label in most rows");
         return Err(refused(problem.found(format!("{} rows without one", texts.len()))));
@@ -79,10 +78,10 @@ pub(super) fn settle(
         })?,
     };
     let has_label = |text: &str| match inferred.task {
-        Task::SingleLabel | Task::Tags | Task::Answers => !is_missing(text),
-        Task::MultiLabel => text.is_empty() || !is_missing(text),
+        Task::SingleLabel | Task::Tags | Task::Answers => !text.trim().is_empty(),
+        Task::MultiLabel => true,
         // What is not a number at all is refused below.
-        Task::Regression => !is_missing(text) && number(text, decimal_comma).is_none_or(f64::is_finite),
+        Task::Regression => number(text, decimal_comma).is_none_or(f64::is_finite),
     };
     let (kept, without): (Vec<usize>, Vec<usize>) = (0..texts.len()).partition(|&row| has_label(&texts[row]));
     let mut findings = Vec::new();
@@ -93,8 +92,7 @@ pub(super) fn settle(
             "rows without a label"
         };
         let said = without.iter().map(|&row| texts[row].as_str()).find(|text| !text.is_empty());
-        let said =
-            said.map_or_else(String::new, |text| format!("; such a cell says `{text}`: rename it if it is a class"));
+        let said = said.map_or_else(String::new, |text| format!("; such a cell says `{text}`"));
         let message = format!("{what}, left out: {}{said}", without.len());
         let rows = without.iter().map(|&row| names[row].clone()).collect();
         findings.push(Finding::new(FindingKind::MissingValue, Severity::Warning, message, rows));

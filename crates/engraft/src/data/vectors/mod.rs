@@ -10,7 +10,8 @@
 //! has few values. Where fields are separated by semicolons, a number may be written `3,5`.
 //!
 //! **Missing cells** are empty or say `NA`, `N/A`, `NaN`, `null`, `<NA>` or `?`, in any case; among numbers also `none`
-//! and `-`.
+//! and `-`, and what else people write there (`n.a.`, `n/d`, `--`, `#N/A`, `unknown`), which is told. A label is missing where
+//! its cell is empty: any word may be a class.
 //!
 //! **Labels** are in the column that is asked for, else in one called `label`, `target`, `class` or `y`. What is learnt of
 //! them follows from them as for images (see [`super::task`]).

@@ -203,7 +203,12 @@ fn label_table(path: &Path, rows: usize, reading: &VectorReading, observer: &dyn
     let group = group.map(|name| find(names, name, COLUMN_FLAG, path)).transpose()?;
     let sample = table.sample()?;
     let cells = |column: usize| sample.iter().map(|row| row.fields[column].as_deref().unwrap_or_default()).collect();
-    let mut split = SplitColumn::find(names, |column| column != label && Some(column) != group, cells);
+    let mut split = SplitColumn::find(
+        names,
+        |column| column != label && Some(column) != group,
+        cells,
+        |column| table.words_of(column),
+    );
     let at = split.as_ref().map(|split| split.column);
     let wanted: Vec<usize> = std::iter::once(label).chain(at).chain(group).collect();
     let (mut labels, mut splits, mut groups) = (Vec::new(), Vec::new(), Vec::new());

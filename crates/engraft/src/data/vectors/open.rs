@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::labels::{Settled, settle};
 use super::raw::Raw;
-use super::sources::{is_array, sources};
+use super::sources::{is_array, sources, told};
 use super::{VectorReading, VectorSet, VectorSource, npy, tables};
 use crate::data::{Finding, Grouping, Targets};
 use crate::error::{Error, Problem, Result};
@@ -72,10 +72,11 @@ fn read(path: &Path, reading: &VectorReading, with_labels: bool, observer: &dyn 
             Problem::new("only an array has its labels in a file of their own").found(crate::error::printable(labels));
         return Err(Error::Usage(problem.at("--labels").hint("--label-column names the column of a table")));
     }
-    let raw = match is_array(&sources[0].path) {
+    let mut raw = match is_array(&sources[0].path) {
         true => npy::read(&sources, reading, with_labels, observer)?,
         false => tables::read(path, &sources, reading, with_labels, observer)?,
     };
+    raw.remarks.extend(told(&sources));
     match () {
         () if raw.names.is_empty() => {
             Err(Error::Data(Problem::new("there are no rows").expected("at least one").at(path)))

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::data::split_names::exact;
+use crate::data::split_names::{exact, is_companion, loose};
 use crate::data::{Split, ending, missing};
-use crate::error::{Error, Problem, Result, printable};
+use crate::error::{Error, Problem, Result, first_of, printable};
 
+/// Files that a message names.
+const SHOWN: usize = 5;
 /// Endings of tables that are read.
 const TABLES: [&str; 4] = ["csv", "tsv", "tab", "parquet"];
 
@@ -25,6 +27,23 @@ impl Source {
             _ => String::new(),
         }
     }
+}
+
+fn stem(file: &Path) -> String {
+    file.file_stem().map(|stem| stem.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
+}
+
+/// What was guessed of the files' names.
+pub(super) fn told(sources: &[Source]) -> Option<String> {
+    let guessed = sources.iter().any(|source| source.split.is_some() && exact(&stem(&source.path)).is_none());
+    let name = |source: &Source| {
+        let name = source.path.file_name().map(|name| printable(Path::new(name))).unwrap_or_default();
+        format!("`{name}` is {}", source.split.unwrap_or(Split::Train).name())
+    };
+    guessed.then(|| {
+        let listed: Vec<String> = sources.iter().map(name).collect();
+        format!("files read as splits, by a word of their names: {}", listed.join(", "))
+    })
 }
 
 /// Whether a file is named like an array.
@@ -47,22 +66,35 @@ pub(super) fn sources(path: &Path) -> Result<Vec<Source>> {
     if !metadata.is_dir() {
         return Ok(vec![Source { path: path.to_owned(), split: None }]);
     }
-    let mut found: Vec<(Split, PathBuf)> = Vec::new();
+    let mut files: Vec<PathBuf> = Vec::new();
     for entry in std::fs::read_dir(path).map_err(|source| Error::read(path, &source))? {
         let file = entry.map_err(|source| Error::read(path, &source))?.path();
-        let stem = file.file_stem().map(|stem| stem.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-        let split = exact(&stem);
-        if let Some(split) = split.filter(|_| is_array(&file) || is_table(&file)) {
-            found.push((split, file));
-        }
+        files.extend((is_array(&file) || is_table(&file)).then_some(file));
     }
-    found.sort();
+    files.sort();
+    let splits = |says: fn(&str) -> Option<Split>| -> Vec<(Split, PathBuf)> {
+        let of = |file: &PathBuf| Some((says(&stem(file))?, file.clone()));
+        let mut found: Vec<(Split, PathBuf)> = files.iter().filter_map(of).collect();
+        found.sort();
+        found
+    };
+    // By a word of the name where no whole name says it: `wine_train.csv`. Labels beside an array are named so too.
+    let mut found = splits(exact);
+    if found.is_empty() {
+        found = splits(|stem| loose(stem).filter(|_| !is_companion(stem)));
+    }
     let name = |file: &Path| file.file_name().map(|name| printable(Path::new(name))).unwrap_or_default();
     let refused = |what: &str, expected: &str, files: &[&(Split, PathBuf)]| {
         let files: Vec<String> = files.iter().map(|(_, file)| name(file)).collect();
         Err(Error::Data(Problem::new(what).expected(expected).found(files.join(", ")).at(path)))
     };
     let all: Vec<&(Split, PathBuf)> = found.iter().collect();
+    if all.is_empty() && !files.is_empty() {
+        let names: Vec<String> = files.iter().map(|file| name(file)).collect();
+        let problem = Problem::new("no file of the folder says by its name that it is to train on");
+        let problem = problem.expected("train.csv, or a word of the name that says it").found(first_of(names, SHOWN));
+        return Err(Error::Data(problem.hint("name one of the files in place of the folder").at(path)));
+    }
     if found.first().is_none_or(|(split, _)| *split != Split::Train) {
         return refused("the folder has no file to train on", "train.csv, train.tsv, train.parquet or train.npy", &all);
     }

@@ -9,6 +9,7 @@ use super::raw::{Raw, check_size};
 use super::sources::Source;
 use super::{Cells, Column, Kind, VectorReading, is_missing};
 use crate::data::Split;
+use crate::data::class_numbers::ClassNumbers;
 use crate::data::column_names::{find, listing};
 use crate::data::group_hints::of_cell;
 use crate::data::grouping::COLUMN_FLAG;
@@ -82,7 +83,7 @@ pub(super) fn read(
             return Err(Error::Data(problem.at(part.table.path())));
         }
         raw.findings.extend(part.splits.as_ref().and_then(SplitColumn::finding));
-        raw.findings.extend(part.table.encoding().and_then(|encoding| encoding.finding()));
+        raw.findings.extend(part.table.findings());
     }
     let mut cells = Vec::with_capacity(features.len());
     for (name, survey) in features.iter().zip(&surveys) {
@@ -167,7 +168,7 @@ impl Roles {
         let sample = table.sample()?;
         let cells =
             |column: usize| sample.iter().map(|row| row.fields[column].as_deref().unwrap_or_default()).collect();
-        let split = SplitColumn::find(names, is_free, cells)
+        let split = SplitColumn::find(names, is_free, cells, |column| table.words_of(column))
             .filter(|split| reading.kinds.is_empty() || !reading.kinds.contains_key(&names[split.column]));
         let at = split.as_ref().map(|split| split.column);
         let other = |column: &usize| ![label, at, group].contains(&Some(*column)) && !ignored.contains(column);
@@ -203,6 +204,7 @@ impl Part {
     /// Counts what stands in the columns; adds names, labels and splits.
     fn survey(&mut self, surveys: &mut [Survey], raw: &mut Raw, observer: &dyn Observer) -> Result<()> {
         let class_names = self.has_label.then(|| self.table.class_names(self.columns[self.features])).flatten();
+        let mut numbers = ClassNumbers::new(class_names);
         let split_field = self.features + usize::from(self.has_label);
         for record in self.table.records(&self.columns)? {
             observer.check()?;
@@ -214,8 +216,7 @@ impl Part {
             let mut label = String::new();
             if self.has_label {
                 label = record.fields[self.features].clone().unwrap_or_default();
-                let class = class_names.and_then(|names| names.get(label.parse::<usize>().ok()?));
-                label = class.cloned().unwrap_or(label);
+                label = numbers.label(&label).unwrap_or_default();
             }
             if self.has_group {
                 raw.groups.push(of_cell(record.fields.last().and_then(Option::as_deref)));
@@ -230,6 +231,7 @@ impl Part {
             raw.splits.push(split);
             check_size(raw.names.len(), surveys.len(), self.table.path())?;
         }
+        raw.findings.extend(numbers.finding());
         Ok(())
     }
 

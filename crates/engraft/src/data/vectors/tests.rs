@@ -100,12 +100,56 @@ fn the_task_follows_from_the_labels_as_for_images() {
 
 #[test]
 fn rows_without_a_label_are_left_out_and_told() {
-    let (set, findings) = open("a,b,label\n1,u,x\n2,v,\n3,w,NA\n4,x,y\n", &VectorReading::default()).unwrap();
+    let (set, findings) = open("a,b,label\n1,u,x\n2,v,\n3,w, \n4,x,y\n", &VectorReading::default()).unwrap();
     assert_eq!((set.names.clone(), numbers(&set, "a")), (vec!["row 1".to_owned(), "row 4".into()], vec![1.0, 4.0]));
     assert_eq!(set.column("b").unwrap().cell(1), Cell::Word("x"));
     assert_eq!((findings[0].kind, findings[0].files.join(" ")), (FindingKind::MissingValue, "row 2 row 3".into()));
     let (set, findings) = open("a,y\n1,0.5\n2,inf\n3,\n4,7.25\n", &VectorReading::default()).unwrap();
     assert_eq!((set.targets, findings[0].files.len()), (Targets::Values(vec![0.5, 7.25]), 2));
+}
+
+#[test]
+fn classes_called_like_a_missing_value_are_classes_and_told() {
+    let names = ["NA", "null", "None", "?"];
+    let text = table("a,label", 12, |row| format!("{row}.5,{}", names[row % 4]));
+    let (set, findings) = open(&text, &VectorReading::default()).unwrap();
+    assert_eq!((set.rows(), set.classes), (12, ["?", "NA", "None", "null"].map(String::from).to_vec()));
+    assert_eq!(kinds(&findings), [(FindingKind::MissingLookingClass, Severity::Warning)]);
+    assert!(findings[0].message.contains("`?` (3), `NA` (3)"), "{}", findings[0].message);
+    // Among numbers to be learnt they are no number.
+    let text = table("a,label", 12, |row| if row == 3 { "3,NA".into() } else { format!("{row},{row}.25") });
+    let (set, findings) = open(&text, &VectorReading::default()).unwrap();
+    assert_eq!((set.rows(), kinds(&findings)), (11, vec![(FindingKind::MissingValue, Severity::Warning)]));
+}
+
+#[test]
+fn what_people_write_for_no_number_is_missing_among_numbers_and_told() {
+    for word in ["n.a.", "n/d", "n.d.", "na.", "--", ".", "#N/A", "Unknown"] {
+        let text = table("a,b,label", 40, |row| {
+            format!("{row}.5,{},{}", if row % 4 == 0 { word.to_owned() } else { format!("{row}.25") }, row % 2)
+        });
+        let (set, findings) = open(&text, &VectorReading::default()).unwrap();
+        assert_eq!(set.column("b").unwrap().kind(), Kind::Numeric, "{word}");
+        assert_eq!(numbers(&set, "b").iter().filter(|number| number.is_nan()).count(), 10);
+        assert_eq!(kinds(&findings), [(FindingKind::Guessed, Severity::Info)]);
+        assert!(findings[0].message.contains(&format!("column `b`")), "{}", findings[0].message);
+        assert!(findings[0].message.contains(&format!("`{word}` (10)")), "{}", findings[0].message);
+        // Among words it is one of them.
+        let (set, findings) = open(&text.replace(".25", "x"), &VectorReading::default()).unwrap();
+        assert_eq!((set.column("b").unwrap().cell(0), findings), (Cell::Word(word), Vec::new()));
+    }
+}
+
+#[test]
+fn a_few_words_that_make_categories_of_numbers_are_told() {
+    let text = table("a,b,label", 40, |row| {
+        format!("{row}.5,{},{}", if row % 5 == 3 { "broken".into() } else { format!("{row}.25") }, row % 2)
+    });
+    let (set, findings) = open(&text, &VectorReading::default()).unwrap();
+    assert_eq!(set.column("b").unwrap().kind(), Kind::Categorical);
+    assert_eq!(kinds(&findings), [(FindingKind::MixedColumn, Severity::Warning)]);
+    let said = &findings[0].message;
+    assert!(said.contains("32 of 40 cells are numbers: row 4 holds `broken`"), "{said}");
 }
 
 #[test]
@@ -180,6 +224,44 @@ fn a_folder_has_a_file_for_each_split() {
     std::fs::write(temp.path().join("test.tsv"), "").unwrap();
     refused(open_vectors(temp.path(), &VectorReading::default(), &Silent), &["two files are one split"]);
     refused(open_vectors(files(&[]).path(), &VectorReading::default(), &Silent), &["no file to train on"]);
+}
+
+#[test]
+fn a_word_of_a_files_name_may_say_its_split() {
+    let temp = files(&[
+        ("wine_train.csv", "a,label\n1,x\n2,y\n"),
+        ("wine_dev.csv", "a,label\n3,x\n"),
+        ("wine_holdout.csv", "a,label\n4,y\n"),
+    ]);
+    let (set, _) = open_vectors(temp.path(), &VectorReading::default(), &Silent).unwrap();
+    assert_eq!(set.splits, [Split::Train, Split::Train, Split::Val, Split::Test]);
+    let told = set.source.remarks.join(" ");
+    assert!(told.contains("`wine_train.csv` is train, `wine_dev.csv` is val, `wine_holdout.csv` is test"), "{told}");
+    let other = files(&[("red.csv", "a,label\n1,x\n2,y\n"), ("white.csv", "a,label\n3,x\n")]);
+    let refuse = open_vectors(other.path(), &VectorReading::default(), &Silent);
+    refused(refuse, &["says by its name", "red.csv, white.csv", "name one of the files"]);
+}
+
+#[test]
+fn split_columns_are_no_features_whatever_they_are_called() {
+    for (name, words) in [
+        ("partition", ["development", "evaluation"]),
+        ("dataset", ["train", "test"]),
+        ("fold", ["train", "test"]),
+        ("istrain", ["1", "0"]),
+    ] {
+        let text = table(&format!("a,b,y,{name}"), 60, |row| {
+            format!("{row}.5,{},{},{}", row % 7, ["no", "yes"][row % 2], words[usize::from(row >= 40)])
+        });
+        let (set, findings) = open(&text, &VectorReading::default()).unwrap();
+        let columns: Vec<&str> = set.columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(
+            (columns, set.of(Split::Train).len(), set.of(Split::Test).len()),
+            (vec!["a", "b"], 40, 20),
+            "{name}"
+        );
+        assert_eq!(kinds(&findings), [(FindingKind::Guessed, Severity::Info)]);
+    }
 }
 
 #[test]

@@ -66,13 +66,18 @@ impl Alignment for Transport {
     }
 }
 
-/// The head for `x` of a head on the projection of both domains, its strength chosen there.
-fn on_components(domains: &Domains<'_>, found: &Components) -> Result<Linear> {
+/// The head for `x` of a head on the projection of both domains, and the strength of its regularisation: this one, or one that is
+/// chosen there.
+fn on_components(domains: &Domains<'_>, found: &Components, strength: Option<f64>) -> Result<(Linear, f64)> {
     let source: Features = found.map.apply(domains.source)?;
     let options = Options { class_weights: domains.weights.clone(), ..Options::default() };
     let Domains { labels, folds, classes, observer, .. } = *domains;
-    let chosen = cross_validate(&source, labels, folds, classes, &options, &crate::progress::Silent)?.chosen_c;
-    Ok(before_map(&fit(&source, labels, classes, chosen, domains.weights, observer)?, &found.map))
+    let chosen = match strength {
+        Some(strength) => strength,
+        None => cross_validate(&source, labels, folds, classes, &options, &crate::progress::Silent)?.chosen_c,
+    };
+    let head = fit(&source, labels, classes, chosen, domains.weights, observer)?;
+    Ok((before_map(&head, &found.map), chosen))
 }
 
 /// The head that gives for `x` what `head` gives for `(x - from) M + to`.
@@ -104,7 +109,7 @@ impl Alignment for Tca {
 
     fn adapt(&self, domains: &Domains<'_>) -> Result<Outcome> {
         let (both, options) = components(domains);
-        applied(on_components(domains, &tca(&both, &options)?)?, Vec::new())
+        applied(on_components(domains, &tca(&both, &options)?, None)?.0, Vec::new())
     }
 }
 
@@ -115,10 +120,10 @@ impl Alignment for Jda {
 
     fn adapt(&self, domains: &Domains<'_>) -> Result<Outcome> {
         let (both, options) = components(domains);
-        let mut head = on_components(domains, &tca(&both, &options)?)?;
+        let (mut head, strength) = on_components(domains, &tca(&both, &options)?, None)?;
         let mut answers = domains.classes_of(&domains.answers(&head));
         for _ in 0..ROUNDS {
-            head = on_components(domains, &jda(&both, &answers, &options)?)?;
+            head = on_components(domains, &jda(&both, &answers, &options)?, Some(strength))?.0;
             let next = domains.classes_of(&domains.answers(&head));
             if next == answers {
                 break;

@@ -27,6 +27,10 @@ impl Alignment for Cdan {
         "cdan"
     }
 
+    fn is_trained(&self) -> bool {
+        true
+    }
+
     fn adapt(&self, domains: &Domains<'_>) -> Result<Outcome> {
         let Domains { classes, seed, .. } = *domains;
         adapt_both(

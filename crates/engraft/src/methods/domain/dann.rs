@@ -15,6 +15,10 @@ impl Alignment for Dann {
         "dann"
     }
 
+    fn is_trained(&self) -> bool {
+        true
+    }
+
     fn adapt(&self, domains: &Domains<'_>) -> Result<Outcome> {
         adapt_both(
             domains,

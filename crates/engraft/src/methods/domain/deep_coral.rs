@@ -14,6 +14,10 @@ impl Alignment for DeepCoral {
         "deep-coral"
     }
 
+    fn is_trained(&self) -> bool {
+        true
+    }
+
     fn adapt(&self, domains: &Domains<'_>) -> Result<Outcome> {
         adapt_both(domains, |_, _| None, |_| Box::new(Covariances))
     }

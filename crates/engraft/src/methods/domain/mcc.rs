@@ -21,6 +21,10 @@ impl Alignment for Mcc {
         "mcc"
     }
 
+    fn is_trained(&self) -> bool {
+        true
+    }
+
     fn adapt(&self, domains: &Domains<'_>) -> Result<Outcome> {
         adapt_both(domains, |_, _| None, |_| Box::new(Confusion))
     }

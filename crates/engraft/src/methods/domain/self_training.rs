@@ -50,10 +50,11 @@ impl Alignment for AlignedSelfTraining {
 fn trained(domains: &Domains<'_>, shift: &[f64], shares: &[f64]) -> Result<Outcome> {
     let moved = shifted(domains.target, shift);
     let mut head = at_shares(domains, before_shift(domains.head.clone(), shift), shares);
-    for (share, weight) in CURRICULUM {
+    for (at, (share, weight)) in CURRICULUM.into_iter().enumerate() {
         domains.observer.check()?;
         let source = source_weights(domains, shares).into_iter().map(|own| own * weight).collect();
-        head = before_shift(round(domains, &moved, &head, share, source)?, shift);
+        let is_last = at + 1 == CURRICULUM.len();
+        head = before_shift(round(domains, &moved, &head, (share, is_last), source)?, shift);
     }
     Ok(Outcome::Applied(Applied { head, notes: Vec::new() }))
 }
@@ -66,7 +67,7 @@ fn round(
     domains: &Domains<'_>,
     moved: &Features,
     head: &Linear,
-    share: f64,
+    (share, is_last): (f64, bool),
     mut weights: Vec<f64>,
 ) -> Result<Linear> {
     let probabilities = domains.answers(head);
@@ -78,7 +79,11 @@ fn round(
     let labels: Vec<usize> = domains.labels.iter().copied().chain(taken.iter().map(|&at| classes[at])).collect();
     weights.extend(taken.iter().map(|_| 1.0));
     let strength = domains.strength * domains.labels.len() as f64 / weights.iter().sum::<f64>();
-    Domains { strength, ..*domains }.solve(&features, &labels, Some(&weights))
+    let domains = Domains { strength, ..*domains };
+    match is_last {
+        true => domains.solve(&features, &labels, Some(&weights)),
+        false => domains.solve_roughly(&features, &labels, &weights),
+    }
 }
 
 /// The most confident share of each predicted class, at least one of each that is predicted; ascending.

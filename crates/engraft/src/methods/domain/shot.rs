@@ -35,6 +35,10 @@ impl Alignment for Shot {
         "shot"
     }
 
+    fn is_trained(&self) -> bool {
+        true
+    }
+
     fn adapt(&self, domains: &Domains<'_>) -> Result<Outcome> {
         let frame = Frame::of(domains)?;
         let device = Device::flex().autodiff();
