@@ -150,20 +150,6 @@ fn known_shares_keep_aligners_from_ruin() {
 }
 
 #[test]
-fn times() {
-    let source = normal(1, 1000, 384, 0.0);
-    let labels: Vec<usize> = (0..1000).map(|row| usize::from(source.row(row)[0] > 0.0) + 2 * usize::from(source.row(row)[5] > 0.5)).collect();
-    let target = normal(2, 1000, 384, 0.3);
-    with_domains(&(source, labels), &target, 4, |domains| {
-        for method in METHODS {
-            let start = std::time::Instant::now();
-            let notes = match method.adapt(domains) { Ok(Outcome::Applied(a)) => a.notes.join(", "), Ok(Outcome::Refused(w)) => w, Err(e) => e.to_string() };
-            eprintln!("TIME {}: {:.2} s, {notes}", method.name(), start.elapsed().as_secs_f64());
-        }
-    });
-}
-
-#[test]
 fn trained_heads_do_not_depend_on_threads() {
     let (source, target) = (blobs(90, AS_IS, 7), blobs(70, ([1.0; 8], [1.0; 8]), 8));
     with_domains(&source, &target.0, 2, |domains| {
@@ -182,9 +168,9 @@ fn a_target_smaller_than_a_batch_is_adapted_to() {
     let (source, target) = (blobs(67, AS_IS, 7), blobs(20, AS_IS, 8));
     with_domains(&source, &target.0, 2, |domains| {
         for method in [&DeepCoral as &dyn Alignment, &Dann, &Cdan, &Mcc, &Shot] {
-            let before = accuracy(domains, domains.head, &target.1);
+            // Of 20 examples.
             let after = accuracy(domains, &applied(method, domains).head, &target.1);
-            assert!(after >= before - 0.11, "{}: {after} of {before}", method.name());
+            assert!(after >= 0.75, "{}: {after}", method.name());
         }
     });
 }
