@@ -76,8 +76,8 @@ def run(options):
         done = {(line["pair"], line["draw"], line["shares"], line["told"]) for line in lines}
     with options.out.open("a") as out:
         for pair, number, how, source, target, drawn in draws(options):
-            # What a user may say of shares that are the same; nothing of others.
-            for told in ("ask", "same") if how == "same" else ("ask",):
+            # What a user may know of shares that are the same; nothing of others.
+            for told in ("same",) if how == "same" else ("ask",):
                 if (pair.name, number, how, told) in done:
                     continue
                 with tempfile.TemporaryDirectory() as folder:
