@@ -391,7 +391,9 @@ fn a_run_of_texts_says_what_it_guessed_and_what_is_really_wrong() {
     let ran = sandbox.run(["predict", "run", "other.csv"]).expect(3, &[]);
     assert!(ran.stdout.contains("--text names the column of this table"), "{}", ran.stdout);
     fs::write(sandbox.path("page.csv"), "<!doctype html><html>").unwrap();
-    for (input, reason) in [("nowhere.csv", "nothing at this path"), ("page.csv", "an HTML page"), ("run", "no texts")]
+    fs::create_dir(sandbox.path("empty")).unwrap();
+    for (input, reason) in
+        [("nowhere.csv", "nothing at this path"), ("page.csv", "an HTML page"), ("empty", "no texts")]
     {
         let ran = sandbox.run(["predict", "run", input]).expect(3, &[]);
         assert!(ran.stdout.contains(reason) && !ran.stdout.contains("--text names"), "{input}: {}", ran.stdout);

@@ -49,7 +49,7 @@ impl Repair {
             told.push("backslashes read as slashes".to_owned());
         }
         if self.percent {
-            told.push("signs written as in a URL (%20) read as they are".to_owned());
+            told.push("with signs that are written as in a URL (%20)".to_owned());
         }
         if self.case {
             told.push("whatever the case of their letters".to_owned());

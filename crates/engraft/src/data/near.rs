@@ -33,7 +33,7 @@ const BANDS: [(u32, u32); 5] = [(0, 13), (13, 13), (26, 13), (39, 13), (52, 12)]
 const CHUNK: usize = 512;
 /// Up to so many candidates, and as many for each image, all are compared closely.
 const ALL_CANDIDATES: usize = 1000;
-const CANDIDATES: usize = 6;
+const CANDIDATES: usize = 4;
 /// Of more, two images are compared closely unless each of them was in vain so often.
 const PATIENCE: u32 = 3;
 

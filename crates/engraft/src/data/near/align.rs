@@ -12,6 +12,11 @@ const STEPS: (usize, usize) = (4, 5);
 const HALFWAY: (usize, f64) = (2, 0.85);
 /// The least correlation at half the size: below it, nothing is gained by looking closer.
 const COARSE: f64 = 0.93;
+/// The least correlation of grey values before the steps at the whole size. Those of copies have 0.95 and more.
+const BEFORE: f64 = 0.9;
+/// After so many steps at the whole size, how far below their limits grey values, details and details that are cut off may be
+/// for the others to be worth it: what they still change is a tenth of that.
+const NEARLY: (usize, [f64; 3]) = (2, [0.02, 0.06, 0.1]);
 /// The least correlation of grey values, where the two lie over each other.
 const CORRELATION: f64 = 0.972;
 /// The least correlation of details: what is left without the low frequencies. Two dandelions before a dark ground have the
@@ -55,13 +60,10 @@ impl Grey {
 
     /// Means of 2 x 2.
     fn halved(&self) -> Self {
-        let side = self.side / 2;
-        let mean = |at: usize| {
-            let at = 2 * (at / side) * self.side + 2 * (at % side);
-            let values = &self.values;
-            (values[at] + values[at + 1] + values[at + self.side] + values[at + self.side + 1]) / 4.0
-        };
-        Self { side, values: (0..side * side).map(mean).collect() }
+        let rows = self.values.chunks_exact(2 * self.side).map(|rows| rows.split_at(self.side));
+        let mean = |(a, b): (&[f32; 2], &[f32; 2])| (a[0] + a[1] + b[0] + b[1]) / 4.0;
+        let values = rows.flat_map(|(a, b)| a.as_chunks::<2>().0.iter().zip(b.as_chunks::<2>().0).map(mean)).collect();
+        Self { side: self.side / 2, values }
     }
 
     /// With each value the weighted mean of 3 x 3, some times over.
@@ -92,12 +94,14 @@ impl Grey {
     }
 
     /// The value between pixels, and how it grows to the right and downwards. Places run from -1 to 1.
+    #[inline]
     fn at(&self, (u, v): (f32, f32)) -> (f32, f32, f32) {
         let half = self.side as f32 / 2.0;
         let last = (self.side - 2) as f32;
         let (x, y) = ((u + 1.0) * half - 0.5, (v + 1.0) * half - 0.5);
-        let (left, top) = (x.floor().clamp(0.0, last), y.floor().clamp(0.0, last));
-        let (fx, fy) = (x - left, y - top);
+        // Cut off, which rounds down what is not negative.
+        let (left, top) = (x.clamp(0.0, last) as i32, y.clamp(0.0, last) as i32);
+        let (fx, fy) = (x - left as f32, y - top as f32);
         let at = top as usize * self.side + left as usize;
         let [a, b] = [self.values[at], self.values[at + 1]];
         let [c, d] = [self.values[at + self.side], self.values[at + self.side + 1]];
@@ -106,11 +110,22 @@ impl Grey {
         (upper + fy * (lower - upper), across * half, (lower - upper) * half)
     }
 
-    /// The places of its values that are compared, and the values.
-    fn inner(&self) -> impl Iterator<Item = ((f32, f32), f32)> {
+    /// What is made of each value that is compared, by its place and the other's value there as the map says.
+    fn over<T>(&self, other: &Self, map: &Map, made: impl Fn((f32, f32), f32, (f32, f32, f32)) -> T) -> Vec<T> {
         let place = |at: usize| (2 * at + 1) as f32 / self.side as f32 - 1.0;
-        let places = (0..self.values.len()).map(move |at| (place(at % self.side), place(at / self.side)));
-        places.zip(self.values.iter().copied()).filter(|((u, v), _)| u.abs() <= INNER.0 && v.abs() <= INNER.0)
+        let outer = (0..self.side).take_while(|&at| place(at).abs() > INNER.0).count();
+        let inner = outer..self.side - outer;
+        let mut all = Vec::with_capacity(inner.len() * inner.len());
+        for y in inner.clone() {
+            let row = &self.values[y * self.side..(y + 1) * self.side];
+            for x in inner.clone() {
+                let here = (place(x), place(y));
+                if let Some(there) = map.of(here) {
+                    all.push(made(here, row[x], other.at(there)));
+                }
+            }
+        }
+        all
     }
 }
 
@@ -120,6 +135,7 @@ struct Map([f32; 6]);
 
 impl Map {
     /// The place, if values are compared there.
+    #[inline]
     fn of(&self, (u, v): (f32, f32)) -> Option<(f32, f32)> {
         let [a, b, c, d, e, f] = self.0;
         let (x, y) = (a * u + b * v + c, d * u + e * v + f);
@@ -154,19 +170,23 @@ pub(super) fn aligned(first: &[u8], second: &[u8], mirrored: bool) -> bool {
     if !map.is_small() || correlation(&overlaid(&half_a, &half_b, &map)) < COARSE {
         return false;
     }
+    if correlation(&overlaid(&a, &b, &map)) < BEFORE {
+        return false;
+    }
     let (soft_a, soft_b) = (a.blurred(1), b.blurred(1));
-    for _ in 0..STEPS.1 {
-        if !step(&soft_a, &soft_b, &mut map) {
+    let (fine_a, fine_b) = (a.minus(&soft_a.blurred(3)), b.minus(&soft_b.blurred(3)));
+    let fits = |map: &Map, slack: [f64; 3]| {
+        correlation(&overlaid(&a, &b, map)) >= CORRELATION - slack[0] && {
+            let details = overlaid(&fine_a, &fine_b, map);
+            correlation(&details) >= DETAIL - slack[1] && correlation(&cut_off(&details)) >= TEXTURE - slack[2]
+        }
+    };
+    for done in 1..=STEPS.1 {
+        if !step(&soft_a, &soft_b, &mut map) || done == NEARLY.0 && !fits(&map, NEARLY.1) {
             return false;
         }
     }
-    let (greys, details) =
-        (overlaid(&a, &b, &map), overlaid(&a.minus(&soft_a.blurred(3)), &b.minus(&soft_b.blurred(3)), &map));
-    map.is_small()
-        && greys.len() as f64 >= OVERLAP * a.values.len() as f64
-        && correlation(&greys) >= CORRELATION
-        && correlation(&details) >= DETAIL
-        && correlation(&cut_off(&details)) >= TEXTURE
+    map.is_small() && overlaid(&a, &b, &map).len() as f64 >= OVERLAP * a.values.len() as f64 && fits(&map, [0.0; 3])
 }
 
 /// One place where the two are compared.
@@ -179,13 +199,8 @@ struct Sample {
 
 /// Moves the map towards a better one; `false` where it is lost.
 fn step(a: &Grey, b: &Grey, map: &mut Map) -> bool {
-    let samples: Vec<Sample> = a
-        .inner()
-        .filter_map(|(place, a)| {
-            let (b, right, down) = b.at(map.of(place)?);
-            Some(Sample { place, a, b, gradient: (right, down) })
-        })
-        .collect();
+    let samples: Vec<Sample> =
+        a.over(b, map, |place, a, (b, right, down)| Sample { place, a, b, gradient: (right, down) });
     if 3 * samples.len() < a.values.len() {
         return false;
     }
@@ -246,7 +261,7 @@ fn solved(normal: &[[f32; UNKNOWNS]; UNKNOWNS], right: &[f32; UNKNOWNS]) -> Opti
 
 /// The values where the two lie over each other.
 fn overlaid(a: &Grey, b: &Grey, map: &Map) -> Vec<(f32, f32)> {
-    a.inner().filter_map(|(place, a)| Some((a, b.at(map.of(place)?).0))).collect()
+    a.over(b, map, |_, a, (b, _, _)| (a, b))
 }
 
 /// Correlation of pairs; 0 where one side does not change.
@@ -265,8 +280,11 @@ fn correlation(pairs: &[(f32, f32)]) -> f64 {
 fn cut_off(details: &[(f32, f32)]) -> Vec<(f32, f32)> {
     let median = |side: fn(&(f32, f32)) -> f32| {
         let mut sizes: Vec<f32> = details.iter().map(|detail| side(detail).abs()).collect();
-        sizes.sort_unstable_by(f32::total_cmp);
-        sizes.get(sizes.len() / 2).copied().unwrap_or(0.0).max(NOISE)
+        let middle = sizes.len() / 2;
+        match sizes.is_empty() {
+            true => NOISE,
+            false => sizes.select_nth_unstable_by(middle, f32::total_cmp).1.max(NOISE),
+        }
     };
     let (most_a, most_b) = (median(|detail| detail.0), median(|detail| detail.1));
     details.iter().map(|(a, b)| (a.clamp(-most_a, most_a), b.clamp(-most_b, most_b))).collect()

@@ -338,6 +338,17 @@ fn is_header(first: &[String], records: &[ByteRecord], named: &[&str]) -> bool {
     if first.len() > 1 && (counts(0) || counts(1)) {
         return true;
     }
+    // Words above numbers are names, whatever comes back below the others: `a,b,y` above `1,2,y`.
+    let is_number = |field: &str| task::number(field, false).is_some_and(f64::is_finite);
+    let cells = |column: usize| records.iter().skip(1).filter_map(move |record| record.get(column)).map(clean);
+    let is_above_numbers = |column: usize| {
+        task::number(&first[column], false).is_none()
+            && cells(column).next().is_some()
+            && cells(column).all(|cell| is_number(&cell))
+    };
+    if !first.iter().any(|field| is_number(field)) && (0..first.len()).any(is_above_numbers) {
+        return true;
+    }
     let comes_back = |column: usize| {
         let same = |record: &&ByteRecord| record.get(column).is_some_and(|field| clean(field) == first[column]);
         !first[column].is_empty() && records.iter().skip(1).filter(same).count() > 1

@@ -14,7 +14,7 @@
 //! of their runs of words. Such texts are nearly the same, too, where one word in twenty differs. Short texts are not: "what
 //! is the capital of France" and "of Spain" differ in one word, and are two questions.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use rand::RngExt;
@@ -47,6 +47,11 @@ const MIDDLE: usize = 60;
 const LONG: usize = 16;
 /// Texts compared with each other without exception when they share a band.
 const CROWD: usize = 64;
+/// Up to so many pairs, and so many for each text, are compared without exception.
+const ALL_PAIRS: usize = 100_000;
+const PAIRS: usize = 8;
+/// Of more, two texts are compared unless each of them was in vain so often.
+const PATIENCE: u32 = 8;
 
 /// A text as it is compared: lower case, white space as single spaces; the parts of a pair with a line's end between them.
 pub(crate) fn normalised(text: &Text) -> String {
@@ -261,7 +266,7 @@ fn bands(shingles: &[u64], bins: usize) -> [u32; BANDS] {
 /// Calls `found(i, j)` (with `i < j`) for texts that are nearly the same; `text` gives them (see [`normalised`]) where they are
 /// compared. `wanted(i, j)` is asked before a costly comparison and may spare it. The order of calls depends on the texts
 /// alone; a pair may be reported more than once. Where very many share a band, each is compared with the next 64 in order
-/// only, which [`Searched::is_cut`] says.
+/// only, and where very many are alike and not the same, each with a few; [`Searched::is_cut`] says so.
 pub(crate) fn search(
     sketches: &[&Sketch],
     text: impl Fn(usize) -> String,
@@ -269,8 +274,10 @@ pub(crate) fn search(
     mut found: impl FnMut(usize, usize),
 ) -> Searched {
     // Pairs that were compared and are not alike: they may meet again in the next band.
-    let mut unlike = BTreeSet::new();
+    let mut unlike: HashSet<(u32, u32)> = HashSet::new();
+    let mut in_vain = vec![0_u32; sketches.len()];
     let mut searched = Searched::default();
+    let free = ALL_PAIRS + PAIRS * sketches.len();
     for table in 0..TABLES as u8 {
         let row = |(index, sketch): (usize, &&Sketch)| {
             // A limit on all texts keeps them far below 2^32.
@@ -284,12 +291,18 @@ pub(crate) fn search(
             for bucket in order.chunk_by(|a, b| a.0 == b.0).filter(|bucket| bucket.len() > 1) {
                 let mut known: Vec<Option<Shingles>> = bucket.iter().map(|_| None).collect();
                 for place in 0..bucket.len() {
-                    let i = bucket[place].1 as usize;
+                    let first = bucket[place].1;
+                    let i = first as usize;
                     let last = (place + 1 + CROWD).min(bucket.len());
                     searched.is_cut |= last < bucket.len() && wanted(i, bucket[last].1 as usize);
                     for next in place + 1..last {
-                        let j = bucket[next].1 as usize;
-                        if unlike.contains(&(i, j)) || !wanted(i, j) {
+                        let second = bucket[next].1;
+                        let j = second as usize;
+                        if unlike.contains(&(first, second)) || !wanted(i, j) {
+                            continue;
+                        }
+                        if searched.compared >= free && in_vain[i].min(in_vain[j]) >= PATIENCE {
+                            searched.is_cut = true;
                             continue;
                         }
                         for at in [place, next] {
@@ -299,7 +312,9 @@ pub(crate) fn search(
                         match known[place].as_ref().zip(known[next].as_ref()).is_some_and(|(a, b)| alike(a, b)) {
                             true => found(i, j),
                             false => {
-                                unlike.insert((i, j));
+                                unlike.insert((first, second));
+                                in_vain[i] += 1;
+                                in_vain[j] += 1;
                             }
                         }
                     }
@@ -313,6 +328,8 @@ pub(crate) fn search(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use proptest::prelude::*;
 

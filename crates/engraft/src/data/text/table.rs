@@ -63,7 +63,13 @@ impl Table {
                 Problem::new("this is not a table").expected(KINDS).found(found).hint(hint).at(path),
             ));
         }
-        let kind = match crate::data::ending(path).as_deref() {
+        let ending = crate::data::ending(path);
+        if ending.as_deref() == Some("parquet") && head.len() > 3 && !head.starts_with(b"PAR") {
+            let problem = Problem::new("the Parquet file cannot be read").expected("a file that begins with PAR1");
+            let problem = problem.found("a file of another kind").hint("if it is text, let its name end in .csv");
+            return Err(Error::Data(problem.at(path)));
+        }
+        let kind = match ending.as_deref() {
             Some("csv" | "tsv" | "tab" | "txt") => Kind::Delimited(Delimited::open(path, opening, limits, observer)?),
             Some("jsonl" | "ndjson" | "json") => Kind::JsonLines(JsonLines::open(path, opening, limits, observer)?),
             Some("parquet") => Kind::Parquet(ParquetRows::open(path, opening)?),

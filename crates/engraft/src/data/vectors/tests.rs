@@ -251,7 +251,7 @@ fn split_columns_are_no_features_whatever_they_are_called() {
         ("istrain", ["1", "0"]),
     ] {
         let text = table(&format!("a,b,y,{name}"), 60, |row| {
-            format!("{row}.5,{},{},{}", row % 7, ["no", "yes"][row % 2], words[usize::from(row >= 40)])
+            format!("{row}.5,{},{},{}", row % 7, ["n", "y"][row % 2], words[usize::from(row >= 40)])
         });
         let (set, findings) = open(&text, &VectorReading::default()).unwrap();
         let columns: Vec<&str> = set.columns.iter().map(|column| column.name.as_str()).collect();
