@@ -119,7 +119,8 @@ fn labels_of_a_target_stay_sealed() {
         let inside = file.strip_prefix(&src).unwrap().to_str().unwrap().to_owned();
         let text = fs::read_to_string(&file).unwrap();
         // Documentation may speak of them.
-        let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        let code: String =
+            text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
         let opens = code.matches("Decided::now()").count();
         assert_eq!(opens, usize::from(inside == "adapt/mod.rs"), "{inside} opens sealed labels");
         if inside.starts_with("adapt/") || inside.starts_with("methods/domain/") {

@@ -17,7 +17,8 @@ use engraft::settings::{self, Adapt, Differing, Fit, differing, laid_over};
 
 use crate::args::{AdaptArgs, FitArgs};
 use crate::commands::fit::{
-    Begun, Command, begin, command_line, finishing, of_another_task, quoted, refuse_useless, resolve, save_tensorboard, tell,
+    Begun, Command, begin, command_line, finishing, of_another_task, quoted, refuse_useless, resolve, save_tensorboard,
+    tell,
 };
 use crate::commands::summary::summary;
 use crate::commands::{cache_of, intake, tell_audit};
@@ -74,7 +75,9 @@ fn source_free(run: &Path, args: &AdaptArgs, json: bool, terminal: &Terminal) ->
         .collect();
     if !given.is_empty() {
         let problem = Problem::new("a run that is adapted keeps its settings").found(given.join(", ")).at(run);
-        return Err(Error::Usage(problem.hint("leave these flags out, or name the source's data in place of the run")).into());
+        return Err(
+            Error::Usage(problem.hint("leave these flags out, or name the source's data in place of the run")).into()
+        );
     }
     let out = args.fit.out.clone().expect("required by the flags' rules");
     let force = args.fit.force;

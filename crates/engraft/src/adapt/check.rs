@@ -53,9 +53,8 @@ pub(super) fn read_checked(path: &Path, target: &Unlabelled, classes: &[String])
     let mut checked = Vec::new();
     for (at, record) in table.records().enumerate() {
         let line = at + 2;
-        let record = record.map_err(|source| {
-            unreadable(Problem::new("the checked examples cannot be read").found(source))
-        })?;
+        let record =
+            record.map_err(|source| unreadable(Problem::new("the checked examples cannot be read").found(source)))?;
         let given = record.get(label).unwrap_or_default().trim();
         if given.is_empty() {
             continue;
@@ -139,7 +138,8 @@ mod tests {
 
     #[test]
     fn what_is_checked_differs_and_is_drawn_by_the_seed() {
-        let (a, b): (Vec<usize>, Vec<usize>) = ((0..100).map(|at| at % 2).collect(), (0..100).map(|at| at % 3 % 2).collect());
+        let (a, b): (Vec<usize>, Vec<usize>) =
+            ((0..100).map(|at| at % 2).collect(), (0..100).map(|at| at % 3 % 2).collect());
         let drawn = to_check(&a, &b, 10, 1);
         assert!(drawn.len() == 10 && drawn.iter().all(|&at| a[at] != b[at]) && drawn.is_sorted());
         assert_eq!(drawn, to_check(&a, &b, 10, 1));

@@ -74,7 +74,9 @@ impl<'a> Source<'a> {
         let Novelty { kept, classes: labels, .. } = &predictor.novelty;
         if labels.len() != kept.rows || labels.iter().any(|&label| label >= classes.len()) {
             let problem = Problem::new("the run does not keep the classes of the training rows that it has");
-            return Err(Error::Weights(problem.hint("fit again with this version, or give the source's data to `adapt`")));
+            return Err(Error::Weights(
+                problem.hint("fit again with this version, or give the source's data to `adapt`"),
+            ));
         }
         let places: Vec<usize> = (0..labels.len()).collect();
         let folds = stratified_folds(labels, &places, FOLDS, seed);

@@ -88,7 +88,8 @@ pub(super) fn is_able(skill: f64, rows: usize) -> bool {
 
 /// Decides, without a label of the target.
 pub(super) fn decide(asked: &Asked<'_>, candidates: &[Candidate]) -> Result<Decision> {
-    let find = |name: &str| candidates.iter().position(|candidate| candidate.name == name && candidate.refused.is_none());
+    let find =
+        |name: &str| candidates.iter().position(|candidate| candidate.name == name && candidate.refused.is_none());
     let best = find(SELF_TRAINING);
     match asked.method {
         SOURCE_ONLY => {
@@ -125,8 +126,13 @@ pub(super) fn decide(asked: &Asked<'_>, candidates: &[Candidate]) -> Result<Deci
             _ => "the shares of the classes in the target are known",
         };
         let (taken, how) = match able {
-            true => (trained, "so that the domains can be aligned, and the head learns from its own answers".to_owned()),
-            false => (centred, format!("so that the domains can be aligned; {little}: too little to learn from the model's answers")),
+            true => {
+                (trained, "so that the domains can be aligned, and the head learns from its own answers".to_owned())
+            }
+            false => (
+                centred,
+                format!("so that the domains can be aligned; {little}: too little to learn from the model's answers"),
+            ),
         };
         return Ok(Decision { taken, runner_up: Some(taken), reason: format!("{told}, {how}") });
     }
@@ -136,12 +142,23 @@ pub(super) fn decide(asked: &Asked<'_>, candidates: &[Candidate]) -> Result<Deci
         () if !able => (0, format!("{little}: its answers to the target teach nothing that can be relied on")),
         () if with_source >= AGREEMENT => {
             let least = percent(AGREEMENT);
-            (trained, format!("self-training and the source's model agree on {} (at least {least} are asked for)", percent(with_source)))
+            (
+                trained,
+                format!(
+                    "self-training and the source's model agree on {} (at least {least} are asked for)",
+                    percent(with_source)
+                ),
+            )
         }
         () if with_aligned >= ALIGNED_AGREEMENT => {
             let least = percent(ALIGNED_AGREEMENT);
             let agreed = percent(with_aligned);
-            (trained, format!("self-training agrees on {agreed} with itself on aligned domains (at least {least} are asked for)"))
+            (
+                trained,
+                format!(
+                    "self-training agrees on {agreed} with itself on aligned domains (at least {least} are asked for)"
+                ),
+            )
         }
         () => {
             let [source, aligned] = [with_source, with_aligned].map(percent);

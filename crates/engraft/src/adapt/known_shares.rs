@@ -89,7 +89,17 @@ mod tests {
         assert_eq!(parse("neg=.2, pos=.3,a=b=.5").unwrap(), KnownShares::Given(vec![0.2, 0.3, 0.5]));
         let KnownShares::Given(rest) = parse("neg=0.25,pos=0.25").unwrap() else { panic!("shares") };
         assert_eq!(rest, [0.25, 0.25, 0.5]);
-        for wrong in ["sam", "neg=1", "neg=.5,pos=.6", "neg=.1,pos=.1,a=b=.1", "neg=-1,pos=1", "neg=NaN,pos=1", "po=1", "neg=.1,neg=.2", ""] {
+        for wrong in [
+            "sam",
+            "neg=1",
+            "neg=.5,pos=.6",
+            "neg=.1,pos=.1,a=b=.1",
+            "neg=-1,pos=1",
+            "neg=NaN,pos=1",
+            "po=1",
+            "neg=.1,neg=.2",
+            "",
+        ] {
             assert!(matches!(parse(wrong), Err(Error::Usage(_))), "{wrong}");
         }
         assert!(parse("poss=.5").unwrap_err().to_string().contains("pos"));

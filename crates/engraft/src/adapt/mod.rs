@@ -143,8 +143,7 @@ pub(crate) fn settle(
         0 => None,
         taken => {
             let Candidate { head, answers, .. } = &candidates[taken];
-            let novelty =
-                Novelty::fit(features, answers, &groups_of(&unlabelled), metric, seed, 1.0 - unlike_rate)?;
+            let novelty = Novelty::fit(features, answers, &groups_of(&unlabelled), metric, seed, 1.0 - unlike_rate)?;
             Some((head.clone().rounded()?, novelty))
         }
     };
@@ -175,7 +174,8 @@ pub(crate) fn check(asked: &Adapt, task: Task, classes: &[String], target: &Targ
         let problem = problem.expected("a source with one class for each example").found(task);
         return Err(Error::Usage(problem.hint("--task single-label reads numbers as names of classes")));
     }
-    let names: Vec<&str> = [AUTO, ALL, SOURCE_ONLY].into_iter().chain(METHODS.iter().map(|method| method.name())).collect();
+    let names: Vec<&str> =
+        [AUTO, ALL, SOURCE_ONLY].into_iter().chain(METHODS.iter().map(|method| method.name())).collect();
     if !names.contains(&asked.method.as_str()) {
         let problem = Problem::new("there is no such method").found(&asked.method).at("--method");
         return Err(Error::Usage(problem.expected(names.join(", ")).suggest(&asked.method, names.iter().copied())));
@@ -222,7 +222,8 @@ impl Questions {
         let drawn = candidate.as_ref().map(|candidate| check::to_check(source_only, candidate, count, *seed));
         let drawn = drawn.unwrap_or_default();
         if drawn.is_empty() {
-            let problem = Problem::new("there is nothing to check: the source's model and the adapted one answer alike");
+            let problem =
+                Problem::new("there is nothing to check: the source's model and the adapted one answer alike");
             return Err(Error::Data(problem.at("--check")));
         }
         let mut table = csv::Writer::from_writer(Vec::new());

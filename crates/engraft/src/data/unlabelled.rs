@@ -169,7 +169,8 @@ impl SourceForm {
     pub fn of(source: &Intake) -> Result<Self> {
         let train = source.usable(Split::Train);
         let encoding = source.vectors().map(|set| Encoding::fit(set, &train)).transpose()?;
-        let of_rows = source.vectors().zip(encoding.as_ref()).map(|(set, encoding)| encoding.digests(set)).transpose()?;
+        let of_rows =
+            source.vectors().zip(encoding.as_ref()).map(|(set, encoding)| encoding.digests(set)).transpose()?;
         let digest = |index: usize| of_rows.as_ref().map_or(&source.digests[index], |digests| &digests[index]).clone();
         let texts = source.texts().map(|texts| &texts.source);
         Ok(Self {
@@ -356,7 +357,8 @@ fn read_texts(
             continue;
         }
         if pairs != row.text.second.is_some() {
-            let expected = if pairs { "two texts in a row, as the source has" } else { "one text in a row, as the source has" };
+            let expected =
+                if pairs { "two texts in a row, as the source has" } else { "one text in a row, as the source has" };
             let problem = Problem::new("source and target are texts of different kinds").expected(expected);
             return Err(Error::Data(problem.at(&adapt.to).hint("--to-text names the column, or two")));
         }
@@ -365,7 +367,9 @@ fn read_texts(
     let count = |text: &Text| text.parts().map(|part| part.split_whitespace().count()).sum::<usize>();
     let words: usize = read.iter().map(|row| count(&row.content)).sum();
     if guessed && words < LEAST_WORDS * read.len() {
-        let problem = Problem::new("the target has no column of texts that is called as the source's, and none that looks like texts");
+        let problem = Problem::new(
+            "the target has no column of texts that is called as the source's, and none that looks like texts",
+        );
         let found = "columns with fewer than two words in a cell";
         let problem = problem.expected(of_source.join(",")).found(found).at(&adapt.to);
         return Err(Error::Data(problem.hint("--to-text names the column of the target's texts")));

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::adapt::Adaptation;
 use super::blocks::{HeldBlock, TargetBlock};
+use crate::adapt::Adaptation;
 use crate::controls::{BaselineResult, numbers_of};
 use crate::data::audit::Audit;
 use crate::features::Coverage;

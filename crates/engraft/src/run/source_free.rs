@@ -69,8 +69,7 @@ pub fn adapt_run(
     check(asked, file.task, &file.classes, &target)?;
     target.tell(observer);
     let features = reading.features_of(&target.unlabelled.contents(), cache, observer)?;
-    let source =
-        Source::of_run(&predictor, &file.classes, report.choice.strength, config.balanced, config.seed)?;
+    let source = Source::of_run(&predictor, &file.classes, report.choice.strength, config.balanced, config.seed)?;
     observer.say(&format!("the run keeps {} of its training rows: they stand for the source", source.features.rows));
     let settled = settle(source, (target, &features, reading.metric()), asked, config.unlike_rate, observer)?;
     let Settled { adaptation, questions, adapted } = settled;

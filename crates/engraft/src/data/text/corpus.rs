@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::encoding::detect_as;
-use super::json_lines::Lines;
+use super::lines::Lines;
 use super::stream::text_files;
 use super::{Limits, TextReading, stream_texts};
 use crate::error::Result;

@@ -11,9 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
 
 use super::Limits;
-use super::delimited::Delimited;
-use super::dialect::Usual;
-use super::encoding::Decoding;
+use super::dialect::{Dialect, Usual};
+use super::encoding::{Decoding, Detected};
 use super::record::{at, decoded, too_long};
 use crate::error::{Error, Problem, Result};
 
@@ -112,10 +111,20 @@ pub(super) fn reader<R: Read>(input: R, delimiter: u8, quoting: bool) -> Reader<
     builder.delimiter(delimiter).quoting(quoting).has_headers(false).buffer_capacity(BUFFER).from_reader(input)
 }
 
+/// How a table is written.
+pub(super) struct Form<'a> {
+    pub(super) encoding: &'a Detected,
+    pub(super) dialect: Dialect,
+    pub(super) delimiter: u8,
+    pub(super) quoting: bool,
+    /// Lines before the header that are no part of the table.
+    pub(super) preface: u64,
+}
+
 impl Stream {
-    pub(super) fn open(table: &Delimited, path: &Path, limits: &Limits) -> Result<Self> {
+    pub(super) fn open(table: &Form<'_>, path: &Path, limits: &Limits) -> Result<Self> {
         let allowed = Arc::new(AtomicU64::new(0));
-        let mut text = decoded(path, &table.encoding)?;
+        let mut text = decoded(path, table.encoding)?;
         for _ in 0..table.preface {
             let mut byte = [0];
             while matches!(text.read(&mut byte), Ok(1)) && byte[0] != b'\n' {}

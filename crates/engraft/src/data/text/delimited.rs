@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use csv::{ByteRecord, ReaderBuilder};
 
-use super::csv_stream::Stream;
+use super::csv_stream::{Form, Stream};
 use super::dialect::{Dialect, Signs};
 use super::encoding::{Detected, detect_as, glance};
 use super::record::{KINDS, Opening, Record, Records, decoded};
@@ -71,6 +71,11 @@ pub(super) struct Delimited {
 const SHOWN: usize = 3;
 
 impl Delimited {
+    fn form(&self) -> Form<'_> {
+        let Self { encoding, dialect, delimiter, quoting, preface, .. } = self;
+        Form { encoding, dialect: *dialect, delimiter: *delimiter, quoting: *quoting, preface: *preface }
+    }
+
     pub(super) fn open(path: &Path, opening: &Opening, limits: &Limits, observer: &dyn Observer) -> Result<Self> {
         let encoding = if opening.glance { glance(path)? } else { detect_as(path, opening.encoding, observer)? };
         let mut head = Vec::new();
@@ -96,7 +101,7 @@ impl Delimited {
         // The first record by the reader that all records are read by, so that its size is bounded too.
         let (columns, header, merged) = (Vec::new(), false, Arc::default());
         let mut table = Self { encoding, delimiter, columns, remarks, header, quoting, dialect, preface, merged };
-        let mut first = Stream::open(&table, path, limits)?;
+        let mut first = Stream::open(&table.form(), path, limits)?;
         let Some((first, _)) = first.next()? else {
             return Err(Error::Data(Problem::new("the table is empty").expected(KINDS).at(path)));
         };
@@ -115,7 +120,7 @@ impl Delimited {
     }
 
     pub(super) fn records(&self, path: &Path, columns: &[usize], limits: &Limits) -> Result<Records> {
-        let mut stream = Stream::open(self, path, limits)?;
+        let mut stream = Stream::open(&self.form(), path, limits)?;
         if self.header {
             stream.next()?;
         }

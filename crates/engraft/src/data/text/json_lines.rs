@@ -3,18 +3,16 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::Limits;
-use super::encoding::{Decoding, Detected, detect_as, glance};
+use super::encoding::{Detected, detect_as, glance};
 use super::json_records::{JsonRecords, is_list};
 use super::json_repair::repaired;
-use super::record::{KINDS, Opening, Record, Records, SAMPLE, at, decoded, nested, too_long};
+use super::record::{KINDS, Opening, Record, Records, SAMPLE, at, nested};
 use crate::data::column_names::may_list_labels;
 use crate::data::task::SEPARATOR;
 use crate::error::{Error, Problem, Result};
@@ -325,56 +323,4 @@ fn part_of<'n>(name: &'n str, key: &str) -> Option<&'n str> {
 fn within<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     let object = value.as_object()?;
     object.get(name).or_else(|| object.iter().find_map(|(key, value)| within(value, part_of(name, key)?)))
-}
-
-/// Lines that are not blank, within the limit.
-pub(super) struct Lines {
-    reader: BufReader<Decoding<BufReader<File>>>,
-    buffer: Vec<u8>,
-    limit: usize,
-    /// The number of the last line, from 1.
-    pub(super) line: u64,
-    place: std::path::PathBuf,
-}
-
-impl Lines {
-    pub(super) fn open(path: &Path, encoding: &Detected, limits: &Limits) -> Result<Self> {
-        let reader = BufReader::new(decoded(path, encoding)?);
-        Ok(Self { reader, buffer: Vec::new(), limit: limits.record, line: 0, place: path.to_owned() })
-    }
-
-    /// The next line that is not blank, without its end.
-    pub(super) fn next(&mut self) -> Result<Option<&str>> {
-        loop {
-            if !self.advance()? {
-                return Ok(None);
-            }
-            if !self.buffer.trim_ascii().is_empty() {
-                return self.text().map(Some);
-            }
-        }
-    }
-
-    /// The next line, blank or not.
-    pub(super) fn next_of_any(&mut self) -> Result<Option<&str>> {
-        if self.advance()? { self.text().map(Some) } else { Ok(None) }
-    }
-
-    fn advance(&mut self) -> Result<bool> {
-        self.buffer.clear();
-        self.line += 1;
-        let read = self.reader.by_ref().take(self.limit as u64 + 1).read_until(b'\n', &mut self.buffer);
-        read.map_err(|source| crate::data::missing(&self.place, &source))?;
-        if self.buffer.len() > self.limit {
-            return Err(Error::Data(too_long(self.limit).at(at(&self.place, self.line))));
-        }
-        Ok(!self.buffer.is_empty())
-    }
-
-    fn text(&self) -> Result<&str> {
-        // Always UTF-8, as it is decoded; no panic should that ever be otherwise.
-        std::str::from_utf8(&self.buffer).map(|line| line.trim_end_matches(['\n', '\r'])).map_err(|source| {
-            Error::Data(Problem::new("a line is not UTF-8").found(source).at(at(&self.place, self.line)))
-        })
-    }
 }

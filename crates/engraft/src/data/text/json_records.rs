@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Limits;
 use super::encoding::{Decoding, Detected};
-use super::json_lines::Lines;
+use super::lines::Lines;
 use super::record::{at, decoded, too_long};
 use crate::error::{Error, Problem, Result};
 

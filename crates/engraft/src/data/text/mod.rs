@@ -20,6 +20,7 @@ mod folder;
 mod json_lines;
 mod json_records;
 mod json_repair;
+mod lines;
 pub(crate) mod minhash;
 mod open;
 mod parquet_depth;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::columns::choose;
 use super::encoding::{Detected, decode, detect_as, detect_bytes, encoding_of};
-use super::json_lines::Lines;
+use super::lines::Lines;
 use super::table::{Opening, Table};
 use super::{Limits, Text, TextReading};
 use crate::error::{Error, Problem, Result};

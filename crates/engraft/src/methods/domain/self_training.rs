@@ -112,6 +112,5 @@ mod tests {
         assert_eq!(surest(&probabilities, &answers, 2, 0.2), [0, 4]);
         assert_eq!(surest(&probabilities, &answers, 2, 0.5), [0, 1, 4]);
         assert_eq!(surest(&probabilities, &answers, 2, 1.0), [0, 1, 2, 3, 4]);
-        assert_eq!(surest(&probabilities, &answers, 3, 0.2), [0, 4]);
     }
 }
