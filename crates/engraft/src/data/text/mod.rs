@@ -22,6 +22,7 @@ mod json_records;
 mod json_repair;
 pub(crate) mod minhash;
 mod open;
+mod parquet_columns;
 mod parquet_depth;
 mod parquet_rows;
 pub mod parts;
