@@ -159,6 +159,42 @@ fn a_crowd_costs_bounded_work() {
     assert!(asked <= CROWD * looks.len(), "{asked}");
 }
 
+/// A ring as one draws it: of some place and size, on a dark ground with a little noise.
+fn drawing(seed: u64) -> Vec<u8> {
+    use rand::RngExt;
+    let mut rng = crate::rng::rng(seed, "drawing", 0);
+    let (x, y, radius) = (rng.random_range(9..15_u32), rng.random_range(9..15_u32), rng.random_range(5..9_u32));
+    let ring = |at: u32| {
+        let (across, down) = ((at % 32) as f32 - x as f32, (at / 32) as f32 - y as f32);
+        if (across.hypot(down) - radius as f32).abs() < 1.5 { 200 } else { 20 }
+    };
+    (0..32 * 32).map(|at| ring(at) + rng.random_range(0..20_u8)).collect()
+}
+
+#[test]
+fn among_images_that_are_all_alike_at_a_glance_the_search_is_bounded_and_says_so() {
+    let all: Vec<Vec<u8>> = (0..700).map(drawing).collect();
+    let looks: Vec<Look> = all.iter().map(|thumbnail| Look { thumbnail, size: (64, 64) }).collect();
+    let mut groups = Groups::new(looks.len());
+    let groups = std::cell::RefCell::new(&mut groups);
+    let searched = search(
+        &looks,
+        |i, j| {
+            let mut groups = groups.borrow_mut();
+            groups.of(i) != groups.of(j)
+        },
+        |i, j| {
+            groups.borrow_mut().join(i, j);
+        },
+    );
+    // Each comparison joins two groups, or is one of the few that an image is in in vain.
+    assert!(searched.is_cut && searched.compared <= (PATIENCE as usize + 1) * looks.len() + CHUNK, "{searched:?}");
+    let photos: Vec<Vec<u8>> = (0..60).map(|seed| thumbnail(&photo(seed % 40, 100), ImageFormat::Png)).collect();
+    let looks: Vec<Look> = photos.iter().map(|thumbnail| Look { thumbnail, size: (100, 100) }).collect();
+    let searched = search(&looks, |_, _| true, |_, _| {});
+    assert!(!searched.is_cut && searched.compared >= 20, "{searched:?}");
+}
+
 #[test]
 fn bands_find_what_was_changed_little() {
     let photos: Vec<RgbImage> = (0..40).map(|seed| photo(seed, 100)).collect();

@@ -23,6 +23,7 @@ mod json_repair;
 mod lines;
 pub(crate) mod minhash;
 mod open;
+mod parquet_columns;
 mod parquet_depth;
 mod parquet_rows;
 pub mod parts;
