@@ -219,7 +219,9 @@ fn what_people_meet_with_tables_is_told() {
     let told = sandbox.run(["audit", "money.csv", "--base", "none"]).expect(0, &[]).stdout;
     assert!(told.contains("40 of 40 cells are numbers written for people"), "{told}");
     write("na.csv", &rows(&|row| row.to_string(), &|row| if row % 4 == 0 { "NA" } else { yes(row) }));
-    sandbox.run(["fit", "na.csv", "--out", "na"]).expect(0, &["left out: 10; such a cell says `NA`"]);
+    sandbox
+        .run(["fit", "na.csv", "--out", "na"])
+        .expect(0, &["look like a missing value and are learnt as classes: `NA` (10)"]);
     sandbox.run(["fit", "na.csv", "--labels", "one.csv", "--out", "no"]).expect(2, &["--labels", "--label-column"]);
 
     fs::create_dir(sandbox.path("parts")).unwrap();

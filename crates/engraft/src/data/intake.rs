@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::audit::{Audit, audit};
 use super::image::Limits;
 use super::inspect::{Inspection, InspectionStore, inspect_all};
+use super::task::SEPARATOR;
 use super::text::conll::{TaggedSet, audit_tagged, open_tagged};
 use super::text::squad::{QuestionSet, audit_questions, open_questions};
 use super::text::{Text, TextReading, TextSource, audit_texts, is_text, open_texts};
@@ -158,7 +159,19 @@ impl Intake {
     /// Opens, inspects and audits `path` as images of one class each, of which some may belong together.
     pub fn read(path: &Path, grouping: Grouping, store: &dyn InspectionStore, observer: &dyn Observer) -> Result<Self> {
         let reading = Reading { task: Some(Task::SingleLabel), grouping, ..Reading::default() };
-        Self::read_as(path, &reading, &Limits::default(), store, observer)
+        let intake = Self::read_as(path, &reading, &Limits::default(), store, observer)?;
+        let classes = &intake.dataset.classes;
+        let several = classes.iter().find(|class| class.contains(SEPARATOR));
+        let parts: BTreeSet<&str> = classes.iter().flat_map(|class| class.split(SEPARATOR)).collect();
+        match several {
+            // More names than parts of names: they are sets of labels.
+            Some(several) if parts.len() <= classes.len() => {
+                let problem = Problem::new("images have several labels, and one class of each is learnt here");
+                let problem = problem.expected("one class for each image").found(format!("`{several}`"));
+                Err(Error::Data(problem.at(path)))
+            }
+            _ => Ok(intake),
+        }
     }
 
     /// Opens, inspects and audits `path` for any task. In multi-label, files with the same bytes in the folders of several
