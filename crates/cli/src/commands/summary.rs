@@ -24,6 +24,9 @@ pub fn summary(report: &Report, html: &Path) -> String {
     let mut lines: Vec<String> = report.held_out.iter().flat_map(|held| of_held_out(held, unit)).collect();
     if let Some(adaptation) = &report.adaptation {
         lines.extend(of_adaptation(adaptation, unit));
+        lines.push(
+            "source            what follows was measured on the source, and is not promised on the target".into(),
+        );
     }
     lines.extend(of_target(report, unit));
     if let Some(grouped) = &report.data.audit.grouped {

@@ -200,7 +200,7 @@ fn what_cannot_be_adapted_is_refused_before_any_work() {
         (0..60).map(|row| format!("a text of {row} words in all,{}\n", ["yes", "no"][row % 2])).collect();
     write("texts.csv", format!("text,ill\n{texts}"));
     let args = ["adapt", "texts.csv", "--base", "tfidf", "--to", "plain.csv", "--out", "run"];
-    sandbox.run(args).expect(3, &["none that looks like texts", "--to-text"]);
+    sandbox.run(args).expect(3, &["no column looks like a text", "--to-text"]);
     // Numbers are no classes, and one class is nothing to tell apart.
     let prices: String = (0..60).map(|row| format!("{},{}\n", noise(row, 1), row as f64 * 1.37 + 0.11)).collect();
     write("prices.csv", format!("a,price\n{prices}"));

@@ -508,7 +508,7 @@ fn json_of_images_may_be_nested_and_may_be_one_list() {
 #[test]
 fn lists_of_labels_are_several_labels() {
     let line = |n: usize| {
-        let more = if n % 3 == 0 { ", \"old\"" } else { "" };
+        let more = if n.is_multiple_of(3) { ", \"old\"" } else { "" };
         format!(
             "{{\"image\": \"images/{n}.png\", \"labels\": [\"{}\"{more}], \"box\": [1, 2]}}\n",
             ["cat", "dog"][(n - 1) % 2]

@@ -211,7 +211,7 @@ fn by_names(folders: &[PathBuf], below: &[PathBuf], inside: &[Inside]) -> Option
     Some((Layout::Splits(parts, others), Some(said)))
 }
 
-fn name(folder: &PathBuf) -> String {
+fn name(folder: &Path) -> String {
     printable(Path::new(folder.file_name().unwrap_or_default()))
 }
 
@@ -224,7 +224,7 @@ fn told(folders: &[PathBuf], parts: &[(PathBuf, Split)], severity: Severity, why
     };
     let listed: Vec<String> = folders.iter().zip(parts).map(part).collect();
     let message = format!("folders read as splits, {why}: {}", listed.join(", "));
-    let mut files: Vec<String> = folders.iter().map(name).collect();
+    let mut files: Vec<String> = folders.iter().map(|folder| name(folder)).collect();
     files.dedup();
     Finding::new(FindingKind::UnusualLayout, severity, message, files)
 }

@@ -19,6 +19,8 @@ use crate::settings::{Adapt, Fit};
 
 /// Characters of a text, and cells of a row, by which an example is shown.
 const SHOWN: (usize, usize) = (2000, 40);
+/// What names a column of texts.
+const HINT: &str = "--to-text names the column of the target's texts";
 /// Words of a cell, on average, of a column that looks like texts.
 const LEAST_WORDS: usize = 2;
 /// Examples of both domains that are named.
@@ -343,7 +345,10 @@ fn read_texts(
                     of_source.join(",")
                 ));
                 guessed = true;
-                stream_texts(&adapt.to, &reading(Vec::new()), observer)?
+                stream_texts(&adapt.to, &reading(Vec::new()), observer).map_err(|error| match error {
+                    Error::Data(problem) => Error::Data(problem.hint(HINT)),
+                    other => other,
+                })?
             }
         },
     };
@@ -372,7 +377,7 @@ fn read_texts(
         );
         let found = "columns with fewer than two words in a cell";
         let problem = problem.expected(of_source.join(",")).found(found).at(&adapt.to);
-        return Err(Error::Data(problem.hint("--to-text names the column of the target's texts")));
+        return Err(Error::Data(problem.hint(HINT)));
     }
     Ok((read, empty))
 }

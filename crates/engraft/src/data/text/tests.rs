@@ -192,7 +192,7 @@ fn lines_are_counted_whatever_ends_them() {
 #[test]
 fn lists_are_labels_and_no_texts() {
     let line = |row: usize| {
-        let labels = if row % 3 == 0 { "[\"good\", \"long\"]" } else { "[\"bad\"]" };
+        let labels = if row.is_multiple_of(3) { "[\"good\", \"long\"]" } else { "[\"bad\"]" };
         format!("{{\"text\": \"a soup of {row}\", \"words\": [\"a\", \"soup\"], \"tags\": {labels}}}\n")
     };
     let text: String = (0..12).map(line).collect();

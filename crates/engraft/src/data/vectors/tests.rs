@@ -132,7 +132,7 @@ fn what_people_write_for_no_number_is_missing_among_numbers_and_told() {
         assert_eq!(set.column("b").unwrap().kind(), Kind::Numeric, "{word}");
         assert_eq!(numbers(&set, "b").iter().filter(|number| number.is_nan()).count(), 10);
         assert_eq!(kinds(&findings), [(FindingKind::Guessed, Severity::Info)]);
-        assert!(findings[0].message.contains(&format!("column `b`")), "{}", findings[0].message);
+        assert!(findings[0].message.contains("column `b`"), "{}", findings[0].message);
         assert!(findings[0].message.contains(&format!("`{word}` (10)")), "{}", findings[0].message);
         // Among words it is one of them.
         let (set, findings) = open(&text.replace(".25", "x"), &VectorReading::default()).unwrap();

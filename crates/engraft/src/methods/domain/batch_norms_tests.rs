@@ -12,9 +12,7 @@ use crate::progress::Silent;
 use crate::rng::permutation;
 use crate::train::values_of;
 
-#[path = "../../../tests/reference/mod.rs"]
-mod reference;
-use reference::{close, fill, fixture, largest, numbers};
+use super::super::reference::{close, fill, fixture, largest, numbers};
 
 const IMAGES: usize = 6;
 const CLASSES: usize = 5;

@@ -17,9 +17,7 @@ use crate::features::Features;
 use crate::heads::{ClassWeights, fit_weighted, softmax};
 use crate::progress::Silent;
 
-#[path = "../../../tests/reference/mod.rs"]
-mod reference;
-use reference::{close, largest, noise, numbers};
+use super::reference::{close, largest, noise, numbers};
 
 /// The cases of a kind.
 fn cases<T: for<'a> Deserialize<'a>>(kind: &str) -> Vec<T> {

@@ -44,6 +44,9 @@ mod mcc;
 pub(crate) mod mmd;
 pub(crate) mod moments;
 pub(crate) mod prior;
+#[cfg(test)]
+#[path = "../../../tests/reference/mod.rs"]
+mod reference;
 mod sample;
 mod self_training;
 mod shot;
