@@ -152,7 +152,7 @@ def tables(options):
             measured = [line["adaptation"]["measured"] for line in group]
             taken = [100 * it["adapted"]["mean"] for it in measured]
             own = [100 * it["source_only"]["mean"] for it in measured]
-            oracle = mean([it["oracle"] and 100 * it["oracle"]["mean"] for it in measured])
+            oracle = mean([it.get("oracle") and 100 * it["oracle"]["mean"] for it in measured])
             cells = [shown(mean([accuracy(line, name) for line in group])) for name in names]
             adapted = sum(line["adaptation"]["adapted"] for line in group)
             gain = statistics.mean(a - b for a, b in zip(taken, own))

@@ -31,7 +31,7 @@ def features(options, pair, examples, folder):
     base = options.text_base if pair.header == "text" else options.base
     column = ["--text", "text"] if pair.header == "text" else []
     subprocess.run(
-        [options.engraft, "embed", table, "--base", base, *column, "--out", out, "--force", "--cache", options.work / "cache", "--quiet"],
+        [options.engraft, "embed", table, "--base", base, *column, "--out", out, "--force", "--quiet"],
         check=True,
     )
     return np.load(out)
@@ -60,7 +60,7 @@ def run(options, pairs, data):
             line = options.command(options, pair, *tables, "--json", "--force", "--out", folder / "run")
             ours = json.loads(options.ran(line))["adaptation"]
             accuracy = {method["name"]: method["accuracy"] for method in ours["measured"]["methods"]}
-            seconds = {method["name"]: method["seconds"] for method in ours["methods"]}
+            seconds = {method["name"]: method.get("seconds", float("nan")) for method in ours["methods"]}
             xs, xt = features(options, pair, source, folder), features(options, pair, target, folder)
             names = sorted({example.label for example in source})
             ys, yt = ([names.index(example.label) for example in examples] for examples in (source, target))
