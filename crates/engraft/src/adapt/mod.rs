@@ -4,7 +4,7 @@
 //! a method safely, so that nothing is picked by one: an adapted model answers where independent methods agree, else the
 //! source's model does (`docs/adaptation.md` has the measurements).
 //!
-//! Never here: a label of the target before everything is chosen. What comes in is [`Unlabelled`]; [`Sealed`] labels are
+//! Never here: a label of the target before everything is chosen. What comes in is [`Unlabelled`]; [`Sealed`](crate::data::Sealed) labels are
 //! opened at the very end.
 
 mod check;

@@ -167,7 +167,7 @@ impl SourceForm {
     /// Of a source that is there.
     ///
     /// # Errors
-    /// As [`Encoding::fit`].
+    /// [`Error::Data`] where rows cannot be encoded.
     pub fn of(source: &Intake) -> Result<Self> {
         let train = source.usable(Split::Train);
         let encoding = source.vectors().map(|set| Encoding::fit(set, &train)).transpose()?;

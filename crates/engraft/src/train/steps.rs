@@ -160,7 +160,7 @@ pub trait Task {
     fn statistics(&self) -> Statistics {
         Statistics::Batch
     }
-    /// The loss of a shard of examples in an epoch, in training mode; batch norms note what they saw. [`Pass::drops`] has the
+    /// The loss of a shard of examples in an epoch, in training mode; batch norms note what they saw. `Pass::drops` has the
     /// seed, the step and the progress of the training, for whatever else a loss draws or schedules.
     fn loss(&self, model: &Self::Model, shard: &[usize], epoch: u64, pass: &Pass) -> Result<ShardLoss>;
     /// Loss and accuracy on what is held out, if anything is.
