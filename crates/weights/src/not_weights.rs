@@ -120,7 +120,7 @@ mod tests {
             (b"<!DOCTYPE html>\n<html><head><title>404", "an HTML page", "/resolve/"),
             (b"\xef\xbb\xbf\r\n  <HTML>", "an HTML page", "/resolve/"),
             (b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>", "XML", "fetch the file again"),
-            (b"{\"error\":\"Repository not found\"}", "JSON that begins `{\\\"error\\\"", "fetch the file again"),
+            (b"{\"error\":\"Repository not found\"}", "JSON that begins `{\"error\"", "fetch the file again"),
             (b"Entry not found", "a text that begins `Entry not found`", "fetch the file again"),
             (b"Invalid username or password.", "a text that begins", "fetch the file again"),
             (b"", "an empty file", "fetch the file again"),
