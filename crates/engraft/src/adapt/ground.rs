@@ -13,7 +13,7 @@ use crate::error::{Error, Problem, Result, printable};
 use crate::features::Features;
 use crate::fit::Fitted;
 use crate::heads::{ClassWeights, Novelty, Options, cross_validate};
-use crate::methods::domain::{Applied, Domains, METHODS, Outcome, out_of_fold};
+use crate::methods::domain::{Applied, Domains, METHODS, Outcome, TargetImages, out_of_fold};
 use crate::metrics::{Estimate, evaluate_imbalance, paired_difference, wilson};
 use crate::progress::Observer;
 use crate::settings::Adapt;
@@ -88,6 +88,7 @@ impl<'a> Source<'a> {
 pub(crate) struct Ground<'a> {
     source: Source<'a>,
     features: &'a Features,
+    images: Option<TargetImages<'a>>,
     temperature: f64,
     weights: ClassWeights,
     out_of_fold: Vec<f64>,
@@ -98,7 +99,7 @@ pub(crate) struct Ground<'a> {
 impl<'a> Ground<'a> {
     pub(super) fn of(
         source: Source<'a>,
-        features: &'a Features,
+        (features, images): (&'a Features, Option<TargetImages<'a>>),
         known: KnownShares,
         observer: &'a dyn Observer,
     ) -> Result<Self> {
@@ -113,7 +114,7 @@ impl<'a> Ground<'a> {
         let labelled = (source.features, &source.labels[..], source.classes.len());
         let head = (source.strength, temperature);
         let out_of_fold = out_of_fold(labelled, &source.folds, head, &weights, observer)?;
-        Ok(Self { source, features, temperature, weights, out_of_fold, known, observer })
+        Ok(Self { source, features, images, temperature, weights, out_of_fold, known, observer })
     }
 
     fn classes(&self) -> usize {
@@ -132,6 +133,7 @@ impl<'a> Ground<'a> {
             strength: self.source.strength,
             weights: &self.weights,
             shares,
+            images: self.images.as_ref(),
             out_of_fold: &self.out_of_fold,
             seed: self.source.seed,
             observer: self.observer,
@@ -172,7 +174,7 @@ impl<'a> Ground<'a> {
     pub(super) fn candidates(&self, asked: &str) -> Result<Vec<Candidate>> {
         let shares = self.shares()?;
         let domains = self.domains(shares.as_deref());
-        let own = Applied { head: domains.head.clone(), notes: Vec::new() };
+        let own = Applied::of_head(domains.head.clone(), Vec::new());
         let mut candidates = vec![Candidate::of(&domains, SOURCE_ONLY, Outcome::Applied(own))];
         self.observer.begin("adapting", METHODS.len() as u64, "methods");
         for method in METHODS {

@@ -5,7 +5,7 @@ use super::report::Checked;
 use super::{ALL, AUTO, SOURCE_ONLY};
 use crate::error::{Error, Problem, Result};
 use crate::heads::Linear;
-use crate::methods::domain::{Domains, Outcome};
+use crate::methods::domain::{Applied, ChangedBase, Domains, Outcome};
 
 /// Methods whose agreement decides.
 pub(super) const NEEDED: [&str; 3] = [SELF_TRAINING, ALIGNED, CENTRING];
@@ -27,6 +27,8 @@ pub(super) struct Candidate {
     /// Why it cannot answer.
     pub(super) refused: Option<String>,
     pub(super) head: Linear,
+    /// The base that the head belongs to, where it is another than the source's.
+    pub(super) base: Option<ChangedBase>,
     /// Of the target's examples, `[examples, classes]`.
     pub(super) probabilities: Vec<f64>,
     /// The likeliest class of each.
@@ -58,13 +60,15 @@ pub(super) struct Decision {
 
 impl Candidate {
     pub(super) fn of(domains: &Domains<'_>, name: &'static str, outcome: Outcome) -> Self {
-        let (head, refused, notes) = match outcome {
-            Outcome::Applied(applied) => (applied.head, None, applied.notes),
-            Outcome::Refused(why) => (domains.head.clone(), Some(why), Vec::new()),
+        let (applied, refused) = match outcome {
+            Outcome::Applied(applied) => (applied, None),
+            Outcome::Refused(why) => (Applied::of_head(domains.head.clone(), Vec::new()), Some(why)),
         };
-        let probabilities = domains.answers(&head);
+        let Applied { head, base, notes } = applied;
+        let features = base.as_ref().map_or(domains.target, |base| &base.features);
+        let probabilities = domains.answers_to(features, &head);
         let answers = domains.classes_of(&probabilities);
-        Self { name, refused, head, probabilities, answers, notes, seconds: 0.0 }
+        Self { name, refused, head, base, probabilities, answers, notes, seconds: 0.0 }
     }
 
     /// Share of the examples that it answers in the same way.

@@ -17,14 +17,15 @@ mod shares;
 
 use std::time::Instant;
 
+use crate::bases::Network;
 use crate::data::intake::Intake;
 use crate::data::{Decided, Target, Task, Unlabelled};
 use crate::error::{Error, Problem, Result};
 use crate::features::Features;
 use crate::fit::{Context, FitEvent, Fitted, fit};
 use crate::heads::{Head, Linear, Metric, Novelty};
-use crate::methods::AnyBase;
-use crate::methods::domain::METHODS;
+use crate::methods::domain::{METHODS, TargetImages};
+use crate::methods::{AnyBase, FineTuned};
 use crate::progress::Observer;
 use crate::settings::{Adapt, Fit};
 use ground::Ground;
@@ -65,12 +66,29 @@ pub struct Questions {
     seed: u64,
 }
 
-/// What a target came to: the head that answers it, where one does that was adapted.
+/// A target, and what a base makes of it.
+pub(crate) struct Seen<'a> {
+    pub(crate) target: Target,
+    pub(crate) features: &'a Features,
+    pub(crate) metric: Metric,
+    /// The base and the images, where it is images.
+    pub(crate) images: Option<TargetImages<'a>>,
+}
+
+/// What a target came to: what answers it, where that was adapted.
 pub(crate) struct Settled {
     pub(crate) adaptation: Adaptation,
     pub(crate) questions: Questions,
-    /// The head and the rows that tell what is unlike the target.
-    pub(crate) adapted: Option<(Linear, Novelty)>,
+    pub(crate) adapted: Option<Answering>,
+}
+
+/// What answers an adapted model's questions.
+pub(crate) struct Answering {
+    pub(crate) head: Linear,
+    /// The rows that tell what is unlike the target.
+    pub(crate) novelty: Novelty,
+    /// The network, where it is another than the source's.
+    pub(crate) network: Option<Network>,
 }
 
 /// Adapts a base to labelled examples of a source and unlabelled ones of a target.
@@ -98,11 +116,19 @@ pub fn adapt(
     observer.say(&format!("reading the target: {} {}", target.unlabelled.len(), fitted.intake.unit()));
     let features = fitted.reading.features_of(&target.unlabelled.contents(), means.cache, observer)?;
     let metric = fitted.reading.metric();
-    let settled = settle(Source::of_fit(&fitted), (target, &features, metric), &asked, config.unlike_rate, observer)?;
+    let images = match &fitted.base {
+        AnyBase::Images(base) => TargetImages::of(base, target.unlabelled.contents()),
+        AnyBase::Texts(_) | AnyBase::None => None,
+    };
+    let seen = Seen { target, features: &features, metric, images };
+    let settled = settle(Source::of_fit(&fitted), seen, &asked, config.unlike_rate, observer)?;
     let Settled { adaptation, questions, adapted } = settled;
-    if let Some((head, novelty)) = adapted {
+    if let Some(Answering { head, novelty, network }) = adapted {
         fitted.predictor.head = Head::Linear(head);
         fitted.predictor.novelty = novelty;
+        if let Some(network) = network {
+            fitted.base = fitted.base.with(FineTuned::Network(Box::new(network)));
+        }
     }
     fitted.seconds.training += start.elapsed().as_secs_f64();
     fitted.seconds.total += start.elapsed().as_secs_f64();
@@ -115,7 +141,7 @@ pub fn adapt(
 /// As [`adapt`].
 pub(crate) fn settle(
     source: Source<'_>,
-    (target, features, metric): (Target, &Features, Metric),
+    Seen { target, features, metric, images }: Seen<'_>,
     asked: &Adapt,
     unlike_rate: f64,
     observer: &dyn Observer,
@@ -126,7 +152,7 @@ pub(crate) fn settle(
     let Target { unlabelled, sealed, places, duplicates, notes } = target;
     let checked = asked.checked.as_deref();
     let checked = checked.map(|path| check::read_checked(path, &unlabelled, classes)).transpose()?;
-    let ground = Ground::of(source, features, known, observer)?;
+    let ground = Ground::of(source, (features, images), known, observer)?;
     let candidates = ground.candidates(&asked.method)?;
     let (known, skill, rows) = (ground.known(), ground.skill(), ground.rows());
     let decision = decide(&guard::Asked { method: &asked.method, known, skill, rows }, &candidates)?;
@@ -142,9 +168,11 @@ pub(crate) fn settle(
     let adapted = match decision.taken {
         0 => None,
         taken => {
-            let Candidate { head, answers, .. } = &candidates[taken];
+            let Candidate { head, base, answers, .. } = &candidates[taken];
+            let features = base.as_ref().map_or(features, |base| &base.features);
             let novelty = Novelty::fit(features, answers, &groups_of(&unlabelled), metric, seed, 1.0 - unlike_rate)?;
-            Some((head.clone().rounded()?, novelty))
+            let network = base.as_ref().map(|base| base.network.clone());
+            Some(Answering { head: head.clone().rounded()?, novelty, network })
         }
     };
 

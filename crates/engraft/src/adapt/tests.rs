@@ -45,6 +45,7 @@ fn with_domains<T>(
         strength: 0.1,
         weights: &weights,
         shares,
+        images: None,
         seed: 0,
         observer: &Silent,
     })
@@ -58,7 +59,7 @@ fn an_estimate_of_shares_holds_on_a_target_that_only_differs_in_them() {
         let (target, truth) = blobs(1500, positives, 2.0, 0.0, 2);
         let actual = truth.iter().sum::<usize>() as f64 / truth.len() as f64;
         with_domains(&source, &target, None, |domains| {
-            let own = Outcome::Applied(Applied { head: domains.head.clone(), notes: Vec::new() });
+            let own = Outcome::Applied(Applied::of_head(domains.head.clone(), Vec::new()));
             let own = Candidate::of(domains, SOURCE_ONLY, own);
             let method = METHODS.iter().find(|method| method.name() == guard::SELF_TRAINING).unwrap();
             let trained = Candidate::of(domains, method.name(), method.adapt(domains).unwrap());

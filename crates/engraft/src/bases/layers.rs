@@ -64,6 +64,12 @@ impl BatchNorm {
         self.gamma.dims()[0]
     }
 
+    /// Whether it takes anything for the mean and variance of its input but 0 and 1.
+    pub(super) fn has_statistics(&self) -> bool {
+        let differ = |values: Tensor<1>, from: f32| numbers(values).iter().any(|value| *value != from);
+        differ(self.running_mean.value(), 0.0) || differ(self.running_variance.value(), 1.0)
+    }
+
     /// Identities of gamma and beta.
     pub(super) fn affine_ids(&self) -> [u64; 2] {
         [self.gamma.id.val(), self.beta.id.val()]

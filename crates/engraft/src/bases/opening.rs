@@ -479,6 +479,22 @@ impl Base {
         [self.card.preprocessing.height, self.card.preprocessing.width]
     }
 
+    /// The same with other weights, and no classifier of its own.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] where it is frozen as a whole.
+    pub(crate) fn with_network(&self, network: Network) -> Result<Self> {
+        let NetworkWeights { manifest, fit, .. } = self.staged()?;
+        let built = NetworkWeights { network, classifier: None, manifest: manifest.clone(), fit: fit.clone() };
+        Ok(Self {
+            card: self.card.clone(),
+            body: Body::Stages(Box::new(built)),
+            sha256: self.sha256.clone(),
+            remarks: self.remarks.clone(),
+            exact: self.exact,
+        })
+    }
+
     /// The network of stages and its parameters, or why there is none.
     pub fn staged(&self) -> Result<&NetworkWeights> {
         match &self.body {

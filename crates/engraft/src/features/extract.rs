@@ -224,7 +224,7 @@ pub(crate) fn extract_keyed(
 }
 
 /// An image as the base's input, if it is still the one that was looked at.
-fn prepared_unchanged(reader: &ImageReader, image: &ImageSource, sha256: &str) -> Result<Vec<f32>> {
+pub(crate) fn prepared_unchanged(reader: &ImageReader, image: &ImageSource, sha256: &str) -> Result<Vec<f32>> {
     let bytes = reader.read(image)?;
     if files::sha256_hex(&bytes) == *sha256 {
         return reader.prepared(&bytes);

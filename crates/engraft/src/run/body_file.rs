@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use engraft_weights::{Precision, Tensor, Weights};
+use engraft_weights::{Precision, Tensor, Tensors, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::bases::text::{
     EncoderConfig, HiddenLayer, LanguageCard, LanguageModel, LanguageModelParts, LstmEncoder, SentenceEncoder,
     SentenceLayout, TextBase, TextBody, TfIdf, WordPooler, WordVectors,
 };
-use crate::bases::{Architecture, Base, BaseSpec, Body, Card};
+use crate::bases::{Architecture, Base, BaseSpec, Body, Card, Manifest, Network};
 use crate::data::image::Limits;
 use crate::data::text::words;
 use crate::data::vectors::Encoding;
@@ -146,11 +146,7 @@ impl BodyFile {
             AnyBase::Images(base) => {
                 let mut files = Vec::new();
                 match &base.body {
-                    Body::Stages(built) => {
-                        for (name, tensor) in built.manifest.export(&built.network, Precision::F32) {
-                            weights.tensors.insert(format!("{BASE}{name}"), tensor);
-                        }
-                    }
+                    Body::Stages(built) => keep_network(&built.manifest, &built.network, weights),
                     Body::Onnx { bytes, .. } => files.push((ONNX_FILE, bytes.to_vec())),
                 }
                 let cut = fitted.base.last_stage();
@@ -223,6 +219,21 @@ impl BodyFile {
         Ok((file, vec![words]))
     }
 
+    /// The base of a run that is a network of images.
+    ///
+    /// # Errors
+    /// [`Error::Weights`](crate::error::Error::Weights) where tensors are missing or of other shapes.
+    pub(super) fn network(&self, facts: &BaseFacts, exact: bool, weights: &Weights) -> Result<Option<Base>> {
+        match self {
+            Self::Images { card, .. } if card.architecture != Architecture::ONNX => {
+                let weights = of_base(weights.tensors.clone());
+                let base = Base::from_weights((**card).clone(), &weights, facts.sha256.clone(), &Device::flex())?;
+                Ok(Some(base.exact(exact)))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Opens the base of a run by its tensors and files.
     ///
     /// # Errors
@@ -235,9 +246,7 @@ impl BodyFile {
         weights: Weights,
         device: &Device,
     ) -> Result<Reader> {
-        let tensors = weights.tensors.into_iter();
-        let tensors = tensors.filter_map(|(name, tensor)| Some((name.strip_prefix(BASE)?.to_owned(), tensor)));
-        let mut weights = Weights { tensors: tensors.collect(), ..Weights::default() };
+        let mut weights = of_base(weights.tensors);
         match self {
             Self::Images { card, cut } => open_images(run, card, &facts.sha256, cut, exact, &weights, device)
                 .map(|it| Reader::Images(Box::new(it))),
@@ -264,6 +273,20 @@ impl BodyFile {
             }
         }
     }
+}
+
+/// Puts the tensors of a network of images among those of a run.
+pub(super) fn keep_network(manifest: &Manifest, network: &Network, weights: &mut Weights) {
+    for (name, tensor) in manifest.export(network, Precision::F32) {
+        weights.tensors.insert(format!("{BASE}{name}"), tensor);
+    }
+}
+
+/// The base's tensors among those of a run.
+fn of_base(tensors: Tensors) -> Weights {
+    let tensors = tensors.into_iter();
+    let tensors = tensors.filter_map(|(name, tensor)| Some((name.strip_prefix(BASE)?.to_owned(), tensor)));
+    Weights { tensors: tensors.collect(), ..Weights::default() }
 }
 
 impl TextBodyFile {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::adapt::{Questions, Settled, Source, check, settle};
+use crate::adapt::{Answering, Questions, Seen, Settled, Source, check, settle};
 use crate::data::inspect::InspectionStore;
 use crate::data::intake::InputKind;
 use crate::data::{SourceForm, open_target};
@@ -11,8 +11,9 @@ use crate::features::Cache;
 use crate::files;
 use crate::heads::Head;
 use crate::methods::Reading;
+use crate::methods::domain::TargetImages;
 use crate::progress::Observer;
-use crate::run::body_file::{BodyFile, Reader, SIDE_FILES};
+use crate::run::body_file::{BodyFile, Reader, SIDE_FILES, keep_network};
 use crate::run::head_file::HeadFile;
 use crate::run::html::render;
 use crate::run::model::{Model, ModelFile, read_weights};
@@ -71,14 +72,19 @@ pub fn adapt_run(
     let features = reading.features_of(&target.unlabelled.contents(), cache, observer)?;
     let source = Source::of_run(&predictor, &file.classes, report.choice.strength, config.balanced, config.seed)?;
     observer.say(&format!("the run keeps {} of its training rows: they stand for the source", source.features.rows));
-    let settled = settle(source, (target, &features, reading.metric()), asked, config.unlike_rate, observer)?;
-    let Settled { adaptation, questions, adapted } = settled;
-    if let Some((head, novelty)) = adapted {
+    let mut weights = read_weights(run, &file.model_sha256)?;
+    let base = file.body.network(&file.base, config.exact, &weights)?;
+    let images = base.as_ref().and_then(|base| TargetImages::of(base, target.unlabelled.contents()));
+    let seen = Seen { target, features: &features, metric: reading.metric(), images };
+    let Settled { adaptation, questions, adapted } = settle(source, seen, asked, config.unlike_rate, observer)?;
+    if let Some(Answering { head, novelty, network }) = adapted {
         predictor.head = Head::Linear(head);
         predictor.novelty = novelty;
+        if let (Some(network), Some(base)) = (network, &base) {
+            keep_network(&base.staged()?.manifest, &network, &mut weights);
+        }
     }
 
-    let mut weights = read_weights(run, &file.model_sha256)?;
     OF_HEAD.iter().for_each(|name| drop(weights.tensors.remove(*name)));
     let head = HeadFile::of(&predictor, &mut weights);
     let safetensors = engraft_weights::write(&weights);

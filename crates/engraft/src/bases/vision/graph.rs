@@ -137,14 +137,13 @@ impl Stage {
         })
     }
 
-    /// Identities of the gammas and betas of its batch norms.
-    pub(super) fn norm_affines(&self) -> impl Iterator<Item = u64> {
-        let norms = self.nodes.iter().filter_map(|node| match &node.op {
+    /// Its batch norms.
+    pub(super) fn norms(&self) -> impl Iterator<Item = &BatchNorm> {
+        self.nodes.iter().filter_map(|node| match &node.op {
             Op::ConvNorm(layer) => Some(layer.norm()),
             Op::Norm(norm) => Some(norm),
             Op::Conv(_) | Op::Linear(_) | Op::Plain(_) => None,
-        });
-        norms.flat_map(BatchNorm::affine_ids)
+        })
     }
 
     /// Lets products of low rank learn in place of the weights of linear layers and convolutions of one pixel.

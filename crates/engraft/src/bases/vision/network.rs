@@ -10,6 +10,7 @@ use engraft_kernels::{Compiled, Geometry};
 use engraft_weights::{Tensors, Weights};
 
 use crate::bases::card::Card;
+use crate::bases::layers::BatchNorm;
 use crate::bases::low_rank::LoraConfig;
 use crate::bases::parameters::{Expected, Manifest, Match, Parameters};
 use crate::bases::stage::{Activation, BatchStatistics, Mode, StageCost};
@@ -298,7 +299,13 @@ impl Network {
 
     /// Identities of the gammas and betas of all batch norms.
     pub(crate) fn norm_affines(&self) -> Vec<u64> {
-        self.stages.iter().flat_map(Stage::norm_affines).collect()
+        self.stages.iter().flat_map(Stage::norms).flat_map(BatchNorm::affine_ids).collect()
+    }
+
+    /// Whether its batch norms know statistics of images: those of a file whose batch norms were folded into convolutions
+    /// do not, nor do those of random weights.
+    pub(crate) fn has_statistics(&self) -> bool {
+        self.stages.iter().flat_map(Stage::norms).any(BatchNorm::has_statistics)
     }
 
     /// Lets products of low rank learn in place of the weights of linear layers and convolutions of one pixel of some

@@ -38,7 +38,7 @@ pub(super) struct Bbse;
 pub(super) struct Rlls;
 
 fn applied(head: Linear, notes: Vec<String>) -> Result<Outcome> {
-    Ok(Outcome::Applied(Applied { head, notes }))
+    Ok(Outcome::Applied(Applied::of_head(head, notes)))
 }
 
 /// The head on mapped rows of the source: for the target's rows as they are.

@@ -11,14 +11,13 @@ use rayon::prelude::*;
 
 use super::certainty::entropies;
 use super::trained::{Interrupts, value};
+use super::{Alignment, Applied, Domains, Outcome};
 use crate::bases::{Activation, Mode, Network, Pass, move_statistics};
 use crate::error::{Error, Problem, Result};
 use crate::heads::Linear;
 use crate::methods::body::{Body, Tuned};
 use crate::progress::Observer;
-use crate::train::{
-    Optimiser, Rule, Rules, Schedule, Score, Settings, ShardLoss, Task, TrainingImages, shards_of, train,
-};
+use crate::train::{Optimiser, Rule, Rules, Schedule, Score, Settings, ShardLoss, Task, shards_of, train};
 
 /// Images whose statistics are taken together: as many as a small set has, and enough for one mean of a channel.
 const BATCH: usize = 64;
@@ -29,29 +28,95 @@ const MOVING: f64 = 0.9;
 const FLOOR: f64 = 0.03;
 
 /// Images of a target, prepared.
-#[derive(Clone, Copy)]
 pub(crate) struct Images<'a> {
     /// How many there are. Their order says nothing.
     pub(crate) count: usize,
     /// Rows, columns and channels.
     pub(crate) shape: [usize; 3],
     /// One image, `[rows, columns, channels]`, normalised.
-    pub(crate) image: &'a (dyn Fn(usize) -> Result<Vec<f32>> + Sync),
+    pub(crate) image: Box<dyn Fn(usize) -> Result<Vec<f32>> + Sync + 'a>,
 }
 
 impl Images<'_> {
-    /// Calls `then` with the images of a training set.
-    pub(crate) fn with<T>(images: &TrainingImages, then: impl FnOnce(Images<'_>) -> T) -> T {
-        let p = images.preprocessing();
-        let image = |at: usize| Ok(p.normalise(&images.bytes(at)?));
-        then(Images { count: images.len(), shape: [p.height, p.width, p.channels], image: &image })
-    }
-
     /// `[which, rows, columns, channels]`
     fn batch(&self, which: &[usize], device: &Device) -> Result<Tensor<4>> {
         let images = which.par_iter().map(|&at| (self.image)(at)).collect::<Result<Vec<Vec<f32>>>>()?;
         let [rows, columns, channels] = self.shape;
         Ok(Tensor::from_data(TensorData::new(images.concat(), [which.len(), rows, columns, channels]), device))
+    }
+}
+
+/// [`adabn`] as a method.
+pub(super) struct AdaBn;
+
+impl Alignment for AdaBn {
+    fn name(&self) -> &'static str {
+        "adabn"
+    }
+
+    fn is_trained(&self) -> bool {
+        true
+    }
+
+    fn adapt(&self, domains: &Domains<'_>) -> Result<Outcome> {
+        of_images(domains, |network, images| Ok((adabn(network, images, domains.observer)?, Vec::new())))
+    }
+}
+
+/// [`tent`] as a method.
+pub(super) struct Tent;
+
+impl Alignment for Tent {
+    fn name(&self) -> &'static str {
+        "tent"
+    }
+
+    fn is_trained(&self) -> bool {
+        true
+    }
+
+    fn adapt(&self, domains: &Domains<'_>) -> Result<Outcome> {
+        of_images(domains, |network, images| {
+            let options = TentOptions { seed: domains.seed, ..TentOptions::default() };
+            let head = (domains.head, domains.temperature);
+            let Tented { network, entropy: [first, last], reset } =
+                tent(network, head, images, options, domains.observer)?;
+            let mut notes = vec![format!("mean entropy: {first:.3} at first, {last:.3} at last")];
+            if reset {
+                notes.push("the answers became one class: factors and summands are those of the base".into());
+            }
+            Ok((network, notes))
+        })
+    }
+}
+
+/// What the source's head is worth on a network that is changed for the target's images.
+fn of_images(
+    domains: &Domains<'_>,
+    change: impl FnOnce(&Network, &Images<'_>) -> Result<(Network, Vec<String>)>,
+) -> Result<Outcome> {
+    let Some(images) = domains.images else {
+        return Ok(Outcome::Refused("only a network of images has batch norms to adapt".into()));
+    };
+    let Some(network) = images.network() else {
+        return Ok(Outcome::Refused("the base is frozen as a whole".into()));
+    };
+    if let Some(why) = unsuited(network) {
+        return Ok(Outcome::Refused(why.into()));
+    }
+    let (network, notes) = change(network, &images.prepared())?;
+    let base = images.changed(network, domains.observer)?;
+    Ok(Outcome::Applied(Applied { head: domains.head.clone(), base: Some(base), notes }))
+}
+
+/// Why a network has no statistics that could be others.
+fn unsuited(network: &Network) -> Option<&'static str> {
+    match () {
+        () if network.norm_affines().is_empty() => Some("the base has no batch norms"),
+        () if !network.has_statistics() => {
+            Some("the base's batch norms have no statistics: they were folded into its convolutions")
+        }
+        () => None,
     }
 }
 
@@ -81,10 +146,8 @@ fn adabn_by(network: &Network, images: &Images<'_>, batch: usize, observer: &dyn
 }
 
 fn check(network: &Network, images: &Images<'_>) -> Result<()> {
-    if network.norm_affines().is_empty() {
-        let problem =
-            Problem::new("the base has no batch norms").expected("a network with batch norms, as ResNets have");
-        return Err(Error::Usage(problem));
+    if let Some(why) = unsuited(network) {
+        return Err(Error::Usage(Problem::new(why).expected("a network with batch norms, as ResNets have")));
     }
     if images.count < 2 {
         let problem = Problem::new("too few images for the statistics of batch norms").expected("at least 2");

@@ -44,7 +44,7 @@ fn small() -> (Network, Manifest, Linear) {
 fn with_images<T>(size: usize, order: &[usize], then: impl FnOnce(&Images<'_>) -> T) -> T {
     let all = fill("input", IMAGES * size * size, |u| 2.0 * u - 1.0);
     let image = |at: usize| Ok(all[order[at] * size * size..][..size * size].to_vec());
-    then(&Images { count: order.len(), shape: [size, size, 1], image: &image })
+    then(&Images { count: order.len(), shape: [size, size, 1], image: Box::new(image) })
 }
 
 #[track_caller]

@@ -49,7 +49,7 @@ impl Alignment for Centring {
     fn adapt(&self, domains: &Domains<'_>) -> Result<Outcome> {
         let moved = before_shift(domains.head.clone(), &Self::centre(domains)?);
         let head = domains.shares.map_or_else(|| moved.clone(), |shares| at_shares(domains, moved.clone(), shares));
-        Ok(Outcome::Applied(Applied { head, notes: Vec::new() }))
+        Ok(Outcome::Applied(Applied::of_head(head, Vec::new())))
     }
 }
 

@@ -14,14 +14,14 @@
 //! | `bottleneck`, `trained` | a linear bottleneck and classifier, trained on both domains; one head for raw features in the end |
 //! | `deep_coral`, `dann`, `cdan`, `mcc` | the losses that they are trained with |
 //! | `shot` | the bottleneck trained on the target alone |
-//! | `batch_norms` | another base: its batch norms on the target's images (AdaBN, TENT) |
+//! | `batch_norms` | another base for the source's head: its batch norms on the target's images (AdaBN, TENT) |
+//! | `target_images` | the images, the base, and what a changed base makes of them |
 //!
 //! Never here: a label of the target. Matrices are computed in f64 on one thread or as a fixed number of partial sums: a result
 //! does not depend on the number of threads.
 
 mod alignments;
-#[allow(dead_code, reason = "no adapted model carries a changed base yet")]
-pub(crate) mod batch_norms;
+mod batch_norms;
 mod bottleneck;
 pub(crate) mod calibration;
 mod cdan;
@@ -51,6 +51,7 @@ mod sample;
 mod self_training;
 mod shot;
 mod symmetric;
+mod target_images;
 mod trained;
 #[cfg(test)]
 mod trained_tests;
@@ -63,6 +64,7 @@ use crate::heads::{ClassWeights, Linear, fit, fit_weighted, fit_within, softmax}
 use crate::progress::Observer;
 use crate::train::argmax;
 use alignments::{Bbse, Coral, Importance, Jda, PriorShift, Rlls, Tca, Transport};
+use batch_norms::{AdaBn, Tent};
 use cdan::Cdan;
 use centring::Centring;
 use dann::Dann;
@@ -70,6 +72,7 @@ use deep_coral::DeepCoral;
 use mcc::Mcc;
 use self_training::{AlignedSelfTraining, SelfTraining};
 use shot::Shot;
+pub(crate) use target_images::{ChangedBase, TargetImages};
 
 /// Norm of the gradient at which a head is good enough to teach another.
 const ROUGHLY: f64 = 1e-4;
@@ -99,6 +102,8 @@ pub(crate) struct Domains<'a> {
     pub(crate) shares: Option<&'a [f64]>,
     /// Probabilities of the source's examples by heads that had not seen them, `[examples, classes]`.
     pub(crate) out_of_fold: &'a [f64],
+    /// The target's images and the base that made features of them, where it is images.
+    pub(crate) images: Option<&'a TargetImages<'a>>,
     /// Seed of everything that is drawn.
     pub(crate) seed: u64,
     /// Hears of the work.
@@ -106,7 +111,7 @@ pub(crate) struct Domains<'a> {
 }
 
 /// What a method came to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(crate) enum Outcome {
     /// It was applied.
     Applied(Applied),
@@ -115,19 +120,28 @@ pub(crate) enum Outcome {
 }
 
 /// What a method gives.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Applied {
-    /// The head for the target's features as they are.
+    /// The head for the target's features as they are, or as a changed base makes them.
     pub(crate) head: Linear,
+    /// The base, where it is another than the source's.
+    pub(crate) base: Option<ChangedBase>,
     /// What was found on the way, in words.
     pub(crate) notes: Vec<String>,
+}
+
+impl Applied {
+    /// A head for features as they are.
+    pub(crate) fn of_head(head: Linear, notes: Vec<String>) -> Self {
+        Self { head, base: None, notes }
+    }
 }
 
 /// A way to adapt a head to a target domain.
 pub(crate) trait Alignment: Sync {
     /// Its name, as `--method` takes it.
     fn name(&self) -> &'static str;
-    /// Whether it is trained by steps, which takes seconds to minutes, and not solved.
+    /// Whether it is trained by steps, or runs the base again, which takes seconds to minutes, and is not solved.
     fn is_trained(&self) -> bool {
         false
     }
@@ -139,7 +153,7 @@ pub(crate) trait Alignment: Sync {
 }
 
 /// All methods on features, in the order in which they are told.
-pub(crate) const METHODS: [&dyn Alignment; 16] = [
+pub(crate) const METHODS: [&dyn Alignment; 18] = [
     &Centring,
     &SelfTraining,
     &AlignedSelfTraining,
@@ -156,12 +170,19 @@ pub(crate) const METHODS: [&dyn Alignment; 16] = [
     &Cdan,
     &Mcc,
     &Shot,
+    &AdaBn,
+    &Tent,
 ];
 
 impl Domains<'_> {
     /// Probabilities `[examples, classes]` of a head for the target's examples.
     pub(crate) fn answers(&self, head: &Linear) -> Vec<f64> {
-        let rows = self.target.values.chunks_exact(self.target.columns.max(1));
+        self.answers_to(self.target, head)
+    }
+
+    /// The same for other features of these examples.
+    pub(crate) fn answers_to(&self, features: &Features, head: &Linear) -> Vec<f64> {
+        let rows = features.values.chunks_exact(features.columns.max(1));
         rows.flat_map(|row| softmax(&head.values(row), self.temperature)).collect()
     }
 

@@ -56,7 +56,7 @@ fn trained(domains: &Domains<'_>, shift: &[f64], shares: &[f64]) -> Result<Outco
         let is_last = at + 1 == CURRICULUM.len();
         head = before_shift(round(domains, &moved, &head, (share, is_last), source)?, shift);
     }
-    Ok(Outcome::Applied(Applied { head, notes: Vec::new() }))
+    Ok(Outcome::Applied(Applied::of_head(head, Vec::new())))
 }
 
 /// One round: the head on the source and on the share of the target, moved to the source, that `head` (of the target as it is) is

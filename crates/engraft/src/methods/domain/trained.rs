@@ -255,7 +255,7 @@ pub(super) fn run<T: Task<Model = Adapter>>(
 /// A head and notes; a training that failed is a refusal.
 pub(super) fn outcome(head: Result<Linear>, notes: Vec<String>) -> Result<Outcome> {
     match head {
-        Ok(head) => Ok(Outcome::Applied(Applied { head, notes })),
+        Ok(head) => Ok(Outcome::Applied(Applied::of_head(head, notes))),
         Err(Error::Training(problem) | Error::Weights(problem)) => {
             Ok(Outcome::Refused(format!("training failed: {}", problem.to_string().replace("\n  ", "; "))))
         }

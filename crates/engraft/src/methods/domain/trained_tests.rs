@@ -50,6 +50,7 @@ pub(super) fn with_domains<T>(
         strength: 0.1,
         weights: &weights,
         shares: None,
+        images: None,
         seed: 0,
         observer: &Silent,
     })
