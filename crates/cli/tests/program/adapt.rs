@@ -270,3 +270,58 @@ fn a_run_is_adapted_without_its_data() {
         .run(["adapt", "plain", "--to", "plain.csv", "--shares", "same", "--check", "5", "--out", "check.csv"])
         .expect(0, &["5 examples"]);
 }
+
+/// A copy of a folder of images whose contrast is a fifth.
+fn faint(sandbox: &Sandbox, from: &str, to: &str) {
+    for entry in walkdir::WalkDir::new(sandbox.path(from)) {
+        let entry = entry.unwrap();
+        let place = sandbox.path(to).join(entry.path().strip_prefix(sandbox.path(from)).unwrap());
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(place).unwrap();
+            continue;
+        }
+        let mut image = image::open(entry.path()).unwrap().to_luma8();
+        image.pixels_mut().for_each(|pixel| pixel.0[0] = 100 + pixel.0[0] / 5);
+        image.save(place).unwrap();
+    }
+}
+
+#[test]
+fn batch_norms_of_a_base_are_adapted_to_images_of_another_kind() {
+    let sandbox = Sandbox::new();
+    sandbox.digits("source", 4, 20, 0);
+    sandbox.digits("other", 4, 0, 30);
+    faint(&sandbox, "other/test", "faint");
+    let base = ["--base", "glyphs", "--control-budget", "0"];
+    let run = |source: &str, method: &str, out: &str, more: &[&str]| {
+        let args = [&["adapt", source, "--to", "faint", "--method", method, "--out", out], more].concat();
+        sandbox.run(args).expect(0, &[]);
+        report(&sandbox, out)["adaptation"].clone()
+    };
+    sandbox.run([&["fit", "source", "--depth", "head", "--out", "plain"], &base[..]].concat()).expect(0, &[]);
+    for method in ["adabn", "tent"] {
+        let told = run("source", method, method, &base);
+        let accuracy = |name: &str| told["measured"][name]["mean"].as_f64().unwrap();
+        assert_eq!((told["adapted"].as_bool(), told["method"].as_str()), (Some(true), Some(method)));
+        assert!(accuracy("adapted") > accuracy("source_only") + 0.2, "{told}");
+
+        // What was measured is what the run answers.
+        let answers = |run: &str| sandbox.run(["predict", run, "faint"]).expect(0, &[]).stdout;
+        let right = answers(method).lines().skip(1).filter(|line| {
+            let fields: Vec<&str> = line.split(',').collect();
+            std::path::Path::new(fields[0]).parent().is_some_and(|class| class.ends_with(fields[2]))
+        });
+        assert_eq!(right.count() as f64 / 120.0, accuracy("adapted"), "{}", answers(method).lines().nth(1).unwrap());
+        sandbox.run(["verify", method]).expect(0, &[]);
+
+        // A run is adapted in the same way without its data.
+        let free = format!("{method}-free");
+        assert_eq!(run("plain", method, &free, &[])["measured"]["adapted"], told["measured"]["adapted"]);
+        assert_eq!(answers(&free), answers(method));
+    }
+    // Where there is nothing to adapt, it is refused with the reason.
+    domains(&sandbox);
+    sandbox
+        .run(adapt("target.csv", "run", &["--method", "adabn"]))
+        .expect(3, &["does not apply", "only a network of images has batch norms"]);
+}

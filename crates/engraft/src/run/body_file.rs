@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use engraft_weights::{Precision, Tensor, Tensors, Weights};
+use engraft_weights::{Precision, Tensor, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::bases::text::{
@@ -283,7 +283,7 @@ pub(super) fn keep_network(manifest: &Manifest, network: &Network, weights: &mut
 }
 
 /// The base's tensors among those of a run.
-fn of_base(tensors: Tensors) -> Weights {
+fn of_base(tensors: BTreeMap<String, Tensor>) -> Weights {
     let tensors = tensors.into_iter();
     let tensors = tensors.filter_map(|(name, tensor)| Some((name.strip_prefix(BASE)?.to_owned(), tensor)));
     Weights { tensors: tensors.collect(), ..Weights::default() }
