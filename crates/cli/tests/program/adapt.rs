@@ -307,11 +307,12 @@ fn batch_norms_of_a_base_are_adapted_to_images_of_another_kind() {
 
         // What was measured is what the run answers.
         let answers = |run: &str| sandbox.run(["predict", run, "faint"]).expect(0, &[]).stdout;
-        let right = answers(method).lines().skip(1).filter(|line| {
+        let told_of = answers(method);
+        let right = told_of.lines().skip(1).filter(|line| {
             let fields: Vec<&str> = line.split(',').collect();
             std::path::Path::new(fields[0]).parent().is_some_and(|class| class.ends_with(fields[2]))
         });
-        assert_eq!(right.count() as f64 / 120.0, accuracy("adapted"), "{}", answers(method).lines().nth(1).unwrap());
+        assert_eq!(right.count() as f64 / 120.0, accuracy("adapted"), "{told_of}");
         sandbox.run(["verify", method]).expect(0, &[]);
 
         // A run is adapted in the same way without its data.
