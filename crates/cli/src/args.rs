@@ -9,7 +9,7 @@ use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use engraft::data::intake::NO_BASE;
 use engraft::error::{Error, Problem};
 use engraft::features::Cache;
-use engraft::settings::{BitDepth, Optimiser};
+use engraft::settings::{BitDepth, By, Optimiser};
 use serde::Serialize;
 
 use crate::span_args::SpanArgs;
@@ -87,6 +87,8 @@ pub enum Command {
     Fit(Box<FitArgs>),
     /// Adapt a model of a labelled source to a target whose labels nobody has, or say why that is not safe.
     Adapt(Box<AdaptArgs>),
+    /// Rank pretrained bases for labelled data before any training: which to take, and whether transfer helps at all.
+    Rank(RankArgs),
     /// Predict with a run: label, probability, "unsure", "unlike the training data"; or a number, or a set of labels.
     Predict(PredictArgs),
     /// Show a run's report, and where its HTML file is.
@@ -586,6 +588,40 @@ pub struct AuditArgs {
     /// Exit with 3 if any finding is serious or a warning; without it findings leave the exit code at 0.
     #[arg(long)]
     pub strict: bool,
+}
+
+/// Arguments of `rank`.
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RankArgs {
+    /// The labelled images or texts: as `engraft fit` reads them.
+    #[serde(skip)]
+    pub data: PathBuf,
+    #[command(flatten)]
+    #[serde(skip)]
+    pub reading: ReadingArgs,
+    /// The bases to rank, as --base of `engraft fit` names them [default: those on this machine that fit the data and are free for
+    /// commercial use].
+    #[arg(long, value_name = "BASE", num_args = 1.., alias = "base")]
+    #[serde(skip)]
+    pub bases: Vec<String>,
+    /// What bases are ranked by: probe (cross-validated), logme, h-score, parc, nce or leep (a few examples only) [default: probe].
+    #[arg(long, value_name = "SCORE")]
+    pub by: Option<By>,
+    /// Time for probing, the most promising base first: 90s, 5m, 1h [default: 1m].
+    #[arg(long, value_name = "TIME")]
+    pub budget: Option<String>,
+    /// Folds of the cross-validation [default: 5].
+    #[arg(long, value_name = "N")]
+    #[serde(skip)]
+    pub folds: Option<usize>,
+    /// Seed of everything that is drawn [default: 0].
+    #[arg(long, value_name = "SEED")]
+    #[serde(skip)]
+    pub seed: Option<u64>,
+    #[command(flatten)]
+    #[serde(skip)]
+    pub cache: CacheArgs,
 }
 
 /// Arguments of `verify`.

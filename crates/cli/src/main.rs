@@ -96,6 +96,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> anyhow::Result<exit::Outcom
         Command::Report(args) => commands::report::run(&args, json),
         Command::Embed(args) => commands::embed::run(&args, json, terminal),
         Command::Audit(args) => commands::audit::run(&args, json, terminal),
+        Command::Rank(args) => commands::rank::run(&args, json, terminal),
         Command::Verify(args) => commands::verify::run(&args, json, terminal),
         Command::Pretrain(args) => commands::pretrain::run(&args, json, terminal),
         Command::Bases(args) => commands::bases::run(&args, json, terminal),

@@ -20,6 +20,7 @@ pub mod heads;
 pub mod methods;
 pub mod metrics;
 pub mod pretrain;
+pub mod rank;
 pub mod run;
 pub mod settings;
 pub mod targets;

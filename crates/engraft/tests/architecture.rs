@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Floors of the rooms of this crate. A room may use its own and those on lower floors.
-const FLOORS: [(&str, u32); 15] = [
+const FLOORS: [(&str, u32); 16] = [
     ("core", 0),
     ("settings", 1),
     ("metrics", 1),
@@ -26,6 +26,7 @@ const FLOORS: [(&str, u32); 15] = [
     ("fit", 10),
     ("pretrain", 10),
     ("adapt", 11),
+    ("rank", 11),
     ("run", 12),
 ];
 /// The files of the ground floor, as the crate's root names them.

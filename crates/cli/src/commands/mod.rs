@@ -15,6 +15,7 @@ mod predict_rows;
 mod predict_texts;
 mod predict_tokens;
 pub mod pretrain;
+pub mod rank;
 pub mod report;
 pub mod shell;
 mod summary;

@@ -23,6 +23,7 @@ mod memory;
 mod names;
 mod nothing_lost;
 mod other_bases;
+mod rank;
 mod reference;
 mod rows;
 mod sandbox;

@@ -112,7 +112,7 @@ impl InputKind {
     }
 
     /// Whether its base is one of texts.
-    pub(crate) fn is_of_texts(self) -> bool {
+    pub fn is_of_texts(self) -> bool {
         matches!(self, Self::Texts | Self::Words | Self::Questions)
     }
 

@@ -37,17 +37,17 @@ pub struct Context<'a> {
 }
 
 /// What every fit begins with: the examples' labels and folds, and their features.
-pub(super) struct Basis {
-    pub(super) base: AnyBase,
+pub(crate) struct Basis {
+    pub(crate) base: AnyBase,
     pub(super) tuning: TuningSettings,
-    pub(super) train: Vec<usize>,
-    pub(super) groups: Vec<usize>,
-    pub(super) target: Box<dyn Target>,
-    pub(super) folds: Vec<usize>,
-    pub(super) count: usize,
+    pub(crate) train: Vec<usize>,
+    pub(crate) groups: Vec<usize>,
+    pub(crate) target: Box<dyn Target>,
+    pub(crate) folds: Vec<usize>,
+    pub(crate) count: usize,
     pub(super) reading: Reading,
-    pub(super) features: Features,
-    pub(super) probe: Option<Probe>,
+    pub(crate) features: Features,
+    pub(crate) probe: Option<Probe>,
     pub(super) coverage: Option<Coverage>,
     /// Where a head looks at tokens.
     pub(super) cutting: Option<Cutting>,
@@ -65,7 +65,7 @@ pub(super) fn target_settings(config: &Fit) -> TargetSettings {
 }
 
 impl Basis {
-    pub(super) fn new(config: &Fit, base: AnyBase, intake: &Intake, means: Context<'_>, probes: bool) -> Result<Self> {
+    pub(crate) fn new(config: &Fit, base: AnyBase, intake: &Intake, means: Context<'_>, probes: bool) -> Result<Self> {
         let Context { cache, observer, .. } = means;
         check_settings(config, &base, intake)?;
         base.tell(intake, observer);

@@ -13,6 +13,7 @@ mod forecast;
 mod group_tests;
 mod own_classes;
 
+pub(crate) use basis::Basis;
 pub use basis::Context;
 pub use check::check_settings;
 pub use columns::ColumnEffect;

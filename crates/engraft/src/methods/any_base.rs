@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use crate::bases::text::{
     TF_IDF_BASE, TextBase, TextBody, WordPooler, WordPooling, is_tf_idf, is_vectors, open_text_base,
 };
-use crate::bases::{Base, BaseSpec, Body, DataKind, base_for, open, refuse_other_kind};
+use crate::bases::{Base, BaseSpec, Body, DataKind, StageCost, base_for, open, refuse_other_kind};
 use crate::data::Contents;
 use crate::data::enlargement::Enlargement;
 use crate::data::intake::{InputKind, Intake, NO_BASE, text_reading};
@@ -106,6 +106,19 @@ impl AnyBase {
                 architecture: NO_BASE.into(),
                 licence: String::new(),
             },
+        }
+    }
+
+    /// What its stages cost for an example, a text of so many tokens; nothing where it is not known.
+    pub(crate) fn costs(&self, tokens: usize) -> Option<Vec<StageCost>> {
+        match self {
+            Self::Images(base) => base.staged().is_ok().then(|| base.costs()),
+            Self::Texts(base) => match &base.body {
+                TextBody::Encoder(sentence) => Some(sentence.encoder.costs(tokens)),
+                TextBody::Words(_) | TextBody::TfIdf(_) => Some(Vec::new()),
+                TextBody::Lstm(_) => None,
+            },
+            Self::None => Some(Vec::new()),
         }
     }
 

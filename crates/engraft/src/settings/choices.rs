@@ -72,6 +72,23 @@ choice! {
 }
 
 choice! {
+    /// What bases are ranked by.
+    By, "score of bases":
+    /// A cross-validated linear probe.
+    Probe = "probe",
+    /// The evidence of a linear model with its weights integrated out.
+    LogMe = "logme",
+    /// How far the class means are apart, in the features' shrunk covariance.
+    HScore = "h-score",
+    /// The correlation of distances of features with those of labels.
+    Parc = "parc",
+    /// The entropy of the labels given the base's own class.
+    Nce = "nce",
+    /// The expected log-probability of the labels by the base's own classes.
+    Leep = "leep",
+}
+
+choice! {
     /// How the learning rate goes over a training.
     Schedule, "schedule":
     /// The peak rate after the warm-up.

@@ -8,13 +8,15 @@ mod choices;
 mod fit;
 mod language_model;
 mod pretrain;
+mod rank;
 mod tables;
 mod tune;
 
 pub use adapt::Adapt;
-pub use choices::{BatchNorms, BitDepth, Optimiser, Schedule, Start, Unfreezing};
+pub use choices::{BatchNorms, BitDepth, By, Optimiser, Schedule, Start, Unfreezing};
 pub use fit::{Device, Fit, Input};
 pub use language_model::{LanguageModelPretrain, Method};
 pub use pretrain::Pretrain;
+pub use rank::Rank;
 pub use tables::{Differing, differing, laid_over, read, read_over};
 pub use tune::Tune;

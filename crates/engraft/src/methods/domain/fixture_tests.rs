@@ -28,7 +28,7 @@ fn cases<T: for<'a> Deserialize<'a>>(kind: &str) -> Vec<T> {
 }
 
 /// As `table` in the script.
-fn table(seed: u32, rows: usize, columns: usize, shift: f64, spread: f64) -> Features {
+pub(crate) fn table(seed: u32, rows: usize, columns: usize, shift: f64, spread: f64) -> Features {
     let value = |i: usize, j: usize| {
         let own = noise(seed, i, j) + 0.5 * noise(seed, i, j / 2 + 10_000);
         (own * (1.0 + spread * (j % 5) as f64) + shift * (j % 3) as f64) as f32
@@ -42,7 +42,7 @@ fn domains(seed: u32, rows: usize, columns: usize) -> (Features, Features) {
     (table(seed, rows, columns, 0.0, 1.0), table(seed + 1, rows + 3, columns, 0.5, 0.5))
 }
 
-fn drawn_labels(seed: u32, rows: usize, classes: usize, power: f64) -> Vec<usize> {
+pub(crate) fn drawn_labels(seed: u32, rows: usize, classes: usize, power: f64) -> Vec<usize> {
     let label = |i| ((noise(seed, i, 999_983).powf(power) * classes as f64) as usize).min(classes - 1);
     (0..rows).map(label).collect()
 }
@@ -52,7 +52,7 @@ fn logits(seed: u32, classes: usize, labels: &[usize]) -> Vec<f64> {
     (0..labels.len()).flat_map(|i| (0..classes).map(move |k| value(i, k))).collect()
 }
 
-fn probabilities(seed: u32, classes: usize, labels: &[usize]) -> Vec<f64> {
+pub(crate) fn probabilities(seed: u32, classes: usize, labels: &[usize]) -> Vec<f64> {
     logits(seed, classes, labels).chunks_exact(classes).flat_map(|row| softmax(row, 1.0)).collect()
 }
 

@@ -36,7 +36,7 @@ mod deep_coral;
 mod dense;
 mod discriminator;
 #[cfg(test)]
-mod fixture_tests;
+pub(crate) mod fixture_tests;
 pub(crate) mod importance;
 #[cfg(test)]
 mod loss_tests;
@@ -70,6 +70,7 @@ use centring::Centring;
 use dann::Dann;
 use deep_coral::DeepCoral;
 use mcc::Mcc;
+pub(crate) use sample::sample;
 use self_training::{AlignedSelfTraining, SelfTraining};
 use shot::Shot;
 pub(crate) use target_images::{ChangedBase, TargetImages};

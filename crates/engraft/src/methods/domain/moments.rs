@@ -72,7 +72,6 @@ pub(crate) struct Shrunk {
     /// `(1 - shrinkage) S + shrinkage tr(S)/columns I`, `[columns, columns]`.
     pub(crate) covariance: Mat<f64>,
     /// From 0 (the sample covariance `S`) to 1 (a multiple of the identity).
-    #[cfg_attr(not(test), expect(dead_code, reason = "compared with references by the tests"))]
     pub(crate) shrinkage: f64,
 }
 
