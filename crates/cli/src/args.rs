@@ -139,8 +139,8 @@ pub struct FitArgs {
     #[arg(long, value_name = "TEXT", help_heading = BASE)]
     pub prompt: Option<String>,
     /// The pretrained base: an embedded one, one that was pulled, or a weights file; for texts a folder with an encoder or a
-    /// language model, a file of word vectors, or `tfidf`; `none` for a table [default: the best on this machine that fits the
-    /// data].
+    /// language model, a file of word vectors, or `tfidf`; `none` for a table; `auto` to rank those on this machine as `engraft
+    /// rank` does [default: the best on this machine that fits the data, by published numbers].
     #[arg(long, value_name = "BASE", aliases = ["model", "backbone"])]
     pub base: Option<String>,
     /// The run's folder, to be created.

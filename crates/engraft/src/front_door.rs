@@ -9,6 +9,7 @@ use crate::fit::{Context, FitEvent, Fitted, fit};
 use crate::methods::Journal;
 use crate::methods::{AnyBase, usual_settings, with_base};
 use crate::progress::{Observer, Silent};
+use crate::rank::with_ranked_base;
 use crate::run::{self, Rendered, Report};
 use crate::settings;
 
@@ -47,7 +48,7 @@ impl<'a> Fit<'a> {
     }
 
     /// The pretrained base: the name of an embedded one or of one that was pulled, or a file of weights. Where it is not
-    /// said, the best that is on this machine and fits the data.
+    /// said, the best by published numbers that is on this machine and fits the data; `auto` ranks those on the data itself.
     #[must_use]
     pub fn base(mut self, base: impl Into<String>) -> Self {
         self.settings.base = base.into();
@@ -126,6 +127,7 @@ impl<'a> Fit<'a> {
         // What is usual depends on what the data is; what was said stays.
         let kind = InputKind::of(&self.settings);
         let settings = self.settings.over(&usual_settings(kind, &self.settings.base))?;
+        let settings = with_ranked_base(settings, kind, self.cache.as_ref(), self.observer)?;
         let config = with_base(settings, kind, self.observer)?;
         let intake = open_intake(&config, kind, self.cache.as_ref(), self.observer)?;
         let base = AnyBase::open(&config, &intake)?;

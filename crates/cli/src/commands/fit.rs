@@ -16,6 +16,7 @@ use engraft::fit::{Context, FitEvent, check_settings, find_rate, fit};
 use engraft::methods::{AnyBase, usual_settings, with_base};
 use engraft::methods::{Budget, Difference, Journal, Measured};
 use engraft::progress::Observer;
+use engraft::rank::{AUTO_BASE, with_ranked_base};
 use engraft::run::{Rendered, save};
 use engraft::settings::{self, Differing, Fit, differing, laid_over};
 use engraft::targets::Predictions;
@@ -364,6 +365,10 @@ pub fn resolve(args: &FitArgs, command: &Command<'_>, terminal: &Terminal) -> an
         let problem = Problem::new("no data to fit to").expected("DATA, a folder with one folder of images per class");
         return Err(Error::Usage(problem.hint("engraft fit photos/ --out runs/first")).into());
     }
+    let config = match config.base.as_str() {
+        AUTO_BASE => with_ranked_base(config, kind, cache_of(&args.cache, terminal).as_ref(), terminal)?,
+        _ => config,
+    };
     let based = with_base(config.clone(), kind, terminal).map_err(|error| of_another_task(error, &config))?;
     Ok((based, kind))
 }

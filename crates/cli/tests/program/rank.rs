@@ -58,6 +58,12 @@ fn a_base_that_learnt_is_ranked_before_one_that_did_not() {
     assert!(names.contains(&"pixels") && names.len() == 2, "{ranking}");
     assert!(ranking["verdict"].as_str().unwrap().contains("transfer"), "{ranking}");
 
+    // The only base that is here is taken, and said.
+    let args = ["fit", "digits", "--base", "auto", "--depth", "head", "--control-budget", "0", "--out", "auto-run"];
+    sandbox.run(args).expect(0, &["base: glyphs, the only one"]);
+    let model = |run: &str| fs::read(sandbox.path(run).join("model.safetensors")).unwrap();
+    assert!(model("auto-run") == model("run"));
+
     let shown = sandbox.run(["rank", "digits", "--bases", "glyphs"]).expect(0, &[]).stdout;
     assert!(shown.contains("take            glyphs") && shown.contains("pixels"), "{shown}");
     for by in ["logme", "h-score", "parc", "nce", "leep"] {

@@ -11,15 +11,16 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
 use std::time::Instant;
 
 use crate::bases::StageCost;
 use crate::bases::hub::registry;
 use crate::controls::{ControlData, baselines};
 use crate::data::Split;
-use crate::data::intake::Intake;
+use crate::data::intake::{InputKind, Intake};
 use crate::error::{Error, Problem, Result, printable};
-use crate::features::Cache;
+use crate::features::{Cache, open_intake};
 use crate::fit::{Basis, Context};
 use crate::methods::{AnyBase, Budget, Journal};
 use crate::metrics::Paired;
@@ -31,6 +32,8 @@ use quick::{Quick, Sampled};
 pub use candidates::candidates;
 pub use report::{Interval, Probed, Ranked, Ranking, WithoutBase};
 
+/// What `--base` says where a base is to be chosen by a ranking.
+pub const AUTO_BASE: &str = "auto";
 /// Tokens of a text whose cost is told.
 const TOKENS: usize = 32;
 /// How far below the best a cheaper base that is tied with it may be to be recommended in its place.
@@ -94,6 +97,36 @@ pub fn rank(
     }
     ranking.bases = entries.into_iter().map(|entry| entry.ranked).collect();
     Ok(ranking)
+}
+
+/// The settings of a fit with the base that a ranking recommends, where they say `auto`: of those on this machine that fit the data, probed
+/// within the fit's budget. What was taken is said.
+///
+/// # Errors
+/// As [`rank`] and [`candidates`].
+pub fn with_ranked_base(
+    mut config: Fit,
+    kind: InputKind,
+    cache: Option<&Cache>,
+    observer: &dyn Observer,
+) -> Result<Fit> {
+    if config.base != AUTO_BASE || Path::new(AUTO_BASE).exists() {
+        return Ok(config);
+    }
+    config.base = String::new();
+    let found = candidates(&[], &config, kind)?;
+    config.base.clone_from(&found[0]);
+    if found.len() == 1 {
+        observer.say(&format!("base: {}, the only one on this machine that fits the data", config.base));
+        return Ok(config);
+    }
+    let intake = open_intake(&config, kind, cache, observer)?;
+    let asked = Rank { budget: config.budget.clone(), ..Rank::default() };
+    let ranking = rank(&config, &intake, &asked, &found, cache, observer)?;
+    ranking.left_out.iter().for_each(|note| observer.say(note));
+    observer.say(&format!("base: {}, {}", ranking.recommended, ranking.reason));
+    config.base = ranking.recommended;
+    Ok(config)
 }
 
 /// Probes bases, the first first, while the budget lasts; compares them, and what one gets without any.
