@@ -1,7 +1,10 @@
 //! `engraft rank`
 
+use std::path::Path;
+
 use engraft::bases::refuse_other_kind;
 use engraft::data::intake::InputKind;
+use engraft::error::printable;
 use engraft::rank::{Ranked, Ranking, candidates, rank};
 use engraft::settings::{Fit, Rank, laid_over};
 
@@ -41,17 +44,22 @@ pub fn run(args: &RankArgs, json: bool, terminal: &Terminal) -> anyhow::Result<O
 /// A table of the bases, and what follows from it.
 fn shown(ranking: &Ranking) -> String {
     let probed = ranking.by == "probe";
-    let width = ranking.bases.iter().map(|it| it.base.chars().count()).max().unwrap_or(0).max(12);
+    // Of files their names, where these tell them apart.
+    let mut names: Vec<String> = ranking.bases.iter().map(|it| name_of(&it.base)).collect();
+    if (1..names.len()).any(|at| names[..at].contains(&names[at])) {
+        names = ranking.bases.iter().map(|it| it.base.clone()).collect();
+    }
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(14);
     let by = if probed { &ranking.measure } else { &ranking.by };
     let mut text = format!(
         "{:width$}  {:>9}  {:24}  {:>8}  {:>8}  {:>7}  {:>6}  licence\n",
         "base", by, "against the best", "LogME", "ImageNet", "ms each", "MB"
     );
     let number = |value: Option<f64>, digits: usize| value.map_or_else(|| "-".to_owned(), |x| format!("{x:.digits$}"));
-    for it in &ranking.bases {
+    for (it, name) in ranking.bases.iter().zip(&names) {
         text.push_str(&format!(
             "{:width$}  {:>9}  {:24}  {:>8.3}  {:>8}  {:>7.1}  {:>6}  {}\n",
-            it.base,
+            name,
             of(it, ranking),
             against(it, probed),
             it.evidence,
@@ -75,6 +83,13 @@ fn shown(ranking: &Ranking) -> String {
         false => format!("measured        on {looked_at} of {examples} {unit}\n"),
     });
     text
+}
+
+/// The last part of a file's path; of anything else the whole.
+fn name_of(base: &str) -> String {
+    let path = Path::new(base);
+    let name = path.file_name().filter(|_| path.is_file());
+    name.map_or_else(|| base.to_owned(), |name| printable(Path::new(name)))
 }
 
 /// A score in per cent, but for R².

@@ -16,12 +16,15 @@ fn bases(sandbox: &Sandbox) {
     }
     let mut bytes = fs::read(sandbox.path("noise.safetensors")).unwrap();
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize + 8;
-    // Neighbouring numbers change places at a distance: the same numbers, without what was learnt.
-    let numbers = (bytes.len() - header) / 4;
-    for at in 0..numbers {
-        let other = (at * 7919 + 104_729) % numbers;
-        for byte in 0..4 {
-            bytes.swap(header + 4 * at + byte, header + 4 * other + byte);
+    // The numbers of every convolution change places: the same numbers, without what was learnt.
+    let told: Value = serde_json::from_slice(&bytes[8..header]).unwrap();
+    for tensor in told.as_object().unwrap().values().filter(|it| it["shape"].as_array().is_some_and(|it| it.len() == 4))
+    {
+        let place = |at: usize| header + tensor["data_offsets"][at].as_u64().unwrap() as usize;
+        let (start, count) = (place(0), (place(1) - place(0)) / 4);
+        for at in 0..count {
+            let other = (at * 7919 + 104_729) % count;
+            (0..4).for_each(|byte| bytes.swap(start + 4 * at + byte, start + 4 * other + byte));
         }
     }
     fs::write(sandbox.path("noise.safetensors"), bytes).unwrap();
