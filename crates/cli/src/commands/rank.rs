@@ -61,7 +61,7 @@ fn shown(ranking: &Ranking) -> String {
             "{:width$}  {:>9}  {:24}  {:>8.3}  {:>8}  {:>7.1}  {:>6}  {}\n",
             name,
             of(it, ranking),
-            against(it, probed),
+            against(it, ranking),
             it.evidence,
             number(it.imagenet, 1),
             1000.0 * it.seconds_per_example,
@@ -92,9 +92,14 @@ fn name_of(base: &str) -> String {
     name.map_or_else(|| base.to_owned(), |name| printable(Path::new(name)))
 }
 
-/// A score in per cent, but for R².
+/// A measure in per cent, but for errors of numbers.
 fn score(mean: f64, ranking: &Ranking) -> String {
-    if ranking.measure == "R²" { format!("{mean:.3}") } else { format!("{:.1} %", 100.0 * mean) }
+    if in_units(ranking) { format!("{mean:.4}") } else { format!("{:.1} %", 100.0 * mean) }
+}
+
+/// Whether the measure is in the unit of the numbers that are predicted.
+fn in_units(ranking: &Ranking) -> bool {
+    ranking.measure == "mean error"
 }
 
 fn of(it: &Ranked, ranking: &Ranking) -> String {
@@ -106,14 +111,18 @@ fn of(it: &Ranked, ranking: &Ranking) -> String {
     }
 }
 
-fn against(it: &Ranked, probed: bool) -> String {
+fn against(it: &Ranked, ranking: &Ranking) -> String {
     match it.probe.as_ref().map(|probe| (probe.against_best, probe.tied)) {
         Some((Some(it), tied)) => {
+            let tied = if tied { " tied" } else { "" };
+            if in_units(ranking) {
+                return format!("{:+.4} ({:+.4} to {:+.4}){tied}", it.mean, it.low, it.high);
+            }
             let [mean, low, high] = [it.mean, it.low, it.high].map(|x| 100.0 * x);
-            format!("{mean:+.1} ({low:+.1} to {high:+.1}){}", if tied { " tied" } else { "" })
+            format!("{mean:+.1} ({low:+.1} to {high:+.1}){tied}")
         }
         Some((None, _)) => "best".into(),
-        None if probed => "not probed".into(),
+        None if ranking.by == "probe" => "not probed".into(),
         None => String::new(),
     }
 }

@@ -104,3 +104,29 @@ fn what_cannot_be_ranked_is_refused() {
         sandbox.run(args.iter().copied()).expect(code, parts);
     }
 }
+
+#[test]
+fn numbers_are_compared_by_their_errors() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("digits", 4, 15);
+    let mut table = String::from("path,value\n");
+    for class in 0..4 {
+        let mut files: Vec<_> = fs::read_dir(sandbox.path(format!("digits/{class}"))).unwrap().collect();
+        files.sort_by_key(|entry| entry.as_ref().unwrap().file_name());
+        for (at, file) in files.into_iter().enumerate() {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            table.push_str(&format!("digits/{class}/{name},{:.2}\n", 10.0 * f64::from(class) + at as f64 / 100.0));
+        }
+    }
+    fs::write(sandbox.path("table.csv"), table).unwrap();
+    let args = ["--json", "rank", "table.csv", "--label-column", "value", "--task", "regression", "--bases", "glyphs"];
+    let ranking: Value = serde_json::from_str(&sandbox.run(args).expect(0, &[]).stdout).unwrap();
+    let own = ranking["bases"][0]["probe"]["mean"].as_f64().unwrap();
+    let median = &ranking["without_base"][0];
+    let of_median = median["mean"].as_f64().unwrap();
+    assert_eq!((ranking["measure"].as_str(), median["name"].as_str()), (Some("mean error"), Some("median")));
+    // The median of 0, 10, 20 and 30, equally often, is off by 10.
+    assert!((of_median - 10.0).abs() < 0.5 && own < 8.0, "{ranking}");
+    assert!((median["gain"]["mean"].as_f64().unwrap() - (of_median - own)).abs() < 1e-9, "{ranking}");
+    assert!(!ranking["verdict"].as_str().unwrap().contains("points"), "{ranking}");
+}

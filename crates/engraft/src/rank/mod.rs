@@ -16,9 +16,9 @@ use std::time::Instant;
 
 use crate::bases::StageCost;
 use crate::bases::hub::registry;
-use crate::controls::{ControlData, baselines};
-use crate::data::Split;
+use crate::controls::{ControlData, baselines, numbers_of};
 use crate::data::intake::{InputKind, Intake};
+use crate::data::{Split, Task};
 use crate::error::{Error, Problem, Result, printable};
 use crate::features::{Cache, open_intake};
 use crate::fit::{Basis, Context};
@@ -80,7 +80,7 @@ pub fn rank(
         unit: intake.unit().into(),
         looked_at: sampled.len(),
         task: intake.dataset.task().to_string(),
-        measure: intake.dataset.task().score().into(),
+        measure: measure(intake.dataset.task()).1.into(),
         by: asked.by.to_string(),
         bases: Vec::new(),
         without_base: Vec::new(),
@@ -129,6 +129,22 @@ pub fn with_ranked_base(
     Ok(config)
 }
 
+/// The number that probes are compared by, by its name in a report and in words.
+fn measure(task: Task) -> (&'static str, &'static str) {
+    match task {
+        Task::Regression => ("mae", "mean error"),
+        Task::MultiLabel => ("map", "mAP"),
+        _ => ("accuracy", "accuracy"),
+    }
+}
+
+/// That number of some predictions for all examples.
+fn value_of(target: &dyn Target, predictions: &Predictions) -> Result<f64> {
+    let rows: Vec<usize> = (0..target.len()).collect();
+    let measures = target.measure(predictions, &rows, "out of fold")?;
+    Ok(numbers_of(&measures).get(measure(target.task()).0).map_or(f64::NAN, |estimate| estimate.mean))
+}
+
 /// Probes bases, the first first, while the budget lasts; compares them, and what one gets without any.
 fn probe_all(
     config: &Fit,
@@ -168,10 +184,11 @@ fn probe_all(
             unaided = without_base(&basis, intake, config.seed, observer)?;
         }
         let scores = &probe.calibrated.scores;
-        let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
+        let score = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
+        let mean = value_of(&*basis.target, &probe.calibrated.predictions)?;
         let seconds = begun.elapsed().as_secs_f64();
         observer.say(&format!("{}: {} {mean:.4} out of fold, {seconds:.1} s", ranked.base, ranking.measure));
-        ranked.probe = Some(Probed { mean, loss: probe.loss(), seconds, against_best: None, tied: false });
+        ranked.probe = Some(Probed { mean, score, loss: probe.loss(), seconds, against_best: None, tied: false });
         entry.predictions = Some(probe.calibrated.predictions.clone());
         spent += seconds;
         target.get_or_insert(basis.target);
@@ -187,7 +204,7 @@ fn compare(
     unaided: &[(String, Predictions)],
     ranking: &mut Ranking,
 ) -> Result<()> {
-    let key = |entry: &Entry| entry.ranked.probe.as_ref().map_or((f64::NEG_INFINITY, 0.0), |it| (it.mean, -it.loss));
+    let key = |entry: &Entry| entry.ranked.probe.as_ref().map_or((f64::NEG_INFINITY, 0.0), |it| (it.score, -it.loss));
     entries.sort_by(|a, b| {
         let (a, b) = (key(a), key(b));
         b.0.total_cmp(&a.0).then(b.1.total_cmp(&a.1))
@@ -200,42 +217,44 @@ fn compare(
         probe.tied = paired.high >= 0.0;
         probe.against_best = Some(Interval::of(&paired));
     }
-    let highest = key(&entries[0]).0;
+    let highest = entries[0].ranked.probe.as_ref().map_or(0.0, |probe| probe.mean);
+    // Errors have a unit of their own.
+    let tolerated = if target.task() == Task::Regression { TOLERATED * highest.abs() } else { TOLERATED };
+    let below = |probe: &Probed| probe.against_best.map_or(0.0, |against| -against.mean);
     let may = |entry: &&Entry| {
-        entry
-            .ranked
-            .probe
-            .as_ref()
-            .is_some_and(|probe| probe.against_best.is_none() || (probe.tied && probe.mean >= highest - TOLERATED))
+        let probe = entry.ranked.probe.as_ref();
+        probe.is_some_and(|probe| probe.against_best.is_none() || (probe.tied && below(probe) <= tolerated))
     };
     let cost = |entry: &&Entry| (entry.ranked.multiply_adds.unwrap_or(u64::MAX), entry.ranked.columns);
     let taken = entries.iter().filter(may).min_by_key(cost).expect("the best may be taken");
     let tied = entries.iter().filter(|entry| entry.ranked.probe.as_ref().is_some_and(|probe| probe.tied)).count();
-    let points = 100.0 * (highest - key(taken).0);
+    let probed = entries.iter().filter(|entry| entry.predictions.is_some()).count();
     ranking.recommended.clone_from(&taken.ranked.base);
-    ranking.reason = match (tied, taken.ranked.base == entries[0].ranked.base) {
-        (0, _) => "the best, and the data tells it apart from all others that were probed".into(),
-        (_, true) => {
-            format!("the best; {tied} more are tied with it, none of them cheaper and as good within half a point")
-        }
-        (_, false) => {
-            format!("tied with the best ({}), {points:.1} points below it, and cheaper to run", entries[0].ranked.base)
-        }
+    let best = &entries[0].ranked.base;
+    ranking.reason = match (probed, tied, taken.ranked.base == *best) {
+        (1, ..) => "the only base that was probed".into(),
+        (_, 0, _) => "the best, and the data tells it apart from all others that were probed".into(),
+        (_, _, true) => format!("the best; tied with it: {tied}, but none of them is cheaper and nearly as good"),
+        (_, _, false) => format!("tied with the best ({best}), nearly as good, and cheaper to run"),
     };
     let own = taken.predictions.as_ref().expect("it was probed");
     for (name, predictions) in unaided {
         let paired = target.compare(own, predictions, &rows)?;
-        let (mean, verdict) = (key(taken).0 - paired.difference, paired.verdict.clone());
-        ranking.without_base.push(WithoutBase { name: name.clone(), mean, gain: Interval::of(&paired), verdict });
+        ranking.without_base.push(WithoutBase {
+            name: name.clone(),
+            mean: value_of(target, predictions)?,
+            gain: Interval::of(&paired),
+            verdict: paired.verdict.clone(),
+        });
     }
     let hardest = ranking.without_base.iter().min_by(|a, b| a.gain.mean.total_cmp(&b.gain.mean));
     ranking.verdict = hardest.map(|it| {
         let Interval { mean, low, high } = it.gain;
-        let [mean, low, high] = [mean, low, high].map(|x| 100.0 * x);
-        format!(
-            "{}: {mean:+.1} points ({low:+.1} to {high:+.1}) against {}, which has no pretrained network",
-            it.verdict, it.name
-        )
+        let told = match target.task() {
+            Task::Regression => format!("{mean:+.4} ({low:+.4} to {high:+.4})"),
+            _ => format!("{:+.1} points ({:+.1} to {:+.1})", 100.0 * mean, 100.0 * low, 100.0 * high),
+        };
+        format!("{}: {told} against {}, which has no pretrained network", it.verdict, it.name)
     });
     Ok(())
 }

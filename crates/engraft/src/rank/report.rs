@@ -15,7 +15,7 @@ pub struct Ranking {
     pub looked_at: usize,
     /// What is predicted.
     pub task: String,
-    /// What the probes are compared by: `accuracy`, `mean F1` or `R²`.
+    /// What the probes are compared by: `accuracy`, `mAP` (sets of labels) or `mean error` (the mean absolute error of numbers).
     pub measure: String,
     /// What the order is by: `probe`, `logme`, `h-score`, `parc`, `nce` or `leep`.
     pub by: String,
@@ -70,13 +70,15 @@ pub struct Ranked {
 /// A probe in a ranking.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Probed {
-    /// The mean score of the answers out of fold.
+    /// The measure, out of fold.
     pub mean: f64,
+    /// What bases are put in order by: accuracy, mean F1 of the examples, or R².
+    pub score: f64,
     /// Out-of-fold log-loss, or root mean squared error.
     pub loss: f64,
     /// Wall seconds, features included.
     pub seconds: f64,
-    /// Its score minus that of the best, with a paired 95 % interval; nothing of the best itself.
+    /// By how much it is better than the best by the measure (below 0: worse), with a paired 95 % interval; nothing of the best itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub against_best: Option<Interval>,
     /// Whether the data does not tell it apart from the best.
@@ -99,7 +101,7 @@ pub struct Interval {
 pub struct WithoutBase {
     /// What it is called.
     pub name: String,
-    /// Its mean score out of fold.
+    /// The measure, out of fold.
     pub mean: f64,
     /// By how much the recommended base is better, with a paired 95 % interval.
     pub gain: Interval,
