@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Floors of the rooms of this crate. A room may use its own and those on lower floors.
-const FLOORS: [(&str, u32); 15] = [
+const FLOORS: [(&str, u32); 16] = [
     ("core", 0),
     ("settings", 1),
     ("metrics", 1),
@@ -19,6 +19,7 @@ const FLOORS: [(&str, u32); 15] = [
     ("bases", 3),
     ("features", 4),
     ("heads", 5),
+    ("similarity", 6),
     ("train", 6),
     ("targets", 7),
     ("methods", 8),

@@ -6,7 +6,7 @@ use rand::seq::SliceRandom;
 /// `take` of `0..rows` without replacement, ascending; all of them, and nothing drawn, where there are no more.
 ///
 /// With `strata`, `[rows]`, every stratum keeps its share, up to one row.
-pub(super) fn sample(rows: usize, take: usize, strata: Option<&[usize]>, stream: &mut impl Rng) -> Vec<usize> {
+pub(crate) fn sample(rows: usize, take: usize, strata: Option<&[usize]>, stream: &mut impl Rng) -> Vec<usize> {
     let mut order: Vec<usize> = (0..rows).collect();
     if take >= rows {
         return order;
