@@ -125,6 +125,12 @@ fn correlation(a: &[f64], b: &[f64], counts: &[u32]) -> f64 {
     if scale > 0.0 { (ab / scale).clamp(-1.0, 1.0) } else { 0.0 }
 }
 
+/// Spearman's correlation of two lists, `[n]` each; equal values have their mean rank. 0 where one side does not vary.
+pub(crate) fn spearman(a: &[f64], b: &[f64]) -> f64 {
+    let once = vec![1; a.len()];
+    correlation(&Ranking::of(a).ranks(a, &once), &Ranking::of(b).ranks(b, &once), &once)
+}
+
 /// The order of some values, worked out once for all resamples.
 struct Ranking(Vec<usize>);
 

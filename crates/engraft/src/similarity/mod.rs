@@ -5,6 +5,10 @@
 //! | `two_sample` | how well a classifier tells two sets apart, row by row |
 //! | `permuted` | whether it does so by more than chance, exactly |
 //! | `mmd` | the maximum mean discrepancy |
+//! | `frechet` | the Fréchet distance |
+//! | `differences`, `class_shares` | which examples and classes differ, and whether in content or in shares alone |
+//! | `logme`, `h_score`, `parc` | how well features would serve a target (`predicted`) |
+//! | `source_classes` | how well a base's own classes tell of a target: NCE, LEEP |
 //! | `moments`, `symmetric`, `sample` | means, covariances, affine maps; symmetric matrices; some of many rows |
 //! | `importance` | density ratios of rows, and the effective sample size that they leave |
 //!
@@ -13,12 +17,25 @@
 
 #![cfg_attr(not(test), expect(dead_code, reason = "what compares and ranks is made of it"))]
 
+pub(crate) mod class_shares;
+pub(crate) mod differences;
+#[cfg(test)]
+mod fixture_tests;
+pub(crate) mod frechet;
+pub(crate) mod h_score;
 pub(crate) mod importance;
+pub(crate) mod logme;
 pub(crate) mod mmd;
 pub(crate) mod moments;
+pub(crate) mod parc;
 pub(crate) mod permuted;
+pub(crate) mod predicted;
+#[cfg(test)]
+#[path = "../../tests/reference/mod.rs"]
+mod reference;
 pub(crate) mod sample;
 #[cfg(test)]
 mod simulation_tests;
+pub(crate) mod source_classes;
 pub(crate) mod symmetric;
 pub(crate) mod two_sample;
