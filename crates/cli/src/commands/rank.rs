@@ -6,7 +6,7 @@ use engraft::bases::refuse_other_kind;
 use engraft::data::intake::InputKind;
 use engraft::error::printable;
 use engraft::rank::{Ranked, Ranking, candidates, rank};
-use engraft::settings::{Fit, Rank, laid_over};
+use engraft::settings::{By, Fit, Rank, laid_over};
 
 use crate::args::RankArgs;
 use crate::commands::{cache_of, intake, tell_audit};
@@ -43,14 +43,14 @@ pub fn run(args: &RankArgs, json: bool, terminal: &Terminal) -> anyhow::Result<O
 
 /// A table of the bases, and what follows from it.
 fn shown(ranking: &Ranking) -> String {
-    let probed = ranking.by == "probe";
+    let probed = ranking.by == By::Probe;
     // Of files their names, where these tell them apart.
     let mut names: Vec<String> = ranking.bases.iter().map(|it| name_of(&it.base)).collect();
     if (1..names.len()).any(|at| names[..at].contains(&names[at])) {
         names = ranking.bases.iter().map(|it| it.base.clone()).collect();
     }
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(14);
-    let by = if probed { &ranking.measure } else { &ranking.by };
+    let by = if probed { ranking.measure.as_str() } else { ranking.by.name() };
     let mut text = format!(
         "{:width$}  {:>9}  {:24}  {:>8}  {:>8}  {:>7}  {:>6}  licence\n",
         "base", by, "against the best", "LogME", "ImageNet", "ms each", "MB"
@@ -103,10 +103,10 @@ fn in_units(ranking: &Ranking) -> bool {
 }
 
 fn of(it: &Ranked, ranking: &Ranking) -> String {
-    match (&it.probe, it.score, ranking.by.as_str()) {
+    match (&it.probe, it.score, ranking.by) {
         (Some(probe), ..) => score(probe.mean, ranking),
         (None, Some(score), _) => format!("{score:.3}"),
-        (None, None, "logme") => format!("{:.3}", it.evidence),
+        (None, None, By::LogMe) => format!("{:.3}", it.evidence),
         _ => "-".into(),
     }
 }
@@ -122,7 +122,7 @@ fn against(it: &Ranked, ranking: &Ranking) -> String {
             format!("{mean:+.1} ({low:+.1} to {high:+.1}){tied}")
         }
         Some((None, _)) => "best".into(),
-        None if ranking.by == "probe" => "not probed".into(),
+        None if ranking.by == By::Probe => "not probed".into(),
         None => String::new(),
     }
 }

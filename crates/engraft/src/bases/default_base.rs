@@ -4,7 +4,7 @@ use std::path::Path;
 
 use engraft_weights::Format;
 
-use crate::bases::hub::{Hub, Reference, registry};
+use crate::bases::hub::{Entry, Hub, Reference, registry};
 use crate::bases::opening::GLYPHS;
 use crate::bases::text::{USUAL_ENCODER, is_text_base, is_text_base_here};
 use crate::data::ImageSource;
@@ -108,10 +108,19 @@ pub fn default_base(kind: DataKind) -> Result<DefaultBase> {
     }
 }
 
-fn best_for_photos() -> Result<DefaultBase> {
+/// The bases of the registry that are on this machine, but for those whose licence excludes commercial use: they have to be
+/// asked for.
+///
+/// # Errors
+/// [`Error::Usage`] for an environment of the hub that cannot be read.
+pub(crate) fn free_bases_here() -> Result<Vec<&'static Entry>> {
     let hub = Hub::from_environment()?;
-    let here = registry().iter().filter(|entry| !entry.licence.contains("NC"));
-    let here: Vec<_> = here.filter(|entry| hub.has(&Reference::Known(entry))).collect();
+    let free = registry().iter().filter(|entry| !entry.licence.contains("NC"));
+    Ok(free.filter(|entry| hub.has(&Reference::Known(entry))).collect())
+}
+
+fn best_for_photos() -> Result<DefaultBase> {
+    let here = free_bases_here()?;
     // Of equally accurate ones the first of the registry.
     let best = here.iter().rev().max_by(|a, b| a.accuracy.unwrap_or(0.0).total_cmp(&b.accuracy.unwrap_or(0.0)));
     let Some(best) = best else { return Err(none_here("photos", USUAL_FOR_PHOTOS, "47 MB")) };

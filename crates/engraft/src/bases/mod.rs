@@ -25,10 +25,12 @@ mod vision;
 
 pub use burn::tensor::Device;
 pub use card::Card;
+pub(crate) use default_base::free_bases_here;
 pub use default_base::{DataKind, DefaultBase, base_for, default_base, refuse_other_kind};
 pub use low_rank::LoraConfig;
 pub use onnx::OnnxModel;
 pub use onnx_types::{OnnxCandidate, OnnxInput, OnnxLayout};
+pub(crate) use opening::GLYPHS;
 pub use opening::{Base, BaseSpec, BaseSummary, Body, embedded, open};
 pub use parameters::{Expected, Manifest, Match, identity};
 pub use role::Role;

@@ -131,7 +131,7 @@ struct Embedded {
 }
 
 /// The name of the embedded base.
-pub(super) const GLYPHS: &str = "glyphs";
+pub(crate) const GLYPHS: &str = "glyphs";
 
 const EMBEDDED: [Embedded; 1] = [Embedded {
     card: include_str!("../../assets/glyphs.toml"),

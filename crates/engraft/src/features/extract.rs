@@ -32,7 +32,12 @@ pub struct ImageReader {
 impl ImageReader {
     /// Reads images for `base`.
     pub fn new(base: &Base, limits: Limits) -> Self {
-        Self { preprocessing: base.card.preprocessing.clone(), limits }
+        Self::by(base.card.preprocessing.clone(), limits)
+    }
+
+    /// Reads images by a preprocessing.
+    pub(crate) fn by(preprocessing: Preprocessing, limits: Limits) -> Self {
+        Self { preprocessing, limits }
     }
 
     /// Bits that images of 16 bits a channel are read by, where those are fewer.

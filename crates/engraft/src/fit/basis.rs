@@ -1,6 +1,7 @@
 //! What every fit begins with: labels, folds and features, and the examples in the form that training takes.
 
 use crate::bases::text::TextBody;
+use crate::controls::ControlData;
 use crate::data::Split;
 use crate::data::image::Limits;
 use crate::data::intake::Intake;
@@ -114,6 +115,21 @@ impl Basis {
             ));
         }
         Ok(Self { base, tuning, train, groups, target, folds, count, reading, features, probe, coverage, cutting, run })
+    }
+
+    /// What controls share with the transfer.
+    pub(crate) fn control_data<'a>(&'a self, config: &Fit, intake: &'a Intake) -> ControlData<'a> {
+        ControlData {
+            intake,
+            train: &self.train,
+            features: &self.features,
+            target: &*self.target,
+            folds: &self.folds,
+            groups: &self.groups,
+            count: self.count,
+            seed: config.seed,
+            tokens: self.cutting.map(|cutting| (cutting, reader_sizes(config, &self.base))),
+        }
     }
 
     /// Mean number of tokens of a text that are read.

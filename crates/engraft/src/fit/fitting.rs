@@ -228,18 +228,7 @@ pub fn fit(
     };
     let probe_measures = target.measure(&probe.calibrated.predictions, &measured.rows, &how_of(&measured.rows))?;
     on_event(FitEvent::Probe(&probe_measures));
-    let shared = ControlData {
-        intake: &intake,
-        train: &basis.train,
-        features: &basis.features,
-        target,
-        folds: &basis.folds,
-        groups: &basis.groups,
-        count: basis.count,
-        seed: config.seed,
-        tokens: basis.cutting.map(|cutting| (cutting, reader_sizes(config, &basis.base))),
-    };
-    let baselines = baselines(&shared, basis.base.is_tf_idf(), observer)?;
+    let baselines = baselines(&basis.control_data(config, &intake), basis.base.is_tf_idf(), observer)?;
     let mut baseline_measures = Vec::with_capacity(baselines.len());
     for baseline in &baselines {
         let measures = target.measure(baseline.predictions(), &all, &how)?;

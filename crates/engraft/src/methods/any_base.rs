@@ -354,9 +354,7 @@ pub fn with_base(mut config: Fit, input: InputKind, observer: &dyn Observer) -> 
         if input.is_of_texts() {
             return Ok(DataKind::Texts);
         }
-        let opened = open_as(&config.data, &data::Reading::of(&config)?)?;
-        let images: Vec<_> = opened.dataset.examples.into_iter().map(|example| example.source).collect();
-        Ok(DataKind::of_images(&images))
+        kind_of_images(&config)
     };
     match base_for(Some(&config.base), kind, observer) {
         Ok(base) => config.base = base,
@@ -369,6 +367,16 @@ pub fn with_base(mut config: Fit, input: InputKind, observer: &dyn Observer) -> 
         }
     }
     Ok(config)
+}
+
+/// What the images of a fit's data are.
+///
+/// # Errors
+/// [`Error::Data`] where the data cannot be opened.
+pub(crate) fn kind_of_images(config: &Fit) -> Result<DataKind> {
+    let opened = open_as(&config.data, &data::Reading::of(config)?)?;
+    let images: Vec<_> = opened.dataset.examples.into_iter().map(|example| example.source).collect();
+    Ok(DataKind::of_images(&images))
 }
 
 /// A way in which a base gives features of examples.

@@ -26,8 +26,8 @@ mod tune;
 pub(crate) mod ulmfit;
 
 pub use activations::{Activations, Change, KeyedImages, Views};
-pub(crate) use any_base::BaseFacts;
 pub use any_base::{AnyBase, Reading, usual_settings, with_base};
+pub(crate) use any_base::{BaseFacts, kind_of_images};
 pub use body::Body;
 pub use budget::{Budget, Speed};
 pub use choice::Chosen;

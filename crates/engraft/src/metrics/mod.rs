@@ -29,7 +29,7 @@ pub use label_errors::LabelError;
 pub(crate) use label_errors::label_errors;
 pub(crate) use multi_label::paired_map;
 pub use multi_label::{LabelMetrics, LabelPredictions, MultiLabelEvaluation, evaluate_labels};
-pub(crate) use regression::paired_mae;
 pub use regression::{RegressionEvaluation, evaluate_regression};
+pub(crate) use regression::{paired_mae, spearman};
 pub use spans::{Span, SpanEvaluation, TypeMetrics, spans_of};
 pub(crate) use spans::{TaggedPair, evaluate_spans, paired_span_f1};

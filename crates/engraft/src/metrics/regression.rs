@@ -125,6 +125,13 @@ fn correlation(a: &[f64], b: &[f64], counts: &[u32]) -> f64 {
     if scale > 0.0 { (ab / scale).clamp(-1.0, 1.0) } else { 0.0 }
 }
 
+/// Spearman's rank correlation, equal numbers sharing their mean rank; 0 where one side does not vary.
+pub(crate) fn spearman(a: &[f64], b: &[f64]) -> f64 {
+    let once = vec![1; a.len()];
+    let ranks = |values: &[f64]| Ranking::of(values).ranks(values, &once);
+    correlation(&ranks(a), &ranks(b), &once)
+}
+
 /// The order of some values, worked out once for all resamples.
 struct Ranking(Vec<usize>);
 

@@ -1,14 +1,10 @@
 //! The bases that are ranked where none are named: those on this machine that fit the data.
 
-use crate::bases::hub::{Hub, Reference, registry};
-use crate::bases::{DataKind, default_base};
+use crate::bases::{DataKind, GLYPHS, default_base, free_bases_here};
 use crate::data::intake::InputKind;
-use crate::data::{ImageSource, Reading, open_as};
 use crate::error::{Error, Problem, Result};
+use crate::methods::kind_of_images;
 use crate::settings::Fit;
-
-/// The small base that the program carries.
-const CARRIED: &str = "glyphs";
 
 /// The bases that fit data of a kind: those that are asked for, or all of the registry that are here, but for those whose licence excludes
 /// commercial use, which have to be asked for.
@@ -29,22 +25,12 @@ pub fn candidates(asked: &[String], config: &Fit, kind: InputKind) -> Result<Vec
     if kind != InputKind::Images {
         return Ok(vec![default_base(DataKind::Texts)?.base]);
     }
-    let hub = Hub::from_environment()?;
-    let free = registry().iter().filter(|entry| !entry.licence.contains("NC"));
-    let here = free.filter(|entry| hub.has(&Reference::Known(entry))).map(|entry| entry.id.clone());
-    let found: Vec<String> = here.collect();
-    if found.is_empty() {
+    let here = free_bases_here()?;
+    if here.is_empty() {
         // Says what can be fetched, unless what is carried fits.
-        return Ok(vec![default_base(of_images(config)?)?.base]);
+        return Ok(vec![default_base(kind_of_images(config)?)?.base]);
     }
-    Ok(found.into_iter().chain([CARRIED.to_owned()]).collect())
-}
-
-/// What the images of the data are.
-fn of_images(config: &Fit) -> Result<DataKind> {
-    let opened = open_as(&config.data, &Reading::of(config)?)?;
-    let images: Vec<ImageSource> = opened.dataset.examples.into_iter().map(|example| example.source).collect();
-    Ok(DataKind::of_images(&images))
+    Ok(here.into_iter().map(|entry| entry.id.as_str()).chain([GLYPHS]).map(str::to_owned).collect())
 }
 
 #[cfg(test)]

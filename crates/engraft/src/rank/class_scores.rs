@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::features::Features;
 use crate::heads::axes::eigen;
 use crate::methods::domain::moments::{class_means, ledoit_wolf};
+use crate::metrics::spearman;
 
 /// The shrunk H-score (Bao et al. 2019, "An information-theoretic approach to transferability in task transfer learning", definition 2;
 /// with a Ledoit-Wolf covariance and the class means shrunk alike, Ibrahim, Ponomareva and Mazumder 2022, "Newer is not always better",
@@ -51,7 +52,7 @@ pub(super) fn parc(features: &Features, labels: &[usize]) -> Result<f64> {
         })
         .collect();
     let pairs = (0..labels.len()).flat_map(|a| labels[..a].iter().map(move |&b| f64::from(labels[a] != b)));
-    Ok(correlation(&ranks(&distances), &ranks(&pairs.collect::<Vec<f64>>())))
+    Ok(spearman(&distances, &pairs.collect::<Vec<f64>>()))
 }
 
 /// A row minus its mean, at length 1.
@@ -59,28 +60,6 @@ fn unit(row: &[f64]) -> Vec<f64> {
     let mean = row.iter().sum::<f64>() / row.len().max(1) as f64;
     let length = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>().sqrt();
     row.iter().map(|x| if length > 0.0 { (x - mean) / length } else { 0.0 }).collect()
-}
-
-/// Ranks from 1; equals have their mean.
-fn ranks(values: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|&a, &b| values[a].total_cmp(&values[b]).then(a.cmp(&b)));
-    let mut ranks = vec![0.0; values.len()];
-    for equals in order.chunk_by(|&a, &b| values[a] == values[b]) {
-        let first = order.partition_point(|&at| values[at].total_cmp(&values[equals[0]]).is_lt());
-        let rank = first as f64 + (equals.len() + 1) as f64 / 2.0;
-        equals.iter().for_each(|&at| ranks[at] = rank);
-    }
-    ranks
-}
-
-/// Pearson's correlation; 0 where one does not vary.
-fn correlation(a: &[f64], b: &[f64]) -> f64 {
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
-    let (ma, mb) = (mean(a), mean(b));
-    let sum = |of: &dyn Fn(f64, f64) -> f64| a.iter().zip(b).map(|(a, b)| of(a - ma, b - mb)).sum::<f64>();
-    let scale = (sum(&|a, _| a * a) * sum(&|_, b| b * b)).sqrt();
-    if scale > 0.0 { sum(&|a, b| a * b) / scale } else { 0.0 }
 }
 
 /// NCE (Tran, Nguyen and Hassner 2019, "Transferability and hardness of supervised classification tasks", equation 1): minus the entropy

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use crate::bases::StageCost;
 use crate::bases::hub::registry;
-use crate::controls::{ControlData, baselines, numbers_of};
+use crate::controls::{baselines, numbers_of};
 use crate::data::intake::{InputKind, Intake};
 use crate::data::{Split, Task};
 use crate::error::{Error, Problem, Result, printable};
@@ -81,7 +81,7 @@ pub fn rank(
         looked_at: sampled.len(),
         task: intake.dataset.task().to_string(),
         measure: measure(intake.dataset.task()).1.into(),
-        by: asked.by.to_string(),
+        by: asked.by,
         bases: Vec::new(),
         without_base: Vec::new(),
         recommended: String::new(),
@@ -181,7 +181,7 @@ fn probe_all(
             return Err(Error::Usage(problem.at("--task")));
         };
         if at == 0 {
-            unaided = without_base(&basis, intake, config.seed, observer)?;
+            unaided = without_base(&config, &basis, intake, observer)?;
         }
         let scores = &probe.calibrated.scores;
         let score = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
@@ -261,23 +261,12 @@ fn compare(
 
 /// Predictions without a pretrained network, on the same folds, by their names.
 fn without_base(
+    config: &Fit,
     basis: &Basis,
     intake: &Intake,
-    seed: u64,
     observer: &dyn Observer,
 ) -> Result<Vec<(String, Predictions)>> {
-    let data = ControlData {
-        intake,
-        train: &basis.train,
-        features: &basis.features,
-        target: &*basis.target,
-        folds: &basis.folds,
-        groups: &basis.groups,
-        count: basis.count,
-        seed,
-        tokens: None,
-    };
-    let found = baselines(&data, basis.base.is_tf_idf(), observer)?;
+    let found = baselines(&basis.control_data(config, intake), basis.base.is_tf_idf(), observer)?;
     let mut found: Vec<_> = found.iter().map(|it| (it.name().to_owned(), it.predictions().clone())).collect();
     if let (Some(pixels), Some(solver)) = (quick::pixels(intake, &basis.train)?, basis.target.solver()) {
         let probe = solver.probe(&pixels, &basis.folds, observer)?;

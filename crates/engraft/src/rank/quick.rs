@@ -12,7 +12,7 @@ use crate::data::intake::{InputKind, Intake};
 use crate::data::preprocess::{Interpolation, Preprocessing, Resize};
 use crate::data::{ImageSource, Task};
 use crate::error::{Error, Problem, Result};
-use crate::features::{Cache, Features, ImageReader};
+use crate::features::{Cache, Features, ImageReader, prepared_unchanged};
 use crate::heads::softmax;
 use crate::methods::AnyBase;
 use crate::methods::domain::sample;
@@ -149,7 +149,7 @@ fn run(base: &Base, runner: &Runner, intake: &Intake, examples: &[usize]) -> Res
     let images = intake.images(examples);
     let mut found = Vec::with_capacity(images.len());
     for batch in images.chunks(BATCH) {
-        let prepared = batch.par_iter().map(|(image, _)| reader.prepared(&reader.read(image)?));
+        let prepared = batch.par_iter().map(|(image, sha256)| prepared_unchanged(&reader, image, sha256));
         let rows = runner.rows(&prepared.collect::<Result<Vec<Vec<f32>>>>()?)?;
         found.extend(rows.iter().map(|row| {
             let logits: Vec<f64> = row.iter().map(|logit| f64::from(*logit)).collect();
@@ -178,18 +178,9 @@ pub(super) fn pixels(intake: &Intake, train: &[usize]) -> Result<Option<Features
         std: vec![1.0; 3],
         bit_depth: None,
     };
-    let limits = Limits::default();
-    let row = |(image, _): &(ImageSource, String)| -> Result<Vec<f32>> {
-        let unreadable = |problem: Problem| Error::Data(problem.at(image.name()));
-        let bytes = image
-            .read(limits.bytes)
-            .map_err(|source| unreadable(Problem::new("the image cannot be read").because(source)))?;
-        let pixels = preprocessing
-            .decode(&bytes, &limits)
-            .map_err(|source| unreadable(Problem::new("the image cannot be decoded").because(source)))?;
-        Ok(preprocessing.normalise(&preprocessing.prepare(&pixels)?.data))
-    };
+    let reader = ImageReader::by(preprocessing, Limits::default());
     let images = intake.images(train);
+    let row = |(image, sha256): &(ImageSource, String)| prepared_unchanged(&reader, image, sha256);
     let rows = images.par_iter().map(row).collect::<Result<Vec<Vec<f32>>>>()?;
     Features::new(rows.len(), 3 * SIDE * SIDE, rows.concat()).map(Some)
 }

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::settings::By;
+
 /// A ranking of bases for some data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Ranking {
@@ -18,7 +20,7 @@ pub struct Ranking {
     /// What the probes are compared by: `accuracy`, `mAP` (sets of labels) or `mean error` (the mean absolute error of numbers).
     pub measure: String,
     /// What the order is by: `probe`, `logme`, `h-score`, `parc`, `nce` or `leep`.
-    pub by: String,
+    pub by: By,
     /// The bases, the best first; those that were not probed last.
     pub bases: Vec<Ranked>,
     /// What one gets without a pretrained network, on the same folds.
