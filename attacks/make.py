@@ -509,7 +509,7 @@ def safetensors():
     attack("hole.safetensors", "bytes that belong to no tensor", "Header: offsets", file({"a": entry([1], 0, 4), "b": entry([1], 8, 12)}, bytes(12)))
     attack("tail.safetensors", "bytes behind the last tensor", "Header: offsets", file({"a": entry([1], 0, 4)}, bytes(4096)))
     attack("backwards.safetensors", "a tensor that ends before it begins", "Header: offsets", file({"a": entry([1], 8, 4)}, bytes(8)))
-    attack("outside.safetensors", "a tensor that leaves the file", "Header: offsets", file({"a": entry([2**40], 0, 2**42)}, bytes(8)))
+    attack("outside.safetensors", "a tensor that leaves the file", "Truncated: ends before its tensors", file({"a": entry([2**40], 0, 2**42)}, bytes(8)))
     attack("header_huge.safetensors", "a header of 2^63 bytes", "HeaderTooLong: 32 MiB", struct.pack("<Q", 2**63) + b'{"a":1}')
     attack("header_long.safetensors", "a header longer than the file", "Truncated: the bytes are not there", struct.pack("<Q", 1 << 20) + b'{"a":1}')
     attack("shape_overflow.safetensors", "a shape whose product overflows", "Header: the product", file({"a": entry([2**32, 2**32, 2**32], 0, 8)}, bytes(8)))
