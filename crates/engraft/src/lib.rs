@@ -2,7 +2,7 @@
 //! truth is told about how well that went.
 //!
 //! The rooms stand in the order in which data flows; each uses the ones before it, never one after it:
-//! [`data`] → [`bases`] → [`features`] → [`heads`] → [`train`] → [`targets`] → [`methods`] → `controls` → [`fit`](mod@fit), [`pretrain`](mod@pretrain) →
+//! [`data`] → [`bases`] → [`features`] → [`heads`] → `similarity`, [`train`] → [`targets`] → [`methods`] → `controls` → [`fit`](mod@fit), [`pretrain`](mod@pretrain) →
 //! [`adapt`](mod@adapt) → [`run`]. [`settings`] and [`metrics`] (predictions and labels only) stand below all of them.
 
 #![forbid(unsafe_code)]
@@ -23,6 +23,7 @@ pub mod pretrain;
 pub mod rank;
 pub mod run;
 pub mod settings;
+mod similarity;
 pub mod targets;
 pub mod train;
 

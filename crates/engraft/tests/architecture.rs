@@ -19,6 +19,7 @@ const FLOORS: [(&str, u32); 16] = [
     ("bases", 3),
     ("features", 4),
     ("heads", 5),
+    ("similarity", 6),
     ("train", 6),
     ("targets", 7),
     ("methods", 8),

@@ -3,12 +3,13 @@
 use super::report::Distance;
 use crate::error::Result;
 use crate::methods::domain::Domains;
-use crate::methods::domain::mmd::mmd;
-use crate::methods::domain::two_sample::two_sample;
+use crate::similarity::mmd::mmd;
+use crate::similarity::two_sample::{EqualRows, two_sample};
 
 /// Measures it.
 pub(super) fn distance(domains: &Domains<'_>) -> Result<Distance> {
-    let told_apart = two_sample(domains.source, domains.target, domains.seed, domains.observer)?;
+    let told_apart =
+        two_sample(domains.source, domains.target, EqualRows::Independent, domains.seed, domains.observer)?;
     let discrepancy = mmd(domains.source, domains.target, domains.seed)?;
     Ok(Distance {
         accuracy: told_apart.accuracy,

@@ -85,7 +85,7 @@ fn at_equal_shares_centring_is_plain_to_the_bit() {
         let same = Domains { shares: Some(&shares), ..*domains };
         let centring = METHODS.iter().find(|method| method.name() == "centring").unwrap();
         let Outcome::Applied(applied) = centring.adapt(&same).unwrap() else { panic!("it applies") };
-        let [from, to] = [domains.source, domains.target].map(crate::methods::domain::moments::mean);
+        let [from, to] = [domains.source, domains.target].map(crate::similarity::moments::mean);
         let shift: Vec<f64> = to.iter().zip(&from).map(|(to, from)| to - from).collect();
         assert_eq!(applied.head, crate::methods::domain::before_shift(domains.head.clone(), &shift));
     });

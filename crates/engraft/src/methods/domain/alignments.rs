@@ -4,14 +4,14 @@ use super::calibration::{BiasedTemperature, log_probabilities};
 use super::components::{BothDomains, ComponentOptions, Components, jda, tca};
 use super::confusion::{Confusion, LabelShift, Votes};
 use super::coral::coral;
-use super::importance::importance;
-use super::moments::Affine;
 use super::prior::prior_shift;
 use super::transport::transport;
 use super::{Alignment, Applied, Domains, Outcome, at_shares};
 use crate::error::Result;
 use crate::features::Features;
 use crate::heads::{Linear, Options, cross_validate, fit};
+use crate::similarity::importance::importance;
+use crate::similarity::moments::Affine;
 
 /// Components that are kept, and the papers' penalty.
 const COMPONENTS: (usize, f64) = (30, 1.0);

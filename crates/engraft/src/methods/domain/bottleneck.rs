@@ -12,13 +12,13 @@ use super::Domains;
 use super::alignments::before_map;
 use super::dense::Dense;
 use super::discriminator::Discriminator;
-use super::moments::{Affine, pooled};
-use super::symmetric::product;
 use crate::error::Result;
 use crate::features::Features;
 use crate::heads::Linear;
 use crate::heads::standardise::Standardiser;
 use crate::rng::rng;
+use crate::similarity::moments::{Affine, pooled};
+use crate::similarity::symmetric::product;
 
 /// Outputs of the bottleneck (Long et al. 2018, section 5.1); no more than there are columns, no fewer than classes.
 const WIDTH: usize = 256;

@@ -2,13 +2,13 @@
 
 use faer::{Mat, MatRef};
 
-use super::moments::check_labels;
-use super::symmetric::{cholesky, mirror, solve};
 use crate::error::{Error, Problem, Result};
 use crate::heads::axes::gram;
 #[cfg(test)]
 use crate::heads::softmax;
 use crate::heads::temperature::{GREATEST, LEAST};
+use crate::similarity::moments::check_labels;
+use crate::similarity::symmetric::{cholesky, mirror, solve};
 
 /// Steps of Newton's method at most; about ten are needed.
 const MOST_STEPS: usize = 100;

@@ -5,10 +5,10 @@
 //! more or less frequent. Only the first is to be taken out: x_s - sum_c q_c mu_c and x_t - mu_t, with q the target's shares. Taking
 //! out both ruins what differs in its shares (heart patients of two hospitals: 78.6 % -> 46.3 %).
 
-use super::moments::{class_means, mean};
 use super::prior::prior_shift;
 use super::{Alignment, Applied, Domains, Outcome, at_shares, before_shift};
 use crate::error::Result;
+use crate::similarity::moments::{class_means, mean};
 
 /// Rounds of estimating shares and centring anew.
 const ROUNDS: usize = 3;

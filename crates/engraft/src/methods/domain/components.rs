@@ -2,13 +2,15 @@
 
 use faer::{Mat, MatRef};
 
-use super::moments::{Affine, check, check_columns, check_labels, class_means, mean, mean_of, pooled, scatter_about};
-use super::sample::sample;
-use super::symmetric::{generalised, product};
 use crate::error::{Error, Problem, Result};
 use crate::features::Features;
 use crate::heads::axes::{Coordinates, PrincipalAxes};
 use crate::rng::rng;
+use crate::similarity::moments::{
+    Affine, check, check_columns, check_labels, class_means, mean, mean_of, pooled, scatter_about,
+};
+use crate::similarity::sample::sample;
+use crate::similarity::symmetric::{generalised, product};
 
 /// No eigenproblem is larger than this.
 const LARGEST: usize = 2048;
@@ -169,9 +171,9 @@ fn no_variance() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::moments::tests::normal;
-    use super::super::symmetric::tests::difference as gap;
     use super::*;
+    use crate::similarity::moments::tests::normal;
+    use crate::similarity::symmetric::tests::difference as gap;
 
     fn options(components: usize) -> ComponentOptions {
         ComponentOptions { components, penalty: 0.1, seed: 1 }

@@ -5,9 +5,9 @@ use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
 use faer::{Mat, Par};
 
-use super::moments::check_labels;
 use super::prior::check_probabilities;
 use crate::error::{Error, Problem, Result};
+use crate::similarity::moments::check_labels;
 
 /// Smallest singular value of `P(predicted | true)` with which it is inverted.
 pub(crate) const LEAST_SINGULAR: f64 = 0.05;

@@ -1,9 +1,9 @@
 //! CORAL: the source's rows take the target's mean and covariance.
 
-use super::moments::{Affine, check_columns, ledoit_wolf};
-use super::symmetric::{Spectrum, product};
 use crate::error::Result;
 use crate::features::Features;
+use crate::similarity::moments::{Affine, check_columns, ledoit_wolf};
+use crate::similarity::symmetric::{Spectrum, product};
 
 /// Correlation alignment (Sun, Feng and Saenko, 2016, "Return of frustratingly easy domain adaptation", AAAI): a map of
 /// source rows, `x' = (x - mu_s) C_s^-1/2 C_t^1/2 + mu_t`, after which their covariance is `C_t`.
@@ -23,10 +23,10 @@ pub(crate) fn coral(source: &Features, target: &Features) -> Result<Affine> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::moments::mean;
-    use super::super::moments::tests::normal;
-    use super::super::symmetric::tests::difference;
     use super::*;
+    use crate::similarity::moments::mean;
+    use crate::similarity::moments::tests::normal;
+    use crate::similarity::symmetric::tests::difference;
 
     #[test]
     fn the_mapped_covariance_is_the_targets() {

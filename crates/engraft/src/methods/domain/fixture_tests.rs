@@ -8,14 +8,14 @@ use super::calibration::BiasedTemperature;
 use super::components::{BothDomains, ComponentOptions, jda, tca};
 use super::confusion::{Confusion, Votes};
 use super::coral::coral;
-use super::mmd::mmd;
-use super::moments::ledoit_wolf;
 use super::prior::prior_shift;
-use super::symmetric::product;
 use super::transport::transport;
 use crate::features::Features;
 use crate::heads::{ClassWeights, fit_weighted, softmax};
 use crate::progress::Silent;
+use crate::similarity::mmd::mmd;
+use crate::similarity::moments::ledoit_wolf;
+use crate::similarity::symmetric::product;
 
 use super::reference::{close, largest, noise, numbers};
 

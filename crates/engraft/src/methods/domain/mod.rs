@@ -3,12 +3,10 @@
 //!
 //! | file | what it gives |
 //! |---|---|
-//! | `mmd`, `two_sample` | whether the domains differ |
 //! | `centring` | the target's rows moved to where the source's would lie at the target's class shares |
 //! | `self_training` | a head that learns from its own surest answers too |
 //! | `coral`, `transport` | an affine map of the source's rows to the target's mean and covariance |
 //! | `components` | a projection of both domains in which their means agree |
-//! | `importance` | a weight for each source row (covariate shift) |
 //! | `calibration`, `prior`, `confusion` | the target's class shares (label shift) |
 //! | `alignments` | what makes heads of these |
 //! | `bottleneck`, `trained` | a linear bottleneck and classifier, trained on both domains; one head for raw features in the end |
@@ -16,6 +14,8 @@
 //! | `shot` | the bottleneck trained on the target alone |
 //! | `batch_norms` | another base for the source's head: its batch norms on the target's images (AdaBN, TENT) |
 //! | `target_images` | the images, the base, and what a changed base makes of them |
+//!
+//! Whether the domains differ, their moments and importance weights are in [`crate::similarity`].
 //!
 //! Never here: a label of the target. Matrices are computed in f64 on one thread or as a fixed number of partial sums: a result
 //! does not depend on the number of threads.
@@ -37,26 +37,20 @@ mod dense;
 mod discriminator;
 #[cfg(test)]
 pub(crate) mod fixture_tests;
-pub(crate) mod importance;
 #[cfg(test)]
 mod loss_tests;
 mod mcc;
-pub(crate) mod mmd;
-pub(crate) mod moments;
 pub(crate) mod prior;
 #[cfg(test)]
 #[path = "../../../tests/reference/mod.rs"]
 mod reference;
-mod sample;
 mod self_training;
 mod shot;
-mod symmetric;
 mod target_images;
 mod trained;
 #[cfg(test)]
 mod trained_tests;
 pub(crate) mod transport;
-pub(crate) mod two_sample;
 
 use crate::error::Result;
 use crate::features::Features;

@@ -13,13 +13,13 @@ use rand_distr::weighted::WeightedIndex;
 use super::bottleneck::{Adapter, Frame, Outputs};
 use super::dense::rows;
 use super::discriminator::{Discriminator, reversal};
-use super::sample::sample;
 use super::{Applied, Domains, Outcome, at_shares, class_weights};
 use crate::bases::Pass;
 use crate::error::{Error, Result};
 use crate::heads::Linear;
 use crate::progress::Observer;
 use crate::rng::rng;
+use crate::similarity::sample::sample;
 use crate::train::{Optimiser, Schedule, Score, Settings, ShardLoss, Task, count_correct, cross_entropy, train};
 
 /// Examples of each domain in a step: twice what the papers take for images, as a covariance or a confusion of classes is

@@ -4,12 +4,12 @@ use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::bottleneck::Frame;
-use super::moments::tests::normal;
 use super::shot::TargetTask;
 use super::*;
 use crate::bases::{DropPathSchedule, Pass};
 use crate::progress::Silent;
 use crate::rng::rng;
+use crate::similarity::moments::tests::normal;
 use crate::train::Task;
 
 /// Two classes, 2.5 deviations apart along each of the first two columns; then every column is stretched and moved.

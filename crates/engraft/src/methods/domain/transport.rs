@@ -1,9 +1,9 @@
 //! Linear optimal transport: of the maps that give the source's rows the target's moments, the one that moves them least.
 
-use super::moments::{Affine, check_columns, ledoit_wolf};
-use super::symmetric::{Spectrum, product};
 use crate::error::Result;
 use crate::features::Features;
+use crate::similarity::moments::{Affine, check_columns, ledoit_wolf};
+use crate::similarity::symmetric::{Spectrum, product};
 
 /// The optimal transport between two normal distributions (Knott and Smith, 1984, "On the optimal mapping of
 /// distributions"; the Bures-Wasserstein map): `x' = (x - mu_s) A + mu_t` for the symmetric
@@ -28,9 +28,9 @@ pub(crate) fn transport(source: &Features, target: &Features) -> Result<Affine> 
 mod tests {
     use faer::Mat;
 
-    use super::super::moments::tests::normal;
-    use super::super::symmetric::tests::difference;
     use super::*;
+    use crate::similarity::moments::tests::normal;
+    use crate::similarity::symmetric::tests::difference;
 
     #[test]
     fn the_map_is_symmetric_and_carries_one_covariance_to_the_other() {

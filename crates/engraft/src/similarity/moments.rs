@@ -16,7 +16,7 @@ pub(crate) fn mean(features: &Features) -> Vec<f64> {
 }
 
 /// The mean of the given rows, `[columns]`.
-pub(super) fn mean_of(features: &Features, rows: &[usize]) -> Vec<f64> {
+pub(crate) fn mean_of(features: &Features, rows: &[usize]) -> Vec<f64> {
     let mut mean = vec![0.0; features.columns];
     for &row in rows {
         mean.iter_mut().zip(features.row(row)).for_each(|(sum, &x)| *sum += f64::from(x));
@@ -35,7 +35,7 @@ pub(crate) fn class_means(features: &Features, labels: &[usize], classes: usize)
 }
 
 /// Refuses labels that do not fit rows and classes.
-pub(super) fn check_labels(labels: &[usize], rows: usize, classes: usize) -> Result<()> {
+pub(crate) fn check_labels(labels: &[usize], rows: usize, classes: usize) -> Result<()> {
     if labels.len() == rows && labels.iter().all(|&label| label < classes) {
         return Ok(());
     }
@@ -47,7 +47,7 @@ pub(super) fn check_labels(labels: &[usize], rows: usize, classes: usize) -> Res
 }
 
 /// `sum_i (x_i - centre)(x_i - centre)ᵀ`, `[columns, columns]`, both halves.
-pub(super) fn scatter_about(features: &Features, centre: &[f64]) -> Mat<f64> {
+pub(crate) fn scatter_about(features: &Features, centre: &[f64]) -> Mat<f64> {
     let rows: Vec<usize> = (0..features.rows).collect();
     let coordinates = Coordinates { centre: centre.to_vec(), inverse: vec![1.0; features.columns] };
     let mut sum = scatter(features, &rows, &coordinates, 1.0);
@@ -108,14 +108,14 @@ pub(crate) fn ledoit_wolf(features: &Features) -> Result<Shrunk> {
 }
 
 /// The rows of both tables, those of the first before those of the second.
-pub(super) fn pooled(first: &Features, second: &Features) -> Result<Features> {
+pub(crate) fn pooled(first: &Features, second: &Features) -> Result<Features> {
     check_columns(second, first.columns)?;
     let values = first.values.iter().chain(&second.values).copied().collect();
     Features::new(first.rows + second.rows, first.columns, values)
 }
 
 /// Refuses a table of another width.
-pub(super) fn check_columns(features: &Features, columns: usize) -> Result<()> {
+pub(crate) fn check_columns(features: &Features, columns: usize) -> Result<()> {
     if features.columns == columns {
         return Ok(());
     }
@@ -128,7 +128,7 @@ pub(super) fn check_columns(features: &Features, columns: usize) -> Result<()> {
 }
 
 /// Refuses a table that has no covariance.
-pub(super) fn check(features: &Features) -> Result<()> {
+pub(crate) fn check(features: &Features) -> Result<()> {
     features.check()?;
     if features.rows >= 2 && features.columns > 0 {
         return Ok(());
@@ -191,7 +191,7 @@ impl Affine {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use rand_distr::{Distribution, StandardNormal};
 
     use super::super::symmetric::product;
@@ -200,7 +200,7 @@ pub(super) mod tests {
     use crate::rng::rng;
 
     /// Normal rows with correlated columns of different scales, moved by `shift`.
-    pub(in super::super) fn normal(seed: u64, rows: usize, columns: usize, shift: f64) -> Features {
+    pub(crate) fn normal(seed: u64, rows: usize, columns: usize, shift: f64) -> Features {
         let mut stream = rng(seed, "test", 0);
         let mut values = Vec::with_capacity(rows * columns);
         for _ in 0..rows {

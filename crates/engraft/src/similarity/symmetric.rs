@@ -13,14 +13,14 @@ use crate::heads::axes::{eigen, gram};
 const NEGLIGIBLE: f64 = 1e-8;
 
 /// `a b` on one thread.
-pub(super) fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
+pub(crate) fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
     let mut out = Mat::zeros(a.nrows(), b.ncols());
     matmul(out.as_mut(), Accum::Replace, a, b, 1.0, Par::Seq);
     out
 }
 
 /// Copies the lower half of a square matrix to the upper half.
-pub(super) fn mirror(matrix: &mut Mat<f64>) {
+pub(crate) fn mirror(matrix: &mut Mat<f64>) {
     for column in 0..matrix.ncols() {
         for row in 0..column {
             matrix[(row, column)] = matrix[(column, row)];
@@ -29,7 +29,7 @@ pub(super) fn mirror(matrix: &mut Mat<f64>) {
 }
 
 /// Eigenvalues, ascending, and eigenvectors of a symmetric matrix.
-pub(super) struct Spectrum {
+pub(crate) struct Spectrum {
     values: Vec<f64>,
     /// `[n, n]`, orthonormal columns.
     vectors: Mat<f64>,
@@ -37,7 +37,7 @@ pub(super) struct Spectrum {
 
 impl Spectrum {
     /// Reads the lower half of a matrix of at least one row.
-    pub(super) fn of(symmetric: &Mat<f64>) -> Result<Self> {
+    pub(crate) fn of(symmetric: &Mat<f64>) -> Result<Self> {
         let (values, vectors) = eigen(symmetric)?;
         Ok(Self { values, vectors })
     }
@@ -46,7 +46,7 @@ impl Spectrum {
     ///
     /// # Errors
     /// [`Error::Data`] where an eigenvalue is negative, or, for a negative exponent, not above zero, both up to rounding.
-    pub(super) fn power(&self, exponent: f64) -> Result<Mat<f64>> {
+    pub(crate) fn power(&self, exponent: f64) -> Result<Mat<f64>> {
         let n = self.values.len();
         let (smallest, largest) = (self.values[0], self.values[n - 1]);
         let rounding = n as f64 * f64::EPSILON * largest.abs();
@@ -75,7 +75,7 @@ impl Spectrum {
 ///
 /// # Errors
 /// [`Error::Training`] where the matrix is not positive definite.
-pub(super) fn cholesky(symmetric: &Mat<f64>) -> Result<Mat<f64>> {
+pub(crate) fn cholesky(symmetric: &Mat<f64>) -> Result<Mat<f64>> {
     let mut factor = symmetric.clone();
     let n = factor.nrows();
     let mut memory = MemBuffer::new(cholesky_in_place_scratch::<f64>(n, Par::Seq, Default::default()));
@@ -90,7 +90,7 @@ pub(super) fn cholesky(symmetric: &Mat<f64>) -> Result<Mat<f64>> {
 }
 
 /// Solves `L Lᵀ x = b` in place for every column of `b`.
-pub(super) fn solve(factor: &Mat<f64>, b: &mut Mat<f64>) {
+pub(crate) fn solve(factor: &Mat<f64>, b: &mut Mat<f64>) {
     solve_lower_triangular_in_place(factor.as_ref(), b.as_mut(), Par::Seq);
     solve_upper_triangular_in_place(factor.transpose(), b.as_mut(), Par::Seq);
 }
@@ -100,7 +100,7 @@ pub(super) fn solve(factor: &Mat<f64>, b: &mut Mat<f64>) {
 /// `A` (positive definite) and `B` (positive semi-definite) are symmetric; of `A` the lower half is read. With
 /// `A = L Lᵀ` the eigenvalues are those of the symmetric `L⁻¹ B L⁻ᵀ`, and `w = L⁻ᵀ u` for its eigenvectors `u`. Fewer
 /// than `k` come back where the rank of `B` is less.
-pub(super) fn generalised(a: &Mat<f64>, b: &Mat<f64>, k: usize) -> Result<(Vec<f64>, Mat<f64>)> {
+pub(crate) fn generalised(a: &Mat<f64>, b: &Mat<f64>, k: usize) -> Result<(Vec<f64>, Mat<f64>)> {
     let factor = cholesky(a)?;
     let mut half = b.clone();
     solve_lower_triangular_in_place(factor.as_ref(), half.as_mut(), Par::Seq);
@@ -117,11 +117,11 @@ pub(super) fn generalised(a: &Mat<f64>, b: &Mat<f64>, k: usize) -> Result<(Vec<f
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// The largest difference of two matrices, as a share of the largest number of the second.
-    pub(in super::super) fn difference(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
+    pub(crate) fn difference(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
         assert_eq!((a.nrows(), a.ncols()), (b.nrows(), b.ncols()));
         let cells = (0..a.ncols()).flat_map(|j| (0..a.nrows()).map(move |i| (i, j)));
         let (mut most, mut largest) = (0.0f64, 0.0f64);

@@ -1,0 +1,24 @@
+//! How alike two sets of features are, and how well features would serve a target: what is asked before any training.
+//!
+//! | file | what it gives |
+//! |---|---|
+//! | `two_sample` | how well a classifier tells two sets apart, row by row |
+//! | `permuted` | whether it does so by more than chance, exactly |
+//! | `mmd` | the maximum mean discrepancy |
+//! | `moments`, `symmetric`, `sample` | means, covariances, affine maps; symmetric matrices; some of many rows |
+//! | `importance` | density ratios of rows, and the effective sample size that they leave |
+//!
+//! Never here: a file, an example, a base. Matrices are computed in f64 on one thread or as a fixed number of partial sums: a
+//! result does not depend on the number of threads.
+
+#![cfg_attr(not(test), expect(dead_code, reason = "what compares and ranks is made of it"))]
+
+pub(crate) mod importance;
+pub(crate) mod mmd;
+pub(crate) mod moments;
+pub(crate) mod permuted;
+pub(crate) mod sample;
+#[cfg(test)]
+mod simulation_tests;
+pub(crate) mod symmetric;
+pub(crate) mod two_sample;
