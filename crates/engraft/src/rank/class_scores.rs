@@ -6,8 +6,8 @@ use super::table::Table;
 use crate::error::Result;
 use crate::features::Features;
 use crate::heads::axes::eigen;
-use crate::methods::domain::moments::{class_means, ledoit_wolf};
 use crate::metrics::spearman;
+use crate::similarity::moments::{class_means, ledoit_wolf};
 
 /// The shrunk H-score (Bao et al. 2019, "An information-theoretic approach to transferability in task transfer learning", definition 2;
 /// with a Ledoit-Wolf covariance and the class means shrunk alike, Ibrahim, Ponomareva and Mazumder 2022, "Newer is not always better",

@@ -15,10 +15,10 @@ use crate::error::{Error, Problem, Result};
 use crate::features::{Cache, Features, ImageReader, prepared_unchanged};
 use crate::heads::softmax;
 use crate::methods::AnyBase;
-use crate::methods::domain::sample;
 use crate::progress::Observer;
 use crate::rng::rng;
 use crate::settings::{By, Fit};
+use crate::similarity::sample::sample;
 use crate::train::argmax;
 
 /// Examples of each class that scores look at; of all classes together; and where there are no classes.

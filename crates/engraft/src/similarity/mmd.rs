@@ -2,10 +2,12 @@
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
+use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
 use super::moments::{check, check_columns, mean, pooled};
 use super::sample::sample;
+use super::two_sample::{EqualRows, examples, halves};
 use crate::error::Result;
 use crate::features::Features;
 use crate::rng::{permutation, rng};
@@ -14,6 +16,10 @@ use crate::rng::{permutation, rng};
 const MOST_ROWS: usize = 1000;
 /// Permutations of the test.
 const PERMUTATIONS: usize = 200;
+/// Those of the test in strata, of which there may be many to correct for.
+const PERMUTATIONS_IN_STRATA: usize = 999;
+/// Draws of each domain's halves.
+const FLOOR_DRAWS: u64 = 4;
 
 /// How far two domains are apart.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,19 +53,73 @@ pub(crate) fn mmd(source: &Features, target: &Features, seed: u64) -> Result<Dis
         return Ok(Discrepancy { statistic: 0.0, bandwidth, p: 1.0 });
     }
     kernel.exponentiate(bandwidth);
-    let first: Vec<usize> = (0..source.rows).collect();
-    let statistic = kernel.statistic(&first);
-    let reached: Vec<bool> = (0..PERMUTATIONS as u64)
-        .into_par_iter()
-        .map(|step| {
-            let mut side = permutation(rows.rows, seed, "mmd permutation", step);
-            side.truncate(source.rows);
-            side.sort_unstable();
-            kernel.statistic(&side) >= statistic
-        })
-        .collect();
-    let as_far = reached.iter().filter(|&&reached| reached).count();
-    Ok(Discrepancy { statistic, bandwidth, p: (1 + as_far) as f64 / (1 + PERMUTATIONS) as f64 })
+    let drawn = |step| {
+        let mut side = permutation(rows.rows, seed, "mmd permutation", step);
+        side.truncate(source.rows);
+        side
+    };
+    let (statistic, p) = kernel.test(source.rows, PERMUTATIONS, drawn);
+    Ok(Discrepancy { statistic, bandwidth, p })
+}
+
+/// The MMD of two tables whose rows belong to strata, `[rows]` each: its p is by 999 permutations of the rows of each stratum, so
+/// that other shares of the strata are no difference that it sees.
+///
+/// All rows count. Memory: the kernel of all pairs.
+///
+/// # Errors
+/// As [`mmd`].
+pub(crate) fn mmd_in_strata(
+    (source, target): (&Features, &Features),
+    strata: [&[usize]; 2],
+    seed: u64,
+) -> Result<Discrepancy> {
+    check(source)?;
+    check(target)?;
+    let rows = pooled(source, target)?;
+    let (mut kernel, bandwidth) = Kernel::of(&rows);
+    if bandwidth == 0.0 {
+        return Ok(Discrepancy { statistic: 0.0, bandwidth, p: 1.0 });
+    }
+    kernel.exponentiate(bandwidth);
+    let count = strata.iter().flat_map(|of_side| of_side.iter()).max().map_or(0, |most| most + 1);
+    let mut members = vec![Vec::new(); count];
+    let mut of_source = vec![0; count];
+    strata.concat().iter().enumerate().for_each(|(row, &stratum)| members[stratum].push(row));
+    strata[0].iter().for_each(|&stratum| of_source[stratum] += 1);
+    let drawn = |step| {
+        let mut stream = rng(seed, "mmd permutation in strata", step);
+        let mut side = Vec::with_capacity(source.rows);
+        for (rows, &take) in members.iter().zip(&of_source) {
+            let mut order = rows.clone();
+            order.shuffle(&mut stream);
+            side.extend_from_slice(&order[..take]);
+        }
+        side
+    };
+    let (statistic, p) = kernel.test(source.rows, PERMUTATIONS_IN_STRATA, drawn);
+    Ok(Discrepancy { statistic, bandwidth, p })
+}
+
+/// The greatest squared MMD between random halves of the source, or of the target, in several draws and at a bandwidth: what is
+/// read into a single domain of half this size.
+///
+/// # Errors
+/// As [`mmd`]; fewer than 8 rows.
+pub(crate) fn mmd_floor(source: &Features, target: &Features, bandwidth: f64, seed: u64) -> Result<f64> {
+    let all = examples(source, target, EqualRows::Copies)?;
+    if bandwidth == 0.0 {
+        return Ok(0.0);
+    }
+    let draw = |step: u64| {
+        let side = usize::from(step >= FLOOR_DRAWS);
+        let mut stream = rng(seed, "mmd halves", step);
+        let [a, b] = halves(&all[side], MOST_ROWS, &mut stream).map(|half| [source, target][side].select(&half));
+        let (mut kernel, _) = Kernel::of(&pooled(&a, &b)?);
+        kernel.exponentiate(bandwidth);
+        Ok(kernel.statistic(&(0..a.rows).collect::<Vec<_>>()))
+    };
+    (0..2 * FLOOR_DRAWS).map(draw).try_fold(0.0, |most: f64, statistic: Result<f64>| Ok(most.max(statistic?)))
 }
 
 /// A number for each pair of rows, zero for a row with itself.
@@ -117,6 +177,21 @@ impl Kernel {
         self.sums = self.values.chunks_exact(self.n).map(|row| row.iter().sum()).collect();
     }
 
+    /// The statistic of the first `first` rows against all others, and its p by sides that are drawn.
+    fn test(&self, first: usize, permutations: usize, drawn: impl Fn(u64) -> Vec<usize> + Sync) -> (f64, f64) {
+        let statistic = self.statistic(&(0..first).collect::<Vec<_>>());
+        let reached: Vec<bool> = (0..permutations as u64)
+            .into_par_iter()
+            .map(|step| {
+                let mut side = drawn(step);
+                side.sort_unstable();
+                self.statistic(&side) >= statistic
+            })
+            .collect();
+        let as_far = reached.iter().filter(|&&reached| reached).count();
+        (statistic, (1 + as_far) as f64 / (1 + permutations) as f64)
+    }
+
     /// The unbiased squared MMD between the rows of `side`, ascending, and all others.
     fn statistic(&self, side: &[usize]) -> f64 {
         let (m, all) = (side.len() as f64, self.n as f64);
@@ -172,6 +247,38 @@ mod tests {
             let moved = mmd(&normal(1, 100, 3, 0.0), &normal(2, 120, 3, 1.0), seed).unwrap();
             assert!(moved.p < 0.006 && moved.statistic > 0.02, "{moved:?}");
         }
+    }
+
+    #[test]
+    fn other_shares_of_strata_are_no_difference() {
+        // Two clouds, 45 to 15 on one side and 15 to 45 on the other.
+        let of = |seed, near: usize, shift: f64| {
+            let mut features = normal(seed, 60, 3, 0.0);
+            features.values[near * 3..].iter_mut().for_each(|x| *x += 6.0);
+            features.values.iter_mut().for_each(|x| *x += shift as f32);
+            (features, (0..60).map(|row| usize::from(row >= near)).collect::<Vec<_>>())
+        };
+        let mut small = 0;
+        for seed in 0..40 {
+            let ((a, of_a), (b, of_b)) = (of(2 * seed, 45, 0.0), of(2 * seed + 1, 15, 0.0));
+            assert!(mmd(&a, &b, seed).unwrap().p < 0.006);
+            small += usize::from(mmd_in_strata((&a, &b), [&of_a, &of_b], seed).unwrap().p <= 0.05);
+        }
+        assert!(small <= 6, "{small} of 40");
+        let ((a, of_a), (b, of_b)) = (of(1, 45, 0.0), of(2, 15, 1.0));
+        assert!(mmd_in_strata((&a, &b), [&of_a, &of_b], 1).unwrap().p <= 0.01);
+    }
+
+    #[test]
+    fn halves_are_at_the_floor() {
+        let (source, target) = (normal(1, 100, 3, 0.0), normal(2, 120, 3, 1.0));
+        let found = mmd(&source, &target, 1).unwrap();
+        let floor = mmd_floor(&source, &target, found.bandwidth, 1).unwrap();
+        assert!((0.0..found.statistic / 3.0).contains(&floor), "{floor} {found:?}");
+        assert_eq!(mmd_floor(&source, &target, 0.0, 1).unwrap(), 0.0);
+        // Compared with itself: every row has its twin on the other side.
+        let own = mmd(&source, &source, 1).unwrap();
+        assert!(own.p > 0.5 && own.statistic <= mmd_floor(&source, &source, own.bandwidth, 1).unwrap(), "{own:?}");
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! How alike two sets of features are, and how well features would serve a target: what is asked before any training.
+//! How alike two sets of features are: what is asked before any training.
 //!
 //! | file | what it gives |
 //! |---|---|
 //! | `two_sample` | how well a classifier tells two sets apart, row by row |
 //! | `permuted` | whether it does so by more than chance, exactly |
 //! | `mmd` | the maximum mean discrepancy |
+//! | `frechet` | the Fréchet distance |
+//! | `differences`, `class_shares` | which examples and classes differ, and whether in content or in shares alone |
 //! | `moments`, `symmetric`, `sample` | means, covariances, affine maps; symmetric matrices; some of many rows |
 //! | `importance` | density ratios of rows, and the effective sample size that they leave |
 //!
@@ -13,10 +15,18 @@
 
 #![cfg_attr(not(test), expect(dead_code, reason = "what compares and ranks is made of it"))]
 
+pub(crate) mod class_shares;
+pub(crate) mod differences;
+#[cfg(test)]
+mod fixture_tests;
+pub(crate) mod frechet;
 pub(crate) mod importance;
 pub(crate) mod mmd;
 pub(crate) mod moments;
 pub(crate) mod permuted;
+#[cfg(test)]
+#[path = "../../tests/reference/mod.rs"]
+mod reference;
 pub(crate) mod sample;
 #[cfg(test)]
 mod simulation_tests;

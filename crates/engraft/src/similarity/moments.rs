@@ -98,13 +98,20 @@ pub(crate) fn ledoit_wolf(features: &Features) -> Result<Shrunk> {
     let trace: f64 = covariance.diagonal().column_vector().iter().sum();
     let square: f64 = covariance.col_iter().map(|column| column.iter().map(|x| x * x).sum::<f64>()).sum();
     let mu = trace / p;
-    let distance = (square - p * mu * mu) / p;
-    let beta = ((fourth / n - square) / (p * n)).min(distance);
-    // A single column has nothing to shrink to.
-    let shrinkage = if features.columns == 1 || beta <= 0.0 { 0.0 } else { beta / distance };
+    let shrinkage = intensity(n, p, trace, square, fourth);
     scale(&mut covariance, 1.0 - shrinkage);
     covariance.diagonal_mut().column_vector_mut().iter_mut().for_each(|x| *x += shrinkage * mu);
     Ok(Shrunk { mean, covariance, shrinkage })
+}
+
+/// The shrinkage of [`ledoit_wolf`] for `n` rows and `p` columns, from the trace of `S`, the square of its Frobenius norm, and the
+/// sum of the fourth powers of the centred rows' lengths.
+pub(crate) fn intensity(n: f64, p: f64, trace: f64, square: f64, fourth: f64) -> f64 {
+    let mu = trace / p;
+    let distance = (square - p * mu * mu) / p;
+    let beta = ((fourth / n - square) / (p * n)).min(distance);
+    // A single column has nothing to shrink to.
+    if p == 1.0 || beta <= 0.0 { 0.0 } else { beta / distance }
 }
 
 /// The rows of both tables, those of the first before those of the second.

@@ -6,7 +6,7 @@ use faer::{Accum, Mat, MatRef, Par};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
-use super::moments::{check_columns, pooled};
+use super::moments::{check, check_columns, pooled};
 use super::sample::sample;
 use super::symmetric::{cholesky, mirror, solve};
 use super::two_sample::{EqualRows, FOLDS, examples, sides_in_folds};
@@ -19,9 +19,9 @@ use crate::rng::rng;
 /// Most rows of each side: the time grows with their cube.
 const MOST_ROWS: usize = 500;
 /// Permutations of the test.
-const PERMUTATIONS: usize = 199;
-/// Regularisation, in units of the mean squared length of a row.
-const STRENGTHS: [f64; 3] = [0.1, 3.0, 100.0];
+const PERMUTATIONS: usize = 999;
+/// Regularisation, as a fraction of the sum of the training rows' squared lengths.
+const STRENGTHS: [f64; 3] = [0.001, 0.03, 1.0];
 
 /// A p that is exact however few the rows and many the columns.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -54,16 +54,44 @@ pub(crate) fn permuted(source: &Features, target: &Features, equal: EqualRows, s
         let rows: Vec<usize> = sample(of.len(), size, None, &mut stream).iter().map(|&at| of[at]).collect();
         features.select(&rows)
     };
-    let rows = pooled(&drawn(source, &ours), &drawn(target, &theirs))?;
-    let (sides, folds) = sides_in_folds(&rows, size, equal, seed);
-    let sides = permutations(&sides, &folds, seed);
+    test(&drawn(source, &ours), &drawn(target, &theirs), equal, None, seed)
+}
+
+/// The same for two tables as they are, whose rows belong to strata, `[rows]` each, within which sides are permuted: other shares
+/// of the strata are no difference that it sees. The time grows with the cube of the rows.
+///
+/// # Errors
+/// As [`permuted`], but for few rows.
+pub(crate) fn permuted_in_strata(
+    (source, target): (&Features, &Features),
+    strata: [&[usize]; 2],
+    seed: u64,
+) -> Result<Permuted> {
+    check(source)?;
+    check(target)?;
+    test(source, target, EqualRows::Copies, Some(&strata.concat()), seed)
+}
+
+fn test(
+    first: &Features,
+    second: &Features,
+    equal: EqualRows,
+    strata: Option<&[usize]>,
+    seed: u64,
+) -> Result<Permuted> {
+    let rows = pooled(first, second)?;
+    let (sides, folds) = sides_in_folds(&rows, first.rows, equal, strata, seed);
+    let cells: Vec<usize> = match strata {
+        None => folds.clone(),
+        Some(strata) => folds.iter().zip(strata).map(|(fold, stratum)| fold + FOLDS * stratum).collect(),
+    };
+    let sides = permutations(&sides, &cells, seed);
     let products = products(&rows);
-    let fold = |fold: usize| Fold::of(&products, &folds, fold).map(|fold| fold.predictions(&sides));
-    let predictions: Vec<Vec<(Vec<usize>, Mat<f64>)>> =
-        (0..FOLDS).into_par_iter().map(fold).collect::<Vec<Result<_>>>().into_iter().collect::<Result<_>>()?;
+    let fold = |fold: usize| HeldOut::of(&products, &folds, fold).predictions(&sides);
+    let predictions: Vec<Vec<(Vec<usize>, Mat<f64>)>> = (0..FOLDS).into_par_iter().map(fold).collect();
     let correlations: Vec<f64> = (0..=PERMUTATIONS)
         .map(|step| {
-            let each = (0..STRENGTHS.len()).map(|strength| {
+            let of_strength = |strength: usize| {
                 let (mut product, mut squares) = (0.0, 0.0);
                 for (held, predicted) in predictions.iter().filter_map(|fold| fold.get(strength)) {
                     for (at, &row) in held.iter().enumerate() {
@@ -72,8 +100,8 @@ pub(crate) fn permuted(source: &Features, target: &Features, equal: EqualRows, s
                     }
                 }
                 if squares > 0.0 { product / (squares * rows.rows as f64).sqrt() } else { 0.0 }
-            });
-            each.fold(f64::NEG_INFINITY, f64::max)
+            };
+            (0..STRENGTHS.len()).map(of_strength).fold(f64::NEG_INFINITY, f64::max)
         })
         .collect();
     // What differs by rounding alone is equal.
@@ -81,11 +109,11 @@ pub(crate) fn permuted(source: &Features, target: &Features, equal: EqualRows, s
     Ok(Permuted { correlation: correlations[0], p: (1 + as_far) as f64 / (1 + PERMUTATIONS) as f64 })
 }
 
-/// The sides as -1 and 1, as they are and permuted within folds, `[rows, 1 + permutations]`.
-fn permutations(sides: &[usize], folds: &[usize], seed: u64) -> Mat<f64> {
+/// The sides as -1 and 1, as they are and permuted within cells, `[rows, 1 + permutations]`.
+fn permutations(sides: &[usize], cells: &[usize], seed: u64) -> Mat<f64> {
     let mut all = Mat::from_fn(sides.len(), PERMUTATIONS + 1, |row, _| 2.0 * sides[row] as f64 - 1.0);
-    let members: Vec<Vec<usize>> =
-        (0..FOLDS).map(|fold| (0..sides.len()).filter(|&row| folds[row] == fold).collect()).collect();
+    let mut members = vec![Vec::new(); cells.iter().max().map_or(0, |most| most + 1)];
+    cells.iter().enumerate().for_each(|(row, &cell)| members[cell].push(row));
     for step in 1..=PERMUTATIONS {
         let mut stream = rng(seed, "permuted sides", step as u64);
         for rows in &members {
@@ -116,7 +144,7 @@ fn products(features: &Features) -> Mat<f64> {
 }
 
 /// What predicts the rows of a fold from the sides of the others.
-struct Fold {
+struct HeldOut {
     held: Vec<usize>,
     training: Vec<usize>,
     /// Products of the training rows about their mean, `[training, training]`.
@@ -125,8 +153,8 @@ struct Fold {
     across: Mat<f64>,
 }
 
-impl Fold {
-    fn of(products: &Mat<f64>, folds: &[usize], fold: usize) -> Result<Self> {
+impl HeldOut {
+    fn of(products: &Mat<f64>, folds: &[usize], fold: usize) -> Self {
         let (held, training): (Vec<usize>, Vec<usize>) = (0..folds.len()).partition(|&row| folds[row] == fold);
         let n = training.len() as f64;
         // The mean of a row's products with the training rows.
@@ -140,7 +168,7 @@ impl Fold {
         let across = Mat::from_fn(training.len(), held.len(), |i, j| {
             products[(training[i], held[j])] - means[i] - held_means[j] + all
         });
-        Ok(Self { held, training, within, across })
+        Self { held, training, within, across }
     }
 
     /// Predictions of the held-out rows at each strength, `[held, 1 + permutations]`, but for a strength at which the system
@@ -153,7 +181,7 @@ impl Fold {
             .iter()
             .filter_map(|strength| {
                 let mut system = self.within.clone();
-                system.diagonal_mut().column_vector_mut().iter_mut().for_each(|x| *x += strength * n / 100.0);
+                system.diagonal_mut().column_vector_mut().iter_mut().for_each(|x| *x += strength * n);
                 let mut weights = self.across.clone();
                 solve(&cholesky(&system).ok()?, &mut weights);
                 let mut predicted = Mat::zeros(self.held.len(), sides.ncols());

@@ -1,7 +1,9 @@
 //! Symmetric matrices: powers by the eigen-decomposition, Cholesky factors, the generalised eigenproblem.
 
+use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
+use faer::linalg::evd;
 use faer::linalg::matmul::matmul;
 use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
 use faer::{Accum, Mat, MatRef, Par};
@@ -69,6 +71,27 @@ impl Spectrum {
         mirror(&mut power);
         Ok(power)
     }
+}
+
+/// Eigenvalues, ascending, of a symmetric matrix of at least one row; reads the lower half.
+///
+/// # Errors
+/// [`Error::Training`] where they are not found.
+pub(crate) fn eigenvalues(symmetric: &Mat<f64>) -> Result<Vec<f64>> {
+    let n = symmetric.nrows();
+    let mut values = Diag::<f64>::zeros(n);
+    let size = evd::self_adjoint_evd_scratch::<f64>(n, evd::ComputeEigenvectors::No, Par::Seq, Default::default());
+    let mut memory = MemBuffer::new(size);
+    let stack = MemStack::new(&mut memory);
+    evd::self_adjoint_evd(symmetric.as_ref(), values.as_mut(), None, Par::Seq, stack, Default::default()).map_err(
+        |_| {
+            Error::Training(
+                Problem::new("the eigenvalues of a matrix were not found")
+                    .hint("look for features of enormous size, or drop the columns that hold them"),
+            )
+        },
+    )?;
+    Ok(values.column_vector().iter().copied().collect())
 }
 
 /// The lower triangle `L` of `L Lᵀ = symmetric`, `[n, n]`; reads the lower half.
@@ -144,6 +167,9 @@ pub(crate) mod tests {
         let (root, inverse) = (spectrum.power(0.5).unwrap(), spectrum.power(-0.5).unwrap());
         assert!(difference(&product(root.as_ref(), root.as_ref()), &matrix) < 1e-12);
         assert!(difference(&product(root.as_ref(), inverse.as_ref()), &Mat::identity(7, 7)) < 1e-10);
+        let values = eigenvalues(&matrix).unwrap();
+        let largest = values[6];
+        assert!(values.iter().zip(&spectrum.values).all(|(a, b)| (a - b).abs() < 1e-12 * largest));
     }
 
     #[test]
