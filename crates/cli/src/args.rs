@@ -89,6 +89,8 @@ pub enum Command {
     Adapt(Box<AdaptArgs>),
     /// Rank pretrained bases for labelled data before any training: which to take, and whether transfer helps at all.
     Rank(RankArgs),
+    /// Compare two data sets before a model of one is used on the other: how far apart they are, and where they differ.
+    Compare(CompareArgs),
     /// Predict with a run: label, probability, "unsure", "unlike the training data"; or a number, or a set of labels.
     Predict(PredictArgs),
     /// Show a run's report, and where its HTML file is.
@@ -618,6 +620,66 @@ pub struct RankArgs {
     /// Seed of everything that is drawn [default: 0].
     #[arg(long, value_name = "SEED")]
     #[serde(skip)]
+    pub seed: Option<u64>,
+    #[command(flatten)]
+    #[serde(skip)]
+    pub cache: CacheArgs,
+}
+
+/// Arguments of `compare`. What is a setting of a fit has the setting's name.
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CompareArgs {
+    /// A data set A: images, texts or rows, as `engraft fit` reads them; labels are of use and not needed.
+    #[serde(skip)]
+    pub a: PathBuf,
+    /// A data set B of the same kind.
+    #[serde(skip)]
+    pub b: PathBuf,
+    /// The column of A's table that holds the texts, or two columns for pairs [default: inferred].
+    #[arg(long, value_name = "COLUMN[,COLUMN]")]
+    pub text: Option<String>,
+    /// The column of A's table that holds the labels [default: inferred].
+    #[arg(long, visible_alias = "label", value_name = "COLUMN")]
+    pub label_column: Option<String>,
+    /// The column of B's table that holds the texts, or two with a comma between them [default: as A's].
+    #[arg(long, value_name = "COLUMN[,COLUMN]")]
+    #[serde(skip)]
+    pub to_text: Option<String>,
+    /// The column of B's table that holds the labels [default: one called as A's].
+    #[arg(long, value_name = "COLUMN")]
+    #[serde(skip)]
+    pub to_label: Option<String>,
+    /// The pretrained base that examples are seen by [default: as for fit].
+    #[arg(long, value_name = "BASE", aliases = ["model", "backbone"])]
+    pub base: Option<String>,
+    /// Encoders of texts: put this in front of every text; "" for nothing [default: the encoder's default prompt].
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// The encoding of tables or of texts, as windows-1251, gb18030 or shift_jis [default: detected].
+    #[arg(long, value_name = "NAME")]
+    pub encoding: Option<String>,
+    /// Make one class of those that differ only by case, blanks, Unicode form or the way a number is written.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Not::not")]
+    pub merge_classes: bool,
+    /// Bits that images of 16 bits a channel use: 8, 10, 12, 14, 16 or auto, by a sample of both [default: auto].
+    #[arg(long, value_name = "BITS")]
+    pub bit_depth: Option<BitDepth>,
+    /// Columns of tables of numbers and categories to ignore; may be repeated.
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    #[serde(rename = "ignore-columns", skip_serializing_if = "Vec::is_empty")]
+    pub ignore_column: Vec<String>,
+    /// Write compare.json and compare.html to this folder [default: nothing is written].
+    #[arg(long = "out", short, value_name = "DIR", visible_alias = "output")]
+    #[serde(skip)]
+    pub out: Option<PathBuf>,
+    /// Replace the folder if it is a comparison.
+    #[arg(long)]
+    #[serde(skip)]
+    pub force: bool,
+    /// Seed of everything that is drawn [default: 0].
+    #[arg(long, value_name = "SEED")]
     pub seed: Option<u64>,
     #[command(flatten)]
     #[serde(skip)]

@@ -97,6 +97,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> anyhow::Result<exit::Outcom
         Command::Embed(args) => commands::embed::run(&args, json, terminal),
         Command::Audit(args) => commands::audit::run(&args, json, terminal),
         Command::Rank(args) => commands::rank::run(&args, json, terminal),
+        Command::Compare(args) => commands::compare::run(&args, json, terminal),
         Command::Verify(args) => commands::verify::run(&args, json, terminal),
         Command::Pretrain(args) => commands::pretrain::run(&args, json, terminal),
         Command::Bases(args) => commands::bases::run(&args, json, terminal),

@@ -3,13 +3,14 @@
 //!
 //! The rooms stand in the order in which data flows; each uses the ones before it, never one after it:
 //! [`data`] → [`bases`] → [`features`] → [`heads`] → `similarity`, [`train`] → [`targets`] → [`methods`] → `controls` → [`fit`](mod@fit), [`pretrain`](mod@pretrain) →
-//! [`adapt`](mod@adapt) → [`run`]. [`settings`] and [`metrics`] (predictions and labels only) stand below all of them.
+//! [`adapt`](mod@adapt), [`compare`](mod@compare), [`rank`](mod@rank) → [`run`]. [`settings`] and [`metrics`] (predictions and labels only) stand below all of them.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests write where they like"))]
 
 pub mod adapt;
 pub mod bases;
+pub mod compare;
 mod controls;
 mod core;
 pub mod data;

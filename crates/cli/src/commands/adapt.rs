@@ -13,12 +13,12 @@ use engraft::fit::{Context, check_settings};
 use engraft::methods::{AnyBase, Journal, usual_settings};
 use engraft::progress::Observer;
 use engraft::run::{Rendered, adapt_run, save};
-use engraft::settings::{self, Adapt, Differing, Fit, differing, laid_over};
+use engraft::settings::{self, Adapt, Fit, differing, laid_over};
 
 use crate::args::{AdaptArgs, FitArgs};
 use crate::commands::fit::{
-    Begun, Command, begin, command_line, finishing, of_another_task, quoted, refuse_useless, resolve, save_tensorboard,
-    tell,
+    Begun, Command, begin, command_line, finishing, flags_of, of_another_task, quoted, refuse_useless, resolve,
+    save_tensorboard, tell,
 };
 use crate::commands::summary::summary;
 use crate::commands::{cache_of, intake, tell_audit};
@@ -87,14 +87,9 @@ fn source_free(run: &Path, args: &AdaptArgs, json: bool, terminal: &Terminal) ->
         None => Staging::claim(&out, Made::Run, force, &inputs)?,
     }
     let cache = cache_of(&args.fit.cache, terminal);
-    let line = |config: &Fit| -> engraft::error::Result<String> {
-        let mut line = format!("engraft adapt {} --out {}", quoted(run), quoted(&out));
-        for flag in adapt_flags(config)? {
-            line.push_str(&flag);
-        }
-        Ok(line)
-    };
-    let line = line(&Fit { adapt: Some(asked.clone()), ..Fit::default() })?;
+    let adapting = Fit { adapt: Some(asked.clone()), ..Fit::default() };
+    let flags = flags_of(&adapting, &Fit::default(), &["run"])?;
+    let line = format!("engraft adapt {} --out {}{flags}", quoted(run), quoted(&out));
     let adapted = adapt_run(run, &asked, &NoStore, cache.as_ref(), terminal, &line)?;
     if let Some(count) = args.adapt.check {
         return write_check(&adapted.questions, count, &out, force, terminal);
@@ -106,16 +101,6 @@ fn source_free(run: &Path, args: &AdaptArgs, json: bool, terminal: &Terminal) ->
         output::text(&summary(&adapted.rendered.report, &out.join("report.html")))?;
     }
     Ok(Outcome::Done)
-}
-
-/// The flags of an adaptation, each with a blank before it.
-fn adapt_flags(config: &Fit) -> engraft::error::Result<Vec<String>> {
-    let told = differing(config, &Fit::default())?;
-    let flag = |setting: &Differing| match &setting.value {
-        toml::Value::String(text) => format!(" --{} {}", setting.flag, quoted(Path::new(text))),
-        other => format!(" --{} {other}", setting.flag),
-    };
-    Ok(told.iter().filter(|setting| setting.flag != "run").map(flag).collect())
 }
 
 /// The settings that are usual for an adaptation: the base stays as it is.

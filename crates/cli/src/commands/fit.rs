@@ -396,11 +396,21 @@ pub fn command_line(config: &Fit, kind: InputKind, out: &Path) -> engraft::error
         Some(_) => ("adapt", super::adapt::usual(kind, &config.base)),
         None => ("fit", usual_settings(kind, &config.base)),
     };
-    let mut line = format!("engraft {command} {} --base {} --out {}", quoted(&config.data), config.base, quoted(out));
-    for Differing { flag, value, .. } in differing(config, &usual)? {
+    let mut left_out = vec!["data", "base"];
+    left_out.extend(config.only.is_some().then_some("depth"));
+    let flags = flags_of(config, &usual, &left_out)?;
+    Ok(format!("engraft {command} {} --base {} --out {}{flags}", quoted(&config.data), config.base, quoted(out)))
+}
+
+/// The flags of what differs from the usual settings, each with a blank before it.
+///
+/// # Errors
+/// [`Error::Usage`] for a path that cannot be written.
+pub fn flags_of(config: &Fit, usual: &Fit, left_out: &[&str]) -> engraft::error::Result<String> {
+    let mut line = String::new();
+    for Differing { flag, value, .. } in differing(config, usual)? {
         match (flag.as_str(), &value) {
-            ("data" | "base", _) => (),
-            ("depth", _) if config.only.is_some() => (),
+            (name, _) if left_out.contains(&name) => (),
             ("ignore-column", toml::Value::Array(columns)) => {
                 columns.iter().for_each(|column| line.push_str(&format!(" --{flag} {}", told(column))));
             }

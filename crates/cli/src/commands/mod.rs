@@ -6,6 +6,7 @@ mod answers;
 pub mod audit;
 pub mod bases;
 pub mod cache;
+pub mod compare;
 pub mod embed;
 mod embed_texts;
 pub mod fit;

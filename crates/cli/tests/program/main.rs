@@ -9,6 +9,7 @@ mod bad_output;
 mod bad_weights;
 mod bases;
 mod caches;
+mod compare;
 mod data_files;
 mod fine_tuning;
 mod first_hour;

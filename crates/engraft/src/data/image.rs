@@ -22,6 +22,7 @@ use super::image_kind::{Kind, advice, kind};
 use super::pixels::{Form, check_size, one_line, spread};
 use crate::guard::guarded;
 
+pub(crate) use super::jpeg::quality as jpeg_quality;
 pub(crate) use super::pixels::Decoded;
 pub use super::pixels::{DecodeError, Limits, Pixels, allow_memory};
 

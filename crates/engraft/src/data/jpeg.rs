@@ -183,6 +183,53 @@ fn walk(bytes: &[u8]) -> Structure {
     structure
 }
 
+/// The standard table of luminance (ISO/IEC 10918-1, table K.1) in zigzag order.
+const LUMINANCE: [u16; 64] = [
+    16, 11, 12, 14, 12, 10, 16, 14, 13, 14, 18, 17, 16, 19, 24, 40, 26, 24, 22, 22, 24, 49, 35, 37, 29, 40, 58, 51, 61,
+    60, 57, 51, 56, 55, 64, 72, 92, 78, 64, 68, 87, 69, 55, 56, 80, 109, 81, 87, 95, 98, 103, 104, 103, 62, 77, 113,
+    121, 112, 100, 120, 92, 101, 103, 99,
+];
+
+/// The quality, from 1 to 100, with which a JPEG was made, as far as its first table of quantisation tells it: that of libjpeg
+/// (`jpeg_quality_scaling`) whose table is nearest in the mean. Nothing where there is no such table.
+pub(crate) fn quality(bytes: &[u8]) -> Option<f64> {
+    if !bytes.starts_with(&[0xFF, 0xD8]) {
+        return None;
+    }
+    let mut at = 2;
+    loop {
+        let &[0xFF, marker, high, low] = bytes.get(at..at + 4)? else { return None };
+        if marker == 0xFF {
+            at += 1;
+            continue;
+        }
+        if marker != 0xDB {
+            // What is quantised follows its table.
+            if marker == 0xDA {
+                return None;
+            }
+            at += 2 + usize::from(u16::from_be_bytes([high, low]));
+            continue;
+        }
+        let table = bytes.get(at + 4..)?;
+        let wide = usize::from(table.first()? >> 4);
+        let entry = |place: usize| -> Option<f64> {
+            Some(match wide {
+                0 => f64::from(*table.get(1 + place)?),
+                _ => f64::from(u16::from_be_bytes([*table.get(1 + 2 * place)?, *table.get(2 + 2 * place)?])),
+            })
+        };
+        let scales: Option<f64> = LUMINANCE
+            .iter()
+            .enumerate()
+            .map(|(place, &standard)| Some(100.0 * entry(place)? / f64::from(standard)))
+            .sum();
+        let scale = scales? / LUMINANCE.len() as f64;
+        let quality = if scale <= 100.0 { (200.0 - scale) / 2.0 } else { 5000.0 / scale };
+        return Some(quality.clamp(1.0, 100.0));
+    }
+}
+
 fn reason(problem: DecodeErrors) -> DecodeError {
     match problem {
         DecodeErrors::IllegalMagicBytes(_) => DecodeError::NotAnImage,

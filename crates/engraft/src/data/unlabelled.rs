@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::image::Limits;
-use super::inspect::{InspectionStore, Outcome, inspect_all};
+use super::inspect::{Inspection, InspectionStore, Outcome, inspect_all};
 use super::intake::{InputKind, Intake};
 use super::text::{Text, TextReading, open_texts, stream_texts};
 use super::vectors::{Encoding, VectorReading, VectorSet, open_unlabelled, open_vectors};
@@ -33,8 +33,9 @@ pub struct Unlabelled {
     digests: Vec<String>,
 }
 
+/// The contents of examples, by their kind.
 #[derive(Debug)]
-enum Owned {
+pub(super) enum Owned {
     Images(Vec<ImageSource>),
     Texts(Vec<Text>),
     Rows(Box<VectorSet>),
@@ -62,6 +63,11 @@ impl Unlabelled {
         self.digests.is_empty()
     }
 
+    /// The contents themselves.
+    pub(super) fn owned(&self) -> &Owned {
+        &self.contents
+    }
+
     /// SHA-256 of the content of every example, ascending.
     pub(crate) fn digests(&self) -> &[String] {
         &self.digests
@@ -69,10 +75,18 @@ impl Unlabelled {
 
     /// What a base reads.
     pub(crate) fn contents(&self) -> Contents<'_> {
+        self.contents_of(&(0..self.len()).collect::<Vec<_>>())
+    }
+
+    /// What a base reads of some of them.
+    pub(crate) fn contents_of(&self, which: &[usize]) -> Contents<'_> {
+        let digests = || which.iter().map(|&at| self.digests[at].clone());
         match &self.contents {
-            Owned::Images(images) => Contents::Images(images.iter().cloned().zip(self.digests.clone()).collect()),
-            Owned::Texts(texts) => Contents::Texts(texts.iter().collect(), self.digests.clone()),
-            Owned::Rows(set) => Contents::Rows(set, (0..set.rows()).collect()),
+            Owned::Images(images) => {
+                Contents::Images(which.iter().map(|&at| images[at].clone()).zip(digests()).collect())
+            }
+            Owned::Texts(texts) => Contents::Texts(which.iter().map(|&at| &texts[at]).collect(), digests().collect()),
+            Owned::Rows(set) => Contents::Rows(set, which.to_vec()),
         }
     }
 
@@ -227,6 +241,71 @@ struct Read<T> {
     content: T,
 }
 
+/// An image, and what was seen of it.
+type Seen = (ImageSource, Inspection);
+
+/// Examples that were read like those of another data set, in the order of digests.
+pub(super) struct Opened {
+    pub(super) unlabelled: Unlabelled,
+    pub(super) places: Vec<String>,
+    /// What was seen of every image; nothing where they are none.
+    pub(super) inspections: Vec<Inspection>,
+    /// The class of every example by its place, where there are any.
+    pub(super) labels: Option<HashMap<String, String>>,
+    /// What is to be said of how they were read.
+    pub(super) notes: Vec<String>,
+}
+
+/// Opens what `other` names, as a source was read.
+///
+/// # Errors
+/// As [`open_target`].
+pub(super) fn open_like(
+    config: &Fit,
+    other: &Adapt,
+    source: &SourceForm,
+    store: &dyn InspectionStore,
+    observer: &dyn Observer,
+) -> Result<Opened> {
+    let kind = source.kind;
+    let (mut notes, mut inspections) = (Vec::new(), Vec::new());
+    let label = other.to_label.clone().or_else(|| source.label.clone());
+    let (contents, digests, places) = match kind {
+        InputKind::Images => {
+            let (read, left) = read_images(&other.to, store, observer)?;
+            notes.extend((left.count() > 0).then(|| format!("images left out: {}", left.told())));
+            let (seen, digests, places) = in_order(read);
+            let (images, seen) = seen.into_iter().unzip();
+            inspections = seen;
+            (Owned::Images(images), digests, places)
+        }
+        InputKind::Texts => {
+            let (read, empty) = read_texts(config, other, source, observer, &mut notes)?;
+            notes.extend((empty > 0).then(|| format!("empty texts left out: {empty}")));
+            let (contents, digests, places) = in_order(read);
+            (Owned::Texts(contents), digests, places)
+        }
+        InputKind::Vectors => {
+            let (set, digests, places) = read_rows(config, other, source, label.as_deref(), observer, &mut notes)?;
+            (Owned::Rows(Box::new(set)), digests, places)
+        }
+        InputKind::Words | InputKind::Questions => {
+            let problem =
+                Problem::new(format_args!("{} are not read without what they are labelled with", kind.unit()));
+            return Err(Error::Usage(problem.expected("images, texts or rows").at(&other.to)));
+        }
+    };
+    let labels = match labels_of(config, other, source, label.as_deref(), observer) {
+        Ok(labels) => labels,
+        Err(error) if other.to_label.is_some() || matches!(error, Error::Interrupted) => return Err(error),
+        Err(error) => {
+            notes.push(format!("labels were not read: {}", error.reason()));
+            None
+        }
+    };
+    Ok(Opened { unlabelled: Unlabelled { contents, digests }, places, inspections, labels, notes })
+}
+
 /// Opens the target of an adaptation, as the source was read.
 ///
 /// # Errors
@@ -239,44 +318,11 @@ pub fn open_target(
     store: &dyn InspectionStore,
     observer: &dyn Observer,
 ) -> Result<Target> {
-    let kind = source.kind;
-    let mut notes = Vec::new();
-    let label = adapt.to_label.clone().or_else(|| source.label.clone());
-    let (contents, digests, places) = match kind {
-        InputKind::Images => {
-            let (read, left) = read_images(&adapt.to, store, observer)?;
-            notes.extend((left.count() > 0).then(|| format!("images of the target left out: {}", left.told())));
-            let (contents, digests, places) = in_order(read);
-            (Owned::Images(contents), digests, places)
-        }
-        InputKind::Texts => {
-            let (read, empty) = read_texts(config, adapt, source, observer, &mut notes)?;
-            notes.extend((empty > 0).then(|| format!("empty texts of the target left out: {empty}")));
-            let (contents, digests, places) = in_order(read);
-            (Owned::Texts(contents), digests, places)
-        }
-        InputKind::Vectors => {
-            let (set, digests, places) = read_rows(config, adapt, source, label.as_deref(), observer, &mut notes)?;
-            (Owned::Rows(Box::new(set)), digests, places)
-        }
-        InputKind::Words | InputKind::Questions => {
-            let problem = Problem::new(format_args!("{} are not adapted to a target", kind.unit()));
-            return Err(Error::Usage(problem.expected("images, texts or rows with one class each").at(&adapt.to)));
-        }
-    };
-    let labels = match labels_of(config, adapt, source, label.as_deref(), observer) {
-        Ok(labels) => labels,
-        Err(error) if adapt.to_label.is_some() || matches!(error, Error::Interrupted) => return Err(error),
-        Err(error) => {
-            notes.push(format!("labels of the target were not read: {}", error.reason()));
-            None
-        }
-    };
-    let is_there = |digest: &String| digests.binary_search(digest).is_ok();
+    let Opened { unlabelled, places, labels, notes, .. } = open_like(config, adapt, source, store, observer)?;
+    let is_there = |digest: &String| unlabelled.digests.binary_search(digest).is_ok();
     let shared = source.contents.iter().filter(|(digest, _)| is_there(digest));
     let duplicates = shared.map(|(_, name)| name.clone()).collect();
     let sealed = labels.map(|labels| seal(&labels, &places, &source.classes, &adapt.to)).transpose()?;
-    let unlabelled = Unlabelled { contents, digests };
     Ok(Target { unlabelled, sealed, places: Places(places), duplicates, notes })
 }
 
@@ -292,11 +338,7 @@ fn in_order<T>(mut read: Vec<Read<T>>) -> (Vec<T>, Vec<String>, Vec<String>) {
     (contents, digests, places)
 }
 
-fn read_images(
-    path: &Path,
-    store: &dyn InspectionStore,
-    observer: &dyn Observer,
-) -> Result<(Vec<Read<ImageSource>>, Left)> {
+fn read_images(path: &Path, store: &dyn InspectionStore, observer: &dyn Observer) -> Result<(Vec<Read<Seen>>, Left)> {
     let rows = images(path, observer)?.into_iter().map(|source| super::dataset::Row {
         name: source.name(),
         source,
@@ -308,11 +350,12 @@ fn read_images(
     let inspections = inspect_all(&listed, &Limits::default(), store, observer)?;
     let (mut read, mut left) = (Vec::new(), Left::default());
     for (example, inspection) in listed.examples.into_iter().zip(inspections) {
-        match inspection.outcome {
+        match &inspection.outcome {
             Outcome::Image { .. } => {
-                read.push(Read { digest: inspection.sha256, place: example.name, content: example.source });
+                let digest = inspection.sha256.clone();
+                read.push(Read { digest, place: example.name, content: (example.source, inspection) });
             }
-            Outcome::Bad { reason, .. } => left.note(&reason, &example.name),
+            Outcome::Bad { reason, .. } => left.note(reason, &example.name),
         }
     }
     Ok((read, left))

@@ -50,14 +50,38 @@ impl<'a> Inspections<'a> {
     }
 }
 
+/// What is remembered of the images of one folder, where anything is remembered at all.
+pub struct Remembered<'a>(Option<Inspections<'a>>);
+
+/// What the cache remembers of `data`; nothing without one.
+pub fn open_inspections<'a>(cache: Option<&'a Cache>, data: &Path) -> Remembered<'a> {
+    Remembered(cache.map(|cache| Inspections::open(cache, data)))
+}
+
+impl Remembered<'_> {
+    /// As readers of data want it.
+    pub fn store(&self) -> &dyn InspectionStore {
+        match &self.0 {
+            Some(inspections) => inspections,
+            None => &NoStore,
+        }
+    }
+
+    /// Keeps what is new, if anything is and the cache can be written.
+    pub fn save(self, observer: &dyn Observer) {
+        if let Some(inspections) = self.0 {
+            inspections.save(observer);
+        }
+    }
+}
+
 /// Opens what a fit is about, and remembers in the cache what was seen of its files.
 ///
 /// # Errors
 /// As [`Intake::open`].
 pub fn open_intake(config: &Fit, kind: InputKind, cache: Option<&Cache>, observer: &dyn Observer) -> Result<Intake> {
-    let Some(cache) = cache else { return Intake::open(config, kind, &NoStore, observer) };
-    let store = Inspections::open(cache, &config.data);
-    let intake = Intake::open(config, kind, &store, observer)?;
+    let store = open_inspections(cache, &config.data);
+    let intake = Intake::open(config, kind, store.store(), observer)?;
     store.save(observer);
     Ok(intake)
 }

@@ -19,7 +19,7 @@ pub use embed_texts::{EmbeddedTexts, embed_texts};
 pub use export::{Format, INDEX_HEADER, claim_features, write_features};
 pub use extract::{Extractor, ImageReader};
 pub(crate) use extract::{extract, extract_keyed, prepared_unchanged};
-pub use inspections::open_intake;
+pub use inspections::{Remembered, open_inspections, open_intake};
 pub use matrix::Features;
 pub(crate) use store::Store;
 pub use texts::{Coverage, TextExtractor};

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use burn::tensor::Device;
 
 use crate::bases::text::{
-    TF_IDF_BASE, TextBase, TextBody, WordPooler, WordPooling, is_tf_idf, is_vectors, open_text_base,
+    TF_IDF_BASE, TextBase, TextBody, WordPooler, WordPooling, WordVectors, is_tf_idf, is_vectors, open_text_base,
 };
 use crate::bases::{Base, BaseSpec, Body, DataKind, StageCost, base_for, open, refuse_other_kind};
 use crate::data::Contents;
 use crate::data::enlargement::Enlargement;
 use crate::data::intake::{InputKind, Intake, NO_BASE, text_reading};
-use crate::data::text::check_texts;
+use crate::data::text::{Text, check_texts};
 use crate::data::vectors::{Encoding, VectorSet};
 use crate::data::{self, Split, open_as};
 use crate::error::{Error, Problem, Result};
@@ -52,11 +52,24 @@ impl AnyBase {
     /// # Errors
     /// [`Error::Weights`] where it cannot be opened; [`Error::Usage`] for a base of rows.
     pub fn open(config: &Fit, intake: &Intake) -> Result<Self> {
-        match intake.kind() {
+        Self::of_kind(config, intake.kind(), intake.bit_depth, || intake.texts_of(&intake.usable(Split::Train)))
+    }
+
+    /// The same for examples of a kind; `texts` are those that terms are counted in.
+    ///
+    /// # Errors
+    /// As [`AnyBase::open`].
+    pub(crate) fn of_kind<'t>(
+        config: &Fit,
+        kind: InputKind,
+        bit_depth: Option<u8>,
+        texts: impl FnOnce() -> Vec<&'t Text>,
+    ) -> Result<Self> {
+        match kind {
             InputKind::Images => {
                 let mut base = open(&BaseSpec::from(config), &Device::flex())?;
                 // Part of how images become input, so that the run keeps it.
-                base.card.preprocessing.bit_depth = intake.bit_depth;
+                base.card.preprocessing.bit_depth = bit_depth;
                 Ok(Self::Images(Box::new(base)))
             }
             InputKind::Texts if is_tf_idf(&config.base) => {
@@ -64,7 +77,7 @@ impl AnyBase {
                     let problem = Problem::new("only encoders take a prompt").found(TF_IDF_BASE).at("--prompt");
                     return Err(Error::Usage(problem.hint("leave it out")));
                 }
-                Ok(Self::Texts(Arc::new(TextBase::tf_idf(&intake.texts_of(&intake.usable(Split::Train)))?)))
+                Ok(Self::Texts(Arc::new(TextBase::tf_idf(&texts())?)))
             }
             InputKind::Texts => {
                 let base = open_text_base(&config.base, &Device::flex())?.with_prompt(config.prompt.as_deref())?;
@@ -270,14 +283,9 @@ impl AnyBase {
                         asked = Some(WordPooling::Mean);
                     }
                     let texts = intake.texts_of(train);
-                    let pairs = texts.iter().any(|text| text.second.is_some());
                     let all =
                         WordPooling::ALL.into_iter().filter(|pooling| asked.is_none_or(|asked| asked == *pooling));
-                    let pooled = |pooling| {
-                        let pooler = Some(vectors.pooler(&texts, pooling));
-                        Reading::Texts(Box::new(TextExtractor::new(base).with_pooler(pooler, pairs)), Some(pooling))
-                    };
-                    return Ok(all.map(pooled).collect());
+                    return Ok(all.map(|pooling| pooled(base, vectors, &texts, pooling)).collect());
                 }
                 _ => vec![Reading::Texts(Box::new(TextExtractor::new(base)), None)],
             },
@@ -289,6 +297,20 @@ impl AnyBase {
             return Err(Error::Usage(problem.expected("no --pooling")));
         }
         Ok(found)
+    }
+
+    /// How it gives features of examples that nothing is learnt from: word vectors by their mean. Rows have an encoding, and no base.
+    ///
+    /// # Errors
+    /// As [`Extractor::to_features`].
+    pub(crate) fn plain_reading(&self, texts: &[&Text]) -> Result<Reading> {
+        match self {
+            Self::Texts(base) => Ok(match &base.body {
+                TextBody::Words(vectors) => pooled(base, vectors, texts, WordPooling::Mean),
+                _ => Reading::Texts(Box::new(TextExtractor::new(base)), None),
+            }),
+            Self::Images(_) | Self::None => self.own_reading(),
+        }
     }
 
     /// How it gives features once its weights are nobody else's.
@@ -304,6 +326,13 @@ impl AnyBase {
             }
         })
     }
+}
+
+/// Word vectors, pooled in a way that is fitted to some texts.
+fn pooled(base: &Arc<TextBase>, vectors: &WordVectors, texts: &[&Text], pooling: WordPooling) -> Reading {
+    let pairs = texts.iter().any(|text| text.second.is_some());
+    let pooler = Some(vectors.pooler(texts, pooling));
+    Reading::Texts(Box::new(TextExtractor::new(base).with_pooler(pooler, pairs)), Some(pooling))
 }
 
 /// The settings that are usual for a kind of input, on a base of this name.

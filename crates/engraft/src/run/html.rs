@@ -12,8 +12,10 @@ mod baselines;
 mod charts;
 mod classes;
 mod columns;
+mod comparison;
 mod curves;
 mod format;
+mod frame;
 mod gallery;
 mod learning;
 mod multi_label;
@@ -31,20 +33,11 @@ mod targets_tests;
 mod tests;
 mod texts;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
-
 use super::blocks::TargetBlock;
 use super::report::Report;
+pub(super) use comparison::render_comparison;
+use frame::{GENERATOR, Section, data_name, page};
 pub use parts::{Curve, Thumbnail};
-
-/// Looks: light, dark and printed.
-const STYLE: &str = include_str!("html/style.css");
-
-/// Nothing may be loaded, whatever stands in the page: a second door behind the escaping.
-const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
-
-/// What the name of the program that made a page begins with.
-const GENERATOR: &str = "engraft ";
 
 /// Whether a file is a page of this module: what `report` may write over.
 pub fn is_page(bytes: &[u8]) -> bool {
@@ -77,11 +70,8 @@ pub fn render(report: &Report, curves: &[Curve], images: &[Thumbnail], reproduce
         ("choices", "Choices made, and why", provenance::choices_section(report)),
         ("reproduce", "How to get this again", provenance::reproduce_section(report, reproduce)),
     ]);
-    page(&report.version, &title, answer::header(report, &title), &sections)
+    page(&report.version, &title, answer::header(report, &title), &sections, "report.json")
 }
-
-/// A section: its anchor, its heading and what stands in it.
-type Section = (&'static str, &'static str, Markup);
 
 /// What only a kind of target has to show, and how it was learnt.
 fn of_target(report: &Report, curves: &[Curve], images: &[Thumbnail]) -> Vec<Section> {
@@ -131,45 +121,4 @@ fn of_target(report: &Report, curves: &[Curve], images: &[Thumbnail]) -> Vec<Sec
     sections.push(("learning", "How it learned", learning::of_target(report, curves)));
     sections.push(("baselines", "Beside baselines", baselines::section(&report.controls.baselines)));
     sections
-}
-
-/// A whole page: a header, and sections with their anchors and headings.
-fn page(version: &str, title: &str, header: Markup, sections: &[Section]) -> String {
-    html! {
-        (DOCTYPE)
-        html lang="en-GB" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="generator" content={ (GENERATOR) (version) };
-                title { "Engraft report: " (title) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                main {
-                    (header)
-                    nav aria-label="Contents" {
-                        @for (id, heading, _) in sections { a href={ "#" (id) } { (heading) } }
-                    }
-                    @for (id, heading, body) in sections {
-                        section id=(id) aria-labelledby={ (id) "-heading" } {
-                            h2 id={ (id) "-heading" } { (heading) }
-                            (body)
-                        }
-                    }
-                    footer { "Written by engraft " (version) ". The same numbers, for programs, stand in report.json." }
-                }
-            }
-        }
-    }
-    .into_string()
-}
-
-/// The last part of where the data was: what people call it.
-fn data_name(path: &str) -> String {
-    let path = path.trim_end_matches(['/', '\\']);
-    let last = path.rsplit(['/', '\\']).next().unwrap_or_default();
-    if last.is_empty() || last == "." { "a data set".into() } else { last.into() }
 }

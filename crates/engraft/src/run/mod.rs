@@ -5,6 +5,7 @@
 mod blocks;
 mod body_file;
 mod build;
+mod comparison;
 mod head_file;
 mod html;
 mod import;
@@ -19,6 +20,7 @@ mod verify;
 
 pub use blocks::*;
 pub use body_file::{BodyFile, TextBodyFile};
+pub use comparison::save_comparison;
 pub use html::{Curve, Thumbnail, is_page, render};
 pub use import::{Imported, claim_import, import};
 pub use model::{Model, ModelFile};

@@ -174,7 +174,7 @@ fn shown(fitted: &Fitted, report: &Report) -> Vec<Thumbnail> {
     names.into_iter().filter_map(image).collect()
 }
 
-fn thumbnail(source: &ImageSource, depth: Option<u8>) -> Option<(&'static str, Vec<u8>)> {
+pub(super) fn thumbnail(source: &ImageSource, depth: Option<u8>) -> Option<(&'static str, Vec<u8>)> {
     let limits = Limits::default();
     let pixels = decode_and_tell(&source.read(limits.bytes).ok()?, &limits, depth).ok()?.pixels;
     let rgb =

@@ -227,9 +227,9 @@ pub(crate) fn sides_in_folds(
     (sides, folds)
 }
 
-/// How many rows are given to their own table, of which the first has `first` rows.
+/// How many rows are given to their own table, of which the first has `first` rows; what is not told apart goes to the first.
 pub(crate) fn right(probabilities: &[f32], first: usize) -> usize {
-    let own = |(row, &p): (usize, &f32)| if row < first { p < 0.5 } else { p > 0.5 };
+    let own = |(row, &p): (usize, &f32)| (row < first) == (p <= 0.5);
     probabilities.iter().enumerate().filter(|&each| own(each)).count()
 }
 

@@ -87,11 +87,16 @@ impl TfIdf {
         words(text).fold((0, 0), |(known, all), (_, word)| (known + usize::from(self.knows(&word)), all + 1))
     }
 
-    /// The terms, one a line in the order of their columns, and how much each counts.
-    pub(crate) fn to_parts(&self) -> (Vec<u8>, Vec<f32>) {
+    /// The terms in the order of their columns.
+    pub(crate) fn terms(&self) -> Vec<&str> {
         let mut terms: Vec<(&u32, &str)> = self.columns.iter().map(|(term, column)| (column, term.as_str())).collect();
         terms.sort_unstable();
-        let lines: String = terms.into_iter().map(|(_, term)| format!("{term}\n")).collect();
+        terms.into_iter().map(|(_, term)| term).collect()
+    }
+
+    /// The terms, one a line in the order of their columns, and how much each counts.
+    pub(crate) fn to_parts(&self) -> (Vec<u8>, Vec<f32>) {
+        let lines: String = self.terms().into_iter().map(|term| format!("{term}\n")).collect();
         (lines.into_bytes(), self.idf.clone())
     }
 

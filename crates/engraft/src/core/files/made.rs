@@ -28,6 +28,8 @@ pub enum Made {
     Unfinished,
     /// Learning curves as TensorBoard reads them, a folder for each.
     EventFiles,
+    /// A comparison of data sets, as `compare` writes it.
+    Comparison,
 }
 
 const RUN: &[&str] = &[
@@ -57,6 +59,7 @@ const BASE: &[&str] = &[
     "run.toml",
     "log.jsonl",
 ];
+const COMPARISON: &[&str] = &["compare.json", "compare.html"];
 const CHECKPOINT: &[&str] = &["tensors.safetensors", "state.cbor", "manifest.json"];
 const UNFINISHED: &[&str] = &["run.toml", "inputs.cbor", "lock"];
 
@@ -70,6 +73,7 @@ impl Made {
             Self::Checkpoints => "checkpoints",
             Self::Unfinished => "unfinished work",
             Self::EventFiles => "TensorBoard event files",
+            Self::Comparison => "a comparison",
         }
     }
 
@@ -85,6 +89,7 @@ impl Made {
         match (self, parts.as_slice()) {
             (Self::Run, [name]) => RUN.contains(name),
             (Self::Base, [name]) => BASE.contains(name),
+            (Self::Comparison, [name]) => COMPARISON.contains(name),
             (Self::Checkpoint, [name]) => CHECKPOINT.contains(name),
             (Self::Checkpoints, parts) => Self::is_of_training(parts),
             (Self::Unfinished, [name]) => UNFINISHED.contains(name) || is_aside_name(name),
@@ -116,14 +121,16 @@ impl Made {
             #[serde(rename = "schema")]
             _schema: u32,
             version: String,
+            #[serde(default)]
             task: String,
             #[serde(default)]
             command: Option<String>,
         }
-        let report = || -> Option<Mark> {
-            let bytes = read_limited(&folder.join("report.json"), REPORT_LIMIT).ok()?;
-            serde_json::from_slice::<Mark>(&bytes).ok().filter(|mark| !mark.version.is_empty() && !mark.task.is_empty())
+        let mark = |file: &str| -> Option<Mark> {
+            let bytes = read_limited(&folder.join(file), REPORT_LIMIT).ok()?;
+            serde_json::from_slice::<Mark>(&bytes).ok().filter(|mark| !mark.version.is_empty())
         };
+        let report = || mark("report.json").filter(|mark| !mark.task.is_empty());
         let has = |name: &str| folder.join(name).is_file();
         let is_pretrained = |mark: &Mark| mark.command.as_deref() == Some("pretrain");
         match self {
@@ -136,12 +143,13 @@ impl Made {
                     && (has("run.toml") || folder.join("parts").is_dir())
             }
             Self::EventFiles => true,
+            Self::Comparison => mark("compare.json").is_some_and(|mark| mark.command.as_deref() == Some("compare")),
         }
     }
 
     /// The kind of a folder that lies among a user's data, if this program made it.
     pub(crate) fn of(folder: &Path) -> Option<Self> {
-        [Self::Run, Self::Base, Self::Unfinished].into_iter().find(|made| made.marks(folder))
+        [Self::Run, Self::Base, Self::Unfinished, Self::Comparison].into_iter().find(|made| made.marks(folder))
     }
 
     /// The first thing in `folder` that a folder of this kind does not hold; or why that cannot be told.
@@ -166,7 +174,7 @@ impl Made {
     fn may_hold_folder(self, path: &Path) -> bool {
         let depth = path.components().count();
         match self {
-            Self::Run | Self::Base | Self::Checkpoint => false,
+            Self::Run | Self::Base | Self::Checkpoint | Self::Comparison => false,
             Self::EventFiles => depth == 1,
             Self::Checkpoints => self.would_hold_below(path, depth),
             Self::Unfinished => {

@@ -12,7 +12,7 @@ use crate::progress::Silent;
 use crate::rng::permutation;
 use crate::train::values_of;
 
-use super::super::reference::{close, fill, fixture, largest, numbers};
+use crate::similarity::reference::{close, fill, fixture, largest, numbers};
 
 const IMAGES: usize = 6;
 const CLASSES: usize = 5;

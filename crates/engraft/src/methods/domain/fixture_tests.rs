@@ -17,7 +17,7 @@ use crate::similarity::mmd::mmd;
 use crate::similarity::moments::ledoit_wolf;
 use crate::similarity::symmetric::product;
 
-use super::reference::{close, largest, noise, numbers};
+use crate::similarity::reference::{close, largest, noise, numbers};
 
 /// The cases of a kind.
 fn cases<T: for<'a> Deserialize<'a>>(kind: &str) -> Vec<T> {

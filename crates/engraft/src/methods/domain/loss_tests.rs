@@ -17,7 +17,7 @@ use super::mcc::{TEMPERATURE, class_confusion, weighted_confusion};
 use super::shot::information;
 use super::trained::{BothOutputs, DomainLoss};
 
-use super::reference::{close, fill, fixture, largest, numbers};
+use crate::similarity::reference::{close, fill, fixture, largest, numbers};
 
 const ROWS: [usize; 2] = [12, 9];
 const WIDTH: usize = 6;

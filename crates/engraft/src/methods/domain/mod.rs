@@ -41,9 +41,6 @@ pub(crate) mod fixture_tests;
 mod loss_tests;
 mod mcc;
 pub(crate) mod prior;
-#[cfg(test)]
-#[path = "../../../tests/reference/mod.rs"]
-mod reference;
 mod self_training;
 mod shot;
 mod target_images;
@@ -64,7 +61,6 @@ use centring::Centring;
 use dann::Dann;
 use deep_coral::DeepCoral;
 use mcc::Mcc;
-pub(crate) use sample::sample;
 use self_training::{AlignedSelfTraining, SelfTraining};
 use shot::Shot;
 pub(crate) use target_images::{ChangedBase, TargetImages};

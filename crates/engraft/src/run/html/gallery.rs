@@ -76,14 +76,21 @@ pub(super) fn tiles(tiles: &[Tile], known: &HashMap<&str, &Thumbnail>) -> Markup
 fn tile_item(tile: &Tile, image: Option<&Thumbnail>) -> Markup {
     html! {
         li {
-            @match image {
-                Some(Thumbnail { mime: "text/plain", bytes, .. }) => p.excerpt { (name(&String::from_utf8_lossy(bytes))) },
-                Some(image) => img src=(data_uri(image)) alt={ "Image: " (tile.file) } decoding="async";
-                None => div.missing { "no thumbnail" }
-            }
+            (picture(tile.file, image))
             p.change { (name(tile.from)) span.arrow aria-label="to" { " → " } strong { (name(tile.to)) } }
             p.detail { (tile.detail) }
             p.file { (path(tile.file)) }
+        }
+    }
+}
+
+/// What is to be seen of an example.
+pub(super) fn picture(file: &str, image: Option<&Thumbnail>) -> Markup {
+    html! {
+        @match image {
+            Some(Thumbnail { mime: "text/plain", bytes, .. }) => p.excerpt { (name(&String::from_utf8_lossy(bytes))) },
+            Some(image) => img src=(data_uri(image)) alt={ "Image: " (file) } decoding="async";
+            None => div.missing { "no thumbnail" }
         }
     }
 }
