@@ -73,7 +73,9 @@ def run(options):
                     adaptation_tasks.table(pair, source, a)
                     adaptation_tasks.table(pair, target, b)
                     found = compared(options, pair, a, b, number)
-                    row = lambda name: int(name.rsplit("row ", 1)[1]) if "row " in name else None
+                    # Images are called by their files, which both domains have, in folders of their own.
+                    files = {"/".join(Path(example.text).parts[-3:]): at for at, example in enumerate(target, 1)} if pair.header == "path" else {}
+                    row = lambda name: files.get("/".join(Path(name).parts[-3:])) or int((name.rsplit("row ", 1) + ["0"])[1])
                     named = {how: {row(it["example"]) for it in found[how][: len(foreign)]} for how in ("farthest_b", "surest_b")}
                     keep = ("differs", "distance", "shares", "at_equal_shares", "duplicates", "unlike_a", "unlike_b", "wall", "a", "b")
                     line = {"pair": pair.name, "kind": pair.kind, "draw": number, "case": case, **{key: found.get(key) for key in keep}}

@@ -1,12 +1,11 @@
 //! `engraft compare`
 
 use engraft::bases::refuse_other_kind;
-use engraft::compare::{Comparison, Typical, WordShift, compare};
+use engraft::compare::{Comparison, Typical, WordShift, compare, with_base};
 use engraft::data::{compared_kind, open_sides};
 use engraft::error::shown;
 use engraft::features::open_inspections;
 use engraft::files::{Made, Staging};
-use engraft::methods::with_base;
 use engraft::run::save_comparison;
 use engraft::settings::{Adapt, Fit, laid_over};
 
@@ -46,12 +45,12 @@ pub fn run(args: &CompareArgs, json: bool, terminal: &Terminal) -> anyhow::Resul
         stores.into_iter().for_each(|store| store.save(terminal));
         sides
     };
-    let config = with_base(config, kind, terminal)?;
+    let config = with_base(config, &sides, terminal)?;
     let compared = compare(&config, sides, cache.as_ref(), terminal)?;
     let found = &compared.comparison;
     if let Some(out) = &args.out {
         let told = Fit { adapt: Some(other), ..config.clone() };
-        let flags = flags_of(&told, &Fit::default(), &["data", "to"])?;
+        let flags = flags_of(&told, &Fit::default(), &["data", "to", "method", "shares"])?;
         let line = format!("engraft compare {} {}{flags}", quoted(&args.a), quoted(&args.b));
         save_comparison(&compared, out, args.force, &line)?;
     }
@@ -71,8 +70,8 @@ pub fn run(args: &CompareArgs, json: bool, terminal: &Terminal) -> anyhow::Resul
 fn told(found: &Comparison) -> String {
     let it = &found.distance;
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-    let mut text = format!("{}\n\n", capital(&found.verdict));
-    let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<16} {value}\n"));
+    let mut text = format!("{} (p {:.3}, all tests together)\n\n", one_line(&capital(&found.verdict)), found.p);
+    let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<16} {}\n", one_line(value)));
     line(
         "told apart",
         &format!("{}, p {:.3} (halves of one: {})", percent(it.accuracy), it.p, percent(it.accuracy_floor)),
@@ -112,10 +111,11 @@ fn told(found: &Comparison) -> String {
             line(name, &words.iter().take(2 * SHOWN).map(each).collect::<Vec<_>>().join(", "));
         }
     }
+    let share = |unlike: Option<f64>| unlike.map_or_else(|| "an unknown share".to_owned(), percent);
     let share = format!(
         "{} of A is unlike B, {} of B unlike A (5.0 % where nothing differs)",
-        percent(found.unlike_a),
-        percent(found.unlike_b)
+        share(found.unlike_a),
+        share(found.unlike_b)
     );
     line("unlike", &share);
     let what = |example: &str, shown: &str| -> String {
@@ -138,6 +138,11 @@ fn told(found: &Comparison) -> String {
     line("compared", &format!("{} and {} {}, by {}", found.a.compared, found.b.compared, found.unit, found.base));
     found.notes.iter().for_each(|note| line("note", note));
     text
+}
+
+/// A name may hold line ends, and a line is one of the program's.
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r', '\u{2028}', '\u{2029}'], " ")
 }
 
 fn typical(of: &Typical) -> String {

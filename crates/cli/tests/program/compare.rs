@@ -61,6 +61,32 @@ fn shares_are_told_apart_from_content() {
     assert!(distance["frechet"].as_f64() > distance["frechet_floors"][0].as_f64(), "{moved}");
     assert_eq!(moved["classes"].as_array().unwrap().len(), 2, "{moved}");
 
+    // Of one class alone: that is a matter of shares too, whichever comes first.
+    let one: String = table(4000, 300, 0.0, 5, true)
+        .lines()
+        .filter(|row| !row.ends_with("no"))
+        .map(|row| format!("{row}\n"))
+        .collect();
+    fs::write(sandbox.path("one.csv"), one).unwrap();
+    for [a, b] in [["a.csv", "one.csv"], ["one.csv", "a.csv"]] {
+        let found = compared(&sandbox, &[a, b, "--label-column", "ill"]);
+        assert_eq!(found["differs"], "shares", "{found}");
+    }
+    // A column that is the same in all rows of one, and columns that only one has.
+    let constant: String =
+        table(5000, 200, 0.0, 5, true).replace("Bonn", "Trier").replace("Cologne", "Trier").replace("Aachen", "Trier");
+    fs::write(sandbox.path("constant.csv"), constant.replace("a,b,c", "a,b,d")).unwrap();
+    for [a, b] in [["a.csv", "constant.csv"], ["constant.csv", "a.csv"]] {
+        let found = compared(&sandbox, &[a, b, "--label-column", "ill"]);
+        assert_eq!(
+            (&found["differs"], &found["properties"][0]["name"]),
+            (&Value::from("content"), &Value::from("town")),
+            "{found}"
+        );
+        let notes = found["notes"].to_string();
+        assert!(notes.contains("only A has") && notes.contains("only B has"), "{notes}");
+    }
+
     // Without labels nothing is said of shares; the same twice gives the same.
     fs::write(sandbox.path("plain.csv"), table(3000, 200, 1.5, 5, false)).unwrap();
     let plain = compared(&sandbox, &["a.csv", "plain.csv", "--label-column", "ill"]);
@@ -116,7 +142,20 @@ fn what_cannot_be_compared_is_refused() {
     refused(&["empty", "images", "--base", "glyphs"], 3, &["empty"]);
     refused(&["images", "gone", "--base", "glyphs"], 3, &["gone"]);
     refused(&["a.csv", "few.csv", "--label-column", "ill"], 3, &["too few examples"]);
-    refused(&["a.csv", "narrow.csv", "--label-column", "ill"], 3, &["c"]);
+    refused(&["a.csv", "narrow.csv", "--label-column", "ill"], 3, &["too few examples"]);
+    refused(&["a.csv", "a.csv", "--to-label", "gone"], 2, &["gone"]);
+    refused(&["a.csv", "a.csv", "--label-column", "ill", "--prompt", "x"], 2, &["--prompt"]);
+    refused(&["images", "images", "--base", "glyphs", "--ignore-column", "a"], 2, &["--ignore-column"]);
+    for (name, columns) in [("wide.npy", 4), ("slim.npy", 3)] {
+        let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': (20, {columns}), }}");
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.bytes());
+        bytes.extend((0..20 * columns).flat_map(|at| (noise(at, 3) as f32).to_le_bytes()));
+        fs::write(sandbox.path(name), bytes).unwrap();
+    }
+    sandbox.run(["compare", "wide.npy", "wide.npy"]).expect(0, &[]);
+    refused(&["wide.npy", "slim.npy"], 3, &["different widths", "4 columns", "3 columns"]);
     refused(&["images", "a.csv", "--base", "glyphs"], 3, &[]);
     refused(&["a.csv", "images"], 3, &[]);
     refused(&["images", "images", "--base", "glyfs"], 4, &["glyphs"]);

@@ -15,10 +15,11 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use crate::bases::text::is_tf_idf;
-use crate::data::intake::InputKind;
+use crate::bases::{DataKind, base_for};
+use crate::data::intake::{InputKind, NO_BASE};
 use crate::data::text::Text;
 use crate::data::{Shared, Side, Sides};
-use crate::error::{Error, Problem, Result, printable};
+use crate::error::{Error, Problem, Result, first_of, printable};
 use crate::features::{Cache, Features};
 use crate::heads::{Metric, Novelty};
 use crate::methods::{AnyBase, Reading};
@@ -45,6 +46,12 @@ const MEASURED: usize = 1000;
 const SUREST: usize = 24;
 /// Duplicates that are named.
 const NAMED: usize = 50;
+/// Fewest different examples of each that are compared.
+const FEWEST: usize = 8;
+/// Properties that the verdict names.
+const TOLD: usize = 3;
+/// Near-duplicates are told where more than one of this many examples is one.
+const NEAR: usize = 20;
 /// With fewer examples than this it is said that little can be told.
 const FEW: usize = 20;
 /// Above this p what was measured may be chance.
@@ -61,6 +68,26 @@ pub struct Compared {
     pub(crate) named: [Vec<usize>; 2],
 }
 
+/// The settings with the base that fits both data sets, where none is named.
+///
+/// # Errors
+/// [`Error::Weights`] where no base that fits is on this machine.
+pub fn with_base(mut config: Fit, sides: &Sides, observer: &dyn Observer) -> Result<Fit> {
+    let kind = || match sides.kind {
+        InputKind::Images => {
+            let of = |side: &Side| (0..side.names.len()).filter_map(|at| side.image(at).cloned()).collect::<Vec<_>>();
+            Ok(DataKind::of_images(&sides.both.iter().flat_map(of).collect::<Vec<_>>()))
+        }
+        _ => Ok(DataKind::Texts),
+    };
+    if sides.kind != InputKind::Vectors {
+        config.base = base_for(Some(&config.base), kind, observer)?;
+    } else if config.base.is_empty() {
+        NO_BASE.clone_into(&mut config.base);
+    }
+    Ok(config)
+}
+
 /// Compares two data sets.
 ///
 /// # Errors
@@ -73,6 +100,13 @@ pub fn compare(config: &Fit, sides: Sides, cache: Option<&Cache>, observer: &dyn
         return Err(Error::Usage(
             problem.hint("name an encoder or word vectors: the words that differ are told beside"),
         ));
+    }
+    for side in &sides.both {
+        if side.different() < FEWEST {
+            let problem =
+                Problem::new("too few examples to compare").expected(format!("at least {FEWEST} different ones"));
+            return Err(Error::Data(problem.found(side.different()).at(&side.path)));
+        }
     }
     let seed = config.seed;
     let base = AnyBase::of_kind(config, sides.kind, sides.bit_depth, Vec::new)?;
@@ -110,8 +144,8 @@ pub fn compare(config: &Fit, sides: Sides, cache: Option<&Cache>, observer: &dyn
         let few = sample(drawn[side].len(), MEASURED, None, &mut rng(seed, "measured", side as u64));
         (&sides.both[side], few.into_iter().map(|at| drawn[side][at]).collect::<Vec<_>>())
     });
-    let (properties, told) =
-        properties::properties([(both[0].0, &both[0].1), (both[1].0, &both[1].1)], seed, observer)?;
+    let measured = [(both[0].0, &both[0].1[..]), (both[1].0, &both[1].1[..])];
+    let properties = properties::properties(measured, sides.bit_depth, seed, observer)?;
     let of = |side: usize| texts_of(&sides, side, &drawn[side]);
     let [words_a, words_b] =
         if sides.kind == InputKind::Texts { words::words(&of(0), &of(1)) } else { [Vec::new(), Vec::new()] };
@@ -141,13 +175,15 @@ pub fn compare(config: &Fit, sides: Sides, cache: Option<&Cache>, observer: &dyn
         .collect::<Vec<_>>()
     };
     let mut notes = sides.notes.clone();
-    notes.extend(told);
+    if let Some(extractor) = reading.of_texts() {
+        let (cut, all) = (extractor.truncated(&texts)?, texts.len());
+        let told = || format!("{cut} of {all} texts are longer than what the base reads: their ends are not compared");
+        notes.extend((cut > 0).then(told));
+    }
     if a.rows.min(b.rows) < FEW {
         notes.push(format!("with fewer than {FEW} examples only large differences can be told"));
     }
-    if shared.equal.len() == sides.both[1].names.len() {
-        notes.push("every example of B is in A".into());
-    }
+    notes.extend(of_copies(&sides, &shared));
     let facts = base.facts();
     let side = |at: usize| SideReport {
         path: printable(&sides.both[at].path),
@@ -166,7 +202,8 @@ pub fn compare(config: &Fit, sides: Sides, cache: Option<&Cache>, observer: &dyn
         columns: a.columns,
         seed,
         differs: name_of(found.verdict),
-        verdict: found.verdict.to_string(),
+        verdict: sentence(&found, &properties),
+        p: found.p,
         distance,
         shares: shares(&found, &sides.classes),
         at_equal_shares: found.at_equal_shares.as_ref().map(Told::of),
@@ -193,24 +230,26 @@ pub fn compare(config: &Fit, sides: Sides, cache: Option<&Cache>, observer: &dyn
 
 /// How far the examples of one data set are from another.
 struct Far {
-    /// The share that is unlike the other.
-    unlike: f64,
+    /// The share that is unlike the other, where that can be told.
+    unlike: Option<f64>,
     /// The farthest rows, with their distance and whether they are unlike.
     farthest: Vec<(usize, f32, bool)>,
 }
 
 fn far(from: &Features, of: &Features, metric: Metric, seed: u64) -> Result<Far> {
     // Copies are no neighbours of each other: a new example has none.
-    let novelty = Novelty::fit(from, &vec![0; from.rows], &first_equal(from), metric, seed, 1.0 - LEVEL)?;
+    let groups = first_equal(from);
+    let different = groups.iter().collect::<BTreeSet<_>>().len();
+    let novelty = Novelty::fit(from, &vec![0; from.rows], &groups, metric, seed, 1.0 - LEVEL)?;
     let distances: Vec<f32> = (0..of.rows).into_par_iter().map(|row| novelty.distance(of.row(row))).collect();
-    let unlike = distances.iter().filter(|distance| novelty.is_unlike(**distance)).count();
+    let can_tell = different >= FEW;
+    let unlike = |row: usize| can_tell && novelty.is_unlike(distances[row]);
     let mut order: Vec<usize> = (0..of.rows).collect();
     // Stable: of equals the first row.
     order.sort_by(|&a, &b| distances[b].total_cmp(&distances[a]));
-    let told = |row: usize| (row, distances[row], novelty.is_unlike(distances[row]));
     Ok(Far {
-        unlike: unlike as f64 / of.rows.max(1) as f64,
-        farthest: order.into_iter().take(SUREST).map(told).collect(),
+        unlike: can_tell.then(|| order.iter().filter(|&&row| unlike(row)).count() as f64 / of.rows.max(1) as f64),
+        farthest: order.iter().take(SUREST).map(|&row| (row, distances[row], unlike(row))).collect(),
     })
 }
 
@@ -218,6 +257,46 @@ fn far(from: &Features, of: &Features, metric: Metric, seed: u64) -> Result<Far>
 fn texts_of<'a>(sides: &'a Sides, side: usize, which: &[usize]) -> Vec<&'a Text> {
     let texts = sides.both[side].texts();
     which.iter().filter_map(|&at| texts.get(at)).collect()
+}
+
+/// The verdict, and what each property alone shows where all examples together show nothing.
+fn sentence(found: &Differences, properties: &[Property]) -> String {
+    let apart: Vec<&str> = properties.iter().filter(|it| it.corrected_p <= LEVEL).map(|it| it.name.as_str()).collect();
+    match found.verdict {
+        Verdict::Alike if !apart.is_empty() => format!(
+            "to what the examples are seen by there is {}, but of their properties these differ: {}",
+            Verdict::Alike,
+            first_of(apart, TOLD)
+        ),
+        verdict => verdict.to_string(),
+    }
+}
+
+/// What is to be said of examples that are there more than once, in one data set or in both.
+fn of_copies(sides: &Sides, shared: &Shared) -> Vec<String> {
+    let mut notes = Vec::new();
+    let [_, theirs] = &sides.both;
+    let mut few_values = false;
+    for (side, letter) in sides.both.iter().zip(["A", "B"]) {
+        let (all, different) = (side.names.len(), side.different());
+        few_values |= 2 * different < all;
+        if different < all {
+            let copies = all - different;
+            notes.push(format!("{copies} of {all} examples of {letter} are copies of others there"));
+        }
+    }
+    if few_values && sides.kind == InputKind::Vectors {
+        notes.push("more than half of the rows of one are equal to others: the columns take few values, and equal rows need not be duplicates".into());
+    } else if shared.equal.len() == theirs.names.len() {
+        notes.push("every example of B is in A".into());
+    }
+    if shared.near.len() * NEAR > theirs.names.len() {
+        notes.push(format!(
+            "{} examples of B are nearly the same as one of A: the tests take them for others, and their p do not hold",
+            shared.near.len()
+        ));
+    }
+    notes
 }
 
 fn name_of(verdict: Verdict) -> &'static str {
@@ -240,11 +319,11 @@ fn distance(
     let (told, distances) = (&found.two_sample, &found.distances);
     let gaussians = frechet(a, b, seed, observer)?;
     let weights = importance(a, b, seed, observer)?;
-    let apart = distances.permuted.p <= LEVEL;
+    let apart = distances.p() <= LEVEL;
     let effective = weights.effective;
     let reason = match (apart, &weights.weights) {
         (false, _) => {
-            format!("a classifier does not tell them apart (p {:.3}): there is nothing to weight", distances.permuted.p)
+            format!("they are not told apart (p {:.3}): there is nothing to weight", distances.p())
         }
         (true, Err(reason)) => reason.clone(),
         (true, Ok(_)) => format!(

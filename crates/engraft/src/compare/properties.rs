@@ -26,19 +26,19 @@ struct Named {
     categories: Vec<String>,
 }
 
-/// The properties of some examples of both, those first that differ most surely, and what cannot be compared.
+/// The properties of some examples of both, those first that differ most surely; images of 16 bits a channel use `depth` of them.
 ///
 /// # Errors
 /// Interruption.
 pub(super) fn properties(
     both: [(&Side, &[usize]); 2],
+    depth: Option<u8>,
     seed: u64,
     observer: &dyn Observer,
-) -> Result<(Vec<Property>, Vec<String>)> {
-    let mut notes = Vec::new();
+) -> Result<Vec<Property>> {
     let named = match both.map(|(side, _)| side.rows()) {
-        [Some(first), Some(second)] => of_columns([(first, both[0].1), (second, both[1].1)], &mut notes),
-        _ if both[0].0.texts().is_empty() => of_images(both, observer)?,
+        [Some(first), Some(second)] => of_columns([(first, both[0].1), (second, both[1].1)]),
+        _ if both[0].0.texts().is_empty() => of_images(both, depth, observer)?,
         _ => of_texts(both),
     };
     let (first, rows) = (both[0].1.len(), both[0].1.len() + both[1].1.len());
@@ -54,7 +54,7 @@ pub(super) fn properties(
         })
         .collect();
     properties.sort_by(|a, b| a.corrected_p.total_cmp(&b.corrected_p).then(b.distance.total_cmp(&a.distance)));
-    Ok((properties, notes))
+    Ok(properties)
 }
 
 fn of_texts(both: [(&Side, &[usize]); 2]) -> Vec<Named> {
@@ -68,27 +68,16 @@ fn of_texts(both: [(&Side, &[usize]); 2]) -> Vec<Named> {
         .into()
 }
 
-/// Columns that both have, by their names; what only one has, or what is numbers in one and words in the other, is said.
-fn of_columns(both: [(&VectorSet, &[usize]); 2], notes: &mut Vec<String>) -> Vec<Named> {
-    let columns =
-        both.map(|(set, _)| set.columns.iter().map(|column| (&column.name, column)).collect::<BTreeMap<_, _>>());
-    let only = |one: usize, other: usize| -> Vec<&str> {
-        columns[one].keys().filter(|name| !columns[other].contains_key(*name)).map(|name| name.as_str()).collect()
-    };
-    for (one, other, letter) in [(0, 1, "A"), (1, 0, "B")] {
-        let alone = only(one, other);
-        if !alone.is_empty() {
-            notes.push(format!("columns that only {letter} has: {}", crate::error::first_of(alone, 5)));
-        }
-    }
+/// The columns, which are the same in both.
+fn of_columns(both: [(&VectorSet, &[usize]); 2]) -> Vec<Named> {
     let mut named = Vec::new();
-    for (name, first) in &columns[0] {
-        let Some(second) = columns[1].get(*name) else { continue };
+    for (first, second) in both[0].0.columns.iter().zip(&both[1].0.columns) {
+        let name = &first.name;
         let missing = |column: &Column, row: usize| match column {
             Column::Numbers(numbers) => numbers[row].is_nan(),
             Column::Words { codes, .. } => codes[row].is_none(),
         };
-        let absent: Vec<Option<usize>> = [(*first, both[0].1), (*second, both[1].1)]
+        let absent: Vec<Option<usize>> = [(first, both[0].1), (second, both[1].1)]
             .into_iter()
             .flat_map(|(column, which)| which.iter().map(|&row| Some(usize::from(missing(&column.cells, row)))))
             .collect();
@@ -100,7 +89,7 @@ fn of_columns(both: [(&VectorSet, &[usize]); 2], notes: &mut Vec<String>) -> Vec
             (Column::Numbers(a), Column::Numbers(b)) => {
                 let of = |numbers: &[f64], which: &[usize]| which.iter().map(|&row| numbers[row]).collect::<Vec<_>>();
                 let cells = Cells::Numbers([of(a, both[0].1), of(b, both[1].1)].concat());
-                named.push(Named { name: (*name).clone(), cells, categories: Vec::new() });
+                named.push(Named { name: name.clone(), cells, categories: Vec::new() });
             }
             (Column::Words { words: a, codes: of_a }, Column::Words { words: b, codes: of_b }) => {
                 let mut place: BTreeMap<&str, usize> = BTreeMap::new();
@@ -113,17 +102,16 @@ fn of_columns(both: [(&VectorSet, &[usize]); 2], notes: &mut Vec<String>) -> Vec
                 let cells = first.chain(both[1].1.iter().map(|&row| code(b, of_b[row]))).collect();
                 let mut categories = vec![String::new(); place.len()];
                 place.iter().for_each(|(word, &at)| (*word).clone_into(&mut categories[at]));
-                named.push(Named { name: (*name).clone(), cells: Cells::Categories(cells), categories });
+                named.push(Named { name: name.clone(), cells: Cells::Categories(cells), categories });
             }
-            _ => {
-                notes.push(format!("the column `{name}` is numbers in one and words in the other: it is not compared"))
-            }
+            // Such columns are not read.
+            _ => {}
         }
     }
     named
 }
 
-fn of_images(both: [(&Side, &[usize]); 2], observer: &dyn Observer) -> Result<Vec<Named>> {
+fn of_images(both: [(&Side, &[usize]); 2], depth: Option<u8>, observer: &dyn Observer) -> Result<Vec<Named>> {
     let images: Vec<&ImageSource> =
         both.into_iter().flat_map(|(side, which)| which.iter().filter_map(|&at| side.image(at))).collect();
     observer.begin("measuring", images.len() as u64, "images");
@@ -131,7 +119,7 @@ fn of_images(both: [(&Side, &[usize]); 2], observer: &dyn Observer) -> Result<Ve
         .par_iter()
         .map(|image| {
             observer.check()?;
-            let found = measured(image).unwrap_or([f64::NAN; OF_IMAGES.len()]);
+            let found = measured(image, depth).unwrap_or([f64::NAN; OF_IMAGES.len()]);
             observer.advance(1);
             Ok(found)
         })
@@ -153,10 +141,10 @@ fn of_images(both: [(&Side, &[usize]); 2], observer: &dyn Observer) -> Result<Ve
 /// Sharpness is the variance of the Laplacian of the grey values from 0 to 255, of an image shrunk to 256 pixels where it is
 /// larger (Pech-Pacheco, Cristóbal, Chamorro-Martínez and Fernández-Valdivia, 2000, "Diatom autofocusing in brightfield
 /// microscopy", ICPR), as its logarithm to base 10.
-fn measured(image: &ImageSource) -> Option<[f64; OF_IMAGES.len()]> {
+fn measured(image: &ImageSource, depth: Option<u8>) -> Option<[f64; OF_IMAGES.len()]> {
     let limits = Limits::default();
     let bytes = image.read(limits.bytes).ok()?;
-    let pixels = decode_and_tell(&bytes, &limits, None).ok()?.pixels;
+    let pixels = decode_and_tell(&bytes, &limits, depth).ok()?.pixels;
     let (width, height) = (pixels.width as f64, pixels.height as f64);
     let rgb =
         image::RgbImage::from_raw(u32::try_from(pixels.width).ok()?, u32::try_from(pixels.height).ok()?, pixels.rgb())?;
@@ -222,5 +210,45 @@ fn typical(it: &Named, first: usize) -> [Typical; 2] {
                 None => Typical::Missing {},
             })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::codecs::jpeg::JpegEncoder;
+
+    use super::*;
+
+    /// Patches of many sizes, as in a photo.
+    fn photo() -> image::RgbImage {
+        image::RgbImage::from_fn(96, 64, |x, y| {
+            let wave = |period: u32| (x / period + y / period) % 2 * 60;
+            image::Rgb([(wave(3) + wave(7) + 40) as u8, (wave(5) + wave(17)) as u8, (x * 2) as u8])
+        })
+    }
+
+    fn jpeg(image: &image::RgbImage, quality: u8) -> ImageSource {
+        let mut bytes = Vec::new();
+        JpegEncoder::new_with_quality(&mut bytes, quality).encode_image(image).unwrap();
+        ImageSource::Cell { name: "a cell".into(), bytes: bytes.into() }
+    }
+
+    #[test]
+    fn what_is_done_to_a_photo_is_measured() {
+        let at = |name: &str| OF_IMAGES.iter().position(|it| *it == name).unwrap();
+        let plain = measured(&jpeg(&photo(), 95), None).unwrap();
+        assert_eq!([plain[at("width")], plain[at("height")], plain[at("width / height")]], [96.0, 64.0, 1.5]);
+        for quality in [10, 30, 50, 75, 90] {
+            let found = measured(&jpeg(&photo(), quality), None).unwrap()[at("JPEG quality")];
+            assert!((found - f64::from(quality)).abs() < 3.0, "{found} for {quality}");
+        }
+        let blurred = measured(&jpeg(&image::imageops::blur(&photo(), 2.0), 95), None).unwrap();
+        assert!(blurred[at("sharpness")] < plain[at("sharpness")] - 0.5, "{blurred:?} {plain:?}");
+        let grey = measured(&jpeg(&image::DynamicImage::ImageRgb8(photo()).grayscale().into_rgb8(), 95), None).unwrap();
+        assert!(grey[at("saturation")] < 0.05 && plain[at("saturation")] > 0.3, "{grey:?} {plain:?}");
+        let bright = measured(&jpeg(&image::imageops::brighten(&photo(), 60), 95), None).unwrap();
+        assert!(bright[at("brightness")] > plain[at("brightness")] + 0.1, "{bright:?}");
+        assert_eq!(sharpness(&image::GrayImage::new(2, 9)), None);
+        assert!(measured(&ImageSource::Cell { name: "none".into(), bytes: b"text".to_vec().into() }, None).is_none());
     }
 }

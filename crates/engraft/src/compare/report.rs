@@ -29,6 +29,8 @@ pub struct Comparison {
     pub differs: &'static str,
     /// The same in a sentence.
     pub verdict: String,
+    /// The p of all tests that this is made of, together.
+    pub p: f64,
     /// How far apart they are.
     pub distance: DistanceReport,
     /// The shares of the classes, where all examples of both have one.
@@ -44,10 +46,12 @@ pub struct Comparison {
     /// Those of B.
     pub surest_b: Vec<Surest>,
     /// The share of A that is unlike B: farther from it than all but 5 % of B are from the rest of B. Where nothing differs it is about
-    /// 0.05.
-    pub unlike_a: f64,
+    /// 0.05. Nothing where B has fewer than 20 different examples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unlike_a: Option<f64>,
     /// The share of B that is unlike A.
-    pub unlike_b: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unlike_b: Option<f64>,
     /// The examples of A that are farthest from B.
     pub farthest_a: Vec<Farthest>,
     /// Those of B that are farthest from A.
@@ -180,7 +184,7 @@ pub struct Farthest {
     /// The distance of its features to the 10th nearest example of the other (a nearer one where there are few): of directions for a
     /// base, of standardised columns for a table.
     pub distance: f64,
-    /// Whether it is unlike the other data set.
+    /// Whether it is unlike the other data set, where that can be told.
     pub unlike: bool,
 }
 

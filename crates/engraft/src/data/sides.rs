@@ -1,18 +1,22 @@
 //! Two data sets that are compared: what is in them, and the class of each example where that is known.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::bit_depth::sampled_bit_depth;
+use super::column_names::listing;
 use super::inspect::{Inspection, InspectionStore, Outcome};
 use super::intake::{InputKind, Intake, text_reading};
+use super::label_text::review;
 use super::text::Text;
 use super::text::minhash::{Sketch, normalised, search as search_texts};
 use super::text::stream_texts;
-use super::unlabelled::{Opened, Owned, open_like};
-use super::vectors::{Encoding, VectorReading, VectorSet, open_unlabelled};
+use super::unlabelled::{NOT_READ, Opened, Owned, labels_of, open_like};
+use super::vectors::{
+    Cell, Cells, Column, Encoding, VectorReading, VectorSet, find_label, is_identifier, open_unlabelled,
+};
 use super::{Contents, ImageSource, SourceForm, Task, Unlabelled, near};
-use crate::error::{Error, Problem, Result, printable};
+use crate::error::{Error, Problem, Result, first_of, printable};
 use crate::progress::{Observer, Silent};
 use crate::settings::{Adapt, BitDepth, Fit};
 
@@ -21,6 +25,8 @@ const SHOWN: (usize, usize) = (300, 12);
 /// Rows of a table by which it is told whether it is one of texts, and the words of a cell that it then has on average.
 const LOOKED_AT: usize = 200;
 const LEAST_WORDS: usize = 2;
+/// Columns and classes that are named.
+const NAMED: usize = 5;
 
 /// One of the data sets, in the order of its examples' digests.
 pub struct Side {
@@ -91,17 +97,23 @@ impl Side {
         self.unlabelled.contents_of(which)
     }
 
+    /// How many different examples there are.
+    pub(crate) fn different(&self) -> usize {
+        let digests = self.unlabelled.digests();
+        digests.len() - digests.windows(2).filter(|pair| pair[0] == pair[1]).count()
+    }
+
     fn len(&self) -> usize {
         self.unlabelled.len()
     }
 }
 
 /// Opens two data sets as examples of one kind. The columns of the second are called as those of the first where `other` says
-/// nothing. Either may be without labels.
+/// nothing. Either may be without labels; rows are compared by the columns that both have.
 ///
 /// # Errors
-/// [`Error::Data`] where either cannot be read or has no example, or lacks columns that the first has; [`Error::Usage`] for
-/// columns that are not there and kinds that are not compared.
+/// [`Error::Data`] where either cannot be read or has no example, or they have nothing in common; [`Error::Usage`] for columns
+/// that are not there, settings that the kind does not have, and kinds that are not compared.
 pub fn open_sides(
     config: &Fit,
     kind: InputKind,
@@ -109,10 +121,7 @@ pub fn open_sides(
     stores: [&dyn InspectionStore; 2],
     observer: &dyn Observer,
 ) -> Result<Sides> {
-    if kind.is_of_tokens() {
-        let problem = Problem::new(format_args!("{} are not compared", kind.unit())).found(printable(&config.data));
-        return Err(Error::Usage(problem.expected("images, texts or rows")));
-    }
+    refuse_useless(config, kind, other)?;
     let mut notes = Vec::new();
     let form = form_of(config, kind, stores[0], observer, &mut notes)?;
     let own = Adapt {
@@ -121,20 +130,29 @@ pub fn open_sides(
         to_label: config.label_column.clone(),
         ..Adapt::default()
     };
-    let first = open_like(config, &own, &form, stores[0], observer)?;
-    let second = open_like(config, other, &form, stores[1], observer)?;
-    let (classes, labels) = labels_of([&first, &second], &form.classes, &mut notes);
-    let [ours, theirs] = labels;
-    let side = |opened: Opened, path: &PathBuf, labels, notes: &mut Vec<String>| {
-        let Opened { unlabelled, places, inspections, notes: own, .. } = opened;
-        notes.extend(own.into_iter().map(|note| format!("{}: {note}", printable(path))));
-        if unlabelled.is_empty() {
-            let problem = Problem::new("there is no example to compare").expected(kind.unit());
-            return Err(Error::Data(problem.found("none").at(path)));
-        }
-        Ok(Side { path: path.clone(), unlabelled, names: places, inspections, labels })
+    let mut encoding = None;
+    let [first, second] = if kind == InputKind::Vectors {
+        let (read, learnt) = read_rows(config, [&own, other], &form, observer, &mut notes)?;
+        encoding = Some(learnt);
+        read
+    } else {
+        let read = |side: &Adapt, store: &dyn InspectionStore| open_like(config, side, &form, store, observer);
+        [read(&own, stores[0])?, read(other, stores[1])?]
     };
-    let both = [side(first, &own.to, ours, &mut notes)?, side(second, &other.to, theirs, &mut notes)?];
+    let mut both = [Read::of(first, &own.to, kind, &mut notes)?, Read::of(second, &other.to, kind, &mut notes)?];
+    for (read, side) in both.iter_mut().zip([&own, other]) {
+        if read.classes.iter().any(Option::is_none) {
+            read.find_classes(config, side, &form, observer)?;
+        }
+    }
+    let (classes, labels) = match form.classes_told {
+        true => agreed(&mut both, config.merge_classes, &mut notes),
+        false => (Vec::new(), [None, None]),
+    };
+    let [ours, theirs] = labels;
+    let both = both.map(|read| read.side);
+    let mut both = both.into_iter().zip([ours, theirs]).map(|(side, labels)| Side { labels, ..side });
+    let both = [both.next().expect("there are two"), both.next().expect("there are two")];
     let mut bit_depth = None;
     if kind == InputKind::Images {
         let images: Vec<ImageSource> =
@@ -143,7 +161,229 @@ pub fn open_sides(
         bit_depth = depth;
         notes.extend(said);
     }
-    Ok(Sides { kind, classes, both, encoding: form.encoding, bit_depth, notes })
+    Ok(Sides { kind, classes, both, encoding, bit_depth, notes })
+}
+
+/// Refuses settings that a kind of examples does not have: nothing is ignored in silence.
+fn refuse_useless(config: &Fit, kind: InputKind, other: &Adapt) -> Result<()> {
+    if kind.is_of_tokens() {
+        let problem = Problem::new(format_args!("{} are not compared", kind.unit())).found(printable(&config.data));
+        return Err(Error::Usage(problem.expected("images, texts or rows")));
+    }
+    let (images, texts, rows) = (kind == InputKind::Images, kind == InputKind::Texts, kind == InputKind::Vectors);
+    let given = [
+        ("--text", config.text.is_some() && !texts),
+        ("--to-text", other.to_text.is_some() && !texts),
+        ("--prompt", config.prompt.is_some() && !texts),
+        ("--bit-depth", config.bit_depth.is_some() && !images),
+        ("--ignore-column", !config.ignore_columns.is_empty() && !rows),
+        ("--encoding", config.encoding.is_some() && images && config.data.is_dir() && other.to.is_dir()),
+        ("--label-column", config.label_column.is_some() && config.data.is_dir() && !rows),
+        ("--to-label", other.to_label.is_some() && other.to.is_dir() && !rows),
+    ];
+    match given.into_iter().find(|(_, useless)| *useless) {
+        None => Ok(()),
+        Some((flag, _)) => {
+            let problem = Problem::new(format_args!("{flag} means nothing for these {}", kind.unit())).at(flag);
+            Err(Error::Usage(problem.hint("leave it out")))
+        }
+    }
+}
+
+/// A data set, and the classes of its examples as far as they are known.
+struct Read {
+    side: Side,
+    classes: Vec<Option<String>>,
+    /// Why there are none, where there are none.
+    missing: Option<String>,
+}
+
+impl Read {
+    fn of(opened: Opened, path: &Path, kind: InputKind, notes: &mut Vec<String>) -> Result<Self> {
+        let Opened { unlabelled, places, inspections, labels, notes: own } = opened;
+        let (told, own): (Vec<String>, Vec<String>) = own.into_iter().partition(|note| note.starts_with(NOT_READ));
+        notes.extend(own.into_iter().map(|note| format!("{}: {note}", printable(path))));
+        if unlabelled.is_empty() {
+            let problem = Problem::new("there is no example to compare").expected(kind.unit());
+            return Err(Error::Data(problem.found("none").at(path)));
+        }
+        let labels = labels.unwrap_or_default();
+        let classes = places.iter().map(|place| labels.get(place).cloned()).collect();
+        let side = Side { path: path.to_owned(), unlabelled, names: places, inspections, labels: None };
+        Ok(Self { side, classes, missing: told.into_iter().next() })
+    }
+
+    /// Looks for classes where the reader of labelled data finds none, as of a set with one class alone: in the column of a table,
+    /// or in the names of folders.
+    fn find_classes(&mut self, config: &Fit, side: &Adapt, form: &Form, observer: &dyn Observer) -> Result<()> {
+        let mut found: Vec<Option<String>> = Vec::new();
+        if side.to.is_dir() {
+            let folder = |name: &String| {
+                let parent = Path::new(name).parent()?.file_name()?.to_str()?.to_owned();
+                form.source.classes.contains(&parent).then_some(parent)
+            };
+            found = self.side.names.iter().map(folder).collect();
+        } else if form.source.kind == InputKind::Texts {
+            let reading = VectorReading { encoding: config.encoding.clone(), ..VectorReading::default() };
+            match open_unlabelled(&side.to, &reading, observer) {
+                Ok((set, _)) => {
+                    let column = label_column(&set, side, form);
+                    let cells: HashMap<&String, Option<String>> =
+                        column.into_iter().flat_map(|column| set.names.iter().zip(cells_of(column))).collect();
+                    found = self.side.names.iter().map(|name| cells.get(name).cloned().flatten()).collect();
+                }
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                // The table is no table of cells: what was told before holds.
+                Err(_) => {}
+            }
+        }
+        let known = |classes: &[Option<String>]| classes.iter().flatten().count();
+        if known(&found) > known(&self.classes) {
+            self.classes = found;
+        }
+        Ok(())
+    }
+}
+
+/// How the first data set is read.
+struct Form {
+    source: SourceForm,
+    /// Whether its labels, where it has any, are classes.
+    classes_told: bool,
+}
+
+impl std::ops::Deref for Form {
+    type Target = SourceForm;
+
+    fn deref(&self) -> &SourceForm {
+        &self.source
+    }
+}
+
+/// The column that holds the labels: the one that is asked for, else one called as the first data set's, else by its name.
+fn label_column<'a>(set: &'a VectorSet, side: &Adapt, form: &SourceForm) -> Option<&'a Column> {
+    let named = |name: &String| set.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name));
+    match &side.to_label {
+        Some(asked) => named(asked),
+        None => {
+            let names: Vec<String> = set.columns.iter().map(|column| column.name.clone()).collect();
+            form.label.as_ref().and_then(named).or_else(|| find_label(&names).map(|at| &set.columns[at]))
+        }
+    }
+}
+
+/// The cells of a column as names of classes.
+fn cells_of(column: &Column) -> Vec<Option<String>> {
+    let rows = match &column.cells {
+        Cells::Numbers(numbers) => numbers.len(),
+        Cells::Words { codes, .. } => codes.len(),
+    };
+    let name = |row: usize| match column.cell(row) {
+        Cell::Missing => None,
+        Cell::Number(number) => Some(number.to_string()),
+        Cell::Word(word) => Some(word.to_owned()),
+    };
+    (0..rows).map(name).collect()
+}
+
+/// Reads rows of both alike: the columns that both have, of one kind, without the labels and without what only numbers the rows.
+/// How they become numbers is learnt from all rows, so that neither is the measure of the other.
+fn read_rows(
+    config: &Fit,
+    both: [&Adapt; 2],
+    form: &SourceForm,
+    observer: &dyn Observer,
+    notes: &mut Vec<String>,
+) -> Result<([Opened; 2], Encoding)> {
+    let mut sets = Vec::new();
+    for side in both {
+        let reading = VectorReading {
+            ignore: config.ignore_columns.clone(),
+            encoding: config.encoding.clone(),
+            ..VectorReading::default()
+        };
+        let (mut set, _) = open_unlabelled(&side.to, &reading, observer)?;
+        let remarks = std::mem::take(&mut set.source.remarks);
+        notes.extend(remarks.into_iter().map(|remark| format!("{}: {remark}", printable(&side.to))));
+        let label = label_column(&set, side, form).map(|column| (column.name.clone(), cells_of(column)));
+        if let (None, Some(asked)) = (&label, &side.to_label) {
+            let names: Vec<String> = set.columns.iter().map(|column| column.name.clone()).collect();
+            let problem = Problem::new(format_args!("there is no column `{asked}`")).expected("a column of the table");
+            return Err(Error::Usage(problem.found(listing(&names)).at(&side.to)));
+        }
+        // An array has its labels beside it; of a table some may look like missing values, which the reader of labels knows.
+        let label_name = label.as_ref().map(|(name, _)| name.as_str());
+        let told = labels_of(config, side, form, label_name, observer);
+        let labels = match (told, &label) {
+            (Ok(Some(labels)), _) => Some(labels),
+            (Err(Error::Interrupted), _) => return Err(Error::Interrupted),
+            (_, Some((_, cells))) => {
+                let named = set.names.iter().zip(cells);
+                Some(named.filter_map(|(name, cell)| Some((name.clone(), cell.clone()?))).collect())
+            }
+            _ => None,
+        };
+        if let Some((name, _)) = &label {
+            set.columns.retain(|column| column.name != *name);
+        }
+        sets.push((set, labels));
+    }
+    let columns = shared_columns([&sets[0].0, &sets[1].0], both, notes)?;
+    let select =
+        |set: &VectorSet| -> Vec<Column> { columns.iter().filter_map(|name| set.column(name).cloned()).collect() };
+    let mut pooled = VectorSet { columns: Vec::new(), ..sets[0].0.clone() };
+    pooled.names.extend(sets[1].0.names.iter().cloned());
+    pooled.columns = select(&sets[0].0).into_iter().zip(select(&sets[1].0)).map(|(a, b)| a.followed_by(b)).collect();
+    let encoding = Encoding::fit(&pooled, &(0..pooled.names.len()).collect::<Vec<_>>())?;
+    let opened = |(set, labels): (VectorSet, Option<HashMap<String, String>>)| {
+        let set = VectorSet { columns: select(&set), ..set };
+        let digests = set.digests();
+        let mut order: Vec<usize> = (0..set.rows()).collect();
+        order.sort_by(|&a, &b| digests[a].cmp(&digests[b]).then_with(|| set.names[a].cmp(&set.names[b])));
+        let places = order.iter().map(|&row| set.names[row].clone()).collect();
+        let digests = order.iter().map(|&row| digests[row].clone()).collect();
+        let unlabelled = Unlabelled::of_rows(set.rows_only(&order), digests);
+        Opened { unlabelled, places, inspections: Vec::new(), labels, notes: Vec::new() }
+    };
+    let mut sets = sets.into_iter().map(opened);
+    Ok(([sets.next().expect("there are two"), sets.next().expect("there are two")], encoding))
+}
+
+/// Names of the columns that both have and that can be compared, in the order of the first; what is left out is said.
+fn shared_columns(sets: [&VectorSet; 2], paths: [&Adapt; 2], notes: &mut Vec<String>) -> Result<Vec<String>> {
+    let names = sets.map(|set| set.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>());
+    let numbered = |names: &[&str]| names.iter().enumerate().all(|(at, name)| *name == format!("f{at}"));
+    if names[0].len() != names[1].len() && names.iter().all(|names| numbered(names)) {
+        let problem =
+            Problem::new("the features have different widths").expected(format!("{} columns", names[0].len()));
+        return Err(Error::Data(problem.found(format!("{} columns", names[1].len())).at(&paths[1].to)));
+    }
+    for (one, other, letter) in [(0, 1, "A"), (1, 0, "B")] {
+        let alone: Vec<&str> = names[one].iter().copied().filter(|name| !names[other].contains(name)).collect();
+        if !alone.is_empty() {
+            notes.push(format!("columns that only {letter} has, not compared: {}", first_of(alone, NAMED)));
+        }
+    }
+    let mut kept = Vec::new();
+    for name in &names[0] {
+        let Some(columns) = sets[0].column(name).zip(sets[1].column(name)) else { continue };
+        let rows = sets.map(|set| (0..set.rows()).collect::<Vec<_>>());
+        let is_number = |column: &Column| matches!(column.cells, Cells::Numbers(_));
+        if is_identifier(columns.0, &rows[0]) || is_identifier(columns.1, &rows[1]) {
+            notes.push(format!("the column `{name}` only numbers or names the rows: not compared"));
+        } else if is_number(columns.0) != is_number(columns.1) {
+            notes.push(format!("the column `{name}` is numbers in one and words in the other: not compared"));
+        } else {
+            kept.push((*name).to_owned());
+        }
+    }
+    if kept.is_empty() {
+        let problem = Problem::new("the tables have no column in common that can be compared");
+        let problem = problem.expected(listing(&names[0].iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()));
+        let found = listing(&names[1].iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        return Err(Error::Data(problem.found(found).at(&paths[1].to)));
+    }
+    Ok(kept)
 }
 
 /// What the examples of the first data set are. As a fit has it ([`InputKind::of`]), but that a table without labels is one of rows
@@ -175,26 +415,27 @@ fn form_of(
     store: &dyn InspectionStore,
     observer: &dyn Observer,
     notes: &mut Vec<String>,
-) -> Result<SourceForm> {
+) -> Result<Form> {
     let refused = match Intake::open(config, kind, store, observer) {
         Ok(intake) => {
-            let mut form = SourceForm::of(&intake)?;
+            let mut source = SourceForm::of(&intake)?;
             let task = intake.dataset.task();
-            if task != Task::SingleLabel {
-                form.classes.clear();
+            let classes_told = task == Task::SingleLabel;
+            if !classes_told {
+                source.classes.clear();
                 notes.push(format!("the labels are no classes ({task}): they are not compared"));
             }
-            return Ok(form);
+            return Ok(Form { source, classes_told });
         }
         Err(error @ (Error::Interrupted | Error::Usage(_))) => return Err(error),
-        Err(error) if config.label_column.is_some() => return Err(error),
         Err(error) => error,
     };
     // What cannot be read at all is told by the reader of labelled data, which says more.
-    unlabelled_form(config, kind, observer).map_err(|error| match error {
+    let source = unlabelled_form(config, kind, observer).map_err(|error| match error {
         Error::Interrupted => error,
         _ => refused,
-    })
+    })?;
+    Ok(Form { source, classes_told: true })
 }
 
 fn unlabelled_form(config: &Fit, kind: InputKind, observer: &dyn Observer) -> Result<SourceForm> {
@@ -215,13 +456,8 @@ fn unlabelled_form(config: &Fit, kind: InputKind, observer: &dyn Observer) -> Re
             form.pairs = first.is_some_and(|row| row.text.second.is_some());
         }
         InputKind::Vectors => {
-            let reading = VectorReading {
-                ignore: config.ignore_columns.clone(),
-                encoding: config.encoding.clone(),
-                ..VectorReading::default()
-            };
-            let (set, _) = open_unlabelled(&config.data, &reading, observer)?;
-            form.encoding = Some(Encoding::fit(&set, &(0..set.rows()).collect::<Vec<_>>())?);
+            let reading = VectorReading { encoding: config.encoding.clone(), ..VectorReading::default() };
+            open_unlabelled(&config.data, &reading, observer)?;
         }
         InputKind::Images | InputKind::Words | InputKind::Questions => {}
     }
@@ -229,27 +465,37 @@ fn unlabelled_form(config: &Fit, kind: InputKind, observer: &dyn Observer) -> Re
 }
 
 /// The classes of both and the class of each example, where all of both have one and some are of the same class.
-fn labels_of(both: [&Opened; 2], known: &[String], notes: &mut Vec<String>) -> (Vec<String>, [Option<Vec<usize>>; 2]) {
+fn agreed(both: &mut [Read; 2], merge: bool, notes: &mut Vec<String>) -> (Vec<String>, [Option<Vec<usize>>; 2]) {
     let none = (Vec::new(), [None, None]);
-    if known.is_empty() {
+    let known = [0, 1].map(|side: usize| both[side].classes.iter().flatten().count());
+    if known == [0, 0] {
         return none;
     }
-    let of = |opened: &'_ Opened| -> Option<Vec<String>> {
-        let labels: &HashMap<String, String> = opened.labels.as_ref()?;
-        opened.places.iter().map(|place| labels.get(place).cloned()).collect()
-    };
-    let (Some(first), Some(second)) = (of(both[0]), of(both[1])) else {
-        notes.push("classes are not compared: not every example of both has one that could be read".into());
-        return none;
-    };
-    let names = [&first, &second].map(|labels| labels.iter().collect::<BTreeSet<_>>());
+    for (read, (known, letter)) in both.iter().zip(known.into_iter().zip(["A", "B"])) {
+        let all = read.classes.len();
+        if known < all {
+            let why = match (known, &read.missing) {
+                (0, Some(why)) => format!("{letter} has none that could be read ({why})"),
+                (0, None) => format!("{letter} has none that could be read"),
+                _ => format!("{} of {all} examples of {letter} have none", all - known),
+            };
+            notes
+                .push(format!("classes are not compared: {why}; --label-column and --to-label name columns of tables"));
+            return none;
+        }
+    }
+    let mut labels: Vec<String> = both.iter().flat_map(|read| read.classes.iter().flatten().cloned()).collect();
+    review(&mut labels, false, merge);
+    let second = labels.split_off(known[0]);
+    let names = [&labels, &second].map(|labels| labels.iter().collect::<BTreeSet<_>>());
     if names[0].is_disjoint(&names[1]) {
-        notes.push("classes are not compared: none is in both".into());
+        let shown = names.each_ref().map(|names| first_of(names.iter().map(|name| format!("`{name}`")), NAMED));
+        notes.push(format!("classes are not compared: none is in both (A: {}; B: {})", shown[0], shown[1]));
         return none;
     }
     let classes: Vec<String> = names[0].union(&names[1]).map(|name| (*name).clone()).collect();
     let place: BTreeMap<&String, usize> = classes.iter().enumerate().map(|(at, name)| (name, at)).collect();
-    let labels = [&first, &second].map(|labels| Some(labels.iter().map(|name| place[name]).collect()));
+    let labels = [&labels, &second].map(|labels| Some(labels.iter().map(|name| place[name]).collect()));
     (classes, labels)
 }
 

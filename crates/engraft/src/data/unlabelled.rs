@@ -19,6 +19,8 @@ use crate::settings::{Adapt, Fit};
 
 /// Characters of a text, and cells of a row, by which an example is shown.
 const SHOWN: (usize, usize) = (2000, 40);
+/// What a note says where labels are there and cannot be read.
+pub(super) const NOT_READ: &str = "labels were not read";
 /// What names a column of texts.
 const HINT: &str = "--to-text names the column of the target's texts";
 /// Words of a cell, on average, of a column that looks like texts.
@@ -53,6 +55,11 @@ pub(crate) enum Contents<'a> {
 }
 
 impl Unlabelled {
+    /// Rows in the order of their digests.
+    pub(super) fn of_rows(rows: VectorSet, digests: Vec<String>) -> Self {
+        Self { contents: Owned::Rows(Box::new(rows)), digests }
+    }
+
     /// The number of examples.
     pub fn len(&self) -> usize {
         self.digests.len()
@@ -299,7 +306,7 @@ pub(super) fn open_like(
         Ok(labels) => labels,
         Err(error) if other.to_label.is_some() || matches!(error, Error::Interrupted) => return Err(error),
         Err(error) => {
-            notes.push(format!("labels were not read: {}", error.reason()));
+            notes.push(format!("{NOT_READ}: {}", error.reason()));
             None
         }
     };
@@ -384,7 +391,7 @@ fn read_texts(
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             Err(_) => {
                 notes.push(format!(
-                    "the target has no column `{}`: its texts are found by what stands in the columns; --to-text names them",
+                    "no column is called `{}`: the texts are found by what stands in the columns; --to-text names them",
                     of_source.join(",")
                 ));
                 guessed = true;
@@ -457,7 +464,7 @@ fn read_rows(
 }
 
 /// The class of every example by its place, as a reader of labelled data finds it; nothing where there is none to find.
-fn labels_of(
+pub(super) fn labels_of(
     config: &Fit,
     adapt: &Adapt,
     source: &SourceForm,

@@ -104,6 +104,8 @@ pub(crate) struct Differences {
     pub(crate) at_equal_shares: Option<Distances>,
     /// Distances of the classes that have 20 rows on both sides, ascending class.
     pub(crate) classes: Vec<ClassDistance>,
+    /// The least p of the tests that the verdict is made of, corrected for their number (Bonferroni).
+    pub(crate) p: f64,
     /// What differs.
     pub(crate) verdict: Verdict,
 }
@@ -111,9 +113,9 @@ pub(crate) struct Differences {
 /// Finds out where two domains differ.
 ///
 /// **Shares apart from content.** Where both have labels, as many rows of each class are drawn from both, and compared by tests that
-/// permute sides within each class. What differs then is not a matter of shares. Shares have a test of their own. Both have
-/// half of the level of 5 %, so that domains that are alike are said to differ in one of twenty cases at most. Without labels on
-/// both sides nothing is said of shares.
+/// permute sides within each class. What differs then is not a matter of shares. Shares have a test of their own, of all rows.
+/// Those two and the test of all rows have a third of the level of 5 % each, so that domains that are alike are said to differ in
+/// one of twenty cases at most. Without labels on both sides nothing is said of shares.
 ///
 /// Equal rows of a side count once (but see [`EqualRows::Copies`]). Who is surest is told of the rows that take part, 2,000 of each
 /// side at most.
@@ -141,6 +143,7 @@ pub(crate) fn differences(
     let mut found = Differences {
         surest: surest(&told),
         two_sample: told,
+        p: distances.p(),
         verdict: if distances.p() <= LEVEL { Verdict::Apart } else { Verdict::Alike },
         distances,
         shares: None,
@@ -153,7 +156,7 @@ pub(crate) fn differences(
         rows[0].iter().map(|&row| of_source[row]).collect::<Vec<_>>(),
         rows[1].iter().map(|&row| of_target[row]).collect(),
     ];
-    let shares = share_shift(&labels[0], &labels[1], classes, seed);
+    let shares = share_shift(of_source, of_target, classes, seed);
     let equal = matched([&labels[0], &labels[1]], classes, MOST_ROWS, seed);
     if equal[0].len() >= FEWEST_ROWS {
         let strata = [0, 1].map(|side| equal[side].iter().map(|&at| labels[side][at]).collect::<Vec<_>>());
@@ -179,16 +182,19 @@ pub(crate) fn differences(
         found.classes.push(ClassDistance { class, rows: ours.len(), distances, corrected_p: 1.0 });
     }
     holm(&mut found.classes);
-    let share = shares.p <= LEVEL / 2.0;
-    let content = found.at_equal_shares.as_ref().map(|distances| distances.p() <= LEVEL / 2.0);
-    found.verdict = match (share, content) {
-        (false, Some(false)) => Verdict::Alike,
+    let content = found.at_equal_shares.as_ref().map(Distances::p);
+    let tests = [Some(found.distances.p()), Some(shares.p), content];
+    let count = tests.iter().flatten().count() as f64;
+    let differs = |p: f64| p * count <= LEVEL;
+    found.p = (count * tests.into_iter().flatten().fold(1.0, f64::min)).min(1.0);
+    found.verdict = match (differs(shares.p), content.map(differs)) {
         (true, Some(false)) => Verdict::Shares,
         (false, Some(true)) => Verdict::Content,
         (true, Some(true)) => Verdict::SharesAndContent,
         // Other classes, or next to nothing of those that both have.
         (true, None) => Verdict::Apart,
-        (false, None) => found.verdict,
+        (false, _) if differs(found.distances.p()) => Verdict::Apart,
+        (false, _) => Verdict::Alike,
     };
     found.shares = Some(shares);
     Ok(found)

@@ -18,6 +18,8 @@ use crate::rng::rng;
 
 /// Most rows of each side: the time grows with their cube.
 const MOST_ROWS: usize = 500;
+/// Mean squares of predictions below which there is none.
+const NOTHING: f64 = 1e-16;
 /// Permutations of the test.
 const PERMUTATIONS: usize = 999;
 /// Regularisation, as a fraction of the sum of the training rows' squared lengths.
@@ -99,7 +101,9 @@ fn test(
                         squares += predicted[(at, step)].powi(2);
                     }
                 }
-                if squares > 0.0 { product / (squares * rows.rows as f64).sqrt() } else { 0.0 }
+                // Of sides of -1 and 1 what is this small is rounding: nothing is predicted.
+                let told = squares > NOTHING * rows.rows as f64;
+                if told { product / (squares * rows.rows as f64).sqrt() } else { 0.0 }
             };
             (0..STRENGTHS.len()).map(of_strength).fold(f64::NEG_INFINITY, f64::max)
         })

@@ -117,6 +117,11 @@ fn take_out(set: &mut VectorSet, train: &[usize], findings: &mut Vec<Finding>) {
     set.columns.retain(|_| uses.next() == Some(Use::Feature));
 }
 
+/// Whether a column only numbers or names the rows.
+pub(crate) fn is_identifier(column: &Column, rows: &[usize]) -> bool {
+    judge(column, rows) == Use::Identifier
+}
+
 fn judge(column: &Column, train: &[usize]) -> Use {
     let Some(&first) = train.first() else { return Use::Feature };
     let first = column.cell(first);

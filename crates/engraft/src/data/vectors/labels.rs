@@ -17,7 +17,7 @@ const NAMES: [&str; 4] = ["label", "target", "class", "y"];
 pub(super) const FLAG: &str = "--label-column";
 
 /// The column of labels by its name.
-pub(super) fn find_label(names: &[String]) -> Option<usize> {
+pub(in crate::data) fn find_label(names: &[String]) -> Option<usize> {
     NAMES.iter().find_map(|usual| names.iter().position(|name| name.eq_ignore_ascii_case(usual)))
 }
 

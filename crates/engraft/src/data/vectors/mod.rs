@@ -52,8 +52,10 @@ use super::task::{Inferred, Task};
 use crate::files;
 
 pub(crate) use audit::audit_vectors;
+pub(super) use audit::is_identifier;
 pub(crate) use detect::is_vectors;
 pub use encoding::{Encoding, Input, InputKind};
+pub(super) use labels::find_label;
 pub(crate) use open::open_unlabelled;
 pub use open::open_vectors;
 
@@ -142,6 +144,32 @@ impl Column {
             Cells::Numbers(numbers) => Cell::Number(numbers[row]),
             Cells::Words { words, codes } => codes[row].map_or(Cell::Missing, |code| Cell::Word(&words[code as usize])),
         }
+    }
+
+    /// The column with another of the same kind after it.
+    pub(super) fn followed_by(self, other: Self) -> Self {
+        let cells = match (self.cells, other.cells) {
+            (Cells::Numbers(mut numbers), Cells::Numbers(others)) => {
+                numbers.extend(others);
+                Cells::Numbers(numbers)
+            }
+            (Cells::Words { mut words, mut codes }, Cells::Words { words: others, codes: other }) => {
+                let places: BTreeMap<String, u32> =
+                    words.iter().enumerate().map(|(at, word)| (word.clone(), at as u32)).collect();
+                let place = |word: String| {
+                    places.get(&word).copied().unwrap_or_else(|| {
+                        words.push(word);
+                        words.len() as u32 - 1
+                    })
+                };
+                let places: Vec<u32> = others.into_iter().map(place).collect();
+                codes.extend(other.into_iter().map(|code| code.map(|code| places[code as usize])));
+                Cells::Words { words, codes }
+            }
+            // Of two kinds the first alone is one.
+            (cells, _) => cells,
+        };
+        Self { name: self.name, cells }
     }
 
     /// The column with some of its rows, in the given order.

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::format::{amount, count, decimal, name, path, percent, probability};
+use super::format::{amount, capital, count, decimal, name, path, percent, probability};
 use super::frame::{Section, data_name, page};
 use super::gallery::{by_file, picture};
 use super::parts::{Thumbnail, scroll};
@@ -41,7 +41,8 @@ fn header(found: &Comparison, title: &str) -> Markup {
             p.eyebrow { "Engraft comparison of two data sets" }
             h1 { (name(title)) }
             p.facts { (side("A", &found.a)) (side("B", &found.b)) span { "base " (name(&found.base)) } }
-            p.answer { (super::format::capital(&found.verdict)) "." }
+            p.answer { (capital(&found.verdict)) "." }
+            p.beside { "All tests together: p " (decimal(found.p, 3)) "." }
             @for note in &found.notes { p.beside { (name(note)) } }
         }
     }
@@ -67,7 +68,7 @@ fn distance(found: &Comparison) -> Markup {
                 } }
                 tbody {
                     (row("Told apart by a classifier", percent(it.accuracy), percent(it.accuracy_floor), Some(it.p),
-                        "50 % is a guess. It decides whether they differ at all."))
+                        "50 % is a guess. With the discrepancy below, and the class shares where they are known, it decides whether they differ."))
                     (row("Proxy A-distance", decimal(it.proxy_a_distance, 2), decimal(it.proxy_a_distance_floor, 2), None,
                         "The same from 0 to 2. It soon reaches its end, and does not tell what adapting gains."))
                     (row("Maximum mean discrepancy, squared", decimal(it.mmd2, 4), decimal(it.mmd2_floor, 4), Some(it.mmd_p),
@@ -121,6 +122,7 @@ fn classes(found: &Comparison) -> Markup {
 }
 
 fn examples(found: &Comparison, images: &[Vec<Thumbnail>; 2]) -> Markup {
+    let share = |unlike: Option<f64>| unlike.map_or_else(|| "an unknown share".to_owned(), percent);
     let known = [by_file(&images[0]), by_file(&images[1])];
     let tiles = |side: usize, each: Vec<(&str, String)>| {
         html! { ul.tiles { @for (example, detail) in each { li {
@@ -142,16 +144,17 @@ fn examples(found: &Comparison, images: &[Vec<Thumbnail>; 2]) -> Markup {
     };
     html! {
         p.lead {
-            "Farthest from the other: these look like nothing there. " (percent(found.unlike_a)) " of A is unlike B, and "
-            (percent(found.unlike_b)) " of B is unlike A; where nothing differs, about " (percent(LEVEL)) " is."
+            "Farthest from the other: these look like nothing there. " (share(found.unlike_a)) " of A is unlike B, and "
+            (share(found.unlike_b)) " of B is unlike A; where nothing differs, about " (percent(LEVEL)) " is."
         }
         h3 { "Of A, farthest from B" } (farthest(&found.farthest_a, 0))
         h3 { "Of B, farthest from A" } (farthest(&found.farthest_b, 1))
+        h3 { "Surest to be of A" }
         p.lead {
-            "Surest: typical of what tells the two apart, by a classifier that did not see them. "
+            "Typical of what tells the two apart, by a classifier that did not see them. "
             @if found.distance.p > LEVEL { "It does not tell them apart, so that these are the ends of chance." }
         }
-        h3 { "Surest to be of A" } (surest(&found.surest_a, 0))
+        (surest(&found.surest_a, 0))
         h3 { "Surest to be of B" } (surest(&found.surest_b, 1))
     }
 }
