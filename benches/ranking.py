@@ -1,7 +1,7 @@
 """How good a choice `engraft rank` makes: the tables of docs/similarity.md.
 
     cargo build --release
-    python3 benches/ranking.py run --out results.jsonl [--text-base all-MiniLM-L6-v2]
+    python3 benches/ranking.py run --out results.jsonl [--text-base all-MiniLM-L6-v2 glove.txt]
     python3 benches/ranking.py tables results.jsonl
 
 Every set is ranked whole (500 examples at most), which tells what each base is worth on it, and then in draws of 60 and 200 labelled examples. The
@@ -60,8 +60,8 @@ def run(options):
         for task in decision_tasks.TASKS:
             images = task.kind == "images"
             weights = DATA / "weights"
-            bases = [str(weights / name) if name != "glyphs" else name for name in BASES] if images else [options.text_base, "tfidf"]
-            if None in bases or (options.tasks and task.name not in options.tasks):
+            bases = [str(weights / name) if name != "glyphs" else name for name in BASES] if images else [*options.text_base, "tfidf"]
+            if len(bases) < 2 or (options.tasks and task.name not in options.tasks):
                 continue
             examples = drawn(decision_tasks.pool(task, DATA, options.work), "whole")[:WHOLE]
             for size in (WHOLE, *SIZES):
@@ -123,7 +123,7 @@ def main():
     parser.add_argument("mode", choices=("run", "tables"))
     parser.add_argument("results", nargs="?", type=Path)
     parser.add_argument("--engraft", default=HERE.parent / "target/release/engraft", type=Path)
-    parser.add_argument("--text-base")
+    parser.add_argument("--text-base", nargs="*", default=[])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir(), "engraft-ranking"))
     parser.add_argument("--tasks", nargs="*")

@@ -444,7 +444,7 @@ fn unlabelled_form(config: &Fit, kind: InputKind, observer: &dyn Observer) -> Re
         classes: Vec::new(),
         text_columns: Vec::new(),
         pairs: false,
-        label: None,
+        label: config.label_column.clone(),
         encoding: None,
         contents: Vec::new(),
     };

@@ -412,9 +412,12 @@ fn read_texts(
             continue;
         }
         if pairs != row.text.second.is_some() {
-            let expected =
-                if pairs { "two texts in a row, as the source has" } else { "one text in a row, as the source has" };
-            let problem = Problem::new("source and target are texts of different kinds").expected(expected);
+            let expected = if pairs {
+                "two texts in a row, as the other data set has"
+            } else {
+                "one text in a row, as the other data set has"
+            };
+            let problem = Problem::new("these are texts of different kinds").expected(expected);
             return Err(Error::Data(problem.at(&adapt.to).hint("--to-text names the column, or two")));
         }
         read.push(Read { digest: row.text.digest(), place: row.name, content: row.text });

@@ -407,7 +407,9 @@ fn but<T>(parts: &[T], without: Option<usize>) -> impl Iterator<Item = &T> {
 fn tell_rare(counts: impl Iterator<Item = usize>, what: &str, folds: usize, unit: &str, observer: &dyn Observer) {
     let rare: Vec<usize> = counts.filter(|count| *count < folds).collect();
     let Some(smallest) = rare.iter().min() else { return };
-    let whose = if let [_] = rare[..] { format!("one {what} has") } else { format!("{} {what}s have", rare.len()) };
+    let several = if what.ends_with('s') { "es" } else { "s" };
+    let whose =
+        if let [_] = rare[..] { format!("one {what} has") } else { format!("{} {what}{several} have", rare.len()) };
     observer.say(&format!(
         "{whose} fewer training {unit} than there are folds ({folds}), the rarest {smallest}: in some folds none of its {unit} is \
          measured, and its numbers are wide"
