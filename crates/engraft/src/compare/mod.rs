@@ -1,7 +1,7 @@
 //! How alike two data sets are, and where they differ: what is asked before a model of one is used on the other.
 //!
 //! Every distance stands beside what it is between two halves of one data set, and every p is by permutations
-//! ([`crate::similarity`]). What shares of classes do is told apart from what the examples look like.
+//! (`similarity`). What shares of classes do is told apart from what the examples look like.
 //!
 //! Never here: training, a model, a change to the data.
 
