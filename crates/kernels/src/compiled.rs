@@ -338,15 +338,38 @@ impl Compiled {
     /// # Panics
     /// If the inputs have not the lengths that the program was made for.
     pub fn run(&self, inputs: &[&[f32]], images: usize) -> Vec<Vec<f32>> {
-        // On a thread of the pool from beginning to end: coming in from outside costs a wake-up for each operation.
-        rayon::scope(|_| self.run_inside(inputs, images))
-    }
-
-    fn run_inside(&self, inputs: &[&[f32]], images: usize) -> Vec<Vec<f32>> {
         assert_eq!(inputs.len(), self.inputs, "inputs of the program");
         for (input, size) in inputs.iter().zip(&self.sizes) {
             assert_eq!(input.len(), images * size, "{images} maps of {size} numbers");
         }
+        // On threads of the pool from beginning to end: coming in from outside costs a wake-up for each operation.
+        rayon::scope(|_| self.run_apart(inputs, images))
+    }
+
+    /// An equal part of the images on each thread: what is shared by threads are then weights, and not each map, at the end of
+    /// which all would wait for the last.
+    fn run_apart(&self, inputs: &[&[f32]], images: usize) -> Vec<Vec<f32>> {
+        let parts = rayon::current_num_threads().min(images);
+        if parts < 2 {
+            return self.run_inside(inputs, images);
+        }
+        let of_part = |part: usize| {
+            let (first, last) = (part * images / parts, (part + 1) * images / parts);
+            let inputs: Vec<&[f32]> =
+                inputs.iter().zip(&self.sizes).map(|(all, size)| &all[first * size..last * size]).collect();
+            self.run_inside(&inputs, last - first)
+        };
+        let all: Vec<Vec<Vec<f32>>> = (0..parts).into_par_iter().with_max_len(1).map(of_part).collect();
+        let sizes = self.output_sizes();
+        let joined = |output: usize| {
+            let mut values = Vec::with_capacity(images * sizes[output]);
+            all.iter().for_each(|part| values.extend_from_slice(&part[output]));
+            values
+        };
+        (0..sizes.len()).map(joined).collect()
+    }
+
+    fn run_inside(&self, inputs: &[&[f32]], images: usize) -> Vec<Vec<f32>> {
         let mut results: Vec<Vec<f32>> = self.output_sizes().iter().map(|size| vec![0.0; images * size]).collect();
         let mut memory = self.idle().pop().unwrap_or_else(|| vec![Vec::new(); self.buffers.len()]);
         let most = self.group.min(images);
@@ -472,4 +495,40 @@ fn arrange(
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{assert_same_on_any_threads, normal};
+
+    #[test]
+    fn parts_and_groups_of_images_change_no_bit() {
+        let (mut compiler, values) = Compiler::new(&[[12, 10, 3]]);
+        let weights = [normal(9 * 3 * 16, 1), normal(9 * 16 * 16, 2), normal(16 * 5, 3)];
+        let layer = |weight, outputs, residual| ConvLayer {
+            weight,
+            kernel: [3, 3],
+            outputs,
+            options: ConvOptions { padding: crate::Padding::Symmetric([1, 1]), ..ConvOptions::default() },
+            bias: None,
+            residual,
+            activation: Activation::Relu,
+        };
+        let first = compiler.conv2d(values[0], &layer(&weights[0], 16, None));
+        let second = compiler.conv2d(first, &layer(&weights[1], 16, Some(first)));
+        let pooled = compiler.global_average(second);
+        let last = compiler.linear(pooled, &weights[2], &normal(5, 4), Activation::None);
+        let mut program = compiler.finish(&[second, last]);
+        for images in [1, 2, 7] {
+            let x = normal(images * 12 * 10 * 3, 5);
+            let whole = program.run(&[&x], images).concat();
+            for group in [1, 3, 32] {
+                program.group = group;
+                assert!(program.run(&[&x], images).concat() == whole, "{images} images, {group} at once");
+            }
+            assert_same_on_any_threads("a compiled program", || program.run(&[&x], images).concat());
+        }
+        assert_eq!(program.run(&[&[]], 0), [Vec::<f32>::new(), Vec::new()]);
+    }
 }
