@@ -176,25 +176,36 @@ def tables(options):
             print(f"share intervals, {how}: {held} of {held + missed} hold the truth")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mode", choices=("run", "check", "tables", "peers"))
+def arguments(doc, modes, work, count):
+    """What is asked of every benchmark on these pairs."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mode", choices=modes)
     parser.add_argument("results", nargs="?", type=Path)
     parser.add_argument("--engraft", default=HERE.parent / "target/release/engraft", type=Path)
     parser.add_argument("--base")
     parser.add_argument("--text-base")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir(), "engraft-adaptation"))
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir(), work))
     parser.add_argument("--pairs", nargs="*")
     parser.add_argument("--kinds", nargs="*")
     parser.add_argument("--half", choices=("set", "check"))
-    parser.add_argument("--draws", type=int, default=5)
-    parser.add_argument("--shares", nargs="*", default=SHARES)
-    parser.add_argument("--method", default="auto")
-    parser.add_argument("--count", type=int, default=30)
+    parser.add_argument("--draws", type=int, default=count)
+    return parser
+
+
+def parsed(parser):
     options = parser.parse_args()
     options.out = options.out or options.results
     options.work.mkdir(parents=True, exist_ok=True)
+    return options
+
+
+def main():
+    parser = arguments(__doc__, ("run", "check", "tables", "peers"), "engraft-adaptation", 5)
+    parser.add_argument("--shares", nargs="*", default=SHARES)
+    parser.add_argument("--method", default="auto")
+    parser.add_argument("--count", type=int, default=30)
+    options = parsed(parser)
     if options.mode == "peers":
         from peers import adaptation
 

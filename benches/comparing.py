@@ -10,7 +10,6 @@ should be. `--engraft PROGRAM` is target/release/engraft. The data is a folder o
 Needs NumPy, SciPy and Pillow.
 """
 
-import argparse
 import json
 import os
 import random
@@ -116,21 +115,7 @@ def tables(options):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mode", choices=("run", "tables"))
-    parser.add_argument("results", nargs="?", type=Path)
-    parser.add_argument("--engraft", default=HERE.parent / "target/release/engraft", type=Path)
-    parser.add_argument("--base")
-    parser.add_argument("--text-base")
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir(), "engraft-comparing"))
-    parser.add_argument("--pairs", nargs="*")
-    parser.add_argument("--kinds", nargs="*")
-    parser.add_argument("--half", choices=("set", "check"))
-    parser.add_argument("--draws", type=int, default=3)
-    options = parser.parse_args()
-    options.out = options.out or options.results
-    options.work.mkdir(parents=True, exist_ok=True)
+    options = adaptation.parsed(adaptation.arguments(__doc__, ("run", "tables"), "engraft-comparing", 3))
     {"run": run, "tables": tables}[options.mode](options)
 
 

@@ -1,7 +1,7 @@
 //! `engraft compare`
 
 use engraft::bases::refuse_other_kind;
-use engraft::compare::{Comparison, Typical, WordShift, compare, with_base};
+use engraft::compare::{Comparison, LEVEL, Typical, WordShift, compare, with_base};
 use engraft::data::{compared_kind, open_sides};
 use engraft::error::shown;
 use engraft::features::open_inspections;
@@ -20,8 +20,6 @@ use crate::terminal::Terminal;
 const SHOWN: usize = 5;
 /// Characters of an example.
 const CHARACTERS: usize = 80;
-/// Above this p a difference may be chance.
-const LEVEL: f64 = 0.05;
 
 /// Runs the command.
 pub fn run(args: &CompareArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {

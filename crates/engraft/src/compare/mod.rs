@@ -31,7 +31,7 @@ use crate::similarity::frechet::frechet;
 use crate::similarity::importance::{LEAST_EFFECTIVE, importance};
 use crate::similarity::mmd::mmd_floor;
 use crate::similarity::sample::sample;
-use crate::similarity::two_sample::first_equal;
+use crate::similarity::two_sample::{first_equal, proxy_a_distance};
 
 pub use report::{
     ClassReport, Comparison, DistanceReport, Duplicate, Duplicates, Farthest, Property, Share, SharesReport,
@@ -55,7 +55,7 @@ const NEAR: usize = 20;
 /// With fewer examples than this it is said that little can be told.
 const FEW: usize = 20;
 /// Above this p what was measured may be chance.
-const LEVEL: f64 = 0.05;
+pub const LEVEL: f64 = 0.05;
 /// The form of `compare.json`.
 const SCHEMA: u32 = 1;
 
@@ -332,13 +332,12 @@ fn distance(
             100.0 * LEAST_EFFECTIVE
         ),
     };
-    let proxy = |accuracy: f64| (2.0 * (2.0 * accuracy - 1.0)).max(0.0);
     Ok(DistanceReport {
         accuracy: told.accuracy,
         accuracy_floor: told.floor,
         p: distances.permuted.p,
-        proxy_a_distance: told.proxy_a_distance(),
-        proxy_a_distance_floor: proxy(told.floor),
+        proxy_a_distance: proxy_a_distance(told.accuracy),
+        proxy_a_distance_floor: proxy_a_distance(told.floor),
         mmd2: distances.discrepancy.statistic,
         mmd2_floor: mmd_floor(a, b, distances.discrepancy.bandwidth, seed)?,
         mmd_p: distances.discrepancy.p,

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 use statrs::distribution::{DiscreteCDF, Hypergeometric};
 
+use super::LEVEL;
 use super::report::WordShift;
 use crate::bases::text::TfIdf;
 use crate::data::text::Text;
@@ -12,8 +13,6 @@ const TERMS: usize = 20_000;
 /// Terms of each side that are tested, by the difference of their TF-IDF, and those that are told.
 const TESTED: usize = 60;
 const TOLD: usize = 15;
-/// Above this p a difference may be chance.
-const LEVEL: f64 = 0.05;
 /// What stands before terms of a second text.
 const SECOND: char = '\u{1f}';
 

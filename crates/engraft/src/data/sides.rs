@@ -11,7 +11,7 @@ use super::label_text::review;
 use super::text::Text;
 use super::text::minhash::{Sketch, normalised, search as search_texts};
 use super::text::stream_texts;
-use super::unlabelled::{NOT_READ, Opened, Owned, labels_of, open_like};
+use super::unlabelled::{Opened, Owned, labels_of, open_like};
 use super::vectors::{
     Cell, Cells, Column, Encoding, VectorReading, VectorSet, find_label, is_identifier, open_unlabelled,
 };
@@ -123,7 +123,7 @@ pub fn open_sides(
 ) -> Result<Sides> {
     refuse_useless(config, kind, other)?;
     let mut notes = Vec::new();
-    let form = form_of(config, kind, stores[0], observer, &mut notes)?;
+    let (form, are_classes) = form_of(config, kind, stores[0], observer, &mut notes)?;
     let own = Adapt {
         to: config.data.clone(),
         to_text: config.text.clone(),
@@ -145,14 +145,12 @@ pub fn open_sides(
             read.find_classes(config, side, &form, observer)?;
         }
     }
-    let (classes, labels) = match form.classes_told {
-        true => agreed(&mut both, config.merge_classes, &mut notes),
+    let (classes, [ours, theirs]) = match are_classes {
+        true => agreed(&both, config.merge_classes, &mut notes),
         false => (Vec::new(), [None, None]),
     };
-    let [ours, theirs] = labels;
-    let both = both.map(|read| read.side);
-    let mut both = both.into_iter().zip([ours, theirs]).map(|(side, labels)| Side { labels, ..side });
-    let both = [both.next().expect("there are two"), both.next().expect("there are two")];
+    let [first, second] = both;
+    let both = [Side { labels: ours, ..first.side }, Side { labels: theirs, ..second.side }];
     let mut bit_depth = None;
     if kind == InputKind::Images {
         let images: Vec<ImageSource> =
@@ -194,14 +192,13 @@ fn refuse_useless(config: &Fit, kind: InputKind, other: &Adapt) -> Result<()> {
 struct Read {
     side: Side,
     classes: Vec<Option<String>>,
-    /// Why there are none, where there are none.
-    missing: Option<String>,
+    /// Why labels that are there could not be read.
+    refused: Option<String>,
 }
 
 impl Read {
     fn of(opened: Opened, path: &Path, kind: InputKind, notes: &mut Vec<String>) -> Result<Self> {
-        let Opened { unlabelled, places, inspections, labels, notes: own } = opened;
-        let (told, own): (Vec<String>, Vec<String>) = own.into_iter().partition(|note| note.starts_with(NOT_READ));
+        let Opened { unlabelled, places, inspections, labels, refused, notes: own } = opened;
         notes.extend(own.into_iter().map(|note| format!("{}: {note}", printable(path))));
         if unlabelled.is_empty() {
             let problem = Problem::new("there is no example to compare").expected(kind.unit());
@@ -210,20 +207,20 @@ impl Read {
         let labels = labels.unwrap_or_default();
         let classes = places.iter().map(|place| labels.get(place).cloned()).collect();
         let side = Side { path: path.to_owned(), unlabelled, names: places, inspections, labels: None };
-        Ok(Self { side, classes, missing: told.into_iter().next() })
+        Ok(Self { side, classes, refused })
     }
 
     /// Looks for classes where the reader of labelled data finds none, as of a set with one class alone: in the column of a table,
     /// or in the names of folders.
-    fn find_classes(&mut self, config: &Fit, side: &Adapt, form: &Form, observer: &dyn Observer) -> Result<()> {
+    fn find_classes(&mut self, config: &Fit, side: &Adapt, form: &SourceForm, observer: &dyn Observer) -> Result<()> {
         let mut found: Vec<Option<String>> = Vec::new();
         if side.to.is_dir() {
             let folder = |name: &String| {
                 let parent = Path::new(name).parent()?.file_name()?.to_str()?.to_owned();
-                form.source.classes.contains(&parent).then_some(parent)
+                form.classes.contains(&parent).then_some(parent)
             };
             found = self.side.names.iter().map(folder).collect();
-        } else if form.source.kind == InputKind::Texts {
+        } else if form.kind == InputKind::Texts {
             let reading = VectorReading { encoding: config.encoding.clone(), ..VectorReading::default() };
             match open_unlabelled(&side.to, &reading, observer) {
                 Ok((set, _)) => {
@@ -242,21 +239,6 @@ impl Read {
             self.classes = found;
         }
         Ok(())
-    }
-}
-
-/// How the first data set is read.
-struct Form {
-    source: SourceForm,
-    /// Whether its labels, where it has any, are classes.
-    classes_told: bool,
-}
-
-impl std::ops::Deref for Form {
-    type Target = SourceForm;
-
-    fn deref(&self) -> &SourceForm {
-        &self.source
     }
 }
 
@@ -295,58 +277,58 @@ fn read_rows(
     observer: &dyn Observer,
     notes: &mut Vec<String>,
 ) -> Result<([Opened; 2], Encoding)> {
-    let mut sets = Vec::new();
-    for side in both {
-        let reading = VectorReading {
-            ignore: config.ignore_columns.clone(),
-            encoding: config.encoding.clone(),
-            ..VectorReading::default()
-        };
-        let (mut set, _) = open_unlabelled(&side.to, &reading, observer)?;
-        let remarks = std::mem::take(&mut set.source.remarks);
-        notes.extend(remarks.into_iter().map(|remark| format!("{}: {remark}", printable(&side.to))));
-        let label = label_column(&set, side, form).map(|column| (column.name.clone(), cells_of(column)));
-        if let (None, Some(asked)) = (&label, &side.to_label) {
-            let names: Vec<String> = set.columns.iter().map(|column| column.name.clone()).collect();
-            let problem = Problem::new(format_args!("there is no column `{asked}`")).expected("a column of the table");
-            return Err(Error::Usage(problem.found(listing(&names)).at(&side.to)));
-        }
-        // An array has its labels beside it; of a table some may look like missing values, which the reader of labels knows.
-        let label_name = label.as_ref().map(|(name, _)| name.as_str());
-        let told = labels_of(config, side, form, label_name, observer);
-        let labels = match (told, &label) {
-            (Ok(Some(labels)), _) => Some(labels),
-            (Err(Error::Interrupted), _) => return Err(Error::Interrupted),
-            (_, Some((_, cells))) => {
-                let named = set.names.iter().zip(cells);
-                Some(named.filter_map(|(name, cell)| Some((name.clone(), cell.clone()?))).collect())
-            }
-            _ => None,
-        };
-        if let Some((name, _)) = &label {
-            set.columns.retain(|column| column.name != *name);
-        }
-        sets.push((set, labels));
-    }
+    let mut read = |side| read_table(config, side, form, observer, notes);
+    let sets = [read(both[0])?, read(both[1])?];
     let columns = shared_columns([&sets[0].0, &sets[1].0], both, notes)?;
     let select =
         |set: &VectorSet| -> Vec<Column> { columns.iter().filter_map(|name| set.column(name).cloned()).collect() };
-    let mut pooled = VectorSet { columns: Vec::new(), ..sets[0].0.clone() };
-    pooled.names.extend(sets[1].0.names.iter().cloned());
-    pooled.columns = select(&sets[0].0).into_iter().zip(select(&sets[1].0)).map(|(a, b)| a.followed_by(b)).collect();
-    let encoding = Encoding::fit(&pooled, &(0..pooled.names.len()).collect::<Vec<_>>())?;
-    let opened = |(set, labels): (VectorSet, Option<HashMap<String, String>>)| {
-        let set = VectorSet { columns: select(&set), ..set };
-        let digests = set.digests();
-        let mut order: Vec<usize> = (0..set.rows()).collect();
-        order.sort_by(|&a, &b| digests[a].cmp(&digests[b]).then_with(|| set.names[a].cmp(&set.names[b])));
-        let places = order.iter().map(|&row| set.names[row].clone()).collect();
-        let digests = order.iter().map(|&row| digests[row].clone()).collect();
-        let unlabelled = Unlabelled::of_rows(set.rows_only(&order), digests);
-        Opened { unlabelled, places, inspections: Vec::new(), labels, notes: Vec::new() }
+    let sets = sets.map(|(set, labels)| (VectorSet { columns: select(&set), ..set }, labels));
+    let [first, second] = [&sets[0].0, &sets[1].0];
+    let mut pooled = first.clone();
+    pooled.names.extend(second.names.iter().cloned());
+    pooled.columns = pooled.columns.into_iter().zip(second.columns.clone()).map(|(a, b)| a.followed_by(b)).collect();
+    let encoding = Encoding::fit(&pooled, &(0..pooled.rows()).collect::<Vec<_>>())?;
+    let opened = sets.map(|(set, labels)| {
+        let (unlabelled, places) = Unlabelled::of_rows(&set, &set.digests());
+        Opened { unlabelled, places, inspections: Vec::new(), labels, refused: None, notes: Vec::new() }
+    });
+    Ok((opened, encoding))
+}
+
+/// The rows of one table without its labels, and the class of each row by its name where there are any.
+fn read_table(
+    config: &Fit,
+    side: &Adapt,
+    form: &SourceForm,
+    observer: &dyn Observer,
+    notes: &mut Vec<String>,
+) -> Result<(VectorSet, Option<HashMap<String, String>>)> {
+    let reading = VectorReading {
+        ignore: config.ignore_columns.clone(),
+        encoding: config.encoding.clone(),
+        ..VectorReading::default()
     };
-    let mut sets = sets.into_iter().map(opened);
-    Ok(([sets.next().expect("there are two"), sets.next().expect("there are two")], encoding))
+    let (mut set, _) = open_unlabelled(&side.to, &reading, observer)?;
+    let remarks = std::mem::take(&mut set.source.remarks);
+    notes.extend(remarks.into_iter().map(|remark| format!("{}: {remark}", printable(&side.to))));
+    let label = label_column(&set, side, form).map(|column| (column.name.clone(), cells_of(column)));
+    if let (None, Some(asked)) = (&label, &side.to_label) {
+        let names: Vec<String> = set.columns.iter().map(|column| column.name.clone()).collect();
+        let problem = Problem::new(format_args!("there is no column `{asked}`")).expected("a column of the table");
+        return Err(Error::Usage(problem.found(listing(&names)).at(&side.to)));
+    }
+    // An array has its labels beside it; of a table some may look like missing values, which the reader of labels knows.
+    let told = labels_of(config, side, form, label.as_ref().map(|(name, _)| name.as_str()), observer);
+    if matches!(told, Err(Error::Interrupted)) {
+        return Err(Error::Interrupted);
+    }
+    let mut labels = told.unwrap_or_default();
+    if let Some((name, cells)) = label {
+        set.columns.retain(|column| column.name != name);
+        let named = || set.names.iter().zip(cells).filter_map(|(name, cell)| Some((name.clone(), cell?))).collect();
+        labels = labels.or_else(|| Some(named()));
+    }
+    Ok((set, labels))
 }
 
 /// Names of the columns that both have and that can be compared, in the order of the first; what is left out is said.
@@ -364,10 +346,10 @@ fn shared_columns(sets: [&VectorSet; 2], paths: [&Adapt; 2], notes: &mut Vec<Str
             notes.push(format!("columns that only {letter} has, not compared: {}", first_of(alone, NAMED)));
         }
     }
+    let rows = sets.map(|set| (0..set.rows()).collect::<Vec<_>>());
     let mut kept = Vec::new();
     for name in &names[0] {
         let Some(columns) = sets[0].column(name).zip(sets[1].column(name)) else { continue };
-        let rows = sets.map(|set| (0..set.rows()).collect::<Vec<_>>());
         let is_number = |column: &Column| matches!(column.cells, Cells::Numbers(_));
         if is_identifier(columns.0, &rows[0]) || is_identifier(columns.1, &rows[1]) {
             notes.push(format!("the column `{name}` only numbers or names the rows: not compared"));
@@ -408,24 +390,24 @@ pub fn compared_kind(config: &Fit, observer: &dyn Observer) -> Result<InputKind>
     }
 }
 
-/// How the first data set is read: as one with labels, else as one without.
+/// How the first data set is read, as one with labels, else as one without; and whether labels are classes.
 fn form_of(
     config: &Fit,
     kind: InputKind,
     store: &dyn InspectionStore,
     observer: &dyn Observer,
     notes: &mut Vec<String>,
-) -> Result<Form> {
+) -> Result<(SourceForm, bool)> {
     let refused = match Intake::open(config, kind, store, observer) {
         Ok(intake) => {
             let mut source = SourceForm::of(&intake)?;
             let task = intake.dataset.task();
-            let classes_told = task == Task::SingleLabel;
-            if !classes_told {
+            let are_classes = task == Task::SingleLabel;
+            if !are_classes {
                 source.classes.clear();
                 notes.push(format!("the labels are no classes ({task}): they are not compared"));
             }
-            return Ok(Form { source, classes_told });
+            return Ok((source, are_classes));
         }
         Err(error @ (Error::Interrupted | Error::Usage(_))) => return Err(error),
         Err(error) => error,
@@ -435,7 +417,7 @@ fn form_of(
         Error::Interrupted => error,
         _ => refused,
     })?;
-    Ok(Form { source, classes_told: true })
+    Ok((source, true))
 }
 
 fn unlabelled_form(config: &Fit, kind: InputKind, observer: &dyn Observer) -> Result<SourceForm> {
@@ -465,7 +447,7 @@ fn unlabelled_form(config: &Fit, kind: InputKind, observer: &dyn Observer) -> Re
 }
 
 /// The classes of both and the class of each example, where all of both have one and some are of the same class.
-fn agreed(both: &mut [Read; 2], merge: bool, notes: &mut Vec<String>) -> (Vec<String>, [Option<Vec<usize>>; 2]) {
+fn agreed(both: &[Read; 2], merge: bool, notes: &mut Vec<String>) -> (Vec<String>, [Option<Vec<usize>>; 2]) {
     let none = (Vec::new(), [None, None]);
     let known = [0, 1].map(|side: usize| both[side].classes.iter().flatten().count());
     if known == [0, 0] {
@@ -474,8 +456,8 @@ fn agreed(both: &mut [Read; 2], merge: bool, notes: &mut Vec<String>) -> (Vec<St
     for (read, (known, letter)) in both.iter().zip(known.into_iter().zip(["A", "B"])) {
         let all = read.classes.len();
         if known < all {
-            let why = match (known, &read.missing) {
-                (0, Some(why)) => format!("{letter} has none that could be read ({why})"),
+            let why = match (known, &read.refused) {
+                (0, Some(why)) => format!("{letter} has none that could be read (labels were not read: {why})"),
                 (0, None) => format!("{letter} has none that could be read"),
                 _ => format!("{} of {all} examples of {letter} have none", all - known),
             };

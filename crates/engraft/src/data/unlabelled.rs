@@ -19,8 +19,6 @@ use crate::settings::{Adapt, Fit};
 
 /// Characters of a text, and cells of a row, by which an example is shown.
 const SHOWN: (usize, usize) = (2000, 40);
-/// What a note says where labels are there and cannot be read.
-pub(super) const NOT_READ: &str = "labels were not read";
 /// What names a column of texts.
 const HINT: &str = "--to-text names the column of the target's texts";
 /// Words of a cell, on average, of a column that looks like texts.
@@ -55,9 +53,11 @@ pub(crate) enum Contents<'a> {
 }
 
 impl Unlabelled {
-    /// Rows in the order of their digests.
-    pub(super) fn of_rows(rows: VectorSet, digests: Vec<String>) -> Self {
-        Self { contents: Owned::Rows(Box::new(rows)), digests }
+    /// Rows in the order of their digests, and what each was called.
+    pub(super) fn of_rows(rows: &VectorSet, digests: &[String]) -> (Self, Vec<String>) {
+        let (rows, digests) = sorted(rows, digests);
+        let places = rows.names.clone();
+        (Self { contents: Owned::Rows(Box::new(rows)), digests }, places)
     }
 
     /// The number of examples.
@@ -259,6 +259,8 @@ pub(super) struct Opened {
     pub(super) inspections: Vec<Inspection>,
     /// The class of every example by its place, where there are any.
     pub(super) labels: Option<HashMap<String, String>>,
+    /// Why labels that are there could not be read.
+    pub(super) refused: Option<String>,
     /// What is to be said of how they were read.
     pub(super) notes: Vec<String>,
 }
@@ -302,15 +304,12 @@ pub(super) fn open_like(
             return Err(Error::Usage(problem.expected("images, texts or rows").at(&other.to)));
         }
     };
-    let labels = match labels_of(config, other, source, label.as_deref(), observer) {
-        Ok(labels) => labels,
+    let (labels, refused) = match labels_of(config, other, source, label.as_deref(), observer) {
+        Ok(labels) => (labels, None),
         Err(error) if other.to_label.is_some() || matches!(error, Error::Interrupted) => return Err(error),
-        Err(error) => {
-            notes.push(format!("{NOT_READ}: {}", error.reason()));
-            None
-        }
+        Err(error) => (None, Some(error.reason())),
     };
-    Ok(Opened { unlabelled: Unlabelled { contents, digests }, places, inspections, labels, notes })
+    Ok(Opened { unlabelled: Unlabelled { contents, digests }, places, inspections, labels, refused, notes })
 }
 
 /// Opens the target of an adaptation, as the source was read.
@@ -325,7 +324,9 @@ pub fn open_target(
     store: &dyn InspectionStore,
     observer: &dyn Observer,
 ) -> Result<Target> {
-    let Opened { unlabelled, places, labels, notes, .. } = open_like(config, adapt, source, store, observer)?;
+    let Opened { unlabelled, places, labels, refused, mut notes, .. } =
+        open_like(config, adapt, source, store, observer)?;
+    notes.extend(refused.map(|why| format!("labels were not read: {why}")));
     let is_there = |digest: &String| unlabelled.digests.binary_search(digest).is_ok();
     let shared = source.contents.iter().filter(|(digest, _)| is_there(digest));
     let duplicates = shared.map(|(_, name)| name.clone()).collect();
@@ -343,6 +344,13 @@ fn in_order<T>(mut read: Vec<Read<T>>) -> (Vec<T>, Vec<String>, Vec<String>) {
         places.push(place);
     }
     (contents, digests, places)
+}
+
+/// Rows in the order of their digests, equal ones in that of their names.
+fn sorted(rows: &VectorSet, digests: &[String]) -> (VectorSet, Vec<String>) {
+    let mut order: Vec<usize> = (0..rows.rows()).collect();
+    order.sort_by(|&a, &b| digests[a].cmp(&digests[b]).then_with(|| rows.names[a].cmp(&rows.names[b])));
+    (rows.rows_only(&order), order.iter().map(|&row| digests[row].clone()).collect())
 }
 
 fn read_images(path: &Path, store: &dyn InspectionStore, observer: &dyn Observer) -> Result<(Vec<Read<Seen>>, Left)> {
@@ -455,14 +463,11 @@ fn read_rows(
     notes.extend(rows.source.remarks.iter().cloned());
     notes.extend(encoding.align(&rows)?);
     let digests = encoding.digests(&rows)?;
-    let mut order: Vec<usize> = (0..rows.rows()).collect();
-    order.sort_by(|&a, &b| digests[a].cmp(&digests[b]).then_with(|| rows.names[a].cmp(&rows.names[b])));
-    let places = order.iter().map(|&row| rows.names[row].clone()).collect();
-    let digests = order.iter().map(|&row| digests[row].clone()).collect();
-    let mut sorted = rows.rows_only(&order);
+    let (mut sorted, digests) = sorted(&rows, &digests);
+    let places = std::mem::take(&mut sorted.names);
     // Nobody is to know in which split a row was, nor what it was called.
-    sorted.splits = vec![Split::Train; order.len()];
-    sorted.names = (1..=order.len()).map(|at| format!("example {at}")).collect();
+    sorted.splits = vec![Split::Train; digests.len()];
+    sorted.names = (1..=digests.len()).map(|at| format!("example {at}")).collect();
     Ok((sorted, digests, places))
 }
 

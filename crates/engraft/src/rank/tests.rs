@@ -5,7 +5,8 @@ use serde::Deserialize;
 use super::class_scores::{h_score, leep, nce, parc};
 use super::evidence::log_evidence;
 use crate::features::Features;
-use crate::methods::domain::fixture_tests::{drawn_labels, probabilities, table};
+use crate::methods::domain::fixture_tests::{drawn_labels, probabilities};
+use crate::similarity::fixture_tests::table;
 use crate::train::argmax;
 
 #[derive(Deserialize)]

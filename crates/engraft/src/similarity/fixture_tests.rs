@@ -16,7 +16,7 @@ fn cases<T: for<'a> Deserialize<'a>>(kind: &str) -> Vec<T> {
 }
 
 /// As `table` in the script.
-fn table(seed: u32, rows: usize, columns: usize, shift: f64, spread: f64) -> Features {
+pub(crate) fn table(seed: u32, rows: usize, columns: usize, shift: f64, spread: f64) -> Features {
     let value = |i: usize, j: usize| {
         let own = noise(seed, i, j) + 0.5 * noise(seed, i, j / 2 + 10_000);
         (own * (1.0 + spread * (j % 5) as f64) + shift * (j % 3) as f64) as f32

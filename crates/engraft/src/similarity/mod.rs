@@ -17,7 +17,7 @@
 pub(crate) mod class_shares;
 pub(crate) mod differences;
 #[cfg(test)]
-mod fixture_tests;
+pub(crate) mod fixture_tests;
 pub(crate) mod frechet;
 pub(crate) mod importance;
 pub(crate) mod marginals;

@@ -55,12 +55,10 @@ pub(crate) struct TwoSample {
     pub(crate) sides: [Vec<Judged>; 2],
 }
 
-impl TwoSample {
-    /// The proxy A-distance `2 (1 - 2 error)`, from 0 (alike) to 2 (disjoint): Ben-David, Blitzer, Crammer and Pereira, 2007,
-    /// "Analysis of representations for domain adaptation", NeurIPS. An error above 1/2 counts as 1/2.
-    pub(crate) fn proxy_a_distance(&self) -> f64 {
-        (2.0 * (2.0 * self.accuracy - 1.0)).max(0.0)
-    }
+/// The proxy A-distance `2 (1 - 2 error)` of an accuracy, from 0 (alike) to 2 (disjoint): Ben-David, Blitzer, Crammer and Pereira,
+/// 2007, "Analysis of representations for domain adaptation", NeurIPS. An error above 1/2 counts as 1/2.
+pub(crate) fn proxy_a_distance(accuracy: f64) -> f64 {
+    (2.0 * (2.0 * accuracy - 1.0)).max(0.0)
 }
 
 /// The classifier two-sample test (Lopez-Paz and Oquab, 2017, "Revisiting classifier two-sample tests", ICLR) by

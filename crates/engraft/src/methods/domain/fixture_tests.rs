@@ -13,6 +13,7 @@ use super::transport::transport;
 use crate::features::Features;
 use crate::heads::{ClassWeights, fit_weighted, softmax};
 use crate::progress::Silent;
+use crate::similarity::fixture_tests::table;
 use crate::similarity::mmd::mmd;
 use crate::similarity::moments::ledoit_wolf;
 use crate::similarity::symmetric::product;
@@ -25,16 +26,6 @@ fn cases<T: for<'a> Deserialize<'a>>(kind: &str) -> Vec<T> {
     let cases: Vec<T> = serde_json::from_value(fixture[kind].clone()).unwrap();
     assert!(!cases.is_empty());
     cases
-}
-
-/// As `table` in the script.
-pub(crate) fn table(seed: u32, rows: usize, columns: usize, shift: f64, spread: f64) -> Features {
-    let value = |i: usize, j: usize| {
-        let own = noise(seed, i, j) + 0.5 * noise(seed, i, j / 2 + 10_000);
-        (own * (1.0 + spread * (j % 5) as f64) + shift * (j % 3) as f64) as f32
-    };
-    let values = (0..rows).flat_map(|i| (0..columns).map(move |j| value(i, j))).collect();
-    Features::new(rows, columns, values).unwrap()
 }
 
 /// Source and target of most cases.

@@ -6,10 +6,8 @@ use super::format::{amount, capital, count, decimal, name, path, percent, probab
 use super::frame::{Section, data_name, page};
 use super::gallery::{by_file, picture};
 use super::parts::{Thumbnail, scroll};
-use crate::compare::{Comparison, Farthest, Property, Surest, Told, Typical, WordShift};
+use crate::compare::{Comparison, Farthest, LEVEL, Property, SideReport, Surest, Told, Typical, WordShift};
 
-/// Above this p a difference may be chance.
-const LEVEL: f64 = 0.05;
 /// Properties that are shown.
 const PROPERTIES: usize = 40;
 
@@ -31,7 +29,7 @@ pub(crate) fn render_comparison(found: &Comparison, images: &[Vec<Thumbnail>; 2]
 }
 
 fn header(found: &Comparison, title: &str) -> Markup {
-    let side = |letter: &str, side: &crate::compare::SideReport| {
+    let side = |letter: &str, side: &SideReport| {
         html! { span { (letter) ": " (path(&side.path)) ", " (count(side.examples)) " " (found.unit)
             @if side.compared < side.examples { " (" (count(side.compared)) " drawn)" }
         } }
