@@ -1,10 +1,13 @@
 //! Parts of a network that do not learn, compiled for the CPU.
 //!
 //! A [`Compiler`] is told the operations in order. It packs every weight once and lets values share memory as soon as
-//! their last reader is done. A [`Compiled`] program then runs any number of images in small groups, whose maps stay
-//! in the cache, without allocating anything but its results. How images are grouped, and on how many threads, does
-//! not change a bit of them.
+//! their last reader is done. A [`Compiled`] program then runs any number of images without
+//! allocating anything but its results: an equal part of them on each thread, and in each part as many together as keep
+//! their maps in the cache. Early layers have large maps and few weights, late ones small maps and many weights, so that
+//! a segment of late layers takes several groups of the segment before it. How images are grouped, and on how many
+//! threads, does not change a bit of them.
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
@@ -16,9 +19,9 @@ use crate::geometry::{ConvOptions, Convolution, Geometry, PoolOptions};
 use crate::norm;
 use crate::pooling::{self, Pool};
 
-/// Numbers that the values of a group of images may take together: what the last cache holds, so that packed weights
-/// are used for as many images as possible each time that they are read, and maps do not go through memory.
-const GROUP_NUMBERS: usize = 1 << 22;
+/// Numbers that a step may read and write for a group of images: about what a core has of the caches, so that maps do not go
+/// through memory, and packed weights are used for several images each time that they are read.
+const GROUP_NUMBERS: usize = 1 << 20;
 
 /// Most images of a group.
 const GROUP_IMAGES: usize = 32;
@@ -234,6 +237,11 @@ impl Compiler {
 
     /// The program that gives these values.
     pub fn finish(self, outputs: &[Value]) -> Compiled {
+        self.finish_within(outputs, GROUP_NUMBERS)
+    }
+
+    /// The same with groups of images in which no step reads and writes more than `numbers`.
+    fn finish_within(self, outputs: &[Value], numbers: usize) -> Compiled {
         let Self { shapes, inputs, steps } = self;
         let sizes: Vec<usize> = shapes.iter().map(|shape| shape.iter().product()).collect();
         let mut last_use = vec![0; sizes.len()];
@@ -242,46 +250,93 @@ impl Compiler {
                 last_use[value.0] = index;
             }
         }
+        for (index, step) in steps.iter().enumerate() {
+            // What nobody reads has its memory until its own step is done.
+            last_use[step.to.0] = last_use[step.to.0].max(index);
+        }
         for value in outputs {
             last_use[value.0] = usize::MAX;
         }
-        // A value that nobody reads has its memory until its own step is done.
+        let segments = segments(&steps, &sizes, outputs, numbers);
+        let segment_of = |step: usize| segments.iter().take_while(|segment| segment.steps.end <= step).count();
+        // The segment that reads a value last keeps it for a whole group.
+        let homes: Vec<usize> =
+            last_use.iter().map(|&step| segment_of(step).min(segments.len().saturating_sub(1))).collect();
+        let numbers = |value: Value| sizes[value.0] * segments[homes[value.0]].group;
         let mut places: Vec<Place> = (0..inputs).map(Place::Input).collect();
         let (mut buffers, mut free): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
+        // A value that a later segment reads is gathered while earlier ones run again and again: it has memory of its own
+        // from the first step on.
+        let gathered: Vec<Option<usize>> = (steps.iter().enumerate())
+            .map(|(index, step)| {
+                (homes[step.to.0] != segment_of(index)).then(|| take_buffer(&mut buffers, &mut free, numbers(step.to)))
+            })
+            .collect();
         for (index, step) in steps.iter().enumerate() {
             let dies = |value: &Value| value.0 >= inputs && last_use[value.0] == index;
-            let in_place = matches!(step.work, Work::Activate(_)) && dies(&step.from[0]);
-            let place = if in_place {
-                places[step.from[0].0]
-            } else {
-                Place::Buffer(take_buffer(&mut buffers, &mut free, sizes[step.to.0]))
+            let home = homes[step.to.0];
+            let reused = match places[step.from[0].0] {
+                Place::Buffer { index: buffer, home: other }
+                    if matches!(step.work, Work::Activate(_))
+                        && dies(&step.from[0])
+                        && other == home
+                        && gathered[index].is_none() =>
+                {
+                    Some(buffer)
+                }
+                _ => None,
             };
-            places.push(place);
-            let mut dead: Vec<Value> = step.from.iter().copied().filter(dies).collect();
-            dead.dedup();
-            for value in dead {
-                if let Place::Buffer(buffer) = places[value.0]
-                    && !in_place
+            let buffer =
+                reused.or(gathered[index]).unwrap_or_else(|| take_buffer(&mut buffers, &mut free, numbers(step.to)));
+            places.push(Place::Buffer { index: buffer, home });
+            for value in step.from.iter().chain([&step.to]).filter(|value| dies(value)) {
+                if let Place::Buffer { index: buffer, .. } = places[value.0]
+                    && reused != Some(buffer)
                     && !free.contains(&buffer)
                 {
                     free.push(buffer);
                 }
             }
         }
-        let together: usize = buffers.iter().sum::<usize>().max(1);
-        let group = (GROUP_NUMBERS / together).clamp(1, GROUP_IMAGES);
         Compiled {
             steps,
             sizes,
             shapes,
             places,
-            buffers,
+            segments,
+            buffers: buffers.len(),
             outputs: outputs.to_vec(),
             inputs,
-            group,
             idle: Mutex::default(),
         }
     }
+}
+
+/// Steps that run for the same number of images at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Segment {
+    steps: Range<usize>,
+    /// Images at a time; a multiple of those of the segment before.
+    group: usize,
+}
+
+/// Cuts a program into segments: as many images at a time as keep what each step reads and writes within `numbers`, and no
+/// fewer in later segments than in earlier ones.
+fn segments(steps: &[Step], sizes: &[usize], outputs: &[Value], numbers: usize) -> Vec<Segment> {
+    // Powers of two, so that groups are made of whole smaller ones.
+    let fitting = |size: usize| 1 << (numbers / size.max(1)).clamp(1, GROUP_IMAGES).ilog2();
+    let sum = |values: &[Value]| values.iter().map(|value| sizes[value.0]).sum::<usize>();
+    let mut most = fitting(sum(outputs));
+    let mut segments: Vec<Segment> = Vec::new();
+    for (index, step) in steps.iter().enumerate().rev() {
+        most = most.min(fitting(sum(&step.from) + sizes[step.to.0]));
+        match segments.last_mut() {
+            Some(segment) if segment.group == most => segment.steps.start = index,
+            _ => segments.push(Segment { steps: index..index + 1, group: most }),
+        }
+    }
+    segments.reverse();
+    segments
 }
 
 /// A buffer for `size` numbers: the smallest that is free and large enough, else the largest free one made larger, else
@@ -306,8 +361,8 @@ fn take_buffer(buffers: &mut Vec<usize>, free: &mut Vec<usize>, size: usize) -> 
 enum Place {
     /// In what the caller gave.
     Input(usize),
-    /// In a buffer of the program.
-    Buffer(usize),
+    /// In a buffer of the program, for a group of images of the segment `home`.
+    Buffer { index: usize, home: usize },
 }
 
 /// A program for images of one size.
@@ -317,12 +372,10 @@ pub struct Compiled {
     sizes: Vec<usize>,
     shapes: Vec<[usize; 3]>,
     places: Vec<Place>,
-    /// Numbers of each buffer, for one image.
-    buffers: Vec<usize>,
+    segments: Vec<Segment>,
+    buffers: usize,
     outputs: Vec<Value>,
     inputs: usize,
-    /// Images that run together.
-    group: usize,
     /// Memory of finished runs, for the next.
     idle: Mutex<Vec<Vec<Vec<f32>>>>,
 }
@@ -371,50 +424,73 @@ impl Compiled {
 
     fn run_inside(&self, inputs: &[&[f32]], images: usize) -> Vec<Vec<f32>> {
         let mut results: Vec<Vec<f32>> = self.output_sizes().iter().map(|size| vec![0.0; images * size]).collect();
-        let mut memory = self.idle().pop().unwrap_or_else(|| vec![Vec::new(); self.buffers.len()]);
-        let most = self.group.min(images);
-        for (buffer, size) in memory.iter_mut().zip(&self.buffers) {
-            if buffer.len() < most * size {
-                buffer.resize(most * size, 0.0);
+        let mut memory = self.idle().pop().unwrap_or_else(|| vec![Vec::new(); self.buffers]);
+        for (place, size) in self.places.iter().zip(&self.sizes) {
+            if let Place::Buffer { index, home } = *place {
+                let size = size * self.segments[home].group.min(images);
+                if memory[index].len() < size {
+                    memory[index].resize(size, 0.0);
+                }
             }
         }
-        for first in (0..images).step_by(self.group) {
-            let count = self.group.min(images - first);
-            let part = |index: usize, values: &'_ [f32]| -> std::ops::Range<usize> {
-                debug_assert_eq!(values.len(), images * self.sizes[index]);
-                first * self.sizes[index]..(first + count) * self.sizes[index]
-            };
-            let inputs: Vec<&[f32]> = inputs.iter().enumerate().map(|(i, x)| &x[part(i, x)]).collect();
-            for step in &self.steps {
-                self.step(step, &inputs, &mut memory, count);
+        let mut group = Group { inputs, first: vec![0; self.segments.len()], now: 0..0 };
+        let together = self.segments.last().map_or(images, |segment| segment.group).max(1);
+        for first in (0..images).step_by(together) {
+            let last = (first + together).min(images);
+            if let Some(segment) = self.segments.len().checked_sub(1) {
+                self.run_segment(segment, first..last, &mut group, &mut memory);
             }
+            group.now = first..last;
             for (result, value) in results.iter_mut().zip(&self.outputs) {
                 let size = self.sizes[value.0];
-                result[first * size..(first + count) * size]
-                    .copy_from_slice(self.value(*value, &inputs, &memory, count));
+                result[first * size..last * size].copy_from_slice(self.value(*value, &group, &memory));
             }
         }
         self.idle().push(memory);
         results
     }
 
+    /// Runs some images through the program up to the end of a segment.
+    fn run_segment(&self, index: usize, images: Range<usize>, group: &mut Group<'_>, memory: &mut [Vec<f32>]) {
+        group.first[index] = images.start;
+        if let Some(before) = index.checked_sub(1) {
+            let together = self.segments[before].group;
+            for first in images.clone().step_by(together) {
+                self.run_segment(before, first..(first + together).min(images.end), group, memory);
+            }
+        }
+        group.now = images;
+        for step in &self.steps[self.segments[index].steps.clone()] {
+            self.step(step, group, memory);
+        }
+    }
+
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Vec<Vec<f32>>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn value<'a>(&self, value: Value, inputs: &[&'a [f32]], memory: &'a [Vec<f32>], count: usize) -> &'a [f32] {
+    fn value<'a>(&self, value: Value, group: &Group<'a>, memory: &'a [Vec<f32>]) -> &'a [f32] {
         match self.places[value.0] {
-            Place::Input(index) => inputs[index],
-            Place::Buffer(index) => &memory[index][..count * self.sizes[value.0]],
+            Place::Input(index) => &group.inputs[index][self.numbers(value, group, 0)],
+            Place::Buffer { index, home } => &memory[index][self.numbers(value, group, group.first[home])],
         }
     }
 
-    fn step(&self, step: &Step, inputs: &[&[f32]], memory: &mut [Vec<f32>], count: usize) {
-        let Place::Buffer(target) = self.places[step.to.0] else { unreachable!("a step writes to a buffer") };
+    /// The numbers of the images that run, where those of image `first` lie at the beginning.
+    fn numbers(&self, value: Value, group: &Group<'_>, first: usize) -> Range<usize> {
+        let size = self.sizes[value.0];
+        (group.now.start - first) * size..(group.now.end - first) * size
+    }
+
+    fn step(&self, step: &Step, group: &Group<'_>, memory: &mut [Vec<f32>]) {
+        let Place::Buffer { index: target, home } = self.places[step.to.0] else {
+            unreachable!("a step writes to a buffer")
+        };
+        let count = group.now.len();
         // Out of the others while it is written to.
         let mut buffer = std::mem::take(&mut memory[target]);
-        let y = &mut buffer[..count * self.sizes[step.to.0]];
-        let x = |index: usize| self.value(step.from[index], inputs, memory, count);
+        let y = &mut buffer[self.numbers(step.to, group, group.first[home])];
+        let x = |index: usize| self.value(step.from[index], group, memory);
         match &step.work {
             Work::Convolve { shape, weights, bias, activation } => {
                 let residual = (step.from.len() > 1).then(|| x(1));
@@ -428,7 +504,7 @@ impl Compiled {
             }
             Work::Affine { scale, shift } => norm::affine(x(0), scale, shift, None, Activation::None, y),
             Work::Activate(activation) => {
-                let in_place = matches!(self.places[step.from[0].0], Place::Buffer(source) if source == target);
+                let in_place = matches!(self.places[step.from[0].0], Place::Buffer { index, .. } if index == target);
                 if !in_place {
                     y.copy_from_slice(x(0));
                 }
@@ -447,6 +523,15 @@ impl Compiled {
     fn channels(&self, value: Value) -> usize {
         self.shapes[value.0][2]
     }
+}
+
+/// The images that run.
+struct Group<'a> {
+    inputs: &'a [&'a [f32]],
+    /// The first image of each segment's group.
+    first: Vec<usize>,
+    /// Those of the segment that runs.
+    now: Range<usize>,
 }
 
 /// Numbers that a task of a pointwise operation takes.
@@ -502,33 +587,48 @@ mod tests {
     use super::*;
     use crate::reference::{assert_same_on_any_threads, normal};
 
-    #[test]
-    fn parts_and_groups_of_images_change_no_bit() {
+    /// Two convolutions, of which the second adds the first; a maximum of each window, and a linear layer on all means, which
+    /// reads the first too; and what is asked for.
+    fn program(numbers: usize) -> Compiled {
         let (mut compiler, values) = Compiler::new(&[[12, 10, 3]]);
         let weights = [normal(9 * 3 * 16, 1), normal(9 * 16 * 16, 2), normal(16 * 5, 3)];
-        let layer = |weight, outputs, residual| ConvLayer {
+        let layer = |weight, residual| ConvLayer {
             weight,
             kernel: [3, 3],
-            outputs,
+            outputs: 16,
             options: ConvOptions { padding: crate::Padding::Symmetric([1, 1]), ..ConvOptions::default() },
             bias: None,
             residual,
-            activation: Activation::Relu,
+            activation: Activation::None,
         };
-        let first = compiler.conv2d(values[0], &layer(&weights[0], 16, None));
-        let second = compiler.conv2d(first, &layer(&weights[1], 16, Some(first)));
-        let pooled = compiler.global_average(second);
-        let last = compiler.linear(pooled, &weights[2], &normal(5, 4), Activation::None);
-        let mut program = compiler.finish(&[second, last]);
-        for images in [1, 2, 7] {
+        let first = compiler.conv2d(values[0], &layer(&weights[0], None));
+        let second = compiler.conv2d(first, &layer(&weights[1], Some(first)));
+        let active = compiler.activate(second, Activation::Relu);
+        let halves = PoolOptions { kernel: [2, 2], stride: [2, 2], padding: crate::Padding::Symmetric([0, 0]) };
+        let pooled = compiler.max_pool2d(active, &halves);
+        let pooled = compiler.activate(pooled, Activation::Relu6);
+        let small = [compiler.global_average(pooled), compiler.global_average(first)];
+        let sum = compiler.add(small[0], small[1]);
+        let last = compiler.linear(sum, &weights[2], &normal(5, 4), Activation::None);
+        compiler.finish_within(&[pooled, last, small[1]], numbers)
+    }
+
+    #[test]
+    fn parts_and_groups_of_images_change_no_bit() {
+        let cut = |numbers: usize| program(numbers).segments.iter().map(|segment| segment.group).collect::<Vec<_>>();
+        assert_eq!([cut(1), cut(6000), cut(1 << 20)], [vec![1], vec![1, 4, 8], vec![32]]);
+        for images in [1, 2, 7, 40] {
             let x = normal(images * 12 * 10 * 3, 5);
-            let whole = program.run(&[&x], images).concat();
-            for group in [1, 3, 32] {
-                program.group = group;
-                assert!(program.run(&[&x], images).concat() == whole, "{images} images, {group} at once");
+            let whole = program(1).run(&[&x], images).concat();
+            for numbers in [4000, 6000, 12_000, 1 << 20] {
+                let program = program(numbers);
+                assert!(program.run(&[&x], images).concat() == whole, "{images} images, {numbers} numbers");
+                // What the last run left in memory does not matter.
+                assert!(program.run(&[&x], images).concat() == whole, "{images} images again, {numbers} numbers");
+                assert_same_on_any_threads("a compiled program", || program.run(&[&x], images).concat());
             }
-            assert_same_on_any_threads("a compiled program", || program.run(&[&x], images).concat());
         }
-        assert_eq!(program.run(&[&[]], 0), [Vec::<f32>::new(), Vec::new()]);
+        let empty = program(6000).run(&[&[]], 0);
+        assert!(empty.iter().all(Vec::is_empty) && empty.len() == 3);
     }
 }

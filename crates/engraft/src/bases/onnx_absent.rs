@@ -3,6 +3,8 @@
 use std::convert::Infallible;
 use std::path::Path;
 
+use engraft_weights::{Source, Weights};
+
 use super::onnx_types::{OnnxCandidate, OnnxInput};
 use crate::error::{Error, Problem, Result};
 
@@ -12,12 +14,25 @@ pub struct OnnxModel {
     never: Infallible,
 }
 
-/// A model is refused whatever lies beside it.
+/// A model is refused whatever its bytes are.
 ///
 /// # Errors
-/// None.
-pub(crate) fn inlined(_bytes: &[u8], _place: &Path) -> Result<Option<Vec<u8>>> {
-    Ok(None)
+/// [`Error::Weights`], always.
+pub(crate) fn whole_model(_source: &Source<'_>, place: &Path) -> Result<(Vec<u8>, bool)> {
+    Err(absent(place))
+}
+
+/// Refuses the model.
+///
+/// # Errors
+/// [`Error::Weights`], always.
+pub(crate) fn encoder_weights(_bytes: &[u8], place: &Path) -> Result<Weights> {
+    Err(absent(place))
+}
+
+fn absent(place: &Path) -> Error {
+    let problem = Problem::new("this program was built without ONNX").at(place);
+    Error::Weights(problem.hint("build it with `cargo build --release --features onnx`"))
 }
 
 impl OnnxModel {
@@ -26,8 +41,7 @@ impl OnnxModel {
     /// # Errors
     /// [`Error::Weights`], always.
     pub fn open(_bytes: &[u8], _output: Option<&str>, _size: Option<[usize; 2]>, place: &Path) -> Result<Self> {
-        let problem = Problem::new("this program was built without ONNX").at(place);
-        Err(Error::Weights(problem.hint("build it with `cargo build --release --features onnx`")))
+        Err(absent(place))
     }
 
     /// Never called.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bases::card::Card;
 use crate::bases::hub::{Hub, Local, Reference, registry};
-use crate::bases::onnx::{OnnxModel, inlined};
+use crate::bases::onnx::{OnnxModel, whole_model};
 use crate::bases::stage::StageCost;
 use crate::bases::timm_config;
 use crate::bases::vision::architecture::Architecture;
@@ -24,9 +24,6 @@ use crate::settings::{self, Fit};
 use crate::suggestion::beside;
 use crate::weight_files::{self, unreadable};
 use crate::weight_set::{self, WeightSet};
-
-/// The largest ONNX model: protocol buffers cannot be larger.
-const ONNX_LIMIT: u64 = (2 << 30) - 1;
 
 /// A pretrained network, its card, and the identity of its weights.
 #[derive(Debug)]
@@ -325,22 +322,9 @@ impl Base {
             ));
         }
         if let Some(source) = set.single().filter(|source| weight_files::format(source) == Some(Format::Onnx)) {
-            if source.length() > ONNX_LIMIT {
-                return Err(Error::Weights(
-                    Problem::new("the ONNX model is too large")
-                        .expected(format_args!(
-                            "at most {ONNX_LIMIT} bytes, which is what one file of the format can hold"
-                        ))
-                        .found(format_args!("{} bytes", source.length()))
-                        .at(place),
-                ));
-            }
-            let bytes = source.all().map_err(|source| unreadable(&source, place))?;
-            if let Some(whole) = inlined(&bytes, place)? {
-                let sha256 = files::sha256_hex(&whole);
-                return Self::from_onnx(&whole, card, spec, place, sha256);
-            }
-            return Self::from_onnx(&bytes, card, spec, place, sha256);
+            let (whole, had_files) = whole_model(source, place)?;
+            let sha256 = if had_files { files::sha256_hex(&whole) } else { sha256 };
+            return Self::from_onnx(&whole, card, spec, place, sha256);
         }
         if let Some(output) = &spec.onnx_output {
             let problem = Problem::new("--onnx-output names a value of an ONNX model, and this is none").found(output);

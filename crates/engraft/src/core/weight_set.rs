@@ -18,7 +18,7 @@ const SHARDS: usize = 1000;
 /// How the name of an index ends.
 const INDEX: &str = ".index.json";
 /// The files of weights in a folder, as programs of the field call them; the first that is there is taken.
-const USUAL: [&str; 6] = [
+pub(crate) const USUAL: [&str; 6] = [
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",

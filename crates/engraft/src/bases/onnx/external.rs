@@ -8,6 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 
+use engraft_weights::Source;
 use prost::Message;
 use tract_onnx::pb;
 
@@ -16,18 +17,33 @@ use super::kind::Kind;
 use super::{shown, wire};
 use crate::error::{Error, Problem, Result};
 use crate::files;
+use crate::weight_files::unreadable;
 
 /// Bytes of all tensors together: what one file of the format can hold.
 const LIMIT: u64 = (2 << 30) - 1;
 /// The most files.
 const FILES: usize = 1000;
 
-/// The model with the numbers of its files in it; nothing where it has none. `place` is the model's file.
+/// A model's bytes with the numbers of its files in them, and whether there were such files. `place` is the model's file.
 ///
 /// # Errors
 /// [`Error::Weights`]: for names that lead out of the folder, for what is missing, too short or too large, and as
 /// [`wire::scan`].
-pub(crate) fn inlined(bytes: &[u8], place: &Path) -> Result<Option<Vec<u8>>> {
+pub(crate) fn whole_model(source: &Source<'_>, place: &Path) -> Result<(Vec<u8>, bool)> {
+    if source.length() > LIMIT {
+        let problem = Problem::new("the ONNX model is too large")
+            .expected(format_args!("at most {LIMIT} bytes, which is what one file of the format can hold"))
+            .found(format_args!("{} bytes", source.length()));
+        return Err(Error::Weights(problem.at(place)));
+    }
+    let bytes = source.all().map_err(|source| unreadable(&source, place))?;
+    match inlined(&bytes, place)? {
+        Some(whole) => Ok((whole, true)),
+        None => Ok((bytes.into_owned(), false)),
+    }
+}
+
+fn inlined(bytes: &[u8], place: &Path) -> Result<Option<Vec<u8>>> {
     inline(bytes, place).map_err(|problem| Error::Weights(problem.at(place)))
 }
 

@@ -6,6 +6,7 @@
 //! that hold its tensors ([`external`]).
 
 mod cut;
+mod encoder;
 mod external;
 mod fact;
 mod facts;
@@ -15,7 +16,8 @@ mod operations;
 mod plan;
 mod wire;
 
-pub(crate) use self::external::inlined;
+pub(crate) use self::encoder::encoder_weights;
+pub(crate) use self::external::whole_model;
 
 use std::path::Path;
 

@@ -4,11 +4,12 @@
 use std::path::{Component, Path, PathBuf};
 
 use burn::tensor::Device;
-use engraft_weights::{Precision, Tensor as Stored, Tensors, Weights};
+use engraft_weights::{Format, Precision, Tensor as Stored, Tensors, Weights};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::bases::onnx::{encoder_weights, whole_model};
 use crate::bases::text::batch::Pooling;
 use crate::bases::text::config::EncoderConfig;
 use crate::bases::text::frozen::FrozenEncoder;
@@ -19,15 +20,12 @@ use crate::bases::text::tokenizer_files::{file, settings};
 use crate::bases::text::transformer::TextEncoder;
 use crate::data::text::Text;
 use crate::error::{Error, Problem, Result};
-use crate::weight_files::{self, Opened, unreadable};
+use crate::files;
+use crate::weight_files::{self, unreadable};
 use crate::weight_set::{self, WeightSet};
 
 /// Texts that are embedded together.
 const BATCH: usize = 32;
-
-/// The weights in an encoder's folder, the first that is there.
-const WEIGHTS: [&str; 4] =
-    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
 /// What a run's folder calls the tensors of a dense layer.
 const DENSE: &str = "dense";
@@ -110,11 +108,15 @@ impl SentenceEncoder {
     /// [`Error::Weights`]: for what is missing or damaged, for a pooling or a module that is not known, for a tokenizer and
     /// weights that do not fit each other.
     pub fn open(folder: &Path, device: &Device) -> Result<(Self, Vec<String>)> {
-        Self::open_hashed(folder, device).map(|(encoder, remarks, _)| (encoder, remarks))
+        Self::open_hashed(folder, None, device).map(|(encoder, remarks, _)| (encoder, remarks))
     }
 
-    /// The same with the SHA-256 of the weights file as it was read.
-    pub(super) fn open_hashed(folder: &Path, device: &Device) -> Result<(Self, Vec<String>, String)> {
+    /// The same with the SHA-256 of the weights file as it was read: `weights`, or the usual one of the folder.
+    pub(super) fn open_hashed(
+        folder: &Path,
+        weights: Option<&Path>,
+        device: &Device,
+    ) -> Result<(Self, Vec<String>, String)> {
         let mut remarks = Vec::new();
         let modules = Modules::read(folder, &mut remarks)?;
         let inner = &modules.transformer;
@@ -124,8 +126,8 @@ impl SentenceEncoder {
             Error::Weights(problem.at(inner).hint("name the folder of a model as Transformers saves it"))
         })?;
         let config = EncoderConfig::parse(&config, &inner.join("config.json"))?;
-        let (mut weights, place, sha256) = open_weights(inner)?;
-        let (tensors, beyond) = names::recognise(&config, &mut weights, &place, &mut remarks)?;
+        let (mut weights, place, sha256) = open_weights(inner, weights, &mut remarks)?;
+        let (tensors, beyond) = names::recognise(&config, &mut *weights, &place, &mut remarks)?;
         if !beyond.is_empty() {
             let shown = beyond[..beyond.len().min(3)].join(", ");
             remarks.push(format!(
@@ -331,22 +333,17 @@ fn check(config: &EncoderConfig, layout: &SentenceLayout, tokenizer: &Tokenizer,
     Ok(())
 }
 
-/// The error for an encoder of texts as an ONNX model.
-pub(super) fn onnx_of_texts(place: &Path) -> Error {
-    let problem = Problem::new("an encoder of texts is not read from an ONNX model").found("an ONNX model").at(place);
-    let problem =
-        problem.expected("its weights: model.safetensors or pytorch_model.bin, with config.json and a tokenizer");
-    Error::Weights(problem.hint("the repository that it was exported from has them; save_pretrained(..) writes them"))
-}
-
-/// The weights of a folder, their file, and its SHA-256.
-fn open_weights(folder: &Path) -> Result<(Opened<'static>, PathBuf, String)> {
-    let Some(place) = weight_set::named_in(folder, &WEIGHTS) else {
-        if let Some(model) = ["model.onnx", "onnx/model.onnx"].iter().find(|name| folder.join(name).is_file()) {
-            return Err(onnx_of_texts(&folder.join(model)));
-        }
-        let problem = Problem::new("the encoder has no weights").expected("model.safetensors or pytorch_model.bin");
-        return Err(Error::Weights(problem.found("neither, and no index of shards").at(folder)));
+/// The weights `given`, or those of a folder; their file, and its SHA-256.
+fn open_weights(
+    folder: &Path,
+    given: Option<&Path>,
+    remarks: &mut Vec<String>,
+) -> Result<(Box<dyn Tensors>, PathBuf, String)> {
+    let Some(place) = given.map(Path::to_owned).or_else(|| weight_set::named_in(folder, &weight_set::USUAL)) else {
+        let problem = Problem::new("the encoder has no weights")
+            .expected("model.safetensors, pytorch_model.bin or model.onnx")
+            .found("none of them, and no index of shards");
+        return Err(Error::Weights(problem.at(folder)));
     };
     let set =
         match WeightSet::of_shards(&place)? {
@@ -356,8 +353,17 @@ fn open_weights(folder: &Path) -> Result<(Opened<'static>, PathBuf, String)> {
             })?),
         };
     let sha256 = set.sha256().map_err(|error| unreadable(&error, &place))?;
+    if let Some(source) = set.single().filter(|source| weight_files::format(source) == Some(Format::Onnx)) {
+        let (whole, had_files) = whole_model(source, &place)?;
+        let weights = encoder_weights(&whole, &place)?;
+        remarks.push(
+            "the weights are those of an ONNX model, by the names of its tensors; the network is that of config.json"
+                .into(),
+        );
+        return Ok((Box::new(weights), place, if had_files { files::sha256_hex(&whole) } else { sha256 }));
+    }
     let weights = set.open().map_err(|error| unreadable(&error, &place))?;
-    Ok((weights, place, sha256))
+    Ok((Box::new(weights), place, sha256))
 }
 
 /// What `modules.json` and the folders beside it say.
@@ -490,7 +496,7 @@ fn dense(folder: &Path) -> Result<DenseLayer> {
             ));
         }
     };
-    let (mut weights, place, _) = open_weights(folder)?;
+    let (mut weights, place, _) = open_weights(folder, None, &mut Vec::new())?;
     let mut take = |name: &str| weights.take(name).map_err(|error| unreadable(&error, &place));
     let (weight, bias) = (take("linear.weight")?, take("linear.bias")?);
     DenseLayer::checked(DenseShape { inputs: inputs as usize, outputs: outputs as usize, tanh }, weight, bias, &place)

@@ -10,7 +10,7 @@ use crate::bases::hub::{Hub, Local, Reference};
 use crate::bases::text::config::Family;
 use crate::bases::text::language_model::LanguageModel;
 use crate::bases::text::lstm_encoder::LstmEncoder;
-use crate::bases::text::sentence::{SentenceEncoder, onnx_of_texts};
+use crate::bases::text::sentence::SentenceEncoder;
 use crate::bases::text::tf_idf::{TF_IDF_BASE, TfIdf};
 use crate::bases::text::tokenizer_files::file;
 use crate::bases::text::vectors::WordVectors;
@@ -121,9 +121,6 @@ pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
             problem.found(base).at("--base").hint("`engraft fit` and `engraft embed` take it for texts"),
         ));
     }
-    if path.is_file() && format_of(path) == Some(Format::Onnx) {
-        return Err(onnx_of_texts(path));
-    }
     if is_vectors(path) {
         return open_vectors(path);
     }
@@ -148,7 +145,7 @@ pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
                 .hint(format_args!("`engraft bases pull {name}` fetches it, if the hub has it")),
         ));
     };
-    let (encoder, remarks, sha256) = SentenceEncoder::open_hashed(&found.folder, device)?;
+    let (encoder, remarks, sha256) = SentenceEncoder::open_hashed(&found.folder, found.weights.as_deref(), device)?;
     if let Some(local) = &found.pulled {
         local.check(&sha256)?;
     }
@@ -229,6 +226,8 @@ fn full_name(base: &str) -> String {
 /// A folder that may hold a base.
 struct Found {
     folder: PathBuf,
+    /// The file of weights that was named.
+    weights: Option<PathBuf>,
     id: String,
     source: String,
     pulled: Option<Local>,
@@ -237,10 +236,13 @@ struct Found {
 fn find(base: &str) -> Result<Option<Found>> {
     let path = Path::new(base);
     if path.exists() {
-        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+        let (folder, weights) = match path.is_dir() {
+            true => (path, None),
+            false => (folder_of(path), Some(path.to_owned()).filter(|path| format_of(path).is_some())),
+        };
         let id = folder.canonicalize().ok().and_then(|whole| whole.file_name().map(|name| printable(Path::new(name))));
         let id = id.unwrap_or_else(|| base.to_owned());
-        return Ok(Some(Found { folder: folder.to_owned(), id, source: printable(path), pulled: None }));
+        return Ok(Some(Found { folder: folder.to_owned(), weights, id, source: printable(path), pulled: None }));
     }
     let named = full_name(base);
     let reference = match Reference::parse(&named) {
@@ -256,7 +258,25 @@ fn find(base: &str) -> Result<Option<Found>> {
     hub.check_beside(&reference, &local)?;
     let Some(folder) = local.weights.parent().map(Path::to_owned) else { return Ok(None) };
     let commit = local.commit.as_deref().unwrap_or("main");
-    Ok(Some(Found { folder, source: format!("{reference} at {commit}"), id: named, pulled: Some(local) }))
+    Ok(Some(Found {
+        folder,
+        weights: None,
+        source: format!("{reference} at {commit}"),
+        id: named,
+        pulled: Some(local),
+    }))
+}
+
+/// The folder of an encoder whose file this is: its own, or the one above, as with `onnx/model.onnx`.
+fn folder_of(file: &Path) -> &Path {
+    fn here(folder: &Path) -> &Path {
+        if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
+    }
+    let own = file.parent().unwrap_or(Path::new(""));
+    match own.parent() {
+        Some(above) if !is_encoder(own) && is_encoder(above) => here(above),
+        _ => here(own),
+    }
 }
 
 /// Whether a folder is that of an encoder; `modules.json` may say that its `config.json` lies deeper.
