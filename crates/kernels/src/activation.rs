@@ -5,8 +5,12 @@
 //! vectors, with the same bits.
 
 use pulp::Simd;
+use rayon::prelude::*;
 
 use crate::vector::{arch, from_bits, select, to_bits};
+
+/// Numbers that a task takes: a part of the first cache, and a few times what handing it to another thread costs.
+const TASK_NUMBERS: usize = 1 << 12;
 
 /// The pointwise function after a convolution, a linear layer or a norm.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -161,6 +165,31 @@ impl Activation {
                 }
             },
         );
+    }
+
+    /// [`Activation::backward_in_place`] on all threads.
+    pub(crate) fn backward_together(self, seen: &[f32], gradient: &mut [f32]) {
+        assert_eq!(seen.len(), gradient.len());
+        if self != Activation::None {
+            let parts = gradient.par_chunks_mut(TASK_NUMBERS).zip(seen.par_chunks(TASK_NUMBERS));
+            parts.for_each(|(gradient, seen)| self.backward_in_place(seen, gradient));
+        }
+    }
+
+    /// [`Activation::in_place`] on all threads.
+    pub(crate) fn in_place_together(self, values: &mut [f32]) {
+        if self != Activation::None {
+            values.par_chunks_mut(TASK_NUMBERS).for_each(|values| self.in_place(values));
+        }
+    }
+
+    /// y = f(x), on all threads.
+    pub(crate) fn apply_together(self, x: &[f32], y: &mut [f32]) {
+        assert_eq!(x.len(), y.len());
+        y.par_chunks_mut(TASK_NUMBERS).zip(x.par_chunks(TASK_NUMBERS)).for_each(|(y, x)| {
+            y.copy_from_slice(x);
+            self.in_place(y);
+        });
     }
 
     /// y = f(x), in place.

@@ -505,10 +505,10 @@ impl Compiled {
             Work::Affine { scale, shift } => norm::affine(x(0), scale, shift, None, Activation::None, y),
             Work::Activate(activation) => {
                 let in_place = matches!(self.places[step.from[0].0], Place::Buffer { index, .. } if index == target);
-                if !in_place {
-                    y.copy_from_slice(x(0));
+                match in_place {
+                    true => activation.in_place_together(y),
+                    false => activation.apply_together(x(0), y),
                 }
-                activation.in_place(y);
             }
             Work::Add => add(x(0), x(1), y),
             Work::Arrange(arrangement) => {

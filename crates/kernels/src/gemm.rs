@@ -479,17 +479,22 @@ impl Strips {
 
 /// `sums[i][j] += sum over p of left[p][i] right[p][j]`, in the order of `p`; `sums` is `[left columns, right columns]`.
 pub(crate) fn add_transposed_product(left: &Columns, right: &Strips, sums: &mut [f32]) {
-    assert_eq!(left.rows, right.rows, "as many rows on the left as on the right");
     assert_eq!(sums.len(), left.count * right.columns);
+    add_transposed_product_within(left, right, sums, right.columns);
+}
+
+/// The same where a row of `sums` begins `stride` numbers after the one before it.
+fn add_transposed_product_within(left: &Columns, right: &Strips, sums: &mut [f32], stride: usize) {
+    assert_eq!(left.rows, right.rows, "as many rows on the left as on the right");
     assert_eq!(right.width, 2 * lanes());
     if left.rows > 0 {
-        transposed(left, right, sums);
+        transposed(left, right, sums, stride);
     }
 }
 
 #[pulp::with_simd(transposed = arch())]
 #[inline(always)]
-fn transposed_in<'a, S: Simd>(simd: S, left: &'a Columns, right: &'a Strips, sums: &'a mut [f32]) {
+fn transposed_in<'a, S: Simd>(simd: S, left: &'a Columns, right: &'a Strips, sums: &'a mut [f32], stride: usize) {
     let rows = left.rows;
     for (panel, right_values) in right.values.chunks_exact(rows * right.width).enumerate() {
         let first = panel * right.width;
@@ -507,7 +512,7 @@ fn transposed_in<'a, S: Simd>(simd: S, left: &'a Columns, right: &'a Strips, sum
                 }
             }
             for (r, pair) in acc.iter().enumerate().take(count) {
-                let to = &mut sums[(begin + r) * right.columns + first..][..take];
+                let to = &mut sums[(begin + r) * stride + first..][..take];
                 for (half, &value) in pair.iter().enumerate() {
                     let from = (half * S::F32_LANES).min(take);
                     let old = load(simd, &to[from..]);
@@ -517,6 +522,10 @@ fn transposed_in<'a, S: Simd>(simd: S, left: &'a Columns, right: &'a Strips, sum
         }
     }
 }
+
+/// Numbers of the result that are summed at a time, half of what a core's second-level cache holds, and columns of them.
+const SUMMED_TILE: usize = 1 << 17;
+const SUMMED_COLUMNS: usize = 512;
 
 /// Rows that are packed together: enough to pay for storing the sums, few enough to stay in the cache.
 pub(crate) const PACKED_ROWS: usize = 240;
@@ -533,11 +542,21 @@ pub(crate) fn transposed_product(a: &[f32], b: &[f32], m: usize, n: usize) -> Ve
     split.sum(numbers, |task, sums| {
         let Range { start: first, end: last } = columns(&task.blocks);
         let (mut left, mut right) = (Columns::default(), Strips::default());
-        for begin in task.rows.clone().step_by(PACKED_ROWS) {
-            let count = PACKED_ROWS.min(task.rows.end - begin);
-            right.pack(count, n, |p| &b[(begin + p) * n..(begin + p + 1) * n]);
-            left.pack(count, last - first, |p| Some(&a[(begin + p) * m + first..(begin + p) * m + last]));
-            add_transposed_product(&left, &right, sums);
+        // One tile of the result after the other, so that its sums stay in the cache while all rows pass.
+        let wide = n.min(SUMMED_COLUMNS);
+        let high = (SUMMED_TILE / wide.max(1)).next_multiple_of(ROWS);
+        for from in (0..n).step_by(wide.max(1)) {
+            let to = (from + wide).min(n);
+            for top in (first..last).step_by(high) {
+                let bottom = (top + high).min(last);
+                let sums = &mut sums[(top - first) * n + from..];
+                for begin in task.rows.clone().step_by(PACKED_ROWS) {
+                    let count = PACKED_ROWS.min(task.rows.end - begin);
+                    right.pack(count, to - from, |p| &b[(begin + p) * n + from..(begin + p) * n + to]);
+                    left.pack(count, bottom - top, |p| Some(&a[(begin + p) * m + top..(begin + p) * m + bottom]));
+                    add_transposed_product_within(&left, &right, sums, n);
+                }
+            }
         }
     })
 }
@@ -567,6 +586,9 @@ const SPLIT_PARTS: usize = 16;
 
 /// Tasks for each thread, at least, if there is enough to do: one that is held up leaves some to the others.
 const SPLIT_SHARES: usize = 2;
+
+/// Numbers of a task that adds the parts of a sum.
+const SUMMED_NUMBERS: usize = 1 << 13;
 
 /// Numbers that the parts of a sum may hold together.
 const SPLIT_NUMBERS: usize = 1 << 21;
@@ -600,11 +622,14 @@ impl Split {
             }
         }
         tasks.into_par_iter().for_each(|(part, sums)| task(&part, sums));
-        let mut parts = sums.into_iter();
-        let mut total = parts.next().expect("a part at least");
-        for part in parts {
-            total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
-        }
+        let mut total = sums.remove(0);
+        // In the order of the parts, whoever was first.
+        total.par_chunks_mut(SUMMED_NUMBERS).enumerate().for_each(|(index, total)| {
+            for part in &sums {
+                let part = &part[index * SUMMED_NUMBERS..][..total.len()];
+                total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
+            }
+        });
         total
     }
 }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::error::Result;
 use crate::features::Features;
 use crate::metrics::{Forecast, Measurement, forecast};
-use crate::progress::{Observer, Silent};
+use crate::progress::Observer;
 use crate::rng::permutation;
 use crate::targets::{FoldOutputs, Solver, Target};
 
@@ -44,6 +44,7 @@ pub(super) fn forecasts(
     let whole = parts.iter().filter(|part| **part == 1).count();
     let others = parts.len() - whole;
     observer.begin("learning curve over sizes", (whole + others * (STRENGTHS.len() + DRAWS - 1)) as u64, "sizes");
+    let solve = solver.solve_parts(features)?;
     let answered = |jobs: Vec<(usize, usize, f64)>| {
         let of = |(part, draw, strength): (usize, usize, f64)| {
             observer.check()?;
@@ -51,7 +52,7 @@ pub(super) fn forecasts(
             let answered = (0..count).map(|fold| -> Result<FoldOutputs> {
                 let chosen = thinned(&strata, folds, fold, part, least, seed, draw);
                 size += chosen.len();
-                let head = solver.solve(features, &chosen, strength, &Silent)?.rounded()?;
+                let head = solve(&chosen, strength)?.rounded()?;
                 let held: Vec<usize> = (0..n).filter(|&example| folds[example] == fold).collect();
                 let outputs = held.iter().flat_map(|&example| head.values(features.row(example)));
                 let outputs = outputs.map(|output| output as f32).collect();
@@ -160,6 +161,7 @@ fn thinned(
 mod tests {
     use super::*;
     use crate::metrics::Outcome;
+    use crate::progress::Silent;
     use crate::targets::{TargetSettings, classes, label_sets, numbers};
     use rand::RngExt;
     use rand_chacha::ChaCha8Rng;

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::axes::PrincipalAxes;
 use super::linear::Linear;
 use super::objective::{Answers, Objective, Weights};
-use super::solve::{Solution, minimise};
+use super::solve::{CHOICE_TOLERANCE, Solution, minimise};
 use crate::error::{Error, Problem, Result};
 use crate::features::Features;
-use crate::progress::Observer;
+use crate::progress::{Observer, Silent};
 
 /// Norm of the gradient (of the mean loss plus penalty, in preconditioned coordinates) at which [`fit`] stops.
 pub(crate) const TOLERANCE: f64 = 1e-8;
@@ -165,6 +165,23 @@ fn solve(training: &TrainingSet, c: f64, tolerance: f64, observer: &dyn Observer
     Ok((training.model(&solution.weights), Effort { iterations, evaluations, objective, gradient_norm, converged }))
 }
 
+/// The classifier of some rows, as exact as the choice among strengths needs it. `lent` are the axes of all rows; few rows have
+/// their own sooner.
+///
+/// # Errors
+/// As [`fit`].
+pub(crate) fn fit_part(
+    (features, labels, classes): (&Features, &[usize], usize),
+    rows: &[usize],
+    c: f64,
+    class_weights: &ClassWeights,
+    lent: Option<&PrincipalAxes>,
+) -> Result<Linear> {
+    let lent = lent.filter(|_| 2 * rows.len() >= features.columns);
+    let training = TrainingSet::new(features, rows, labels, classes, class_weights, None, lent)?;
+    solve(&training, c, CHOICE_TOLERANCE, &Silent).map(|(model, _)| model)
+}
+
 /// Refuses what cannot be fitted.
 pub(super) fn check(
     features: &Features,
@@ -296,7 +313,6 @@ impl<'a> TrainingSet<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::progress::Silent;
 
     fn blobs(rows: usize, columns: usize, classes: usize) -> (Features, Vec<usize>) {
         let noise = |i: usize| ((i * 7919 + i * i * 31) % 1009) as f32 / 1009.0;

@@ -6,15 +6,12 @@ use super::axes::{Coordinates, PrincipalAxes};
 use super::linear::Linear;
 use super::logistic::{ClassWeights, TrainingSet};
 use super::objective::Weights;
+use super::solve::CHOICE_TOLERANCE;
 use super::standardise::Standardiser;
 use super::temperature::log_loss;
 use crate::error::Result;
 use crate::features::Features;
 use crate::progress::Observer;
-
-/// Norm of the gradient at which the fits within the folds stop: their log-loss is then exact to far less than the
-/// differences between strengths.
-const TOLERANCE: f64 = 1e-5;
 
 /// What to try.
 #[derive(Debug, Clone, PartialEq)]
@@ -168,7 +165,7 @@ impl<'a> Walker<'a> {
 
     /// Fits the next strength and scores it on what is held out.
     fn step(&mut self, features: &Features, labels: &[usize], c: f64, observer: &dyn Observer) -> Result<()> {
-        let solution = self.training.minimise(c, self.weights.as_ref(), TOLERANCE, observer)?;
+        let solution = self.training.minimise(c, self.weights.as_ref(), CHOICE_TOLERANCE, observer)?;
         self.iterations += solution.iterations;
         self.evaluations += solution.evaluations;
         self.unconverged += usize::from(!solution.converged);
@@ -211,7 +208,7 @@ pub(super) struct Outcome {
 }
 
 /// Principal axes for all folds, where there are at least as many rows as columns.
-pub(super) fn shared_axes(features: &Features) -> Result<Option<PrincipalAxes>> {
+pub(crate) fn shared_axes(features: &Features) -> Result<Option<PrincipalAxes>> {
     if features.rows < features.columns {
         return Ok(None);
     }

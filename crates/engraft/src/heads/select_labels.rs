@@ -10,13 +10,12 @@ use super::objective::Weights;
 use super::one_vs_rest::{LabelledSet, check, sigmoid};
 use super::path::{Split, best, shared_axes};
 use super::select::splits;
+use super::solve::CHOICE_TOLERANCE;
 use super::temperature::{log_loss, temperature};
 use crate::error::Result;
 use crate::features::Features;
 use crate::progress::Observer;
 
-/// Norm of the gradient at which the fits within the folds stop.
-const TOLERANCE: f64 = 1e-5;
 /// A temperature, a single number, is found from at most about this many answers, evenly spaced.
 const TEMPERATURE_ANSWERS: usize = 200_000;
 
@@ -187,7 +186,7 @@ fn losses(walkers: &[Walker], without: Option<usize>) -> Vec<f64> {
 impl Walker<'_> {
     /// Fits the next strength and scores it on what is held out.
     fn step(&mut self, features: &Features, labels: &[bool], c: f64, observer: &dyn Observer) -> Result<()> {
-        let solution = self.training.minimise(c, self.weights.as_ref(), TOLERANCE, observer)?;
+        let solution = self.training.minimise(c, self.weights.as_ref(), CHOICE_TOLERANCE, observer)?;
         self.unconverged += usize::from(!solution.converged);
         let model = self.training.model(&solution.weights);
         self.weights = Some(solution.weights);

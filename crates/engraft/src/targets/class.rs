@@ -1,14 +1,16 @@
 //! One class of each example.
 
 use super::{
-    Aims, Answer, Calibrated, Calibration, FoldOutputs, Measures, Predictions, Probe, Solver, Strength, Suspects,
-    Target, TargetAnswer, TargetSettings, but, folds_of_groups, places_of, tell_rare,
+    Aims, Answer, Calibrated, Calibration, FoldOutputs, Measures, PartSolver, Predictions, Probe, Solver, Strength,
+    Suspects, Target, TargetAnswer, TargetSettings, but, folds_of_groups, places_of, tell_rare,
 };
 use crate::data::Task;
 use crate::data::split::stratified_folds;
 use crate::error::Result;
 use crate::features::Features;
-use crate::heads::{AnswerRule, ClassWeights, Linear, Options, cross_validate, fit, softmax, temperature};
+use crate::heads::{
+    AnswerRule, ClassWeights, Linear, Options, cross_validate, fit, fit_part, shared_axes, softmax, temperature,
+};
 use crate::metrics::{Paired, Predictions as Probabilities, evaluate, label_errors, paired_difference};
 use crate::progress::Observer;
 use crate::settings::Fit;
@@ -86,6 +88,14 @@ impl Solver for Classes {
             strength: found.chosen_c,
             calibrated: self.calibrated(found.out_of_fold, &rows, found.temperature, scores)?,
         })
+    }
+
+    fn solve_parts<'a>(&'a self, features: &'a Features) -> Result<Box<PartSolver<'a>>> {
+        let weights = self.class_weights();
+        let lent = shared_axes(features)?;
+        Ok(Box::new(move |rows, strength| {
+            fit_part((features, &self.labels, self.classes), rows, strength, &weights, lent.as_ref())
+        }))
     }
 
     fn solve_on(&self, features: &Features, rows: &[usize], strength: f64, observer: &dyn Observer) -> Result<Linear> {

@@ -20,7 +20,7 @@ use crate::metrics::{
     AnswerEvaluation, Coverage, Evaluation, LabelError, MultiLabelEvaluation, Paired, RegressionEvaluation,
     SpanEvaluation,
 };
-use crate::progress::Observer;
+use crate::progress::{Observer, Silent};
 
 pub use aims::Aims;
 pub use found_spans::FoundSpan;
@@ -155,6 +155,9 @@ pub struct Calibrated {
 /// Outputs of one fold: places of its examples, ascending, and their logits, `[Target::width]` numbers of each.
 pub(crate) type FoldOutputs = (Vec<usize>, Vec<f32>);
 
+/// Gives the head on some examples at a strength.
+pub type PartSolver<'a> = dyn Fn(&[usize], f64) -> Result<Linear> + Sync + 'a;
+
 /// A target whose head on frozen features is solved exactly.
 pub trait Solver: Sync {
     /// The strength of a head on features `[examples, columns]`, by cross-validation, and its out-of-fold predictions.
@@ -171,6 +174,14 @@ pub trait Solver: Sync {
             return self.solve_on(features, rows, strength, observer);
         }
         self.solve_on(&features.select(rows), rows, strength, observer)
+    }
+    /// [`Solver::solve`] for many parts of the same examples, exact enough to see how good their heads are: what the parts share
+    /// is worked out once.
+    ///
+    /// # Errors
+    /// As [`Solver::probe`].
+    fn solve_parts<'a>(&'a self, features: &'a Features) -> Result<Box<PartSolver<'a>>> {
+        Ok(Box::new(move |rows, strength| self.solve(features, rows, strength, &Silent)))
     }
     /// The same on features `[rows.len(), columns]` of these examples alone.
     ///

@@ -55,20 +55,21 @@ impl Input {
         dims(&self.0).try_into().unwrap_or_else(|dims| panic!("a tensor of {D} axes, not {dims:?}"))
     }
 
+    /// Its numbers to be changed where they are, if nobody else has them.
+    fn own(&mut self) -> Option<&mut [f32]> {
+        let count: usize = dims(&self.0).iter().product();
+        self.0.try_storage_mut::<f32>().filter(|values| values.len() == count)
+    }
+
     /// Changes its numbers: where they are if nobody else has them, or in a copy.
-    fn change(self, change: impl FnOnce(&mut [f32])) -> FlexTensor {
-        let mut tensor = self.0;
-        let count: usize = dims(&tensor).iter().product();
-        if let Some(values) = tensor.try_storage_mut::<f32>()
-            && values.len() == count
-        {
+    fn change(mut self, change: impl FnOnce(&mut [f32])) -> FlexTensor {
+        if let Some(values) = self.own() {
             change(values);
-            return tensor;
+            return self.0;
         }
-        let shared = tensor.as_slice::<f32>().expect("the tensor was made contiguous");
-        let mut values = shared.to_vec();
+        let mut values = self.values().to_vec();
         change(&mut values);
-        self::tensor(values, &dims(&tensor))
+        tensor(values, &dims(&self.0))
     }
 }
 
@@ -156,7 +157,18 @@ impl Operations for Flex {
     }
 
     fn activate(x: FlexTensor, activation: Activation) -> FlexTensor {
-        Input::new(x).change(|values| activation.in_place(values))
+        let mut x = Input::new(x);
+        match x.own() {
+            Some(values) => {
+                activation.in_place_together(values);
+                x.0
+            }
+            None => {
+                let mut y = vec![0.0; x.values().len()];
+                activation.apply_together(x.values(), &mut y);
+                tensor(y, &dims(&x.0))
+            }
+        }
     }
 
     fn normalise_batch(
@@ -302,7 +314,7 @@ impl Gradients for Flex {
 
     fn activate_backward(seen: FlexTensor, gradient: FlexTensor, activation: Activation) -> FlexTensor {
         let seen = Input::new(seen);
-        Input::new(gradient).change(|gradient| activation.backward_in_place(seen.values(), gradient))
+        Input::new(gradient).change(|gradient| activation.backward_together(seen.values(), gradient))
     }
 
     fn sum_rows(x: FlexTensor) -> FlexTensor {

@@ -205,3 +205,20 @@ fn a_bias_of_another_length_is_refused() {
 fn an_output_of_other_rows_is_refused() {
     matrix_product(&[0.0; 8], &Panels::of(&[0.0; 12], 4, 3), &mut [0.0; 3], &Epilogue::NONE);
 }
+
+#[test]
+fn tiles_of_a_transposed_product_change_no_bit() {
+    let (rows, m, n) = (250, 300, 1100);
+    let (a, b) = (normal(rows * m, 1), normal(rows * n, 2));
+    let whole = transposed_product(&a, &b, m, n);
+    let columns = |x: &[f32], width: usize, of: Range<usize>| -> Vec<f32> {
+        x.chunks_exact(width).flat_map(|row| &row[of.clone()]).copied().collect()
+    };
+    // Across the edges of the tiles.
+    for (of_a, of_b) in [(250..270, 500..530), (0..7, 1020..1030), (295..300, 0..40)] {
+        let part =
+            transposed_product(&columns(&a, m, of_a.clone()), &columns(&b, n, of_b.clone()), of_a.len(), of_b.len());
+        let expected = columns(&whole[of_a.start * n..of_a.end * n], n, of_b);
+        assert!(part == expected, "columns {of_a:?}");
+    }
+}
