@@ -119,10 +119,23 @@ const HEAD: u64 = 1024;
 
 /// What stands in place of a file, by its first bytes, and what to do about it: a Git LFS pointer, a web page.
 fn stand_in(head: &[u8]) -> Option<(String, &'static str)> {
+    if let Some(archive) = archive(head) {
+        return Some((archive.to_owned(), "unpack it, and name the folder that it makes"));
+    }
     match engraft_weights::stand_in(head) {
         Some(engraft_weights::Error::Format { found, remedy }) => Some((found, remedy)),
         _ => None,
     }
+}
+
+/// An archive of files, by its first bytes; not one of an office program, which is one file to its readers.
+fn archive(head: &[u8]) -> Option<&'static str> {
+    if head.get(257..262) == Some(b"ustar") {
+        return Some("a tar archive");
+    }
+    let name = head.strip_prefix(b"PK\x03\x04").and_then(|rest| rest.get(26..))?;
+    let of_office = [b"[Content_Types]".as_slice(), b"_rels/", b"docProps/", b"xl/", b"word/", b"mimetype"];
+    (!of_office.iter().any(|first| name.starts_with(first))).then_some("a ZIP archive")
 }
 
 /// How a data set is to be read.
@@ -276,6 +289,7 @@ mod files_tests;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::image::{Limits, decode};
     use crate::progress::Silent;
 
     #[test]
@@ -334,6 +348,28 @@ mod tests {
         let listed = images(temp.path()).unwrap();
         assert!(listed.len() == 4 && listed[2].ends_with("lost.png"), "{listed:?}");
         assert_eq!(images(&temp.path().join("notes.txt")).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn archives_are_named_and_to_be_unpacked() {
+        let temp = tempfile::tempdir().unwrap();
+        let zip = |name: &str| [b"PK\x03\x04".as_slice(), &[0; 22], &[5, 0, 0, 0], name.as_bytes()].concat();
+        let tar = [[0; 257].as_slice(), b"ustar\0", &[0; 249]].concat();
+        for (name, bytes, what) in [
+            ("a.zip", zip("cat/1.png"), "a ZIP archive"),
+            ("a.tar", tar.clone(), "a tar archive"),
+            ("a.csv", tar, "a tar archive"),
+        ] {
+            let path = temp.path().join(name);
+            std::fs::write(&path, &bytes).unwrap();
+            let refused = open_as(&path, &Reading::default()).unwrap_err().to_string();
+            assert!(refused.contains(what) && refused.contains("hint: unpack it, and name the folder"), "{refused}");
+            let refused = decode(&bytes, &Limits::default()).unwrap_err().to_string();
+            assert!(refused.contains(what) && refused.contains("unpack it"), "{refused}");
+        }
+        std::fs::write(temp.path().join("b.xlsx"), zip("[Content_Types].xml")).unwrap();
+        let refused = open(&temp.path().join("b.xlsx")).unwrap_err().to_string();
+        assert!(refused.contains("spreadsheet") && refused.contains("export it as CSV"), "{refused}");
     }
 
     #[test]
