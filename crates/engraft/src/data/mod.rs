@@ -53,7 +53,7 @@ use crate::error::{Error, Problem, Result, printable_text};
 use crate::progress::Observer;
 use crate::settings::{BitDepth, Fit};
 
-pub use bit_depth::sampled_bit_depth;
+pub use bit_depth::used_bit_depth;
 pub(crate) use dataset::Targets;
 pub use dataset::{Dataset, Example, Split};
 pub use finding::{Finding, FindingKind, Severity};
