@@ -28,6 +28,7 @@ pub mod inspect;
 pub mod intake;
 mod jpeg;
 mod label_columns;
+mod label_flags;
 mod label_text;
 pub(crate) mod left_out;
 mod lone_classes;
@@ -104,7 +105,8 @@ fn no_table(problem: Problem, path: &Path) -> Problem {
     let mut head = Vec::new();
     let read = crate::files::open_regular(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
     let named = || read.is_ok().then(|| stand_in(&head)).flatten();
-    let problem = match text::encoding::other_kind(&head).map(|(found, hint)| (found.to_owned(), hint)).or_else(named) {
+    let other = || text::encoding::other_kind(&head).map(|(found, hint)| (found.to_owned(), hint));
+    let problem = match named().or_else(other) {
         Some((found, hint)) => problem.found(found).hint(hint),
         None if text::encoding::looks_like_text(path) => problem
             .found("a text file without the ending of a table")
@@ -195,11 +197,13 @@ pub struct Opened {
 /// As [`open`]; and what [`table::read_as`] refuses.
 pub(crate) fn open_as(path: &Path, reading: &Reading) -> Result<Opened> {
     let metadata = std::fs::metadata(path).map_err(|source| missing(path, &source))?;
-    if is_table(path, &metadata) {
+    // A text file is a table where a column of it is named.
+    let is_named = reading.path_column.is_some() && is_txt(path) && metadata.is_file();
+    if is_named || is_table(path, &metadata) {
         return table::read_as(path, reading);
     }
     let columns = [&reading.path_column, &reading.label_column, &reading.grouping.column];
-    if let Some(column) = columns.into_iter().flatten().next() {
+    if let Some(column) = columns.into_iter().flatten().next().filter(|_| metadata.is_dir()) {
         let problem = Problem::new("a folder has no columns").expected("a .csv where a column is named").found(column);
         return Err(Error::Usage(problem.at(path)));
     }
@@ -218,8 +222,14 @@ pub(crate) fn open_as(path: &Path, reading: &Reading) -> Result<Opened> {
     Ok(Opened { dataset: dataset.recast(inferred.task)?, findings, inferred })
 }
 
+/// Whether a file is to be read as a table: by its ending, or, of a text file, since it is a table of images.
 fn is_table(path: &Path, metadata: &std::fs::Metadata) -> bool {
-    metadata.is_file() && ending(path).is_some_and(|ending| TABLES.contains(&ending.as_str()))
+    let is_named_so = ending(path).is_some_and(|ending| TABLES.contains(&ending.as_str()));
+    metadata.is_file() && (is_named_so || is_txt(path) && is_image_table(path))
+}
+
+fn is_txt(path: &Path) -> bool {
+    ending(path).as_deref() == Some("txt")
 }
 
 /// The images to predict: of a folder every file below it that begins like an image, sorted; of a table its images; any
