@@ -464,7 +464,7 @@ pub struct EmbedArgs {
     /// Of texts: their encoding, as windows-1251, gb18030 or shift_jis [default: detected].
     #[arg(long, value_name = "NAME")]
     pub encoding: Option<String>,
-    /// Of images of 16 bits a channel: the bits that they use, 8, 10, 12, 14, 16 or auto, by a sample of them [default: auto].
+    /// Of images of 16 bits a channel: the bits that they use, 8, 10, 12, 14, 16 or auto, the fewest that hold all values [default: auto].
     #[arg(long, value_name = "BITS")]
     pub bit_depth: Option<BitDepth>,
     /// The pretrained base: an embedded one, a weights file, one that was pulled, or a base of texts [default: as for fit].
@@ -530,7 +530,7 @@ pub struct PredictArgs {
     /// Of a run of texts: their encoding, as windows-1251, gb18030 or shift_jis [default: detected].
     #[arg(long, value_name = "NAME")]
     pub encoding: Option<String>,
-    /// Of images of 16 bits a channel: the bits that they use, 8, 10, 12, 14, 16 or auto, by a sample of them [default: as in
+    /// Of images of 16 bits a channel: the bits that they use, 8, 10, 12, 14, 16 or auto, the fewest that hold all values [default: as in
     /// training where those hold them; else auto].
     #[arg(long, value_name = "BITS")]
     pub bit_depth: Option<BitDepth>,
@@ -663,7 +663,7 @@ pub struct CompareArgs {
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     pub merge_classes: bool,
-    /// Bits that images of 16 bits a channel use: 8, 10, 12, 14, 16 or auto, by a sample of both [default: auto].
+    /// Bits that images of 16 bits a channel use: 8, 10, 12, 14, 16 or auto, the fewest that hold all values of both [default: auto].
     #[arg(long, value_name = "BITS")]
     pub bit_depth: Option<BitDepth>,
     /// Columns of tables of numbers and categories to ignore; may be repeated.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use engraft::bases::{DataKind, Device, base_for, open};
 use engraft::data::image::Limits;
-use engraft::data::{ImageSource, Left, sampled_bit_depth};
+use engraft::data::{ImageSource, Left, is_image_table, used_bit_depth};
 use engraft::error::{Error, Problem, Result, from_printable, printable, shown};
 use engraft::features::{Extractor, Format, INDEX_HEADER, claim_features, embed, write_features};
 use engraft::files;
@@ -42,7 +42,7 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     let device = Device::flex();
     let name = base_for(args.base.as_deref(), || Ok(DataKind::of_images(&images)), terminal)?;
     let mut base = open(&args.about.of(&name), &device)?;
-    let (depth, said) = sampled_bit_depth(&images, args.bit_depth.unwrap_or(BitDepth::Auto), None);
+    let (depth, said) = used_bit_depth(&images, args.bit_depth.unwrap_or(BitDepth::Auto), None, terminal)?;
     base.card.preprocessing.bit_depth = depth;
     said.iter().for_each(|said| terminal.say(said));
     for remark in &base.remarks {
@@ -114,7 +114,7 @@ fn name_of(image: &ImageSource, root: &Path) -> String {
 /// The images of a folder, a table, a list, or a single one.
 fn images(data: &Path, observer: &dyn Observer) -> Result<Vec<ImageSource>> {
     let is_list = data.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
-    if !is_list || data.is_dir() {
+    if !is_list || data.is_dir() || !begins_with_a_file(data) && is_image_table(data) {
         return engraft::data::images(data, observer);
     }
     let bad = |found: String| {
@@ -130,6 +130,14 @@ fn images(data: &Path, observer: &dyn Observer) -> Result<Vec<ImageSource>> {
         .map(|path| ImageSource::File(folder.join(from_printable(path))))
         .collect();
     if paths.is_empty() { Err(bad("no paths at all".into())) } else { Ok(paths) }
+}
+
+/// Whether the first line of a list is the path of a file, rather than a row of a table.
+fn begins_with_a_file(list: &Path) -> bool {
+    let Ok(bytes) = files::read_limited(list, LIST_LIMIT) else { return false };
+    let folder = list.parent().unwrap_or(Path::new(""));
+    let text = String::from_utf8_lossy(&bytes);
+    text.lines().find(|line| !line.trim().is_empty()).is_some_and(|line| folder.join(from_printable(line)).is_file())
 }
 
 fn index_csv(names: &[String], digests: &[String]) -> anyhow::Result<Vec<u8>> {

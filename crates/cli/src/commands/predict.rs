@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use engraft::bases::Device;
 use engraft::data::intake::InputKind;
-use engraft::data::{ImageSource, Left, sampled_bit_depth};
+use engraft::data::{ImageSource, Left, used_bit_depth};
 use engraft::error::{Error, Problem, Result, from_printable, printable};
 use engraft::fit::OwnClasses;
-use engraft::progress::Observer;
+use engraft::progress::{Observer, Silent};
 use engraft::run::Model;
 use engraft::settings::BitDepth;
 use engraft::targets::TargetAnswer;
@@ -55,14 +55,14 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
     }
     let given = expanded(given, terminal);
     let known: Vec<ImageSource> = given.iter().flatten().flatten().filter_map(Input::image).cloned().collect();
-    let (depth, said) = sampled_bit_depth(&known, model.asked_bit_depth(args), model.bit_depth());
+    let (depth, said) = used_bit_depth(&known, model.asked_bit_depth(args), model.bit_depth(), terminal)?;
     said.iter().for_each(|said| terminal.say(said));
     model.set_bit_depth(depth);
     let mut deep = Deep { asked: model.asked_bit_depth(args), is_told: false };
     let mut writer = Answers::new(args, model.columns(args)?, &["path"], &[])?;
     let mut left = Left::default();
     in_batches(inputs(given, terminal), BATCH, |batch| {
-        deep.look(&model, batch, terminal);
+        deep.look(&model, batch, terminal)?;
         answer(&model, batch, &mut writer, &mut left, terminal)
     })?;
     if left.count() > 0 {
@@ -167,13 +167,13 @@ struct Deep {
 }
 
 impl Deep {
-    fn look(&mut self, model: &Answerer, batch: &[Input], terminal: &Terminal) {
+    fn look(&mut self, model: &Answerer, batch: &[Input], terminal: &Terminal) -> Result<()> {
         if self.is_told || self.asked != BitDepth::Auto {
-            return;
+            return Ok(());
         }
         let lines = batch.iter().filter_map(|input| if let Input::Line(image) = input { Some(image) } else { None });
         let lines: Vec<ImageSource> = lines.cloned().collect();
-        let (depth, said) = sampled_bit_depth(&lines, self.asked, model.bit_depth());
+        let (depth, said) = used_bit_depth(&lines, self.asked, model.bit_depth(), &Silent)?;
         if said.is_some() && depth != model.bit_depth() {
             self.is_told = true;
             let (used, read) = (depth.unwrap_or(16), model.bit_depth().unwrap_or(16));
@@ -182,6 +182,7 @@ impl Deep {
                  does not tell: --bit-depth {used} reads all of them by {used} bits"
             ));
         }
+        Ok(())
     }
 }
 

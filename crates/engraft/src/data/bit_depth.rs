@@ -91,32 +91,25 @@ const LOW: u8 = 12;
 /// So many images of fewer bits among others, and so large a share, are more than a few that are dark.
 const LEAST_LOW: usize = 2;
 const LOW_SHARE: f64 = 0.2;
-/// Images that a sample has.
-const SAMPLE: usize = 32;
-
-/// As asked, else the fewest bits that hold all values of a sample of images, and what is to be said of it: for images that
-/// are not all looked at before. Where a model has learnt from images of `trained` bits, those are taken as long as they hold
-/// all values.
-pub fn sampled_bit_depth(images: &[ImageSource], asked: BitDepth, trained: Option<u8>) -> (Option<u8>, Option<String>) {
+/// As asked, else the fewest bits that hold all values of the images, and what is to be said of it: for images that are not
+/// inspected before. Where a model has learnt from images of `trained` bits, those are taken as long as they hold all values.
+///
+/// # Errors
+/// Interruption: every image of 16 bits a channel is decoded.
+pub fn used_bit_depth(
+    images: &[ImageSource],
+    asked: BitDepth,
+    trained: Option<u8>,
+    observer: &dyn Observer,
+) -> Result<(Option<u8>, Option<String>)> {
     if let Some(taken) = asked.bits() {
-        return (taken, None);
+        return Ok((taken, None));
     }
-    let few = images.len().min(SAMPLE);
-    let limits = Limits::default();
-    let peak = |at: usize| {
-        let bytes = images[at * images.len() / few].read(limits.bytes).ok()?;
-        // Only such files may have 16 bits: others are not decoded twice.
-        let may_be = match format(&bytes) {
-            Some("png") => bytes.get(24) == Some(&16),
-            format => matches!(format, Some("tiff" | "pnm")),
-        };
-        may_be.then(|| decode_and_tell(&bytes, &limits, None).ok()).flatten()?.peak
-    };
-    let peaks: Vec<u16> = (0..few).into_par_iter().filter_map(peak).collect();
-    let Some(&largest) = peaks.iter().max() else { return (trained, None) };
-    let used = used_bits(peaks.into_iter());
-    let told = format!("images of 16 bits a channel whose values use {} bits, by a sample,", used.unwrap_or(16));
-    match (trained, used) {
+    let Some(largest) = largest_value(images, observer)? else { return Ok((trained, None)) };
+    let used = used_bits(std::iter::once(largest));
+    let told =
+        format!("images of 16 bits a channel whose values use {} bits (the largest is {largest}),", used.unwrap_or(16));
+    Ok(match (trained, used) {
         (Some(trained), _) if u32::from(largest) < 1 << trained => (Some(trained), None),
         (Some(trained), used) => {
             let read = used.unwrap_or(16);
@@ -126,8 +119,39 @@ pub fn sampled_bit_depth(images: &[ImageSource], asked: BitDepth, trained: Optio
         (None, Some(bits)) => {
             (used, Some(format!("{told} read as {bits} bits; --bit-depth 16 reads them as they are")))
         }
+    })
+}
+
+/// The largest value of the images of 16 bits a channel, where there are any.
+fn largest_value(images: &[ImageSource], observer: &dyn Observer) -> Result<Option<u16>> {
+    let deep: Vec<&ImageSource> = images.par_iter().filter(|image| may_be_deep(image)).collect();
+    if deep.is_empty() {
+        return Ok(None);
+    }
+    let limits = Limits::default();
+    let peak = |image: &&ImageSource| {
+        observer.check()?;
+        let decoded = image.read(limits.bytes).ok().and_then(|bytes| decode_and_tell(&bytes, &limits, None).ok());
+        observer.advance(1);
+        Ok(decoded.and_then(|decoded| decoded.peak))
+    };
+    observer.begin("looking for the bits that images use", deep.len() as u64, "images");
+    let peaks: Result<Vec<Option<u16>>> = deep.par_iter().map(peak).collect();
+    observer.end();
+    Ok(peaks?.into_iter().flatten().max())
+}
+
+/// Whether an image may have 16 bits a channel, by its first bytes: others are not decoded twice.
+fn may_be_deep(image: &ImageSource) -> bool {
+    let Ok(head) = image.head(HEAD) else { return false };
+    match format(&head) {
+        Some("png") => head.get(24) == Some(&16),
+        format => matches!(format, Some("tiff" | "pnm")),
     }
 }
+
+/// Bytes from the beginning of a file by which that is told.
+const HEAD: u64 = 256;
 
 #[cfg(test)]
 mod tests {

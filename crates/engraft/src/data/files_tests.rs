@@ -14,7 +14,7 @@ use super::image::Limits;
 use super::inspect::{NoStore, Outcome};
 use super::intake::{InputKind, Intake};
 use super::{
-    Example, FindingKind, Grouping, Reading, Severity, Split, Task, images, is_image_table, sampled_bit_depth,
+    Example, FindingKind, Grouping, ImageSource, Reading, Severity, Split, Task, images, is_image_table, used_bit_depth,
 };
 use crate::error::Result;
 use crate::progress::Silent;
@@ -417,28 +417,38 @@ fn images_of_fewer_bits_beside_others_are_told() {
 }
 
 #[test]
-fn bits_are_sampled_and_those_of_training_are_kept() {
+fn the_bits_hold_all_values_and_those_of_training_are_kept() {
     let temp = tempfile::tempdir().unwrap();
     let source = |name: &str, seed: u64, most: u32| {
         let path = temp.path().join(name);
         deep(&path, seed, most);
-        super::ImageSource::from(path)
+        ImageSource::from(path)
     };
+    let bits = |images: &[ImageSource], asked, trained| used_bit_depth(images, asked, trained, &Silent).unwrap();
     let twelve = [source("1.png", 1, 4096), source("2.tiff", 2, 4000)];
-    let (depth, said) = sampled_bit_depth(&twelve, BitDepth::Auto, None);
-    assert!(depth == Some(12) && said.unwrap().contains("use 12 bits, by a sample, read as 12 bits"));
-    assert_eq!(sampled_bit_depth(&twelve, BitDepth::Auto, Some(12)), (Some(12), None));
-    assert_eq!(sampled_bit_depth(&twelve, BitDepth::Auto, Some(14)), (Some(14), None));
-    let (depth, said) = sampled_bit_depth(&twelve, BitDepth::Auto, Some(10));
+    let (depth, said) = bits(&twelve, BitDepth::Auto, None);
+    assert!(
+        depth == Some(12)
+            && said.as_deref().is_some_and(|said| said.contains("use 12 bits") && said.contains("read as 12 bits"))
+    );
+    assert_eq!(bits(&twelve, BitDepth::Auto, Some(12)), (Some(12), None));
+    assert_eq!(bits(&twelve, BitDepth::Auto, Some(14)), (Some(14), None));
+    let (depth, said) = bits(&twelve, BitDepth::Auto, Some(10));
     assert!(depth == Some(12) && said.unwrap().contains("has learnt from images of 10 bits"));
-    assert_eq!(sampled_bit_depth(&twelve, BitDepth::Sixteen, Some(10)), (None, None));
+    assert_eq!(bits(&twelve, BitDepth::Sixteen, Some(10)), (None, None));
     let all = [source("3.png", 3, 65_536)];
-    assert_eq!(sampled_bit_depth(&all, BitDepth::Auto, None), (None, None));
-    let (depth, said) = sampled_bit_depth(&all, BitDepth::Auto, Some(12));
+    assert_eq!(bits(&all, BitDepth::Auto, None), (None, None));
+    let (depth, said) = bits(&all, BitDepth::Auto, Some(12));
     assert!(depth.is_none() && said.unwrap().contains("read as 16 bits"));
     image(&temp.path().join("8.png"), 1);
-    let eight = [super::ImageSource::from(temp.path().join("8.png"))];
-    assert_eq!(sampled_bit_depth(&eight, BitDepth::Auto, Some(12)), (Some(12), None));
+    let eight = [ImageSource::from(temp.path().join("8.png"))];
+    assert_eq!(bits(&eight, BitDepth::Auto, Some(12)), (Some(12), None));
+    // However few of many images use more.
+    let mut many: Vec<ImageSource> = (0..70).map(|seed| source(&format!("m{seed}.png"), seed, 4096)).collect();
+    assert_eq!(bits(&many, BitDepth::Auto, None).0, Some(12));
+    many[1] = source("m1.png", 1, 65_536);
+    assert_eq!(bits(&many, BitDepth::Auto, None), (None, None));
+    assert_eq!(bits(&many, BitDepth::Auto, Some(12)).0, None);
 }
 
 #[test]
@@ -682,4 +692,186 @@ fn what_is_left_out_is_counted_by_why() {
     }
     let refused = read(temp.path(), None).unwrap().require_usable(false).unwrap_err().to_string();
     assert!(refused.contains("HEIC; convert it"), "{refused}");
+}
+
+/// Images of these names, each another one, and a table beside them.
+fn images_and_table(names: &[&str], table: &str, text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+    let temp = tempfile::tempdir().unwrap();
+    names.iter().zip(1..).for_each(|(name, seed)| image(&temp.path().join(name), seed));
+    let path = temp.path().join(table);
+    std::fs::write(&path, text).unwrap();
+    (temp, path)
+}
+
+#[test]
+fn a_table_named_like_a_split_takes_the_images_of_that_split() {
+    let names = ["test/0.png", "test/1.png", "train/0.png", "train/1.png"];
+    let rows = "id,label\n0.png,red\n1.png,blue\n";
+    for (table, split) in [("train.csv", "train"), ("test_labels.csv", "test")] {
+        let (_temp, path) = images_and_table(&names, table, rows);
+        let intake = read(&path, None).unwrap();
+        assert_eq!(labels(&intake), [format!("{split}/0.png red"), format!("{split}/1.png blue")]);
+        assert!(intake.audit.render().contains(&format!("taken from `{split}`")), "{}", intake.audit.render());
+        let answered: Vec<String> = images(&path, &Silent).unwrap().iter().map(ImageSource::name).collect();
+        assert!(answered[0].ends_with(&format!("{split}/0.png")), "{answered:?}");
+    }
+    let (_temp, path) = images_and_table(&names, "labels.csv", rows);
+    for refused in [read(&path, None).unwrap_err().to_string(), images(&path, &Silent).unwrap_err().to_string()] {
+        assert!(refused.contains("`0.png` in the folders `test`, `train`"), "{refused}");
+    }
+    let by_row = "id,label,split\n0.png,red,train\n1.png,blue,train\n0.png,blue,test\n1.png,red,test\n";
+    let (_temp, path) = images_and_table(&names, "labels.csv", by_row);
+    let expected = ["test/0.png blue test", "test/1.png red test", "train/0.png red", "train/1.png blue"];
+    assert_eq!(labels(&read(&path, None).unwrap()), expected);
+}
+
+#[test]
+fn a_folder_of_a_class_is_never_taken_off_a_path() {
+    let rows = "path,label\ncat/0.png,cat\nbird/100.png,bird\nbird/101.png,bird\n";
+    let (_temp, path) = images_and_table(&["bird/100.png", "bird/101.png", "dog/0.png"], "t.csv", rows);
+    let intake = read(&path, None).unwrap();
+    assert_eq!(labels(&intake), ["bird/100.png bird", "bird/101.png bird"]);
+    let told = intake.audit.render();
+    assert!(told.contains("files that cannot be read, left out: 1") && told.contains("cat/0.png"), "{told}");
+    assert!(!told.contains("without the first"), "{told}");
+}
+
+#[test]
+fn text_files_of_images_and_labels_are_tables_of_images() {
+    let row = |n: usize, between: &str| format!("images/{n}.png{between}{}\n", ["cat", "dog"][(n - 1) % 2]);
+    let rows = |between: &str| (1..7).map(|n| row(n, between)).collect::<String>();
+    for (name, text) in [
+        ("t.txt", format!("file,label\n{}", rows(","))),
+        ("t.TXT", format!("file,label\n{}", rows(","))),
+        ("t.txt", rows("\t")),
+        ("t.txt", rows(" ")),
+        ("t.csv", rows(" ")),
+    ] {
+        let (_temp, path) = table(name, &text);
+        assert_eq!(kind(&path), InputKind::Images, "{text}");
+        assert_eq!(labels(&read(&path, None).unwrap()), SIX, "{text}");
+        assert_eq!(images(&path, &Silent).unwrap().len(), 6, "{text}");
+    }
+    let (_temp, path) = table("t.txt", "images/1.png\nimages/2.png\nimages/3.png\n");
+    let refused = read(&path, None).unwrap_err().to_string();
+    assert!(refused.contains("a column of labels beside that of the images"), "{refused}");
+    let (_temp, path) = table("t.txt", "a text about images/1.png\nanother one\n");
+    assert_eq!(kind(&path), InputKind::Texts);
+}
+
+#[test]
+fn columns_that_say_yes_and_no_in_any_way_are_labels() {
+    for (yes, no, told) in [
+        ("1", "-1", "which hold 1 for yes and -1 for no"),
+        ("yes", "no", "which hold yes and no"),
+        ("x", "", "which hold a mark or nothing"),
+        ("True", "False", "which hold zeros and ones"),
+    ] {
+        let flag = |is_so: bool| if is_so { yes } else { no };
+        let rows: String = (1..7).map(|n| format!("{n}.png,{},{}\n", flag(n % 2 == 1), flag(n % 2 == 0))).collect();
+        let (_temp, path) = table("t.csv", &format!("filename,cat,dog\n{rows}"));
+        let intake = read(&path, None).unwrap();
+        assert_eq!(
+            (intake.inferred.task, labels(&intake)),
+            (Task::SingleLabel, SIX.map(String::from).to_vec()),
+            "{yes}"
+        );
+        assert!(intake.audit.render().contains(told), "{}", intake.audit.render());
+    }
+}
+
+#[test]
+fn uncertain_and_partial_labels_are_not_read_as_one_of_them() {
+    for rows in [
+        "1.png,1.0,0.0,-1.0\n2.png,0.0,,1.0\n3.png,-1.0,1.0,\n",
+        "1.png,0.8,0.1,0.1\n2.png,0.2,0.7,0.1\n3.png,0.1,0.1,0.8\n",
+        "1.png,1,0,1\n2.png,0,1,\n3.png,0,1,0\n",
+    ] {
+        let (_temp, path) = table("t.csv", &format!("filename,red,green,blue\n{rows}"));
+        let refused = read(&path, None).unwrap_err().to_string();
+        assert!(refused.contains("several columns look like labels"), "{refused}");
+        assert!(refused.contains("--label-column") && refused.contains("`red`, `green`"), "{refused}");
+        let reading = Reading { label_column: Some("red".into()), ..Reading::default() };
+        assert!(super::open_as(&path, &reading).is_ok(), "{rows}");
+    }
+}
+
+#[test]
+fn a_label_that_no_row_has_is_told() {
+    let (_temp, path) = table("t.csv", "filename,red,green,blue\n1.png,1,0,0\n2.png,0,1,0\n3.png,1,0,0\n4.png,0,1,0\n");
+    let intake = read(&path, None).unwrap();
+    assert_eq!(intake.dataset.classes, ["green", "red"]);
+    let told = intake.audit.findings.iter().find(|finding| finding.files == ["blue"]).unwrap();
+    assert_eq!((told.kind, told.severity), (FindingKind::SmallClass, Severity::Warning));
+    assert!(told.message.contains("no row of the table has"), "{}", told.message);
+}
+
+#[test]
+fn truth_values_of_a_split_beside_columns_of_labels_are_no_label() {
+    for (name, held) in [("is_training_set", "0"), ("test", "1"), ("in_test_set", "1")] {
+        let said = |n: usize| if (n > 4) == (held == "1") { "1" } else { "0" };
+        let rows: String = (1..7).map(|n| format!("{n}.png,{},{},{}\n", n % 2, 1 - n % 2, said(n))).collect();
+        let (_temp, path) = table("t.csv", &format!("filename,cat,dog,{name}\n{rows}"));
+        let intake = read(&path, None).unwrap();
+        let mut expected = SIX.map(String::from);
+        expected[4..].iter_mut().for_each(|name| name.push_str(" test"));
+        assert_eq!(labels(&intake), expected, "{name}");
+        assert!(intake.audit.render().contains(&format!("the column `{name}` says the splits")));
+    }
+}
+
+#[test]
+fn columns_of_one_name_are_refused_where_they_are_read() {
+    for header in ["file,label,label", "file,file,label"] {
+        let (_temp, path) =
+            table("t.csv", &format!("{header}\nimages/1.png,images/1.png,a\nimages/2.png,images/2.png,b\n"));
+        let refused = read(&path, None).unwrap_err().to_string();
+        assert!(refused.contains("is there 2 times") && refused.contains("rename the others"), "{refused}");
+    }
+}
+
+#[test]
+fn folders_in_the_paths_of_a_table_say_the_splits() {
+    let names = ["d/train/a/1.png", "d/train/b/2.png", "d/test/a/3.png", "d/val/b/4.png"];
+    let rows: String = names.map(|name| format!("{name},{}\n", name.split('/').nth(2).unwrap())).concat();
+    let (_temp, path) = images_and_table(&names, "t.csv", &format!("path,label\n{rows}"));
+    let intake = read(&path, None).unwrap();
+    let expected = ["d/test/a/3.png a test", "d/train/a/1.png a", "d/train/b/2.png b", "d/val/b/4.png b val"];
+    assert_eq!(labels(&intake), expected);
+    let told = intake.audit.render();
+    assert!(
+        told.contains("the folders in the paths say the splits: `test` is test, `train` is train, `val` is val"),
+        "{told}"
+    );
+    // A column says otherwise; classes are no splits.
+    let split: String = names.map(|name| format!("{name},{},train\n", name.split('/').nth(2).unwrap())).concat();
+    let (_temp, path) = images_and_table(&names, "t.csv", &format!("path,label,split\n{split}"));
+    assert_eq!(read(&path, None).unwrap().usable(Split::Train).len(), 4);
+    let names = ["train/1.png", "train/2.png", "test/3.png", "test/4.png"];
+    let rows: String = names.map(|name| format!("{name},{}\n", name.split('/').next().unwrap())).concat();
+    let (_temp, path) = images_and_table(&names, "t.csv", &format!("path,label\n{rows}"));
+    assert_eq!(read(&path, None).unwrap().usable(Split::Train).len(), 4);
+}
+
+#[test]
+fn empty_rows_of_a_table_of_images_are_left_out_and_told() {
+    let (_temp, path) = table("t.csv", "file,label\nimages/1.png,cat\n,\nimages/2.png,dog\n,\n,\n");
+    let intake = read(&path, None).unwrap();
+    assert_eq!(labels(&intake), ["images/1.png cat", "images/2.png dog"]);
+    let told = intake.audit.findings.iter().find(|finding| finding.kind == FindingKind::MissingValue).unwrap();
+    assert_eq!((told.message.as_str(), told.files.len()), ("rows whose cells are empty, left out: 3", 3));
+    assert_eq!(images(&path, &Silent).unwrap().len(), 2);
+    let (_temp, path) = table("t.csv", "file,label\nimages/1.png,cat\n,dog\nimages/2.png,dog\n");
+    let refused = read(&path, None).unwrap_err().to_string();
+    assert!(refused.contains("nothing in the column `file`") && refused.contains("line 3"), "{refused}");
+}
+
+#[test]
+fn boxes_of_several_classes_are_the_reason_why_too_few_classes_are_left() {
+    let rows = "filename,width,height,class,xmin,ymin,xmax,ymax\n1.png,32,32,red,1,1,9,9\n1.png,32,32,blue,2,2,8,8\n2.png,32,32,red,1,1,9,9\n";
+    let (_temp, path) = table("boxes.csv", rows);
+    let refused = read(&path, None).unwrap_err().to_string();
+    assert!(refused.contains("found: red; files that rows give different labels or splits, left out: 1"), "{refused}");
+    assert!(refused.contains("add --task multi-label"), "{refused}");
+    assert!(read(&path, Some(Task::MultiLabel)).is_ok());
 }

@@ -277,7 +277,7 @@ impl Notes {
         tell(
             FindingKind::UnusualLayout,
             Warning,
-            "folders beside the splits that are none, or hold masks or labels of one, not used: {}",
+            "folders beside the splits that are none, or hold masks, labels or unlabelled files, not used: {}",
             self.of_no_split,
         );
         tell(

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::dataset::Split;
 use super::finding::{Finding, FindingKind, Severity};
 use super::label_text::clean;
-use super::split_names::{abbreviated, exact, is_companion, loose};
+use super::split_names::{abbreviated, exact, is_companion, is_unlabelled, loose};
 use crate::error::{first_of, printable};
 
 /// Folders within folders that are looked through for the one that has the classes.
@@ -49,6 +49,11 @@ impl Inside {
             }
         }
         Self { folders, has_files }
+    }
+
+    /// Whether there are files in it and no folders.
+    fn is_flat(&self) -> bool {
+        self.has_files && self.folders.is_empty()
     }
 
     /// The names by which classes are compared.
@@ -98,7 +103,7 @@ pub(super) fn layout(folders: &[PathBuf], is_litter: fn(&OsStr) -> bool) -> (Lay
         return splits_below(folders, &inside, is_litter);
     }
     if folders.len() < 2 || !inside.iter().all(alone) {
-        return (Layout::Classes, None);
+        return (Layout::Classes, splits_without_classes(folders, &inside));
     }
     if !share_classes(&inside) {
         return (Layout::Classes, undecided(folders, &inside));
@@ -174,8 +179,29 @@ fn undecided(folders: &[PathBuf], inside: &[Inside]) -> Option<Finding> {
     Some(Finding::new(FindingKind::UnusualLayout, severity, message, files))
 }
 
+/// Folders that are named like splits and hold files alone: the classes are missing, or stand in their names (`trainA`).
+fn splits_without_classes(folders: &[PathBuf], inside: &[Inside]) -> Option<Finding> {
+    let splits: BTreeSet<Split> = folders.iter().filter_map(|folder| loose(&name(folder))).collect();
+    let is_of_splits = |folder: &PathBuf| {
+        let name = name(folder);
+        loose(&name).is_some() || is_companion(&name) || is_unlabelled(&name)
+    };
+    if !inside.iter().all(Inside::is_flat) || splits.len() < 2 || !splits.contains(&Split::Train) {
+        return None;
+    }
+    let message = format!(
+        "folders named like splits, which hold no folders of classes, are each read as a class: {}; if they are splits, put the \
+         classes into them (train/A, train/B, test/A, test/B)",
+        first_of(folders.iter().map(|folder| name(folder)), SHOWN)
+    );
+    let files = folders.iter().map(|folder| name(folder)).collect();
+    let finding = Finding::new(FindingKind::UnusualLayout, Severity::Serious, message, files);
+    folders.iter().all(is_of_splits).then_some(finding)
+}
+
 /// Splits by one word of their names, where the folders in them agree: one is to train on, and what is held out has its
-/// classes. Other folders are of no part, and neither are those of masks or labels beside a split.
+/// classes, or no folders and so no labels. Other folders are of no part, and neither are those of masks or labels beside a
+/// split.
 fn by_names(folders: &[PathBuf], below: &[PathBuf], inside: &[Inside]) -> Option<(Layout, Option<Finding>)> {
     let split = |at: usize| {
         let name = name(&folders[at]);
@@ -186,14 +212,23 @@ fn by_names(folders: &[PathBuf], below: &[PathBuf], inside: &[Inside]) -> Option
             && (0..folders.len()).any(|other| split(other) == split(at) && !is_companion(&name(&folders[other])))
     };
     let named = |at: usize| split(at).filter(|_| !inside[at].folders.is_empty() && !is_companion(at));
-    let trained: BTreeSet<String> =
-        (0..folders.len()).filter(|&at| named(at) == Some(Split::Train)).flat_map(|at| inside[at].classes()).collect();
+    let trained: Vec<usize> = (0..folders.len()).filter(|&at| named(at) == Some(Split::Train)).collect();
+    let classes: BTreeSet<String> = trained.iter().flat_map(|&at| inside[at].classes()).collect();
     let held: Vec<usize> = (0..folders.len()).filter(|&at| named(at).is_some_and(|it| it != Split::Train)).collect();
     let agrees = |at: &usize| {
-        let classes = inside[*at].classes();
-        2 * classes.intersection(&trained).count() >= classes.len()
+        let of_it = inside[*at].classes();
+        2 * of_it.intersection(&classes).count() >= of_it.len()
     };
-    if trained.is_empty() || held.is_empty() || !held.iter().all(agrees) {
+    // Held out, or called so, without a label.
+    let flat: Vec<(usize, Option<Split>)> = (0..folders.len())
+        .filter(|&at| inside[at].is_flat() && !is_companion(at))
+        .map(|at| (at, split(at)))
+        .filter(|(at, split)| split.map_or_else(|| is_unlabelled(&name(&folders[*at])), |split| split != Split::Train))
+        .collect();
+    let are_classes_below = classes.len() > 1 && trained.iter().all(|&at| !inside[at].has_files);
+    let others_are_flat = (0..folders.len()).all(|at| trained.contains(&at) || inside[at].is_flat());
+    let is_unlabelled = !flat.is_empty() && are_classes_below && others_are_flat;
+    if trained.is_empty() || held.is_empty() && !is_unlabelled || !held.iter().all(agrees) {
         return None;
     }
     let (mut parts, mut of_parts, mut others) = (Vec::new(), Vec::new(), Vec::new());
@@ -203,11 +238,26 @@ fn by_names(folders: &[PathBuf], below: &[PathBuf], inside: &[Inside]) -> Option
                 parts.push((below[at].clone(), split));
                 of_parts.push(folders[at].clone());
             }
+            None if flat.iter().any(|(flat, split)| *flat == at && split.is_some()) => {}
             None => others.push(folders[at].clone()),
         }
     }
-    let said =
-        told(&of_parts, &parts, Severity::Info, "by a word of their names, and since they hold the same classes");
+    let why = if held.is_empty() {
+        "as their names say"
+    } else {
+        "by a word of their names, and since they hold the same classes"
+    };
+    let mut said = told(&of_parts, &parts, Severity::Info, why);
+    let flat: Vec<(PathBuf, Split)> =
+        flat.into_iter().filter_map(|(at, split)| Some((folders[at].clone(), split?))).collect();
+    if !flat.is_empty() {
+        let names = first_of(flat.iter().map(|(folder, _)| format!("`{}`", name(folder))), SHOWN);
+        said.message
+            .push_str(&format!("; without folders of classes, so that nothing is known of their labels: {names}"));
+        said.files.extend(flat.iter().map(|(folder, _)| name(folder)));
+    }
+    // Read as splits, their files are of no class.
+    parts.extend(flat);
     Some((Layout::Splits(parts, others), Some(said)))
 }
 

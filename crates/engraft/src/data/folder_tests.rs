@@ -163,11 +163,49 @@ fn folders_in_folders_that_nothing_decides_about_are_told() {
 }
 
 #[test]
+fn files_without_classes_beside_those_to_train_on_are_set_aside_and_told() {
+    for (train, other) in
+        [("train_images", "test_images"), ("train", "test_images"), ("train", "test1"), ("train_images", "test")]
+    {
+        let files = [format!("{train}/cat/1"), format!("{train}/dog/1"), format!("{other}/1"), format!("{other}/2")];
+        let (found, findings) = counts(&files.each_ref().map(String::as_str));
+        assert_eq!(found, ["train cat 1", "train dog 1"], "{other}");
+        assert_eq!(finding(&findings, FindingKind::StrayFile).files, [format!("{other}/1"), format!("{other}/2")]);
+        let said = finding(&findings, FindingKind::UnusualLayout);
+        assert!(said.message.contains(&format!("nothing is known of their labels: `{other}`")), "{said:?}");
+    }
+    for other in ["unlabeled", "unlabelled_images"] {
+        let files = ["train/cat/1".to_owned(), "train/dog/1".to_owned(), format!("{other}/1")];
+        let (found, findings) = counts(&files.each_ref().map(String::as_str));
+        assert_eq!(found, ["train cat 1", "train dog 1"], "{other}");
+        assert!(
+            findings.iter().any(|told| told.files == [other] && told.message.contains("unlabelled files, not used: 1"))
+        );
+    }
+    let (found, _) = counts(&["train/cat/1", "train/dog/1", "val/cat/2", "val/dog/2", "test_images/1"]);
+    assert_eq!(found, ["train cat 1", "train dog 1", "val cat 1", "val dog 1"]);
+    let (found, _) = counts(&["train/steam/1", "train/2", "test_bus/1"]);
+    assert_eq!(found, ["train test_bus 1", "train train 2"], "a class called train");
+}
+
+#[test]
+fn folders_named_like_splits_without_classes_are_a_serious_finding() {
+    let (_, findings) = counts(&["trainA/1", "trainB/1", "testA/1", "testB/1"]);
+    let said = finding(&findings, FindingKind::UnusualLayout);
+    assert_eq!((said.severity, said.files.len()), (Severity::Serious, 4));
+    assert!(said.message.contains("put the classes into them (train/A, train/B, test/A, test/B)"), "{}", said.message);
+    let (_, findings) = counts(&["train_images/1", "test_images/1", "test_masks/1"]);
+    assert_eq!(finding(&findings, FindingKind::UnusualLayout).severity, Severity::Serious);
+    let (_, findings) = counts(&["training_shoe/1", "test_tube/1", "boot/1"]);
+    assert_eq!(findings, [], "classes");
+}
+
+#[test]
 fn masks_beside_a_split_are_left_out_and_told() {
     let (found, findings) =
         counts(&["train/a/1", "train/b/1", "test/a/1", "test/b/1", "test_masks/a/1", "test_masks/b/1"]);
     assert_eq!(found, ["test a 1", "test b 1", "train a 1", "train b 1"]);
-    let left = findings.iter().find(|finding| finding.message.contains("masks or labels")).unwrap();
+    let left = findings.iter().find(|finding| finding.message.contains("hold masks, labels")).unwrap();
     assert_eq!((left.severity, left.files.as_slice()), (Severity::Warning, ["test_masks".to_owned()].as_slice()));
     let (found, _) = counts(&["train_labels/a/1", "train_labels/b/1", "test_labels/a/1"]);
     assert_eq!(found, ["test a 1", "train a 1", "train b 1"], "nothing else is there");

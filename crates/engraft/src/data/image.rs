@@ -101,7 +101,7 @@ fn decode_by_format(bytes: &[u8], limits: &Limits, form: Form, depth: Option<u8>
     let mut allowed = image::Limits::no_limits();
     allowed.max_alloc = Some(limits.allocation);
     reader.limits(allowed);
-    let mut decoder = reader.into_decoder().map_err(|problem| reason(problem, (0, 0), limits))?;
+    let mut decoder = reader.into_decoder().map_err(|problem| reason(problem, size_of_png(bytes), limits))?;
     let (width, height) = decoder.dimensions();
     check_size(u64::from(width), u64::from(height), decoder.total_bytes(), limits, form)?;
     if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
@@ -137,6 +137,16 @@ fn tiff_profile(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
         decoder.find_tag(tiff::tags::Tag::IccProfile)?.map(tiff::decoder::ifd::Value::into_u8_vec).transpose()
     };
     read().map_err(|problem| one_line(&problem))
+}
+
+/// Columns and rows, as the header of a PNG says: its decoder may refuse them before it tells. No pixels where it is none.
+fn size_of_png(bytes: &[u8]) -> (u64, u64) {
+    match bytes {
+        [0x89, b'P', b'N', b'G', _, _, _, _, _, _, _, _, b'I', b'H', b'D', b'R', a, b, c, d, e, f, g, h, ..] => {
+            (u32::from_be_bytes([*a, *b, *c, *d]).into(), u32::from_be_bytes([*e, *f, *g, *h]).into())
+        }
+        _ => (0, 0),
+    }
 }
 
 /// What ends every PNG.

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine, alphabet};
-use encoding_rs::UTF_8;
 
 use super::column_names::TEXTS;
 use super::image_kind::{ENOUGH, kind};
-use super::image_paths::{Finder, is_url};
+use super::image_paths::{Finder, Found, is_url};
 use super::text::Limits;
 use super::text::table::{Opening, Table};
 use super::{ENDINGS, TABLES, ending};
@@ -75,9 +74,9 @@ pub(super) struct ImageColumn {
     pub(super) reason: Option<String>,
 }
 
-/// Whether a table is one of images.
+/// Whether a table is one of images. A text file (`.txt`) may be one, too.
 pub(super) fn is_image_table(path: &Path) -> bool {
-    let is_table = ending(path).is_some_and(|ending| TABLES.contains(&ending.as_str()));
+    let is_table = ending(path).is_some_and(|ending| ending == "txt" || TABLES.contains(&ending.as_str()));
     if !is_table || !path.is_file() {
         return false;
     }
@@ -115,7 +114,7 @@ pub(super) fn find(table: &Table, taken: Option<usize>) -> Result<Option<ImageCo
     }
     let others: Vec<usize> = (0..names.len()).filter(|at| !bytes.contains(at) && is_free(at)).take(COLUMNS).collect();
     let sample = table.sample_of(&others, ROWS)?;
-    let mut finder = Finder::new(&root_of(table.path()), table.encoding().map_or(UTF_8, |found| found.encoding));
+    let mut finder = Finder::of_table(table);
     // Beside a text, a number that is the name of a file without its ending may be any number.
     let has_texts = names.iter().any(|name| TEXTS.iter().any(|text| name.eq_ignore_ascii_case(text)));
     let mut best: Option<(usize, usize, ImageColumn)> = None;
@@ -162,7 +161,7 @@ fn sureness(cells: &[&str], usual: bool, strict: bool, finder: &mut Finder) -> O
     let looked: Vec<&str> = paths.iter().copied().filter(|cell| !is_url(cell)).take(LOOKED_FOR).collect();
     let mut found = 0;
     for cell in &looked {
-        let (path, is_there) = finder.find(cell);
+        let Found { path, is_there, .. } = finder.find(cell, None);
         found += usize::from(is_there && begins_like_an_image(&finder.place(&path)));
     }
     match (found, is_named) {
@@ -172,7 +171,8 @@ fn sureness(cells: &[&str], usual: bool, strict: bool, finder: &mut Finder) -> O
     }
 }
 
-fn is_named_like_an_image(cell: &str) -> bool {
+/// Whether a cell ends like the name of an image file.
+pub(super) fn is_named_like_an_image(cell: &str) -> bool {
     let path = cell.split(['?', '#']).next().unwrap_or(cell);
     ending(Path::new(path)).is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }

@@ -1,12 +1,12 @@
 //! Where an image's bytes are: in a file of their own, or in a table.
 
 use std::borrow::Cow;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::printable;
-use crate::files::read_limited;
+use crate::files::{open_regular, read_limited};
 
 /// Where an image's bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,21 @@ impl ImageSource {
                 Err(io::Error::new(io::ErrorKind::FileTooLarge, found))
             }
             Self::Cell { bytes, .. } => Ok(Cow::Borrowed(bytes)),
+        }
+    }
+
+    /// Its first bytes, at most so many.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub(crate) fn head(&self, most: u64) -> io::Result<Cow<'_, [u8]>> {
+        match self {
+            Self::File(path) => {
+                let mut head = Vec::new();
+                open_regular(path)?.take(most).read_to_end(&mut head)?;
+                Ok(Cow::Owned(head))
+            }
+            Self::Cell { bytes, .. } => Ok(Cow::Borrowed(&bytes[..bytes.len().min(most as usize)])),
         }
     }
 

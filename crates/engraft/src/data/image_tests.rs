@@ -363,3 +363,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_sizes_of_a_png_that_is_refused_are_told() {
+    let mut bytes = encode(image(4, 4), ImageFormat::Png);
+    bytes[16..24].copy_from_slice(&[0x7F, 0xFF, 0xFF, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF]);
+    let sum = crc_of(&bytes[12..29]);
+    bytes[29..33].copy_from_slice(&sum.to_be_bytes());
+    let told = decoded(&bytes).unwrap_err().to_string();
+    assert!(told.starts_with("too large: 2147483647 x 2147483647"), "{told}");
+}
+
+/// The checksum of a chunk of a PNG.
+fn crc_of(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| (sum >> 1) ^ (0xEDB8_8320 * (sum & 1)))
+    })
+}

@@ -1,13 +1,17 @@
-//! Which columns of a table of images have the labels: one of a usual name, columns of zeros and ones, or the one whose
+//! Which columns of a table of images have the labels: one of a usual name, columns that say yes and no, or the one whose
 //! cells come back most.
+
+use std::collections::BTreeSet;
 
 use super::class_numbers::ClassNumbers;
 use super::column_names::listing;
-use super::finding::Finding;
+use super::finding::{Finding, FindingKind, Severity};
+use super::label_flags::{Flags, is_graded, is_uncertain};
 use super::task::SEPARATOR;
-use super::text::columns::label_among;
+use super::text::columns::{label_among, once};
+use super::text::record::at;
 use super::text::table::{Record, Table};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, first_of};
 
 /// Names that such a column has, the surest first.
 const NAMES: [&str; 16] = [
@@ -33,8 +37,12 @@ const NAMES: [&str; 16] = [
 #[derive(Debug, Clone)]
 pub(super) struct LabelColumns {
     columns: Vec<usize>,
-    /// The labels that columns of zeros and ones stand for; none where a column holds the label itself.
+    /// The labels that columns of yes and no stand for; none where a column holds the label itself.
     one_hot: Vec<String>,
+    /// How those say yes and no.
+    flags: Flags,
+    /// How many rows have each of those labels.
+    counts: Vec<usize>,
     /// Whether a row has more or fewer than one of them.
     several: bool,
     /// Names of classes that the file gives to whole numbers.
@@ -42,13 +50,8 @@ pub(super) struct LabelColumns {
     reason: Option<String>,
 }
 
-fn flag(cell: &str) -> Option<bool> {
-    match cell.to_ascii_lowercase().as_str() {
-        "1" | "1.0" | "true" => Some(true),
-        "0" | "0.0" | "false" => Some(false),
-        _ => None,
-    }
-}
+/// Values of a column that a message shows.
+const SHOWN: usize = 5;
 
 impl LabelColumns {
     /// The columns of labels: the one that is asked for, else among those that are `free`. `sample` holds the first rows,
@@ -66,7 +69,8 @@ impl LabelColumns {
         let names = table.columns();
         let one = |column: usize, reason: Option<String>| {
             let numbers = ClassNumbers::new(table.class_names(column));
-            Self { columns: vec![column], one_hot: Vec::new(), several: false, numbers, reason }
+            let (one_hot, counts, flags) = (Vec::new(), Vec::new(), Flags::ZeroOne);
+            Self { columns: vec![column], one_hot, flags, counts, several: false, numbers, reason }
         };
         if let Some(asked) = asked {
             return Ok(one(asked, None));
@@ -80,21 +84,29 @@ impl LabelColumns {
             let at = of_sample.iter().position(|other| *other == column);
             sample.iter().map(move |row| at.and_then(|at| row.fields[at].as_deref()).unwrap_or_default())
         };
-        let is_hot = |column: &usize| !sample.is_empty() && cells(*column).all(|cell| flag(cell).is_some());
-        let hot: Vec<usize> = free.iter().copied().filter(is_hot).collect();
-        if hot.len() > 1 {
+        let values = |column: usize| {
+            let told = |cell: &'_ str| if cell.is_empty() { "empty cells".to_owned() } else { cell.to_owned() };
+            first_of(cells(column).map(told).collect::<BTreeSet<String>>(), SHOWN)
+        };
+        if let Some((flags, hot)) = Flags::find(free, cells, |column| table.words_of(column)) {
+            let is_left = |column: &usize| !hot.contains(column) && is_uncertain(cells(*column));
+            if let Some(&uncertain) = free.iter().find(|&column| is_left(column)) {
+                let mut all: Vec<usize> = free.iter().copied().filter(|at| hot.contains(at) || is_left(at)).collect();
+                all.sort_by_key(|&column| column != uncertain);
+                return Err(several_graded(table, &all, values(uncertain)));
+            }
             let one_hot: Vec<String> = hot.iter().map(|&column| names[column].clone()).collect();
             let reason =
-                format!("the labels are read from the columns {}, which hold zeros and ones", listing(&one_hot));
-            let numbers = ClassNumbers::default();
-            return Ok(Self { columns: hot, one_hot, several: false, numbers, reason: Some(reason) });
+                format!("the labels are read from the columns {}, which hold {}", listing(&one_hot), flags.told());
+            let (numbers, counts) = (ClassNumbers::default(), vec![0; hot.len()]);
+            return Ok(Self { columns: hot, one_hot, flags, counts, several: false, numbers, reason: Some(reason) });
         }
         match free {
             [] => {
                 let problem =
                     Problem::new("a column is missing").expected("a column of labels beside that of the images");
                 let hint = "columns of other names are named with --path-column and --label-column";
-                Err(Error::Data(problem.found(table.listing()).hint(hint).at(super::text::record::at(table.path(), 1))))
+                Err(Error::Data(problem.found(table.listing()).hint(hint).at(at(table.path(), 1))))
             }
             [only] => {
                 let reason = format!("the labels are read from the column `{}`, the only other one", names[*only]);
@@ -107,8 +119,14 @@ impl LabelColumns {
                     of_sample.iter().zip(&row.fields).for_each(|(&column, field)| fields[column].clone_from(field));
                     Record { fields, ..row.clone() }
                 });
-                let column = label_among(table, &whole.collect::<Vec<_>>(), free, &mut remarks)?;
-                Ok(one(column, remarks.pop()))
+                let graded: Vec<usize> = free.iter().copied().filter(|&column| is_graded(cells(column))).collect();
+                let column = label_among(table, &whole.collect::<Vec<_>>(), free, &mut remarks);
+                let is_by_name = remarks.iter().any(|remark| remark.ends_with("by its name"));
+                let is_one_of_several = column.as_ref().map_or(true, |column| graded.contains(column)) && !is_by_name;
+                if graded.len() > 1 && is_one_of_several {
+                    return Err(several_graded(table, &graded, values(graded[0])));
+                }
+                Ok(one(column?, remarks.pop()))
             }
         }
     }
@@ -123,12 +141,28 @@ impl LabelColumns {
         self.reason.clone()
     }
 
-    /// Labels that are no numbers of classes, where the file names those.
-    pub(super) fn finding(&self) -> Option<Finding> {
-        self.numbers.finding()
+    /// Refuses columns whose name another column has too.
+    ///
+    /// # Errors
+    /// [`Error::Data`] that names the first of them.
+    pub(super) fn require_once(&self, table: &Table) -> Result<()> {
+        self.columns.iter().try_for_each(|&column| once(table, column))
     }
 
-    /// Of columns of zeros and ones whether rows that were read have more or fewer than one label; nothing of others.
+    /// Labels that are no numbers of classes, where the file names those; and labels that no row has.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let of_counts = self.one_hot.iter().zip(&self.counts);
+        let without: Vec<String> =
+            of_counts.filter(|(_, count)| **count == 0).map(|(label, _)| label.clone()).collect();
+        let absent = (!without.is_empty()).then(|| {
+            let message =
+                format!("labels that no row of the table has, so that they are not learnt: {}", listing(&without));
+            Finding::new(FindingKind::SmallClass, Severity::Warning, message, without)
+        });
+        self.numbers.finding().into_iter().chain(absent).collect()
+    }
+
+    /// Of columns of yes and no whether rows that were read have more or fewer than one label; nothing of others.
     pub(super) fn several(&self) -> Option<bool> {
         (!self.one_hot.is_empty()).then_some(self.several)
     }
@@ -136,24 +170,39 @@ impl LabelColumns {
     /// The label of a row by its cells in these columns; nothing where the file says that there is none.
     ///
     /// # Errors
-    /// A problem without a place, where one of several columns holds something other than 0 and 1.
+    /// A problem without a place, where one of several columns holds something other than yes and no.
     pub(super) fn label(&mut self, cells: &[Option<String>]) -> std::result::Result<Option<String>, Problem> {
         if self.one_hot.is_empty() {
             let cell = cells.first().cloned().flatten().unwrap_or_default();
             return Ok(self.numbers.label(&cell));
         }
         let mut labels: Vec<&str> = Vec::new();
-        for (cell, label) in cells.iter().zip(&self.one_hot) {
+        for ((cell, label), count) in cells.iter().zip(&self.one_hot).zip(&mut self.counts) {
             let cell = cell.as_deref().unwrap_or_default();
-            let has = flag(cell).ok_or_else(|| {
-                let problem = Problem::new(format!("the column `{label}` holds something other than 0 and 1"));
-                problem.expected("zeros and ones, as in the rows before").found(format!("`{cell}`"))
+            let has = self.flags.read(cell).ok_or_else(|| {
+                let told = self.flags.told();
+                let problem = Problem::new(format!("the column `{label}` holds something other than {told}"));
+                problem.expected(format!("{told}, as in the rows before")).found(format!("`{cell}`"))
             })?;
             if has {
                 labels.push(label);
+                *count += 1;
             }
         }
         self.several |= labels.len() != 1;
         Ok(Some(labels.join(&SEPARATOR.to_string())))
     }
+}
+
+/// The refusal of columns of which each grades one label: as parts of one, or with a third value for what nobody knows.
+fn several_graded(table: &Table, columns: &[usize], values: String) -> Error {
+    let names: Vec<String> = columns.iter().map(|&column| table.columns()[column].clone()).collect();
+    let problem = Problem::new("several columns look like labels, and hold more than yes and no")
+        .expected("one column of labels, or columns of zeros and ones")
+        .found(format!("the columns {}; `{}` holds {values}", listing(&names), names[0]));
+    let hint = format!(
+        "name the one to learn with --label-column ({}), or write 1 and 0 into all of them (uncertain and partial labels decided)",
+        names[0]
+    );
+    Error::Data(problem.hint(hint).at(at(table.path(), 1)))
 }

@@ -28,6 +28,7 @@ pub mod inspect;
 pub mod intake;
 mod jpeg;
 mod label_columns;
+mod label_flags;
 mod label_text;
 pub(crate) mod left_out;
 mod lone_classes;
@@ -53,7 +54,7 @@ use crate::error::{Error, Problem, Result, printable_text};
 use crate::progress::Observer;
 use crate::settings::{BitDepth, Fit};
 
-pub use bit_depth::sampled_bit_depth;
+pub use bit_depth::used_bit_depth;
 pub(crate) use dataset::Targets;
 pub use dataset::{Dataset, Example, Split};
 pub use finding::{Finding, FindingKind, Severity};
@@ -104,7 +105,8 @@ fn no_table(problem: Problem, path: &Path) -> Problem {
     let mut head = Vec::new();
     let read = crate::files::open_regular(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
     let named = || read.is_ok().then(|| stand_in(&head)).flatten();
-    let problem = match text::encoding::other_kind(&head).map(|(found, hint)| (found.to_owned(), hint)).or_else(named) {
+    let other = || text::encoding::other_kind(&head).map(|(found, hint)| (found.to_owned(), hint));
+    let problem = match named().or_else(other) {
         Some((found, hint)) => problem.found(found).hint(hint),
         None if text::encoding::looks_like_text(path) => problem
             .found("a text file without the ending of a table")
@@ -119,10 +121,23 @@ const HEAD: u64 = 1024;
 
 /// What stands in place of a file, by its first bytes, and what to do about it: a Git LFS pointer, a web page.
 fn stand_in(head: &[u8]) -> Option<(String, &'static str)> {
+    if let Some(archive) = archive(head) {
+        return Some((archive.to_owned(), "unpack it, and name the folder that it makes"));
+    }
     match engraft_weights::stand_in(head) {
         Some(engraft_weights::Error::Format { found, remedy }) => Some((found, remedy)),
         _ => None,
     }
+}
+
+/// An archive of files, by its first bytes; not one of an office program, which is one file to its readers.
+fn archive(head: &[u8]) -> Option<&'static str> {
+    if head.get(257..262) == Some(b"ustar") {
+        return Some("a tar archive");
+    }
+    let name = head.strip_prefix(b"PK\x03\x04").and_then(|rest| rest.get(26..))?;
+    let of_office = [b"[Content_Types]".as_slice(), b"_rels/", b"docProps/", b"xl/", b"word/", b"mimetype"];
+    (!of_office.iter().any(|first| name.starts_with(first))).then_some("a ZIP archive")
 }
 
 /// How a data set is to be read.
@@ -182,11 +197,13 @@ pub struct Opened {
 /// As [`open`]; and what [`table::read_as`] refuses.
 pub(crate) fn open_as(path: &Path, reading: &Reading) -> Result<Opened> {
     let metadata = std::fs::metadata(path).map_err(|source| missing(path, &source))?;
-    if is_table(path, &metadata) {
+    // A text file is a table where a column of it is named.
+    let is_named = reading.path_column.is_some() && is_txt(path) && metadata.is_file();
+    if is_named || is_table(path, &metadata) {
         return table::read_as(path, reading);
     }
     let columns = [&reading.path_column, &reading.label_column, &reading.grouping.column];
-    if let Some(column) = columns.into_iter().flatten().next() {
+    if let Some(column) = columns.into_iter().flatten().next().filter(|_| metadata.is_dir()) {
         let problem = Problem::new("a folder has no columns").expected("a .csv where a column is named").found(column);
         return Err(Error::Usage(problem.at(path)));
     }
@@ -205,8 +222,14 @@ pub(crate) fn open_as(path: &Path, reading: &Reading) -> Result<Opened> {
     Ok(Opened { dataset: dataset.recast(inferred.task)?, findings, inferred })
 }
 
+/// Whether a file is to be read as a table: by its ending, or, of a text file, since it is a table of images.
 fn is_table(path: &Path, metadata: &std::fs::Metadata) -> bool {
-    metadata.is_file() && ending(path).is_some_and(|ending| TABLES.contains(&ending.as_str()))
+    let is_named_so = ending(path).is_some_and(|ending| TABLES.contains(&ending.as_str()));
+    metadata.is_file() && (is_named_so || is_txt(path) && is_image_table(path))
+}
+
+fn is_txt(path: &Path) -> bool {
+    ending(path).as_deref() == Some("txt")
 }
 
 /// The images to predict: of a folder every file below it that begins like an image, sorted; of a table its images; any
@@ -276,6 +299,7 @@ mod files_tests;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::image::{Limits, decode};
     use crate::progress::Silent;
 
     #[test]
@@ -334,6 +358,28 @@ mod tests {
         let listed = images(temp.path()).unwrap();
         assert!(listed.len() == 4 && listed[2].ends_with("lost.png"), "{listed:?}");
         assert_eq!(images(&temp.path().join("notes.txt")).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn archives_are_named_and_to_be_unpacked() {
+        let temp = tempfile::tempdir().unwrap();
+        let zip = |name: &str| [b"PK\x03\x04".as_slice(), &[0; 22], &[5, 0, 0, 0], name.as_bytes()].concat();
+        let tar = [[0; 257].as_slice(), b"ustar\0", &[0; 249]].concat();
+        for (name, bytes, what) in [
+            ("a.zip", zip("cat/1.png"), "a ZIP archive"),
+            ("a.tar", tar.clone(), "a tar archive"),
+            ("a.csv", tar, "a tar archive"),
+        ] {
+            let path = temp.path().join(name);
+            std::fs::write(&path, &bytes).unwrap();
+            let refused = open_as(&path, &Reading::default()).unwrap_err().to_string();
+            assert!(refused.contains(what) && refused.contains("hint: unpack it, and name the folder"), "{refused}");
+            let refused = decode(&bytes, &Limits::default()).unwrap_err().to_string();
+            assert!(refused.contains(what) && refused.contains("unpack it"), "{refused}");
+        }
+        std::fs::write(temp.path().join("b.xlsx"), zip("[Content_Types].xml")).unwrap();
+        let refused = open(&temp.path().join("b.xlsx")).unwrap_err().to_string();
+        assert!(refused.contains("spreadsheet") && refused.contains("export it as CSV"), "{refused}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::bit_depth::sampled_bit_depth;
+use super::bit_depth::used_bit_depth;
 use super::column_names::listing;
 use super::inspect::{Inspection, InspectionStore, Outcome};
 use super::intake::{InputKind, Intake, text_reading};
@@ -155,7 +155,7 @@ pub fn open_sides(
     if kind == InputKind::Images {
         let images: Vec<ImageSource> =
             both.iter().flat_map(|side| (0..side.len()).filter_map(|at| side.image(at).cloned())).collect();
-        let (depth, said) = sampled_bit_depth(&images, config.bit_depth.unwrap_or(BitDepth::Auto), None);
+        let (depth, said) = used_bit_depth(&images, config.bit_depth.unwrap_or(BitDepth::Auto), None, observer)?;
         bit_depth = depth;
         notes.extend(said);
     }

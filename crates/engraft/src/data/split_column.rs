@@ -12,20 +12,11 @@ pub(super) const NAME: &str = "split";
 /// Names that it may have, where all words in it are splits.
 const OTHERS: [&str; 10] =
     ["subset", "set", "partition", "usage", "data_split", "dataset_split", "split_name", "phase", "fold_name", "part"];
-/// Columns of truth values, without what stands between words: what a true cell says, and what a false one says, which is
-/// nothing where a row of which it is false is to train on.
-const TRUTHS: [(&str, Split, Option<Split>); 10] = [
-    ("isvalid", Split::Val, None),
-    ("isval", Split::Val, None),
-    ("isvalidation", Split::Val, None),
-    ("isdev", Split::Val, None),
-    ("istest", Split::Test, None),
-    ("iseval", Split::Test, None),
-    ("isheldout", Split::Test, None),
-    ("istrain", Split::Train, Some(Split::Test)),
-    ("istraining", Split::Train, Some(Split::Test)),
-    ("train", Split::Train, Some(Split::Test)),
-];
+/// What may stand before a split in the name of a column of truth values, without what stands between words: `is_train`,
+/// `in_test_set`.
+const BEFORE: [&str; 5] = ["is", "in", "isin", "for", "usedfor"];
+/// Names that may mean something else than a split, as long as no column has the name of a label.
+const DOUBTFUL: [&str; 6] = ["valid", "validate", "validation", "dev", "development", "evaluation"];
 /// Names that columns of labels have: what they hold is learnt, whatever it says.
 const LABELS: [&str; 8] = ["label", "labels", "class", "classes", "category", "target", "y", "tag"];
 /// Words that need no saying.
@@ -52,6 +43,30 @@ fn truth(cell: &str) -> Option<bool> {
     }
 }
 
+/// A name in lower case without what stands between its words.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// What a true cell says by the name of its column, and what a false one says: nothing where a row of which it is false is to
+/// train on.
+fn truths_of(name: &str) -> Option<(Split, Option<Split>)> {
+    let name = plain(name);
+    // One word, and no split.
+    if name == "invalid" {
+        return None;
+    }
+    let after = |before: &&str| name.strip_prefix(before).and_then(exact);
+    let split = exact(&name).or_else(|| BEFORE.iter().find_map(after))?;
+    Some((split, (split == Split::Train).then_some(Split::Test)))
+}
+
+/// Whether a name of truth values says a split in any table: `train`, `is_test`.
+fn is_split_alone(name: &str) -> bool {
+    let name = plain(name);
+    name == "train" || exact(&name).is_none()
+}
+
 impl SplitColumn {
     /// The column of splits among those of these names, of which `is_free`; `cells` are the first cells of a column, `words` all
     /// the different ones of it, where they are few.
@@ -63,6 +78,32 @@ impl SplitColumn {
         is_free: impl Fn(usize) -> bool,
         cells: impl Fn(usize) -> Vec<&'a str>,
         words: impl Fn(usize) -> Option<BTreeSet<String>>,
+    ) -> Option<Self> {
+        Self::find_among(names, is_free, cells, words, |_| false)
+    }
+
+    /// As [`SplitColumn::find`], of a table whose rows are images or texts: their truth values under a bare name (`test`,
+    /// `training`) are splits, where they may be features of other tables.
+    pub(super) fn find_beside_content<'a>(
+        names: &[String],
+        is_free: impl Fn(usize) -> bool,
+        cells: impl Fn(usize) -> Vec<&'a str>,
+        words: impl Fn(usize) -> Option<BTreeSet<String>>,
+    ) -> Option<Self> {
+        let has_label = names.iter().any(|name| LABELS.iter().any(|label| name.eq_ignore_ascii_case(label)));
+        let is_doubtful = |at: usize| DOUBTFUL.contains(&plain(&names[at]).as_str());
+        // Something else has to be left to learn.
+        let is_clear = |at: usize| has_label || names.len() > 2 && !is_doubtful(at);
+        Self::find_among(names, is_free, cells, words, is_clear)
+    }
+
+    /// `bare`: whether truth values of a column that is called like a split and nothing else are splits.
+    fn find_among<'a>(
+        names: &[String],
+        is_free: impl Fn(usize) -> bool,
+        cells: impl Fn(usize) -> Vec<&'a str>,
+        words: impl Fn(usize) -> Option<BTreeSet<String>>,
+        bare: impl Fn(usize) -> bool,
     ) -> Option<Self> {
         let found = |column: usize, truths: Option<(Split, Option<Split>)>| {
             let is_trained = cells(column).iter().any(|cell| cell.is_empty() || loose(cell) == Some(Split::Train));
@@ -86,11 +127,10 @@ impl SplitColumn {
                 return Some(found(column, None));
             }
         }
-        let plain = |name: &str| -> String {
-            name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-        };
-        for (name, yes, no) in TRUTHS {
-            let Some(column) = free().find(|&at| plain(&names[at]) == name) else { continue };
+        for (column, yes, no) in free().filter_map(|at| truths_of(&names[at]).map(|(yes, no)| (at, yes, no))) {
+            if !is_split_alone(&names[column]) && !bare(column) {
+                continue;
+            }
             let cells = cells(column);
             let truths: Vec<Option<bool>> = cells.iter().map(|cell| truth(cell)).collect();
             // What says nothing is not held out.
@@ -201,6 +241,39 @@ mod tests {
         assert_eq!(splits("is_valid", &["False", "True"]), Some(vec![Train, Val]));
         assert_eq!(splits("is_train", &["0", "0"]), None);
         assert_eq!(splits("train", &["0.5", "1"]), None);
+        for name in ["is_training_set", "isTrainingSet", "in_train", "used_for_training"] {
+            assert_eq!(splits(name, &["0", "1", "1"]), Some(vec![Test, Train, Train]), "{name}");
+        }
+        for name in ["is_test_set", "in_test", "isTest"] {
+            assert_eq!(splits(name, &["false", "true"]), Some(vec![Train, Test]), "{name}");
+        }
+    }
+
+    #[test]
+    fn truth_values_under_the_bare_name_of_a_split_are_splits_beside_images_and_texts() {
+        use Split::{Test, Train, Val};
+        let beside = |names: &[&str], cells: &[&'static str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let last = names.len() - 1;
+            let of = |at: usize| if at == last { cells.to_vec() } else { vec!["x"] };
+            let mut column = SplitColumn::find_beside_content(&names, |_| true, of, |_| None)?;
+            Some(cells.iter().map(|cell| column.read(cell, Train).unwrap()).collect::<Vec<Split>>())
+        };
+        for (name, of_true, of_false) in [
+            ("test", Test, Train),
+            ("val", Val, Train),
+            ("valid", Val, Train),
+            ("training", Train, Test),
+            ("holdout", Test, Train),
+        ] {
+            let expected = Some(vec![of_false, of_true]);
+            assert_eq!(beside(&["text", "label", name], &["0", "1"]), expected, "{name}");
+            assert_eq!(beside(&["text", name], &["0", "1"]), None, "nothing else is left to learn: {name}");
+            assert_eq!(splits(name, &["0", "1"]), None, "a feature: {name}");
+        }
+        assert_eq!(beside(&["id", "text", "valid"], &["0", "1"]), None, "what is learnt");
+        assert_eq!(beside(&["text", "label", "invalid"], &["0", "1"]), None, "no split");
+        assert_eq!(beside(&["image", "red", "blue", "test"], &["0", "1"]), Some(vec![Train, Test]));
     }
 
     #[test]

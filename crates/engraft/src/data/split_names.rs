@@ -107,6 +107,11 @@ pub(super) fn is_companion(name: &str) -> bool {
     exact(name).is_none() && words(name).iter().any(|word| COMPANIONS.contains(&word.to_lowercase().as_str()))
 }
 
+/// Whether a name says that what lies there has no labels: `unlabeled`, `unlabelled_images`.
+pub(super) fn is_unlabelled(name: &str) -> bool {
+    words(name).iter().any(|word| ["unlabeled", "unlabelled", "unlabel"].contains(&word.to_lowercase().as_str()))
+}
+
 fn is_between(c: char) -> bool {
     c.is_whitespace() || matches!(c, '_' | '-' | '.' | '(' | ')' | '[' | ']')
 }

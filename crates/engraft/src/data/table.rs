@@ -1,15 +1,13 @@
 //! A data set as a table of images: CSV, TSV, JSON lines or Parquet with a column that names image files or holds their
 //! bytes ([`super::image_columns`]), one of labels, and one of splits if there is one.
 //!
-//! A label is a class, several labels with `|` between them, or a number (see [`super::task`]); columns of zeros and ones
-//! are labels, too. Paths are relative to the table's folder; the usual repairs are tried ([`super::image_paths`]). Names of
+//! A label is a class, several labels with `|` between them, or a number (see [`super::task`]); columns that say yes and no
+//! are labels, too ([`super::label_flags`]). Without a column of splits the folders in the paths may say them. Paths are relative to the table's folder; the usual repairs are tried ([`super::image_paths`]). Names of
 //! columns are found in any case. A column of groups is none of the others. A file that does not exist is kept: the audit
 //! leaves it out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-
-use encoding_rs::UTF_8;
 
 use super::column_names::find;
 use super::dataset::{Dataset, Row, Split};
@@ -17,24 +15,28 @@ use super::finding::{Finding, FindingKind, Severity};
 use super::group_hints::{is_named_like_groups, of_cell, suggested_column, suggested_pattern};
 use super::grouping::COLUMN_FLAG;
 use super::image_columns::{self, ImageColumn, ImageForm, from_base64, holds_base64, root_of};
-use super::image_paths::Finder;
+use super::image_paths::{Finder, Found, Use};
 use super::image_source::ImageSource;
 use super::label_columns::LabelColumns;
 use super::label_text::{Tidied, review};
 use super::split_column::SplitColumn;
+use super::split_names::loose;
 use super::task::{Inferred, SEPARATOR, Task, infer, label_set, number};
 use super::text::Limits;
+use super::text::columns::once;
 use super::text::encoding::encoding_of;
 use super::text::record::at;
 use super::text::table::{Blobs, Opening, Record, Table};
 use super::{Opened, Reading};
-use crate::error::{Error, Problem, Result, printable};
+use crate::error::{Error, Problem, Result, first_of, printable};
 use crate::progress::Silent;
 
 /// Rows that are looked at to find out what the cells of a column are.
 const LOOKED_AT: usize = 16;
 /// The most bytes of images that are kept in memory.
 const IN_MEMORY: u64 = 4 << 30;
+/// Contradicting lines that a message names.
+const LINES: usize = 10;
 
 /// Reads a table of classes.
 ///
@@ -59,7 +61,11 @@ pub fn read_as(path: &Path, reading: &Reading) -> Result<Opened> {
     let encoding = encoding_of(reading.encoding.as_deref())?;
     let table = Table::open(path, &Opening { named: &named, encoding, glance: false }, &Limits::default(), &Silent)?;
     let mut columns = Columns::find(&table, reading)?;
-    let Rows { lines, mut unlabelled, mut findings, suggested } = columns.rows(&table)?;
+    let Rows { mut lines, mut unlabelled, empty, mut findings, suggested } = columns.rows(&table)?;
+    findings.extend(without_cells(empty, "rows whose cells are empty, left out"));
+    if columns.split.is_none() {
+        findings.extend(split_by_paths(lines.iter_mut().map(|line| &mut line.row)));
+    }
     if lines.is_empty() {
         return Err(Error::Data(Problem::new("the table has no rows").expected("one row per image").at(path)));
     }
@@ -67,11 +73,11 @@ pub fn read_as(path: &Path, reading: &Reading) -> Result<Opened> {
     let inferred = match (reading.task, columns.label.several()) {
         (Some(task), _) => Inferred { task, reason: "it was asked for".into() },
         (None, Some(true)) => {
-            let reason = "the columns of zeros and ones name several labels, or none, in some rows".into();
+            let reason = "the columns of labels name several labels, or none, in some rows".into();
             Inferred { task: Task::MultiLabel, reason }
         }
         (None, Some(false)) => {
-            let reason = "in every row one of the columns of zeros and ones is one".into();
+            let reason = "in every row one of the columns of labels says yes".into();
             Inferred { task: Task::SingleLabel, reason }
         }
         (None, None) => {
@@ -109,12 +115,11 @@ pub fn read_as(path: &Path, reading: &Reading) -> Result<Opened> {
     }
 
     let (rows, settled) = settle(rows);
+    let contradictions = settled.iter().find(|finding| finding.severity == Severity::Serious);
+    let contradictions = contradictions.map(|finding| finding.message.clone());
     findings.extend(settled);
     findings.extend(columns.findings(&table));
-    if !unlabelled.is_empty() {
-        let message = format!("rows without a label, left out: {}", unlabelled.len());
-        findings.push(Finding::new(FindingKind::MissingValue, Severity::Warning, message, unlabelled));
-    }
+    findings.extend(without_cells(unlabelled, "rows without a label, left out"));
     let mut dataset = Dataset::assemble(root_of(path), rows).recast(inferred.task)?;
     dataset.group_by(&reading.grouping)?;
     if !reading.grouping.is_asked() {
@@ -128,7 +133,13 @@ pub fn read_as(path: &Path, reading: &Reading) -> Result<Opened> {
     if dataset.classes.len() < least {
         let found = dataset.classes.first().map_or("none", String::as_str);
         let what = if least == 2 { "there are fewer than two classes" } else { "there are no labels" };
-        return Err(Error::Data(Problem::new(what).expected(expected).found(found).at(path)));
+        let problem = Problem::new(what).expected(expected).at(path);
+        return Err(Error::Data(match contradictions {
+            Some(left_out) => problem
+                .found(format!("{found}; {left_out}"))
+                .hint("where an image has several labels, as in tables of boxes, add --task multi-label"),
+            None => problem.found(found),
+        }));
     }
     if !dataset.has(Split::Train) {
         return Err(Error::Data(
@@ -145,15 +156,23 @@ pub fn read_as(path: &Path, reading: &Reading) -> Result<Opened> {
 pub(super) fn images_of(path: &Path) -> Result<(Vec<ImageSource>, Vec<Finding>)> {
     let table = Table::open(path, &Opening::default(), &Limits::default(), &Silent)?;
     let image = image_columns::find(&table, None)?.ok_or_else(|| no_images(&table))?;
+    once(&table, image.column)?;
     let mut images = Images::new(&table, &image)?;
     let wanted: Vec<usize> = if image.form == ImageForm::Bytes { Vec::new() } else { vec![image.column] };
-    let mut sources = Vec::new();
+    let (mut read, mut empty) = (Vec::new(), Vec::new());
     for record in table.records(&wanted)? {
         let record = record?;
-        sources.push(images.next(record.row, record.fields.first().and_then(Option::as_deref))?.0);
+        let cell = record.fields.first().and_then(Option::as_deref);
+        match image.form {
+            ImageForm::Path if cell.is_none_or(str::is_empty) => empty.push(format!("row {}", record.row)),
+            _ => read.push(images.next(record.row, cell, None)?),
+        }
     }
-    images.refuse_urls(sources.len(), path)?;
+    images.refuse_urls(read.len(), path)?;
+    images.finder.refuse_ambiguous(path)?;
+    let sources = read.into_iter().map(|image| images.settled(image).source).collect();
     let mut findings: Vec<Finding> = image.reason.map(guessed).into_iter().collect();
+    findings.extend(without_cells(empty, "rows without an image, left out"));
     findings.extend(table.findings());
     findings.extend(images.finder.findings());
     Ok((sources, findings))
@@ -164,6 +183,42 @@ fn no_images(table: &Table) -> Error {
     let problem = Problem::new("a column is missing").expected(expected).found(table.listing());
     let hint = "columns of other names are named with --path-column and --label-column";
     Error::Data(problem.suggest("path", table.columns().iter().map(String::as_str)).hint(hint).at(at(table.path(), 1)))
+}
+
+/// Rows without what they need, where there are any.
+fn without_cells(rows: Vec<String>, what: &str) -> Option<Finding> {
+    let message = format!("{what}: {}", rows.len());
+    (!rows.is_empty()).then(|| Finding::new(FindingKind::MissingValue, Severity::Warning, message, rows))
+}
+
+/// Gives rows the splits that the folders in their paths say, as folders of images do: one that stands at the same place in all
+/// paths, where all of them say a split, and one the training data. A folder that is the row's class says none.
+fn split_by_paths<'a>(rows: impl Iterator<Item = &'a mut Row>) -> Option<Finding> {
+    let mut rows: Vec<&mut Row> = rows.collect();
+    let of_files = rows.iter().all(|row| row.source.file().is_some());
+    let parents = |row: &Row| row.name.rsplit_once('/').map_or(0, |(parents, _)| parents.split('/').count());
+    let depth = if of_files { rows.iter().map(|row| parents(row)).min().unwrap_or(0) } else { 0 };
+    let said = |row: &Row, at: usize| {
+        let folder = row.name.split('/').nth(at).unwrap_or_default();
+        let split = loose(folder).filter(|_| !row.class.eq_ignore_ascii_case(folder))?;
+        Some((folder.to_owned(), split))
+    };
+    let says_splits = |at: &usize| {
+        let splits: Option<BTreeSet<Split>> = rows.iter().map(|row| said(row, *at).map(|(_, split)| split)).collect();
+        splits.is_some_and(|splits| splits.len() > 1 && splits.contains(&Split::Train))
+    };
+    let at = (0..depth).find(says_splits)?;
+    let mut folders = BTreeMap::new();
+    for row in &mut rows {
+        if let Some((folder, split)) = said(row, at) {
+            row.split = split;
+            folders.insert(folder, split);
+        }
+    }
+    let told: Vec<String> = folders.iter().map(|(folder, split)| format!("`{folder}` is {}", split.name())).collect();
+    let message =
+        format!("the folders in the paths say the splits: {}; a column named split says otherwise", told.join(", "));
+    Some(guessed(message))
 }
 
 fn guessed(message: String) -> Finding {
@@ -178,9 +233,20 @@ struct Line {
     padded: bool,
 }
 
+/// The image of a row.
+struct Image {
+    source: ImageSource,
+    name: String,
+    /// Of a file that lies elsewhere than the table says the cell, and how it was found.
+    repaired: Option<(String, Use)>,
+}
+
+#[derive(Default)]
 struct Rows {
     lines: Vec<Line>,
     unlabelled: Vec<String>,
+    /// Rows of which all cells are empty.
+    empty: Vec<String>,
     findings: Vec<Finding>,
     /// A column that may be groups, where none are asked for.
     suggested: Option<Finding>,
@@ -197,9 +263,8 @@ struct Images {
 
 impl Images {
     fn new(table: &Table, image: &ImageColumn) -> Result<Self> {
-        let encoding = table.encoding().map_or(UTF_8, |found| found.encoding);
         Ok(Self {
-            finder: Finder::new(&root_of(table.path()), encoding),
+            finder: Finder::of_table(table),
             form: image.form,
             bytes: (image.form == ImageForm::Bytes).then(|| table.bytes(image.column)).transpose()?,
             table: printable(table.path()),
@@ -207,12 +272,14 @@ impl Images {
         })
     }
 
-    /// The image of the next row, and its name.
-    fn next(&mut self, row: u64, cell: Option<&str>) -> Result<(ImageSource, String)> {
+    /// The image of the next row; `split` is its split, where a column says it.
+    fn next(&mut self, row: u64, cell: Option<&str>, split: Option<Split>) -> Result<Image> {
         let cell = match &mut self.bytes {
             None if self.form == ImageForm::Path => {
-                let (path, _) = self.finder.find(cell.unwrap_or_default());
-                return Ok((ImageSource::File(self.finder.place(&path)), printable(&path)));
+                let cell = cell.unwrap_or_default();
+                let Found { path, repair, .. } = self.finder.find(cell, split);
+                let repaired = repair.map(|repair| (cell.to_owned(), repair));
+                return Ok(self.at(&path, repaired));
             }
             None => from_base64(cell.unwrap_or_default()),
             Some(bytes) => bytes.next().transpose()?.flatten().unwrap_or_default(),
@@ -224,7 +291,20 @@ impl Images {
             return Err(Error::Data(problem.expected(expected).hint("write the images to files").at(&self.table)));
         }
         let name = format!("row {row}");
-        Ok((ImageSource::Cell { name: format!("{} {name}", self.table), bytes: cell.into() }, name))
+        let source = ImageSource::Cell { name: format!("{} {name}", self.table), bytes: cell.into() };
+        Ok(Image { source, name, repaired: None })
+    }
+
+    fn at(&self, path: &Path, repaired: Option<(String, Use)>) -> Image {
+        Image { source: ImageSource::File(self.finder.place(path)), name: printable(path), repaired }
+    }
+
+    /// An image now that all rows are known: where its cell says, if the repair that found it holds no longer.
+    fn settled(&self, image: Image) -> Image {
+        match &image.repaired {
+            Some((cell, repair)) if self.finder.is_withdrawn(repair) => self.at(&Finder::as_named(cell), None),
+            _ => image,
+        }
     }
 
     /// Refuses images of which all are named by URL.
@@ -283,7 +363,7 @@ impl Columns {
         let of_image =
             |column: usize| column == image.column || part(column).is_some() && part(column) == part(image.column);
         let may_split = |column: usize| !of_image(column) && ![asked, group].contains(&Some(column));
-        let split = SplitColumn::find(names, may_split, cells, |column| table.words_of(column));
+        let split = SplitColumn::find_beside_content(names, may_split, cells, |column| table.words_of(column));
         let at = split.as_ref().map(|split| split.column);
         let is_free = |column: &usize| !of_image(*column) && ![at, group].contains(&Some(*column));
         let free: Vec<usize> = others.iter().copied().filter(is_free).collect();
@@ -296,6 +376,10 @@ impl Columns {
             let problem = Problem::new("one column cannot be the group and the images or label").found(&names[both]);
             return Err(Error::Usage(problem.at(COLUMN_FLAG)));
         }
+        for column in [Some(image.column), at, group].into_iter().flatten() {
+            once(table, column)?;
+        }
+        label.require_once(table)?;
         let is_suggestible =
             |column: &usize| !label.columns().contains(column) && is_named_like_groups(&names[*column]);
         let suggestible = match reading.grouping.is_asked() {
@@ -318,7 +402,7 @@ impl Columns {
             wanted.push(self.image.column);
         }
         let mut images = Images::new(table, &self.image)?;
-        let mut rows = Rows { lines: Vec::new(), unlabelled: Vec::new(), findings: Vec::new(), suggested: None };
+        let (mut rows, mut read) = (Rows::default(), Vec::new());
         for record in table.records(&wanted)? {
             let record = record?;
             let image = wanted.len() - 1;
@@ -327,28 +411,41 @@ impl Columns {
                 return Err(Error::Data(problem.found(&table.columns()[self.image.column]).at(at(path, record.line))));
             }
             let Record { row, line, fields, padded, .. } = record;
+            if !of_bytes && fields.iter().flatten().all(String::is_empty) {
+                rows.empty.push(format!("row {row}"));
+                continue;
+            }
             let refused = |problem: Problem| Error::Data(problem.at(at(path, line)));
             let cell = |at: usize| fields.get(at).and_then(Option::as_deref).unwrap_or_default();
             let place = if of_bytes { None } else { Some(cell(image)) };
-            let (source, name) = images.next(row, place)?;
             // Whether a label may be empty depends on the task.
             if place == Some("") {
-                return Err(refused(Problem::new("a field is empty").expected("a path or an image in every row")));
+                let column = &table.columns()[self.image.column];
+                let problem =
+                    Problem::new("a field is empty").expected("a path or an image in every row that has other cells");
+                return Err(refused(problem.found(format!("nothing in the column `{column}`"))));
             }
-            let split = self.split.as_mut().map_or(Ok(Split::Train), |split| split.read(cell(labels), Split::Train));
-            let split = split.map_err(refused)?;
+            let said = self.split.as_mut().map(|split| split.read(cell(labels), Split::Train));
+            let said = said.transpose().map_err(refused)?;
+            let image = images.next(row, place, said)?;
+            let split = said.unwrap_or(Split::Train);
             let group = self.group.and_then(|_| of_cell(Some(cell(after_split))));
             match self.label.label(&fields[..labels]).map_err(refused)? {
                 Some(class) => {
                     let padded = padded.iter().any(|&at| at < labels);
                     let of_column = suggestible.iter_mut().zip(after_split..);
                     of_column.for_each(|(cells, at)| cells.push(cell(at).to_owned()));
-                    rows.lines.push(Line { line, row: Row { source, name, class, split, group }, padded });
+                    read.push((image, line, class, split, group, padded));
                 }
-                None => rows.unlabelled.push(name),
+                None => rows.unlabelled.push(image.name),
             }
         }
-        images.refuse_urls(rows.lines.len() + rows.unlabelled.len(), path)?;
+        images.refuse_urls(read.len() + rows.unlabelled.len(), path)?;
+        images.finder.refuse_ambiguous(path)?;
+        rows.lines.extend(read.into_iter().map(|(image, line, class, split, group, padded)| {
+            let Image { source, name, .. } = images.settled(image);
+            Line { line, row: Row { source, name, class, split, group }, padded }
+        }));
         rows.findings = images.finder.findings();
         rows.suggested = self.suggestible.iter().zip(&suggestible).find_map(|(&column, cells): (_, &Vec<String>)| {
             suggested_column(&table.columns()[column], cells.iter().map(|cell| Some(cell.as_str())), "images")
@@ -363,7 +460,7 @@ impl Columns {
         let of_table = table.remarks().into_iter().filter(|remark| Some(remark) != of_encoding.as_ref());
         let mut findings: Vec<Finding> = remarks.into_iter().chain(of_table).map(guessed).collect();
         findings.extend(table.findings());
-        findings.extend(self.label.finding());
+        findings.extend(self.label.findings());
         findings.extend(self.split.as_ref().and_then(SplitColumn::finding));
         findings
     }
@@ -429,7 +526,7 @@ fn settle(rows: BTreeMap<String, Vec<(u64, Row)>>) -> (Vec<Row>, Vec<Finding>) {
         let message = format!(
             "files that rows give different labels or splits, left out: {} (lines {})",
             contradicting.len(),
-            lines.join(", ")
+            first_of(&lines, LINES)
         );
         findings.push(Finding::new(FindingKind::DuplicateRow, Severity::Serious, message, contradicting));
     }

@@ -140,7 +140,7 @@ impl Model {
         if let Reader::Images(extractor) = &self.reader { extractor.reader().bit_depth() } else { None }
     }
 
-    /// Reads images of 16 bits a channel by so many of them from now on (see [`crate::data::sampled_bit_depth`]).
+    /// Reads images of 16 bits a channel by so many of them from now on (see [`crate::data::used_bit_depth`]).
     pub fn set_bit_depth(&mut self, depth: Option<u8>) {
         if let Reader::Images(extractor) = &mut self.reader {
             extractor.reader_mut().set_bit_depth(depth);

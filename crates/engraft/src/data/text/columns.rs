@@ -88,7 +88,7 @@ pub(crate) fn choose(table: &Table, sample: &[Record], reading: &TextReading, wi
     let group = reading.grouping.column.as_deref();
     let group = group.map(|name| find(names, name, COLUMN_FLAG, table.path())).transpose()?;
     let is_free = |column: usize| !text.contains(&column) && ![label, group].contains(&Some(column));
-    let found = SplitColumn::find(names, is_free, cells, |column| table.words_of(column));
+    let found = SplitColumn::find_beside_content(names, is_free, cells, |column| table.words_of(column));
     let split = found.as_ref().map(|split| split.column);
     if text.len() > 2 || text.len() == 2 && text[0] == text[1] {
         let problem = Problem::new("a text is one column, or a pair of two").found(reading.text.join(","));
@@ -124,7 +124,7 @@ pub(crate) fn choose(table: &Table, sample: &[Record], reading: &TextReading, wi
 }
 
 /// Refuses a column whose name another has too: nobody knows which of the two is meant.
-fn once(table: &Table, column: usize) -> Result<()> {
+pub(crate) fn once(table: &Table, column: usize) -> Result<()> {
     let name = &table.columns()[column];
     match table.columns().iter().filter(|other| *other == name).count() {
         1 => Ok(()),

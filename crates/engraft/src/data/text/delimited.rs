@@ -13,6 +13,7 @@ use super::encoding::{Detected, detect_as, glance};
 use super::record::{KINDS, Opening, Record, Records, decoded};
 use super::{Limits, words};
 use crate::data::column_names::TEXTS;
+use crate::data::image_columns::is_named_like_an_image;
 use crate::data::task;
 use crate::data::{Finding, FindingKind, Severity};
 use crate::error::{Error, Problem, Result, first_of};
@@ -86,6 +87,11 @@ impl Delimited {
         remarks.extend(told);
         head.drain(..length);
         let delimiter = said.unwrap_or_else(|| delimiter(&head, crate::data::ending(path).as_deref()));
+        if delimiter == b' ' {
+            remarks.push(
+                "the fields are read as separated by blanks, since each line begins with an image file".to_owned(),
+            );
+        }
         let quoting = delimiter != b'\t' || !quotes_are_text(&head);
         if !quoting {
             remarks.push("quotes are read as part of the text, since they come in no pairs".to_owned());
@@ -200,7 +206,19 @@ fn delimiter(head: &[u8], ending: Option<&str>) -> u8 {
             best = (agreement, delimiter);
         }
     }
-    best.1
+    if best.1 == NONE && lists_images(head) { b' ' } else { best.1 }
+}
+
+/// Whether each line is the name of an image file and, after a blank, its label, as in the lists of Caffe: `a/1.jpg 0`.
+fn lists_images(head: &[u8]) -> bool {
+    let mut lines: Vec<&[u8]> = head.split(|&byte| byte == b'\n').take(COUNTED).collect();
+    if lines.len() > 1 {
+        lines.pop();
+    }
+    let fields = |line: &[u8]| -> Vec<String> { line.trim_ascii().split(|&byte| byte == b' ').map(clean).collect() };
+    let lines: Vec<Vec<String>> = lines.into_iter().map(fields).filter(|fields| *fields != [""]).collect();
+    lines.iter().all(|line| line.len() > 1 && line.len() == lines[0].len() && is_named_like_an_image(&line[0]))
+        && !lines.is_empty()
 }
 
 /// Whether a table has a column `path`: it names files (images) and holds no texts.
@@ -361,6 +379,7 @@ fn is_header(first: &[String], records: &[ByteRecord], named: &[&str]) -> bool {
     let is_data = |(column, field): (usize, &String)| {
         task::number(field, false).is_some_and(f64::is_finite)
             || words::spans(field).nth(WORDS_OF_A_TEXT - 1).is_some()
+            || is_named_like_an_image(field)
             || comes_back(column)
     };
     !first.iter().enumerate().any(is_data)
