@@ -1,10 +1,10 @@
-//! Which columns of a table of images have the labels: one of a usual name, columns of zeros and ones, or the one whose
-//! cells come back most.
+//! Which columns of a table have the labels: one of a usual name, columns of zeros and ones, or the one whose cells come back
+//! most. Tables of texts have names and a choice of their own (`text::columns`), and the rest in common.
 
 use super::class_numbers::ClassNumbers;
 use super::column_names::listing;
 use super::finding::Finding;
-use super::task::SEPARATOR;
+use super::task::{Inferred, SEPARATOR, Task};
 use super::text::columns::label_among;
 use super::text::table::{Record, Table};
 use crate::error::{Error, Problem, Result};
@@ -50,7 +50,45 @@ fn flag(cell: &str) -> Option<bool> {
     }
 }
 
+/// What the columns of zeros and ones are labels of: their names, without that of an object that holds them all (`cats.good`).
+fn labels_of(columns: &[usize], names: &[String]) -> Vec<String> {
+    let whole = |column: usize| names[column].rsplit_once('.').map(|(whole, _)| whole);
+    let are_parts = columns.iter().all(|&column| whole(column).is_some() && whole(column) == whole(columns[0]));
+    let name = |&column: &usize| match names[column].rsplit_once('.') {
+        Some((_, part)) if are_parts => part.to_owned(),
+        _ => names[column].clone(),
+    };
+    columns.iter().map(name).collect()
+}
+
 impl LabelColumns {
+    /// One column that holds the labels.
+    pub(super) fn of_one(table: &Table, column: usize, reason: Option<String>) -> Self {
+        let numbers = ClassNumbers::new(table.class_names(column));
+        Self { columns: vec![column], one_hot: Vec::new(), several: false, numbers, reason }
+    }
+
+    /// The columns of zeros and ones among those that are `free`, where there are several; `cells` are the first of a column.
+    pub(super) fn of_flags<'a, C: IntoIterator<Item = &'a str>>(
+        names: &[String],
+        free: &[usize],
+        cells: impl Fn(usize) -> C,
+    ) -> Option<Self> {
+        let is_flags = |column: &usize| {
+            let mut cells = cells(*column).into_iter().peekable();
+            cells.peek().is_some() && cells.all(|cell| flag(cell).is_some())
+        };
+        let columns: Vec<usize> = free.iter().copied().filter(is_flags).collect();
+        if columns.len() < 2 {
+            return None;
+        }
+        let listed: Vec<String> = columns.iter().map(|&column| names[column].clone()).collect();
+        let reason =
+            Some(format!("the labels are read from the columns {}, which hold zeros and ones", listing(&listed)));
+        let one_hot = labels_of(&columns, names);
+        Some(Self { columns, one_hot, several: false, numbers: ClassNumbers::default(), reason })
+    }
+
     /// The columns of labels: the one that is asked for, else among those that are `free`. `sample` holds the first rows,
     /// with the columns `of_sample`.
     ///
@@ -64,10 +102,7 @@ impl LabelColumns {
         sample: &[Record],
     ) -> Result<Self> {
         let names = table.columns();
-        let one = |column: usize, reason: Option<String>| {
-            let numbers = ClassNumbers::new(table.class_names(column));
-            Self { columns: vec![column], one_hot: Vec::new(), several: false, numbers, reason }
-        };
+        let one = |column: usize, reason: Option<String>| Self::of_one(table, column, reason);
         if let Some(asked) = asked {
             return Ok(one(asked, None));
         }
@@ -80,14 +115,8 @@ impl LabelColumns {
             let at = of_sample.iter().position(|other| *other == column);
             sample.iter().map(move |row| at.and_then(|at| row.fields[at].as_deref()).unwrap_or_default())
         };
-        let is_hot = |column: &usize| !sample.is_empty() && cells(*column).all(|cell| flag(cell).is_some());
-        let hot: Vec<usize> = free.iter().copied().filter(is_hot).collect();
-        if hot.len() > 1 {
-            let one_hot: Vec<String> = hot.iter().map(|&column| names[column].clone()).collect();
-            let reason =
-                format!("the labels are read from the columns {}, which hold zeros and ones", listing(&one_hot));
-            let numbers = ClassNumbers::default();
-            return Ok(Self { columns: hot, one_hot, several: false, numbers, reason: Some(reason) });
+        if let Some(flags) = Self::of_flags(names, free, cells) {
+            return Ok(flags);
         }
         match free {
             [] => {
@@ -128,9 +157,19 @@ impl LabelColumns {
         self.numbers.finding()
     }
 
-    /// Of columns of zeros and ones whether rows that were read have more or fewer than one label; nothing of others.
-    pub(super) fn several(&self) -> Option<bool> {
-        (!self.one_hot.is_empty()).then_some(self.several)
+    /// The one column that holds the labels; nothing of columns of zeros and ones.
+    pub(super) fn only(&self) -> Option<usize> {
+        if self.one_hot.is_empty() { self.columns.first().copied() } else { None }
+    }
+
+    /// What is learnt of columns of zeros and ones, by the rows that were read: a class where each has one label, else a set of
+    /// labels; nothing of others.
+    pub(super) fn task(&self) -> Option<Inferred> {
+        let (task, reason) = match self.several {
+            true => (Task::MultiLabel, "the columns of zeros and ones name several labels, or none, in some rows"),
+            false => (Task::SingleLabel, "in every row one of the columns of zeros and ones is one"),
+        };
+        self.only().is_none().then(|| Inferred { task, reason: reason.into() })
     }
 
     /// The label of a row by its cells in these columns; nothing where the file says that there is none.

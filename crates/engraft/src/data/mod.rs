@@ -138,7 +138,7 @@ pub struct Reading {
     pub(crate) grouping: Grouping,
     /// The encoding of a table; found out where it is not told.
     pub(crate) encoding: Option<String>,
-    /// Whether classes that differ only by case, blanks or the way a number is written are one.
+    /// Whether classes that differ only by case, blanks, signs between words or the way a number is written are one.
     pub(crate) merge_classes: bool,
     /// Bits that images of 16 bits a channel use.
     pub(crate) bit_depth: Option<BitDepth>,
@@ -186,7 +186,7 @@ pub(crate) fn open_as(path: &Path, reading: &Reading) -> Result<Opened> {
         return table::read_as(path, reading);
     }
     let columns = [&reading.path_column, &reading.label_column, &reading.grouping.column];
-    if let Some(column) = columns.into_iter().flatten().next() {
+    if let Some(column) = columns.into_iter().flatten().next().filter(|_| metadata.is_dir()) {
         let problem = Problem::new("a folder has no columns").expected("a .csv where a column is named").found(column);
         return Err(Error::Usage(problem.at(path)));
     }
