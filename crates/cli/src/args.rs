@@ -317,7 +317,7 @@ pub struct ReadingArgs {
     /// The encoding of a table or of texts, as windows-1251, gb18030 or shift_jis [default: detected].
     #[arg(long, value_name = "NAME", help_heading = DATA)]
     pub encoding: Option<String>,
-    /// Make one class of those that differ only by case, blanks, Unicode form or the way a number is written.
+    /// Make one class of those that differ only by case, blanks, signs between words, Unicode form or the way a number is written.
     #[arg(long, help_heading = DATA)]
     #[serde(skip_serializing_if = "Not::not")]
     pub merge_classes: bool,
@@ -659,7 +659,7 @@ pub struct CompareArgs {
     /// The encoding of tables or of texts, as windows-1251, gb18030 or shift_jis [default: detected].
     #[arg(long, value_name = "NAME")]
     pub encoding: Option<String>,
-    /// Make one class of those that differ only by case, blanks, Unicode form or the way a number is written.
+    /// Make one class of those that differ only by case, blanks, signs between words, Unicode form or the way a number is written.
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     pub merge_classes: bool,

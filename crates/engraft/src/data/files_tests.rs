@@ -219,6 +219,7 @@ fn images_named_by_url_are_refused_as_such() {
     assert_eq!(kind(&path), InputKind::Images);
     let refused = read(&path, None).unwrap_err().to_string();
     assert!(refused.contains("named by URL") && refused.contains("download them"), "{refused}");
+    assert!(refused.contains("--text names a column of texts"), "{refused}");
     // Files that are nowhere are no texts either.
     let rows: String = (1..7).map(|n| format!("/else/{n}.jpg,{}\n", n % 2)).collect();
     let (_temp, path) = table("t.csv", &format!("image,label\n{rows}"));
@@ -661,6 +662,8 @@ fn what_stands_in_place_of_images_and_tables_is_named() {
         ("t.parquet", pointer, "git lfs pull"),
         ("t.csv.gz", b"\x1f\x8b\x08\0", "a file packed by gzip"),
         ("t.xlsx", b"PK\x03\x04", "export it as CSV"),
+        ("t.npz", b"PK\x03\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0x.npy", "NumPy arrays (.npz)"),
+        ("t.tar", &[&[b'a'; 257][..], b"ustar\x0000"].concat(), "a tar archive"),
         ("t.csv.bak", b"path,label\n1.png,cat\n", "let its name end in .csv"),
         ("table", b"path,label\n1.png,cat\n", "a text file without the ending of a table"),
     ] {
@@ -669,6 +672,20 @@ fn what_stands_in_place_of_images_and_tables_is_named() {
         let refused = read(&path, None).unwrap_err().to_string();
         assert!(refused.contains(words), "{name}: {refused}");
     }
+}
+
+#[test]
+fn a_column_of_a_file_that_is_no_table_is_not_one_of_a_folder() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("a.list");
+    std::fs::write(&path, "file,label\n1.png,cat\n").unwrap();
+    let read = |path: &Path| {
+        let reading = Reading { path_column: Some("file".into()), ..Reading::default() };
+        Intake::read_as(path, &reading, &Limits::default(), &NoStore, &Silent).unwrap_err().to_string()
+    };
+    let refused = read(&path);
+    assert!(refused.contains("let its name end in .csv") && !refused.contains("folder has no"), "{refused}");
+    assert!(read(temp.path()).contains("a folder has no columns"));
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub enum FindingKind {
     Guessed,
     /// Rows of a table that a quote seems to have made one.
     MergedRows,
+    /// Rows of a table that repeat its header.
+    RepeatedHeader,
     /// Several rows of a table name one file.
     DuplicateRow,
     /// Files that cannot be read.

@@ -27,7 +27,7 @@ pub fn read(path: &Path) -> Result<(Dataset, Vec<Finding>)> {
     read_merging(path, false)
 }
 
-/// As [`read`]; `merge` makes one class of those that differ only by case, blanks or the way a number is written.
+/// As [`read`]; `merge` makes one class of those that differ only by case, blanks, signs between words or the way a number is written.
 ///
 /// # Errors
 /// As [`read`].

@@ -1,5 +1,5 @@
-//! Which columns of a table of images have the labels: one of a usual name, columns that say yes and no, or the one whose
-//! cells come back most.
+//! Which columns of a table have the labels: one of a usual name, columns that say yes and no, or the one whose cells come back
+//! most. Tables of texts have names and a choice of their own (`text::columns`), and the rest in common.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::class_numbers::ClassNumbers;
 use super::column_names::listing;
 use super::finding::{Finding, FindingKind, Severity};
 use super::label_flags::{Flags, is_graded, is_uncertain};
-use super::task::SEPARATOR;
+use super::task::{Inferred, SEPARATOR, Task};
 use super::text::columns::{label_among, once};
 use super::text::record::at;
 use super::text::table::{Record, Table};
@@ -53,7 +53,48 @@ pub(super) struct LabelColumns {
 /// Values of a column that a message shows.
 const SHOWN: usize = 5;
 
+/// What columns of yes and no are labels of: their names, without that of an object that holds them all (`cats.good`).
+fn labels_of(columns: &[usize], names: &[String]) -> Vec<String> {
+    let whole = |column: usize| names[column].rsplit_once('.').map(|(whole, _)| whole);
+    let are_parts = columns.iter().all(|&column| whole(column).is_some() && whole(column) == whole(columns[0]));
+    let name = |&column: &usize| match names[column].rsplit_once('.') {
+        Some((_, part)) if are_parts => part.to_owned(),
+        _ => names[column].clone(),
+    };
+    columns.iter().map(name).collect()
+}
+
 impl LabelColumns {
+    /// One column that holds the labels.
+    pub(super) fn of_one(table: &Table, column: usize, reason: Option<String>) -> Self {
+        let numbers = ClassNumbers::new(table.class_names(column));
+        let (one_hot, counts, flags) = (Vec::new(), Vec::new(), Flags::ZeroOne);
+        Self { columns: vec![column], one_hot, flags, counts, several: false, numbers, reason }
+    }
+
+    /// The columns of zeros and ones among those that are `free`, where there are several; `cells` are the first of a column.
+    pub(super) fn of_flags<'a, C: IntoIterator<Item = &'a str>>(
+        names: &[String],
+        free: &[usize],
+        cells: impl Fn(usize) -> C,
+    ) -> Option<Self> {
+        let is_flags = |column: &usize| {
+            let mut cells = cells(*column).into_iter().peekable();
+            cells.peek().is_some() && cells.all(|cell| Flags::ZeroOne.read(cell).is_some())
+        };
+        let columns: Vec<usize> = free.iter().copied().filter(is_flags).collect();
+        (columns.len() > 1).then(|| Self::of_yes_and_no(names, columns, Flags::ZeroOne))
+    }
+
+    /// Columns that each say of one label whether a row has it.
+    fn of_yes_and_no(names: &[String], columns: Vec<usize>, flags: Flags) -> Self {
+        let listed: Vec<String> = columns.iter().map(|&column| names[column].clone()).collect();
+        let reason = format!("the labels are read from the columns {}, which hold {}", listing(&listed), flags.told());
+        let (one_hot, counts) = (labels_of(&columns, names), vec![0; columns.len()]);
+        let numbers = ClassNumbers::default();
+        Self { columns, one_hot, flags, counts, several: false, numbers, reason: Some(reason) }
+    }
+
     /// The columns of labels: the one that is asked for, else among those that are `free`. `sample` holds the first rows,
     /// with the columns `of_sample`.
     ///
@@ -67,11 +108,7 @@ impl LabelColumns {
         sample: &[Record],
     ) -> Result<Self> {
         let names = table.columns();
-        let one = |column: usize, reason: Option<String>| {
-            let numbers = ClassNumbers::new(table.class_names(column));
-            let (one_hot, counts, flags) = (Vec::new(), Vec::new(), Flags::ZeroOne);
-            Self { columns: vec![column], one_hot, flags, counts, several: false, numbers, reason }
-        };
+        let one = |column: usize, reason: Option<String>| Self::of_one(table, column, reason);
         if let Some(asked) = asked {
             return Ok(one(asked, None));
         }
@@ -95,11 +132,7 @@ impl LabelColumns {
                 all.sort_by_key(|&column| column != uncertain);
                 return Err(several_graded(table, &all, values(uncertain)));
             }
-            let one_hot: Vec<String> = hot.iter().map(|&column| names[column].clone()).collect();
-            let reason =
-                format!("the labels are read from the columns {}, which hold {}", listing(&one_hot), flags.told());
-            let (numbers, counts) = (ClassNumbers::default(), vec![0; hot.len()]);
-            return Ok(Self { columns: hot, one_hot, flags, counts, several: false, numbers, reason: Some(reason) });
+            return Ok(Self::of_yes_and_no(names, hot, flags));
         }
         match free {
             [] => {
@@ -162,9 +195,19 @@ impl LabelColumns {
         self.numbers.finding().into_iter().chain(absent).collect()
     }
 
-    /// Of columns of yes and no whether rows that were read have more or fewer than one label; nothing of others.
-    pub(super) fn several(&self) -> Option<bool> {
-        (!self.one_hot.is_empty()).then_some(self.several)
+    /// The one column that holds the labels; nothing of columns of yes and no.
+    pub(super) fn only(&self) -> Option<usize> {
+        if self.one_hot.is_empty() { self.columns.first().copied() } else { None }
+    }
+
+    /// What is learnt of columns of yes and no, by the rows that were read: a class where each has one label, else a set of
+    /// labels; nothing of others.
+    pub(super) fn task(&self) -> Option<Inferred> {
+        let (task, reason) = match self.several {
+            true => (Task::MultiLabel, "the columns of labels name several labels, or none, in some rows"),
+            false => (Task::SingleLabel, "in every row one of the columns of labels says yes"),
+        };
+        self.only().is_none().then(|| Inferred { task, reason: reason.into() })
     }
 
     /// The label of a row by its cells in these columns; nothing where the file says that there is none.

@@ -117,10 +117,33 @@ fn escaped(text: &str) -> String {
 /// compatibility forms and the way a number is written tells them apart.
 fn likeness(class: &str) -> String {
     let plain: String = class.nfkc().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect();
-    match plain.parse::<f64>() {
+    match without_thousands(&plain).unwrap_or_else(|| plain.clone()).parse::<f64>() {
         Ok(number) if number.is_finite() => format!("{}", number + 0.0),
-        _ => plain,
+        _ => joined(&plain),
     }
+}
+
+/// A number with commas or apostrophes between its thousands, `1,234.5`, without them.
+fn without_thousands(text: &str) -> Option<String> {
+    let whole = text.split('.').next()?.trim_start_matches(['+', '-']);
+    let mut groups = whole.split([',', '\'', '\u{2019}']);
+    let are_digits = |group: &str| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit());
+    let first = groups.next()?;
+    let is_one = are_digits(first) && first.len() <= 3 && first != whole;
+    (is_one && groups.all(|group| group.len() == 3 && are_digits(group)))
+        .then(|| text.replace([',', '\'', '\u{2019}'], ""))
+}
+
+/// A text without hyphens and underscores between its words: `new_york`, `t-shirt`. Between digits they are part of a number.
+fn joined(text: &str) -> String {
+    let all: Vec<char> = text.chars().collect();
+    let is_between = |at: usize| {
+        let beside = [at.checked_sub(1).and_then(|at| all.get(at)), all.get(at + 1)];
+        beside.iter().all(|c| c.is_some_and(|c| c.is_alphanumeric()))
+            && beside.iter().any(|c| c.is_some_and(|c| c.is_alphabetic()))
+    };
+    let is_sign = |c: char| matches!(c, '-' | '_' | '\u{2010}');
+    all.iter().enumerate().filter(|(at, c)| !(is_sign(**c) && is_between(*at))).map(|(_, c)| c).collect()
 }
 
 /// Groups of classes that are likely meant to be one, each with the most frequent first; `classes` with how often each is
@@ -203,7 +226,8 @@ pub(super) fn review(labels: &mut [String], several: bool, merge: bool) -> Vec<F
     let more = groups.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
     let names = groups.iter().flatten().map(|class| (*class).to_owned()).collect();
-    let what = "classes that differ only by case, blanks, Unicode form or the way a number is written";
+    let what =
+        "classes that differ only by case, blanks, signs between words, Unicode form or the way a number is written";
     if !merge {
         let message = format!("{what}: {}{more}; --merge-classes makes each group one class", shown.join("; "));
         findings.push(Finding::new(FindingKind::ClassVariants, Severity::Warning, message, names));
@@ -278,6 +302,28 @@ mod tests {
         let mut sets = vec!["Cat|dog".to_owned(), "cat".to_owned(), "cat".to_owned(), String::new()];
         review(&mut sets, true, true);
         assert_eq!(sets, ["cat|dog", "cat", "cat", ""]);
+    }
+
+    #[test]
+    fn classes_that_differ_by_separators_of_thousands_or_signs_between_words_are_told() {
+        for (one, other) in [
+            ("1,000", "1000"),
+            ("1'234.5", "1234.5"),
+            ("-1,234,567", "-1234567"),
+            ("new york", "new_york"),
+            ("T-Shirt", "t shirt"),
+            ("class_1", "class 1"),
+        ] {
+            assert_eq!(likeness(one), likeness(other));
+        }
+        for (one, other) in [("1,00", "100"), ("1-2", "12"), ("c++", "c--"), ("-1", "1"), ("1,2", "12"), ("a+b", "ab")]
+        {
+            assert_ne!(likeness(one), likeness(other));
+        }
+        let mut labels = ["new york", "new_york", "1,000", "1000", "rome"].map(str::to_owned).to_vec();
+        let [told] = review(&mut labels, false, false).try_into().unwrap();
+        assert_eq!(told.files, ["1,000", "1000", "new york", "new_york"]);
+        assert!(told.message.contains("signs between words"), "{}", told.message);
     }
 
     #[test]

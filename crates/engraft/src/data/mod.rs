@@ -153,7 +153,7 @@ pub struct Reading {
     pub(crate) grouping: Grouping,
     /// The encoding of a table; found out where it is not told.
     pub(crate) encoding: Option<String>,
-    /// Whether classes that differ only by case, blanks or the way a number is written are one.
+    /// Whether classes that differ only by case, blanks, signs between words or the way a number is written are one.
     pub(crate) merge_classes: bool,
     /// Bits that images of 16 bits a channel use.
     pub(crate) bit_depth: Option<BitDepth>,

@@ -399,6 +399,10 @@ fn form_of(
     notes: &mut Vec<String>,
 ) -> Result<(SourceForm, bool)> {
     let refused = match Intake::open(config, kind, store, observer) {
+        // What only looks like labels is a feature like others here.
+        Ok(intake) if intake.vectors().is_some_and(|set| set.source.is_guess) => {
+            return Ok((unlabelled_form(config, kind, observer)?, true));
+        }
         Ok(intake) => {
             let mut source = SourceForm::of(&intake)?;
             let task = intake.dataset.task();

@@ -70,16 +70,9 @@ pub fn read_as(path: &Path, reading: &Reading) -> Result<Opened> {
         return Err(Error::Data(Problem::new("the table has no rows").expected("one row per image").at(path)));
     }
     let decimal_comma = table.decimal_comma();
-    let inferred = match (reading.task, columns.label.several()) {
+    let inferred = match (reading.task, columns.label.task()) {
         (Some(task), _) => Inferred { task, reason: "it was asked for".into() },
-        (None, Some(true)) => {
-            let reason = "the columns of labels name several labels, or none, in some rows".into();
-            Inferred { task: Task::MultiLabel, reason }
-        }
-        (None, Some(false)) => {
-            let reason = "in every row one of the columns of labels says yes".into();
-            Inferred { task: Task::SingleLabel, reason }
-        }
+        (None, Some(inferred)) => inferred,
         (None, None) => {
             let labels: Vec<&str> = lines.iter().map(|line| line.row.class.as_str()).collect();
             infer(&labels, decimal_comma).map_err(|error| match error {
@@ -313,7 +306,8 @@ impl Images {
             [first, ..] if self.finder.urls().len() == rows => {
                 let problem = Problem::new("the images are named by URL, and are not fetched");
                 let problem = problem.expected("paths of files, relative to the table's folder").found(first);
-                let hint = "download them into a folder beside the table, and name the files";
+                let hint = "download them into a folder beside the table, and name the files; --text names a column of texts to \
+                            learn from in their place";
                 Err(Error::Data(problem.hint(hint).at(path)))
             }
             _ => Ok(()),

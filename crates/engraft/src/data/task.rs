@@ -15,6 +15,8 @@ pub const SEPARATOR: char = '|';
 const LARGEST_CLASS_NUMBER: f64 = 99.0;
 /// More different whole numbers than this are measurements too.
 const NUMBERED_CLASSES: usize = 20;
+/// What people write about numbers.
+const DRESS: &str = "$\u{20ac}\u{a3}\u{a5}%,'\u{2019}\u{2212}";
 /// Up to this many different texts, a table may have as many classes as it likes.
 const FEW_TEXTS: usize = 10;
 
@@ -143,6 +145,14 @@ pub fn infer(labels: &[&str], decimal_comma: bool) -> Result<Inferred> {
     }
     let texts: BTreeSet<&str> = told.iter().copied().collect();
     if texts.len() > FEW_TEXTS && 2 * texts.len() > told.len() {
+        if 2 * texts.iter().filter(|text| is_dressed(text, decimal_comma)).count() > texts.len() {
+            return Err(Error::Data(
+                Problem::new("the labels are numbers written for people")
+                    .expected("plain numbers, such as -1234.5")
+                    .found(listing(&texts))
+                    .hint("write them without separators of thousands, percent signs and signs of money"),
+            ));
+        }
         return Err(Error::Data(
             Problem::new("the labels look like free text")
                 .expected("class names that come back, names separated by `|`, or numbers")
@@ -194,6 +204,12 @@ pub(crate) fn number(text: &str, decimal_comma: bool) -> Option<f64> {
         return text.replace(',', ".").parse().ok();
     }
     text.parse().ok()
+}
+
+/// Whether a text that is no number is one with a sign of money, a percent sign, blanks or separators of thousands about it.
+pub(crate) fn is_dressed(text: &str, decimal_comma: bool) -> bool {
+    let bare: String = text.chars().filter(|c| !DRESS.contains(*c) && !c.is_whitespace()).collect();
+    number(&bare, decimal_comma).is_some_and(|value| !value.is_nan())
 }
 
 /// The labels of a text, sorted and each once; nothing between two separators is not a label.
@@ -250,6 +266,15 @@ mod tests {
         values.push("unknown".into());
         let problem = infer(&values.iter().map(String::as_str).collect::<Vec<_>>(), false).unwrap_err().to_string();
         assert!(problem.contains("nearly all labels are numbers") && problem.contains("`unknown`"), "{problem}");
+    }
+
+    #[test]
+    fn labels_that_are_numbers_written_for_people_are_refused_as_such() {
+        for write in [|i: usize| format!("{},{:03}", i + 1, i * 7), |i| format!("{i}%"), |i| format!("$ {}", i * 10)] {
+            let labels: Vec<String> = (0..40).map(write).collect();
+            let problem = infer(&labels.iter().map(String::as_str).collect::<Vec<_>>(), false).unwrap_err().to_string();
+            assert!(problem.contains("numbers written for people") && problem.contains("-1234.5"), "{problem}");
+        }
     }
 
     #[test]

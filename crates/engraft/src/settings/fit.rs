@@ -48,7 +48,7 @@ pub struct Fit {
     /// The encoding of a table or of texts (`windows-1251`, `gb18030`, ...); found out where it is not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoding: Option<String>,
-    /// Makes one class of those that differ only by case, blanks, Unicode form or the way a number is written.
+    /// Makes one class of those that differ only by case, blanks, signs between words, Unicode form or the way a number is written.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub merge_classes: bool,
     /// Bits that images of 16 bits a channel use; the fewest that hold all values of the data where it is not told.

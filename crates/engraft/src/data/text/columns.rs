@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 use super::record::Record;
 use super::table::Table;
 use super::{TextReading, words};
-use crate::data::column_names::{find, listing};
+use crate::data::column_names::{TEXTS, find, listing};
 use crate::data::grouping::COLUMN_FLAG;
+use crate::data::label_columns::LabelColumns;
 use crate::data::split_column::SplitColumn;
 use crate::data::task;
+use crate::data::{Finding, FindingKind, Severity};
 use crate::error::{Error, Problem, Result};
 
 /// Names that columns of labels usually have, the surest first.
@@ -39,20 +41,35 @@ const SURE: usize = 5;
 const FEW_VALUES: usize = 10;
 /// More words than this on average, and a column holds texts, not labels.
 const WORDS_OF_A_LABEL: f64 = 4.0;
+/// Up to this many words on average, different cells may be names of things.
+const WORDS_OF_A_NAME: f64 = 2.5;
+/// As many words on average are a text, however often it comes back.
+const WORDS_OF_A_TEXT: f64 = 6.0;
+/// As many columns of numbers are features, not what is said about a text.
+pub(crate) const FEATURES: usize = 2;
 
 /// The columns that were chosen.
 #[derive(Debug, Clone)]
 pub(crate) struct Columns {
     /// One of a text, or two of a pair.
     pub(crate) text: Vec<usize>,
-    /// The label.
-    pub(crate) label: Option<usize>,
+    /// The label, or columns of zeros and ones.
+    pub(super) label: Option<LabelColumns>,
     /// The split, if the table has one.
     pub(crate) split: Option<SplitColumn>,
     /// What says which texts belong together.
     pub(crate) group: Option<usize>,
     /// What was inferred and why.
     pub(crate) remarks: Vec<String>,
+    /// Columns of numbers that have no part in it.
+    pub(super) unused: Option<Finding>,
+}
+
+impl Columns {
+    /// The columns of labels.
+    pub(super) fn labels(&self) -> &[usize] {
+        self.label.as_ref().map_or(&[], LabelColumns::columns)
+    }
 }
 
 /// What a column holds, as far as the sample shows.
@@ -65,13 +82,16 @@ struct Look {
     words: f64,
     /// Whether all are numbers, or there are none.
     numbers: bool,
+    /// Whether they are whole numbers, each there once.
+    are_row_numbers: bool,
 }
 
 /// Chooses the columns; a label only where `with_label`.
 ///
 /// - A column that is asked for must be there once, in any case of its letters.
 /// - The label is the first column with a usual name (`label`, `class`, `category`, `target`, `stars`, `sentiment`, ...),
-///   else the one with the fewest different values, at least two and few for the rows.
+///   else all columns of zeros and ones where there are several, else the one with the fewest different values, at least two
+///   and few for the rows.
 /// - The text is the column with the most words on average.
 ///
 /// # Errors
@@ -79,6 +99,9 @@ struct Look {
 /// column is missing or there twice, or none can be the text or the label.
 pub(crate) fn choose(table: &Table, sample: &[Record], reading: &TextReading, with_label: bool) -> Result<Columns> {
     let names = table.columns();
+    if with_label && names.len() == 1 {
+        return Err(Error::Data(one_column(table, sample)));
+    }
     let mut text: Vec<usize> =
         reading.text.iter().map(|name| find(table.columns(), name, "--text", table.path())).collect::<Result<_>>()?;
     let asked = reading.label.as_ref().filter(|_| with_label);
@@ -98,29 +121,84 @@ pub(crate) fn choose(table: &Table, sample: &[Record], reading: &TextReading, wi
     let mut remarks = Vec::new();
     let label = match (with_label, label) {
         (false, _) => None,
-        (true, Some(label)) => Some(label),
+        (true, Some(label)) => Some(LabelColumns::of_one(table, label, None)),
         (true, None) => {
             let free: Vec<usize> =
                 (0..names.len()).filter(|&c| !text.contains(&c) && Some(c) != split && Some(c) != group).collect();
-            Some(infer_label(table, &looks, &free, &mut remarks)?)
+            let flags = LabelColumns::of_flags(names, &free, cells);
+            // A name of a label that columns of zeros and ones have is one of several: `text,spam,ham`.
+            let named = named_label(names, &looks, &free).filter(|&(column, is_sure)| {
+                is_sure || flags.as_ref().is_none_or(|flags| !flags.columns().contains(&column))
+            });
+            let label = match flags.filter(|_| named.is_none()) {
+                Some(flags) => flags,
+                None => LabelColumns::of_one(table, infer_label(table, &looks, &free, &mut remarks)?, None),
+            };
+            remarks.extend(label.reason());
+            Some(label)
         }
     };
-    if let Some(both) = label.filter(|label| text.contains(label)) {
+    let labels = label.as_ref().map_or(&[][..], LabelColumns::columns);
+    if let Some(&both) = labels.iter().find(|label| text.contains(label)) {
         let problem = Problem::new("one column cannot be the text and the label").found(&names[both]);
         return Err(Error::Usage(problem.at("--text and --label")));
     }
+    let mut unused = None;
     if text.is_empty() {
-        let free: Vec<usize> = (0..names.len()).filter(|&c| ![label, split, group].contains(&Some(c))).collect();
-        text.push(infer_text(table, &looks, &free, &mut remarks)?);
+        let is_free = |&c: &usize| !labels.contains(&c) && ![split, group].contains(&Some(c));
+        let free: Vec<usize> = (0..names.len()).filter(is_free).collect();
+        let column = infer_text(table, &looks, &free, &mut remarks)?;
+        unused = unused_numbers(names, &looks, column, &free);
+        text.push(column);
     }
-    if let Some(both) = group.filter(|group| text.contains(group) || Some(*group) == label) {
+    if let Some(both) = group.filter(|group| text.contains(group) || labels.contains(group)) {
         let problem = Problem::new("one column cannot be the group and the text or label").found(&names[both]);
         return Err(Error::Usage(problem.at(COLUMN_FLAG)));
     }
-    for &column in text.iter().chain(&label).chain(&split).chain(&group) {
+    for &column in text.iter().chain(labels).chain(&split).chain(&group) {
         once(table, column)?;
     }
-    Ok(Columns { text, label, split: found, group, remarks })
+    Ok(Columns { text, label, split: found, group, remarks, unused })
+}
+
+/// Columns of numbers beside a text that was inferred, where there are several: whoever wants to learn from them is told how.
+fn unused_numbers(names: &[String], looks: &[Look], text: usize, free: &[usize]) -> Option<Finding> {
+    let is_number = |&column: &usize| {
+        let look = &looks[column];
+        look.values > 0 && look.numbers && !look.are_row_numbers
+    };
+    let unused: Vec<String> = free.iter().copied().filter(is_number).map(|column| names[column].clone()).collect();
+    if unused.len() < FEATURES {
+        return None;
+    }
+    let is_text =
+        looks[text].words >= WORDS_OF_A_TEXT || TEXTS.iter().any(|usual| names[text].eq_ignore_ascii_case(usual));
+    let severity = if is_text { Severity::Info } else { Severity::Warning };
+    let message = format!(
+        "columns of numbers that are not used, since the text is read from the column `{}`: {}; --base none reads the table as rows of \
+         numbers and categories",
+        names[text],
+        listing(&unused)
+    );
+    Some(Finding::new(FindingKind::Guessed, severity, message, unused))
+}
+
+/// The refusal of a table in which only one column was found: why, as far as its cells show.
+fn one_column(table: &Table, sample: &[Record]) -> Problem {
+    let cells: Vec<&str> = sample.iter().filter_map(|record| record.fields.first()?.as_deref()).collect();
+    let most = |holds: &dyn Fn(&str) -> bool| 2 * cells.iter().filter(|cell| holds(cell)).count() > cells.len();
+    let hint = if most(&|cell| cell.contains([',', ';', '\t'])) {
+        "rows that are quoted as a whole are one field each: write them without the quotes around them"
+    } else if most(&|cell| cell.trim().contains(char::is_whitespace)) {
+        "fields with blanks between them are not told apart: write commas or tabs there"
+    } else {
+        "a column of texts and one of labels are needed"
+    };
+    Problem::new("only one column was found")
+        .expected("a column of texts and one of labels, with a tab, a comma, a semicolon or `|` between them")
+        .found(table.listing())
+        .hint(hint)
+        .at(table.path())
 }
 
 /// Refuses a column whose name another has too: nobody knows which of the two is meant.
@@ -150,7 +228,21 @@ fn look(sample: &[Record], column: usize) -> Look {
         distinct: values.iter().collect::<BTreeSet<_>>().len(),
         words: words as f64 / values.len().max(1) as f64,
         numbers: values.iter().all(|value| task::number(value, true).is_some()),
+        are_row_numbers: values.iter().collect::<BTreeSet<_>>().len() == values.len()
+            && values.iter().all(|value| value.bytes().all(|byte| byte.is_ascii_digit())),
     }
+}
+
+/// Whether cells are running text: several words with letters in each and most of them different, or many words in each.
+pub(crate) fn are_texts(cells: &[&str]) -> bool {
+    let words = |cell: &&str| match cell.contains(char::is_whitespace) || !cell.is_ascii() {
+        true => words::spans(cell).filter(|(_, word)| word.contains(char::is_alphabetic)).count(),
+        // Identifiers, addresses of pages and times have no blanks.
+        false => usize::from(!cell.is_empty()),
+    };
+    let mean = cells.iter().map(words).sum::<usize>() as f64 / cells.len().max(1) as f64;
+    let distinct = cells.iter().collect::<BTreeSet<_>>().len();
+    mean > WORDS_OF_A_NAME && 2 * distinct > cells.len() || mean >= WORDS_OF_A_TEXT && distinct > FEW_VALUES
 }
 
 /// The column of labels among those that are free, by its name or by what the sample shows; what was inferred is said.
@@ -167,19 +259,25 @@ pub(crate) fn label_among(
     infer_label(table, &looks, free, remarks)
 }
 
+/// Whether few different values of few words stand in a column.
+fn is_label(look: &Look) -> bool {
+    let few = look.distinct <= FEW_VALUES || 2 * look.distinct <= look.values;
+    look.distinct >= 2 && few && look.words <= WORDS_OF_A_LABEL
+}
+
+/// The column that is called like labels, and whether that name is a sure one.
+fn named_label(names: &[String], looks: &[Look], free: &[usize]) -> Option<(usize, bool)> {
+    let named = |usual: &str| free.iter().copied().find(|&column| names[column].eq_ignore_ascii_case(usual));
+    let mut all = LABEL_NAMES.iter().enumerate().filter_map(|(place, usual)| Some((named(usual)?, place < SURE)));
+    all.find(|&(column, is_sure)| is_sure || is_label(&looks[column]))
+}
+
 fn infer_label(table: &Table, looks: &[Look], free: &[usize], remarks: &mut Vec<String>) -> Result<usize> {
     let names = table.columns();
-    let is_label = |column: usize| {
-        let look = &looks[column];
-        let few = look.distinct <= FEW_VALUES || 2 * look.distinct <= look.values;
-        look.distinct >= 2 && few && look.words <= WORDS_OF_A_LABEL
-    };
-    for (place, usual) in LABEL_NAMES.iter().enumerate() {
-        let named = free.iter().copied().find(|&column| names[column].eq_ignore_ascii_case(usual));
-        if let Some(column) = named.filter(|&column| place < SURE || is_label(column)) {
-            remarks.push(format!("the labels are read from the column `{}`, by its name", names[column]));
-            return Ok(column);
-        }
+    let is_label = |column: usize| is_label(&looks[column]);
+    if let Some((column, _)) = named_label(names, looks, free) {
+        remarks.push(format!("the labels are read from the column `{}`, by its name", names[column]));
+        return Ok(column);
     }
     // The longest text is not a label, however few rows there are. Of equals the last: labels often stand at the end.
     let longest = free.iter().copied().max_by(|&a, &b| looks[a].words.total_cmp(&looks[b].words).then(b.cmp(&a)));

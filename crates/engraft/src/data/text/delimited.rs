@@ -10,6 +10,7 @@ use csv::{ByteRecord, ReaderBuilder};
 use super::csv_stream::{Form, Stream};
 use super::dialect::{Dialect, Signs};
 use super::encoding::{Detected, detect_as, glance};
+use super::notation::{Notation, NumberSigns};
 use super::record::{KINDS, Opening, Record, Records, decoded};
 use super::{Limits, words};
 use crate::data::column_names::TEXTS;
@@ -20,7 +21,8 @@ use crate::error::{Error, Problem, Result, first_of};
 use crate::files::open_regular;
 use crate::progress::Observer;
 
-const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+/// The surest first: of those that fit a table equally well a comma is most likely part of a text or a number.
+const DELIMITERS: [u8; 4] = [b'\t', b';', b',', b'|'];
 /// The delimiter of a table of one column: the "unit separator", which stands in no text.
 const NONE: u8 = 0x1F;
 /// Bytes from the beginning that are looked at to find delimiter, quotes and header.
@@ -29,6 +31,8 @@ const HEAD: u64 = 1 << 20;
 const COUNTED: usize = 200;
 /// Words in a field that make it a text and no name of a column.
 const WORDS_OF_A_TEXT: usize = 8;
+/// As many cells of several words show that a single word above them is the name of their column.
+const TEXTS_BELOW_A_NAME: usize = 10;
 /// Names that tables with a header usually have, beside those of texts.
 const KNOWN_NAMES: [&str; 19] = [
     "label",
@@ -64,8 +68,20 @@ pub(super) struct Delimited {
     pub(super) dialect: Dialect,
     /// Lines before the header that are no part of the table.
     pub(super) preface: u64,
+    /// How its numbers are written.
+    pub(super) notation: Notation,
     /// Rows that look like several, as far as they were read, with their lines.
-    merged: Arc<Mutex<BTreeMap<u64, u64>>>,
+    merged: Lines,
+    /// Rows that repeat the header, as far as they were read, with their lines.
+    repeated: Lines,
+}
+
+/// Rows and the lines on which they begin.
+type Lines = Arc<Mutex<BTreeMap<u64, u64>>>;
+
+/// Rows for a message: the first of them with their lines.
+fn listed(rows: &BTreeMap<u64, u64>) -> String {
+    first_of(rows.iter().map(|(row, line)| format!("row {row}, line {line}")), SHOWN)
 }
 
 /// Rows that a message names.
@@ -86,6 +102,11 @@ impl Delimited {
         let Preface { lines: preface, length, delimiter: said, told } = Preface::of(&head, opening.named);
         remarks.extend(told);
         head.drain(..length);
+        if is_fasttext(&head) {
+            let problem = Problem::new("this is a file of fastText, not a table").expected(KINDS).found("`__label__`");
+            let hint = r"write a tab after the label: sed -E 's/^__label__([^ ]+) /\1\t/' FILE > FILE.tsv";
+            return Err(Error::Data(problem.hint(hint).at(path)));
+        }
         let delimiter = said.unwrap_or_else(|| delimiter(&head, crate::data::ending(path).as_deref()));
         if delimiter == b' ' {
             remarks.push(
@@ -105,14 +126,30 @@ impl Delimited {
         }
         let head = dialect.apply(&head, delimiter);
         // The first record by the reader that all records are read by, so that its size is bounded too.
-        let (columns, header, merged) = (Vec::new(), false, Arc::default());
-        let mut table = Self { encoding, delimiter, columns, remarks, header, quoting, dialect, preface, merged };
+        let (columns, header, notation) = (Vec::new(), false, Notation::default());
+        let (merged, repeated) = (Arc::default(), Arc::default());
+        let mut table = Self {
+            encoding,
+            delimiter,
+            columns,
+            remarks,
+            header,
+            quoting,
+            dialect,
+            preface,
+            notation,
+            merged,
+            repeated,
+        };
         let mut first = Stream::open(&table.form(), path, limits)?;
         let Some((first, _)) = first.next()? else {
             return Err(Error::Data(Problem::new("the table is empty").expected(KINDS).at(path)));
         };
         let first: Vec<String> = first.iter().map(clean).collect();
-        table.header = is_header(&first, &table.records_of(&head), opening.named);
+        let records = table.records_of(&head);
+        let mut signs = NumberSigns::default();
+        records.iter().skip(1).for_each(|record| signs.note(record.iter()));
+        table.header = is_header(&first, &records, opening.named, signs.decimal_comma(delimiter));
         if table.header {
             table.columns = first;
         } else {
@@ -122,7 +159,32 @@ impl Delimited {
                 first.len()
             ));
         }
+        if signs.decimal_comma(delimiter) && !opening.glance {
+            signs = table.number_signs(path, limits, observer)?;
+        }
+        table.notation = Notation::of(&signs, &table.columns, delimiter);
         Ok(table)
+    }
+
+    /// The signs in the numbers of all rows that can be read.
+    fn number_signs(&self, path: &Path, limits: &Limits, observer: &dyn Observer) -> Result<NumberSigns> {
+        let mut signs = NumberSigns::default();
+        let mut stream = Stream::open(&self.form(), path, limits)?;
+        if self.header {
+            stream.next()?;
+        }
+        // What cannot be read is told by who reads the rows.
+        while let Ok(Some((record, _))) = stream.next() {
+            observer.check()?;
+            if !self.is_header_again(record) {
+                signs.note(record.iter());
+            }
+        }
+        Ok(signs)
+    }
+
+    fn is_header_again(&self, record: &ByteRecord) -> bool {
+        self.header && repeats(record, &self.columns)
     }
 
     pub(super) fn records(&self, path: &Path, columns: &[usize], limits: &Limits) -> Result<Records> {
@@ -130,49 +192,59 @@ impl Delimited {
         if self.header {
             stream.next()?;
         }
-        let (columns, merged) = (columns.to_vec(), self.merged.clone());
+        let (columns, merged, repeated) = (columns.to_vec(), self.merged.clone(), self.repeated.clone());
+        let (notation, header) = (self.notation.clone(), if self.header { self.columns.clone() } else { Vec::new() });
+        let note = |rows: &Lines, row: u64, line: u64| {
+            rows.lock().unwrap_or_else(PoisonError::into_inner).insert(row, line);
+        };
         let (mut row, mut ended) = (0, false);
+        let mut next = move || -> Result<Option<Record>> {
+            loop {
+                row += 1;
+                let Some((record, line)) = stream.next()? else { return Ok(None) };
+                if repeats(record, &header) {
+                    note(&repeated, row, line);
+                    continue;
+                }
+                let field = |&column: &usize| Some(notation.plain(column, clean(record.get(column)?)));
+                let has_blanks = |column: &usize| {
+                    let field = String::from_utf8_lossy(record.get(*column).unwrap_or_default());
+                    field.trim().len() < field.len()
+                };
+                let padded = (0..columns.len()).filter(|&at| has_blanks(&columns[at])).collect();
+                let fields = columns.iter().map(field).collect();
+                if stream.is_merged {
+                    note(&merged, row, line);
+                }
+                return Ok(Some(Record { row, line, fields, padded, lists: Vec::new() }));
+            }
+        };
         Ok(Box::new(std::iter::from_fn(move || {
             if ended {
                 return None;
             }
-            row += 1;
-            let mut begins = None;
-            let record = stream.next().map(|record| {
-                record.map(|(record, line)| {
-                    begins = Some(line);
-                    let field = |&column: &usize| record.get(column).map(clean);
-                    let has_blanks = |column: &usize| {
-                        let field = record.get(*column).unwrap_or_default();
-                        field.first().is_some_and(u8::is_ascii_whitespace)
-                            || field.last().is_some_and(u8::is_ascii_whitespace)
-                    };
-                    let padded = (0..columns.len()).filter(|&at| has_blanks(&columns[at])).collect();
-                    Record { row, line, fields: columns.iter().map(field).collect(), padded, lists: Vec::new() }
-                })
-            });
-            if let Some(line) = begins.filter(|_| stream.is_merged) {
-                merged.lock().unwrap_or_else(PoisonError::into_inner).insert(row, line);
-            }
+            let record = next();
             ended = !matches!(record, Ok(Some(_)));
             record.transpose()
         })))
     }
 
-    /// Rows that look like several.
-    pub(super) fn merged(&self) -> Option<Finding> {
-        let merged = self.merged.lock().unwrap_or_else(PoisonError::into_inner);
-        if merged.is_empty() {
-            return None;
-        }
-        let message = format!(
-            "rows with a quoted field of several lines that looks like whole rows, as after a quote that is not closed: {} ({}); \
-             close the quote, or leave it out",
-            merged.len(),
-            first_of(merged.iter().map(|(row, line)| format!("row {row}, line {line}")), SHOWN)
-        );
-        let rows = merged.keys().map(|row| format!("row {row}")).collect();
-        Some(Finding::new(FindingKind::MergedRows, Severity::Warning, message, rows))
+    /// What was guessed of its numbers, and rows that look like several or repeat the header.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let of_rows = |rows: &Lines, kind: FindingKind, what: &str, remedy: &str| {
+            let rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+            let message = format!("{what}: {} ({}); {remedy}", rows.len(), listed(&rows));
+            let names = rows.keys().map(|row| format!("row {row}")).collect();
+            (!rows.is_empty()).then(|| Finding::new(kind, Severity::Warning, message, names))
+        };
+        let merged =
+            "rows with a quoted field of several lines that looks like whole rows, as after a quote that is not closed";
+        let repeated = "rows that repeat the header, as where files were joined, left out";
+        let rows = [
+            of_rows(&self.merged, FindingKind::MergedRows, merged, "close the quote, or leave it out"),
+            of_rows(&self.repeated, FindingKind::RepeatedHeader, repeated, "take them out of the file"),
+        ];
+        self.notation.findings().chain(rows.into_iter().flatten()).collect()
     }
 
     /// The records of a table's beginning, as many as can be read of it.
@@ -187,9 +259,43 @@ fn records_of(head: &[u8], delimiter: u8, quoting: bool) -> Vec<ByteRecord> {
     builder.from_reader(head).into_byte_records().map_while(|record| record.ok()).take(COUNTED).collect()
 }
 
-/// The delimiter that stands in the first line and gives the most records as many fields as the first has.
+/// Whether lines are labels with blanks after them, as fastText has them.
+fn is_fasttext(head: &[u8]) -> bool {
+    let rest = head.strip_prefix(b"__label__");
+    let end = |rest: &[u8]| rest.iter().find(|byte| byte.is_ascii_whitespace() || DELIMITERS.contains(byte)).copied();
+    rest.is_some_and(|rest| end(rest) == Some(b' '))
+}
+
+/// The first record: up to an end of line that is not within quotes.
+fn first_record(head: &[u8]) -> &[u8] {
+    let (mut quoted, mut starts) = (false, true);
+    for (at, &byte) in head.iter().enumerate() {
+        match byte {
+            b'"' if quoted || starts => (quoted, starts) = (!quoted, quoted),
+            b'\n' | b'\r' if !quoted => return &head[..at],
+            b' ' => {}
+            byte => starts = DELIMITERS.contains(&byte),
+        }
+    }
+    // A quote that is never closed is part of a text.
+    head.split(|&byte| byte == b'\n').next().unwrap_or_default()
+}
+
+/// Whether blanks follow a delimiter nearly everywhere, as they do a sign of a text.
+fn is_punctuation(head: &[u8], delimiter: u8) -> bool {
+    let pairs = head.windows(2).filter(|pair| pair[0] == delimiter && !matches!(pair[1], b'\n' | b'\r'));
+    let (mut all, mut blank) = (0, 0);
+    pairs.for_each(|pair| {
+        all += 1;
+        blank += usize::from(pair[1] == b' ');
+    });
+    10 * blank >= 9 * all
+}
+
+/// The delimiter that stands in the first record and gives the most records as many fields as that has. Of several that do, the
+/// first of [`DELIMITERS`] that does not look like punctuation.
 fn delimiter(head: &[u8], ending: Option<&str>) -> u8 {
-    let first = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let first = first_record(head);
     if matches!(ending, Some("tsv" | "tab")) && first.contains(&b'\t') {
         return b'\t';
     }
@@ -199,14 +305,15 @@ fn delimiter(head: &[u8], ending: Option<&str>) -> u8 {
         let blanks = Dialect { blanks: true, backslashes: false };
         agreement(&plain).max(agreement(&records_of(&blanks.apply(head, delimiter), delimiter, true)))
     };
-    let mut best = (0.0, NONE);
+    let mut best = (0.0, false, NONE);
     for delimiter in DELIMITERS.into_iter().filter(|delimiter| first.contains(delimiter)) {
-        let agreement = agreement(delimiter);
-        if agreement > best.0 {
-            best = (agreement, delimiter);
+        let (agreement, separates) = (agreement(delimiter), !is_punctuation(head, delimiter));
+        let is_tie = agreement > 0.0 && agreement >= best.0;
+        if agreement > best.0 || is_tie && separates && !best.1 {
+            best = (agreement, separates, delimiter);
         }
     }
-    if best.1 == NONE && lists_images(head) { b' ' } else { best.1 }
+    if best.2 == NONE && lists_images(head) { b' ' } else { best.2 }
 }
 
 /// Whether each line is the name of an image file and, after a blank, its label, as in the lists of Caffe: `a/1.jpg 0`.
@@ -352,8 +459,9 @@ fn quotes_are_text(head: &[u8]) -> bool {
 }
 
 /// Whether the first record names the columns. One that is asked for or usual decides; else it is data where a field is a
-/// number (and the fields do not just count), is long as a text, or comes back below itself.
-fn is_header(first: &[String], records: &[ByteRecord], named: &[&str]) -> bool {
+/// number (and the fields do not just count), is long as a text, or comes back below itself. Records that repeat the first as a
+/// whole have no part in it.
+fn is_header(first: &[String], records: &[ByteRecord], named: &[&str], decimal_comma: bool) -> bool {
     if first.iter().any(|field| is_known(field, named)) {
         return true;
     }
@@ -362,27 +470,44 @@ fn is_header(first: &[String], records: &[ByteRecord], named: &[&str]) -> bool {
         return true;
     }
     // Words above numbers are names, whatever comes back below the others: `a,b,y` above `1,2,y`.
-    let is_number = |field: &str| task::number(field, false).is_some_and(f64::is_finite);
-    let cells = |column: usize| records.iter().skip(1).filter_map(move |record| record.get(column)).map(clean);
+    let is_number = |field: &str| task::number(field, decimal_comma).is_some_and(f64::is_finite);
+    let below: Vec<&ByteRecord> = records.iter().skip(1).filter(|record| !repeats(record, first)).collect();
+    let cells = |column: usize| below.iter().filter_map(move |record| record.get(column)).map(clean);
     let is_above_numbers = |column: usize| {
-        task::number(&first[column], false).is_none()
+        task::number(&first[column], decimal_comma).is_none()
             && cells(column).next().is_some()
             && cells(column).all(|cell| is_number(&cell))
     };
-    if !first.iter().any(|field| is_number(field)) && (0..first.len()).any(is_above_numbers) {
+    // So is a word above texts of several words each.
+    let count = |text: &str| words::spans(text).take(2).count();
+    let is_above_texts = |column: usize| {
+        count(&first[column]) == 1
+            && cells(column).count() >= TEXTS_BELOW_A_NAME
+            && cells(column).all(|cell| count(&cell) > 1)
+    };
+    let is_above = |column: usize| is_above_numbers(column) || is_above_texts(column);
+    if !first.iter().any(|field| is_number(field)) && (0..first.len()).any(is_above) {
         return true;
     }
-    let comes_back = |column: usize| {
-        let same = |record: &&ByteRecord| record.get(column).is_some_and(|field| clean(field) == first[column]);
-        !first[column].is_empty() && records.iter().skip(1).filter(same).count() > 1
-    };
+    let comes_back =
+        |column: usize| !first[column].is_empty() && cells(column).filter(|cell| *cell == first[column]).count() > 1;
     let is_data = |(column, field): (usize, &String)| {
-        task::number(field, false).is_some_and(f64::is_finite)
+        is_number(field)
             || words::spans(field).nth(WORDS_OF_A_TEXT - 1).is_some()
             || is_named_like_an_image(field)
             || comes_back(column)
     };
     !first.iter().enumerate().any(is_data)
+}
+
+/// Whether a record says what the header says, as where files were joined; a byte order mark may stand before it. A table of one
+/// column may have such a row.
+fn repeats(record: &ByteRecord, header: &[String]) -> bool {
+    let is_name = |(field, name): (&[u8], &String)| {
+        let field = std::str::from_utf8(field).map(|field| field.trim_start_matches('\u{FEFF}'));
+        field.is_ok_and(|field| field.trim() == name || field.trim().trim_matches('"') == name)
+    };
+    header.len() > 1 && record.len() == header.len() && record.iter().zip(header).all(is_name)
 }
 
 /// A field as text, without white space around it.

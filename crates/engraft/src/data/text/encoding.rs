@@ -261,7 +261,14 @@ fn known_otherwise(head: &[u8]) -> Option<Problem> {
 
 /// What kind of file it is that is no text, by its first bytes, and what to do about it.
 pub(in crate::data) fn other_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
+    // The name of the first file of a ZIP archive, and the mark of a tar archive.
+    let holds_arrays = || head.get(30..).is_some_and(|name| name.windows(4).take(256).any(|part| part == b".npy"));
     Some(match head {
+        [b'P', b'K', 3, 4, ..] if holds_arrays() => (
+            "an archive of NumPy arrays (.npz)",
+            "save the array of features alone: np.save('x.npy', np.load('FILE.npz')['x']), and the labels as x_labels.npy",
+        ),
+        _ if head.get(257..262) == Some(b"ustar") => ("a tar archive", "unpack it first"),
         [b'P', b'K', 3, 4, ..] => ("a spreadsheet or another ZIP archive", "export it as CSV (UTF-8)"),
         [0xD0, 0xCF, 0x11, 0xE0, ..] => ("an old Excel or Word file", "export it as CSV (UTF-8)"),
         [0x1F, 0x8B, ..] => ("a file packed by gzip", "unpack it first"),

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Limits;
 use super::encoding::{Detected, detect_as, glance};
-use super::json_records::{JsonRecords, is_list};
+use super::json_records::{JsonForm, JsonRecords};
 use super::json_repair::repaired;
 use super::record::{KINDS, Opening, Record, Records, SAMPLE, at, nested};
 use crate::data::column_names::may_list_labels;
@@ -26,8 +26,7 @@ pub(super) struct JsonLines {
     pub(super) columns: Vec<String>,
     /// Lines among the first that are JSON only after a repair.
     repaired: usize,
-    /// Whether the file is one list.
-    is_list: bool,
+    form: JsonForm,
 }
 
 /// Objects within objects whose parts are columns.
@@ -36,8 +35,8 @@ const DEPTH: usize = 3;
 impl JsonLines {
     pub(super) fn open(path: &Path, opening: &Opening, limits: &Limits, observer: &dyn Observer) -> Result<Self> {
         let encoding = if opening.glance { glance(path)? } else { detect_as(path, opening.encoding, observer)? };
-        let is_list = is_list(path, &encoding)?;
-        let mut lines = JsonRecords::open(path, &encoding, is_list, limits)?;
+        let form = JsonForm::of(path, &encoding, limits)?;
+        let mut lines = JsonRecords::open(path, &encoding, &form, limits)?;
         let (mut columns, mut repaired): (Vec<String>, usize) = (Vec::new(), 0);
         for _ in 0..SAMPLE {
             let Some(line) = lines.next()? else { break };
@@ -57,15 +56,17 @@ impl JsonLines {
         if columns.is_empty() {
             return Err(Error::Data(Problem::new("the table has no columns").expected(KINDS).at(path)));
         }
-        Ok(Self { encoding, columns, repaired, is_list })
+        Ok(Self { encoding, columns, repaired, form })
     }
 
     /// What was repaired among the first lines.
     pub(super) fn remark(&self) -> Option<String> {
         let what =
             "lines with NaN, Infinity or halves of surrogate pairs, which are no JSON, read as missing and as U+FFFD";
-        if self.is_list {
-            return Some("the file is one list, of which each element is a row".to_owned());
+        match &self.form {
+            JsonForm::List => return Some("the file is one list, of which each element is a row".to_owned()),
+            JsonForm::Within(within) => return Some(within.told.clone()),
+            JsonForm::Lines => {}
         }
         (self.repaired > 0).then(|| format!("{what}: {} of the first", self.repaired))
     }
@@ -73,7 +74,7 @@ impl JsonLines {
     /// With `lenient`, objects and lists that are not labels are no fields; otherwise objects are refused.
     pub(super) fn records(&self, path: &Path, columns: &[usize], lenient: bool, limits: &Limits) -> Result<Records> {
         let names: Vec<String> = columns.iter().map(|&column| self.columns[column].clone()).collect();
-        let mut lines = JsonRecords::open(path, &self.encoding, self.is_list, limits)?;
+        let mut lines = JsonRecords::open(path, &self.encoding, &self.form, limits)?;
         let place = path.to_owned();
         let (mut row, mut ended) = (0, false);
         Ok(Box::new(std::iter::from_fn(move || {
@@ -159,6 +160,17 @@ fn several(name: &str, elements: &[Value]) -> std::result::Result<String, Proble
 /// What is read of a line by serde's rules.
 type Parsed = std::result::Result<(), serde_json::Error>;
 
+/// What is wrong with a row, with its place within the row: the row's own is told beside it.
+fn reason(source: &serde_json::Error) -> String {
+    let text = source.to_string();
+    let (line, column) = (source.line(), source.column());
+    match (text.strip_suffix(&format!(" at line {line} column {column}")), line) {
+        (Some(reason), 1) => format!("{reason} (column {column})"),
+        (Some(reason), _) => format!("{reason} (line {line} of this row, column {column})"),
+        (None, _) => text,
+    }
+}
+
 /// Reads a line, and reads it again where it is JSON only after a repair: whether it was.
 fn parse(
     line: &str,
@@ -178,7 +190,7 @@ fn parse(
             Some(b'{') if source.is_eof() => {
                 problem.found("an object that does not end here").hint("write every object on one line")
             }
-            _ => problem.found(source),
+            _ => problem.found(reason(&source)),
         }
     };
     match whole(line) {

@@ -1,11 +1,13 @@
-//! The objects of a JSON file one after the other: one on each line, or the elements of one list.
+//! The objects of a JSON file one after the other: one on each line, the elements of one list, or what one object holds.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Limits;
 use super::encoding::{Decoding, Detected};
+use super::json_object::Within;
 use super::lines::Lines;
 use super::record::{at, decoded, too_long};
 use crate::error::{Error, Problem, Result};
@@ -13,8 +15,35 @@ use crate::error::{Error, Problem, Result};
 /// Bytes from the beginning that tell whether a file is one list.
 const HEAD: u64 = 4096;
 
+/// How the objects lie in a file.
+#[derive(Debug)]
+pub(super) enum JsonForm {
+    /// One on each line.
+    Lines,
+    /// In one list.
+    List,
+    /// Within one object.
+    Within(Within),
+}
+
+impl JsonForm {
+    /// # Errors
+    /// [`Error::Data`] where the file cannot be read, or is one object of another kind.
+    pub(super) fn of(path: &Path, encoding: &Detected, limits: &Limits) -> Result<Self> {
+        if is_list(path, encoding)? {
+            return Ok(Self::List);
+        }
+        // A file that promises lines is not read whole.
+        let within = match crate::data::ending(path).as_deref() {
+            Some("json") => Within::open(path, encoding, limits)?,
+            _ => None,
+        };
+        Ok(within.map_or(Self::Lines, Self::Within))
+    }
+}
+
 /// Whether a file is one list of objects.
-pub(super) fn is_list(path: &Path, encoding: &Detected) -> Result<bool> {
+fn is_list(path: &Path, encoding: &Detected) -> Result<bool> {
     let mut head = Vec::new();
     let read = decoded(path, encoding)?.take(HEAD).read_to_end(&mut head);
     read.map_err(|source| crate::data::missing(path, &source))?;
@@ -26,13 +55,15 @@ pub(super) fn is_list(path: &Path, encoding: &Detected) -> Result<bool> {
 pub(super) enum JsonRecords {
     Lines(Lines),
     Elements(Elements),
+    Within { rows: Arc<Vec<String>>, next: usize },
 }
 
 impl JsonRecords {
-    pub(super) fn open(path: &Path, encoding: &Detected, is_list: bool, limits: &Limits) -> Result<Self> {
-        Ok(match is_list {
-            true => Self::Elements(Elements::open(path, encoding, limits)?),
-            false => Self::Lines(Lines::open(path, encoding, limits)?),
+    pub(super) fn open(path: &Path, encoding: &Detected, form: &JsonForm, limits: &Limits) -> Result<Self> {
+        Ok(match form {
+            JsonForm::List => Self::Elements(Elements::open(path, encoding, limits)?),
+            JsonForm::Lines => Self::Lines(Lines::open(path, encoding, limits)?),
+            JsonForm::Within(within) => Self::Within { rows: within.rows.clone(), next: 0 },
         })
     }
 
@@ -41,6 +72,10 @@ impl JsonRecords {
         match self {
             Self::Lines(lines) => lines.next(),
             Self::Elements(elements) => elements.next(),
+            Self::Within { rows, next } => {
+                *next += 1;
+                Ok(rows.get(*next - 1).map(String::as_str))
+            }
         }
     }
 
@@ -49,6 +84,8 @@ impl JsonRecords {
         match self {
             Self::Lines(lines) => lines.line,
             Self::Elements(elements) => elements.begins,
+            // Such a file often has no others.
+            Self::Within { .. } => 1,
         }
     }
 }

@@ -18,10 +18,12 @@ mod dialect;
 pub mod encoding;
 mod folder;
 mod json_lines;
+mod json_object;
 mod json_records;
 mod json_repair;
 mod lines;
 pub(crate) mod minhash;
+mod notation;
 mod open;
 mod parquet_columns;
 mod parquet_depth;
@@ -184,7 +186,7 @@ pub struct TextReading {
     /// The encoding; found out where it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<String>,
-    /// Whether classes that differ only by case, blanks or the way a number is written are one.
+    /// Whether classes that differ only by case, blanks, signs between words or the way a number is written are one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub merge_classes: bool,
 }

@@ -8,9 +8,9 @@ use super::record::{Opening, Record, at, too_much};
 use super::strays::Strays;
 use super::table::Table;
 use super::{Limits, Text, TextDataset, TextExample, TextReading, TextSource};
-use crate::data::class_numbers::ClassNumbers;
 use crate::data::group_hints::{of_cell, suggested_column};
 use crate::data::grouping::Grouping;
+use crate::data::label_columns::LabelColumns;
 use crate::data::label_text::{Tidied, review};
 use crate::data::split_column::SplitColumn;
 use crate::data::task::{Inferred, Task, infer, number};
@@ -59,10 +59,11 @@ pub(crate) fn open_texts_within(
     }
     let mut columns = choose(&table, &sample, reading, true)?;
     let suggested = if reading.grouping.is_asked() { None } else { suggested(&table, &columns, &sample) };
+    let unused = columns.unused.take();
     let rows = Rows::read(&table, &mut columns, limits, observer)?;
     let (mut dataset, mut findings) = rows.dataset(&table, columns, reading)?;
     dataset.grouping = reading.grouping.clone();
-    findings.extend(suggested);
+    findings.extend(suggested.into_iter().chain(unused));
     Ok((dataset, findings))
 }
 
@@ -83,7 +84,7 @@ pub(crate) fn check_texts(path: &Path, reading: &TextReading) -> Result<()> {
 /// The first column that looks like groups, as far as a sample shows.
 fn suggested(table: &Table, columns: &Columns, sample: &[Record]) -> Option<Finding> {
     let split = columns.split.as_ref().map(|split| split.column);
-    let used = |at: &usize| columns.text.contains(at) || [columns.label, split].contains(&Some(*at));
+    let used = |at: &usize| columns.text.contains(at) || columns.labels().contains(at) || split == Some(*at);
     let names = table.columns().iter().enumerate().filter(|(at, _)| !used(at));
     let mut cells = names.map(|(at, name)| (name, sample.iter().map(move |record| record.fields[at].as_deref())));
     cells.find_map(|(name, cells)| suggested_column(name, cells, "texts"))
@@ -108,9 +109,9 @@ impl Rows {
     fn read(table: &Table, columns: &mut Columns, limits: &Limits, observer: &dyn Observer) -> Result<Self> {
         let split = columns.split.as_ref().map(|split| split.column);
         let wanted: Vec<usize> =
-            columns.text.iter().chain(&columns.label).chain(&split).chain(&columns.group).copied().collect();
-        let (texts, has_label) = (columns.text.len(), usize::from(columns.label.is_some()));
-        let mut numbers = ClassNumbers::new(columns.label.and_then(|label| table.class_names(label)));
+            columns.text.iter().chain(columns.labels()).chain(&split).chain(&columns.group).copied().collect();
+        let (texts, labels) = (columns.text.len(), columns.labels().len());
+        let may_be_empty = columns.label.as_ref().is_some_and(|label| label.only().is_none());
         let names: Vec<&str> = columns.text.iter().map(|&column| table.columns()[column].as_str()).collect();
         let has_faults = table.encoding().is_some_and(|encoding| encoding.faults > 0);
         let mut rows = Self::default();
@@ -122,7 +123,7 @@ impl Rows {
             let Record { row, line, fields, padded, .. } = record;
             let name = format!("row {row}");
             let group = columns.group.and_then(|_| of_cell(fields.last().and_then(Option::as_deref)));
-            let word = split.and_then(|_| fields.get(texts + has_label).and_then(Option::as_deref));
+            let word = split.and_then(|_| fields.get(texts + labels).and_then(Option::as_deref));
             let word = word.unwrap_or_default();
             let split = columns.split.as_mut().map_or(Ok(Split::Train), |split| split.read(word, Split::Train));
             let split = split.map_err(|problem| Error::Data(problem.at(at(table.path(), line))))?;
@@ -131,9 +132,11 @@ impl Rows {
                 first: fields.next().flatten().unwrap_or_default(),
                 second: (texts == 2).then(|| fields.next().flatten().unwrap_or_default()),
             };
-            // Only an empty cell is no label: `NA` may be a class, which is told.
-            let label = fields.next().flatten().filter(|label| !label.is_empty());
-            let Some(label) = label.and_then(|label| numbers.label(&label)) else {
+            let cells: Vec<Option<String>> = fields.by_ref().take(labels).collect();
+            let label = columns.label.as_mut().map_or(Ok(None), |label| label.label(&cells));
+            let label = label.map_err(|problem| Error::Data(problem.at(at(table.path(), line))))?;
+            // Only an empty cell is no label: `NA` may be a class, which is told. Of zeros and ones there may be no one.
+            let Some(label) = label.filter(|label| may_be_empty || !label.is_empty()) else {
                 rows.unlabelled.push(name);
                 continue;
             };
@@ -149,7 +152,7 @@ impl Rows {
             rows.splits.push(split);
             rows.groups.push(group);
         }
-        rows.findings.extend(numbers.finding());
+        rows.findings.extend(columns.label.as_ref().map(LabelColumns::findings).unwrap_or_default());
         Ok(rows)
     }
 
@@ -166,8 +169,13 @@ impl Rows {
             return Err(Error::Data(problem.at(path)));
         }
         let mut findings = std::mem::take(&mut self.findings);
-        self.leave_out_missing_numbers(table, reading.task);
-        let inferred = inferred(&mut self.labels, table, reading.task)?;
+        if columns.label.as_ref().is_none_or(|label| label.only().is_some()) {
+            self.leave_out_missing_numbers(table, reading.task);
+        }
+        let inferred = match columns.label.as_ref().and_then(LabelColumns::task).filter(|_| reading.task.is_none()) {
+            Some(inferred) => inferred,
+            None => inferred(&mut self.labels, table, reading.task)?,
+        };
         if matches!(inferred.task, Task::SingleLabel | Task::MultiLabel) {
             let (mut tidied, several) = (Tidied::default(), inferred.task == Task::MultiLabel);
             for (label, padded) in self.labels.iter_mut().zip(&self.padded) {
@@ -209,7 +217,7 @@ impl Rows {
             format: table.format(),
             encoding: table.encoding().map(|encoding| encoding.name().to_owned()),
             text_columns: columns.text.iter().map(name).collect(),
-            label_column: columns.label.as_ref().map(name),
+            label_column: columns.label.as_ref().and_then(LabelColumns::only).as_ref().map(name),
             remarks,
         };
         findings.extend(columns.split.as_ref().and_then(SplitColumn::finding));

@@ -78,6 +78,17 @@ pub(super) fn scale(column: &ColumnDescPtr) -> Option<u32> {
     is_decimal.then(|| u32::try_from(column.type_scale()).unwrap_or_default())
 }
 
+/// What dates and times count from 1970-01-01; nothing of other columns.
+pub(super) fn unit_of_time(column: &ColumnDescPtr) -> Option<&'static str> {
+    match (column.logical_type_ref(), column.converted_type()) {
+        (Some(LogicalType::Date), _) | (_, ConvertedType::DATE) => Some("days"),
+        (_, ConvertedType::TIMESTAMP_MILLIS) => Some("milliseconds"),
+        (_, ConvertedType::TIMESTAMP_MICROS) => Some("microseconds"),
+        (Some(LogicalType::Timestamp { .. }), _) => Some("nanoseconds"),
+        _ => None,
+    }
+}
+
 pub(super) fn is_half(column: &ColumnDescPtr) -> bool {
     matches!(column.logical_type_ref(), Some(LogicalType::Float16))
 }

@@ -20,7 +20,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length, SerializedPageReader};
 
 use super::Limits;
-use super::parquet_columns::{Form, big_endian, class_names, decimal, name_of, not_read, scale};
+use super::parquet_columns::{Form, big_endian, class_names, decimal, name_of, not_read, scale, unit_of_time};
 use super::parquet_depth;
 use super::record::{Blobs, KINDS, Opening, Record, Records, too_long};
 use crate::data::task::SEPARATOR;
@@ -68,9 +68,16 @@ impl ParquetRows {
         Ok(Self { columns, class_names, metadata: Arc::new(metadata), leaves, passed })
     }
 
-    /// What is not read.
-    pub(super) fn remark(&self) -> Option<String> {
-        (!self.passed.is_empty()).then(|| format!("columns that are not read: {}", self.passed.join(", ")))
+    /// What is not read, and what is read as another kind than it is.
+    pub(super) fn remarks(&self) -> impl Iterator<Item = String> {
+        let schema = self.metadata.file_metadata().schema_descr();
+        let columns = self.leaves.iter().zip(&self.columns);
+        let times =
+            columns.filter_map(|(&leaf, name)| Some(format!("`{name}` ({})", unit_of_time(&schema.column(leaf))?)));
+        let times: Vec<String> = times.collect();
+        let told = |what: &str, names: &[String]| (!names.is_empty()).then(|| format!("{what}: {}", names.join(", ")));
+        let read_as = "dates and times that are read as numbers, counted from 1970-01-01";
+        told("columns that are not read", &self.passed).into_iter().chain(told(read_as, &times))
     }
 
     /// The columns of bytes that are not said to be text.

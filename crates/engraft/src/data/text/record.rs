@@ -53,7 +53,7 @@ impl Record {
 }
 
 /// The refusal of a value with parts.
-pub(super) fn nested(name: &str, found: &str) -> Problem {
+pub(crate) fn nested(name: &str, found: &str) -> Problem {
     Problem::new(format!("the value of `{name}` is nested"))
         .expected("a text, a number, true or false")
         .found(found)

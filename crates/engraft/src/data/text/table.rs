@@ -114,9 +114,9 @@ impl Table {
         }
     }
 
-    /// Whether a comma may be a decimal point: where it separates no fields.
+    /// Whether a comma may be a decimal point: where semicolons separate the fields, or the cells prove it.
     pub(crate) fn decimal_comma(&self) -> bool {
-        matches!(&self.kind, Kind::Delimited(table) if table.delimiter == b';')
+        matches!(&self.kind, Kind::Delimited(table) if table.notation.decimal_comma)
     }
 
     /// Names of the classes that the file itself gives to the whole numbers of a column.
@@ -132,9 +132,9 @@ impl Table {
         let mut remarks: Vec<String> =
             self.encoding().and_then(super::encoding::Detected::remark).into_iter().collect();
         match &self.kind {
-            Kind::Delimited(table) => remarks.extend(table.remarks.iter().cloned()),
+            Kind::Delimited(table) => remarks.extend(table.remarks.iter().cloned().chain(table.notation.remarks())),
             Kind::JsonLines(table) => remarks.extend(table.remark()),
-            Kind::Parquet(table) => remarks.extend(table.remark()),
+            Kind::Parquet(table) => remarks.extend(table.remarks()),
         }
         remarks
     }
@@ -153,7 +153,7 @@ impl Table {
     /// What was guessed or looks wrong, as far as the table was read.
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let of_encoding = self.encoding().and_then(super::encoding::Detected::finding);
-        let of_rows = if let Kind::Delimited(table) = &self.kind { table.merged() } else { None };
+        let of_rows = if let Kind::Delimited(table) = &self.kind { table.findings() } else { Vec::new() };
         of_encoding.into_iter().chain(of_rows).collect()
     }
 

@@ -542,3 +542,161 @@ fn an_old_encoding_is_a_finding() {
     let asked = TextReading { encoding: Some("koi8-r".into()), ..TextReading::default() };
     assert_ne!(open("t.csv", &bytes, &asked).unwrap().0.examples[0].text.first, "Очень хороший фильм советую");
 }
+
+fn texts_of(count: usize, row: impl Fn(usize) -> String) -> String {
+    (0..count).map(row).collect()
+}
+
+#[test]
+fn columns_of_zeros_and_ones_are_labels_of_texts() {
+    let rows = texts_of(12, |row| {
+        format!("{row:08x},\"you are so, number {row}\",{},{},{}\n", row % 2, row % 3 / 2, u8::from(row % 5 == 0))
+    });
+    let (dataset, _) = read("t.csv", &format!("id,comment_text,toxic,obscene,threat\n{rows}"));
+    assert_eq!((dataset.inferred.task, dataset.classes.join(" ")), (Task::MultiLabel, "obscene threat toxic".into()));
+    let Targets::Labels(sets) = &dataset.targets else { panic!("{:?}", dataset.targets) };
+    assert_eq!((sets.len(), &sets[5], &sets[6]), (12, &vec![true, true, true], &vec![false, false, false]));
+    assert!(remarks(&dataset).contains("the columns `toxic`, `obscene`, `threat`, which hold zeros and ones"));
+    let rows = texts_of(12, |row| format!("this is number {row},{},{}\n", row % 2, 1 - row % 2));
+    for header in ["text,good,bad", "text,spam,ham"] {
+        let (dataset, _) = read("t.csv", &format!("{header}\n{rows}"));
+        let names: Vec<&str> = header.split(',').collect();
+        assert_eq!((dataset.inferred.task, dataset.classes.len()), (Task::SingleLabel, 2), "{header}");
+        assert_eq!((rows_class(&dataset, 0), rows_class(&dataset, 1)), (names[2], names[1]));
+    }
+    let rows = texts_of(12, |row| {
+        format!(
+            "{{\"text\": \"this is number {row}\", \"cats\": {{\"good\": {}, \"bad\": {}}}}}\n",
+            row % 2,
+            1 - row % 2
+        )
+    });
+    let (dataset, _) = read("t.jsonl", &rows);
+    assert_eq!((dataset.classes.join(" "), rows_class(&dataset, 0)), ("bad good".into(), "bad"));
+    // A column that is called like labels is one, whatever stands beside it.
+    let rows =
+        texts_of(12, |row| format!("this is number {row},{},{},{}\n", row % 2, row % 3 / 2, ["x", "y"][row % 2]));
+    let (dataset, _) = read("t.csv", &format!("text,short,loud,label\n{rows}"));
+    assert_eq!(dataset.classes, ["x", "y"]);
+}
+
+fn rows_class(dataset: &TextDataset, row: usize) -> &str {
+    &dataset.classes[dataset.examples[row].label]
+}
+
+#[test]
+fn of_delimiters_that_fit_equally_well_a_comma_is_the_last() {
+    let (dataset, _) = read("t.csv", "text, cleaned\tlabel\nall good, well\tgood\nall bad, sadly\tbad\n");
+    assert_eq!(rows(&dataset)[0], ("row 1", "all good, well", "good", Split::Train));
+    let reading = asked(&["Length, cm"], Some("y"));
+    let (dataset, _) = open("t.csv", b"Length, cm;y\n1,5;no\n2,5;yes\n3,5;no\n", &reading).unwrap();
+    assert_eq!((dataset.examples[1].text.first.as_str(), dataset.classes.join(" ")), ("2,5", "no yes".into()));
+    // What has a blank after it everywhere is part of the texts.
+    let (dataset, _) = read(
+        "t.csv",
+        "Well; it was good,good\nOh; it was bad,bad\nWell; so so,good\nOh; no no,bad\nOh; yes yes,good\n",
+    );
+    assert_eq!(
+        (dataset.classes.join(" "), dataset.examples[0].text.first.as_str()),
+        ("bad good".into(), "Well; it was good")
+    );
+}
+
+#[test]
+fn rows_that_repeat_the_header_are_left_out_and_told() {
+    let part = |from: usize| texts_of(6, |row| format!("these are words of {},{}\n", from + row, ["a", "b"][row % 2]));
+    let header = "note,kind\n";
+    for mark in ["", "\u{FEFF}"] {
+        let text = format!("{mark}{header}{}{mark}{header}{}{mark}{header}{}", part(0), part(6), part(12));
+        let (dataset, findings) = read("t.csv", &text);
+        assert_eq!((dataset.examples.len(), dataset.classes.join(" ")), (18, "a b".into()), "{mark:?}");
+        let told = found(&findings, FindingKind::RepeatedHeader);
+        assert_eq!(told.files, ["row 7", "row 14"]);
+        assert!(told.message.contains("left out: 2 (row 7, line 8, row 14, line 15)"), "{}", told.message);
+    }
+}
+
+#[test]
+fn a_header_may_have_the_name_of_a_class_and_lines_of_its_own() {
+    let rows = texts_of(20, |row| format!("call me at {row},{}\n", ["ham", "spam"][row % 2]));
+    let (dataset, _) = read("t.csv", &format!("sms,spam\n{rows}"));
+    assert_eq!((dataset.examples.len(), dataset.source.text_columns.join(" ")), (20, "sms".into()));
+    let (dataset, _) = read("t.csv", &format!("\"text\n(english)\",label\n{rows}"));
+    assert_eq!((dataset.examples.len(), dataset.classes.join(" ")), (20, "ham spam".into()));
+    assert_eq!(dataset.source.text_columns, ["text\n(english)"]);
+}
+
+#[test]
+fn thousands_of_labels_are_no_fractions() {
+    let price = |row: usize| if row % 2 == 0 { (500 + row).to_string() } else { format!("1.{:03}", 18 + row) };
+    let rows = texts_of(20, |row| format!("a house of {row};{}\n", price(row)));
+    let text = format!("text;price\n{rows}");
+    let (dataset, findings) = open("t.csv", text.as_bytes(), &asked(&[], Some("price"))).unwrap();
+    let Targets::Values(values) = &dataset.targets else { panic!("{:?}", dataset.targets) };
+    assert_eq!((values[0], values[1]), (500.0, 1019.0));
+    assert!(found(&findings, FindingKind::Guessed).message.contains("`1.019` is 1019"));
+}
+
+#[test]
+fn numbers_beside_a_text_are_told_as_unused() {
+    let house = |row: usize| {
+        format!("{} Main Street North {},{},{}.5,{}\n", row, ["Ulm", "Bonn"][row % 2], 30 + row % 7, row % 5, row * 10)
+    };
+    let text = format!("address,sqm,rooms,price\n{}", texts_of(30, house));
+    let (_, findings) = open("t.csv", text.as_bytes(), &asked(&[], Some("price"))).unwrap();
+    let told = found(&findings, FindingKind::Guessed);
+    assert_eq!((told.severity, told.files.join(" ")), (crate::data::Severity::Warning, "sqm rooms".into()));
+    assert!(told.message.contains("--base none"), "{}", told.message);
+    let tweet =
+        |row: usize| format!("{row},this is the text of {row},{},{},{}\n", row % 7, row % 5, ["a", "b"][row % 2]);
+    let (_, findings) = read("t.csv", &format!("id,text,likes,shares,label\n{}", texts_of(30, tweet)));
+    let told = found(&findings, FindingKind::Guessed);
+    assert_eq!((told.severity, told.files.join(" ")), (crate::data::Severity::Info, "likes shares".into()));
+}
+
+#[test]
+fn a_table_of_one_column_says_what_is_missing() {
+    let blanks = texts_of(12, |row| format!("word{row} pos\n"));
+    let whole = texts_of(12, |row| format!("\"it was {row},pos\"\n"));
+    let fast = texts_of(12, |row| format!("__label__{} it was, {row}\n", row % 2));
+    for (name, text, words) in [
+        ("t.csv", format!("text label\n{blanks}"), "blanks between them are not told apart"),
+        ("t.csv", format!("\"text,label\"\n{whole}"), "quoted as a whole"),
+        ("t.txt", fast, "a file of fastText"),
+    ] {
+        let problem = refusal(name, text.as_bytes(), &TextReading::default());
+        assert!(problem.contains(words), "{problem}");
+    }
+    let (dataset, _) = read(
+        "t.tsv",
+        "__label__x\tit was good\n__label__y\tit was bad\n__label__x\tso it was\n__label__y\tno\n__label__x\tyes it was\n",
+    );
+    assert_eq!(dataset.classes, ["__label__x", "__label__y"], "a table after all");
+}
+
+#[test]
+fn blanks_of_any_kind_around_labels_are_told() {
+    let (_, findings) = read("t.csv", "text,label\nall is good,x\nall is bad,y\nall is well,x\u{a0}\nall is so so,y\n");
+    assert!(found(&findings, FindingKind::ClassVariants).message.contains("1 labels changed"), "{findings:?}");
+}
+
+#[test]
+fn a_fault_in_json_has_one_place() {
+    let problem = refusal("t.jsonl", b"{\"text\": \"a b\", \"label\": 1}\n{bad\n", &TextReading::default());
+    assert!(problem.contains("line 2") && !problem.contains("line 1") && problem.contains("(column 2)"), "{problem}");
+}
+
+#[test]
+fn json_as_pandas_writes_it_is_read_and_said() {
+    let cells = |cell: &dyn Fn(usize) -> String| -> String {
+        (0..12).map(|row| format!("\"{row}\": \"{}\"", cell(row))).collect::<Vec<_>>().join(", ")
+    };
+    let text = format!(
+        "{{\"text\": {{{}}}, \"label\": {{{}}}}}",
+        cells(&|row| format!("it is number {row}")),
+        cells(&|row| ["x", "y"][row % 2].to_owned())
+    );
+    let (dataset, _) = read("t.json", &text);
+    assert_eq!((rows(&dataset)[11].1, rows(&dataset)[11].2), ("it is number 11", "y"));
+    assert!(remarks(&dataset).contains("to_json(orient=\"columns\")"), "{}", remarks(&dataset));
+}

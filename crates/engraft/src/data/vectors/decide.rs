@@ -5,12 +5,10 @@ use std::path::Path;
 
 use super::{Kind, is_missing};
 use crate::data::column_names::shortened;
-use crate::data::task::number;
+use crate::data::task::{is_dressed, number};
 use crate::data::{Finding, FindingKind, Severity};
 use crate::error::{Error, Problem, Result, first_of, printable};
 
-/// What people write about numbers.
-const DRESS: &str = "$\u{20ac}\u{a3}\u{a5}%,'\u{2019}\u{2212}";
 /// A column of nearly only numbers is read as categories up to this many different values.
 const FEW_VALUES: usize = 20;
 
@@ -109,8 +107,7 @@ impl Survey {
             None if stands_in(cell) => *self.stand_ins.entry(cell.to_owned()).or_default() += 1,
             None => {
                 self.words += 1;
-                let bare: String = cell.chars().filter(|c| !DRESS.contains(*c) && !c.is_whitespace()).collect();
-                self.dressed += usize::from(number(&bare, decimal_comma).is_some_and(|value| !value.is_nan()));
+                self.dressed += usize::from(is_dressed(cell, decimal_comma));
                 if self.first.is_none() {
                     self.first = here();
                 }

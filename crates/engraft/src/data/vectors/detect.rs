@@ -8,13 +8,14 @@ use super::labels::find_label;
 use super::sources::{is_array, is_table, sources};
 use super::{VectorReading, is_missing};
 use crate::data::column_names::TEXTS;
+use crate::data::text::columns::{FEATURES, are_texts};
 use crate::data::text::table::{Opening, Table};
 use crate::data::text::{Limits, words};
 use crate::data::{ENDINGS, ending};
 use crate::files::begins_with;
 use crate::progress::Silent;
 
-/// More words than this on average, and a column holds texts.
+/// More words than this on average, and a column beside a single one of numbers holds texts.
 const WORDS_OF_A_CATEGORY: f64 = 2.0;
 
 /// Fewer cells than this do not show whether words come again.
@@ -23,10 +24,11 @@ const FEW: usize = 10;
 /// Whether what lies at `path` is an array (`.npy`), a table of numbers and categories, or a folder with such a file for
 /// training (`train.csv`, `train.npy`).
 ///
-/// Cautious: a table that can be read as images or texts is not one of vectors. It has a column of labels and one of
-/// numbers beside it; no column is named like a text (`text`, `review`, ...) or `path`, names files of images, has more
-/// than two words in a cell on average, or has different words in most rows (identifiers with digits in them aside).
-/// Columns that are not to be read have no part in it.
+/// Cautious: a table that can be read as images or texts is not one of vectors. No column is named like a text (`text`,
+/// `review`, ...) or `path`, or names files of images. Two columns of numbers beside the labels make rows, unless a column is
+/// running text: several words on average, and different ones in most rows. A single one makes rows where a column is called
+/// like labels, and every other has at most two words in a cell on average and the same words in many rows (identifiers with
+/// digits in them aside). Columns that are not to be read have no part in it.
 pub(crate) fn is_vectors(path: &Path, reading: &VectorReading) -> bool {
     if path.is_dir() {
         return sources(path).is_ok_and(|sources| is_vectors(&sources[0].path, reading));
@@ -38,26 +40,28 @@ pub(crate) fn is_vectors(path: &Path, reading: &VectorReading) -> bool {
 }
 
 fn is_table_of_vectors(path: &Path, reading: &VectorReading) -> Option<bool> {
-    let opening = Opening { glance: true, ..Opening::default() };
+    let named = reading.named();
+    let opening = Opening { named: &named, glance: true, ..Opening::default() };
     let table = Table::open(path, &opening, &Limits::default(), &Silent).ok()?;
     let names = table.columns();
     let label = match &reading.label {
-        Some(asked) => names.iter().position(|name| name.eq_ignore_ascii_case(asked))?,
-        None => find_label(names)?,
+        Some(asked) => Some(names.iter().position(|name| name.eq_ignore_ascii_case(asked))?),
+        None => find_label(names),
     };
-    let is_read = |column: usize| {
+    let is_read = |column: &usize| {
         let group = reading.grouping.column.as_ref();
-        column != label
-            && group.is_none_or(|group| !names[column].eq_ignore_ascii_case(group))
-            && !reading.ignore.iter().any(|ignored| names[column].eq_ignore_ascii_case(ignored))
+        Some(*column) != label
+            && group.is_none_or(|group| !names[*column].eq_ignore_ascii_case(group))
+            && !reading.ignore.iter().any(|ignored| names[*column].eq_ignore_ascii_case(ignored))
     };
-    let mut read = (0..names.len()).filter(|&column| is_read(column));
-    if read.any(|column| TEXTS.iter().chain(&["path"]).any(|text| names[column].eq_ignore_ascii_case(text))) {
+    let read: Vec<usize> = (0..names.len()).filter(is_read).collect();
+    let is_named = |&column: &usize| TEXTS.iter().chain(&["path"]).any(|text| names[column].eq_ignore_ascii_case(text));
+    if read.iter().any(is_named) {
         return Some(false);
     }
     let sample = table.sample().ok()?;
-    let mut numbers = 0;
-    for column in (0..names.len()).filter(|&column| is_read(column)) {
+    let (mut numbers, mut are_all_categories) = (0, true);
+    for column in read {
         let cells: Vec<&str> = sample
             .iter()
             .filter_map(|record| record.fields[column].as_deref())
@@ -67,22 +71,28 @@ fn is_table_of_vectors(path: &Path, reading: &VectorReading) -> Option<bool> {
         // Nearly all of them are enough: reading the table tells which cell is wrong.
         if 10 * told >= 9 * cells.len() {
             numbers += usize::from(!cells.is_empty());
-        } else if !names[column].eq_ignore_ascii_case("split") && !are_categories(&cells) {
-            return Some(false);
+        } else if !names[column].eq_ignore_ascii_case("split") {
+            if name_images(&cells) || are_texts(&cells) {
+                return Some(false);
+            }
+            are_all_categories &= are_categories(&cells);
         }
     }
-    Some(numbers > 0)
+    Some(numbers >= FEATURES || numbers > 0 && label.is_some() && are_all_categories)
+}
+
+/// Whether most cells are names of image files.
+fn name_images(cells: &[&str]) -> bool {
+    let is_image = |cell: &&&str| ending(Path::new(cell)).is_some_and(|ending| ENDINGS.contains(&ending.as_str()));
+    2 * cells.iter().filter(is_image).count() > cells.len()
 }
 
 /// Whether words of which some are not numbers are names of categories, or identifiers.
 fn are_categories(cells: &[&str]) -> bool {
-    let count = |is_so: &dyn Fn(&str) -> bool| cells.iter().filter(|cell| is_so(cell)).count();
     let words: usize = cells.iter().map(|cell| words::spans(cell).count()).sum();
-    let files = count(&|cell| ending(Path::new(cell)).is_some_and(|ending| ENDINGS.contains(&ending.as_str())));
     let distinct = cells.iter().collect::<BTreeSet<_>>().len();
-    let identifiers =
-        count(&|cell| cell.bytes().any(|byte| byte.is_ascii_digit()) && !cell.contains(char::is_whitespace));
+    let is_identifier =
+        |cell: &&str| cell.bytes().any(|byte| byte.is_ascii_digit()) && !cell.contains(char::is_whitespace);
     words as f64 <= WORDS_OF_A_CATEGORY * cells.len() as f64
-        && 2 * files <= cells.len()
-        && (2 * distinct <= cells.len() || identifiers == cells.len() || cells.len() < FEW)
+        && (2 * distinct <= cells.len() || cells.iter().all(is_identifier) || cells.len() < FEW)
 }

@@ -1,7 +1,10 @@
 //! From the texts of labels to targets, by the same rules as for images.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::decide::value;
+use super::is_missing;
 use crate::data::column_names::{find, listing};
 use crate::data::dataset::{Dataset, Example, Split, Targets};
 use crate::data::image_source::ImageSource;
@@ -19,6 +22,21 @@ pub(super) const FLAG: &str = "--label-column";
 /// The column of labels by its name.
 pub(in crate::data) fn find_label(names: &[String]) -> Option<usize> {
     NAMES.iter().find_map(|usual| names.iter().position(|name| name.eq_ignore_ascii_case(usual)))
+}
+
+/// The last of some columns that holds no numbers, but a few words that come back; `cells` are the first of a column.
+pub(super) fn guess_label<'a>(
+    columns: impl DoubleEndedIterator<Item = usize>,
+    cells: impl Fn(usize) -> Vec<&'a str>,
+    decimal_comma: bool,
+) -> Option<usize> {
+    let is_label = |column: &usize| {
+        let cells: Vec<&str> = cells(*column).into_iter().filter(|cell| !is_missing(cell)).collect();
+        let numbers = cells.iter().filter(|cell| value(Some(cell), decimal_comma).is_some()).count();
+        let distinct = cells.iter().collect::<BTreeSet<_>>().len();
+        numbers == 0 && distinct > 1 && 2 * distinct <= cells.len()
+    };
+    columns.rev().find(is_label)
 }
 
 /// The column of labels: the one that is asked for, else by its name.

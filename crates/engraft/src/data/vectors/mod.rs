@@ -1,4 +1,4 @@
-//! Rows of a table with columns of numbers and of categories (CSV, TSV, Parquet), and features as arrays (`.npy`) with
+//! Rows of a table with columns of numbers and of categories (CSV, TSV, JSON, Parquet), and features as arrays (`.npy`) with
 //! labels beside them.
 //!
 //! The order in which things happen: [`open_vectors`] reads a [`VectorSet`], `audit_vectors` says what is wrong with it
@@ -7,14 +7,14 @@
 //!
 //! **Columns.** One is numeric when all its cells are finite numbers or missing, else categorical. Whole numbers with
 //! leading zeros (`007`) are names. A column in which nine cells of ten are numbers, but not all, is an error unless it
-//! has few values. Where fields are separated by semicolons, a number may be written `3,5`.
+//! has few values. A number may be written `3,5` where fields are separated by semicolons, or a column proves it.
 //!
 //! **Missing cells** are empty or say `NA`, `N/A`, `NaN`, `null`, `<NA>` or `?`, in any case; among numbers also `none`
 //! and `-`, and what else people write there (`n.a.`, `n/d`, `--`, `#N/A`, `unknown`), which is told. A label is missing where
 //! its cell is empty: any word may be a class.
 //!
-//! **Labels** are in the column that is asked for, else in one called `label`, `target`, `class` or `y`. What is learnt of
-//! them follows from them as for images (see [`super::task`]).
+//! **Labels** are in the column that is asked for, else in one called `label`, `target`, `class` or `y`, else, which is told, in
+//! the last one of words that come back. What is learnt of them follows from them as for images (see [`super::task`]).
 //!
 //! **Splits** are a column `split` (`train`, `val`, `test`, or nothing for `train`, by their usual names), or the files `train`, `val` and `test`
 //! of a folder, with the ending of a table or `.npy`.
@@ -76,8 +76,16 @@ pub struct VectorReading {
     pub grouping: Grouping,
     /// The encoding of a table; found out where it is not said.
     pub encoding: Option<String>,
-    /// Whether classes that differ only by case, blanks or the way a number is written are one.
+    /// Whether classes that differ only by case, blanks, signs between words or the way a number is written are one.
     pub merge_classes: bool,
+}
+
+impl VectorReading {
+    /// Columns that are known to be there, if a table has a header.
+    fn named(&self) -> Vec<&str> {
+        let asked = self.label.iter().chain(&self.ignore).chain(&self.grouping.column);
+        asked.chain(self.kinds.keys()).map(String::as_str).collect()
+    }
 }
 
 /// What the cells of a column are.
@@ -215,6 +223,8 @@ pub struct VectorSet {
 pub(crate) struct VectorSource {
     /// The column, or the file, of the labels; nothing where they were not asked for.
     pub(crate) label: Option<String>,
+    /// Whether that column has no name of one, and only its cells speak for it.
+    pub(crate) is_guess: bool,
     /// What is learnt of the labels, and why that; nothing where there are none.
     pub(crate) inferred: Option<Inferred>,
     /// What was detected and inferred, in words.

@@ -44,6 +44,7 @@ pub(super) fn read(
         splits: Vec::new(),
         groups: Vec::new(),
         label: None,
+        is_guess: false,
         decimal_comma: false,
         remarks: Vec::new(),
         findings: Vec::new(),

@@ -39,7 +39,8 @@ pub fn open_vectors(
         }
     }
     raw.findings.extend(findings);
-    let source = VectorSource { label: raw.label, inferred: Some(inferred), remarks: raw.remarks };
+    let Raw { label, is_guess, remarks, .. } = raw;
+    let source = VectorSource { label, is_guess, inferred: Some(inferred), remarks };
     let Raw { names, columns, splits, groups, findings, .. } = raw;
     let (root, grouping) = (path.to_owned(), reading.grouping.clone());
     let set = VectorSet { root, names, columns, classes, labels, targets, splits, groups, grouping, source };
@@ -57,7 +58,7 @@ pub(crate) fn open_unlabelled(
     observer: &dyn Observer,
 ) -> Result<(VectorSet, Vec<Finding>)> {
     let Raw { names, columns, splits, remarks, findings, .. } = read(path, reading, false, observer)?;
-    let source = VectorSource { label: None, inferred: None, remarks };
+    let source = VectorSource { label: None, is_guess: false, inferred: None, remarks };
     let (labels, targets) = (vec![0; names.len()], Targets::Classes);
     let (root, classes, groups, grouping) = (path.to_owned(), Vec::new(), Vec::new(), Grouping::default());
     let set = VectorSet { root, names, columns, classes, labels, targets, splits, groups, grouping, source };

@@ -20,6 +20,8 @@ pub(super) struct Raw {
     pub(super) groups: Vec<Option<String>>,
     /// The column or file of the labels.
     pub(super) label: Option<String>,
+    /// Whether only its cells speak for it.
+    pub(super) is_guess: bool,
     pub(super) decimal_comma: bool,
     pub(super) remarks: Vec<String>,
     pub(super) findings: Vec<Finding>,

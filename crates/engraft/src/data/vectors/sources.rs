@@ -3,13 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use crate::data::split_names::{exact, is_companion, loose};
-use crate::data::{Split, ending, missing};
+use crate::data::{Split, TABLES, ending, missing};
 use crate::error::{Error, Problem, Result, first_of, printable};
 
 /// Files that a message names.
 const SHOWN: usize = 5;
-/// Endings of tables that are read.
-const TABLES: [&str; 4] = ["csv", "tsv", "tab", "parquet"];
 
 /// A file of rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +67,9 @@ pub(super) fn sources(path: &Path) -> Result<Vec<Source>> {
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in std::fs::read_dir(path).map_err(|source| Error::read(path, &source))? {
         let file = entry.map_err(|source| Error::read(path, &source))?.path();
-        files.extend((is_array(&file) || is_table(&file)).then_some(file));
+        // Beside tables such files describe them.
+        let is_table = is_table(&file) && ending(&file).as_deref() != Some("json");
+        files.extend((is_array(&file) || is_table).then_some(file));
     }
     files.sort();
     let splits = |says: fn(&str) -> Option<Split>| -> Vec<(Split, PathBuf)> {

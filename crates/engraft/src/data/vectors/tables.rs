@@ -4,19 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::decide::{Survey, is_usable, value};
-use super::labels::label_column;
+use super::labels::{FLAG, guess_label, label_column};
 use super::raw::{Raw, check_size};
 use super::sources::Source;
 use super::{Cells, Column, Kind, VectorReading, is_missing};
-use crate::data::Split;
 use crate::data::class_numbers::ClassNumbers;
-use crate::data::column_names::{find, listing};
+use crate::data::column_names::{find, listing, may_list_labels, shortened};
 use crate::data::group_hints::of_cell;
 use crate::data::grouping::COLUMN_FLAG;
 use crate::data::split_column::SplitColumn;
 use crate::data::text::Limits;
 use crate::data::text::encoding::encoding_of;
+use crate::data::text::record::{at, nested};
 use crate::data::text::table::{Opening, Table};
+use crate::data::{Finding, FindingKind, Severity, Split};
 use crate::error::{Error, Problem, Result, printable};
 use crate::progress::Observer;
 
@@ -42,24 +43,20 @@ pub(super) fn read(
     with_labels: bool,
     observer: &dyn Observer,
 ) -> Result<Raw> {
-    let named: Vec<&str> = reading
-        .label
-        .iter()
-        .chain(&reading.ignore)
-        .chain(&reading.grouping.column)
-        .chain(reading.kinds.keys())
-        .map(String::as_str)
-        .collect();
+    let named = reading.named();
     let mut parts: Vec<Part> = Vec::new();
-    let (mut features, mut label) = (Vec::new(), None);
+    let (mut features, mut label, mut guessed) = (Vec::new(), None::<String>, None);
     let opening = Opening { named: &named, encoding: encoding_of(reading.encoding.as_deref())?, ..Opening::default() };
     for source in sources {
         let table = Table::open(&source.path, &opening, &Limits::default(), observer)?;
         let names = column_names(&table)?;
-        let roles = Roles::find(&names, &table, source, reading, with_labels)?;
+        // What was guessed of the first table holds for the others.
+        let asked = reading.label.as_deref().or(guessed.as_ref().and(label.as_deref()));
+        let roles = Roles::find(&names, &table, source, reading, asked, with_labels)?;
         if parts.is_empty() {
             features = roles.features.iter().map(|&column| names[column].clone()).collect();
             label = roles.label.map(|column| names[column].clone());
+            guessed = label.as_ref().filter(|_| roles.is_guess).map(|label| of_guess(label));
         }
         parts.push(roles.part(table, &names, &features, source)?);
     }
@@ -70,9 +67,9 @@ pub(super) fn read(
             remarks.push(remark);
         }
     });
-    let columns = Vec::new();
-    let (names, labels, splits, groups, findings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut raw = Raw { names, columns, labels, splits, groups, label, decimal_comma, remarks, findings };
+    let (columns, is_guess, findings) = (Vec::new(), guessed.is_some(), guessed.into_iter().collect());
+    let (names, labels, splits, groups) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut raw = Raw { names, columns, labels, splits, groups, label, is_guess, decimal_comma, remarks, findings };
 
     let mut surveys: Vec<Survey> = features.iter().map(|_| Survey::default()).collect();
     for part in &mut parts {
@@ -122,10 +119,21 @@ fn column_names(table: &Table) -> Result<Vec<String>> {
     }
 }
 
+/// What is told of a column of labels that only its cells speak for.
+fn of_guess(label: &str) -> Finding {
+    let message = format!(
+        "no column is named like labels: they are read from `{}`, the last column of words that come back; {FLAG} names another",
+        shortened(label)
+    );
+    Finding::new(FindingKind::Guessed, Severity::Warning, message, vec![label.to_owned()])
+}
+
 /// What the columns of a table are for.
 struct Roles {
     features: Vec<usize>,
     label: Option<usize>,
+    /// Whether only its cells speak for the label.
+    is_guess: bool,
     split: Option<SplitColumn>,
     group: Option<usize>,
 }
@@ -136,6 +144,7 @@ impl Roles {
         table: &Table,
         source: &Source,
         reading: &VectorReading,
+        asked: Option<&str>,
         with_labels: bool,
     ) -> Result<Self> {
         let ignored: Vec<usize> = reading
@@ -143,36 +152,49 @@ impl Roles {
             .iter()
             .map(|name| find(names, name, "--ignore-column", &source.path))
             .collect::<Result<_>>()?;
-        let label = label_column(names, reading.label.as_deref(), &source.path);
-        let label = match (with_labels, source.split) {
-            (true, None | Some(Split::Train)) => Some(label?),
-            (true, Some(_)) => label.ok(),
+        // Rows to be predicted need no group.
+        let group = reading.grouping.column.as_deref().filter(|_| with_labels);
+        let group = group.map(|name| find(names, name, COLUMN_FLAG, &source.path)).transpose()?;
+        let sample = table.sample()?;
+        let cells = |column: usize| -> Vec<&str> {
+            sample.iter().map(|row| row.fields[column].as_deref().unwrap_or_default()).collect()
+        };
+        // What a row is for is nothing to learn from; rows to be answered have all columns of training but for that.
+        let split_beside = |label: Option<usize>| {
+            let is_free = |column: usize| {
+                source.split.is_none() && ![label, group].contains(&Some(column)) && !ignored.contains(&column)
+            };
+            SplitColumn::find(names, is_free, cells, |column| table.words_of(column))
+                .filter(|split| reading.kinds.is_empty() || !reading.kinds.contains_key(&names[split.column]))
+        };
+        let label = label_column(names, asked, &source.path);
+        let trains = with_labels && matches!(source.split, None | Some(Split::Train));
+        let guess = if trains && asked.is_none() && label.is_err() {
+            let split = split_beside(None).map(|split| split.column);
+            let free = |column: &usize| ![split, group].contains(&Some(*column)) && !ignored.contains(column);
+            guess_label((0..names.len()).filter(free), cells, table.decimal_comma())
+        } else {
+            None
+        };
+        let label = match (trains, with_labels) {
+            (true, _) => Some(guess.map_or(label, Ok)?),
+            (_, true) => label.ok(),
             // A column is only passed over where it was named.
-            (false, _) => label.ok().filter(|_| reading.label.is_some()),
+            _ => label.ok().filter(|_| reading.label.is_some()),
         };
         if let Some(both) = label.filter(|label| ignored.contains(label)) {
             let problem = Problem::new("the column of labels cannot be ignored").found(&names[both]);
             return Err(Error::Usage(problem.at("--ignore-column")));
         }
-        // Rows to be predicted need no group.
-        let group = reading.grouping.column.as_deref().filter(|_| with_labels);
-        let group = group.map(|name| find(names, name, COLUMN_FLAG, &source.path)).transpose()?;
         if let Some(both) = group.filter(|group| label == Some(*group) || ignored.contains(group)) {
             let problem = Problem::new("the column of groups cannot be the label, or ignored").found(&names[both]);
             return Err(Error::Usage(problem.at(COLUMN_FLAG)));
         }
-        let is_free = |column: usize| {
-            source.split.is_none() && ![label, group].contains(&Some(column)) && !ignored.contains(&column)
-        };
-        // What a row is for is nothing to learn from; rows to be answered have all columns of training but for that.
-        let sample = table.sample()?;
-        let cells =
-            |column: usize| sample.iter().map(|row| row.fields[column].as_deref().unwrap_or_default()).collect();
-        let split = SplitColumn::find(names, is_free, cells, |column| table.words_of(column))
-            .filter(|split| reading.kinds.is_empty() || !reading.kinds.contains_key(&names[split.column]));
+        let split = split_beside(label);
         let at = split.as_ref().map(|split| split.column);
         let other = |column: &usize| ![label, at, group].contains(&Some(*column)) && !ignored.contains(column);
-        Ok(Self { features: (0..names.len()).filter(other).collect(), label, split, group })
+        let (features, is_guess) = ((0..names.len()).filter(other).collect(), guess.is_some());
+        Ok(Self { features, label, is_guess, split, group })
     }
 
     /// The table with its features in the order of the first table's.
@@ -209,6 +231,12 @@ impl Part {
         for record in self.table.records(&self.columns)? {
             observer.check()?;
             let record = record?;
+            // Lists of names are categories, as they are labels.
+            let name = |place: usize| &self.table.columns()[self.columns[place]];
+            let is_refused = |place: &&usize| **place < self.features && !may_list_labels(name(**place));
+            if let Some(&place) = record.lists.iter().find(is_refused) {
+                return Err(Error::Data(nested(name(place), "a list").at(at(self.table.path(), record.line))));
+            }
             let name = format!("{}row {}", self.prefix, record.row);
             for (survey, cell) in surveys.iter_mut().zip(&record.fields) {
                 survey.note(&name, cell.as_deref(), raw.decimal_comma);

@@ -365,7 +365,7 @@ fn what_is_asked_for_decides_what_is_looked_at() {
         is_vectors(&temp.path().join("rows.csv"), &reading)
     };
     assert!(is(Some("kind"), &["note"]) && is(Some("KIND"), &["Note"]));
-    assert!(!is(None, &["note"]) && !is(Some("kind"), &[]) && !is(Some("sort"), &["note"]));
+    assert!(is(None, &["note"]) && !is(Some("kind"), &[]) && !is(Some("sort"), &["note"]));
 }
 
 #[test]
@@ -377,7 +377,8 @@ fn images_and_texts_are_not_taken_for_vectors() {
     let rows = |header: &str, row: &dyn Fn(usize) -> String| is(&table(header, 12, row));
     assert!(rows("a,b,label", &|row| format!("{row}.5,{row},{}", row % 2)));
     assert!(rows("a,town,id,class", &|row| format!("{row},t{},X{row},{}", row % 3, row % 2)));
-    assert!(!rows("a,b,kind", &|row| format!("{row},{row},{}", row % 2)), "no column of labels");
+    assert!(rows("a,b,kind", &|row| format!("{row},{row},{}", row % 2)), "rows, though nobody knows the label");
+    assert!(!rows("a,kind", &|row| format!("{row},k{}", row % 2)), "one column of numbers, and none of labels");
     assert!(!rows("path,size,label", &|row| format!("{row}.jpg,{row},{}", row % 2)));
     assert!(!rows("file,size,label", &|row| format!("{}.jpg,{row},{}", row % 3, row % 2)));
     assert!(!rows("text,n,label", &|row| format!("good,{row},{}", row % 2)));
@@ -387,7 +388,124 @@ fn images_and_texts_are_not_taken_for_vectors() {
     assert!(!is("") && !looks_like_vectors(Path::new("/nowhere.csv")));
     assert!(looks_like_vectors(files(&[("train.csv", "a,label\n1,x\n2,y\n"), ("test.csv", "")]).path()));
     let temp = files(&[("rows.jsonl", "{\"a\": 1, \"label\": 2}"), ("x.npy", "no array")]);
-    assert!(["rows.jsonl", "x.npy", ""].iter().all(|name| !looks_like_vectors(&temp.path().join(name))));
+    assert!(["x.npy", ""].iter().all(|name| !looks_like_vectors(&temp.path().join(name))));
+    assert!(looks_like_vectors(&temp.path().join("rows.jsonl")));
+}
+
+/// Opens a file as what it is taken for, with a label where one is asked for.
+fn as_rows(name: &str, text: &str, label: Option<&str>) -> (VectorSet, Vec<Finding>) {
+    let temp = files(&[(name, text)]);
+    let path = temp.path().join(name);
+    let reading = VectorReading { label: label.map(str::to_owned), ..VectorReading::default() };
+    assert!(is_vectors(&path, &reading), "{text}");
+    open_vectors(&path, &reading, &Silent).unwrap()
+}
+
+fn numeric(set: &VectorSet) -> Vec<&str> {
+    set.columns.iter().filter(|column| column.kind() == Kind::Numeric).map(|column| column.name.as_str()).collect()
+}
+
+#[test]
+fn tables_of_numbers_are_not_read_as_texts_of_their_categories() {
+    let kind = |row: usize| ["Iris-setosa", "Iris-versicolor", "Iris-virginica"][row % 3];
+    let iris: String = (0..30).map(|row| format!("{row}.1,3.5,1.{row},0.2,{}\n", kind(row))).collect();
+    let (set, findings) = as_rows("iris.csv", &iris, None);
+    assert_eq!((numeric(&set), set.source.label.as_deref()), (vec!["1", "2", "3", "4"], Some("5")));
+    assert_eq!((set.rows(), set.classes.len()), (30, 3));
+    assert_eq!(kinds(&findings), [(FindingKind::Guessed, Severity::Warning)]);
+    assert!(findings[0].message.contains("`5`") && findings[0].message.contains("--label-column"), "{findings:?}");
+
+    let work = ["Private", "Self-emp-not-inc", "?", "State-gov"];
+    let adult = |row: usize| {
+        let income = ["<=50K", ">50K"][row % 2];
+        format!("{}, {}, {}, Some-college, {}, {income}\n", 20 + row, work[row % 4], 77516 + 31 * row, row % 16)
+    };
+    let rows: String = (0..40).map(adult).collect();
+    for (header, label) in [("age,workclass,fnlwgt,education,edu-num,income\n", "income"), ("", "6")] {
+        let (set, _) = as_rows("adult.csv", &format!("{header}{rows}"), None);
+        assert_eq!((set.source.label.as_deref(), set.rows(), numeric(&set).len()), (Some(label), 40, 3));
+        assert_eq!(set.classes, ["<=50K", ">50K"]);
+    }
+
+    let city = |row: usize| ["Bonn", "New York", "Ulm"][row % 3];
+    let houses = table("date,city,sqm,rooms,price", 40, |row| {
+        format!(
+            "2024-01-{:02} 1{}:{:02},{},{},{},{}",
+            1 + row % 28,
+            row % 10,
+            row,
+            city(row),
+            30 + row,
+            row % 5,
+            900 + 20 * row
+        )
+    });
+    let (set, findings) = as_rows("houses.csv", &houses, Some("price"));
+    assert_eq!((numeric(&set), findings.len()), (vec!["sqm", "rooms"], 0));
+    assert!(matches!(&set.targets, Targets::Values(values) if values[1] == 920.0));
+
+    let lines: String = (0..12)
+        .map(|row| {
+            format!("{{\"a\": {row}.2, \"b\": 0.3, \"c\": \"x{}\", \"y\": \"{}\"}}\n", row % 2, ["no", "yes"][row % 2])
+        })
+        .collect();
+    let (set, _) = as_rows("rows.jsonl", &lines, None);
+    assert_eq!((numeric(&set), set.source.label.as_deref(), set.rows()), (vec!["a", "b"], Some("y"), 12));
+}
+
+#[test]
+fn decimal_commas_are_read_whatever_separates_the_fields() {
+    let city = |row: usize| ["Bonn", "Ulm"][row % 2];
+    let tabs =
+        table("city\tsqm\trooms\tclass", 20, |row| format!("{}\t{row},5\t{}\t{}", city(row), row % 4, city(row / 2)));
+    let (set, findings) = as_rows("t.tsv", &tabs, None);
+    assert_eq!((numeric(&set), numbers(&set, "sqm")[..2].to_vec()), (vec!["sqm", "rooms"], vec![0.5, 1.5]));
+    assert_eq!(kinds(&findings), [(FindingKind::Guessed, Severity::Info)]);
+    assert!(findings[0].message.contains("commas are read as decimal points, as in `0,5`: `sqm`"), "{findings:?}");
+    let quoted = table("a,b,c,y", 20, |row| format!("\"{row},5\",\"0,{row}\",x{},{}", row % 2, ["no", "yes"][row % 2]));
+    let (set, _) = as_rows("t.csv", &quoted, None);
+    assert_eq!((numeric(&set), numbers(&set, "b")[3]), (vec!["a", "b"], 0.3));
+    // Semicolons, and a label that stands in the header and below it.
+    let spam = table("size;weight;spam", 20, |row| format!("{row},5;2,{row};{}", ["spam", "ham"][row % 2]));
+    let (set, findings) = as_rows("t.csv", &spam, Some("spam"));
+    assert_eq!((numeric(&set), set.rows(), findings.len()), (vec!["size", "weight"], 20, 0));
+    let short = table("a;b;c;y", 20, |row| format!("{row},5;2,{row};x{};{}", row % 2, ["n", "y"][row % 2]));
+    let (set, _) = as_rows("t.csv", &short, None);
+    assert_eq!((numeric(&set), set.rows(), set.classes.len()), (vec!["a", "b"], 20, 2));
+}
+
+#[test]
+fn dots_between_thousands_are_no_decimal_points() {
+    let text = table("area;price;label", 20, |row| {
+        let price = if row < 10 { format!("{}", 500 + row) } else { format!("1.{:03}", row) };
+        format!("{row},5;{price};{}", row % 2)
+    });
+    let (set, findings) = as_rows("t.csv", &text, None);
+    assert_eq!((numbers(&set, "price")[0], numbers(&set, "price")[18], numbers(&set, "area")[3]), (500.0, 1018.0, 3.5));
+    assert_eq!(kinds(&findings), [(FindingKind::Guessed, Severity::Info)]);
+    assert!(findings[0].message.contains("`price`") && findings[0].message.contains("`1.010` is 1010"), "{findings:?}");
+    // Nothing says which they are.
+    let text = table("area;price;label", 20, |row| format!("{row};{}.{:03};{}", 1 + row, 30 * row, row % 2));
+    let (set, findings) = as_rows("t.csv", &text, None);
+    assert_eq!(numbers(&set, "price")[2], 3.06);
+    assert_eq!(kinds(&findings), [(FindingKind::Guessed, Severity::Warning)]);
+}
+
+#[test]
+fn a_guessed_label_holds_for_the_files_of_all_splits() {
+    let rows = |from: usize| table("a,b,sort", 12, |row| format!("{row},{},s{}", from + row, row % 2));
+    let temp = files(&[("train.csv", &rows(0)), ("test.csv", &rows(50))]);
+    let (set, findings) = open_vectors(temp.path(), &VectorReading::default(), &Silent).unwrap();
+    assert_eq!((set.of(Split::Test).len(), set.classes, findings.len()), (12, vec!["s0".into(), "s1".into()], 1));
+}
+
+#[test]
+fn lists_of_numbers_are_no_features() {
+    let line =
+        |row: usize| format!("{{\"a\": {row}, \"b\": {row}, \"x\": [1, 2], \"label\": \"{}\"}}\n", ["u", "v"][row % 2]);
+    let temp = files(&[("rows.jsonl", &(0..12).map(line).collect::<String>())]);
+    let read = open_vectors(&temp.path().join("rows.jsonl"), &VectorReading::default(), &Silent);
+    refused(read, &["the value of `x` is nested", "a list", "line 1"]);
 }
 
 #[test]
