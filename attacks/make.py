@@ -173,7 +173,7 @@ def pickles():
     attack("setstate.pt", "gives an object a `__setstate__` by BUILD, then calls it by BUILD", "Code: names `os.system`", torch_zip(state(extra=set_state)))
     attack("build_text.pt", "gives a text a state", "Pickle: a text has none", torch_zip(state(extra=text("a") + b"}b")))
     attack("reduce_text.pt", "calls the text `os.system`", "Pickle: a text cannot be called", torch_zip(state(extra=text("os.system") + many(command) + b"R")))
-    attack("call_result.pt", "calls what a call gave", "Pickle: a value cannot be called", torch_zip(state(extra=called("builtins", "list") + many(command) + b"R")))
+    attack("call_result.pt", "calls what a call gave", "read: what a call gave is left alone, and nothing is called", torch_zip(state(extra=called("builtins", "list") + many(command) + b"R")))
     attack("persistent_text.pt", "has a text as persistent object", "Pickle: it must be a tuple", torch_zip(state(extra=text("../../etc/passwd") + b"Q")))
     attack("persistent_line.pt", "has a persistent object of protocol 0", "Pickle: it must be a tuple", torch_zip(state(extra=b"P/etc/passwd\n")))
     attack("storage_function.pt", "has a function as class of a storage", "Code: names `os.systemStorage`", one(block=storage(module="os", kind="systemStorage")))
@@ -258,7 +258,7 @@ def tensors():
     part = b"(" + part + many(text("v"), number(3), number(2)) + b"tQ"
     attack("part_outside.th", "a part of a storage that leaves it, in an old file", "Pickle: the part must lie inside", legacy(PROTO + mapping(w=tensor(part)) + STOP))
     attack("count_lies.th", "2^63 numbers in an old file's storage", "Contents: the pickle said 4", legacy(state(), storages=struct.pack("<Q4f", 2**63, 1, 2, 3, 4)))
-    attack("storage_truncated.th", "an old file that ends in its storage", "Contents: 16 bytes of numbers", legacy(state())[:-7])
+    attack("storage_truncated.th", "an old file that ends in its storage", "Truncated: 16 bytes of numbers", legacy(state())[:-7])
     attack("storage_unknown.th", "an old file with a storage that nothing uses", "Contents: only storages that the pickle uses", legacy(state(), keys=("0", "1")))
 
 

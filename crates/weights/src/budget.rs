@@ -2,6 +2,9 @@
 
 use crate::Error;
 
+/// What is counted of tensors.
+pub(crate) const NUMBERS: &str = "bytes of numbers";
+
 /// What may still be allocated for the numbers of one file.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -26,7 +29,7 @@ impl Budget {
             reason: format!("expected a shape whose size fits 64 bits, found {shape:?}"),
         })?;
         self.left = self.left.checked_sub(bytes).ok_or_else(|| Error::TooLarge {
-            what: format!("bytes of numbers (tensor `{name}`)"),
+            what: format!("{NUMBERS} (tensor `{name}`)"),
             limit: self.limit,
             found: (self.limit - self.left).saturating_add(bytes),
         })?;

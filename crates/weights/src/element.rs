@@ -21,6 +21,12 @@ pub(crate) enum Element {
     U32,
     U64,
     Bool,
+    /// One whose numbers are not read: complex, quantised, of 8 bits or fewer.
+    Other {
+        name: &'static str,
+        /// Bytes of a number.
+        size: usize,
+    },
 }
 
 /// Which byte of a number comes first.
@@ -38,6 +44,7 @@ impl Element {
             Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
             Self::F32 | Self::I32 | Self::U32 => 4,
             Self::F64 | Self::I64 | Self::U64 => 8,
+            Self::Other { size, .. } => size,
         }
     }
 
@@ -47,7 +54,16 @@ impl Element {
             Self::Bf16 => Precision::Bf16,
             Self::F32 => Precision::F32,
             Self::F64 => Precision::F64,
+            Self::Other { .. } => Precision::Unread,
             _ => Precision::Integer,
+        }
+    }
+
+    /// Refuses a type whose numbers are not read.
+    pub(crate) fn check(self, tensor: &str) -> Result<(), Error> {
+        match self {
+            Self::Other { name, .. } => Err(Error::Type { name: tensor.into(), found: name.into() }),
+            _ => Ok(()),
         }
     }
 
@@ -83,6 +99,8 @@ impl Element {
             Self::U16 => each(bytes, order, values, |b| f32::from(u16::from_le_bytes(b))),
             Self::U32 => each(bytes, order, values, |b| u32::from_le_bytes(b) as f32),
             Self::U64 => each(bytes, order, values, |b| u64::from_le_bytes(b) as f32),
+            // Nobody reads one: it does not pass `check`.
+            Self::Other { .. } => {}
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::Error;
+use crate::keras_front::{self, Front};
 
 /// The longest configuration that is parsed, in bytes. JSON takes some fifty times its size in memory.
 pub(crate) const CONFIG: usize = 4 << 20;
@@ -13,8 +14,20 @@ pub(crate) const CONFIG: usize = 4 << 20;
 const MAPPINGS: usize = 150_000;
 
 /// The settings that are used. Others are not kept: a model's settings hold its layers', and those theirs.
-const SETTINGS: [&str; 7] =
-    ["scale", "offset", "center", "epsilon", "batch_input_shape", "batch_shape", "build_input_shape"];
+const SETTINGS: [&str; 12] = [
+    "scale",
+    "offset",
+    "center",
+    "epsilon",
+    "batch_input_shape",
+    "batch_shape",
+    "build_input_shape",
+    "height",
+    "width",
+    "crop_to_aspect_ratio",
+    "pad_to_aspect_ratio",
+    "axis",
+];
 
 /// One layer of a configuration, in its order.
 #[derive(Debug, Clone)]
@@ -22,6 +35,8 @@ pub(crate) struct Layer {
     pub(crate) name: String,
     pub(crate) class: String,
     pub(crate) settings: Value,
+    /// Of an operation on a whole tensor: what it is called with.
+    pub(crate) arguments: Value,
     /// The layers of a model inside the model.
     pub(crate) layers: Vec<Layer>,
 }
@@ -70,15 +85,22 @@ impl Config {
         {
             metadata.insert("keras.batch_norm_epsilon".into(), first.to_string());
         }
-        // Only a number for all channels, and only once: two would have to be put together.
-        let scales: Vec<&&Layer> = all.iter().filter(|layer| layer.class == "Rescaling").collect();
-        if let [layer] = scales.as_slice()
-            && let (Some(scale), offset) = (layer.settings["scale"].as_f64(), &layer.settings["offset"])
-            && let Some(offset) = if offset.is_null() { Some(0.0) } else { offset.as_f64() }
-        {
-            metadata.insert("keras.rescaling".into(), serde_json::json!([scale, offset]).to_string());
+        let front = Front::of(&self.layers);
+        if let Some((scale, offset)) = &front.affine {
+            let value = |values: &[f64]| match values {
+                [one] => serde_json::json!(one),
+                many => serde_json::json!(many),
+            };
+            metadata.insert("keras.rescaling".into(), serde_json::json!([value(scale), value(offset)]).to_string());
         }
-        if let Some(shape) = &self.input {
+        if front.reversed {
+            metadata.insert("keras.channels_reversed".into(), "true".into());
+        }
+        if !front.unread.is_empty() {
+            metadata.insert("keras.before".into(), serde_json::json!(front.unread).to_string());
+        }
+        let resized = front.size.map(|[height, width]| serde_json::json!([null, height, width, null]));
+        if let Some(shape) = resized.as_ref().or(self.input.as_ref()) {
             metadata.insert("keras.input".into(), shape.to_string());
         }
     }
@@ -106,7 +128,11 @@ fn layers(config: &Value) -> Vec<Layer> {
         let name = config["name"].as_str().or_else(|| value["name"].as_str())?.to_owned();
         let settings = SETTINGS.iter().filter_map(|key| Some(((*key).to_owned(), config.get(*key)?.clone()))).collect();
         let class = value["class_name"].as_str()?.to_owned();
-        Some(Layer { name, class, settings: Value::Object(settings), layers: layers(config) })
+        let arguments = match keras_front::takes_arguments(&class) {
+            true => value["inbound_nodes"][0]["args"].clone(),
+            false => Value::Null,
+        };
+        Some(Layer { name, class, settings: Value::Object(settings), arguments, layers: layers(config) })
     };
     list.map(|list| list.iter().filter_map(layer).collect()).unwrap_or_default()
 }

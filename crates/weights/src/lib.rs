@@ -12,7 +12,7 @@
 //! # What a hostile file can cost
 //! Numbers take at most twice the file and 64 MiB; the compressed entries of an archive are inflated to at most twice
 //! the file and 32 MiB; a pickle has at most [`PICKLE_LIMIT`] bytes and makes at most [`PICKLE_VALUES`] values. A pickle is data to a small machine that
-//! knows fifteen names or so; objects of every other are left alone and told by name, and names that reach the system are refused. There is nothing in this crate that could run code,
+//! knows fifteen names or so; objects of every other, and what is called or looked up in them, are left alone and told by name, and names that reach the system are refused. There is nothing in this crate that could run code,
 //! open a second file or write one.
 
 #![forbid(unsafe_code)]
@@ -24,6 +24,7 @@ mod element;
 mod hdf5;
 mod keras;
 mod keras_config;
+mod keras_front;
 mod not_weights;
 mod pickle;
 mod pytorch;
@@ -35,7 +36,7 @@ mod weight_file;
 
 use std::collections::BTreeMap;
 
-pub use not_weights::stand_in;
+pub use not_weights::{other_kind, stand_in};
 pub use pickle::PICKLE_VALUES;
 pub use pytorch::PICKLE_LIMIT;
 pub use safetensors_file::write;
@@ -62,6 +63,9 @@ pub enum Precision {
     F64,
     /// An integer or boolean: a counter, kept as f32.
     Integer,
+    /// A type without a meaning here (complex, quantised, of 8 bits): the tensor has a name and a shape, and no numbers
+    /// can be asked for.
+    Unread,
 }
 
 /// One named array of numbers.
@@ -98,9 +102,11 @@ pub enum Format {
 /// The tensors of a file, by name, and the text that the file carries about itself.
 ///
 /// What a reader finds out about a file is in the metadata too: `pytorch.key` (which mapping of a checkpoint was
-/// taken), `pytorch.prefix` (what all names began with), `pytorch.objects` (foreign Python objects beside the
+/// taken), `pytorch.others` (mappings of about as many tensors that were not), `pytorch.prefix` (what all names began with), `pytorch.objects` (foreign Python objects beside the
 /// tensors, of which nothing is read), `keras.kernel_order`, `keras.kernels_rotated`,
-/// `keras.batch_norm_epsilon`, `keras.rescaling` (JSON `[scale, offset]`), `keras.layers` (JSON array of `[name, class]`), `keras.input` (JSON shape),
+/// `keras.batch_norm_epsilon`, `keras.rescaling` (JSON `[scale, offset]` of what stands before the network, each a number or a
+/// list for each channel), `keras.channels_reversed`, `keras.before` (JSON array of `name (class)`: what else changes the input
+/// before the network, unread), `keras.layers` (JSON array of `[name, class]`), `keras.input` (JSON shape),
 /// `keras.version`, `keras.backend`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Weights {
@@ -247,6 +253,9 @@ impl Error {
             Self::Code { name } if name.contains("ambda") => {
                 "build the model without Lambda layers, and save its weights: model.save_weights('model.weights.h5')"
             }
+            Self::Contents { expected, .. } if expected == pytorch::TORCH_SAVE => {
+                "load it in Python, if you trust its maker, and save its tensors: torch.save(state_dict, 'weights.pt')"
+            }
             Self::Code { .. } => {
                 "the file was made to run code: take the weights from where you trust their maker, as safetensors"
             }
@@ -259,6 +268,9 @@ impl Error {
             | Self::Hdf5 { .. }
             | Self::Tensor { .. } => "fetch the file again",
             Self::Memory { .. } => "give the program more memory",
+            Self::TooLarge { what, .. } if what.starts_with(budget::NUMBERS) => {
+                "many tensors share the same numbers: save those that are needed alone"
+            }
             Self::TooLarge { .. } | Self::Read { .. } | Self::Reader { .. } | Self::Contents { .. } => "",
         };
         (!remedy.is_empty()).then_some(remedy)
@@ -272,8 +284,8 @@ impl Error {
 /// Reads the weights of a file from its bytes, whatever [`Format`] it is of.
 ///
 /// # Errors
-/// [`Error`]: for a file that is truncated, damaged or of another format, that asks for code to be run, whose numbers
-/// are of an unknown type, or that would take more memory than its size justifies.
+/// [`Error`]: for a file that is truncated, damaged or of another format, that asks for code to be run, of which a tensor's numbers
+/// are of a type that is not read, or that would take more memory than its size justifies.
 ///
 /// ```
 /// use engraft_weights::{read, write, Precision, Tensor, Weights};

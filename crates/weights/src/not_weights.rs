@@ -36,14 +36,35 @@ pub(crate) fn named(head: &[u8], length: u64) -> Option<Error> {
         _ if starts(b"GGUF") => {
             format("a GGUF file, of a language model for llama.cpp", "take the weights as safetensors")
         }
-        _ if starts(b"%PDF") || starts(b"\x89PNG") || starts(b"\xff\xd8\xff") => {
+        _ if [&b"%PDF"[..], b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF"].into_iter().any(starts) => {
             format("an image or a document", "name the file of the weights")
+        }
+        _ if starts(b"\x7fELF") => format("a program or library", "name the file of the weights"),
+        _ if starts(b"\xff\xfe") || starts(b"\xfe\xff") => format("a text in UTF-16", "name the file of the weights"),
+        _ if starts(OLD_PICKLE) => old_pickle(),
+        _ if head.windows(4).any(|part| part == b"PK\x03\x04") && !head.starts_with(b"PK") => {
+            format("a zip archive behind other bytes", FETCH)
         }
         _ if head.len() >= 16 && head.iter().all(|&byte| byte == 0) => {
             format("zeros only, as an interrupted download leaves them", FETCH)
         }
         _ => return text(head),
     })
+}
+
+/// The magic number of `torch.save` in the textual protocols.
+const OLD_PICKLE: &[u8] = b"L119547037146038801333356L\n";
+
+/// A file of `torch.save` that `torch.load` does not read either: as text, the places of its storages have no form.
+pub(crate) fn old_pickle() -> Error {
+    format("a file of torch.save with pickle protocol 0 or 1", "save it again without pickle_protocol")
+}
+
+/// A file of no kind that is known.
+pub(crate) fn unknown(head: &[u8]) -> Error {
+    let bytes: Vec<String> = head.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let remedy = "name the file of the weights; if it is one, fetch it again, or save it as safetensors";
+    format(format_args!("a file of an unknown kind that begins with the bytes {}", bytes.join(" ")).to_string(), remedy)
 }
 
 /// What stands in place of any file that was to be fetched: a Git LFS pointer, a page, nothing at all.
@@ -53,6 +74,15 @@ pub fn stand_in(head: &[u8]) -> Option<Error> {
     error.filter(
         |error| matches!(error, Error::Format { found, .. } if known.iter().any(|known| found.starts_with(known))),
     )
+}
+
+/// What a file seems to be that is neither text nor numbers without a header, as word vectors are.
+pub fn other_kind(head: &[u8]) -> Option<Error> {
+    match text(head) {
+        Some(json) if ["{\"", "[{", "[\""].iter().any(|start| head.starts_with(start.as_bytes())) => Some(json),
+        Some(_) => stand_in(head),
+        None => named(head, head.len() as u64),
+    }
 }
 
 /// A text in place of weights.
@@ -128,6 +158,16 @@ mod tests {
             (b"\x1f\x8b\x08\0\0\0", "a gzip file", "unpack"),
             (b"GGUF\x03\0\0\0", "a GGUF file", "safetensors"),
             (b"\x93NUMPY\x01\0v\0", "a NumPy array", "safetensors"),
+            (b"RIFF\0\0\0\0WEBPVP8 ", "an image", "name the file of the weights"),
+            (b"\x7fELF\x02\x01\x01\0\0\0\0\0\0", "a program", "name the file of the weights"),
+            (b"\xff\xfe{\0\"\0a\0\"\0:\0", "a text in UTF-16", "name the file of the weights"),
+            (b"#!x\nPK\x03\x04aaaaaaaaaaaaaaaaaaaa\x80\0", "a zip archive behind other bytes", "fetch the file again"),
+            (b"L119547037146038801333356L\n.I1001\n.", "protocol 0 or 1", "without pickle_protocol"),
+            (
+                b"\x9a\x01\xff\x02\x8f\x33\x44\xd0\x11\xee\x71",
+                "unknown kind that begins with the bytes 9a 01 ff",
+                "safetensors",
+            ),
         ] {
             let error = read(bytes).unwrap_err();
             assert!(matches!(error, Error::Format { .. }), "{error:?}");

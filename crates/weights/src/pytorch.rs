@@ -3,8 +3,8 @@
 //! Since 1.6 a zip archive (`data.pkl`, `data/KEY`, `byteorder`); before, pickles one after the other (a magic number,
 //! a version, the writer's system, the object, the storages' names) and then the storages.
 
-use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::archive::{Archive, Entry};
 use crate::budget::Budget;
@@ -16,6 +16,27 @@ use crate::{Error, Format, Tensor, Weights};
 
 /// The largest pickle that is read, in bytes. That of 100,000 tensors has 20 MB.
 pub const PICKLE_LIMIT: u64 = 256 << 20;
+
+/// What a file of PyTorch before 1.6 is.
+pub(crate) const TORCH_SAVE: &str = "a file of torch.save, which begins with its magic number";
+
+/// The types of numbers, as PyTorch names them, of tensors whose storage does not say it.
+const TYPES: [&str; 14] = [
+    "torch.float8_e4m3fn",
+    "torch.float8_e4m3fnuz",
+    "torch.float8_e5m2",
+    "torch.float8_e5m2fnuz",
+    "torch.float8_e8m0fnu",
+    "torch.float4_e2m1fn_x2",
+    "torch.uint16",
+    "torch.uint32",
+    "torch.uint64",
+    "torch.uint4",
+    "torch.int4",
+    "torch.complex32",
+    "torch.complex64",
+    "torch.complex128",
+];
 
 /// Bytes of an old file that are read at first: enough for the pickles of most.
 const WINDOW: u64 = 4 << 20;
@@ -120,7 +141,7 @@ fn open_pickles<'a>(start: &[u8], source: &Source<'a>) -> Result<(Weights, Views
     let magic = next()?;
     if *magic.value(magic.root) != Value::Long(&MAGIC) {
         let found = format!("a Python pickle of {}", magic.kind(magic.root));
-        return Err(Error::contents("a file of torch.save, which begins with its magic number", found));
+        return Err(Error::contents(TORCH_SAVE, found));
     }
     let version = next()?;
     if *version.value(version.root) != Value::Int(1001) {
@@ -163,8 +184,9 @@ fn blocks_after<'a>(
         }
         at += 8;
         let size = length.checked_mul(element.size() as u64);
-        let Some(numbers) = size.and_then(|size| source.part(at, size)) else {
-            return Err(damaged(format!("{} bytes", source.length() - at)));
+        let size = size.ok_or_else(|| damaged(format!("{} bytes", source.length() - at)))?;
+        let Some(numbers) = source.part(at, size) else {
+            return Err(Error::Truncated { expected: at.saturating_add(size), found: source.length() });
         };
         at += numbers.length();
         if blocks.insert(key.to_owned(), Block::File(numbers)).is_some() {
@@ -180,11 +202,44 @@ pub(crate) struct Views<'a> {
     views: BTreeMap<String, View>,
     blocks: Blocks<'a>,
     order: Order,
+    spent: RefCell<Spent>,
+}
+
+/// What reading has cost.
+#[derive(Debug)]
+struct Spent {
+    /// Tensors that are paid for.
+    names: BTreeSet<String>,
+    numbers: Budget,
+    /// Bytes of storages of which tensors take a part here and there.
+    spans: Budget,
+}
+
+impl Spent {
+    fn of_file(length: u64) -> Self {
+        Self { names: BTreeSet::new(), numbers: Budget::of_file(length), spans: Budget::of_file(length) }
+    }
+
+    /// Pays for a tensor, which may be read more than once.
+    fn pay(&mut self, name: &str, view: &View) -> Result<(), Error> {
+        if self.names.contains(name) {
+            return Ok(());
+        }
+        self.numbers.take(name, &view.shape)?;
+        if !view.is_row_major() {
+            // They are read from the first to the last, whatever lies between.
+            let bytes = view.span() * view.element.size() as u64;
+            self.spans.take_bytes("bytes of storages of which tensors take a part here and there", bytes)?;
+        }
+        self.names.insert(name.to_owned());
+        Ok(())
+    }
 }
 
 impl<'a> Views<'a> {
-    /// The chosen tensors without their numbers, and where those lie: inside their storages, and within the budget of a
-    /// file of `length` bytes.
+    /// The chosen tensors without their numbers, and where those lie: inside their storages, and each within the budget of a
+    /// file of `length` bytes. All that are read are within it together: of copies that share their numbers only those
+    /// count that somebody asks for.
     fn of(
         pickle: &Pickle<'_>,
         chosen: state_dict::Chosen,
@@ -195,37 +250,35 @@ impl<'a> Views<'a> {
     ) -> Result<(Weights, Self), Error> {
         let mut headers = Weights { metadata: chosen.metadata, format, ..Weights::default() };
         let mut views = BTreeMap::new();
-        let (mut numbers, mut spans) = (Budget::of_file(length), Budget::of_file(length));
         for (name, id) in chosen.tensors {
             let wrong = |reason: String| Error::Tensor { name: name.clone(), reason };
             let view = View::of(pickle, id).map_err(wrong)?;
             let View { element, key, .. } = &view;
             let block = blocks.get(key).ok_or_else(|| wrong(format!("expected storage `{key}`, found none")))?;
-            if view.whole.checked_mul(element.size() as u64) != Some(block.length()) {
+            // Of a type that is not read, not even the size is of use.
+            let is_read = element.check(&name).is_ok();
+            if is_read && view.whole.checked_mul(element.size() as u64) != Some(block.length()) {
                 let (length, found) = (view.whole, block.length());
                 return Err(wrong(format!(
                     "expected {length} numbers of {element:?} in storage `{key}`, found {found} bytes"
                 )));
             }
             view.check().map_err(wrong)?;
-            numbers.take(&name, &view.shape)?;
-            if !view.is_row_major() {
-                // They are read from the first to the last, whatever lies between.
-                let bytes = view.span() * element.size() as u64;
-                spans.take_bytes("bytes of storages of which tensors take a part here and there", bytes)?;
-            }
+            Spent::of_file(length).pay(&name, &view)?;
             let shape = view.shape.iter().map(|&axis| axis as usize).collect();
             let tensor = Tensor { shape, values: Vec::new(), precision: element.precision() };
             headers.tensors.insert(name.clone(), tensor);
             views.insert(name, view);
         }
-        Ok((headers, Self { views, blocks, order }))
+        Ok((headers, Self { views, blocks, order, spent: RefCell::new(Spent::of_file(length)) }))
     }
 
     /// The numbers of a tensor.
     pub(crate) fn values(&self, name: &str) -> Result<Option<Vec<f32>>, Error> {
         let Some(view) = self.views.get(name) else { return Ok(None) };
         let Some(block) = self.blocks.get(&view.key) else { return Ok(None) };
+        view.element.check(name)?;
+        self.spent.borrow_mut().pay(name, view)?;
         // Of an empty tensor, too, the storage is looked at.
         let source = block.source()?;
         let span = view.span();
@@ -235,10 +288,14 @@ impl<'a> Views<'a> {
         let size = view.element.size() as u64;
         let part = source.part((view.part.0 + view.offset) * size, span * size);
         let part = part.ok_or(Error::Truncated { expected: span * size, found: source.length() })?;
-        if view.is_row_major() {
-            return view.element.read(&part, self.order).map(Some);
+        let mut values = match view.is_row_major() {
+            true => view.element.read(&part, self.order)?,
+            false => view.gather(&part.all()?, self.order)?,
+        };
+        if view.negative {
+            values.iter_mut().for_each(|value| *value = -*value);
         }
-        view.gather(&part.all()?, self.order).map(Some)
+        Ok(Some(values))
     }
 }
 
@@ -248,6 +305,33 @@ pub(crate) fn storage_of<'p, 'a>(pickle: &'p Pickle<'a>, arguments: Id) -> Optio
         Value::Storage(storage) => Some(storage),
         _ => None,
     }
+}
+
+/// The type that stands beside a storage of bytes, where it is one.
+fn type_of(pickle: &Pickle<'_>, id: Id) -> Option<&'static str> {
+    let Value::Global(_) = pickle.value(id) else { return None };
+    let found = pickle.global_name(id).and_then(|name| TYPES.iter().find(|known| **known == name));
+    Some(found.map_or("unknown", |known| &known["torch.".len()..]))
+}
+
+/// What PyTorch notes of a tensor beside its view: whether its numbers are to be read as their negatives. Conjugates of
+/// numbers that are not complex are the numbers themselves.
+fn is_negative(pickle: &Pickle<'_>, metadata: Id) -> Result<bool, String> {
+    let Some(items) = pickle.mapping(metadata) else { return Ok(false) };
+    let mut negative = false;
+    for &(key, value) in items {
+        let is_set = !matches!(pickle.value(value), Value::Bool(false) | Value::None);
+        match pickle.text(key) {
+            Some("neg") => negative = is_set,
+            Some("conj") => {}
+            _ if !is_set => {}
+            other => {
+                let found: String = other.unwrap_or(pickle.kind(key)).escape_debug().take(40).collect();
+                return Err(format!("expected neg or conj as what is noted beside a view, found {found}"));
+            }
+        }
+    }
+    Ok(negative)
 }
 
 /// How a tensor lies in its storage.
@@ -264,12 +348,14 @@ struct View {
     offset: u64,
     shape: Vec<u64>,
     strides: Vec<u64>,
+    /// Whether every number is the negative of the stored one.
+    negative: bool,
 }
 
 impl View {
     fn of(pickle: &Pickle<'_>, arguments: Id) -> Result<Self, String> {
         let storage = *storage_of(pickle, arguments).ok_or("expected a storage, found none")?;
-        let Some(&[_, offset, shape, strides, ..]) = pickle.items(arguments) else {
+        let Some(&[_, offset, shape, strides, ref more @ ..]) = pickle.items(arguments) else {
             return Err("expected a storage, an offset, a shape and strides".into());
         };
         let offset = pickle.size(offset).ok_or("expected an offset of 0 or more")?;
@@ -282,7 +368,14 @@ impl View {
             ));
         }
         let Storage { key, element, length: whole, part } = storage;
-        Ok(Self { key: key.to_owned(), element, whole, part, offset, shape, strides })
+        let (element, negative) = match (element, more.get(2)) {
+            (Element::Other { .. }, _) | (_, None) => (element, false),
+            (_, Some(&more)) => match type_of(pickle, more) {
+                Some(name) => (Element::Other { name, size: element.size() }, false),
+                None => (element, is_negative(pickle, more)?),
+            },
+        };
+        Ok(Self { key: key.to_owned(), element, whole, part, offset, shape, strides, negative })
     }
 
     /// Every number that the view names must lie in its part of the storage.

@@ -55,7 +55,7 @@ pub(crate) fn open(source: Source<'_>) -> Result<(Weights, Places<'_>), Error> {
     let mut headers = Weights { metadata, format: Format::Safetensors, ..Weights::default() };
     let mut places = BTreeMap::new();
     for (name, info) in parsed.tensors() {
-        let element = element_of(&name, info.dtype)?;
+        let element = element_of(info.dtype);
         let (start, end) = info.data_offsets;
         let part = data.part(start as u64, (end - start) as u64);
         places.insert(name.clone(), (part.ok_or_else(|| damaged(&"offsets outside of the file"))?, element));
@@ -136,8 +136,9 @@ fn sort_metadata(bytes: &[u8], metadata: &BTreeMap<String, String>) -> Vec<u8> {
     out
 }
 
-fn element_of(name: &str, dtype: Dtype) -> Result<Element, Error> {
-    Ok(match dtype {
+fn element_of(dtype: Dtype) -> Element {
+    let other = |name| Element::Other { name, size: dtype.bitsize().div_ceil(8) };
+    match dtype {
         Dtype::F32 => Element::F32,
         Dtype::F16 => Element::F16,
         Dtype::BF16 => Element::Bf16,
@@ -148,14 +149,24 @@ fn element_of(name: &str, dtype: Dtype) -> Result<Element, Error> {
         Dtype::I8 => Element::I8,
         Dtype::U8 => Element::U8,
         Dtype::BOOL => Element::Bool,
-        other => return Err(Error::Type { name: name.into(), found: format!("{other:?}") }),
-    })
+        Dtype::U16 => Element::U16,
+        Dtype::U32 => Element::U32,
+        Dtype::U64 => Element::U64,
+        Dtype::F4 => other("F4"),
+        Dtype::F6_E2M3 => other("F6_E2M3"),
+        Dtype::F6_E3M2 => other("F6_E3M2"),
+        Dtype::F8_E4M3 => other("F8_E4M3"),
+        Dtype::F8_E5M2 => other("F8_E5M2"),
+        Dtype::F8_E8M0 => other("F8_E8M0"),
+        Dtype::C64 => other("C64"),
+        _ => other("a newer one"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read;
+    use crate::{Tensors, WeightFile, read};
     use proptest::prelude::*;
 
     fn sample() -> Vec<u8> {
@@ -202,8 +213,25 @@ mod tests {
     }
 
     #[test]
+    fn a_type_without_a_meaning_beside_the_weights_keeps_its_name_and_shape_alone() {
+        let header = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F8_E4M3","shape":[2,2],"data_offsets":[4,8]},"c":{"dtype":"U16","shape":[1],"data_offsets":[8,10]},"d":{"dtype":"C64","shape":[1],"data_offsets":[10,18]}}"#;
+        let data = [&1.5f32.to_le_bytes()[..], &[0; 4], &40_000u16.to_le_bytes(), &[0; 8]].concat();
+        let bytes = with_header(header, &data);
+        let file = WeightFile::open(&bytes).unwrap();
+        assert_eq!(file.tensor("a").unwrap().unwrap().values, [1.5]);
+        assert_eq!(file.tensor("c").unwrap().unwrap().values, [40_000.0]);
+        for (name, shape, found) in [("b", &[2, 2][..], "F8_E4M3"), ("d", &[1], "C64")] {
+            let header = &file.headers().tensors[name];
+            assert_eq!((header.shape.as_slice(), header.precision), (shape, Precision::Unread));
+            assert_eq!(file.tensor(name), Err(Error::Type { name: name.into(), found: found.into() }));
+        }
+        assert!(matches!(read(&bytes), Err(Error::Type { .. })));
+    }
+
+    #[test]
     fn a_hundred_megabyte_header_is_refused_before_it_is_parsed() {
         let mut bytes = (100u64 << 20).to_le_bytes().to_vec();
+        bytes.push(b'{');
         bytes.resize(100, b' ');
         assert!(matches!(read(&bytes), Err(Error::HeaderTooLong { .. })));
     }

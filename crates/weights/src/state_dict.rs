@@ -54,7 +54,7 @@ impl Chosen {
 pub(crate) fn choose(pickle: &Pickle<'_>) -> Result<Chosen, Error> {
     let mut walk = Walk { pickle, visits: 0, names: (0, 0) };
     let mut root = pickle.root;
-    let mut path = Vec::new();
+    let (mut path, mut beside) = (Vec::new(), Vec::new());
     if pickle.mapping(root).is_none() {
         return Err(match pickle.value(root) {
             Value::Object(class) => {
@@ -65,14 +65,18 @@ pub(crate) fn choose(pickle: &Pickle<'_>) -> Result<Chosen, Error> {
     }
     let mut tensors = walk.flat(root)?;
     while path.len() < 4 {
-        let Some((key, inner, found)) = walk.inner(root, tensors.len())? else { break };
-        path.push(key);
-        (root, tensors) = (inner, found);
+        let Some(inner) = walk.inner(root, tensors.len())? else { break };
+        path.push(inner.key);
+        beside.extend(inner.others);
+        (root, tensors) = (inner.root, inner.tensors);
     }
     if tensors.is_empty() {
         return Err(match pickle.foreign.network() {
             Some(network) => Error::WholeModel { found: format!("no tensor by name, but an object of `{network}`") },
-            None => Error::contents(STATE_DICT, "no tensor"),
+            None => match pickle.foreign.instead_of_tensors() {
+                Some((found, remedy)) => Error::Format { found: found.into(), remedy },
+                None => Error::contents(STATE_DICT, "no tensor"),
+            },
         });
     }
     let mut metadata = BTreeMap::new();
@@ -82,6 +86,10 @@ pub(crate) fn choose(pickle: &Pickle<'_>) -> Result<Chosen, Error> {
     }
     if !path.is_empty() {
         metadata.insert("pytorch.key".into(), path.join("."));
+    }
+    if !beside.is_empty() {
+        beside.truncate(OBJECTS);
+        metadata.insert("pytorch.others".into(), beside.join(", "));
     }
     let prefix = strip_prefix(&mut tensors);
     if !prefix.is_empty() {
@@ -105,6 +113,15 @@ fn strip_prefix(tensors: &mut BTreeMap<String, Id>) -> String {
 
 type Named = BTreeMap<String, Id>;
 
+/// The mapping that is taken in place of one around it.
+struct Inner {
+    key: String,
+    root: Id,
+    tensors: Named,
+    /// Keys of mappings beside it that have about as many tensors: three for four, or more.
+    others: Vec<String>,
+}
+
 struct Walk<'p, 'a> {
     pickle: &'p Pickle<'a>,
     visits: usize,
@@ -114,7 +131,7 @@ struct Walk<'p, 'a> {
 
 impl Walk<'_, '_> {
     /// The mapping inside `root` that should be taken in its place, if there is one.
-    fn inner(&mut self, root: Id, all: usize) -> Result<Option<(String, Id, Named)>, Error> {
+    fn inner(&mut self, root: Id, all: usize) -> Result<Option<Inner>, Error> {
         let Some(items) = self.pickle.mapping(root) else { return Ok(None) };
         let mut found = Vec::new();
         let mut direct = 0;
@@ -147,7 +164,13 @@ impl Walk<'_, '_> {
             Some(index) => (found[index].2.len() > direct).then_some(index),
             None => (found.len() == 1 && found[0].2.len() > direct && found[0].2.len() + direct == all).then_some(0),
         };
-        Ok(best.map(|index| found.swap_remove(index)))
+        Ok(best.map(|index| {
+            let (key, root, tensors) = found.swap_remove(index);
+            let as_large = |other: &&(String, Id, Named)| 4 * other.2.len() >= 3 * tensors.len();
+            let mut others: Vec<String> = found.iter().filter(as_large).map(|(key, ..)| key.clone()).collect();
+            others.sort();
+            Inner { key, root, tensors, others }
+        }))
     }
 
     /// The tensors of a mapping and of the mappings inside it, names joined by dots.

@@ -87,6 +87,10 @@ impl<'a> WeightFile<'a> {
             }),
             format => match not_weights::named(&head, source.length()).filter(|_| format.is_none()) {
                 Some(error) => Err(error),
+                // What begins as a header, whole or damaged, is told as one.
+                None if format.is_none() && head.get(8).is_some_and(|&byte| byte != b'{') => {
+                    Err(not_weights::unknown(&head))
+                }
                 None => {
                     let (headers, places) = safetensors_file::open(source)?;
                     Ok(Self { headers, numbers: Numbers::Safetensors(places) })
@@ -121,7 +125,10 @@ impl<'a> WeightFile<'a> {
     fn values(&self, name: &str) -> Result<Option<Vec<f32>>, Error> {
         match &self.numbers {
             Numbers::Safetensors(places) => match places.get(name) {
-                Some((place, element)) => element.read(place, Order::Little).map(Some),
+                Some((place, element)) => {
+                    element.check(name)?;
+                    element.read(place, Order::Little).map(Some)
+                }
                 None => Ok(None),
             },
             Numbers::PyTorch(views) => views.values(name),

@@ -6,6 +6,7 @@
 mod card;
 mod default_base;
 pub mod hub;
+mod keras_input;
 mod layers;
 mod low_rank;
 #[cfg(feature = "onnx")]

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use engraft_weights::{Format, Precision, Tensors, Weights};
+use engraft_weights::{Format, Precision, Tensor, Tensors, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::bases::card::Card;
 use crate::bases::hub::{Hub, Local, Reference, registry};
+use crate::bases::keras_input;
 use crate::bases::onnx::{OnnxModel, whole_model};
 use crate::bases::stage::StageCost;
 use crate::bases::timm_config;
@@ -192,12 +193,8 @@ fn find(spec: &BaseSpec, device: &Device) -> Result<Base> {
     let folder = path.is_dir().then(|| weight_set::in_folder(path)).transpose()?;
     let path = folder.as_deref().unwrap_or(path);
     let set = WeightSet::of_shards(path)?;
-    let card_of = || match spec.card.clone().or_else(|| card_beside(path)) {
-        Some(place) => Card::parse(&read_card(&place)?, &place).map(Some),
-        None => Ok(None),
-    };
     if let Some(set) = set {
-        return Base::from_set(set, card_of()?, spec, path, device);
+        return Base::with_card_beside(set, spec, path, device);
     }
     let source = weight_files::source(path).map_err(|source| {
         let near = beside(path);
@@ -211,7 +208,7 @@ fn find(spec: &BaseSpec, device: &Device) -> Result<Base> {
                 .hint("`engraft bases list` shows the bases that the program knows"),
         )
     })?;
-    Base::from_set(source.into(), card_of()?, spec, path, device)
+    Base::with_card_beside(source.into(), spec, path, device)
 }
 
 /// A base from the hub that is on this machine.
@@ -274,6 +271,19 @@ fn card_beside(weights: &Path) -> Option<PathBuf> {
     })
 }
 
+/// Whether a file beside weights is meant as their card: a foreign one of that name (a model's configuration, settings of a
+/// training) has other keys. What cannot be parsed is told as a damaged card.
+fn is_card(text: &str) -> bool {
+    let parsed = serde_json::from_str(text).ok().or_else(|| toml::from_str(text).ok());
+    match parsed {
+        Some(serde_json::Value::Object(said)) => {
+            said.contains_key("preprocessing") || said.contains_key("architecture") && said.contains_key("padding")
+        }
+        Some(_) => false,
+        None => true,
+    }
+}
+
 /// Whether what is said by hand agrees with there being a card or none.
 fn check_flags(card: Option<&Card>, spec: &BaseSpec, place: &Path) -> Result<()> {
     if let Some(card) = card
@@ -297,6 +307,25 @@ impl Base {
     ) -> Result<Self> {
         let source: engraft_weights::Source<'_> = bytes.into();
         Self::from_set(source.into(), card, spec, place, device)
+    }
+
+    /// The same with the card that is given, or lies beside the weights.
+    fn with_card_beside(set: WeightSet<'_>, spec: &BaseSpec, place: &Path, device: &Device) -> Result<Self> {
+        let mut ignored = None;
+        let card = match (&spec.card, card_beside(place)) {
+            (Some(given), _) => Some(Card::parse(&read_card(given)?, given)?),
+            (None, None) => None,
+            (None, Some(beside)) => match read_card(&beside)? {
+                text if is_card(&text) => Some(Card::parse(&text, &beside)?),
+                _ => {
+                    ignored = Some(format!("{} is not a card, and is left out", shown(&beside)));
+                    None
+                }
+            },
+        };
+        let mut base = Self::from_set(set, card, spec, place, device)?;
+        base.remarks.extend(ignored);
+        Ok(base)
     }
 
     /// Builds a base from a weights file, or an ONNX model. Of weights only what the network needs comes into memory.
@@ -342,6 +371,9 @@ impl Base {
             Err(closest) if wanted.is_none() => return Err(unknown_architecture(weights, *closest, place)),
             Err(_) => None,
         };
+        if let Some(trunk) = &trunk {
+            refuse_dilated(trunk.likeness.architecture, weights, place)?;
+        }
         let card = match card {
             Some(card) => card,
             None => {
@@ -356,12 +388,19 @@ impl Base {
                 let mut card = Card::of_dialect(architecture, dialect, channels, stem(place));
                 let said = weights.metadata.get("keras.batch_norm_epsilon").and_then(|text| text.parse().ok());
                 card.batch_norm_epsilon = said.or(card.batch_norm_epsilon);
-                let told = timm_config::lay_over(&mut card, place)? || rescaled(&mut card, weights, &mut remarks);
                 let said = spec.split(channels).0;
+                let from_timm = timm_config::lay_over(&mut card, place, &mut remarks)?;
+                let from_keras = !from_timm && keras_input::lay_over(&mut card, weights, &said, place, &mut remarks)?;
                 adjust(&mut card.preprocessing, &said)?;
-                if told {
-                    remarks.extend(timm_config::remark(&card, place));
-                } else if said.is_empty() {
+                if channels == 4 && said.mean.is_none() {
+                    remarks.push(
+                        "the weights take images of 4 channels: the fourth has the mean and std of the third (--mean and --std take four values)"
+                            .into(),
+                    );
+                }
+                if from_timm {
+                    remarks.push(timm_config::remark(&card, place));
+                } else if said.is_empty() && !from_keras {
                     remarks.push(format!(
                         "{} has no card and is not known by its SHA-256: taking the usual preprocessing of {} from {} (give --card if it was trained otherwise)",
                         shown(place),
@@ -380,7 +419,7 @@ impl Base {
             }
             None => &file,
         };
-        remarks.extend(foreign_objects(weights));
+        remarks.extend(checkpoint_remarks(weights));
         let base = Self { remarks, ..Self::from_weights(card, tensors, sha256, device)? };
         base.opened(spec)
     }
@@ -410,9 +449,10 @@ impl Base {
         let output = spec.onnx_output.clone().or_else(|| card.as_ref().and_then(|card| card.output.clone()));
         let mut remarks = Vec::new();
         let card = card.map(|card| resized(card, spec, &mut remarks)).transpose()?;
+        let said_size = spec.image_size.or(spec.input.size).or_else(|| timm_config::side(place));
         let size = match &card {
             Some(card) => Some([card.preprocessing.height, card.preprocessing.width]),
-            None => spec.image_size.or(spec.input.size).map(|side| [side; 2]),
+            None => said_size.map(|side| [side; 2]),
         };
         let model = OnnxModel::open(bytes, output.as_deref(), size, place)?;
         let mut card = match card {
@@ -421,13 +461,21 @@ impl Base {
                 let mut card = Card::usual(Architecture::ONNX, stem(place));
                 let input = model.input();
                 card.preprocessing = card.architecture.dialects()[0].input.preprocessing(input.channels);
-                let side = |own: Option<usize>| own.or(spec.input.size).unwrap_or(224);
-                (card.preprocessing.height, card.preprocessing.width) = (side(input.height), side(input.width));
+                let side =
+                    |own: Option<usize>| own.or(spec.input.size).or_else(|| timm_config::side(place)).unwrap_or(224);
+                let sides = [side(input.height), side(input.width)];
+                [card.preprocessing.height, card.preprocessing.width] = sides;
                 let larger = card.preprocessing.height.max(card.preprocessing.width);
                 // The usual proportion of the centre: 224 of 256.
                 card.preprocessing.resize = Resize::ShortestSide((larger * 8).div_ceil(7));
+                let from_timm = timm_config::lay_over(&mut card, place, &mut remarks)?;
+                if [card.preprocessing.height, card.preprocessing.width] != sides {
+                    card.preprocessing.scale_to(sides);
+                }
                 adjust(&mut card.preprocessing, &spec.input)?;
-                if spec.input.is_empty() {
+                if from_timm {
+                    remarks.push(timm_config::remark(&card, place));
+                } else if spec.input.is_empty() {
                     remarks.push(format!(
                         "{} has no card: taking ImageNet's mean and std at {} x {} pixels (give --card, or --mean, --std and --resize, if it was trained otherwise)",
                         shown(place),
@@ -599,32 +647,60 @@ fn adjust(p: &mut Preprocessing, said: &settings::Input) -> Result<()> {
     Ok(())
 }
 
-/// What is said of a checkpoint's Python objects.
-pub(super) fn foreign_objects(weights: &Weights) -> Option<String> {
-    let objects = weights.metadata.get("pytorch.objects")?;
-    Some(format!("Python objects beside the tensors were left unread, and nothing of them was run: {objects}"))
+/// What is said of how a checkpoint was read: of its Python objects, and of other mappings of tensors in it.
+pub(super) fn checkpoint_remarks(weights: &Weights) -> impl Iterator<Item = String> {
+    let said = |key: &str| weights.metadata.get(key);
+    let objects = said("pytorch.objects").map(|objects| {
+        format!("Python objects beside the tensors were left unread, and nothing of them was run: {objects}")
+    });
+    let others = said("pytorch.others").zip(said("pytorch.key")).map(|(others, key)| {
+        format!(
+            "the checkpoint has weights under {others} too; taken is what it has under {key}: save the other alone if that is meant"
+        )
+    });
+    objects.into_iter().chain(others)
 }
 
-/// The scale of a Keras model's own `Rescaling` layer, as mean and standard deviation.
-fn rescaled(card: &mut Card, weights: &Weights, remarks: &mut Vec<String>) -> bool {
-    let layers = weights.metadata.get("keras.layers").map_or("", String::as_str);
-    if layers.contains("\"Normalization\"") {
-        remarks.push(
-            "the model normalises its input by a layer of its own, which is not read: give its numbers with --mean and --std"
-                .into(),
+/// Refuses a ResNet whose last stages are dilated, as networks that label pixels have them: its tensors are those of the plain one,
+/// and what tells it is the head beside it.
+fn refuse_dilated(architecture: Architecture, weights: &Weights, place: &Path) -> Result<()> {
+    if !architecture.name().starts_with("resnet") {
+        return Ok(());
+    }
+    let labels_pixels = |(name, tensor): &(&String, &Tensor)| {
+        let has = |part: &str| name.split('.').any(|found| found == part);
+        let by_name = has("aspp")
+            || has("aux_classifier")
+            || name.contains("classifier.0.convs.")
+            || name.contains("decoder.0.convs.");
+        // The head of a fully convolutional network: a window over the features.
+        by_name || name.ends_with("classifier.0.weight") && matches!(tensor.shape.as_slice(), [_, _, 3, 3])
+    };
+    match weights.tensors.iter().find(labels_pixels) {
+        None => Ok(()),
+        Some((head, _)) => Err(Error::Weights(
+            Problem::new("the network is the dilated backbone of a network that labels pixels")
+                .expected(format_args!("{} without dilation", architecture.name()))
+                .found(format_args!("the tensors of one beside `{head}`"))
+                .at(place)
+                .hint("export the backbone to ONNX, which keeps its dilation"),
+        )),
+    }
+}
+
+/// What to do about weights that are kept as two tensors each; nothing where none is.
+fn kept_in_parts(weights: &Weights) -> Option<&'static str> {
+    let ends = |ending: &str| weights.tensors.keys().any(|name| name.ends_with(ending));
+    if ends(".weight_orig") && ends(".weight_mask") {
+        return Some("the weights are pruned, and kept beside their masks: torch.nn.utils.prune.remove makes them one");
+    }
+    if ends(".weight_g") && ends(".weight_v") || ends(".parametrizations.weight.original0") {
+        return Some(
+            "the weights are kept as lengths and directions: torch.nn.utils.remove_weight_norm or \
+             torch.nn.utils.parametrize.remove_parametrizations makes them one",
         );
     }
-    let Some(said) = weights.metadata.get("keras.rescaling") else { return false };
-    let Ok([scale, offset]) = serde_json::from_str::<[f64; 2]>(said) else { return false };
-    // `scale b + offset` for a byte b is `(b / 255 - mean) / std`.
-    let (mean, std) = (-offset / (255.0 * scale), 1.0 / (255.0 * scale));
-    if !(mean.is_finite() && std.is_finite() && std > 0.0) {
-        return false;
-    }
-    card.preprocessing.mean = vec![mean; card.preprocessing.channels];
-    card.preprocessing.std = vec![std; card.preprocessing.channels];
-    remarks.push(format!("bytes are scaled as the model's own Rescaling layer does: {scale} b + {offset}"));
-    true
+    None
 }
 
 fn unknown_architecture(weights: &Weights, closest: Option<Likeness>, place: &Path) -> Error {
@@ -638,7 +714,10 @@ fn unknown_architecture(weights: &Weights, closest: Option<Likeness>, place: &Pa
             "the network may be in one of its Python objects ({objects}), of which nothing is read: save the state_dict, \
              torch.save(model.state_dict(), 'weights.pt')"
         )),
-        _ => problem.hint("if it is another architecture, export it to ONNX: any ONNX model can be a frozen base"),
+        _ => problem.hint(
+            kept_in_parts(weights)
+                .unwrap_or("if it is another architecture, export it to ONNX: any ONNX model can be a frozen base"),
+        ),
     };
     Error::Weights(match closest {
         Some(Likeness { architecture, dialect, fit, .. }) => problem.found(format_args!(

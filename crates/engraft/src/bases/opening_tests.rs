@@ -95,14 +95,110 @@ fn what_is_no_weights_is_named_with_what_to_do() {
 }
 
 #[test]
-fn a_rescaling_layer_of_keras_says_how_bytes_are_scaled() {
-    let mut weights = Weights::default();
-    weights.metadata.insert("keras.rescaling".into(), "[0.00784313725490196,-1.0]".into());
-    let mut card = Card::usual(Architecture::RESNET18, "x".into());
-    let mut remarks = Vec::new();
-    assert!(rescaled(&mut card, &weights, &mut remarks));
-    // 2 b / 255 - 1 is (b / 255 - 0.5) / 0.5.
-    let p = &card.preprocessing;
-    assert!(p.mean.iter().chain(&p.std).all(|value| (value - 0.5).abs() < 1e-12), "{p:?}");
-    assert!(remarks[0].contains("Rescaling"), "{remarks:?}");
+fn a_file_beside_weights_that_is_not_a_card_is_left_out_and_told() {
+    let temp = tempfile::tempdir().unwrap();
+    let place = temp.path().join("model.safetensors");
+    std::fs::write(&place, engraft_weights::write(&resnet18())).unwrap();
+    for (name, text) in [
+        ("model.json", r#"{"class_name": "Functional", "config": {"layers": []}}"#),
+        ("model.json", r#"{"architecture": "resnet18", "lr": 0.1}"#),
+        ("model.json", "[1, 2]"),
+        ("model.toml", "lr = 0.1"),
+    ] {
+        std::fs::write(temp.path().join(name), text).unwrap();
+        let base = opened(&place).unwrap();
+        let told = base.remarks.join("\n");
+        assert!(told.contains(name) && told.contains("not a card"), "{text}: {told}");
+        std::fs::remove_file(temp.path().join(name)).unwrap();
+    }
+    // One that is meant as a card, and is wrong.
+    std::fs::write(temp.path().join("model.json"), r#"{"id": "x", "architecture": "resnet18", "padding": "z"}"#)
+        .unwrap();
+    assert!(opened(&place).unwrap_err().to_string().contains("the card cannot be read"));
+}
+
+#[test]
+fn timms_configuration_of_another_network_is_not_laid_over() {
+    let temp = tempfile::tempdir().unwrap();
+    let place = temp.path().join("model.safetensors");
+    std::fs::write(&place, engraft_weights::write(&resnet18())).unwrap();
+    let config = |architecture: &str| {
+        let input = r#""input_size": [3, 288, 288], "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]"#;
+        let text = format!(r#"{{"architecture": "{architecture}", "pretrained_cfg": {{{input}}}}}"#);
+        std::fs::write(temp.path().join("config.json"), text).unwrap();
+        opened(&place)
+    };
+    for same in ["resnet18", "resnet18.a1_in1k", "gluon_resnet18_v1b", "timm/ResNet-18"] {
+        assert_eq!(config(same).unwrap().card.preprocessing.height, 288, "{same}");
+    }
+    // The same tensors, and other pools between them.
+    for other in ["resnetblur18", "resnetaa18", "resnet18d"] {
+        let error = config(other).unwrap_err().to_string();
+        assert!(error.contains(other) && error.contains("resnet18"), "{error}");
+    }
+    for other in ["vit_base_patch16_224", "resnet50", "efficientnet_b0"] {
+        let base = config(other).unwrap();
+        assert_eq!((base.card.preprocessing.height, base.card.preprocessing.mean[0]), (224, 0.485), "{other}");
+        assert!(
+            base.remarks.iter().any(|told| told.contains(other) && told.contains("left out")),
+            "{:?}",
+            base.remarks
+        );
+    }
+    for (text, part) in
+        [("{broken", "cannot be read"), (r#"{"pretrained_cfg": {"mean": [0.5, 0.5, 0.5]}}"#, "input_size")]
+    {
+        std::fs::write(temp.path().join("config.json"), text).unwrap();
+        let base = opened(&place).unwrap();
+        assert!(base.remarks.iter().any(|told| told.contains(part)), "{:?}", base.remarks);
+        assert_eq!(base.card.preprocessing.mean[0], 0.485);
+    }
+}
+
+#[test]
+fn a_dilated_backbone_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let place = temp.path().join("model.safetensors");
+    let kernel = || Tensor { shape: vec![2, 2, 3, 3], values: vec![0.5; 36], precision: Precision::F32 };
+    for head in
+        ["classifier.0.convs.0.0.weight", "aux_classifier.0.weight", "decoder.aspp.0.weight", "classifier.0.weight"]
+    {
+        let mut weights = Weights::default();
+        let backbone = resnet18().tensors.into_iter().filter(|(name, _)| !name.starts_with("fc."));
+        weights.tensors.extend(backbone.map(|(name, tensor)| (format!("backbone.{name}"), tensor)));
+        std::fs::write(&place, engraft_weights::write(&weights)).unwrap();
+        assert!(opened(&place).is_ok());
+        weights.tensors.insert(head.into(), kernel());
+        std::fs::write(&place, engraft_weights::write(&weights)).unwrap();
+        let error = opened(&place).unwrap_err().to_string();
+        assert!(error.contains("dilated") && error.contains(head), "{error}");
+    }
+}
+
+#[test]
+fn weights_for_images_of_four_channels_are_read() {
+    let temp = tempfile::tempdir().unwrap();
+    let place = temp.path().join("model.safetensors");
+    let mut weights = resnet18();
+    let stem = Tensor { shape: vec![64, 4, 7, 7], values: vec![0.5; 64 * 4 * 49], precision: Precision::F32 };
+    weights.tensors.insert("conv1.weight".into(), stem.clone());
+    std::fs::write(&place, engraft_weights::write(&weights)).unwrap();
+    let base = opened(&place).unwrap();
+    assert_eq!((base.card.preprocessing.channels, base.card.preprocessing.mean.len()), (4, 4));
+    assert_eq!(exported(&base)["conv1.weight"], stem);
+    assert!(base.remarks.iter().any(|told| told.contains("4 channels")), "{:?}", base.remarks);
+}
+
+#[test]
+fn weights_that_are_kept_in_parts_are_told_with_how_to_make_them_one() {
+    let temp = tempfile::tempdir().unwrap();
+    let place = temp.path().join("model.safetensors");
+    for (leaves, part) in [(["_orig", "_mask"], "prune.remove"), (["_g", "_v"], "remove_weight_norm")] {
+        let mut weights = resnet18();
+        let stem = weights.tensors.remove("conv1.weight").unwrap();
+        weights.tensors.extend(leaves.map(|leaf| (format!("conv1.weight{leaf}"), stem.clone())));
+        std::fs::write(&place, engraft_weights::write(&weights)).unwrap();
+        let error = opened(&place).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
 }

@@ -116,6 +116,13 @@ impl Match {
         self.missing.len() + self.shapes.len() + self.unexpected.len()
     }
 
+    /// Whether what cannot be read is of a type without floating point numbers.
+    pub(crate) fn is_quantised(&self, headers: &Weights) -> bool {
+        let inside = |name: &String| name.split('`').nth(1).and_then(|name| headers.tensors.get(name));
+        let is_other = |tensor: &Stored| matches!(tensor.precision, Precision::Integer | Precision::Unread);
+        self.unread.iter().filter_map(inside).any(is_other)
+    }
+
     /// What does not fit, in words; empty if all does.
     pub(crate) fn describe(&self) -> String {
         let mut found = String::new();
@@ -302,6 +309,12 @@ impl<'a> Parameters<'a> {
         }
         record.fit.matched += 1;
         let Some(numbers) = numbers else { return Vec::new() };
+        // What multiplies is a whole number only where a network was quantised, and means nothing without its scale.
+        if stored.precision == Precision::Integer && matches!(role, Role::Convolution | Role::Depthwise | Role::Linear)
+        {
+            record.fit.unread.push(format!("`{file_name}` (integers of a quantised network, without their scale)"));
+            return nothing();
+        }
         match record.numbers(numbers, &file_name) {
             Some(values) => from_file(layout, &expected, values),
             None => nothing(),
@@ -490,6 +503,24 @@ mod tests {
         input: Input::imagenet(224, 256),
     };
     static TEST_DIALECT: Dialect = TEST;
+
+    #[test]
+    fn whole_numbers_as_weights_are_refused_and_as_counters_are_not() {
+        let mut weights = Weights::default();
+        for name in ["a.weight", "b.weight"] {
+            let stored = Stored { shape: vec![1, 2], values: vec![1.0; 2], precision: Precision::Integer };
+            weights.tensors.insert(name.into(), stored);
+        }
+        weights.tensors.insert("b.weight".into(), Stored { shape: vec![2], ..weights.tensors["b.weight"].clone() });
+        let parameters = Parameters::from_weights(&weights, &TEST_DIALECT, &Device::flex());
+        let root = parameters.root();
+        root.at("a").linear([2, 1], Init::Constant(0.0));
+        root.at("b").vector(Role::Gamma, 2, Init::Constant(0.0));
+        let (_, fit) = parameters.finish();
+        assert_eq!((fit.matched, fit.unread.len()), (2, 1));
+        let told = fit.describe();
+        assert!(told.contains("1 not readable: `a.weight` (integers of a quantised network"), "{told}");
+    }
 
     #[test]
     fn everything_that_does_not_fit_is_said_at_once() {

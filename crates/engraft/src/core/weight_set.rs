@@ -166,7 +166,7 @@ impl Index {
         }
         let index: Value = serde_json::from_slice(&bytes).map_err(|source| damaged(source.to_string()))?;
         let map = index["weight_map"].as_object().ok_or_else(|| damaged("no `weight_map`".into()))?;
-        let names: Option<BTreeSet<&str>> = map.values().map(Value::as_str).collect();
+        let names: Option<BTreeSet<&str>> = map.values().map(plain_name).collect();
         let names = names.ok_or_else(|| damaged("a file name that is no text".into()))?;
         if let Some(odd) = names.iter().find(|name| !is_plain(name)) {
             return Err(damaged(format!("the file name `{}`, which leads out of the folder", odd.escape_debug())));
@@ -175,7 +175,7 @@ impl Index {
             return Err(damaged(format!("{} shards, where 1 to {SHARDS} are read", names.len())));
         }
         let files: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let at = |file: &Value| files.iter().position(|name| Some(name.as_str()) == file.as_str());
+        let at = |file: &Value| files.iter().position(|name| Some(name.as_str()) == plain_name(file));
         let listed = map.iter().filter_map(|(name, file)| Some((name.clone(), at(file)?))).collect();
         Ok(Self { files, listed, place: path.to_owned() })
     }
@@ -226,6 +226,11 @@ impl Numbered {
     fn name(&self, at: usize) -> String {
         format!("{}-{at:0digits$}-of-{}", self.before, self.after, digits = self.digits)
     }
+}
+
+/// The name of a shard: files of the folder itself may be written with a dot before them.
+fn plain_name(file: &Value) -> Option<&str> {
+    file.as_str().map(|name| name.strip_prefix("./").unwrap_or(name))
 }
 
 /// Whether a name is that of a file in the folder itself.
@@ -280,9 +285,14 @@ pub(crate) fn in_folder(folder: &Path) -> Result<PathBuf> {
     }))
 }
 
-/// The weights of an encoder in a folder: the first of these names.
+/// The weights of an encoder in a folder: the first of these names, or shards without an index.
 pub(crate) fn named_in(folder: &Path, names: &[&str]) -> Option<PathBuf> {
-    names.iter().map(|name| folder.join(name)).find(|path| path.symlink_metadata().is_ok())
+    let named = names.iter().map(|name| folder.join(name)).find(|path| path.symlink_metadata().is_ok());
+    let is_shard = |name: &String| {
+        let is_model = ["model-", "pytorch_model-"].iter().any(|start| name.starts_with(start));
+        is_model && Numbered::of(name).is_some_and(|numbered| numbered.count > 1)
+    };
+    named.or_else(|| names_in(folder).into_iter().find(is_shard).map(|name| folder.join(name)))
 }
 
 #[cfg(test)]
@@ -320,6 +330,9 @@ mod tests {
     fn shards_are_opened_by_their_index_by_one_of_them_and_by_their_folder() {
         let temp = folder();
         let expected = [("a".to_owned(), 1.0), ("b".to_owned(), 2.0), ("c".to_owned(), 3.0)];
+        let index = temp.path().join("model.safetensors.index.json");
+        let dotted = std::fs::read_to_string(&index).unwrap().replace("\"model-", "\"./model-");
+        std::fs::write(&index, dotted).unwrap();
         for name in ["model.safetensors.index.json", "model-00002-of-00002.safetensors"] {
             assert_eq!(read(&temp.path().join(name)), expected, "{name}");
         }

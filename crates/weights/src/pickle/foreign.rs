@@ -56,8 +56,8 @@ const SYSTEM: [&str; 40] = [
     "pip",
 ];
 
-/// Functions of Python's own that run code, open files or reach into other objects.
-const BUILTINS: [&str; 22] = [
+/// Functions of Python's own that run code or open files.
+const BUILTINS: [&str; 14] = [
     "eval",
     "exec",
     "execfile",
@@ -69,18 +69,13 @@ const BUILTINS: [&str; 22] = [
     "file",
     "apply",
     "reload",
-    "setattr",
-    "delattr",
-    "globals",
-    "locals",
-    "vars",
-    "dir",
     "breakpoint",
     "exit",
     "quit",
-    "help",
-    "super",
 ];
+
+/// Attributes by which an object of any kind reaches all others.
+const REACHING: [&str; 5] = ["__globals__", "__subclasses__", "__builtins__", "__import__", "__loader__"];
 
 /// Functions of PyTorch that load files or run code.
 const TORCH: [&str; 9] = ["load", "save", "jit", "hub", "ops", "package", "compile", "export", "classes"];
@@ -96,7 +91,9 @@ pub(super) fn refuse_code(module: &str, name: &str) -> Result<(), Error> {
         _ => false,
     };
     // By dots a name reaches what a module has imported: `torch.serialization.os.system`.
-    if own || SYSTEM.contains(&first) || name.contains('.') && name.split('.').any(|part| SYSTEM.contains(&part)) {
+    let reaches = |part: &str| SYSTEM.contains(&part) || REACHING.contains(&part);
+    if own || SYSTEM.contains(&first) || REACHING.contains(&name) || name.contains('.') && name.split('.').any(reaches)
+    {
         return Err(Error::Code { name: shown(&format!("{module}.{name}")) });
     }
     Ok(())
@@ -119,6 +116,8 @@ pub(crate) struct Foreign {
     made: BTreeSet<Class>,
     /// Classes whose objects have the state of a `torch.nn.Module`.
     modules: BTreeSet<Class>,
+    /// Whether there is an array of NumPy.
+    arrays: bool,
     /// Items put into objects, as into dictionaries.
     items: BTreeMap<Id, Vec<(Id, Id)>>,
 }
@@ -148,6 +147,21 @@ impl Foreign {
     /// Notes that an object of the class has a module's state.
     pub(super) fn is_module(&mut self, class: Class) {
         self.modules.insert(class);
+    }
+
+    /// Notes that there is an array of NumPy.
+    pub(super) fn has_array(&mut self) {
+        self.arrays = true;
+    }
+
+    /// What stands in place of tensors that can be read, where it is known.
+    pub(crate) fn instead_of_tensors(&self) -> Option<(&'static str, &'static str)> {
+        if self.made().any(|name| name.starts_with("torch._utils._rebuild_meta_tensor")) {
+            let remedy = "load the weights into the model before its state_dict is saved";
+            return Some(("tensors of the meta device, which have no numbers", remedy));
+        }
+        let remedy = "make them tensors first: {name: torch.from_numpy(array) for name, array in state.items()}";
+        self.arrays.then_some(("arrays of NumPy in place of tensors", remedy))
     }
 
     /// Puts items into an object.

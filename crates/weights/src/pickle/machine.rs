@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::foreign::Foreign;
+use super::foreign::{Foreign, refuse_code};
 use super::value::{Global, Id, Pickle, Storage, Value};
 use super::{PICKLE_VALUES, STACK, STEPS};
 use crate::Error;
 use crate::element::Element;
+use crate::not_weights::old_pickle;
 
 /// Loads the pickle at the start of `bytes`; what follows it is left alone.
 ///
@@ -185,19 +186,16 @@ impl<'a> Machine<'a> {
                 let Some((&class, arguments)) = items.split_first() else {
                     return Err(self.damaged("expected a class to make an object of, found nothing"));
                 };
-                let global = self.global(class)?;
                 let arguments = self.make(Value::Tuple(arguments.into()))?;
-                self.call(global, arguments)?;
+                self.call_value(class, arguments)?;
             }
             b'R' | 0x81 => {
                 let (arguments, function) = (self.pop()?, self.pop()?);
-                let global = self.global(function)?;
-                self.call(global, arguments)?;
+                self.call_value(function, arguments)?;
             }
             0x92 => {
                 let (_, arguments, class) = (self.pop()?, self.pop()?, self.pop()?);
-                let global = self.global(class)?;
-                self.call(global, arguments)?;
+                self.call_value(class, arguments)?;
             }
             b'b' => self.build()?,
 
@@ -211,6 +209,7 @@ impl<'a> Machine<'a> {
                     }
                 }
             }
+            b'P' if self.bytes[self.at..].starts_with(b"('storage'") => return Err(old_pickle()),
             b'P' => return Err(self.damaged("expected a storage as a persistent object, found a text")),
             0x82..=0x84 => {
                 let code = self.length([1, 2, 4][usize::from(opcode - 0x82)])?;
@@ -314,8 +313,8 @@ impl<'a> Machine<'a> {
 
     fn text(&mut self, width: usize) -> Result<(), Error> {
         let bytes = self.counted(width)?;
-        let text = std::str::from_utf8(bytes).map_err(|_| self.damaged("expected text in UTF-8"))?;
-        self.push(Value::Text(text))
+        // Half of a pair of UTF-16, as Python has it for a byte of a file's name that is no UTF-8, names no tensor.
+        self.push(std::str::from_utf8(bytes).map_or(Value::Opaque, Value::Text))
     }
 
     /// Python 2's `str`: text or any bytes.
@@ -475,10 +474,12 @@ impl<'a> Machine<'a> {
         self.push(Value::Global(global))
     }
 
-    fn global(&self, id: Id) -> Result<Global, Error> {
-        match self.values[id.0 as usize] {
-            Value::Global(global) => Ok(global),
-            _ => Err(self.damaged("expected a known class or function, found a value to call")),
+    /// Calls a class or function; what a foreign object gives, or what was looked up in one, is as foreign.
+    fn call_value(&mut self, function: Id, arguments: Id) -> Result<(), Error> {
+        match self.values[function.0 as usize] {
+            Value::Global(global) => self.call(global, arguments),
+            Value::Object(_) | Value::Opaque => self.push(Value::Opaque),
+            _ => Err(self.damaged("expected a class or function to call, found a plain value")),
         }
     }
 
@@ -500,21 +501,29 @@ impl<'a> Machine<'a> {
             Global::Dict => self.dictionary(arguments),
             Global::Size => match first {
                 Some((sizes, Value::Tuple(_))) => self.push_id(sizes),
-                _ => Err(self.damaged("expected a tuple as a size")),
+                _ => self.push(Value::Opaque),
             },
             Global::Tensor => match first {
                 Some((_, Value::Storage(_))) if items.len() >= 4 => self.push(Value::Tensor(arguments)),
+                // One whose storage was made by a call.
+                Some((_, Value::Object(_) | Value::Opaque)) => self.push(Value::Opaque),
                 _ => Err(self.damaged("expected a storage, an offset, a shape and strides to rebuild a tensor")),
             },
             Global::Parameter => match first {
-                Some((tensor, Value::Tensor(_))) => self.push_id(tensor),
+                // A parameter of another kind of tensor is of that kind.
+                Some((tensor, Value::Tensor(_) | Value::Object(_) | Value::Opaque)) => self.push_id(tensor),
                 _ => Err(self.damaged("expected a tensor to rebuild a parameter")),
             },
             Global::FromType => match *items {
-                [function, _, inner, _] if self.global(function)? == Global::Tensor => self.call(Global::Tensor, inner),
+                [function, _, inner, _] => match self.values[function.0 as usize] {
+                    // No other: what lies in each other would be called as deep.
+                    Value::Global(global @ (Global::Tensor | Global::Parameter)) => self.call(global, inner),
+                    _ => self.push(Value::Opaque),
+                },
                 _ => Err(self.damaged("expected a function, a type, arguments and a state to rebuild a tensor")),
             },
-            Global::Storage(_) => Err(self.damaged("expected a storage beside the pickle, found one made by a call")),
+            // A storage that is made by a call lies in the pickle, as bytes.
+            Global::Storage(_) => self.push(Value::Opaque),
         }
     }
 
@@ -526,8 +535,7 @@ impl<'a> Machine<'a> {
                 Value::Dict(pairs) => pairs.len(),
                 Value::List(pairs) => pairs.len(),
                 // What a `defaultdict` makes where there is nothing.
-                Value::Global(_) | Value::None | Value::Opaque | Value::Object(_) => continue,
-                _ => return Err(self.damaged("expected pairs of key and value")),
+                _ => continue,
             };
             if self.copied + items.len() + size > PICKLE_VALUES {
                 let (limit, found) = (PICKLE_VALUES as u64, (self.copied + items.len() + size) as u64);
@@ -551,18 +559,27 @@ impl<'a> Machine<'a> {
         self.push(Value::Dict(items))
     }
 
-    /// `getattr(CLASS, "NAME")`: the name, with what it is looked up in before it. Of nothing else is anything looked up.
+    /// `getattr(CLASS, "NAME")`: the name, with what it is looked up in before it. Nothing is looked up: what a known class or a
+    /// plain value has by that name is of no use for weights.
     fn attribute(&mut self, arguments: Id) -> Result<(), Error> {
         let (of, name) = match *self.tuple(arguments)? {
             [of, name, ..] => (&self.values[of.0 as usize], &self.values[name.0 as usize]),
             _ => return Err(self.damaged("expected an object and a name")),
         };
-        let &Value::Text(name) = name else { return Err(self.damaged("expected the name of an attribute")) };
+        let &Value::Text(name) = name else { return self.push(Value::Opaque) };
         match *of {
             Value::Global(Global::Foreign(class)) | Value::Object(class) => {
                 let of = self.foreign.name(class).to_owned();
                 let global = Global::of(&of, name, &mut self.foreign)?;
                 self.push(Value::Global(global))
+            }
+            Value::Text(text) => {
+                refuse_code(text, name)?;
+                self.push(Value::Opaque)
+            }
+            Value::Global(_) | Value::Opaque | Value::List(_) | Value::Dict(_) | Value::Tuple(_) | Value::Tensor(_) => {
+                refuse_code("", name)?;
+                self.push(Value::Opaque)
             }
             _ => Err(Error::Code { name: format!("builtins.getattr of {}", shortened(name)) }),
         }
@@ -579,7 +596,9 @@ impl<'a> Machine<'a> {
                 }
                 Ok(())
             }
-            Value::Dict(_) | Value::Opaque | Value::Tensor(_) | Value::List(_) | Value::Global(_) => Ok(()),
+            Value::Dict(_) | Value::Opaque | Value::Tensor(_) | Value::List(_) | Value::Tuple(_) | Value::Global(_) => {
+                Ok(())
+            }
             _ => Err(self.damaged("expected an object to give a state to")),
         }
     }

@@ -52,7 +52,7 @@ pub(crate) enum Global {
     Dict,
     /// `torch.Size`.
     Size,
-    /// `torch._utils._rebuild_tensor` and `_rebuild_tensor_v2`.
+    /// `torch._utils._rebuild_tensor` and its kind: storage, offset, shape and strides come first.
     Tensor,
     /// `torch._utils._rebuild_parameter` and `_rebuild_parameter_with_state`.
     Parameter,
@@ -84,10 +84,17 @@ impl Global {
                 Self::Dict
             }
             ("torch", "Size") => Self::Size,
-            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Self::Tensor,
+            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_tensor_v3" | "_rebuild_qtensor") => {
+                Self::Tensor
+            }
             ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Self::Parameter,
             ("torch._tensor", "_rebuild_from_type_v2") => Self::FromType,
             ("torch" | "torch.cuda", storage) if storage.ends_with("Storage") => Self::storage(module, storage)?,
+            ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct")
+            | ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => {
+                foreign.has_array();
+                Self::Opaque
+            }
             ("torch.storage", "UntypedStorage") => Self::Storage(Element::U8),
             ("torch", "Tensor" | "device" | "float32" | "float" | "float16" | "half" | "bfloat16")
             | ("torch", "float64" | "double" | "int8" | "uint8" | "int16" | "int32" | "int64" | "long" | "bool")
@@ -100,7 +107,7 @@ impl Global {
             | ("pathlib", "PosixPath" | "PurePosixPath" | "WindowsPath" | "PureWindowsPath")
             | ("pathlib._local", "PosixPath" | "PurePosixPath" | "WindowsPath" | "PureWindowsPath")
             | ("numpy", "dtype" | "ndarray" | "float64" | "float32" | "int64" | "int32" | "bool_")
-            | ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar" | "_reconstruct")
+            | ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar")
             | ("_codecs", "encode")
             | ("builtins" | "__builtin__", "set" | "frozenset" | "list" | "tuple" | "int" | "float" | "str" | "bool")
             | (
@@ -123,6 +130,13 @@ impl Global {
             "LongStorage" => Element::I64,
             "ByteStorage" => Element::U8,
             "BoolStorage" => Element::Bool,
+            "ComplexFloatStorage" => Element::Other { name: "complex64", size: 8 },
+            "ComplexDoubleStorage" => Element::Other { name: "complex128", size: 16 },
+            "QInt8Storage" => Element::Other { name: "qint8", size: 1 },
+            "QUInt8Storage" => Element::Other { name: "quint8", size: 1 },
+            "QInt32Storage" => Element::Other { name: "qint32", size: 4 },
+            "QUInt4x2Storage" => Element::Other { name: "quint4x2", size: 1 },
+            "QUInt2x4Storage" => Element::Other { name: "quint2x4", size: 1 },
             _ => return Err(Error::Type { name: "(a storage)".into(), found: format!("{module}.{name}") }),
         }))
     }
@@ -166,6 +180,14 @@ impl<'a> Pickle<'a> {
     /// The value under a text key, if `id` is a mapping that has it.
     pub(crate) fn get(&self, id: Id, key: &str) -> Option<Id> {
         self.mapping(id)?.iter().rev().find(|(name, _)| self.text(*name) == Some(key)).map(|(_, value)| *value)
+    }
+
+    /// The name of a foreign class or value.
+    pub(crate) fn global_name(&self, id: Id) -> Option<&str> {
+        match self.value(id) {
+            Value::Global(Global::Foreign(class)) => Some(self.foreign.name(*class)),
+            _ => None,
+        }
     }
 
     /// The items of a list or tuple.

@@ -99,13 +99,22 @@ pub mod pickle {
         [global(module, name), b")\x81".to_vec(), dict(attributes), b"b".to_vec()].concat()
     }
 
+    /// A storage of `length` numbers.
+    pub fn storage(class: &str, key: usize, length: u32) -> Vec<u8> {
+        let parts = [text("storage"), global("torch", class), text(&key.to_string()), text("cpu"), number(length)];
+        [tuple(&parts), b"Q".to_vec()].concat()
+    }
+
+    /// A tensor of one axis that is the start of a storage, rebuilt by a function, with more arguments behind the usual.
+    pub fn view(function: &str, storage: Vec<u8>, shape: &[u32; 1], more: &[Vec<u8>]) -> Vec<u8> {
+        let hooks = call("collections", "OrderedDict", &[]);
+        let (shape, strides) = (tuple(&shape.map(number)), tuple(&[number(1)]));
+        let usual = [storage, number(0), shape, strides, b"\x89".to_vec(), hooks];
+        call("torch._utils", function, &[&usual[..], more].concat())
+    }
+
     /// A tensor of one axis in a storage of floats.
     pub fn tensor(key: usize, length: u32) -> Vec<u8> {
-        let parts =
-            [text("storage"), global("torch", "FloatStorage"), text(&key.to_string()), text("cpu"), number(length)];
-        let storage = [tuple(&parts), b"Q".to_vec()].concat();
-        let hooks = call("collections", "OrderedDict", &[]);
-        let (shape, strides) = (tuple(&[number(length)]), tuple(&[number(1)]));
-        call("torch._utils", "_rebuild_tensor_v2", &[storage, number(0), shape, strides, b"\x89".to_vec(), hooks])
+        view("_rebuild_tensor_v2", storage("FloatStorage", key, length), &[length], &[])
     }
 }

@@ -23,6 +23,8 @@ use crate::weight_files::unreadable;
 const LIMIT: u64 = (2 << 30) - 1;
 /// The most files.
 const FILES: usize = 1000;
+/// Bytes of a file by which it is told what stands in its place.
+const HEAD: u64 = 4096;
 
 /// A model's bytes with the numbers of its files in them, and whether there were such files. `place` is the model's file.
 ///
@@ -105,6 +107,9 @@ impl Reader<'_> {
         self.left = self.left.checked_sub(length).ok_or_else(|| refuse(format!("more than {LIMIT} bytes in all")))?;
         let (file, whole) = self.file(name)?;
         if offset.checked_add(length).is_none_or(|end| end > *whole) {
+            if let Some((found, remedy)) = stand_in(file, *whole) {
+                return Err(refuse(format!("{found} as `{}`", shown(name))).hint(remedy));
+            }
             return Err(refuse(format!("a file of {whole} bytes where {length} from {offset} on are asked for"))
                 .hint("fetch the file again"));
         }
@@ -151,6 +156,16 @@ impl Reader<'_> {
     }
 }
 
+/// What stands in place of a file that was to be fetched, and what to do.
+fn stand_in(file: &File, whole: u64) -> Option<(String, &'static str)> {
+    let mut head = vec![0; whole.min(HEAD) as usize];
+    file.read_exact_at(&mut head, 0).ok()?;
+    match engraft_weights::stand_in(&head)? {
+        engraft_weights::Error::Format { found, remedy } => Some((found, remedy)),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,6 +206,16 @@ mod tests {
             assert_eq!(tensor.raw_data[..], expected);
             assert!(inlined(&whole, &place).unwrap().is_none());
         }
+    }
+
+    #[test]
+    fn a_pointer_in_place_of_the_numbers_is_told_as_one() {
+        let temp = tempfile::tempdir().unwrap();
+        let place = temp.path().join("model.onnx");
+        let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1\n";
+        std::fs::write(temp.path().join("w.data"), pointer).unwrap();
+        let error = inlined(&model(&[("location", "w.data"), ("offset", "512")]), &place).unwrap_err().to_string();
+        assert!(error.contains("a Git LFS pointer") && error.contains("git lfs pull"), "{error}");
     }
 
     #[test]

@@ -281,7 +281,7 @@ impl Reader<'_> {
 
     fn activation(&self, name: &str) -> Result<EncoderActivation> {
         match self.said.get(name).and_then(Value::as_str).unwrap_or("gelu") {
-            "gelu" => Ok(EncoderActivation::Gelu),
+            "gelu" | "gelu_python" => Ok(EncoderActivation::Gelu),
             "gelu_new" | "gelu_pytorch_tanh" => Ok(EncoderActivation::GeluNew),
             "relu" => Ok(EncoderActivation::Relu),
             other => {

@@ -88,6 +88,101 @@ fn modules_are_applied_in_their_order() {
 }
 
 #[test]
+fn modules_before_the_pooling_are_refused() {
+    let whole = [("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")];
+    for order in [&[0, 2, 1][..], &[1, 0], &[2, 1, 0], &[0, 2], &[0, 0, 1], &[0, 1, 1]] {
+        let folder = fixture().families["bert"].folder("");
+        let listed: Vec<_> = order.iter().map(|&at| whole[at]).collect();
+        modules(folder.path(), &listed);
+        let error = SentenceEncoder::open(folder.path(), &Device::flex()).unwrap_err().to_string();
+        assert!(error.contains("order") && error.contains("expected: Transformer, Pooling, then"), "{error}");
+    }
+    let (_, remarks) = opened(|folder| modules(folder, &whole[..1]));
+    assert!(remarks.contains("names no pooling"), "{remarks}");
+}
+
+#[test]
+fn the_longest_text_is_that_of_the_encoder_s_own_folder_whatever_its_settings_are_called() {
+    for name in sentence::SETTINGS {
+        let (encoder, _) = opened(|folder| write(folder.join(name), r#"{"max_seq_length": 7}"#));
+        assert_eq!(encoder.layout.limit, 7, "{name}");
+    }
+    let whole = opened(|_| ()).0.layout.limit;
+    for odd in ["3", "\"x\""] {
+        let said = format!(r#"{{"max_seq_length": {odd}}}"#);
+        let (encoder, remarks) = opened(|folder| write(folder.join("sentence_bert_config.json"), &said));
+        assert_eq!(encoder.layout.limit, whole);
+        assert!(remarks.contains("max_seq_length"), "{remarks}");
+    }
+    // The encoder below the root, which has settings of its own.
+    let folder = fixture().families["bert"].folder("");
+    let below = folder.path().join("0_Transformer");
+    std::fs::create_dir(&below).unwrap();
+    for name in ["config.json", "model.safetensors", "vocab.txt"] {
+        std::fs::rename(folder.path().join(name), below.join(name)).unwrap();
+    }
+    write(below.join("sentence_bert_config.json"), r#"{"max_seq_length": 6}"#);
+    write(folder.path().join("sentence_bert_config.json"), r#"{"max_seq_length": 9}"#);
+    modules(folder.path(), &[("Transformer", "0_Transformer"), ("Pooling", "1_Pooling")]);
+    assert_eq!(SentenceEncoder::open(folder.path(), &Device::flex()).unwrap().0.layout.limit, 6);
+}
+
+#[test]
+fn a_pooling_without_any_switch_is_the_mean() {
+    let all = [("Transformer", ""), ("Pooling", "1_Pooling")];
+    let said = |text: &'static str| {
+        move |folder: &Path| {
+            modules(folder, &all);
+            write(folder.join("1_Pooling/config.json"), text);
+        }
+    };
+    assert_eq!(opened(said(r#"{"word_embedding_dimension": 32}"#)).0.layout.pooling, Pooling::Mean);
+    let folder = fixture().families["bert"].folder("");
+    said(r#"{"pooling_mode_mean_tokens": false}"#)(folder.path());
+    assert!(SentenceEncoder::open(folder.path(), &Device::flex()).is_err());
+}
+
+#[test]
+fn cases_and_accents_are_as_the_tokenizer_s_configuration_says() {
+    let ids = |config: &str, text: &str| {
+        let (encoder, _) = opened(|folder| {
+            // What `vocab.txt` becomes, as a file of its own.
+            let tokenizer = Tokenizer::open(folder).unwrap().to_bytes();
+            write(folder.join("tokenizer.json"), tokenizer);
+            std::fs::remove_file(folder.join("vocab.txt")).unwrap();
+            if !config.is_empty() {
+                write(folder.join("tokenizer_config.json"), config);
+            }
+        });
+        encoder.encode_one(&plain(text)).unwrap().ids[1]
+    };
+    let (known, unknown) = (ids("", "w5"), 1);
+    assert_eq!((ids("", "W5"), ids("", "\u{175}5")), (known, known), "small letters, without accents");
+    for class in ["", r#""tokenizer_class": "BertTokenizer", "#, r#""tokenizer_class": "MPNetTokenizerFast", "#] {
+        let said = |rest: &str| format!("{{{class}{rest}}}");
+        assert_eq!(ids(&said(r#""do_lower_case": false"#), "W5"), unknown, "{class}");
+        assert_eq!(ids(&said(r#""do_lower_case": true"#), "W5"), known, "{class}");
+        assert_eq!(ids(&said(r#""strip_accents": false"#), "\u{175}5"), unknown, "{class}");
+        assert_eq!(ids(&said(r#""strip_accents": null"#), "\u{175}5"), known, "{class}");
+    }
+    let own = r#"{"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": false}"#;
+    assert_eq!(ids(own, "W5"), known);
+}
+
+#[test]
+fn integers_as_weights_are_refused() {
+    let folder = fixture().families["bert"].folder("");
+    let place = folder.path().join("model.safetensors");
+    let mut bytes = std::fs::read(&place).unwrap();
+    let header = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+    let text = std::str::from_utf8(&bytes[8..8 + header]).unwrap().replace("\"F32\"", "\"I32\"");
+    bytes.splice(8..8 + header, text.into_bytes());
+    std::fs::write(&place, bytes).unwrap();
+    let error = SentenceEncoder::open(folder.path(), &Device::flex()).unwrap_err().to_string();
+    assert!(error.contains("integers of a quantised network"), "{error}");
+}
+
+#[test]
 fn a_module_s_path_may_be_the_folder_itself() {
     let expected =
         vector(&opened(|folder| modules(folder, &[("Transformer", ""), ("Pooling", "1_Pooling")])).0, "w5 w9");
@@ -181,6 +276,10 @@ fn shards_of_an_encoder_are_read_and_what_was_not_fetched_is_named() {
         let base = open_text_base(place(given).to_str().unwrap(), &Device::flex()).unwrap();
         assert_eq!(encoder_of(base).tensors(), expected, "{given}");
     }
+    std::fs::remove_file(place("model.safetensors.index.json")).unwrap();
+    let base = open_text_base(folder.path().to_str().unwrap(), &Device::flex()).unwrap();
+    assert_eq!(encoder_of(base).tensors(), expected, "without an index");
+    std::fs::write(place("model.safetensors.index.json"), index.to_string()).unwrap();
     std::fs::remove_file(place("model-00001-of-00002.safetensors")).unwrap();
     let error = open_text_base(folder.path().to_str().unwrap(), &Device::flex()).unwrap_err().to_string();
     assert!(error.contains("no model-00001-of-00002.safetensors"), "{error}");
@@ -205,6 +304,15 @@ fn a_checkpoint_called_bin_is_not_word_vectors() {
     std::fs::write(&place, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n").unwrap();
     let error = open_text_base(place.to_str().unwrap(), &Device::flex()).unwrap_err().to_string();
     assert!(error.contains("Git LFS pointer"), "{error}");
+    for (bytes, found) in [
+        (&[0; 4096][..], "zeros only"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\xff", "an image"),
+        (b"{\"error\": \"gone\"}", "JSON"),
+    ] {
+        std::fs::write(&place, bytes).unwrap();
+        let error = open_text_base(place.to_str().unwrap(), &Device::flex()).unwrap_err().to_string();
+        assert!(error.contains(found), "{error}");
+    }
 }
 
 /// An encoder that PyTorch exported, and what its tensors are called and shaped.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use engraft_weights::{Precision, Tensor as Stored, Tensors, Weights};
 
+use crate::bases::opening::checkpoint_remarks;
 use crate::bases::text::config::{EncoderConfig, Family};
 use crate::error::{Error, Problem, Result};
 
@@ -156,9 +157,7 @@ pub(super) fn recognise(
 ) -> Result<(EncoderTensors, Vec<String>)> {
     let mut found = BTreeMap::new();
     let headers = weights.headers();
-    remarks.extend(headers.metadata.get("pytorch.objects").map(|objects| {
-        format!("Python objects beside the tensors were left unread, and nothing of them was run: {objects}")
-    }));
+    remarks.extend(checkpoint_remarks(headers));
     let (prefix, others) = unusual_prefix(headers.tensors.keys());
     let mut aside = Vec::new();
     if !others.is_empty() {
@@ -190,6 +189,9 @@ pub(super) fn recognise(
             None => wrong.push(format!("{name} is missing")),
             Some((other, _)) if other != shape => wrong.push(format!("{name} is {other:?}, not {shape:?}")),
             Some((_, file_name)) => match weights.take(&file_name) {
+                Ok(Some(Stored { precision: Precision::Integer, .. })) => {
+                    wrong.push(format!("{name} has the integers of a quantised network, without their scale"));
+                }
                 Ok(Some(Stored { values, .. })) if values.iter().any(|value| !value.is_finite()) => {
                     wrong.push(format!("{name} holds NaN or infinite numbers"));
                 }

@@ -19,7 +19,7 @@ use crate::bases::text::tokenizer::{Encoded, Tokenizer};
 use crate::bases::text::tokenizer_files::{file, settings};
 use crate::bases::text::transformer::TextEncoder;
 use crate::data::text::Text;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, first_of};
 use crate::files;
 use crate::weight_files::{self, unreadable};
 use crate::weight_set::{self, WeightSet};
@@ -136,7 +136,7 @@ impl SentenceEncoder {
             ));
         }
         let mut tokenizer = Tokenizer::open(inner)?;
-        let limits = Limits::read(folder, inner)?;
+        let limits = Limits::read(inner, &mut remarks)?;
         if limits.lower {
             tokenizer = tokenizer.lower_cased();
         }
@@ -400,6 +400,7 @@ impl Modules {
             .map_err(|source| Error::Weights(Problem::new("modules.json is damaged").found(source).at(&place)))?;
         let mut modules = plain();
         let mut pooled = false;
+        check_order(&listed, &place)?;
         for module in &listed {
             let kind = module.get("type").and_then(Value::as_str).unwrap_or_default();
             let path = inside(folder, module.get("path").and_then(Value::as_str).unwrap_or_default(), &place)?;
@@ -430,6 +431,32 @@ impl Modules {
         }
         Ok(modules)
     }
+}
+
+/// The modules that are known.
+const MODULES: [&str; 5] = ["Transformer", "Pooling", "Dense", "Normalize", "Dropout"];
+
+/// Refuses modules that do not begin with an encoder and its pooling: what would stand between them acts on tokens.
+fn check_order(listed: &[Map<String, Value>], place: &Path) -> Result<()> {
+    let kind = |module: &Map<String, Value>| {
+        let whole = module.get("type").and_then(Value::as_str).unwrap_or_default();
+        whole.rsplit('.').next().unwrap_or_default().to_owned()
+    };
+    let kinds: Vec<String> = listed.iter().map(kind).collect();
+    let fits = |(at, kind): (usize, &String)| match at {
+        // What is not known is told as that.
+        _ if !MODULES.contains(&kind.as_str()) => true,
+        0 => kind == "Transformer",
+        1 => kind == "Pooling",
+        _ => kind != "Transformer" && kind != "Pooling",
+    };
+    if kinds.iter().enumerate().all(fits) {
+        return Ok(());
+    }
+    let problem = Problem::new("the encoder's modules are in an order that is not understood")
+        .expected("Transformer, Pooling, then any of Dense, Normalize and Dropout")
+        .found(first_of(kinds.iter().map(|kind| kind.escape_debug().to_string()), 10));
+    Err(Error::Weights(problem.at(place)))
 }
 
 /// A folder below another one.
@@ -470,6 +497,8 @@ fn pooling(folder: &Path) -> Result<(Pooling, bool)> {
             "max" | "max_tokens" => Ok((Pooling::Max, prompt)),
             other => refuse(format!("`{other}`")),
         },
+        // Without any switch it is what sentence-transformers takes.
+        [] if !said.keys().any(|key| key.starts_with("pooling_mode")) => Ok((Pooling::Mean, prompt)),
         [] => refuse("none".into()),
         several => refuse(several.join(" and ")),
     }
@@ -502,6 +531,17 @@ fn dense(folder: &Path) -> Result<DenseLayer> {
     DenseLayer::checked(DenseShape { inputs: inputs as usize, outputs: outputs as usize, tanh }, weight, bias, &place)
 }
 
+/// What sentence-transformers keeps a transformer's settings in; the first that says anything counts.
+pub(super) const SETTINGS: [&str; 7] = [
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+];
+
 /// What is said of the length and the case of texts.
 struct Limits {
     tokens: Option<usize>,
@@ -509,12 +549,16 @@ struct Limits {
 }
 
 impl Limits {
-    /// `sentence_bert_config.json` first, then the tokenizer's `model_max_length`.
-    fn read(folder: &Path, inner: &Path) -> Result<Self> {
-        let said = match settings(folder, "sentence_bert_config.json")? {
-            Some(said) => said,
-            None => settings(inner, "sentence_bert_config.json")?.unwrap_or_default(),
-        };
+    /// What the encoder's own folder says: the settings of sentence-transformers first, then the tokenizer's
+    /// `model_max_length`.
+    fn read(inner: &Path, remarks: &mut Vec<String>) -> Result<Self> {
+        let mut said = Map::new();
+        for name in SETTINGS {
+            said = settings(inner, name)?.unwrap_or_default();
+            if !said.is_empty() {
+                break;
+            }
+        }
         let tokenizer = settings(inner, "tokenizer_config.json")?.unwrap_or_default();
         // Where nothing is known, Transformers writes 1e30.
         let number = |from: &Map<String, Value>, name: &str| {
@@ -523,6 +567,13 @@ impl Limits {
                 .filter(|tokens| (4..1 << 24).contains(tokens))
                 .map(|tokens| tokens as usize)
         };
+        if let Some(value) = said.get("max_seq_length").filter(|value| !value.is_null())
+            && number(&said, "max_seq_length").is_none()
+        {
+            remarks.push(format!(
+                "max_seq_length of the encoder is `{value}`, which is no length of a text: it is left out"
+            ));
+        }
         Ok(Self {
             tokens: number(&said, "max_seq_length").or_else(|| number(&tokenizer, "model_max_length")),
             lower: said.get("do_lower_case").and_then(Value::as_bool).unwrap_or(false),

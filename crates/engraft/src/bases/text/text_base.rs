@@ -10,7 +10,7 @@ use crate::bases::hub::{Hub, Local, Reference};
 use crate::bases::text::config::Family;
 use crate::bases::text::language_model::LanguageModel;
 use crate::bases::text::lstm_encoder::LstmEncoder;
-use crate::bases::text::sentence::SentenceEncoder;
+use crate::bases::text::sentence::{SETTINGS, SentenceEncoder};
 use crate::bases::text::tf_idf::{TF_IDF_BASE, TfIdf};
 use crate::bases::text::tokenizer_files::file;
 use crate::bases::text::vectors::WordVectors;
@@ -32,7 +32,7 @@ pub(crate) const USUAL_ENCODER: &str = "all-MiniLM-L6-v2";
 pub(in crate::bases) const TOKENIZERS: [&str; 3] = ["tokenizer.json", "vocab.txt", "vocab.json"];
 
 /// What the hub has beside an encoder's weights and its `config.json`, as far as it is there.
-pub(in crate::bases) const FILES_BESIDE_WEIGHTS: [&str; 13] = [
+pub(in crate::bases) const FILES_BESIDE_WEIGHTS: [&str; 19] = [
     "tokenizer.json",
     "vocab.txt",
     "vocab.json",
@@ -40,7 +40,13 @@ pub(in crate::bases) const FILES_BESIDE_WEIGHTS: [&str; 13] = [
     "tokenizer_config.json",
     "special_tokens_map.json",
     "modules.json",
-    "sentence_bert_config.json",
+    SETTINGS[0],
+    SETTINGS[1],
+    SETTINGS[2],
+    SETTINGS[3],
+    SETTINGS[4],
+    SETTINGS[5],
+    SETTINGS[6],
     "1_Pooling/config.json",
     "2_Dense/config.json",
     "2_Dense/model.safetensors",

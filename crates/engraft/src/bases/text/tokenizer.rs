@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use serde_json::{Map, Value};
 use tokenizers::models::ModelWrapper;
+use tokenizers::normalizers::NormalizerWrapper;
 use tokenizers::utils::truncation::TruncationDirection;
 use tokenizers::{
     EncodeInput, Encoding, InputSequence, PostProcessor, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer as Inner,
@@ -16,6 +18,9 @@ use crate::guard::guarded;
 
 /// The largest number of a token: 60 times the largest vocabulary in use.
 const LARGEST_ID: u32 = 1 << 24;
+
+/// What the classes of Transformers begin with that follow `tokenizer_config.json`.
+const FOLLOWING: [&str; 4] = ["Bert", "DistilBert", "MPNet", "Electra"];
 
 /// A tokenizer.
 #[derive(Debug, Clone)]
@@ -91,12 +96,34 @@ impl Tokenizer {
     }
 
     /// Reads what a folder has: `tokenizer.json`, else `vocab.txt` (WordPiece), else `vocab.json` and `merges.txt` (BPE
-    /// as RoBERTa has it), the last two by what `tokenizer_config.json` says of them.
+    /// as RoBERTa has it), by what `tokenizer_config.json` says of them.
     ///
     /// # Errors
     /// [`Error::Weights`] for what is missing, too large or damaged.
     pub fn open(folder: &Path) -> Result<Self> {
-        Self::from_bytes(&tokenizer_files::read(folder)?)
+        let tokenizer = Self::from_bytes(&tokenizer_files::read(folder)?)?;
+        let said = tokenizer_files::settings(folder, "tokenizer_config.json")?.unwrap_or_default();
+        Ok(tokenizer.normalised_as(&said))
+    }
+
+    /// With what `tokenizer_config.json` says of cases, accents and Chinese characters: the tokenizers of BERT, DistilBERT and
+    /// MPNet in Transformers follow it, and not `tokenizer.json`. One of no class of its own is as its file has it.
+    fn normalised_as(mut self, said: &Map<String, Value>) -> Self {
+        let class = said.get("tokenizer_class").and_then(Value::as_str).unwrap_or_default();
+        let follows = class.is_empty() || FOLLOWING.iter().any(|known| class.starts_with(known));
+        let Some(NormalizerWrapper::BertNormalizer(own)) = self.inner.get_normalizer().filter(|_| follows) else {
+            return self;
+        };
+        let mut new = *own;
+        let flag = |name: &str, usual: bool| said.get(name).and_then(Value::as_bool).unwrap_or(usual);
+        new.lowercase = flag("do_lower_case", new.lowercase);
+        new.handle_chinese_chars = flag("tokenize_chinese_chars", new.handle_chinese_chars);
+        // With `null`, accents go where letters become small ones.
+        if let Some(strip) = said.get("strip_accents").filter(|strip| strip.is_null() || strip.is_boolean()) {
+            new.strip_accents = strip.as_bool();
+        }
+        let _ = self.inner.with_normalizer(Some(NormalizerWrapper::BertNormalizer(new)));
+        self
     }
 
     /// The whole tokenizer as `tokenizer.json`.
@@ -109,7 +136,7 @@ impl Tokenizer {
     /// The same, of texts in lower case.
     #[must_use]
     pub(super) fn lower_cased(mut self) -> Self {
-        use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
+        use tokenizers::normalizers::{Lowercase, Sequence};
         let old = self.inner.get_normalizer().cloned();
         let both = [Some(NormalizerWrapper::Lowercase(Lowercase)), old].into_iter().flatten().collect();
         let _ = self.inner.with_normalizer(Some(NormalizerWrapper::Sequence(Sequence::new(both))));

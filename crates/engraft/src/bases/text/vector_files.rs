@@ -120,7 +120,12 @@ fn refuse_other(head: &[u8], path: &Path) -> Result<()> {
             Err(Error::Weights(problem.found(found).hint(hint)))
         }
         _ if head.is_empty() => Err(Error::Weights(problem.found("an empty file"))),
-        _ => Ok(()),
+        _ => match engraft_weights::other_kind(head) {
+            Some(engraft_weights::Error::Format { found, remedy }) => {
+                Err(Error::Weights(problem.found(found).hint(remedy)))
+            }
+            _ => Ok(()),
+        },
     }
 }
 

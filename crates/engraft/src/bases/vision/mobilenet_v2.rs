@@ -13,7 +13,7 @@ const BLOCKS: [(usize, usize, usize, usize); 7] =
 const STEM: usize = 32;
 const LAST: usize = 1280;
 
-/// torchvision, and Keras.
+/// torchvision, Keras, and torchvision's `features` by themselves.
 pub(crate) const DIALECTS: &[Dialect] = &[
     Dialect::TORCHVISION,
     Dialect {
@@ -40,6 +40,15 @@ pub(crate) const DIALECTS: &[Dialect] = &[
         padding: PaddingDialect::Same,
         epsilon: 1e-3,
         input: Input::minus_one_to_one(224, 256),
+    },
+    Dialect {
+        name: "children of torchvision's",
+        layers: Layers::Rules(&[
+            ("features.{a}.{b}", "{a}.{b}"),
+            ("features.{a}.conv.{b}", "{a}.conv.{b}"),
+            ("features.{a}.conv.{b}.{c}", "{a}.conv.{b}.{c}"),
+        ]),
+        ..Dialect::TORCHVISION
     },
 ];
 

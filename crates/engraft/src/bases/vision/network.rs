@@ -123,7 +123,10 @@ impl Network {
             .expected(format_args!("{} tensors as {} names them", built.manifest.len(), dialect.name))
             .found(found);
         if !built.fit.unread.is_empty() {
-            problem = problem.hint("fetch the file again, or give the program more memory");
+            problem = problem.hint(match built.fit.is_quantised(headers) {
+                true => "take the weights as they were before they were quantised, as floating point numbers",
+                false => "fetch the file again, or give the program more memory",
+            });
         } else if !built.fit.not_finite.is_empty() {
             problem = problem.hint("the file holds NaN or infinite numbers: fetch it again, or use another base");
         } else if let Some(other) = Self::recognise(headers).filter(|other| other.architecture != architecture) {
@@ -179,10 +182,20 @@ impl Network {
         best.expect("an architecture has a dialect")
     }
 
+    /// The numbers of channels that a file's images may have: 3, 1, and 4 where a kernel has as many inputs.
+    pub(crate) fn image_channels(weights: &Weights) -> Vec<usize> {
+        // PyTorch's `[out, in, rows, columns]` and Keras' `[rows, columns, in, out]`.
+        let of_four = |shape: &[usize]| matches!(shape, [_, 4, _, _] | [_, _, 4, _]);
+        let four = weights.tensors.values().any(|tensor| of_four(&tensor.shape));
+        [3, 1].into_iter().chain(four.then_some(4)).collect()
+    }
+
     /// The architecture that a file fits best, whatever does not fit; `None` if nothing fits at all.
     pub(crate) fn closest(weights: &Weights) -> Option<Likeness> {
         let candidates = Architecture::ALL.into_iter().flat_map(|architecture| {
-            [3, 1].into_iter().map(move |channels| Self::likeness(architecture, channels, weights))
+            Self::image_channels(weights)
+                .into_iter()
+                .map(move |channels| Self::likeness(architecture, channels, weights))
         });
         let mut best: Option<Likeness> = None;
         for likeness in candidates.filter(|likeness| likeness.fit.matched > 0) {

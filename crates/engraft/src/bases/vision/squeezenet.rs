@@ -7,8 +7,19 @@ use crate::bases::style::PaddingDialect;
 use crate::bases::vision::builder::{Builder, StageBuilder, Value, Window};
 use crate::bases::vision::dialect::{Dialect, Input, Layers, Leaves};
 
+/// torchvision's `features` by themselves.
+const CHILDREN: Dialect = Dialect {
+    name: "children of torchvision's",
+    layers: Layers::Rules(&[
+        ("features.{a}.squeeze", "{a}.squeeze"),
+        ("features.{a}.expand{b}x{c}", "{a}.expand{b}x{c}"),
+        ("features.{a}", "{a}"),
+    ]),
+    ..Dialect::TORCHVISION
+};
+
 /// torchvision's.
-pub(crate) const DIALECTS_1_0: &[Dialect] = &[Dialect::TORCHVISION];
+pub(crate) const DIALECTS_1_0: &[Dialect] = &[Dialect::TORCHVISION, CHILDREN];
 
 /// torchvision's, and Refik Can Malli's for Keras (keras-squeezenet).
 pub(crate) const DIALECTS_1_1: &[Dialect] = &[
@@ -40,6 +51,7 @@ pub(crate) const DIALECTS_1_1: &[Dialect] = &[
         input: Input::caffe(227),
         ..Dialect::TORCHVISION
     },
+    CHILDREN,
 ];
 
 /// Squeezed channels, and channels of each half of the expansion, of fire2 to fire9.

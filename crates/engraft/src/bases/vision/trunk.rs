@@ -24,6 +24,8 @@ const PREFIXES: usize = 64;
 const MOST_CHANNELS: usize = 4;
 /// Names that are shown of what is left aside.
 const SHOWN: usize = 4;
+/// Tensors that a network has at least: what has fewer below it is a part of one.
+const FEWEST: usize = 8;
 
 /// A network found in a file: its tensors alone, under the names of its dialect.
 pub(crate) struct Trunk<'a> {
@@ -82,7 +84,8 @@ impl<'a> Trunk<'a> {
             let inside = below(&names, &prefix, headers);
             let mut best: Option<Likeness> = None;
             for (architecture, dialect) in anchors.fitting(&inside) {
-                for channels in wanted.map_or_else(|| vec![3, 1], |(_, channels)| vec![channels]) {
+                for channels in wanted.map_or_else(|| Network::image_channels(&inside), |(_, channels)| vec![channels])
+                {
                     let likeness = headless(architecture, dialect, channels, &inside);
                     let faults = |likeness: &Likeness| likeness.fit.faults();
                     if likeness.fit.matched > 0 && closest.as_ref().is_none_or(|best| faults(&likeness) < faults(best))
@@ -103,7 +106,7 @@ impl<'a> Trunk<'a> {
         });
         let mut found = found.into_iter();
         match found.next() {
-            Some(taken) => Ok(Self::taken(file, &names, taken, found.map(|other| other.prefix).collect())),
+            Some(taken) => Ok(Self::taken(file, &names, taken, found.collect())),
             None => Err(Box::new(closest)),
         }
     }
@@ -112,7 +115,7 @@ impl<'a> Trunk<'a> {
         file: &'a dyn Tensors,
         names: &BTreeMap<String, String>,
         Candidate { prefix, likeness }: Candidate,
-        others: Vec<String>,
+        others: Vec<Candidate>,
     ) -> Self {
         let inside = below(names, &prefix, file.headers());
         let Likeness { architecture, dialect, channels, .. } = likeness;
@@ -130,7 +133,7 @@ impl<'a> Trunk<'a> {
                 headers.tensors.insert(name, tensor);
             }
         }
-        let remarks = remarks(names, &taken, &prefix, &others);
+        let remarks = remarks(names, &taken, (&prefix, architecture), &others);
         let fit = Match { unexpected: Vec::new(), ..fit };
         Self { headers, names: taken, file, likeness: Likeness { fit, ..likeness }, remarks }
     }
@@ -140,23 +143,32 @@ impl<'a> Trunk<'a> {
 fn remarks(
     names: &BTreeMap<String, String>,
     taken: &BTreeMap<String, String>,
-    prefix: &str,
-    others: &[String],
+    (prefix, architecture): (&str, Architecture),
+    others: &[Candidate],
 ) -> Vec<String> {
     let mut remarks = Vec::new();
     if !prefix.is_empty() {
         remarks.push(format!("the network is what the checkpoint has below `{prefix}`"));
     }
     if !others.is_empty() {
-        let shown: Vec<String> = others.iter().map(|other| format!("`{other}`")).collect();
-        let why = match preference(prefix) < preference(&others[0]) {
-            true => "which is the one that its method recommends",
+        let differ = others.iter().any(|other| other.likeness.architecture != architecture);
+        let called = |prefix: &str, architecture: Architecture| match differ {
+            true => format!("`{prefix}` ({})", architecture.name()),
+            false => format!("`{prefix}`"),
+        };
+        let shown: Vec<String> =
+            others.iter().map(|other| called(&other.prefix, other.likeness.architecture)).collect();
+        let why = match preference(prefix) < preference(&others[0].prefix) {
+            // A student that is another network than its teacher is what a distillation is for.
+            true if !differ => "which is the one that its method recommends",
+            true => "by its name: save the other's state_dict alone if that is meant, as a distilled student is",
             false => "the first by name: save the other's state_dict alone if that is meant",
         };
-        remarks.push(format!("it has another whole network below {}; taken is `{prefix}`, {why}", shown.join(", ")));
+        let taken = called(prefix, architecture);
+        remarks.push(format!("it has another whole network below {}; taken is {taken}, {why}", shown.join(", ")));
     }
     let used: HashSet<&String> = taken.values().collect();
-    let is_other = |name: &&String| others.iter().any(|other| name.starts_with(other.as_str()));
+    let is_other = |name: &&String| others.iter().any(|other| name.starts_with(other.prefix.as_str()));
     let counter = |name: &&String| name.ends_with("num_batches_tracked");
     let beside: Vec<&String> = names
         .iter()
@@ -262,6 +274,8 @@ fn prefixes(names: &BTreeMap<String, String>, anchors: &Anchors, headers: &Weigh
         for anchor in anchors.0.iter().filter(|anchor| anchor.fits(tensor)) {
             if let Some(prefix) = name.strip_suffix(anchor.name.as_str())
                 && (prefix.is_empty() || prefix.ends_with(['.', '/']))
+                && names.range(prefix.to_owned()..).take(FEWEST).filter(|(name, _)| name.starts_with(prefix)).count()
+                    == FEWEST
             {
                 prefixes.insert(prefix.to_owned());
             }

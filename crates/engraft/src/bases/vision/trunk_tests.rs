@@ -164,6 +164,43 @@ fn a_resnet_as_a_sequence_of_its_children_is_read() {
 }
 
 #[test]
+fn the_features_of_a_network_by_themselves_are_read() {
+    // `model.features.state_dict()`, alone or as somebody's backbone, and `nn.Sequential(*model.children())`.
+    for architecture in [Architecture::MOBILENET_V2, Architecture::SQUEEZENET1_0, Architecture::SQUEEZENET1_1] {
+        let mut plain = made(architecture, 0, 0, 0.0);
+        plain.tensors.retain(|name, _| name.starts_with("features."));
+        for prefix in ["", "backbone.", "0.", "net.0."] {
+            let file = renamed(plain.clone(), |name| name.replacen("features.", prefix, 1));
+            let file = with(file, "head.weight", &[2, 1280]);
+            let (network, likeness, _) = built(&file);
+            assert_eq!(likeness.architecture, architecture, "{prefix}");
+            assert_eq!(exported(&network), exported(&built(&plain).0), "{prefix}");
+        }
+    }
+}
+
+#[test]
+fn a_network_is_found_behind_many_single_tensors_that_look_like_its_first() {
+    let mut file = below_prefix("zz.", made(Architecture::RESNET18, 0, 0, 0.0));
+    for member in 0..100 {
+        file = with(file, &format!("ens{member:03}.conv1.weight"), &[64, 3, 7, 7]);
+    }
+    assert!(built(&file).2.contains("below `zz.`"));
+}
+
+#[test]
+fn of_two_different_networks_both_are_told() {
+    let file = both(
+        below_prefix("student.", made(Architecture::RESNET18, 0, 0, 0.0)),
+        below_prefix("teacher.", made(Architecture::RESNET34, 0, 0, 0.0)),
+    );
+    let (_, likeness, remarks) = built(&file);
+    assert_eq!(likeness.architecture, Architecture::RESNET34);
+    assert!(remarks.contains("`student.` (resnet18)") && remarks.contains("`teacher.` (resnet34)"), "{remarks}");
+    assert!(!remarks.contains("recommends") && remarks.contains("distilled student"), "{remarks}");
+}
+
+#[test]
 fn a_base_inside_a_model_of_keras_is_found_beside_dense_layers() {
     let plain = made(Architecture::MOBILENET_V2, 1, 0, 0.0);
     let expected = exported(&built(&plain).0);
