@@ -628,7 +628,7 @@ fn a_header_may_have_the_name_of_a_class_and_lines_of_its_own() {
 
 #[test]
 fn thousands_of_labels_are_no_fractions() {
-    let price = |row: usize| if row % 2 == 0 { (500 + row).to_string() } else { format!("1.{:03}", 18 + row) };
+    let price = |row: usize| if row.is_multiple_of(2) { (500 + row).to_string() } else { format!("1.{:03}", 18 + row) };
     let rows = texts_of(20, |row| format!("a house of {row};{}\n", price(row)));
     let text = format!("text;price\n{rows}");
     let (dataset, findings) = open("t.csv", text.as_bytes(), &asked(&[], Some("price"))).unwrap();
