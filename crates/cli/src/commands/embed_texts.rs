@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use engraft::bases::text::{TextBase, TextBody, WordPooling, is_text_base, is_tf_idf, open_text_base};
 use engraft::bases::{DataKind, Device, refuse_other_kind};
-use engraft::data::is_image_table;
 use engraft::data::text::{TextReading, TextRow, is_text, stream_texts};
+use engraft::data::{is_image_file, is_image_table};
 use engraft::error::{Error, Problem, Result, printable, printable_text, shown};
 use engraft::features::{Format, TextExtractor, embed_texts};
 use engraft::files;
@@ -39,12 +39,10 @@ pub fn run(args: &EmbedArgs, format: Format, index: &Path, json: bool, terminal:
         return Err(Error::Usage(problem).into());
     }
     args.about.refuse("texts")?;
-    if args.cache.no_cache || args.cache.folder.is_some() {
-        let problem =
-            Problem::new("the features of texts are not cached: a stopped command goes on from OUT.unfinished");
-        return Err(Error::Usage(problem.expected("no --cache and no --no-cache")).into());
-    }
     if let Some(base) = &args.base {
+        if args.text.is_none() && (is_image_file(&args.data) || is_image_table(&args.data)) {
+            refuse_other_kind(base, false, "images")?;
+        }
         refuse_other_kind(base, true, "texts")?;
     }
     let name = base_for(args.base.as_deref(), || Ok(DataKind::Texts), terminal)?;
@@ -55,6 +53,12 @@ pub fn run(args: &EmbedArgs, format: Format, index: &Path, json: bool, terminal:
     } else {
         open_text_base(&name, &Device::flex())?
     };
+    // After the base is known to be one of texts: a damaged file of weights for images may look like one.
+    if args.cache.no_cache || args.cache.folder.is_some() {
+        let problem =
+            Problem::new("the features of texts are not cached: a stopped command goes on from OUT.unfinished");
+        return Err(Error::Usage(problem.expected("no --cache and no --no-cache")).into());
+    }
     let base = base.with_prompt(args.prompt.as_deref())?;
     base.remarks.iter().for_each(|remark| terminal.say(remark));
     let pooler = match &base.body {

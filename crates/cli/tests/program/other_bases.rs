@@ -137,3 +137,17 @@ fn a_prompt_is_kept_in_the_run_and_stands_in_front_of_every_text() {
     sandbox.run(["embed", "digits", "--prompt", "x", "-o", "e.npy"]).expect(2, &["only encoders"]);
     sandbox.run(["fit", "digits", "--prompt", "x", "-o", "other"]).expect(2, &["--prompt"]);
 }
+
+#[test]
+fn embedding_tells_a_base_of_another_kind_and_what_stands_in_place_of_weights() {
+    let sandbox = Sandbox::new();
+    encoder(&sandbox);
+    let digits = sandbox.flat_digits("digits", 1, 6).join("0");
+    let image = fs::read_dir(digits).unwrap().next().unwrap().unwrap().path();
+    let args = ["embed", image.to_str().unwrap(), "--base", "tiny", "-o", "e.npy"];
+    sandbox.run(args).expect(2, &["different kinds", "a base for texts"]);
+    fs::write(sandbox.path("lfs.bin"), "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n").unwrap();
+    let args = ["embed", image.to_str().unwrap(), "--base", "lfs.bin", "--no-cache", "-o", "e.npy"];
+    sandbox.run(args).expect(4, &["a Git LFS pointer", "git lfs pull"]);
+    assert!(!sandbox.path("e.npy").exists());
+}

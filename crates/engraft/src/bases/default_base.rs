@@ -161,10 +161,11 @@ fn is_of_texts(base: &str) -> Option<bool> {
     if base.is_empty() {
         return None;
     }
-    if is_text_base(base) {
-        return Some(true);
-    }
     let path = Path::new(base);
+    if is_text_base(base) {
+        // By its name alone a file of anything may be one of word vectors: what it is is told when it is opened.
+        return weight_files::stand_in(path).is_none().then_some(true);
+    }
     if !path.exists() {
         let known = base == GLYPHS || registry().iter().any(|entry| entry.id == base);
         return known.then_some(false);

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use engraft_weights::{Error, FILE_LIMIT, Format, Source, Tensor, Tensors, WeightFile, Weights};
@@ -15,6 +15,9 @@ use crate::guard::guarded;
 
 /// Room for readers that call themselves for what lies in what they read: HDF5's types may, 8,000 deep.
 const STACK: usize = 64 << 20;
+
+/// Bytes by which it is told what stands in place of a file.
+const HEAD: u64 = 4096;
 
 /// An open weight file (see [`WeightFile`]), or the shards of one.
 #[derive(Debug)]
@@ -92,6 +95,13 @@ pub(crate) fn open_file<'a>(source: impl Into<Source<'a>>) -> Result<WeightFile<
         let thread = thread.map_err(|_| Error::Memory { bytes: STACK as u64 })?;
         thread.join().unwrap_or_else(|_| Err(Error::Reader { reason: "its thread ended".into() }))
     })
+}
+
+/// What stands in place of a file of weights, if that is what begins there: a Git LFS pointer, a web page.
+pub(crate) fn stand_in(path: &Path) -> Option<Error> {
+    let mut head = Vec::new();
+    files::open_regular(path).and_then(|file| file.take(HEAD).read_to_end(&mut head)).ok()?;
+    engraft_weights::stand_in(&head)
 }
 
 /// The error for a weights file that cannot be read, with what can be done about it.

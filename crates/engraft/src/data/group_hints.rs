@@ -7,7 +7,7 @@ use regex::Regex;
 use super::dataset::Dataset;
 use super::finding::{Finding, FindingKind, Severity};
 use super::grouping::{COLUMN_FLAG, PATTERN_FLAG, found};
-use super::text::columns::is_missing;
+use super::text::record::is_missing;
 
 /// The group that a cell of a table says; nothing where it says that there is none.
 pub(super) fn of_cell(cell: Option<&str>) -> Option<String> {

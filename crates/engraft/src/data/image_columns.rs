@@ -1,17 +1,17 @@
 //! Which column of a table has the images: the one whose cells name image files, or hold an image's bytes, whatever it is
 //! called.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine, alphabet};
 
 use super::column_names::TEXTS;
-use super::image_kind::{ENOUGH, kind};
+use super::image_kind::{ENOUGH, is_named_like_an_image, kind};
 use super::image_paths::{Finder, Found, is_url};
 use super::text::Limits;
 use super::text::table::{Opening, Table};
-use super::{ENDINGS, TABLES, ending};
+use super::{TABLES, ending};
 use crate::error::Result;
 use crate::files::open_regular;
 use crate::progress::Silent;
@@ -83,14 +83,6 @@ pub(super) fn is_image_table(path: &Path) -> bool {
     let opening = Opening { glance: true, ..Opening::default() };
     let Ok(table) = Table::open(path, &opening, &Limits::default(), &Silent) else { return false };
     matches!(find(&table, None), Ok(Some(_)))
-}
-
-/// The folder that a table's paths are relative to.
-pub(super) fn root_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    }
 }
 
 /// The column of images of a table, if it has one: a column of images' bytes, one called `path`, or the one whose cells are
@@ -169,12 +161,6 @@ fn sureness(cells: &[&str], usual: bool, strict: bool, finder: &mut Finder) -> O
         (_, true) => Some((1, "whose cells end like image files".to_owned())),
         _ => None,
     }
-}
-
-/// Whether a cell ends like the name of an image file.
-pub(super) fn is_named_like_an_image(cell: &str) -> bool {
-    let path = cell.split(['?', '#']).next().unwrap_or(cell);
-    ending(Path::new(path)).is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
 /// Whether a file begins like an image of any kind.

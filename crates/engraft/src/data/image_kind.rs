@@ -1,6 +1,10 @@
-//! What kind of image a file is, by its first bytes and never by its name.
+//! What kind of image a file is, by its first bytes and never by its name; and which names are usual for images.
+
+use std::path::Path;
 
 use image::ImageFormat;
+
+use super::{ENDINGS, ending};
 
 /// Bytes from the beginning that tell.
 pub(super) const ENOUGH: usize = 160;
@@ -109,6 +113,12 @@ pub(super) fn advice(name: &str) -> String {
         _ => "magick IN OUT.png",
     };
     format!("{name}; convert it to JPEG or PNG ({how})")
+}
+
+/// Whether a cell ends like the name of an image file.
+pub(super) fn is_named_like_an_image(cell: &str) -> bool {
+    let path = cell.split(['?', '#']).next().unwrap_or(cell);
+    ending(Path::new(path)).is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
 #[cfg(test)]

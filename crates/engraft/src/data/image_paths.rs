@@ -14,7 +14,6 @@ use encoding_rs::Encoding;
 
 use super::dataset::Split;
 use super::finding::{Finding, FindingKind, Severity};
-use super::image_columns::root_of;
 use super::split_names::{is_companion, loose};
 use super::text::table::Table;
 use super::{ENDINGS, ending};
@@ -457,6 +456,14 @@ fn repaired(cell: &str, repair: &Repair) -> Option<PathBuf> {
 /// `./a//b` and `a/b` are one file and get one name.
 pub(super) fn tidy(path: &Path) -> PathBuf {
     path.components().filter(|part| *part != Component::CurDir).collect()
+}
+
+/// The folder that a table's paths are relative to.
+pub(super) fn root_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
 }
 
 #[cfg(test)]

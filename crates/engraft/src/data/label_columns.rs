@@ -1,37 +1,13 @@
-//! Which columns of a table have the labels: one of a usual name, columns that say yes and no, or the one whose cells come back
-//! most. Tables of texts have names and a choice of their own (`text::columns`), and the rest in common.
-
-use std::collections::BTreeSet;
+//! The columns of a table that have the labels: one that holds them, or several that each say yes or no. Which they are is found
+//! for tables of images in `image_labels`, for tables of texts in `text::columns`.
 
 use super::class_numbers::ClassNumbers;
 use super::column_names::listing;
 use super::finding::{Finding, FindingKind, Severity};
-use super::label_flags::{Flags, is_graded, is_uncertain};
+use super::label_flags::Flags;
 use super::task::{Inferred, SEPARATOR, Task};
-use super::text::columns::{label_among, once};
-use super::text::record::at;
-use super::text::table::{Record, Table};
-use crate::error::{Error, Problem, Result, first_of};
-
-/// Names that such a column has, the surest first.
-const NAMES: [&str; 16] = [
-    "label",
-    "labels",
-    "class",
-    "classes",
-    "category",
-    "target",
-    "class_name",
-    "label_name",
-    "classname",
-    "species",
-    "breed",
-    "diagnosis",
-    "tags",
-    "tag",
-    "fine_label",
-    "y",
-];
+use super::text::table::Table;
+use crate::error::{Problem, Result};
 
 /// The columns of labels.
 #[derive(Debug, Clone)]
@@ -49,9 +25,6 @@ pub(super) struct LabelColumns {
     numbers: ClassNumbers,
     reason: Option<String>,
 }
-
-/// Values of a column that a message shows.
-const SHOWN: usize = 5;
 
 /// What columns of yes and no are labels of: their names, without that of an object that holds them all (`cats.good`).
 fn labels_of(columns: &[usize], names: &[String]) -> Vec<String> {
@@ -87,81 +60,12 @@ impl LabelColumns {
     }
 
     /// Columns that each say of one label whether a row has it.
-    fn of_yes_and_no(names: &[String], columns: Vec<usize>, flags: Flags) -> Self {
+    pub(super) fn of_yes_and_no(names: &[String], columns: Vec<usize>, flags: Flags) -> Self {
         let listed: Vec<String> = columns.iter().map(|&column| names[column].clone()).collect();
         let reason = format!("the labels are read from the columns {}, which hold {}", listing(&listed), flags.told());
         let (one_hot, counts) = (labels_of(&columns, names), vec![0; columns.len()]);
         let numbers = ClassNumbers::default();
         Self { columns, one_hot, flags, counts, several: false, numbers, reason: Some(reason) }
-    }
-
-    /// The columns of labels: the one that is asked for, else among those that are `free`. `sample` holds the first rows,
-    /// with the columns `of_sample`.
-    ///
-    /// # Errors
-    /// [`Error::Data`] where none looks like labels.
-    pub(super) fn find(
-        table: &Table,
-        asked: Option<usize>,
-        free: &[usize],
-        of_sample: &[usize],
-        sample: &[Record],
-    ) -> Result<Self> {
-        let names = table.columns();
-        let one = |column: usize, reason: Option<String>| Self::of_one(table, column, reason);
-        if let Some(asked) = asked {
-            return Ok(one(asked, None));
-        }
-        let named = |name: &&str| free.iter().copied().find(|&column| names[column].eq_ignore_ascii_case(name));
-        if let Some(column) = NAMES.iter().find_map(named) {
-            let reason = format!("the labels are read from the column `{}`, by its name", names[column]);
-            return Ok(one(column, (!names[column].eq_ignore_ascii_case(NAMES[0])).then_some(reason)));
-        }
-        let cells = |column: usize| {
-            let at = of_sample.iter().position(|other| *other == column);
-            sample.iter().map(move |row| at.and_then(|at| row.fields[at].as_deref()).unwrap_or_default())
-        };
-        let values = |column: usize| {
-            let told = |cell: &'_ str| if cell.is_empty() { "empty cells".to_owned() } else { cell.to_owned() };
-            first_of(cells(column).map(told).collect::<BTreeSet<String>>(), SHOWN)
-        };
-        if let Some((flags, hot)) = Flags::find(free, cells, |column| table.words_of(column)) {
-            let is_left = |column: &usize| !hot.contains(column) && is_uncertain(cells(*column));
-            if let Some(&uncertain) = free.iter().find(|&column| is_left(column)) {
-                let mut all: Vec<usize> = free.iter().copied().filter(|at| hot.contains(at) || is_left(at)).collect();
-                all.sort_by_key(|&column| column != uncertain);
-                return Err(several_graded(table, &all, values(uncertain)));
-            }
-            return Ok(Self::of_yes_and_no(names, hot, flags));
-        }
-        match free {
-            [] => {
-                let problem =
-                    Problem::new("a column is missing").expected("a column of labels beside that of the images");
-                let hint = "columns of other names are named with --path-column and --label-column";
-                Err(Error::Data(problem.found(table.listing()).hint(hint).at(at(table.path(), 1))))
-            }
-            [only] => {
-                let reason = format!("the labels are read from the column `{}`, the only other one", names[*only]);
-                Ok(one(*only, Some(reason)))
-            }
-            _ => {
-                let mut remarks = Vec::new();
-                let whole = sample.iter().map(|row| {
-                    let mut fields = vec![None; names.len()];
-                    of_sample.iter().zip(&row.fields).for_each(|(&column, field)| fields[column].clone_from(field));
-                    Record { fields, ..row.clone() }
-                });
-                let graded: Vec<usize> = free.iter().copied().filter(|&column| is_graded(cells(column))).collect();
-                let column = label_among(table, &whole.collect::<Vec<_>>(), free, &mut remarks);
-                let is_by_name = remarks.iter().any(|remark| remark.ends_with("by its name"));
-                let is_one_of_several = column.as_ref().map_or(true, |column| graded.contains(column)) && !is_by_name;
-                if graded.len() > 1 && is_one_of_several {
-                    return Err(several_graded(table, &graded, values(graded[0])));
-                }
-                Ok(one(column?, remarks.pop()))
-            }
-        }
     }
 
     /// Their places in the table.
@@ -179,7 +83,7 @@ impl LabelColumns {
     /// # Errors
     /// [`Error::Data`] that names the first of them.
     pub(super) fn require_once(&self, table: &Table) -> Result<()> {
-        self.columns.iter().try_for_each(|&column| once(table, column))
+        self.columns.iter().try_for_each(|&column| table.require_once(column))
     }
 
     /// Labels that are no numbers of classes, where the file names those; and labels that no row has.
@@ -235,17 +139,4 @@ impl LabelColumns {
         self.several |= labels.len() != 1;
         Ok(Some(labels.join(&SEPARATOR.to_string())))
     }
-}
-
-/// The refusal of columns of which each grades one label: as parts of one, or with a third value for what nobody knows.
-fn several_graded(table: &Table, columns: &[usize], values: String) -> Error {
-    let names: Vec<String> = columns.iter().map(|&column| table.columns()[column].clone()).collect();
-    let problem = Problem::new("several columns look like labels, and hold more than yes and no")
-        .expected("one column of labels, or columns of zeros and ones")
-        .found(format!("the columns {}; `{}` holds {values}", listing(&names), names[0]));
-    let hint = format!(
-        "name the one to learn with --label-column ({}), or write 1 and 0 into all of them (uncertain and partial labels decided)",
-        names[0]
-    );
-    Error::Data(problem.hint(hint).at(at(table.path(), 1)))
 }

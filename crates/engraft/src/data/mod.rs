@@ -22,6 +22,7 @@ pub(crate) mod grouping;
 pub mod image;
 mod image_columns;
 mod image_kind;
+mod image_labels;
 mod image_paths;
 pub(crate) mod image_source;
 pub mod inspect;
@@ -130,14 +131,15 @@ fn stand_in(head: &[u8]) -> Option<(String, &'static str)> {
     }
 }
 
-/// An archive of files, by its first bytes; not one of an office program, which is one file to its readers.
+/// An archive of files, by its first bytes; not one of an office program or of NumPy, which is one file to its readers.
 fn archive(head: &[u8]) -> Option<&'static str> {
     if head.get(257..262) == Some(b"ustar") {
         return Some("a tar archive");
     }
     let name = head.strip_prefix(b"PK\x03\x04").and_then(|rest| rest.get(26..))?;
     let of_office = [b"[Content_Types]".as_slice(), b"_rels/", b"docProps/", b"xl/", b"word/", b"mimetype"];
-    (!of_office.iter().any(|first| name.starts_with(first))).then_some("a ZIP archive")
+    let is_one_file = of_office.iter().any(|first| name.starts_with(first)) || text::encoding::holds_arrays(head);
+    (!is_one_file).then_some("a ZIP archive")
 }
 
 /// How a data set is to be read.
@@ -272,6 +274,11 @@ pub fn images(path: &Path, observer: &dyn Observer) -> Result<Vec<ImageSource>> 
         observer.say(&format!("files in {} that were passed over: {}", crate::error::shown(path), passed.told()));
     }
     Ok(found.into_iter().map(ImageSource::File).collect())
+}
+
+/// Whether a file begins like an image of any kind, read here or not.
+pub fn is_image_file(path: &Path) -> bool {
+    path.is_file() && image_columns::begins_like_an_image(path)
 }
 
 /// Whether what lies at `path` is a table of images.

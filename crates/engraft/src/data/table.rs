@@ -14,8 +14,9 @@ use super::dataset::{Dataset, Row, Split};
 use super::finding::{Finding, FindingKind, Severity};
 use super::group_hints::{is_named_like_groups, of_cell, suggested_column, suggested_pattern};
 use super::grouping::COLUMN_FLAG;
-use super::image_columns::{self, ImageColumn, ImageForm, from_base64, holds_base64, root_of};
-use super::image_paths::{Finder, Found, Use};
+use super::image_columns::{self, ImageColumn, ImageForm, from_base64, holds_base64};
+use super::image_labels;
+use super::image_paths::{Finder, Found, Use, root_of};
 use super::image_source::ImageSource;
 use super::label_columns::LabelColumns;
 use super::label_text::{Tidied, review};
@@ -23,7 +24,6 @@ use super::split_column::SplitColumn;
 use super::split_names::loose;
 use super::task::{Inferred, SEPARATOR, Task, infer, label_set, number};
 use super::text::Limits;
-use super::text::columns::once;
 use super::text::encoding::encoding_of;
 use super::text::record::at;
 use super::text::table::{Blobs, Opening, Record, Table};
@@ -149,7 +149,7 @@ pub fn read_as(path: &Path, reading: &Reading) -> Result<Opened> {
 pub(super) fn images_of(path: &Path) -> Result<(Vec<ImageSource>, Vec<Finding>)> {
     let table = Table::open(path, &Opening::default(), &Limits::default(), &Silent)?;
     let image = image_columns::find(&table, None)?.ok_or_else(|| no_images(&table))?;
-    once(&table, image.column)?;
+    table.require_once(image.column)?;
     let mut images = Images::new(&table, &image)?;
     let wanted: Vec<usize> = if image.form == ImageForm::Bytes { Vec::new() } else { vec![image.column] };
     let (mut read, mut empty) = (Vec::new(), Vec::new());
@@ -361,7 +361,7 @@ impl Columns {
         let at = split.as_ref().map(|split| split.column);
         let is_free = |column: &usize| !of_image(*column) && ![at, group].contains(&Some(*column));
         let free: Vec<usize> = others.iter().copied().filter(is_free).collect();
-        let label = LabelColumns::find(table, asked, &free, &others, &sample)?;
+        let label = image_labels::find(table, asked, &free, &others, &sample)?;
         if asked == Some(image.column) {
             let problem = Problem::new("one column cannot be the images and the label").found(&names[image.column]);
             return Err(Error::Usage(problem.at("--path-column and --label-column")));
@@ -371,7 +371,7 @@ impl Columns {
             return Err(Error::Usage(problem.at(COLUMN_FLAG)));
         }
         for column in [Some(image.column), at, group].into_iter().flatten() {
-            once(table, column)?;
+            table.require_once(column)?;
         }
         label.require_once(table)?;
         let is_suggestible =

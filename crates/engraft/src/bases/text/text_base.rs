@@ -1,6 +1,5 @@
 //! Finding a base for texts: a folder, a file of one, or a repository of the hub that was pulled.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -21,9 +20,6 @@ use crate::weight_files;
 
 /// Who made the usual sentence encoders: a name without an owner is looked for there.
 const USUAL_OWNER: &str = "sentence-transformers";
-
-/// Bytes of a file by which it is told what stands in its place.
-const HEAD: u64 = 4096;
 
 /// The encoder of texts that is taken where no base is named.
 pub(crate) const USUAL_ENCODER: &str = "all-MiniLM-L6-v2";
@@ -186,11 +182,7 @@ fn format_of(path: &Path) -> Option<Format> {
 }
 
 fn open_vectors(path: &Path) -> Result<TextBase> {
-    let mut head = Vec::new();
-    if let Ok(file) = files::open_regular(path)
-        && file.take(HEAD).read_to_end(&mut head).is_ok()
-        && let Some(found) = engraft_weights::stand_in(&head)
-    {
+    if let Some(found) = weight_files::stand_in(path) {
         return Err(weight_files::unreadable(&found, path));
     }
     let vectors = WordVectors::open(path)?;

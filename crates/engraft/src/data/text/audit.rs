@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use encoding_rs::WINDOWS_1252;
 use rayon::prelude::*;
 
-use super::columns::is_missing;
 use super::minhash::{Sketch, normalised, search};
+use super::record::is_missing;
 use super::{Text, TextDataset, words};
 use crate::data::audit::{Audit, Finding, FindingKind, Severity, Wording, Work};
 use crate::files::sha256_hex;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::record::Record;
+use super::record::{Record, is_missing};
 use super::table::Table;
 use super::{TextReading, words};
 use crate::data::column_names::{TEXTS, find, listing};
@@ -156,7 +156,7 @@ pub(crate) fn choose(table: &Table, sample: &[Record], reading: &TextReading, wi
         return Err(Error::Usage(problem.at(COLUMN_FLAG)));
     }
     for &column in text.iter().chain(labels).chain(&split).chain(&group) {
-        once(table, column)?;
+        table.require_once(column)?;
     }
     Ok(Columns { text, label, split: found, group, remarks, unused })
 }
@@ -199,21 +199,6 @@ fn one_column(table: &Table, sample: &[Record]) -> Problem {
         .found(table.listing())
         .hint(hint)
         .at(table.path())
-}
-
-/// Refuses a column whose name another has too: nobody knows which of the two is meant.
-pub(crate) fn once(table: &Table, column: usize) -> Result<()> {
-    let name = &table.columns()[column];
-    match table.columns().iter().filter(|other| *other == name).count() {
-        1 => Ok(()),
-        times => Err(Error::Data(
-            Problem::new(format!("the column `{name}` is there {times} times"))
-                .expected("columns with different names")
-                .found(listing(table.columns()))
-                .hint("rename the others in the header")
-                .at(table.path()),
-        )),
-    }
 }
 
 fn look(sample: &[Record], column: usize) -> Look {
@@ -325,10 +310,4 @@ fn infer_text(table: &Table, looks: &[Look], free: &[usize], remarks: &mut Vec<S
     }
     remarks.push(remark);
     Ok(column)
-}
-
-/// Whether a field says that there is nothing: empty, or `NA`, `N/A`, `NaN`, `null`, `<NA>` in any case.
-pub(crate) fn is_missing(field: &str) -> bool {
-    let field = field.trim();
-    field.is_empty() || ["na", "n/a", "nan", "null", "<na>"].iter().any(|word| field.eq_ignore_ascii_case(word))
 }

@@ -40,7 +40,7 @@ pub fn read_corpus<'a>(
             let documents: Vec<Result<Document>> = match row {
                 Ok(row) => {
                     let parts = [Some(row.text.first), row.text.second].into_iter().flatten();
-                    let parts = parts.filter(|text| !super::columns::is_missing(text));
+                    let parts = parts.filter(|text| !super::record::is_missing(text));
                     parts.map(|text| Ok(Document { name: row.name.clone(), text })).collect()
                 }
                 Err(error) => vec![Err(error)],

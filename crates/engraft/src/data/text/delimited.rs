@@ -14,7 +14,7 @@ use super::notation::{Notation, NumberSigns};
 use super::record::{KINDS, Opening, Record, Records, decoded};
 use super::{Limits, words};
 use crate::data::column_names::TEXTS;
-use crate::data::image_columns::is_named_like_an_image;
+use crate::data::image_kind::is_named_like_an_image;
 use crate::data::task;
 use crate::data::{Finding, FindingKind, Severity};
 use crate::error::{Error, Problem, Result, first_of};

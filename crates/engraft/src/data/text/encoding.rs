@@ -259,12 +259,15 @@ fn known_otherwise(head: &[u8]) -> Option<Problem> {
     Some(problem.because(found).hint(hint))
 }
 
+/// Whether the first file of a ZIP archive is an array of NumPy, by its name.
+pub(in crate::data) fn holds_arrays(head: &[u8]) -> bool {
+    head.get(30..).is_some_and(|name| name.windows(4).take(256).any(|part| part == b".npy"))
+}
+
 /// What kind of file it is that is no text, by its first bytes, and what to do about it.
 pub(in crate::data) fn other_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
-    // The name of the first file of a ZIP archive, and the mark of a tar archive.
-    let holds_arrays = || head.get(30..).is_some_and(|name| name.windows(4).take(256).any(|part| part == b".npy"));
     Some(match head {
-        [b'P', b'K', 3, 4, ..] if holds_arrays() => (
+        [b'P', b'K', 3, 4, ..] if holds_arrays(head) => (
             "an archive of NumPy arrays (.npz)",
             "save the array of features alone: np.save('x.npy', np.load('FILE.npz')['x']), and the labels as x_labels.npy",
         ),

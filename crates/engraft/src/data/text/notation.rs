@@ -1,7 +1,7 @@
 //! How people write the numbers of a table: with a decimal comma, with dots or commas between thousands. What the cells prove is
 //! read so and told; what they leave open is told.
 
-use super::columns::is_missing;
+use super::record::is_missing;
 use crate::data::column_names::shortened;
 use crate::data::{Finding, FindingKind, Severity};
 

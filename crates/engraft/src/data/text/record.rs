@@ -97,3 +97,9 @@ pub(super) fn too_much(limits: &Limits) -> Problem {
         .expected(format!("at most {} MiB of labelled texts", limits.total >> 20))
         .hint("take a sample of it; embeddings are computed of tables of any size")
 }
+
+/// Whether a field says that there is nothing: empty, or `NA`, `N/A`, `NaN`, `null`, `<NA>` in any case.
+pub(crate) fn is_missing(field: &str) -> bool {
+    let field = field.trim();
+    field.is_empty() || ["na", "n/a", "nan", "null", "<na>"].iter().any(|word| field.eq_ignore_ascii_case(word))
+}

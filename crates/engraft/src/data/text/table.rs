@@ -86,6 +86,24 @@ impl Table {
         &self.path
     }
 
+    /// Refuses a column whose name another has too: nobody knows which of the two is meant.
+    ///
+    /// # Errors
+    /// [`Error::Data`] that names it.
+    pub(crate) fn require_once(&self, column: usize) -> Result<()> {
+        let name = &self.columns()[column];
+        match self.columns().iter().filter(|other| *other == name).count() {
+            1 => Ok(()),
+            times => Err(Error::Data(
+                Problem::new(format!("the column `{name}` is there {times} times"))
+                    .expected("columns with different names")
+                    .found(listing(self.columns()))
+                    .hint("rename the others in the header")
+                    .at(self.path()),
+            )),
+        }
+    }
+
     /// The columns' names, as written.
     pub(crate) fn columns(&self) -> &[String] {
         match &self.kind {

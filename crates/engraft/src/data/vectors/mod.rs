@@ -325,7 +325,7 @@ impl VectorSet {
 
 /// Whether a cell says that there is nothing (see the module).
 pub(crate) fn is_missing(cell: &str) -> bool {
-    super::text::columns::is_missing(cell) || cell.trim() == "?"
+    super::text::record::is_missing(cell) || cell.trim() == "?"
 }
 
 #[cfg(test)]
