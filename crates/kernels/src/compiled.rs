@@ -18,6 +18,7 @@ use crate::gemm::Epilogue;
 use crate::geometry::{ConvOptions, Convolution, Geometry, PoolOptions};
 use crate::norm;
 use crate::pooling::{self, Pool};
+use crate::separable::{Pointwise, Separable};
 
 /// Numbers that a step may read and write for a group of images: about what a core has of the caches, so that maps do not go
 /// through memory, and packed weights are used for several images each time that they are read.
@@ -62,6 +63,7 @@ struct Arrangement {
 #[derive(Debug)]
 enum Work {
     Convolve { shape: Shape, weights: Prepared, bias: Option<Vec<f32>>, activation: Activation },
+    Separable(Separable),
     Pool(Pool, Geometry),
     GlobalAverage,
     Affine { scale: Vec<f32>, shift: Vec<f32> },
@@ -240,9 +242,47 @@ impl Compiler {
         self.finish_within(outputs, GROUP_NUMBERS)
     }
 
+    /// With depthwise convolutions and the pointwise ones around them as one step, where the maps between are large and nobody
+    /// else reads them.
+    fn joined(mut self, outputs: &[Value]) -> Self {
+        let mut readers = vec![0; self.shapes.len()];
+        self.steps.iter().flat_map(|step| &step.from).chain(outputs).for_each(|value| readers[value.0] += 1);
+        let mut steps: Vec<Option<Step>> = self.steps.into_iter().map(Some).collect();
+        // The step that gives a value, if it is a convolution of one input that a single other step reads.
+        let giver = |steps: &[Option<Step>], value: Value, wanted: fn(&Shape, &Prepared) -> bool| {
+            let step = value.0.checked_sub(self.inputs).filter(|_| readers[value.0] == 1)?;
+            let is_wanted = |step: &Step| match &step.work {
+                Work::Convolve { shape, weights, .. } => step.from.len() == 1 && wanted(shape, weights),
+                _ => false,
+            };
+            steps[step].as_ref().is_some_and(is_wanted).then_some(step)
+        };
+        for narrow in 0..steps.len() {
+            let Some(Step { work: Work::Convolve { shape, weights, .. }, from, .. }) = &steps[narrow] else { continue };
+            if !is_pointwise(shape, weights) {
+                continue;
+            }
+            let Some(depthwise) = giver(&steps, from[0], |shape, weights| {
+                matches!(weights, Prepared::Depthwise(_)) && Separable::pays(&shape.geometry, shape.channels)
+            }) else {
+                continue;
+            };
+            let before = steps[depthwise].as_ref().map(|step| step.from[0]);
+            let widen = before.and_then(|value| giver(&steps, value, is_pointwise));
+            let parts = [Some(depthwise), Some(narrow), widen].map(|part| part.and_then(|part| steps[part].take()));
+            let [Some(middle), Some(last), first] = parts else { unreachable!("both are there") };
+            let input = first.as_ref().map_or(middle.from[0], |step| step.from[0]);
+            let from = [input].into_iter().chain(last.from.iter().skip(1).copied()).collect();
+            let to = last.to;
+            steps[narrow] = Some(Step { work: Work::Separable(separable(first, middle, last)), from, to });
+        }
+        self.steps = steps.into_iter().flatten().collect();
+        self
+    }
+
     /// The same with groups of images in which no step reads and writes more than `numbers`.
     fn finish_within(self, outputs: &[Value], numbers: usize) -> Compiled {
-        let Self { shapes, inputs, steps } = self;
+        let Self { shapes, inputs, steps } = self.joined(outputs);
         let sizes: Vec<usize> = shapes.iter().map(|shape| shape.iter().product()).collect();
         let mut last_use = vec![0; sizes.len()];
         for (index, step) in steps.iter().enumerate() {
@@ -263,7 +303,8 @@ impl Compiler {
         let homes: Vec<usize> =
             last_use.iter().map(|&step| segment_of(step).min(segments.len().saturating_sub(1))).collect();
         let numbers = |value: Value| sizes[value.0] * segments[homes[value.0]].group;
-        let mut places: Vec<Place> = (0..inputs).map(Place::Input).collect();
+        let mut places: Vec<Place> =
+            (0..sizes.len()).map(|value| if value < inputs { Place::Input(value) } else { Place::Nowhere }).collect();
         let (mut buffers, mut free): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
         // A value that a later segment reads is gathered while earlier ones run again and again: it has memory of its own
         // from the first step on.
@@ -288,7 +329,7 @@ impl Compiler {
             };
             let buffer =
                 reused.or(gathered[index]).unwrap_or_else(|| take_buffer(&mut buffers, &mut free, numbers(step.to)));
-            places.push(Place::Buffer { index: buffer, home });
+            places[step.to.0] = Place::Buffer { index: buffer, home };
             for value in step.from.iter().chain([&step.to]).filter(|value| dies(value)) {
                 if let Place::Buffer { index: buffer, .. } = places[value.0]
                     && reused != Some(buffer)
@@ -339,6 +380,32 @@ fn segments(steps: &[Step], sizes: &[usize], outputs: &[Value], numbers: usize) 
     segments
 }
 
+fn is_pointwise(shape: &Shape, weights: &Prepared) -> bool {
+    shape.geometry.is_pointwise() && matches!(weights, Prepared::Gather(groups) if groups.len() == 1)
+}
+
+/// Three convolutions as one step.
+fn separable(first: Option<Step>, middle: Step, last: Step) -> Separable {
+    let pointwise = |step: Step| match step.work {
+        Work::Convolve { weights: Prepared::Gather(mut groups), bias, activation, .. } if groups.len() == 1 => {
+            Pointwise { panels: groups.remove(0), bias, activation }
+        }
+        _ => unreachable!("a pointwise convolution"),
+    };
+    let Work::Convolve { shape, weights: Prepared::Depthwise(taps), bias, activation } = middle.work else {
+        unreachable!("a depthwise convolution")
+    };
+    Separable {
+        widen: first.map(pointwise),
+        geometry: shape.geometry,
+        channels: shape.channels,
+        taps,
+        bias,
+        activation,
+        narrow: pointwise(last),
+    }
+}
+
 /// A buffer for `size` numbers: the smallest that is free and large enough, else the largest free one made larger, else
 /// a new one.
 fn take_buffer(buffers: &mut Vec<usize>, free: &mut Vec<usize>, size: usize) -> usize {
@@ -361,6 +428,8 @@ fn take_buffer(buffers: &mut Vec<usize>, free: &mut Vec<usize>, size: usize) -> 
 enum Place {
     /// In what the caller gave.
     Input(usize),
+    /// In no memory of its own: it is read within the step that gives it.
+    Nowhere,
     /// In a buffer of the program, for a group of images of the segment `home`.
     Buffer { index: usize, home: usize },
 }
@@ -404,13 +473,13 @@ impl Compiled {
     fn run_apart(&self, inputs: &[&[f32]], images: usize) -> Vec<Vec<f32>> {
         let parts = rayon::current_num_threads().min(images);
         if parts < 2 {
-            return self.run_inside(inputs, images);
+            return self.run_inside(inputs, images, rayon::current_num_threads());
         }
         let of_part = |part: usize| {
             let (first, last) = (part * images / parts, (part + 1) * images / parts);
             let inputs: Vec<&[f32]> =
                 inputs.iter().zip(&self.sizes).map(|(all, size)| &all[first * size..last * size]).collect();
-            self.run_inside(&inputs, last - first)
+            self.run_inside(&inputs, last - first, 1)
         };
         let all: Vec<Vec<Vec<f32>>> = (0..parts).into_par_iter().with_max_len(1).map(of_part).collect();
         let sizes = self.output_sizes();
@@ -422,7 +491,8 @@ impl Compiled {
         (0..sizes.len()).map(joined).collect()
     }
 
-    fn run_inside(&self, inputs: &[&[f32]], images: usize) -> Vec<Vec<f32>> {
+    /// Runs images one group after the other, for which there are `threads`.
+    fn run_inside(&self, inputs: &[&[f32]], images: usize, threads: usize) -> Vec<Vec<f32>> {
         let mut results: Vec<Vec<f32>> = self.output_sizes().iter().map(|size| vec![0.0; images * size]).collect();
         let mut memory = self.idle().pop().unwrap_or_else(|| vec![Vec::new(); self.buffers]);
         for (place, size) in self.places.iter().zip(&self.sizes) {
@@ -433,7 +503,7 @@ impl Compiled {
                 }
             }
         }
-        let mut group = Group { inputs, first: vec![0; self.segments.len()], now: 0..0 };
+        let mut group = Group { inputs, threads, first: vec![0; self.segments.len()], now: 0..0 };
         let together = self.segments.last().map_or(images, |segment| segment.group).max(1);
         for first in (0..images).step_by(together) {
             let last = (first + together).min(images);
@@ -473,6 +543,7 @@ impl Compiled {
         match self.places[value.0] {
             Place::Input(index) => &group.inputs[index][self.numbers(value, group, 0)],
             Place::Buffer { index, home } => &memory[index][self.numbers(value, group, group.first[home])],
+            Place::Nowhere => unreachable!("nobody reads it"),
         }
     }
 
@@ -496,6 +567,10 @@ impl Compiled {
                 let residual = (step.from.len() > 1).then(|| x(1));
                 let epilogue = Epilogue { bias: bias.as_deref(), residual, activation: *activation };
                 convolution::forward(&Shape { images: count, ..*shape }, x(0), weights, y, &epilogue);
+            }
+            Work::Separable(separable) => {
+                let residual = (step.from.len() > 1).then(|| x(1));
+                separable.forward(x(0), residual, count, group.threads, y);
             }
             Work::Pool(pool, geometry) => pooling::forward(*pool, x(0), self.channels(step.to), geometry, y),
             Work::GlobalAverage => {
@@ -528,6 +603,8 @@ impl Compiled {
 /// The images that run.
 struct Group<'a> {
     inputs: &'a [&'a [f32]],
+    /// Threads that have nothing else to do.
+    threads: usize,
     /// The first image of each segment's group.
     first: Vec<usize>,
     /// Those of the segment that runs.
@@ -611,6 +688,53 @@ mod tests {
         let sum = compiler.add(small[0], small[1]);
         let last = compiler.linear(sum, &weights[2], &normal(5, 4), Activation::None);
         compiler.finish_within(&[pooled, last, small[1]], numbers)
+    }
+
+    #[test]
+    fn wide_maps_between_depthwise_and_pointwise_convolutions_are_not_made() {
+        let pointwise = |compiler: &mut Compiler, x, outputs, residual| {
+            let channels = compiler.shape(x)[2];
+            let (weight, bias) = (normal(channels * outputs, 1), normal(outputs, 2));
+            let options = ConvOptions::default();
+            let activation = Activation::Relu6;
+            compiler.conv2d(
+                x,
+                &ConvLayer {
+                    weight: &weight,
+                    kernel: [1, 1],
+                    outputs,
+                    options,
+                    bias: Some(&bias),
+                    residual,
+                    activation,
+                },
+            )
+        };
+        let depthwise = |compiler: &mut Compiler, x| {
+            let channels = compiler.shape(x)[2];
+            let weight = normal(9 * channels, 3);
+            let padding = crate::Padding::Symmetric([1, 1]);
+            let options = ConvOptions { padding, groups: channels, ..ConvOptions::default() };
+            let (bias, residual, activation) = (None, None, Activation::None);
+            let layer =
+                ConvLayer { weight: &weight, kernel: [3, 3], outputs: channels, options, bias, residual, activation };
+            compiler.conv2d(x, &layer)
+        };
+        let (images, size) = (3, 40 * 40 * 8);
+        let x = normal(images * size, 4);
+        // Where a value between is asked for, or read twice, it is made.
+        let results = [0, 1, 2].map(|asked| {
+            let (mut compiler, inputs) = Compiler::new(&[[40, 40, 8]]);
+            let wide = pointwise(&mut compiler, inputs[0], 96, None);
+            let between = depthwise(&mut compiler, wide);
+            let narrow = pointwise(&mut compiler, between, 8, Some(inputs[0]));
+            let outputs = [&[narrow][..], &[narrow, between], &[narrow, wide]][asked];
+            let program = compiler.finish(outputs);
+            assert_eq!(program.steps.len(), [1, 3, 2][asked]);
+            assert_same_on_any_threads("a joined step", || program.run(&[&x], images).concat());
+            program.run(&[&x], images).swap_remove(0)
+        });
+        assert!(results[0] == results[1] && results[0] == results[2]);
     }
 
     #[test]

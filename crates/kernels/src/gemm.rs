@@ -59,6 +59,11 @@ impl Panels {
         Self { values, depth, columns, width }
     }
 
+    /// Columns of the matrix.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
     /// Packs a row-major matrix `[depth, columns]`.
     pub(crate) fn of(matrix: &[f32], depth: usize, columns: usize) -> Self {
         assert_eq!(matrix.len(), depth * columns, "a matrix of {depth} x {columns}");
@@ -404,6 +409,20 @@ pub(crate) fn matrix_product(x: &[f32], panels: &Panels, y: &mut [f32], epilogue
         let rows = Rows { values: x, offsets: &offsets, pieces: 1, zeros: &[], outputs: &outputs };
         multiply(&rows, panels, y, &epilogue.part(first * columns, y.len()));
     });
+}
+
+/// The same on this thread alone.
+pub(crate) fn matrix_product_here(x: &[f32], panels: &Panels, y: &mut [f32], epilogue: &Epilogue<'_>) {
+    let (depth, columns) = (panels.depth, panels.columns);
+    assert_eq!(x.len() * columns, y.len() * depth, "as many rows in as out");
+    let offsets: [usize; TASK_ROWS] = std::array::from_fn(|row| row * depth);
+    let outputs: [usize; TASK_ROWS] = std::array::from_fn(|row| row * columns);
+    for (index, y) in y.chunks_mut(TASK_ROWS * columns).enumerate() {
+        let (first, count) = (index * TASK_ROWS, y.len() / columns);
+        let values = &x[first * depth..(first + count) * depth];
+        let rows = Rows { values, offsets: &offsets[..count], pieces: 1, zeros: &[], outputs: &outputs[..count] };
+        multiply(&rows, panels, y, &epilogue.part(first * columns, y.len()));
+    }
 }
 
 /// A range of columns of a left operand, packed as blocks of [`ROWS`] columns: `[blocks, rows, ROWS]`.

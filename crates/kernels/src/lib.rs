@@ -37,6 +37,7 @@ mod pooling;
 mod reference;
 mod row;
 mod scratch;
+mod separable;
 mod softmax;
 mod transformer;
 mod vector;
