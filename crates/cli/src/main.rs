@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod allocator;
 mod args;
 mod chart;
 mod commands;
@@ -28,6 +29,9 @@ fn main() -> ExitCode {
         Ok(typed) => typed,
         Err(error) => return wrong_usage(&error),
     };
+    if matches!(arguments.command, Command::Fit(_) | Command::Adapt(_) | Command::Pretrain(_)) {
+        allocator::keep_memory();
+    }
     let terminal = Terminal::new(arguments.quiet);
     let outcome = guarded("engraft", || {
         prepare(&arguments)?;

@@ -728,7 +728,7 @@ mod tests {
             let wide = pointwise(&mut compiler, inputs[0], 96, None);
             let between = depthwise(&mut compiler, wide);
             let narrow = pointwise(&mut compiler, between, 8, Some(inputs[0]));
-            let outputs = [&[narrow][..], &[narrow, between], &[narrow, wide]][asked];
+            let outputs = &[vec![narrow], vec![narrow, between], vec![narrow, wide]][asked];
             let program = compiler.finish(outputs);
             assert_eq!(program.steps.len(), [1, 3, 2][asked]);
             assert_same_on_any_threads("a joined step", || program.run(&[&x], images).concat());
