@@ -1,11 +1,11 @@
-"""One peer at one row of compare.py: a worker that does engraft's work in PyTorch or ONNX Runtime.
+"""One peer at one row of compare.py: a worker that does engraft's work in PyTorch, ONNX Runtime or OpenVINO.
 
     python benches/peers/speed.py ROW --variant eager [--threads 2] [--seconds 2]
 
 compare.py starts it and describes the lines that it speaks. Weights and inputs are random, in f32.
 
 Needs torch and torchvision; pretrainedmodels and six (which it imports but does not ask for) for NASNet, onnx and
-onnxruntime for the variant onnxruntime, a C++ compiler for the variant compile.
+onnxruntime for the variant onnxruntime, onnx and openvino for the variant openvino, a C++ compiler for the variant compile.
 """
 
 import argparse
@@ -118,6 +118,8 @@ def forward_step(model: nn.Module, batch: Tensor, variant: str) -> Step:
     model.eval()
     if variant == "onnxruntime":
         return onnxruntime_step(model, batch)
+    if variant == "openvino":
+        return openvino_step(model, batch)
     model, batch = prepare(model, batch, variant)
 
     def step() -> Tensor:
@@ -134,6 +136,15 @@ def prepare(model: nn.Module, batch: Tensor, variant: str) -> tuple[nn.Module, T
     return (torch.compile(model) if variant == "compile" else model), batch
 
 
+def exported(model: nn.Module, batch: Tensor, folder: str) -> Path:
+    """The model in an ONNX file."""
+    path = Path(folder) / "model.onnx"
+    # The old exporter, which needs no further package, and says every time that it is old.
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        torch.onnx.export(model, (batch,), path, dynamo=False, input_names=["input"], opset_version=17)
+    return path
+
+
 def onnxruntime_step(model: nn.Module, batch: Tensor) -> Step:
     """The same by ONNX Runtime, from a file that PyTorch writes."""
     import onnxruntime
@@ -141,13 +152,21 @@ def onnxruntime_step(model: nn.Module, batch: Tensor) -> Step:
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = torch.get_num_threads()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        # The old exporter, which needs no further package, and says every time that it is old.
-        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-            torch.onnx.export(model, (batch,), path, dynamo=False, input_names=["input"], opset_version=17)
+        path = exported(model, batch, folder)
         session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
     feed = {"input": batch.numpy()}
     return lambda: session.run(None, feed)
+
+
+def openvino_step(model: nn.Module, batch: Tensor) -> Step:
+    """The same by OpenVINO, which would compute in bfloat16 where the machine can, unless it is told not to."""
+    import openvino
+
+    settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
+    with tempfile.TemporaryDirectory() as folder:
+        request = openvino.Core().compile_model(exported(model, batch, folder), "CPU", settings).create_infer_request()
+    feed = batch.numpy()
+    return lambda: request.infer([feed], share_inputs=True, share_outputs=True)
 
 
 def image_forward(row: Row, variant: str) -> Step:
@@ -190,9 +209,9 @@ def minilm_forward(row: Row, variant: str) -> Step:
     return forward_step(encoder(), hidden_states(row), variant)
 
 
-def minilm_train(row: Row, _variant: str) -> Step:
+def minilm_train(row: Row, variant: str) -> Step:
     """Gradients of the encoder's parameters."""
-    model, batch = encoder().train(), hidden_states(row)
+    model, batch = prepare(encoder().train(), hidden_states(row), variant)
 
     def step() -> None:
         model.zero_grad()

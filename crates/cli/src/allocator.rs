@@ -23,7 +23,9 @@ pub fn keep_memory() {
             return;
         }
         let mut arguments = std::env::args_os();
-        let mut again = std::process::Command::new("/proc/self/exe");
+        // By its own path: the system would call the process `exe` otherwise.
+        let Ok(program) = std::env::current_exe() else { return };
+        let mut again = std::process::Command::new(program);
         if let Some(name) = arguments.next() {
             again.arg0(name);
         }
