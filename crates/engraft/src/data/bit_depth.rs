@@ -76,14 +76,18 @@ fn of_two_kinds(dataset: &Dataset, inspections: &[Inspection], deep: &[usize]) -
         return None;
     }
     let names: Vec<String> = low.iter().map(|&index| dataset.examples[index].name.clone()).collect();
-    let message = format!(
-        "images of 16 bits a channel of which {} use {LOW} bits or fewer ({}) and {} use more, all read as 16 bits: if the former \
-         are of another camera, they are nearly black; spread their values first, since --bit-depth holds for all",
-        low.len(),
-        first_of(&names, SHOWN),
-        deep.len() - low.len()
-    );
+    let message = two_kinds(&names, deep.len() - low.len());
     Some(Finding::new(FindingKind::BitDepth, Severity::Warning, message, names))
+}
+
+/// What is said of images of few bits among `others` of more.
+fn two_kinds(low: &[String], others: usize) -> String {
+    format!(
+        "images of 16 bits a channel of which {} use {LOW} bits or fewer ({}) and {others} use more, all read as 16 bits: if the \
+         former are of another camera, they are nearly black; spread their values first, since --bit-depth holds for all",
+        low.len(),
+        first_of(low, SHOWN),
+    )
 }
 
 /// Bits of most cameras.
@@ -105,7 +109,8 @@ pub fn used_bit_depth(
     if let Some(taken) = asked.bits() {
         return Ok((taken, None));
     }
-    let Some(largest) = largest_value(images, observer)? else { return Ok((trained, None)) };
+    let peaks = peaks(images, observer)?;
+    let Some(largest) = peaks.iter().map(|(peak, _)| *peak).max() else { return Ok((trained, None)) };
     let used = used_bits(std::iter::once(largest));
     let told =
         format!("images of 16 bits a channel whose values use {} bits (the largest is {largest}),", used.unwrap_or(16));
@@ -115,30 +120,35 @@ pub fn used_bit_depth(
             let read = used.unwrap_or(16);
             (used, Some(format!("{told} read as {read} bits, though the run has learnt from images of {trained} bits")))
         }
-        (None, None) => (None, None),
+        (None, None) => {
+            let low = peaks.iter().filter(|(peak, _)| u32::from(*peak) < 1 << LOW);
+            let low: Vec<String> = low.map(|(_, name)| name.clone()).collect();
+            let is_kind = low.len() >= LEAST_LOW && low.len() as f64 >= LOW_SHARE * peaks.len() as f64;
+            (None, is_kind.then(|| two_kinds(&low, peaks.len() - low.len())))
+        }
         (None, Some(bits)) => {
             (used, Some(format!("{told} read as {bits} bits; --bit-depth 16 reads them as they are")))
         }
     })
 }
 
-/// The largest value of the images of 16 bits a channel, where there are any.
-fn largest_value(images: &[ImageSource], observer: &dyn Observer) -> Result<Option<u16>> {
+/// The largest value of each image of 16 bits a channel, and its name.
+fn peaks(images: &[ImageSource], observer: &dyn Observer) -> Result<Vec<(u16, String)>> {
     let deep: Vec<&ImageSource> = images.par_iter().filter(|image| may_be_deep(image)).collect();
     if deep.is_empty() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let limits = Limits::default();
     let peak = |image: &&ImageSource| {
         observer.check()?;
         let decoded = image.read(limits.bytes).ok().and_then(|bytes| decode_and_tell(&bytes, &limits, None).ok());
         observer.advance(1);
-        Ok(decoded.and_then(|decoded| decoded.peak))
+        Ok(decoded.and_then(|decoded| decoded.peak).map(|peak| (peak, image.name())))
     };
     observer.begin("looking for the bits that images use", deep.len() as u64, "images");
-    let peaks: Result<Vec<Option<u16>>> = deep.par_iter().map(peak).collect();
+    let peaks: Result<Vec<Option<(u16, String)>>> = deep.par_iter().map(peak).collect();
     observer.end();
-    Ok(peaks?.into_iter().flatten().max())
+    Ok(peaks?.into_iter().flatten().collect())
 }
 
 /// Whether an image may have 16 bits a channel, by its first bytes: others are not decoded twice.

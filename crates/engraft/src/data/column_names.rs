@@ -24,6 +24,21 @@ pub(super) const TEXTS: [&str; 17] = [
     "premise",
     "hypothesis",
 ];
+/// Other names of columns that hold texts of few words, or none that is a word: beside numbers they are texts all the same.
+pub(super) const SHORT_TEXTS: [&str; 12] = [
+    "url",
+    "query",
+    "headline",
+    "sms",
+    "description",
+    "utterance",
+    "abstract",
+    "caption",
+    "word",
+    "sequence",
+    "smiles",
+    "command",
+];
 /// Names of columns whose lists are labels, several for one example.
 const LISTS: [&str; 13] = [
     "label",

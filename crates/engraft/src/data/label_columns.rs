@@ -59,6 +59,18 @@ impl LabelColumns {
         (columns.len() > 1).then(|| Self::of_yes_and_no(names, columns, Flags::ZeroOne))
     }
 
+    /// Those of some columns that hold nothing but zeros and ones in all rows, where the first rows do.
+    pub(super) fn flags_throughout(table: &Table, columns: &[usize]) -> Vec<usize> {
+        let mut left = vec![true; columns.len()];
+        for record in table.records(columns).into_iter().flatten().flatten() {
+            for (left, cell) in left.iter_mut().zip(&record.fields) {
+                let cell = cell.as_deref().unwrap_or_default();
+                *left &= cell.is_empty() || Flags::ZeroOne.read(cell).is_some();
+            }
+        }
+        columns.iter().zip(left).filter(|(_, left)| *left).map(|(&column, _)| column).collect()
+    }
+
     /// Columns that each say of one label whether a row has it.
     pub(super) fn of_yes_and_no(names: &[String], columns: Vec<usize>, flags: Flags) -> Self {
         let listed: Vec<String> = columns.iter().map(|&column| names[column].clone()).collect();

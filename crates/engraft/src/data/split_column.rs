@@ -135,7 +135,13 @@ impl SplitColumn {
             let truths: Vec<Option<bool>> = cells.iter().map(|cell| truth(cell)).collect();
             // What says nothing is not held out.
             let is_told = no.is_none() || cells.iter().all(|cell| !cell.is_empty());
-            if is_told && truths.iter().all(Option::is_some) && truths.contains(&Some(yes == Split::Train)) {
+            let trains = yes == Split::Train;
+            // The rows to train on may come last.
+            let is_trained = || {
+                truths.contains(&Some(trains))
+                    || words(column).is_some_and(|words| words.iter().any(|word| truth(word) == Some(trains)))
+            };
+            if is_told && truths.iter().all(Option::is_some) && is_trained() {
                 return Some(found(column, Some((yes, no))));
             }
         }

@@ -37,6 +37,8 @@ const LABEL_NAMES: [&str; 18] = [
 ];
 /// Of those, how many are a label whatever the column holds.
 const SURE: usize = 5;
+/// So many columns of zeros and ones are labels of one set, whatever one of them is called.
+const MANY_FLAGS: usize = 4;
 /// Up to this many different values, a column may hold labels however few its rows are.
 const FEW_VALUES: usize = 10;
 /// More words than this on average, and a column holds texts, not labels.
@@ -125,10 +127,22 @@ pub(crate) fn choose(table: &Table, sample: &[Record], reading: &TextReading, wi
         (true, None) => {
             let free: Vec<usize> =
                 (0..names.len()).filter(|&c| !text.contains(&c) && Some(c) != split && Some(c) != group).collect();
-            let flags = LabelColumns::of_flags(names, &free, cells);
-            // A name of a label that columns of zeros and ones have is one of several: `text,spam,ham`.
+            let flags = LabelColumns::of_flags(names, &free, cells).and_then(|flags| {
+                let throughout = LabelColumns::flags_throughout(table, flags.columns());
+                let all = throughout.len() == flags.columns().len();
+                if all { Some(flags) } else { LabelColumns::of_flags(names, &throughout, cells) }
+            });
+            // A name of a label that columns of zeros and ones have is one of several where these exclude each other
+            // (`text,spam,ham`), or are many.
+            let are_one_label = |flags: &LabelColumns| {
+                let ones = |record: &Record| {
+                    flags.columns().iter().filter(|&&column| record.fields[column].as_deref() == Some("1")).count()
+                };
+                flags.columns().len() >= MANY_FLAGS || sample.iter().all(|record| ones(record) == 1)
+            };
             let named = named_label(names, &looks, &free).filter(|&(column, is_sure)| {
-                is_sure || flags.as_ref().is_none_or(|flags| !flags.columns().contains(&column))
+                let is_one_of = |flags: &LabelColumns| flags.columns().contains(&column) && are_one_label(flags);
+                is_sure || !flags.as_ref().is_some_and(is_one_of)
             });
             let label = match flags.filter(|_| named.is_none()) {
                 Some(flags) => flags,

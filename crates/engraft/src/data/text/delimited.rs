@@ -13,7 +13,7 @@ use super::encoding::{Detected, detect_as, glance};
 use super::notation::{Notation, NumberSigns};
 use super::record::{KINDS, Opening, Record, Records, decoded};
 use super::{Limits, words};
-use crate::data::column_names::TEXTS;
+use crate::data::column_names::{SHORT_TEXTS, TEXTS};
 use crate::data::image_kind::is_named_like_an_image;
 use crate::data::task;
 use crate::data::{Finding, FindingKind, Severity};
@@ -485,12 +485,16 @@ fn is_header(first: &[String], records: &[ByteRecord], named: &[&str], decimal_c
             && cells(column).count() >= TEXTS_BELOW_A_NAME
             && cells(column).all(|cell| count(&cell) > 1)
     };
-    let is_above = |column: usize| is_above_numbers(column) || is_above_texts(column);
+    let comes_back =
+        |column: usize| !first[column].is_empty() && cells(column).filter(|cell| *cell == first[column]).count() > 1;
+    // `sms,spam` is a header; `hello,spam` is a text of one word where `spam` comes back below.
+    let is_name = |column: usize| SHORT_TEXTS.iter().any(|name| first[column].eq_ignore_ascii_case(name));
+    let none_comes_back = !(0..first.len()).any(comes_back);
+    let is_above =
+        |column: usize| is_above_numbers(column) || is_above_texts(column) && (none_comes_back || is_name(column));
     if !first.iter().any(|field| is_number(field)) && (0..first.len()).any(is_above) {
         return true;
     }
-    let comes_back =
-        |column: usize| !first[column].is_empty() && cells(column).filter(|cell| *cell == first[column]).count() > 1;
     let is_data = |(column, field): (usize, &String)| {
         is_number(field)
             || words::spans(field).nth(WORDS_OF_A_TEXT - 1).is_some()

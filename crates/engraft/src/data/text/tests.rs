@@ -578,6 +578,20 @@ fn columns_of_zeros_and_ones_are_labels_of_texts() {
         texts_of(12, |row| format!("this is number {row},{},{},{}\n", row % 2, row % 3 / 2, ["x", "y"][row % 2]));
     let (dataset, _) = read("t.csv", &format!("text,short,loud,label\n{rows}"));
     assert_eq!(dataset.classes, ["x", "y"]);
+    // So is one of a usual name beside another of zeros and ones that does not exclude it.
+    let rows = texts_of(12, |row| format!("this is number {row},{},{}\n", row % 3 / 2, row % 2));
+    let (dataset, _) = read("t.csv", &format!("review,verified,sentiment\n{rows}"));
+    assert_eq!((dataset.inferred.task, rows_class(&dataset, 1)), (Task::SingleLabel, "1"));
+    // A column that holds a 5 behind the first rows is none of zeros and ones.
+    let rows = texts_of(1200, |row| {
+        format!("this is number {row},{},{}\n", row % 2, if row > 1100 { 5 } else { row % 3 / 2 })
+    });
+    let (dataset, _) = read("t.csv", &format!("text,toxic,retweets\n{rows}"));
+    assert_eq!((dataset.inferred.task, dataset.classes.join(" ")), (Task::SingleLabel, "0 1".into()));
+    // A text of one word is no header where its label comes back.
+    let rows = texts_of(12, |row| format!("this is number {row},{}\n", ["ham", "spam"][row % 2]));
+    let (dataset, _) = read("t.csv", &format!("hello,spam\n{rows}"));
+    assert_eq!(dataset.examples.len(), 13);
 }
 
 fn rows_class(dataset: &TextDataset, row: usize) -> &str {

@@ -7,7 +7,7 @@ use super::decide::value;
 use super::labels::find_label;
 use super::sources::{is_array, is_table, sources};
 use super::{VectorReading, is_missing};
-use crate::data::column_names::TEXTS;
+use crate::data::column_names::{SHORT_TEXTS, TEXTS};
 use crate::data::text::columns::{FEATURES, are_texts};
 use crate::data::text::table::{Opening, Table};
 use crate::data::text::{Limits, words};
@@ -17,6 +17,9 @@ use crate::progress::Silent;
 
 /// More words than this on average, and a column beside a single one of numbers holds texts.
 const WORDS_OF_A_CATEGORY: f64 = 2.0;
+
+/// As many letters as this on average, and a column of different cells holds texts.
+const LETTERS_OF_A_TEXT: usize = 24;
 
 /// Fewer cells than this do not show whether words come again.
 const FEW: usize = 10;
@@ -55,7 +58,8 @@ fn is_table_of_vectors(path: &Path, reading: &VectorReading) -> Option<bool> {
             && !reading.ignore.iter().any(|ignored| names[*column].eq_ignore_ascii_case(ignored))
     };
     let read: Vec<usize> = (0..names.len()).filter(is_read).collect();
-    let is_named = |&column: &usize| TEXTS.iter().chain(&["path"]).any(|text| names[column].eq_ignore_ascii_case(text));
+    let of_texts = || TEXTS.iter().chain(&SHORT_TEXTS).chain(&["path"]);
+    let is_named = |&column: &usize| of_texts().any(|text| names[column].eq_ignore_ascii_case(text));
     if read.iter().any(is_named) {
         return Some(false);
     }
@@ -72,7 +76,7 @@ fn is_table_of_vectors(path: &Path, reading: &VectorReading) -> Option<bool> {
         if 10 * told >= 9 * cells.len() {
             numbers += usize::from(!cells.is_empty());
         } else if !names[column].eq_ignore_ascii_case("split") {
-            if name_images(&cells) || are_texts(&cells) {
+            if name_images(&cells) || are_texts(&cells) || are_long(&cells) {
                 return Some(false);
             }
             are_all_categories &= are_categories(&cells);
@@ -85,6 +89,13 @@ fn is_table_of_vectors(path: &Path, reading: &VectorReading) -> Option<bool> {
 fn name_images(cells: &[&str]) -> bool {
     let is_image = |cell: &&&str| ending(Path::new(cell)).is_some_and(|ending| ENDINGS.contains(&ending.as_str()));
     2 * cells.iter().filter(is_image).count() > cells.len()
+}
+
+/// Whether cells are long and different, as addresses of pages and texts in scripts without blanks are.
+fn are_long(cells: &[&str]) -> bool {
+    let letters: usize = cells.iter().map(|cell| cell.chars().count()).sum();
+    let distinct = cells.iter().collect::<BTreeSet<_>>().len();
+    letters >= LETTERS_OF_A_TEXT * cells.len() && 2 * distinct > cells.len()
 }
 
 /// Whether words of which some are not numbers are names of categories, or identifiers.

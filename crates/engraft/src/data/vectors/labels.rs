@@ -24,19 +24,26 @@ pub(in crate::data) fn find_label(names: &[String]) -> Option<usize> {
     NAMES.iter().find_map(|usual| names.iter().position(|name| name.eq_ignore_ascii_case(usual)))
 }
 
-/// The last of some columns that holds no numbers, but a few words that come back; `cells` are the first of a column.
+/// More different words than this are no classes unless somebody says so.
+const MOST_GUESSED: usize = 20;
+
+/// The last of some columns that holds no numbers, but a few words that come back; or the very last, where it holds zeros and
+/// ones. `cells` are the first of a column.
 pub(super) fn guess_label<'a>(
     columns: impl DoubleEndedIterator<Item = usize>,
     cells: impl Fn(usize) -> Vec<&'a str>,
     decimal_comma: bool,
 ) -> Option<usize> {
+    let mut columns = columns.rev().peekable();
+    let last = columns.peek().copied();
     let is_label = |column: &usize| {
         let cells: Vec<&str> = cells(*column).into_iter().filter(|cell| !is_missing(cell)).collect();
+        let is_flag = Some(*column) == last && cells.iter().all(|cell| matches!(*cell, "0" | "1"));
         let numbers = cells.iter().filter(|cell| value(Some(cell), decimal_comma).is_some()).count();
         let distinct = cells.iter().collect::<BTreeSet<_>>().len();
-        numbers == 0 && distinct > 1 && 2 * distinct <= cells.len()
+        distinct > 1 && 2 * distinct <= cells.len() && (is_flag || numbers == 0 && distinct <= MOST_GUESSED)
     };
-    columns.rev().find(is_label)
+    columns.find(is_label)
 }
 
 /// The column of labels: the one that is asked for, else by its name.

@@ -451,6 +451,26 @@ fn tables_of_numbers_are_not_read_as_texts_of_their_categories() {
         .collect();
     let (set, _) = as_rows("rows.jsonl", &lines, None);
     assert_eq!((numeric(&set), set.source.label.as_deref(), set.rows()), (vec!["a", "b"], Some("y"), 12));
+
+    // Zeros and ones at the end are the label, not words before them.
+    let clicks = table("page,clicks,shown,relevant", 40, |row| format!("p{},{row},{},{}", row % 9, 3 * row, row % 2));
+    assert_eq!(as_rows("clicks.csv", &clicks, None).0.source.label.as_deref(), Some("relevant"));
+}
+
+#[test]
+fn short_texts_beside_numbers_stay_texts() {
+    let folder = tempfile::tempdir().unwrap();
+    for (header, first) in
+        [("url,length,dots,label", "http://a.b/c"), ("page,length,dots,label", "http://a.org/some/longer/page")]
+    {
+        let path = folder.path().join("t.csv");
+        std::fs::write(
+            &path,
+            table(header, 40, |row| format!("{first}{row},{row},{},{}", row % 5, ["a", "b"][row % 2])),
+        )
+        .unwrap();
+        assert!(!is_vectors(&path, &VectorReading::default()), "{header}");
+    }
 }
 
 #[test]
