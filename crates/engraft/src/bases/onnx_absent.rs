@@ -22,6 +22,10 @@ pub(crate) fn whole_model(_source: &Source<'_>, place: &Path) -> Result<(Vec<u8>
     Err(absent(place))
 }
 
+/// Keys of what is said of an encoder's graph.
+pub(crate) const ACTIVATION: &str = "onnx.activation";
+pub(crate) const EPSILONS: &str = "onnx.epsilons";
+
 /// Refuses the model.
 ///
 /// # Errors

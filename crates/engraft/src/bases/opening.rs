@@ -670,7 +670,7 @@ fn refuse_dilated(architecture: Architecture, weights: &Weights, place: &Path) -
     let labels_pixels = |(name, tensor): &(&String, &Tensor)| {
         let has = |part: &str| name.split('.').any(|found| found == part);
         let by_name = has("aspp")
-            || has("aux_classifier")
+            || has("aux_classifier") && tensor.shape.len() == 4
             || name.contains("classifier.0.convs.")
             || name.contains("decoder.0.convs.");
         // The head of a fully convolutional network: a window over the features.

@@ -2,9 +2,10 @@
 //!
 //! Nothing of the graph is run: the encoder that its `config.json` describes is. Exporters keep the names of the parameters
 //! but for the weights of linear layers, which they store turned round (`[in, out]`) and call `onnx::MatMul_123`. Such a weight
-//! has its name from the bias that is added to its product.
+//! has its name from the bias that is added to its product. What would be lost so is refused: weights without a name, as of
+//! an adapter, and weights that the graph changes before it uses them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use engraft_weights::{Format, Precision, Tensor, Weights};
@@ -51,21 +52,87 @@ fn read(bytes: &[u8]) -> std::result::Result<Weights, Problem> {
             continue;
         }
         let reads = readers.get(&value).map_or(&[][..], Vec::as_slice);
-        let products = reads.iter().filter(|&&(node, port)| port == 1 && graph.nodes[node].proto.op_type == "MatMul");
+        let products = reads.iter().filter(|(node, _)| graph.nodes[*node].proto.op_type == "MatMul");
         let mut named = false;
-        for &(node, _) in products {
-            if let Some(name) = linear_layer(&graph, &readers, node) {
-                named = true;
-                add(&mut tensors, format!("{name}.weight"), tensor, true)?;
-            }
+        for &(node, port) in products {
+            let name = linear_layer(&graph, &readers, node).filter(|_| port == 1).ok_or_else(|| {
+                Problem::new("a weight of the encoder's ONNX model has no name")
+                    .expected("the plain export of an encoder, in which a bias follows each product with a weight")
+                    .found(graph.nodes[node].title())
+                    .hint("merge adapters into the weights before the export, or take the weights that it was exported from")
+            })?;
+            named = true;
+            add(&mut tensors, format!("{name}.weight"), tensor, true)?;
         }
         // Names of parameters; those of computed values begin with a slash.
         let own_name = &graph.names[value];
         if !named && own_name.contains('.') && !own_name.starts_with('/') {
+            refuse_changed(&graph, &readers, value)?;
             add(&mut tensors, own_name.clone(), tensor, false)?;
         }
     }
-    Ok(Weights { tensors, format: Format::Onnx, ..Weights::default() })
+    let metadata = said_of_network(&graph);
+    Ok(Weights { tensors, format: Format::Onnx, metadata })
+}
+
+/// Refuses a matrix that the graph changes before it looks rows up in it or multiplies by it, and rows that it changes
+/// before it adds them.
+fn refuse_changed(
+    graph: &Graph,
+    readers: &HashMap<Value, Vec<(usize, usize)>>,
+    value: Value,
+) -> std::result::Result<(), Problem> {
+    let name = &graph.names[value];
+    let of = |value: Value| readers.get(&value).map_or(&[][..], Vec::as_slice);
+    let result_of = |node: usize| graph.nodes[node].outputs.first().copied().flatten();
+    let all_are = |node: usize, kinds: &[&str]| {
+        result_of(node).is_none_or(|result| {
+            of(result).iter().all(|(reader, _)| kinds.contains(&graph.nodes[*reader].proto.op_type.as_str()))
+        })
+    };
+    let is_matrix = stored_behind(graph, value).is_some_and(|place| graph.stored[place].dims.len() == 2);
+    for &(node, port) in of(value).iter().filter(|_| is_matrix) {
+        let fits = match graph.nodes[node].proto.op_type.as_str() {
+            "Gather" => port == 0 && (!name.contains("embeddings.") || all_are(node, &["Add", "LayerNormalization"])),
+            "Transpose" => all_are(node, &["MatMul", "Gemm"]),
+            "Gemm" => port == 1 && graph.nodes[node].int_or("transB", 0) == Ok(1),
+            kind => kind == "Identity",
+        };
+        if !fits {
+            return Err(Problem::new(format_args!("the encoder's ONNX model changes the weight `{}`", shown(name)))
+                .expected("weights that are used as they are")
+                .found(graph.nodes[node].title())
+                .hint("take the weights that it was exported from: the graph is not run"));
+        }
+    }
+    Ok(())
+}
+
+/// Key of the metadata: the function between the two layers of a block, as `config.json` calls it, where the graph tells it.
+pub(crate) const ACTIVATION: &str = "onnx.activation";
+/// Key of the metadata: the constants of the layer norms, each once.
+pub(crate) const EPSILONS: &str = "onnx.epsilons";
+
+/// What the graph says of the network, to be compared with `config.json`.
+fn said_of_network(graph: &Graph) -> BTreeMap<String, String> {
+    let has = |op: &str| graph.nodes.iter().any(|node| node.proto.op_type == op);
+    let gelus = || graph.nodes.iter().filter(|node| node.proto.op_type == "Gelu");
+    let is_tanh = |node: &Node| matches!(node.text("approximate"), Ok(Some("tanh")));
+    let activation = match () {
+        () if has("Erf") || gelus().any(|node| !is_tanh(node)) => Some("gelu"),
+        () if has("Relu") => Some("relu"),
+        () if has("Tanh") || gelus().any(is_tanh) => Some("gelu_new"),
+        () => None,
+    };
+    let norms = graph.nodes.iter().filter(|node| node.proto.op_type == "LayerNormalization");
+    let epsilons: BTreeSet<String> =
+        norms.map(|node| node.float("epsilon").ok().flatten().unwrap_or(1e-5).to_string()).collect();
+    let mut said = BTreeMap::new();
+    said.extend(activation.map(|activation| (ACTIVATION.to_owned(), activation.to_owned())));
+    if !epsilons.is_empty() {
+        said.insert(EPSILONS.to_owned(), epsilons.into_iter().collect::<Vec<_>>().join(" "));
+    }
+    said
 }
 
 /// Refuses graphs in which the parameters are no longer those of the network.
@@ -220,5 +287,7 @@ mod tests {
             assert!(error.contains(part) && error.contains("first"), "{error}");
         }
         assert!(encoder_weights(&model("Add", ""), Path::new("model.onnx")).unwrap().tensors.is_empty());
+        let error = encoder_weights(&model("MatMul", ""), Path::new("model.onnx")).unwrap_err().to_string();
+        assert!(error.contains("has no name") && error.contains("adapters"), "{error}");
     }
 }

@@ -16,7 +16,7 @@ mod operations;
 mod plan;
 mod wire;
 
-pub(crate) use self::encoder::encoder_weights;
+pub(crate) use self::encoder::{ACTIVATION, EPSILONS, encoder_weights};
 pub(crate) use self::external::whole_model;
 
 use std::path::Path;

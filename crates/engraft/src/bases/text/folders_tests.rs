@@ -397,7 +397,14 @@ fn an_onnx_model_of_an_encoder_that_cannot_be_taken_is_refused_with_the_reason()
     let exported = exported();
     let folder = exported["bert"].folder();
     let place = folder.path().join("model.onnx");
-    // The one that was exported with ReLU has other names.
+    let mut config = exported["bert"].config.clone();
+    config["hidden_act"] = "relu".into();
+    std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    std::fs::write(&place, EXPORTS[0].1).unwrap();
+    let error = open_text_base(folder.path().to_str().unwrap(), &Device::flex()).unwrap_err().to_string();
+    assert!(error.contains("gelu in the graph, relu in config.json"), "{error}");
+    std::fs::write(folder.path().join("config.json"), exported["bert"].config.to_string()).unwrap();
+    // That of another family has other names.
     for (bytes, part) in [
         (EXPORTS[2].1, "is missing"),
         (&EXPORTS[0].1[..5000], "not a whole ONNX model"),

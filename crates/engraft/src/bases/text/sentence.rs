@@ -9,9 +9,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::bases::onnx::{encoder_weights, whole_model};
+use crate::bases::onnx::{ACTIVATION, EPSILONS, encoder_weights, whole_model};
 use crate::bases::text::batch::Pooling;
-use crate::bases::text::config::EncoderConfig;
+use crate::bases::text::config::{EncoderActivation, EncoderConfig};
 use crate::bases::text::frozen::FrozenEncoder;
 use crate::bases::text::names;
 use crate::bases::text::prompt;
@@ -127,6 +127,7 @@ impl SentenceEncoder {
         })?;
         let config = EncoderConfig::parse(&config, &inner.join("config.json"))?;
         let (mut weights, place, sha256) = open_weights(inner, weights, &mut remarks)?;
+        compare_with_graph(&config, weights.headers(), &place)?;
         let (tensors, beyond) = names::recognise(&config, &mut *weights, &place, &mut remarks)?;
         if !beyond.is_empty() {
             let shown = beyond[..beyond.len().min(3)].join(", ");
@@ -331,6 +332,33 @@ fn check(config: &EncoderConfig, layout: &SentenceLayout, tokenizer: &Tokenizer,
         width = layer.outputs;
     }
     Ok(())
+}
+
+/// Refuses an ONNX model whose graph computes something else than its `config.json` says.
+fn compare_with_graph(config: &EncoderConfig, weights: &Weights, place: &Path) -> Result<()> {
+    let refuse = |what: &str, found: &str| {
+        let problem = Problem::new(format_args!("the graph of the ONNX model is not that of its config.json: {what}"));
+        let problem = problem.expected("both from one export").found(found).at(place);
+        Err(Error::Weights(problem.hint("take the config.json that the model was exported with")))
+    };
+    let ours = match config.activation {
+        EncoderActivation::Gelu => "gelu",
+        EncoderActivation::GeluNew => "gelu_new",
+        EncoderActivation::Relu => "relu",
+    };
+    if let Some(found) = weights.metadata.get(ACTIVATION).filter(|found| *found != ours) {
+        return refuse("another activation", &format!("{found} in the graph, {ours} in config.json"));
+    }
+    let epsilons = weights.metadata.get(EPSILONS).map(String::as_str).unwrap_or_default();
+    let is_other =
+        |said: &&str| said.parse::<f64>().is_ok_and(|epsilon| (epsilon - config.epsilon).abs() > 1e-3 * config.epsilon);
+    match epsilons.split_whitespace().find(is_other) {
+        Some(found) => refuse(
+            "another epsilon of the layer norms",
+            &format!("{found} in the graph, {} in config.json", config.epsilon),
+        ),
+        None => Ok(()),
+    }
 }
 
 /// The weights `given`, or those of a folder; their file, and its SHA-256.

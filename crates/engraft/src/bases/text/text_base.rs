@@ -272,7 +272,7 @@ fn folder_of(file: &Path) -> &Path {
     }
     let own = file.parent().unwrap_or(Path::new(""));
     match own.parent() {
-        Some(above) if !is_encoder(own) && is_encoder(above) => here(above),
+        Some(above) if own.ends_with("onnx") && !is_encoder(own) && is_encoder(above) => here(above),
         _ => here(own),
     }
 }
