@@ -127,11 +127,17 @@ pub(crate) fn choose(table: &Table, sample: &[Record], reading: &TextReading, wi
         (true, None) => {
             let free: Vec<usize> =
                 (0..names.len()).filter(|&c| !text.contains(&c) && Some(c) != split && Some(c) != group).collect();
-            let flags = LabelColumns::of_flags(names, &free, cells).and_then(|flags| {
-                let throughout = LabelColumns::flags_throughout(table, flags.columns());
-                let all = throughout.len() == flags.columns().len();
-                if all { Some(flags) } else { LabelColumns::of_flags(names, &throughout, cells) }
-            });
+            let first = LabelColumns::of_flags(names, &free, cells);
+            let throughout =
+                first.as_ref().map_or_else(Vec::new, |flags| LabelColumns::flags_throughout(table, flags.columns()));
+            let flags = match throughout.as_slice() {
+                [only] => {
+                    let reason =
+                        format!("the labels are read from the column `{}`, which holds zeros and ones", names[*only]);
+                    Some(LabelColumns::of_one(table, *only, Some(reason)))
+                }
+                several => LabelColumns::of_flags(names, several, cells),
+            };
             // A name of a label that columns of zeros and ones have is one of several where these exclude each other
             // (`text,spam,ham`), or are many.
             let are_one_label = |flags: &LabelColumns| {
