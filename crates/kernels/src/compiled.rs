@@ -286,66 +286,23 @@ impl Compiler {
         let sizes: Vec<usize> = shapes.iter().map(|shape| shape.iter().product()).collect();
         let mut last_use = vec![0; sizes.len()];
         for (index, step) in steps.iter().enumerate() {
-            for value in &step.from {
+            // What nobody reads has its memory until its own step is done.
+            for value in step.from.iter().chain([&step.to]) {
                 last_use[value.0] = index;
             }
-        }
-        for (index, step) in steps.iter().enumerate() {
-            // What nobody reads has its memory until its own step is done.
-            last_use[step.to.0] = last_use[step.to.0].max(index);
         }
         for value in outputs {
             last_use[value.0] = usize::MAX;
         }
         let segments = segments(&steps, &sizes, outputs, numbers);
-        let segment_of = |step: usize| segments.iter().take_while(|segment| segment.steps.end <= step).count();
-        // The segment that reads a value last keeps it for a whole group.
-        let homes: Vec<usize> =
-            last_use.iter().map(|&step| segment_of(step).min(segments.len().saturating_sub(1))).collect();
-        let numbers = |value: Value| sizes[value.0] * segments[homes[value.0]].group;
-        let mut places: Vec<Place> =
-            (0..sizes.len()).map(|value| if value < inputs { Place::Input(value) } else { Place::Nowhere }).collect();
-        let (mut buffers, mut free): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
-        // A value that a later segment reads is gathered while earlier ones run again and again: it has memory of its own
-        // from the first step on.
-        let gathered: Vec<Option<usize>> = (steps.iter().enumerate())
-            .map(|(index, step)| {
-                (homes[step.to.0] != segment_of(index)).then(|| take_buffer(&mut buffers, &mut free, numbers(step.to)))
-            })
-            .collect();
-        for (index, step) in steps.iter().enumerate() {
-            let dies = |value: &Value| value.0 >= inputs && last_use[value.0] == index;
-            let home = homes[step.to.0];
-            let reused = match places[step.from[0].0] {
-                Place::Buffer { index: buffer, home: other }
-                    if matches!(step.work, Work::Activate(_))
-                        && dies(&step.from[0])
-                        && other == home
-                        && gathered[index].is_none() =>
-                {
-                    Some(buffer)
-                }
-                _ => None,
-            };
-            let buffer =
-                reused.or(gathered[index]).unwrap_or_else(|| take_buffer(&mut buffers, &mut free, numbers(step.to)));
-            places[step.to.0] = Place::Buffer { index: buffer, home };
-            for value in step.from.iter().chain([&step.to]).filter(|value| dies(value)) {
-                if let Place::Buffer { index: buffer, .. } = places[value.0]
-                    && reused != Some(buffer)
-                    && !free.contains(&buffer)
-                {
-                    free.push(buffer);
-                }
-            }
-        }
+        let (places, buffers) = places(&steps, &sizes, inputs, &last_use, &segments);
         Compiled {
             steps,
             sizes,
             shapes,
             places,
             segments,
-            buffers: buffers.len(),
+            buffers,
             outputs: outputs.to_vec(),
             inputs,
             idle: Mutex::default(),
@@ -378,6 +335,58 @@ fn segments(steps: &[Step], sizes: &[usize], outputs: &[Value], numbers: usize) 
     }
     segments.reverse();
     segments
+}
+
+/// Where each value lies, and how many buffers that takes. `last_use` is the step that reads a value last.
+fn places(
+    steps: &[Step],
+    sizes: &[usize],
+    inputs: usize,
+    last_use: &[usize],
+    segments: &[Segment],
+) -> (Vec<Place>, usize) {
+    let segment_of = |step: usize| segments.iter().take_while(|segment| segment.steps.end <= step).count();
+    // The segment that reads a value last keeps it for a whole group.
+    let homes: Vec<usize> =
+        last_use.iter().map(|&step| segment_of(step).min(segments.len().saturating_sub(1))).collect();
+    let numbers = |value: Value| sizes[value.0] * segments[homes[value.0]].group;
+    let mut places: Vec<Place> =
+        (0..sizes.len()).map(|value| if value < inputs { Place::Input(value) } else { Place::Nowhere }).collect();
+    let (mut buffers, mut free): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
+    // A value that a later segment reads is gathered while earlier ones run again and again: it has memory of its own
+    // from the first step on.
+    let gathered: Vec<Option<usize>> = (steps.iter().enumerate())
+        .map(|(index, step)| {
+            (homes[step.to.0] != segment_of(index)).then(|| take_buffer(&mut buffers, &mut free, numbers(step.to)))
+        })
+        .collect();
+    for (index, step) in steps.iter().enumerate() {
+        let dies = |value: &Value| value.0 >= inputs && last_use[value.0] == index;
+        let home = homes[step.to.0];
+        let reused = match places[step.from[0].0] {
+            Place::Buffer { index: buffer, home: other }
+                if matches!(step.work, Work::Activate(_))
+                    && dies(&step.from[0])
+                    && other == home
+                    && gathered[index].is_none() =>
+            {
+                Some(buffer)
+            }
+            _ => None,
+        };
+        let buffer =
+            reused.or(gathered[index]).unwrap_or_else(|| take_buffer(&mut buffers, &mut free, numbers(step.to)));
+        places[step.to.0] = Place::Buffer { index: buffer, home };
+        for value in step.from.iter().chain([&step.to]).filter(|value| dies(value)) {
+            if let Place::Buffer { index: buffer, .. } = places[value.0]
+                && reused != Some(buffer)
+                && !free.contains(&buffer)
+            {
+                free.push(buffer);
+            }
+        }
+    }
+    (places, buffers.len())
 }
 
 fn is_pointwise(shape: &Shape, weights: &Prepared) -> bool {

@@ -403,11 +403,8 @@ pub(crate) fn matrix_product(x: &[f32], panels: &Panels, y: &mut [f32], epilogue
     let (depth, columns) = (panels.depth, panels.columns);
     assert_eq!(x.len() * columns, y.len() * depth, "as many rows in as out");
     each_task(y, columns, depth * columns, |first, y| {
-        let count = y.len() / columns;
-        let offsets: Vec<usize> = (first..first + count).map(|row| row * depth).collect();
-        let outputs: Vec<usize> = (0..count).map(|row| row * columns).collect();
-        let rows = Rows { values: x, offsets: &offsets, pieces: 1, zeros: &[], outputs: &outputs };
-        multiply(&rows, panels, y, &epilogue.part(first * columns, y.len()));
+        let x = &x[first * depth..][..y.len() / columns * depth];
+        matrix_product_here(x, panels, y, &epilogue.part(first * columns, y.len()));
     });
 }
 

@@ -11,7 +11,7 @@ const CHANNELS: usize = 4;
 const TOLD: usize = 20;
 
 /// Layers that do nothing to an image once a model is trained, or belong to the network.
-const NEUTRAL: [&str; 11] = [
+const NEUTRAL: [&str; 23] = [
     "InputLayer",
     "ZeroPadding2D",
     "Dropout",
@@ -23,10 +23,6 @@ const NEUTRAL: [&str; 11] = [
     "RandomZoom",
     "RandomTranslation",
     "Identity",
-];
-
-/// More of them: what is random in training alone.
-const RANDOM: [&str; 12] = [
     "RandomContrast",
     "RandomBrightness",
     "RandomHeight",
@@ -69,17 +65,13 @@ impl Front {
     /// Follows the layers in their order to the first with weights.
     pub(crate) fn of(layers: &[Layer]) -> Self {
         let mut front = Self::default();
-        if front.follow(layers, 0) && front.taken.is_empty() {
+        let is_network_reached = front.follow(layers, 0);
+        if !front.taken.is_empty() {
+            front.unread.push("channels that are taken out (GetItem)".into());
             return front;
         }
-        match front.taken.is_empty() {
-            // Without a network behind it nothing stands before one.
-            true => Self::default(),
-            false => {
-                front.unread.push("channels that are taken out (GetItem)".into());
-                front
-            }
-        }
+        // Without a network behind it nothing stands before one.
+        if is_network_reached { front } else { Self::default() }
     }
 
     /// Whether the network was reached.
@@ -103,7 +95,7 @@ impl Front {
     fn apply(&mut self, layer: &Layer) -> bool {
         let settings = &layer.settings;
         match layer.class.as_str() {
-            class if NEUTRAL.contains(&class) || RANDOM.contains(&class) => true,
+            class if NEUTRAL.contains(&class) => true,
             // Its numbers are among the weights; a remark asks for them.
             "Normalization" => true,
             "Rescaling" => {

@@ -114,7 +114,7 @@ fn name_of(image: &ImageSource, root: &Path) -> String {
 /// The images of a folder, a table, a list, or a single one.
 fn images(data: &Path, observer: &dyn Observer) -> Result<Vec<ImageSource>> {
     let is_list = data.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
-    if !is_list || data.is_dir() || !begins_with_a_file(data) && is_image_table(data) {
+    if !is_list || data.is_dir() {
         return engraft::data::images(data, observer);
     }
     let bad = |found: String| {
@@ -123,6 +123,9 @@ fn images(data: &Path, observer: &dyn Observer) -> Result<Vec<ImageSource>> {
     };
     let bytes = files::read_limited(data, LIST_LIMIT).map_err(|source| bad(source.to_string()))?;
     let folder = data.parent().unwrap_or(Path::new(""));
+    if !begins_with_a_file(&bytes, folder) && is_image_table(data) {
+        return engraft::data::images(data, observer);
+    }
     let text = String::from_utf8(bytes).map_err(|_| bad("bytes that are not UTF-8".into()))?;
     let paths: Vec<ImageSource> = text
         .lines()
@@ -133,11 +136,10 @@ fn images(data: &Path, observer: &dyn Observer) -> Result<Vec<ImageSource>> {
 }
 
 /// Whether the first line of a list is the path of a file, rather than a row of a table.
-fn begins_with_a_file(list: &Path) -> bool {
-    let Ok(bytes) = files::read_limited(list, LIST_LIMIT) else { return false };
-    let folder = list.parent().unwrap_or(Path::new(""));
-    let text = String::from_utf8_lossy(&bytes);
-    text.lines().find(|line| !line.trim().is_empty()).is_some_and(|line| folder.join(from_printable(line)).is_file())
+fn begins_with_a_file(list: &[u8], folder: &Path) -> bool {
+    let mut lines = list.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let first = lines.find(|line| !line.trim_ascii().is_empty());
+    first.is_some_and(|line| folder.join(from_printable(&String::from_utf8_lossy(line))).is_file())
 }
 
 fn index_csv(names: &[String], digests: &[String]) -> anyhow::Result<Vec<u8>> {

@@ -164,7 +164,7 @@ fn is_of_texts(base: &str) -> Option<bool> {
     let path = Path::new(base);
     if is_text_base(base) {
         // By its name alone a file of anything may be one of word vectors: what it is is told when it is opened.
-        return weight_files::stand_in(path).is_none().then_some(true);
+        return weight_files::stand_in_at(path).is_none().then_some(true);
     }
     if !path.exists() {
         let known = base == GLYPHS || registry().iter().any(|entry| entry.id == base);

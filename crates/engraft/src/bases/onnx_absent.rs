@@ -18,13 +18,9 @@ pub struct OnnxModel {
 ///
 /// # Errors
 /// [`Error::Weights`], always.
-pub(crate) fn whole_model(_source: &Source<'_>, place: &Path) -> Result<(Vec<u8>, bool)> {
+pub(crate) fn whole_model(_source: &Source<'_>, _sha256: String, place: &Path) -> Result<(Vec<u8>, String)> {
     Err(absent(place))
 }
-
-/// Keys of what is said of an encoder's graph.
-pub(crate) const ACTIVATION: &str = "onnx.activation";
-pub(crate) const EPSILONS: &str = "onnx.epsilons";
 
 /// Refuses the model.
 ///

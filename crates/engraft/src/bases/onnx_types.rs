@@ -1,5 +1,11 @@
 //! What is said of an ONNX model.
 
+/// Key of an encoder's metadata: the function between the two layers of a block, as `config.json` calls it, where the graph
+/// tells it.
+pub(crate) const ACTIVATION: &str = "onnx.activation";
+/// Key of an encoder's metadata: the constants of the layer norms, each once.
+pub(crate) const EPSILONS: &str = "onnx.epsilons";
+
 /// A value of a model that could serve as features.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OnnxCandidate {

@@ -351,8 +351,7 @@ impl Base {
             ));
         }
         if let Some(source) = set.single().filter(|source| weight_files::format(source) == Some(Format::Onnx)) {
-            let (whole, had_files) = whole_model(source, place)?;
-            let sha256 = if had_files { files::sha256_hex(&whole) } else { sha256 };
+            let (whole, sha256) = whole_model(source, sha256, place)?;
             return Self::from_onnx(&whole, card, spec, place, sha256);
         }
         if let Some(output) = &spec.onnx_output {
@@ -461,9 +460,8 @@ impl Base {
                 let mut card = Card::usual(Architecture::ONNX, stem(place));
                 let input = model.input();
                 card.preprocessing = card.architecture.dialects()[0].input.preprocessing(input.channels);
-                let side =
-                    |own: Option<usize>| own.or(spec.input.size).or_else(|| timm_config::side(place)).unwrap_or(224);
-                let sides = [side(input.height), side(input.width)];
+                // What the model leaves open was asked for or assumed when it was opened.
+                let sides = [input.height, input.width].map(|side| side.unwrap_or(224));
                 [card.preprocessing.height, card.preprocessing.width] = sides;
                 let larger = card.preprocessing.height.max(card.preprocessing.width);
                 // The usual proportion of the centre: 224 of 256.

@@ -98,10 +98,15 @@ pub(crate) fn open_file<'a>(source: impl Into<Source<'a>>) -> Result<WeightFile<
 }
 
 /// What stands in place of a file of weights, if that is what begins there: a Git LFS pointer, a web page.
-pub(crate) fn stand_in(path: &Path) -> Option<Error> {
+pub(crate) fn stand_in(file: impl Read) -> Option<Error> {
     let mut head = Vec::new();
-    files::open_regular(path).and_then(|file| file.take(HEAD).read_to_end(&mut head)).ok()?;
+    file.take(HEAD).read_to_end(&mut head).ok()?;
     engraft_weights::stand_in(&head)
+}
+
+/// The same of a file that is not open.
+pub(crate) fn stand_in_at(path: &Path) -> Option<Error> {
+    files::open_regular(path).ok().and_then(stand_in)
 }
 
 /// The error for a weights file that cannot be read, with what can be done about it.

@@ -70,24 +70,29 @@ pub(super) fn settle(
 /// Some of the images use 12 bits or fewer, others all 16: the former are nearly black beside the latter, unless what they
 /// show is dark.
 fn of_two_kinds(dataset: &Dataset, inspections: &[Inspection], deep: &[usize]) -> Option<Finding> {
-    let is_low = |&index: &usize| inspections[index].peak().is_some_and(|peak| u32::from(peak) < 1 << LOW);
-    let low: Vec<usize> = deep.iter().copied().filter(is_low).collect();
-    if low.len() < LEAST_LOW || (low.len() as f64) < LOW_SHARE * deep.len() as f64 {
-        return None;
-    }
-    let names: Vec<String> = low.iter().map(|&index| dataset.examples[index].name.clone()).collect();
-    let message = two_kinds(&names, deep.len() - low.len());
+    let is_low = |&index: &usize| inspections[index].peak().is_some_and(is_low);
+    let names: Vec<String> =
+        deep.iter().copied().filter(is_low).map(|index| dataset.examples[index].name.clone()).collect();
+    let message = two_kinds(&names, deep.len())?;
     Some(Finding::new(FindingKind::BitDepth, Severity::Warning, message, names))
 }
 
-/// What is said of images of few bits among `others` of more.
-fn two_kinds(low: &[String], others: usize) -> String {
-    format!(
-        "images of 16 bits a channel of which {} use {LOW} bits or fewer ({}) and {others} use more, all read as 16 bits: if the \
-         former are of another camera, they are nearly black; spread their values first, since --bit-depth holds for all",
-        low.len(),
-        first_of(low, SHOWN),
-    )
+fn is_low(peak: u16) -> bool {
+    u32::from(peak) < 1 << LOW
+}
+
+/// What is said of images of few bits among `all`, where they are more than a few.
+fn two_kinds(low: &[String], all: usize) -> Option<String> {
+    let are_kind = low.len() >= LEAST_LOW && low.len() as f64 >= LOW_SHARE * all as f64;
+    are_kind.then(|| {
+        format!(
+            "images of 16 bits a channel of which {} use {LOW} bits or fewer ({}) and {} use more, all read as 16 bits: if the \
+             former are of another camera, they are nearly black; spread their values first, since --bit-depth holds for all",
+            low.len(),
+            first_of(low, SHOWN),
+            all - low.len()
+        )
+    })
 }
 
 /// Bits of most cameras.
@@ -95,6 +100,7 @@ const LOW: u8 = 12;
 /// So many images of fewer bits among others, and so large a share, are more than a few that are dark.
 const LEAST_LOW: usize = 2;
 const LOW_SHARE: f64 = 0.2;
+
 /// As asked, else the fewest bits that hold all values of the images, and what is to be said of it: for images that are not
 /// inspected before. Where a model has learnt from images of `trained` bits, those are taken as long as they hold all values.
 ///
@@ -121,10 +127,9 @@ pub fn used_bit_depth(
             (used, Some(format!("{told} read as {read} bits, though the run has learnt from images of {trained} bits")))
         }
         (None, None) => {
-            let low = peaks.iter().filter(|(peak, _)| u32::from(*peak) < 1 << LOW);
+            let low = peaks.iter().filter(|(peak, _)| is_low(*peak));
             let low: Vec<String> = low.map(|(_, name)| name.clone()).collect();
-            let is_kind = low.len() >= LEAST_LOW && low.len() as f64 >= LOW_SHARE * peaks.len() as f64;
-            (None, is_kind.then(|| two_kinds(&low, peaks.len() - low.len())))
+            (None, two_kinds(&low, peaks.len()))
         }
         (None, Some(bits)) => {
             (used, Some(format!("{told} read as {bits} bits; --bit-depth 16 reads them as they are")))

@@ -64,7 +64,7 @@ pub(super) fn find(
         let told = |cell: &'_ str| if cell.is_empty() { "empty cells".to_owned() } else { cell.to_owned() };
         first_of(cells(column).map(told).collect::<BTreeSet<String>>(), SHOWN)
     };
-    if let Some((flags, hot)) = Flags::find(free, cells, |column| table.words_of(column)) {
+    if let Some((flags, hot)) = Flags::find(&Flags::ALL, free, cells, |column| table.words_of(column)) {
         let is_left = |column: &usize| !hot.contains(column) && is_uncertain(cells(*column));
         if let Some(&uncertain) = free.iter().find(|&column| is_left(column)) {
             let mut all: Vec<usize> = free.iter().copied().filter(|at| hot.contains(at) || is_left(at)).collect();

@@ -45,30 +45,34 @@ impl LabelColumns {
         Self { columns: vec![column], one_hot, flags, counts, several: false, numbers, reason }
     }
 
-    /// The columns of zeros and ones among those that are `free`, where there are several; `cells` are the first of a column.
-    pub(super) fn of_flags<'a, C: IntoIterator<Item = &'a str>>(
-        names: &[String],
+    /// The columns of zeros and ones among those that are `free`, where there are several by their first `cells`: those that
+    /// hold nothing else in any row. One that is left alone holds the label itself.
+    pub(super) fn of_zeros_and_ones<'a, C: IntoIterator<Item = &'a str>>(
+        table: &Table,
         free: &[usize],
         cells: impl Fn(usize) -> C,
     ) -> Option<Self> {
-        let is_flags = |column: &usize| {
-            let mut cells = cells(*column).into_iter().peekable();
-            cells.peek().is_some() && cells.all(|cell| Flags::ZeroOne.read(cell).is_some())
-        };
-        let columns: Vec<usize> = free.iter().copied().filter(is_flags).collect();
-        (columns.len() > 1).then(|| Self::of_yes_and_no(names, columns, Flags::ZeroOne))
-    }
-
-    /// Those of some columns that hold nothing but zeros and ones in all rows, where the first rows do.
-    pub(super) fn flags_throughout(table: &Table, columns: &[usize]) -> Vec<usize> {
+        let (_, columns) = Flags::find(&[Flags::ZeroOne], free, cells, |_| None)?;
         let mut left = vec![true; columns.len()];
-        for record in table.records(columns).into_iter().flatten().flatten() {
+        // What cannot be read is told by who reads the rows.
+        for record in table.records(&columns).into_iter().flatten().map_while(Result::ok) {
             for (left, cell) in left.iter_mut().zip(&record.fields) {
                 let cell = cell.as_deref().unwrap_or_default();
                 *left &= cell.is_empty() || Flags::ZeroOne.read(cell).is_some();
             }
         }
-        columns.iter().zip(left).filter(|(_, left)| *left).map(|(&column, _)| column).collect()
+        let columns: Vec<usize> =
+            columns.into_iter().zip(left).filter_map(|(column, left)| left.then_some(column)).collect();
+        let names = table.columns();
+        match columns[..] {
+            [] => None,
+            [only] => {
+                let reason =
+                    format!("the labels are read from the column `{}`, which holds zeros and ones", names[only]);
+                Some(Self::of_one(table, only, Some(reason)))
+            }
+            _ => Some(Self::of_yes_and_no(names, columns, Flags::ZeroOne)),
+        }
     }
 
     /// Columns that each say of one label whether a row has it.

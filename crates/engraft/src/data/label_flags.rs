@@ -21,6 +21,9 @@ pub(super) enum Flags {
 const MARKS: [&str; 10] = ["x", "1", "1.0", "yes", "y", "true", "\u{2713}", "\u{2714}", "*", "+"];
 
 impl Flags {
+    /// Every way.
+    pub(super) const ALL: [Self; 4] = [Self::ZeroOne, Self::Sign, Self::YesNo, Self::Mark];
+
     /// Whether a cell says yes; nothing where it says neither yes nor no.
     pub(super) fn read(self, cell: &str) -> Option<bool> {
         let cell = cell.to_lowercase();
@@ -44,25 +47,26 @@ impl Flags {
         }
     }
 
-    /// The way that most of the columns follow, and the columns, where they are several. `cells` are the first cells of a
-    /// column, `words` all its different ones, where they are few.
-    pub(super) fn find<'a, C: Iterator<Item = &'a str>>(
+    /// The way, of these, that most of the columns follow, and the columns, where they are several. `cells` are the first cells
+    /// of a column, `words` all its different ones, where they are few.
+    pub(super) fn find<'a, C: IntoIterator<Item = &'a str>>(
+        ways: &[Self],
         free: &[usize],
         cells: impl Fn(usize) -> C,
         words: impl Fn(usize) -> Option<BTreeSet<String>>,
     ) -> Option<(Self, Vec<usize>)> {
         // A column that is empty so far is one of marks where one comes later.
         let is_marked = |column: usize| {
-            cells(column).any(|cell| !cell.is_empty()) || words(column).is_some_and(|words| !words.is_empty())
+            cells(column).into_iter().any(|cell| !cell.is_empty())
+                || words(column).is_some_and(|words| !words.is_empty())
         };
         let follows = |flags: Self, column: usize| {
-            let is_there = cells(column).next().is_some();
-            is_there
-                && cells(column).all(|cell| flags.read(cell).is_some())
-                && (flags != Self::Mark || is_marked(column))
+            let mut cells = cells(column).into_iter().peekable();
+            let is_there = cells.peek().is_some();
+            is_there && cells.all(|cell| flags.read(cell).is_some()) && (flags != Self::Mark || is_marked(column))
         };
         let mut best: Option<(Self, Vec<usize>)> = None;
-        for flags in [Self::ZeroOne, Self::Sign, Self::YesNo, Self::Mark] {
+        for &flags in ways {
             let columns: Vec<usize> = free.iter().copied().filter(|&column| follows(flags, column)).collect();
             if columns.len() > best.as_ref().map_or(1, |(_, columns)| columns.len()) {
                 best = Some((flags, columns));
@@ -96,7 +100,7 @@ mod tests {
 
     fn found(columns: &[&[&'static str]]) -> Option<(Flags, Vec<usize>)> {
         let free: Vec<usize> = (0..columns.len()).collect();
-        Flags::find(&free, |column| columns[column].iter().copied(), |_| None)
+        Flags::find(&Flags::ALL, &free, |column| columns[column].iter().copied(), |_| None)
     }
 
     #[test]

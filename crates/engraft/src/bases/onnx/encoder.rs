@@ -10,14 +10,13 @@ use std::path::Path;
 
 use engraft_weights::{Format, Precision, Tensor, Weights};
 use half::f16;
-use prost::Message;
 use tract_onnx::pb;
 
 use super::graph::{Graph, Node, Origin, Value, shape};
 use super::kind::Kind;
-use super::plan::quietly;
-use super::{shown, wire};
-use crate::error::{Error, Problem, Result};
+use super::{shown, untrusted, wire};
+use crate::bases::onnx_types::{ACTIVATION, EPSILONS};
+use crate::error::{Problem, Result};
 
 /// Operations of a model with weights in 8 bits.
 const QUANTISED: [&str; 6] =
@@ -29,19 +28,11 @@ const QUANTISED: [&str; 6] =
 /// [`Error::Weights`]: as [`super::OnnxModel::open`]; for a quantised model, and for one whose operations were joined by an
 /// optimiser.
 pub(crate) fn encoder_weights(bytes: &[u8], place: &Path) -> Result<Weights> {
-    let read = quietly(|| read(bytes)).unwrap_or_else(|panic| {
-        Err(Problem::new("the ONNX model cannot be read").found(shown(&panic)).hint("please report this file"))
-    });
-    read.map_err(|problem| Error::Weights(problem.at(place)))
+    untrusted(place, || read(bytes))
 }
 
 fn read(bytes: &[u8]) -> std::result::Result<Weights, Problem> {
-    wire::scan(bytes)?;
-    let model = pb::ModelProto::decode(bytes).map_err(|source| {
-        let problem = Problem::new("this is not a whole ONNX model").found(shown(&format!("{source:#}")));
-        problem.hint("fetch or export the file again")
-    })?;
-    let graph = Graph::read(model)?;
+    let graph = Graph::read(wire::decode(bytes)?)?;
     refuse_rewritten(&graph)?;
     let readers = readers(&graph);
     let mut tensors = BTreeMap::new();
@@ -107,11 +98,6 @@ fn refuse_changed(
     }
     Ok(())
 }
-
-/// Key of the metadata: the function between the two layers of a block, as `config.json` calls it, where the graph tells it.
-pub(crate) const ACTIVATION: &str = "onnx.activation";
-/// Key of the metadata: the constants of the layer norms, each once.
-pub(crate) const EPSILONS: &str = "onnx.epsilons";
 
 /// What the graph says of the network, to be compared with `config.json`.
 fn said_of_network(graph: &Graph) -> BTreeMap<String, String> {
@@ -240,6 +226,8 @@ fn add(
 
 #[cfg(test)]
 mod tests {
+    use prost::Message;
+
     use super::*;
 
     /// A model of one node, which reads its input and `w`.

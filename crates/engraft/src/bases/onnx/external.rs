@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 
-use engraft_weights::Source;
+use engraft_weights::{Error as Unread, Source};
 use prost::Message;
 use tract_onnx::pb;
 
@@ -17,21 +17,20 @@ use super::kind::Kind;
 use super::{shown, wire};
 use crate::error::{Error, Problem, Result};
 use crate::files;
-use crate::weight_files::unreadable;
+use crate::weight_files::{stand_in, unreadable};
 
 /// Bytes of all tensors together: what one file of the format can hold.
 const LIMIT: u64 = (2 << 30) - 1;
 /// The most files.
 const FILES: usize = 1000;
-/// Bytes of a file by which it is told what stands in its place.
-const HEAD: u64 = 4096;
 
-/// A model's bytes with the numbers of its files in them, and whether there were such files. `place` is the model's file.
+/// A model's bytes with the numbers of its files in them, and their SHA-256: `sha256`, that of the model's file, where there were
+/// no such files. `place` is the model's file.
 ///
 /// # Errors
 /// [`Error::Weights`]: for names that lead out of the folder, for what is missing, too short or too large, and as
 /// [`wire::scan`].
-pub(crate) fn whole_model(source: &Source<'_>, place: &Path) -> Result<(Vec<u8>, bool)> {
+pub(crate) fn whole_model(source: &Source<'_>, sha256: String, place: &Path) -> Result<(Vec<u8>, String)> {
     if source.length() > LIMIT {
         let problem = Problem::new("the ONNX model is too large")
             .expected(format_args!("at most {LIMIT} bytes, which is what one file of the format can hold"))
@@ -39,10 +38,13 @@ pub(crate) fn whole_model(source: &Source<'_>, place: &Path) -> Result<(Vec<u8>,
         return Err(Error::Weights(problem.at(place)));
     }
     let bytes = source.all().map_err(|source| unreadable(&source, place))?;
-    match inlined(&bytes, place)? {
-        Some(whole) => Ok((whole, true)),
-        None => Ok((bytes.into_owned(), false)),
-    }
+    Ok(match inlined(&bytes, place)? {
+        Some(whole) => {
+            let sha256 = files::sha256_hex(&whole);
+            (whole, sha256)
+        }
+        None => (bytes.into_owned(), sha256),
+    })
 }
 
 fn inlined(bytes: &[u8], place: &Path) -> Result<Option<Vec<u8>>> {
@@ -53,11 +55,7 @@ fn inline(bytes: &[u8], place: &Path) -> std::result::Result<Option<Vec<u8>>, Pr
     if !wire::has_external(bytes)? {
         return Ok(None);
     }
-    let mut model = pb::ModelProto::decode(bytes).map_err(|source| {
-        Problem::new("this is not a whole ONNX model")
-            .found(shown(&format!("{source:#}")))
-            .hint("export the file again")
-    })?;
+    let mut model = wire::decode_scanned(bytes)?;
     let mut reader = Reader { place, open: HashMap::new(), left: LIMIT.saturating_sub(bytes.len() as u64) };
     let graph = model.graph.as_mut().ok_or_else(|| Problem::new("the model has no graph"))?;
     let constants =
@@ -107,7 +105,7 @@ impl Reader<'_> {
         self.left = self.left.checked_sub(length).ok_or_else(|| refuse(format!("more than {LIMIT} bytes in all")))?;
         let (file, whole) = self.file(name)?;
         if offset.checked_add(length).is_none_or(|end| end > *whole) {
-            if let Some((found, remedy)) = stand_in(file, *whole) {
+            if let Some(Unread::Format { found, remedy }) = stand_in(file) {
                 return Err(refuse(format!("{found} as `{}`", shown(name))).hint(remedy));
             }
             return Err(refuse(format!("a file of {whole} bytes where {length} from {offset} on are asked for"))
@@ -153,16 +151,6 @@ impl Reader<'_> {
         let own = folder.canonicalize().ok();
         let linked = self.place.canonicalize().ok().and_then(|real| real.parent().map(Path::to_owned));
         own.into_iter().chain(linked).collect()
-    }
-}
-
-/// What stands in place of a file that was to be fetched, and what to do.
-fn stand_in(file: &File, whole: u64) -> Option<(String, &'static str)> {
-    let mut head = vec![0; whole.min(HEAD) as usize];
-    file.read_exact_at(&mut head, 0).ok()?;
-    match engraft_weights::stand_in(&head)? {
-        engraft_weights::Error::Format { found, remedy } => Some((found, remedy)),
-        _ => None,
     }
 }
 

@@ -16,13 +16,10 @@ mod operations;
 mod plan;
 mod wire;
 
-pub(crate) use self::encoder::{ACTIVATION, EPSILONS, encoder_weights};
+pub(crate) use self::encoder::encoder_weights;
 pub(crate) use self::external::whole_model;
 
 use std::path::Path;
-
-use prost::Message;
-use tract_onnx::pb;
 
 use self::cut::Row;
 use self::fact::Fact;
@@ -65,6 +62,14 @@ pub struct OnnxModel {
     place: String,
 }
 
+/// Reads a foreign file. Nothing before tract should panic; if it ever does, such a file must not end the program.
+fn untrusted<T>(place: &Path, read: impl FnOnce() -> std::result::Result<T, Problem>) -> Result<T> {
+    let read = quietly(read).unwrap_or_else(|panic| {
+        Err(Problem::new("the ONNX model cannot be read").found(shown(&panic)).hint("please report this file"))
+    });
+    read.map_err(|problem| Error::Weights(problem.at(place)))
+}
+
 /// How the scores of the model's own classes are computed.
 struct Scores {
     /// From the chosen value, or from the image where more than that is needed.
@@ -90,11 +95,7 @@ impl OnnxModel {
     /// [`Error::Weights`] for bytes that are not an ONNX model, for what is not supported, for a model that would take too
     /// much memory or time, and for an output that does not exist or cannot serve as features.
     pub fn open(bytes: &[u8], output: Option<&str>, input_size: Option<[usize; 2]>, place: &Path) -> Result<Self> {
-        // Nothing before tract should panic; if it ever does, a foreign file must not end the program.
-        let read = quietly(|| Self::read(bytes, output, input_size, place)).unwrap_or_else(|panic| {
-            Err(Problem::new("the ONNX model cannot be read").found(shown(&panic)).hint("please report this file"))
-        });
-        read.map_err(|problem| Error::Weights(problem.at(place)))
+        untrusted(place, || Self::read(bytes, output, input_size, place))
     }
 
     fn read(
@@ -103,13 +104,7 @@ impl OnnxModel {
         input_size: Option<[usize; 2]>,
         place: &Path,
     ) -> std::result::Result<Self, Problem> {
-        wire::scan(bytes)?;
-        let model = pb::ModelProto::decode(bytes).map_err(|source| {
-            Problem::new("this is not a whole ONNX model")
-                .expected("the bytes of an .onnx file")
-                .found(shown(&format!("{source:#}")))
-                .hint("fetch or export the file again")
-        })?;
+        let model = wire::decode(bytes)?;
         if !model.functions.is_empty() {
             let names: Vec<&str> = model.functions.iter().take(3).map(|function| function.name()).collect();
             return Err(Problem::new("the model brings functions of its own")

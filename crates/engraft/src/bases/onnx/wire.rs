@@ -1,6 +1,7 @@
 //! A look at the bytes of an ONNX file before they are decoded: what decoding would need, how deep it goes, and
 //! whether tensors are said to lie in other files. Protobuf's wire format, and nothing more.
 
+use prost::Message as _;
 use tract_onnx::pb;
 
 use crate::error::Problem;
@@ -101,8 +102,19 @@ impl Message {
 }
 
 /// Refuses bytes that are not an ONNX model, that would be costly to decode, or whose tensors lie in other files.
-pub(super) fn scan(bytes: &[u8]) -> Result<(), Problem> {
+fn scan(bytes: &[u8]) -> Result<(), Problem> {
     look(bytes, false).map(|_| ())
+}
+
+/// A model from its bytes, which are looked through first.
+pub(super) fn decode(bytes: &[u8]) -> Result<pb::ModelProto, Problem> {
+    scan(bytes)?;
+    decode_scanned(bytes)
+}
+
+/// The same of bytes that were looked through.
+pub(super) fn decode_scanned(bytes: &[u8]) -> Result<pb::ModelProto, Problem> {
+    pb::ModelProto::decode(bytes).map_err(|source| broken(super::shown(&format!("{source:#}"))))
 }
 
 /// Whether tensors lie in other files; what would be costly to decode is refused all the same.

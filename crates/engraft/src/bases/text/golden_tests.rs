@@ -553,5 +553,13 @@ fn minilm_s_states_and_gradients_are_those_of_transformers() {
     check_gradients(&sentence.encoder, &(pooled * target).sum().backward(), &expected.gradients, 1e-4);
 }
 
+#[cfg(feature = "onnx")]
+#[path = "exported_tests.rs"]
+mod exported;
+fn write(path: PathBuf, bytes: impl AsRef<[u8]>) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
 #[path = "folders_tests.rs"]
 mod folders;

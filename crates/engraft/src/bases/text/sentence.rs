@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::bases::onnx::{ACTIVATION, EPSILONS, encoder_weights, whole_model};
+use crate::bases::onnx::{encoder_weights, whole_model};
+use crate::bases::onnx_types::{ACTIVATION, EPSILONS};
 use crate::bases::text::batch::Pooling;
 use crate::bases::text::config::{EncoderActivation, EncoderConfig};
 use crate::bases::text::frozen::FrozenEncoder;
@@ -20,7 +21,6 @@ use crate::bases::text::tokenizer_files::{file, settings};
 use crate::bases::text::transformer::TextEncoder;
 use crate::data::text::Text;
 use crate::error::{Error, Problem, Result, first_of};
-use crate::files;
 use crate::weight_files::{self, unreadable};
 use crate::weight_set::{self, WeightSet};
 
@@ -382,13 +382,13 @@ fn open_weights(
         };
     let sha256 = set.sha256().map_err(|error| unreadable(&error, &place))?;
     if let Some(source) = set.single().filter(|source| weight_files::format(source) == Some(Format::Onnx)) {
-        let (whole, had_files) = whole_model(source, &place)?;
+        let (whole, sha256) = whole_model(source, sha256, &place)?;
         let weights = encoder_weights(&whole, &place)?;
         remarks.push(
             "the weights are those of an ONNX model, by the names of its tensors; the network is that of config.json"
                 .into(),
         );
-        return Ok((Box::new(weights), place, if had_files { files::sha256_hex(&whole) } else { sha256 }));
+        return Ok((Box::new(weights), place, sha256));
     }
     let weights = set.open().map_err(|error| unreadable(&error, &place))?;
     Ok((Box::new(weights), place, sha256))
@@ -430,9 +430,9 @@ impl Modules {
         let mut pooled = false;
         check_order(&listed, &place)?;
         for module in &listed {
-            let kind = module.get("type").and_then(Value::as_str).unwrap_or_default();
+            let kind = kind_of(module);
             let path = inside(folder, module.get("path").and_then(Value::as_str).unwrap_or_default(), &place)?;
-            match kind.rsplit('.').next().unwrap_or_default() {
+            match kind {
                 "Transformer" => modules.transformer = path,
                 "Pooling" => {
                     (modules.pooling, modules.pools_prompt) = pooling(&path)?;
@@ -464,19 +464,21 @@ impl Modules {
 /// The modules that are known.
 const MODULES: [&str; 5] = ["Transformer", "Pooling", "Dense", "Normalize", "Dropout"];
 
+/// What a module is, without the package that it is from.
+fn kind_of(module: &Map<String, Value>) -> &str {
+    let whole = module.get("type").and_then(Value::as_str).unwrap_or_default();
+    whole.rsplit('.').next().unwrap_or_default()
+}
+
 /// Refuses modules that do not begin with an encoder and its pooling: what would stand between them acts on tokens.
 fn check_order(listed: &[Map<String, Value>], place: &Path) -> Result<()> {
-    let kind = |module: &Map<String, Value>| {
-        let whole = module.get("type").and_then(Value::as_str).unwrap_or_default();
-        whole.rsplit('.').next().unwrap_or_default().to_owned()
-    };
-    let kinds: Vec<String> = listed.iter().map(kind).collect();
-    let fits = |(at, kind): (usize, &String)| match at {
+    let kinds: Vec<&str> = listed.iter().map(kind_of).collect();
+    let fits = |(at, kind): (usize, &&str)| match at {
         // What is not known is told as that.
-        _ if !MODULES.contains(&kind.as_str()) => true,
-        0 => kind == "Transformer",
-        1 => kind == "Pooling",
-        _ => kind != "Transformer" && kind != "Pooling",
+        _ if !MODULES.contains(kind) => true,
+        0 => *kind == "Transformer",
+        1 => *kind == "Pooling",
+        _ => *kind != "Transformer" && *kind != "Pooling",
     };
     if kinds.iter().enumerate().all(fits) {
         return Ok(());

@@ -182,7 +182,7 @@ fn format_of(path: &Path) -> Option<Format> {
 }
 
 fn open_vectors(path: &Path) -> Result<TextBase> {
-    if let Some(found) = weight_files::stand_in(path) {
+    if let Some(found) = weight_files::stand_in_at(path) {
         return Err(weight_files::unreadable(&found, path));
     }
     let vectors = WordVectors::open(path)?;

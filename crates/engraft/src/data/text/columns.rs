@@ -127,30 +127,9 @@ pub(crate) fn choose(table: &Table, sample: &[Record], reading: &TextReading, wi
         (true, None) => {
             let free: Vec<usize> =
                 (0..names.len()).filter(|&c| !text.contains(&c) && Some(c) != split && Some(c) != group).collect();
-            let first = LabelColumns::of_flags(names, &free, cells);
-            let throughout =
-                first.as_ref().map_or_else(Vec::new, |flags| LabelColumns::flags_throughout(table, flags.columns()));
-            let flags = match throughout.as_slice() {
-                [only] => {
-                    let reason =
-                        format!("the labels are read from the column `{}`, which holds zeros and ones", names[*only]);
-                    Some(LabelColumns::of_one(table, *only, Some(reason)))
-                }
-                several => LabelColumns::of_flags(names, several, cells),
-            };
-            // A name of a label that columns of zeros and ones have is one of several where these exclude each other
-            // (`text,spam,ham`), or are many.
-            let are_one_label = |flags: &LabelColumns| {
-                let ones = |record: &Record| {
-                    flags.columns().iter().filter(|&&column| record.fields[column].as_deref() == Some("1")).count()
-                };
-                flags.columns().len() >= MANY_FLAGS || sample.iter().all(|record| ones(record) == 1)
-            };
-            let named = named_label(names, &looks, &free).filter(|&(column, is_sure)| {
-                let is_one_of = |flags: &LabelColumns| flags.columns().contains(&column) && are_one_label(flags);
-                is_sure || !flags.as_ref().is_some_and(is_one_of)
-            });
-            let label = match flags.filter(|_| named.is_none()) {
+            let flags = LabelColumns::of_zeros_and_ones(table, &free, cells);
+            let named = named_label(names, &looks, &free);
+            let label = match flags.filter(|flags| named.is_none_or(|named| are_labels_beside(flags, named, sample))) {
                 Some(flags) => flags,
                 None => LabelColumns::of_one(table, infer_label(table, &looks, &free, &mut remarks)?, None),
             };
@@ -179,6 +158,16 @@ pub(crate) fn choose(table: &Table, sample: &[Record], reading: &TextReading, wi
         table.require_once(column)?;
     }
     Ok(Columns { text, label, split: found, group, remarks, unused })
+}
+
+/// Whether columns of zeros and ones are the labels although one column is `named` like labels: it is one of them by a doubtful
+/// name, and they exclude each other (`text,spam,ham`) or are many.
+fn are_labels_beside(flags: &LabelColumns, (named, is_sure): (usize, bool), sample: &[Record]) -> bool {
+    let columns = flags.columns();
+    let ones =
+        |record: &Record| columns.iter().filter(|&&column| record.fields[column].as_deref() == Some("1")).count();
+    let are_one_label = || columns.len() >= MANY_FLAGS || sample.iter().all(|record| ones(record) == 1);
+    !is_sure && columns.contains(&named) && are_one_label()
 }
 
 /// Columns of numbers beside a text that was inferred, where there are several: whoever wants to learn from them is told how.
