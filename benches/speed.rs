@@ -26,12 +26,29 @@ const WARM_UP: usize = 2;
 const LEAST: usize = 3;
 const CLASSES: usize = 1000;
 
-/// The shape of MiniLM-L6: layers, width, heads, width between, tokens of a sequence.
-const LAYERS: usize = 6;
-const WIDTH: usize = 384;
-const HEADS: usize = 12;
-const BETWEEN: usize = 1536;
-const TOKENS: usize = 64;
+/// The shape of a transformer's encoder.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    layers: usize,
+    width: usize,
+    heads: usize,
+    /// Width between the two linear layers of a block.
+    between: usize,
+    /// Tokens of a sequence, and sequences of a batch.
+    tokens: usize,
+    batch: usize,
+    /// Whether the norms stand before attention and the linear layers, as in image transformers, or after the sums, as in BERT.
+    norm_first: bool,
+    epsilon: f64,
+}
+
+/// MiniLM-L6 (Wang et al. 2020).
+const MINILM: Shape =
+    Shape { layers: 6, width: 384, heads: 12, between: 1536, tokens: 64, batch: 32, norm_first: false, epsilon: 1e-12 };
+
+/// ViT-S/16 at 224 x 224: 196 patches and the class token (Touvron et al. 2021).
+const VIT_S: Shape =
+    Shape { layers: 12, width: 384, heads: 6, between: 1536, tokens: 197, batch: 8, norm_first: true, epsilon: 1e-6 };
 
 /// The shape of the LSTM: width of input and state, layers, steps, sequences.
 const LSTM_WIDTH: usize = 512;
@@ -43,6 +60,16 @@ const LSTM_BATCH: usize = 64;
 struct Work {
     step: Box<dyn FnMut()>,
     items: usize,
+    /// Multiplications and additions of an item, by the definition of each layer: Winograd's convolutions take fewer.
+    operations: f64,
+}
+
+impl Work {
+    /// A step whose forward pass takes so many multiply-adds for an item. The way back takes twice as many: the gradients
+    /// of weights and of inputs.
+    fn new(step: impl FnMut() + 'static, items: usize, multiply_adds: f64, training: bool) -> Self {
+        Self { step: Box::new(step), items, operations: multiply_adds * if training { 6.0 } else { 2.0 } }
+    }
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the lines are what this program is for")]
@@ -76,6 +103,7 @@ fn serve(row: &str, arguments: &[String]) -> Result<(), Failure> {
     for line in std::io::stdin().lock().lines() {
         match line?.trim() {
             "go" => println!("rate {:.6}", work.items as f64 / median_seconds(&mut work.step, seconds)),
+            "operations" => println!("operations {:.6}", work.operations / 1e9),
             "memory" => println!("memory {:.3} {before:.3}", resident("VmHWM")?),
             other => return Err(format!("no request `{other}`").into()),
         }
@@ -89,9 +117,12 @@ fn option<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
 
 fn work_of(row: &str) -> Result<Work, Failure> {
     match row {
+        "peak" => return Ok(peak()),
         "lstm-train" => return Ok(lstm_train()),
-        "minilm-forward" => return Ok(minilm(false)),
-        "minilm-train" => return Ok(minilm(true)),
+        "minilm-forward" => return Ok(encoder(MINILM, false)),
+        "minilm-train" => return Ok(encoder(MINILM, true)),
+        "vit_s-forward" => return Ok(encoder(VIT_S, false)),
+        "vit_s-train" => return Ok(encoder(VIT_S, true)),
         _ => {}
     }
     let (model, rest) = row.split_once('-').ok_or_else(|| format!("no row `{row}`"))?;
@@ -128,6 +159,7 @@ fn classifier(architecture: Architecture, device: &Device) -> (Classifier, [usiz
 fn forward(architecture: Architecture, batch: usize) -> Work {
     let (model, input) = classifier(architecture, &Device::flex());
     let stages = model.network.stages().len();
+    let multiply_adds = multiply_adds(&model.network, input);
     let program = model.network.compile(0..stages, [input[0], input[1]], None);
     let shape = [batch, input[0], input[1], input[2]];
     let x = Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex());
@@ -135,7 +167,7 @@ fn forward(architecture: Architecture, batch: usize) -> Work {
     let step = move || {
         black_box(program.run(&[&x], batch));
     };
-    Work { step: Box::new(step), items: batch }
+    Work::new(step, batch, multiply_adds, false)
 }
 
 /// One step of training with all weights and the classifier.
@@ -146,6 +178,7 @@ fn train(architecture: Architecture, batch: usize) -> Work {
     let x = Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
     let labels = Tensor::<1, Int>::arange(0..batch as i64, &device);
     let loss = CrossEntropyLossConfig::new().init(&device);
+    let multiply_adds = multiply_adds(&model.network, input);
     let (rules, mut memory) = (Rules::all(&model, 0.0), Memory::default());
     let mut model = Some(model);
     let step = move || {
@@ -157,7 +190,49 @@ fn train(architecture: Architecture, batch: usize) -> Work {
         let moved = Optimiser::Sgd.step(&mut memory, current, &gradients, 0.01, &rules);
         model = Some(move_statistics(moved, &[pass.into_statistics()], 0.1));
     };
-    Work { step: Box::new(step), items: batch }
+    Work::new(step, batch, multiply_adds, true)
+}
+
+/// Multiply-adds of an image.
+fn multiply_adds(network: &Network, input: [usize; 3]) -> f64 {
+    network.costs([input[0], input[1]]).iter().map(|cost| cost.multiply_adds as f64).sum()
+}
+
+/// What this machine's vector units can do at most: chains of multiply-adds on all threads that nothing has to be loaded for.
+fn peak() -> Work {
+    const CHAINS: usize = 16;
+    const ROUNDS: usize = 1 << 20;
+    struct Chains;
+    impl pulp::WithSimd for Chains {
+        type Output = f32;
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, simd: S) -> f32 {
+            let factor = simd.splat_f32s(black_box(0.999));
+            let mut sums = [simd.splat_f32s(1.0); CHAINS];
+            for _ in 0..ROUNDS {
+                for sum in &mut sums {
+                    *sum = simd.mul_add_e_f32s(*sum, factor, factor);
+                }
+            }
+            sums.into_iter().map(|sum| simd.reduce_sum_f32s(sum)).sum()
+        }
+    }
+    struct Lanes;
+    impl pulp::WithSimd for Lanes {
+        type Output = usize;
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, _: S) -> usize {
+            S::F32_LANES
+        }
+    }
+    let arch = pulp::Arch::new();
+    let threads = rayon::current_num_threads();
+    let step = move || {
+        rayon::broadcast(|_| black_box(arch.dispatch(Chains)));
+    };
+    // One item is a thousand million operations.
+    let giga = (threads * ROUNDS * CHAINS * arch.dispatch(Lanes)) as f64 * 2.0 / 1e9;
+    Work { step: Box::new(step), items: 1, operations: giga * 1e9 }
 }
 
 /// Gradients of an LSTM's parameters and input.
@@ -188,7 +263,8 @@ fn lstm_train() -> Work {
         }
         black_box(x.grad(&gradients));
     };
-    Work { step: Box::new(step), items: 1 }
+    let multiply_adds = LSTM_LAYERS * LSTM_BATCH * LSTM_STEPS * 8 * LSTM_WIDTH * LSTM_WIDTH;
+    Work::new(step, 1, multiply_adds as f64, true)
 }
 
 /// A parameter: where gradients are taken at all, there will be one for it.
@@ -215,8 +291,9 @@ impl Affine {
     }
 }
 
-/// A layer of BERT: the norm comes after the sum.
+/// A block of an encoder.
 struct EncoderLayer {
+    shape: Shape,
     query: Affine,
     key: Affine,
     value: Affine,
@@ -227,31 +304,44 @@ struct EncoderLayer {
 }
 
 impl EncoderLayer {
-    fn new(device: &Device) -> Self {
-        let square = || Affine::new(WIDTH, WIDTH, device);
-        let norm = || (learned(Tensor::ones([WIDTH], device)), learned(Tensor::zeros([WIDTH], device)));
+    fn new(shape: Shape, device: &Device) -> Self {
+        let Shape { width, between, .. } = shape;
+        let square = || Affine::new(width, width, device);
+        let norm = || (learned(Tensor::ones([width], device)), learned(Tensor::zeros([width], device)));
         Self {
+            shape,
             query: square(),
             key: square(),
             value: square(),
             output: square(),
-            widen: Affine::new(WIDTH, BETWEEN, device),
-            narrow: Affine::new(BETWEEN, WIDTH, device),
+            widen: Affine::new(width, between, device),
+            narrow: Affine::new(between, width, device),
             norms: [norm(), norm()],
         }
     }
 
     /// Hidden states `[batch, tokens, width]` to the same.
     fn forward(&self, hidden: Tensor<3>) -> Tensor<3> {
-        let part = |layer: &Affine| layer.forward(hidden.clone(), None, Activation::None);
-        let mixed = attention(part(&self.query), part(&self.key), part(&self.value), None, HEADS);
         let norm = |x, index: usize| {
             let (gamma, beta) = self.norms[index].clone();
-            layer_norm(x, gamma, beta, 1e-12)
+            layer_norm(x, gamma, beta, self.shape.epsilon)
         };
-        let hidden = norm(self.output.forward(mixed, Some(hidden.clone()), Activation::None), 0);
-        let between = self.widen.forward(hidden.clone(), None, Activation::Gelu);
-        norm(self.narrow.forward(between, Some(hidden), Activation::None), 1)
+        if self.shape.norm_first {
+            let hidden = self.mix(norm(hidden.clone(), 0), hidden);
+            return self.widen_and_narrow(norm(hidden.clone(), 1), hidden);
+        }
+        let hidden = norm(self.mix(hidden.clone(), hidden), 0);
+        norm(self.widen_and_narrow(hidden.clone(), hidden), 1)
+    }
+
+    fn mix(&self, x: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
+        let part = |layer: &Affine| layer.forward(x.clone(), None, Activation::None);
+        let mixed = attention(part(&self.query), part(&self.key), part(&self.value), None, self.shape.heads);
+        self.output.forward(mixed, Some(residual), Activation::None)
+    }
+
+    fn widen_and_narrow(&self, x: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
+        self.narrow.forward(self.widen.forward(x, None, Activation::Gelu), Some(residual), Activation::None)
     }
 
     fn layers(&self) -> [&Affine; 6] {
@@ -259,13 +349,12 @@ impl EncoderLayer {
     }
 }
 
-/// The encoder of MiniLM-L6 without its embeddings: hidden states through it, and back for the gradients of its
-/// parameters.
-fn minilm(training: bool) -> Work {
-    let batch = 32;
+/// An encoder without its embeddings: hidden states through it, and back for the gradients of its parameters.
+fn encoder(shape: Shape, training: bool) -> Work {
+    let Shape { batch, tokens, width, .. } = shape;
     let device = if training { Device::flex().autodiff() } else { Device::flex() };
-    let layers: Vec<EncoderLayer> = (0..LAYERS).map(|_| EncoderLayer::new(&device)).collect();
-    let x = Tensor::<3>::random([batch, TOKENS, WIDTH], Distribution::Normal(0.0, 1.0), &device);
+    let layers: Vec<EncoderLayer> = (0..shape.layers).map(|_| EncoderLayer::new(shape, &device)).collect();
+    let x = Tensor::<3>::random([batch, tokens, width], Distribution::Normal(0.0, 1.0), &device);
     let step = move || {
         let y = layers.iter().fold(x.clone(), |x, layer| layer.forward(x));
         if !training {
@@ -282,7 +371,9 @@ fn minilm(training: bool) -> Work {
             }
         }
     };
-    Work { step: Box::new(step), items: batch }
+    // Linear layers, and scores and sums of attention.
+    let of_token = 4 * width * width + 2 * width * shape.between + 2 * width * tokens;
+    Work::new(step, batch, (shape.layers * tokens * of_token) as f64, training)
 }
 
 /// The median time of as many steps as fit, and at least three.

@@ -1,15 +1,18 @@
-"""Speed or memory of one piece of engraft's work beside the same work in PyTorch and ONNX Runtime.
+"""Speed or memory of one piece of engraft's work beside the same work in PyTorch, ONNX Runtime and OpenVINO.
 
-    PYTHON=peer/bin/python benches/peers/compare.sh ROW [--rounds 5] [--seconds 2] [--against best] [--json]
+    PYTHON=peer/bin/python benches/peers/compare.sh ROW [--rounds 5] [--seconds 2] [--against eager] [--json]
 
 Starts engraft's worker (the bench target `speed`) and one worker of speed.py for each way that the peers can run the
 row, and lets them take turns: in every round each worker measures once, never two at a time, in an order that rotates,
-so that a machine that slows down or speeds up meanwhile does so for all of them. The last three lines of stdout are
-`ours X`, `peer Y` and `ratio Z`: medians in items a second and ours over the peer's, or for the memory rows MB
-(1,048,576 bytes) above what was resident before the model was made and ours over the peer's.
+so that a machine that slows down or speeds up meanwhile does so for all of them. One more worker measures what the
+machine's vector units can do at most (f32 multiply-adds that load nothing, on as many threads), for the column `peak`: the share
+of it that the arithmetic of the layers comes to, by their definition; Winograd's convolutions take fewer operations. The last
+three lines of stdout are `ours X`, `peer Y` and `ratio Z`: medians in items a second and ours over those of the fastest
+peer, or for the memory rows MB (1,048,576 bytes) above what was resident before the model was made and ours over the leanest peer's.
 
 Workers speak lines. A worker prints `ready` once it is warm. On `go` it repeats its work for --seconds, at least three
-times, and prints `rate X`, items a second by the median time. On `memory` it prints `memory PEAK BEFORE` in MB: the
+times, and prints `rate X`, items a second by the median time. On `operations` ours prints `operations X`, thousands of millions of
+additions and multiplications that an item takes. On `memory` a worker prints `memory PEAK BEFORE` in MB: the
 peak of resident memory, and what was resident before the model was made. `error TEXT` gives up; end of input ends it.
 
 Needs Linux, and what speed.py needs in the Python that runs this.
@@ -33,7 +36,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 MANIFEST = HERE.parents[1] / "Cargo.toml"
 PACKAGES = ("torch", "torchvision", "pretrainedmodels", "onnxruntime", "openvino")
-OURS, EAGER = "ours", "eager"
+OURS, EAGER, PEAK = "ours", "eager", "peak"
 # What `engraft fit` sets for itself (crates/cli/src/allocator.rs); a worker is not begun by it.
 KEPT = {
     "GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296:"
@@ -65,8 +68,9 @@ def all_rows() -> dict[str, Row]:
         rows[f"{model}-train"] = Row("train", 32, training, model)
         rows[f"{model}-train-memory"] = Row("train", 32, training, model, memory=True)
     rows["lstm-train"] = Row("lstm-train", 64, (EAGER,))
-    rows["minilm-forward"] = Row("minilm-forward", 32, (EAGER, "compile", "onnxruntime", "openvino"))
-    rows["minilm-train"] = Row("minilm-train", 32, (EAGER, "compile"))
+    for model, batch in (("minilm", 32), ("vit_s", 8)):
+        rows[f"{model}-forward"] = Row("encoder-forward", batch, (EAGER, "compile", "onnxruntime", "openvino"), model)
+        rows[f"{model}-train"] = Row("encoder-train", batch, (EAGER, "compile"), model)
     return rows
 
 
@@ -96,6 +100,7 @@ class Result:
 
     rates: list[float] = field(default_factory=list)
     memory: Memory | None = None
+    operations: float = 0.0
 
     @property
     def value(self) -> float:
@@ -156,6 +161,11 @@ class Worker:
             raise WorkerFailed(f"a rate of {rate}")
         return rate
 
+    def operations(self) -> float:
+        """Thousands of millions of operations of an item."""
+        self.ask("operations")
+        return self.answer("operations", 1)[0]
+
     def memory(self) -> Memory:
         """Resident memory so far."""
         self.ask("memory")
@@ -215,12 +225,14 @@ def build_ours() -> str:
 
 
 def commands(options: argparse.Namespace, ours: str) -> dict[str, list[str]]:
-    """The command of every worker of the row, ours first."""
+    """The command of every worker of the row, ours first; for speed the one that measures the machine comes last."""
     common = ["--threads", str(options.threads), "--seconds", str(options.seconds)]
     found = {OURS: [ours, options.row, *common]}
     for variant in ROWS[options.row].variants:
         if options.variants is None or variant in options.variants or variant == EAGER:
             found[variant] = [sys.executable, str(HERE / "speed.py"), options.row, "--variant", variant, *common]
+    if not ROWS[options.row].memory:
+        found[PEAK] = [ours, PEAK, *common]
     return found
 
 
@@ -239,8 +251,8 @@ def open_worker(name: str, command: list[str], options: argparse.Namespace) -> I
 
 
 def tolerate(name: str, error: WorkerFailed) -> None:
-    """Reports a failure; without ours or eager there is nothing to compare, any other peer is left out."""
-    if name in (OURS, EAGER):
+    """Reports a failure; without ours, eager or the machine's peak there is nothing to compare, any other peer is left out."""
+    if name in (OURS, EAGER, PEAK):
         raise WorkerFailed(f"{name}: {error}") from error
     print(f"{name}: {error}; left out", file=sys.stderr)
 
@@ -255,6 +267,9 @@ def measure_speed(programs: dict[str, list[str]], options: argparse.Namespace) -
             except WorkerFailed as error:
                 tolerate(name, error)
         results = {worker.name: Result() for worker in workers}
+        for worker in workers:
+            if worker.name in (OURS, PEAK):
+                results[worker.name].operations = worker.operations()
         for round_index in range(options.rounds):
             turn = round_index % len(workers)
             for worker in workers[turn:] + workers[:turn]:
@@ -282,22 +297,31 @@ def measure_memory(programs: dict[str, list[str]], options: argparse.Namespace) 
     return results
 
 
-def best_other(results: dict[str, Result], memory: bool) -> str | None:
-    """The fastest (or leanest) of the peers besides eager."""
-    others = [name for name in results if name not in (OURS, EAGER)]
-    if not others:
-        return None
-    return (min if memory else max)(others, key=lambda name: results[name].value)
+def best_of(results: dict[str, Result], memory: bool) -> str:
+    """The fastest (or leanest) of the peers."""
+    return (min if memory else max)((name for name in results if name != OURS), key=lambda name: results[name].value)
 
 
-def document(options: argparse.Namespace, results: dict[str, Result], best: str | None, peer: str) -> dict[str, object]:
+def machine() -> str:
+    """The processor, as it calls itself, and how many of its threads this machine has."""
+    entries: dict[str, str] = {}
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        key, _, value = line.partition(":")
+        entries.setdefault(key.strip(), value.strip())
+    told = [f"{key} {entries[key]}" for key in ("cpu family", "model") if key in entries]
+    return f"{entries.get('model name', 'unknown processor')} ({', '.join(told)}), {os.cpu_count()} threads"
+
+
+def document(
+    options: argparse.Namespace, results: dict[str, Result], peak: float | None, best: str, peer: str
+) -> dict[str, object]:
     """Everything that was measured, for --json."""
     workers: dict[str, object] = {}
     for name, result in results.items():
         if result.memory:
             measured = {"peak_mb": result.memory.peak, "before_mb": result.memory.before, "added_mb": result.value}
         else:
-            measured = {"median": result.value, "rates": result.rates}
+            measured = {"median": result.value, "rates": result.rates, "of_peak": of_peak(results, result, peak)}
         workers[name] = measured | {"ratio": results[OURS].value / result.value}
     return {
         "row": options.row,
@@ -307,6 +331,8 @@ def document(options: argparse.Namespace, results: dict[str, Result], best: str 
         "rounds": options.rounds,
         "seconds": options.seconds,
         "versions": versions(),
+        "machine": machine(),
+        "peak_gflops": peak,
         "workers": workers,
         "best": best,
         "peer": peer,
@@ -326,30 +352,30 @@ def unit(row: Row) -> str:
     """What the numbers of a row count."""
     if row.memory:
         return "MB"
-    names = {"lstm-train": "iterations", "minilm-forward": "sequences", "minilm-train": "sequences"}
+    names = {"lstm-train": "iterations", "encoder-forward": "sequences", "encoder-train": "sequences"}
     return f"{names.get(row.work, 'images')} a second"
 
 
-def print_table(row: Row, results: dict[str, Result], best: str | None) -> None:
+def of_peak(results: dict[str, Result], result: Result, peak: float | None) -> float | None:
+    """Which share of the machine's peak a worker's arithmetic comes to; ours says how much there is."""
+    return result.value * results[OURS].operations / peak if peak else None
+
+
+def print_table(row: Row, results: dict[str, Result], peak: float | None, best: str) -> None:
     """A line for each worker, for people."""
     heads = ("peak", "before", "added") if row.memory else ("median", "min", "max")
+    print(machine() + (f"; peak {peak:.0f} GFLOP/s in f32" if peak else ""))
     print(f"{unit(row)}, batch {row.batch}; " + ", ".join(f"{name} {text}" for name, text in versions().items()))
-    print(f"{'worker':<16}{heads[0]:>12}{heads[1]:>12}{heads[2]:>12}{'ours/it':>10}")
+    print(f"{'worker':<16}{heads[0]:>12}{heads[1]:>12}{heads[2]:>12}{'ours/it':>10}{'of peak':>10}")
     for name, result in results.items():
         if result.memory:
             values = (result.memory.peak, result.memory.before, result.memory.added)
         else:
             values = (result.value, min(result.rates), max(result.rates))
         cells = "".join(f"{value:>12.2f}" for value in values)
-        print(f"{name:<16}{cells}{results[OURS].value / result.value:>10.3f}")
-    print(f"eager: {EAGER}; best of the others: {best or 'none'}")
-
-
-def choose_peer(against: str, best: str | None) -> str:
-    """The peer of the last three lines."""
-    if against == "best" and best is None:
-        print("no peer besides eager: compared with eager", file=sys.stderr)
-    return best if against == "best" and best else EAGER
+        share = of_peak(results, result, peak)
+        print(f"{name:<16}{cells}{results[OURS].value / result.value:>10.3f}" + (f"{share:>10.2f}" if share else ""))
+    print(f"{'leanest' if row.memory else 'fastest'} peer: {best}")
 
 
 def positive(text: str) -> int:
@@ -367,7 +393,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=positive, default=5, help="measurements of each worker (default 5)")
     parser.add_argument("--seconds", type=float, default=2.0, help="least time of a measurement (default 2)")
     parser.add_argument("--threads", type=positive, default=2, help="threads of each worker (default 2)")
-    parser.add_argument("--against", choices=(EAGER, "best"), default=EAGER, help="the peer of the last three lines")
+    parser.add_argument("--against", choices=(EAGER, "best"), default="best", help="the peer of the last three lines (default best)")
     parser.add_argument("--variants", nargs="+", help="only these peers, and eager (default: all of the row)")
     parser.add_argument("--ours", metavar="PATH", help="our worker, already built (default: build it with cargo)")
     parser.add_argument("--patience", type=float, default=1200.0, help="longest wait for an answer, in seconds")
@@ -392,12 +418,14 @@ def main() -> int:
     except WorkerFailed as error:
         print(error, file=sys.stderr)
         return 1
-    best = best_other(results, row.memory)
-    peer = choose_peer(options.against, best)
+    measured = results.pop(PEAK, None)
+    peak = measured.value * measured.operations if measured else None
+    best = best_of(results, row.memory)
+    peer = best if options.against == "best" else EAGER
     if options.json:
-        print(json.dumps(document(options, results, best, peer), indent=2))
+        print(json.dumps(document(options, results, peak, best, peer), indent=2))
     else:
-        print_table(row, results, best)
+        print_table(row, results, peak, best)
     ours, theirs = results[OURS].value, results[peer].value
     print(f"ours {ours:.3f}\npeer {theirs:.3f}\nratio {ours / theirs:.4f}")
     return 0

@@ -16,6 +16,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -31,46 +32,73 @@ from compare import ROWS, Row
 
 WARM_UP, LEAST = 2, 3
 CLASSES = 1000
-# The shape of MiniLM-L6: layers, width, heads, width between, tokens of a sequence.
-LAYERS, WIDTH, HEADS, BETWEEN, TOKENS = 6, 384, 12, 1536, 64
 # The shape of the LSTM: width of input and state, layers, steps.
 LSTM_WIDTH, LSTM_LAYERS, LSTM_STEPS = 512, 2, 30
 
 Step = Callable[[], object]
 
 
-class EncoderLayer(nn.Module):
-    """A layer of BERT: the norm comes after the sum."""
+@dataclass(frozen=True)
+class Shape:
+    """The shape of a transformer's encoder."""
 
-    def __init__(self) -> None:
+    layers: int
+    width: int
+    heads: int
+    between: int
+    tokens: int
+    norm_first: bool
+    epsilon: float
+
+
+ENCODERS = {
+    "minilm": Shape(6, 384, 12, 1536, 64, norm_first=False, epsilon=1e-12),
+    "vit_s": Shape(12, 384, 6, 1536, 197, norm_first=True, epsilon=1e-6),
+}
+
+
+class EncoderLayer(nn.Module):
+    """A block: the norms stand after the sums, as in BERT, or before attention and linear layers, as in image transformers."""
+
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.query, self.key, self.value, self.output = (nn.Linear(WIDTH, WIDTH) for _ in range(4))
-        self.attention_norm = nn.LayerNorm(WIDTH, eps=1e-12)
-        self.widen = nn.Linear(WIDTH, BETWEEN)
-        self.narrow = nn.Linear(BETWEEN, WIDTH)
-        self.output_norm = nn.LayerNorm(WIDTH, eps=1e-12)
+        self.shape = shape
+        self.query, self.key, self.value, self.output = (nn.Linear(shape.width, shape.width) for _ in range(4))
+        self.attention_norm = nn.LayerNorm(shape.width, eps=shape.epsilon)
+        self.widen = nn.Linear(shape.width, shape.between)
+        self.narrow = nn.Linear(shape.between, shape.width)
+        self.output_norm = nn.LayerNorm(shape.width, eps=shape.epsilon)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Hidden states [batch, tokens, width] to the same."""
-        heads = (split_heads(part(hidden)) for part in (self.query, self.key, self.value))
-        mixed = functional.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
-        hidden = self.attention_norm(hidden + self.output(mixed))
-        return self.output_norm(hidden + self.narrow(functional.gelu(self.widen(hidden))))
+        if self.shape.norm_first:
+            hidden = hidden + self.mix(self.attention_norm(hidden))
+            return hidden + self.widen_and_narrow(self.output_norm(hidden))
+        hidden = self.attention_norm(hidden + self.mix(hidden))
+        return self.output_norm(hidden + self.widen_and_narrow(hidden))
+
+    def mix(self, hidden: Tensor) -> Tensor:
+        """Attention and the layer after it."""
+        heads = (self.split_heads(part(hidden)) for part in (self.query, self.key, self.value))
+        return self.output(functional.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2))
+
+    def widen_and_narrow(self, hidden: Tensor) -> Tensor:
+        """The two linear layers."""
+        return self.narrow(functional.gelu(self.widen(hidden)))
+
+    def split_heads(self, projected: Tensor) -> Tensor:
+        """[batch, tokens, width] to [batch, heads, tokens, width of a head]."""
+        return projected.unflatten(2, (self.shape.heads, self.shape.width // self.shape.heads)).transpose(1, 2)
 
 
-def split_heads(projected: Tensor) -> Tensor:
-    """[batch, tokens, width] to [batch, heads, tokens, width of a head]."""
-    return projected.unflatten(2, (HEADS, WIDTH // HEADS)).transpose(1, 2)
-
-
-def encoder() -> nn.Module:
-    """The encoder of MiniLM-L6 without its embeddings."""
-    return nn.Sequential(*(EncoderLayer() for _ in range(LAYERS)))
+def encoder(name: str) -> nn.Module:
+    """An encoder without its embeddings."""
+    return nn.Sequential(*(EncoderLayer(ENCODERS[name]) for _ in range(ENCODERS[name].layers)))
 
 
 def hidden_states(row: Row) -> Tensor:
     """An input of the encoder."""
-    return torch.randn(row.batch, TOKENS, WIDTH)
+    return torch.randn(row.batch, ENCODERS[row.model].tokens, ENCODERS[row.model].width)
 
 
 def image_model(name: str) -> nn.Module:
@@ -204,14 +232,14 @@ def lstm_train(row: Row, _variant: str) -> Step:
     return step
 
 
-def minilm_forward(row: Row, variant: str) -> Step:
+def encoder_forward(row: Row, variant: str) -> Step:
     """Hidden states through the encoder."""
-    return forward_step(encoder(), hidden_states(row), variant)
+    return forward_step(encoder(row.model), hidden_states(row), variant)
 
 
-def minilm_train(row: Row, variant: str) -> Step:
+def encoder_train(row: Row, variant: str) -> Step:
     """Gradients of the encoder's parameters."""
-    model, batch = prepare(encoder().train(), hidden_states(row), variant)
+    model, batch = prepare(encoder(row.model).train(), hidden_states(row), variant)
 
     def step() -> None:
         model.zero_grad()
@@ -224,8 +252,8 @@ WORKS: dict[str, Callable[[Row, str], Step]] = {
     "forward": image_forward,
     "train": image_train,
     "lstm-train": lstm_train,
-    "minilm-forward": minilm_forward,
-    "minilm-train": minilm_train,
+    "encoder-forward": encoder_forward,
+    "encoder-train": encoder_train,
 }
 
 

@@ -12,7 +12,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::activation::exp_of_vector;
-use crate::gemm::{Columns, Epilogue, Panels, ROWS, Rows, Strips, add_transposed_product, multiply};
+use crate::gemm::{Columns, Epilogue, Panels, ROWS, Rows, add_transposed_product, multiply};
 use crate::vector::arch;
 use crate::{row, scratch};
 
@@ -333,7 +333,7 @@ fn backward_heads(given: &Given<'_>, range: Range<usize>, [gq, gk, gv]: [&mut [f
     let (block, stride) = (sequence.heads.block(), sequence.heads.stride());
     let columns = range.len() * width;
     let (mut across, mut values_across, mut along) = (Panels::default(), Panels::default(), Panels::default());
-    let (mut left, mut right) = (Columns::default(), Strips::default());
+    let (mut left, mut right) = (Columns::default(), Panels::default());
     let score_rows: Vec<usize> = (0..block).map(|row| row * stride).collect();
     scratch::with(2 * block * stride + 2 * keys * width, |memory| {
         let (sums, scores) = memory.split_at_mut(2 * keys * width);

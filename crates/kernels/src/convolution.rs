@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::depthwise::{self, Taps};
 use crate::gemm::{
-    Columns, Epilogue, PACKED_ROWS, PADDING, Panels, ROWS, Rows, Split, Strips, add_transposed_product, each_task,
+    Columns, Epilogue, PACKED_ROWS, PADDING, Panels, ROWS, Rows, Split, add_transposed_product, each_task,
     matrix_product, multiply,
 };
 use crate::geometry::Geometry;
@@ -435,7 +435,7 @@ fn gather_weight(shape: &Shape, view: &View<'_>, gradient: &[f32], group: usize)
     split.sum(
         |range| begin(range.start) * each..begin(range.end) * each,
         |task, sums| {
-            let (mut left, mut right) = (Columns::default(), Strips::default());
+            let (mut left, mut right) = (Columns::default(), Panels::default());
             for first in task.rows.clone().step_by(PACKED_ROWS) {
                 let count = PACKED_ROWS.min(task.rows.end - first);
                 right.pack(count, each, |p| &gradient[(first + p) * shape.outputs + group * each..][..each]);

@@ -1,8 +1,11 @@
 //! The matrix product that convolutions, linear layers, LSTMs and attention come down to.
 //!
-//! The right operand is packed once into panels as wide as two vectors. The left one is not packed: a block of rows is
-//! given by where its pieces lie ("indirect" GEMM, Dukhan 2019), so that a convolution needs no patch matrix. The
-//! micro-kernel keeps `ROWS x 2` vectors of sums in registers.
+//! The right operand is packed once into panels as wide as two vectors, four in AVX-512. The left one is not packed: a
+//! block of rows is given by where its pieces lie ("indirect" GEMM, Dukhan 2019), so that a convolution needs no patch
+//! matrix. The micro-kernel keeps `ROWS x 2` (`ROWS x 4`) vectors of sums in registers. Six rows times four vectors rather than twelve
+//! times two: six pointers stay in registers, which twelve do not, and a step of the depth loads ten operands rather than
+//! fourteen. Passing the depth slice by slice, so that a slice of a panel stays in the first-level cache, was measured and is
+//! slower: panels stream from the second-level cache fast enough.
 //!
 //! Every output is one chain of multiply-adds over the depth, in order, whatever the number of rows, threads or
 //! tasks: a row's bits do not depend on its neighbours.
@@ -15,13 +18,13 @@ use rayon::prelude::*;
 use crate::activation::Activation;
 use crate::vector::{arch, lanes, load, store};
 
-/// Rows of a block: with two vectors each they fill the sixteen registers of AVX2. AVX-512 takes two blocks at a time.
+/// Rows of a block: with two vectors each they fill the sixteen registers of AVX2, with four the 32 of AVX-512.
 pub(crate) const ROWS: usize = 6;
 
 /// In [`Rows::offsets`]: this piece is zeros.
 pub(crate) const PADDING: usize = usize::MAX;
 
-/// Lanes of AVX-512, which has registers for twice as many rows.
+/// Lanes of AVX-512, which has twice as many registers.
 const WIDE_LANES: usize = 16;
 
 /// Most rows of a task: their pieces stay in the cache while all panels pass.
@@ -29,6 +32,11 @@ const TASK_ROWS: usize = 96;
 
 /// Below this many multiply-adds a product is not worth handing to another thread.
 const TASK_WORK: usize = 1 << 16;
+
+/// Columns of a panel.
+pub(crate) fn panel_width() -> usize {
+    if lanes() == WIDE_LANES { 4 * WIDE_LANES } else { 2 * lanes() }
+}
 
 /// A matrix `[depth, columns]`, packed for the right side of a product.
 #[derive(Debug, Clone, Default)]
@@ -43,12 +51,13 @@ pub(crate) struct Panels {
 impl Panels {
     /// Packs the matrix whose row `k` is `row(k)`, of `columns` numbers.
     pub(crate) fn new<'a>(depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32] + Sync) -> Self {
-        let width = 2 * lanes();
-        let mut values = vec![0.0; columns.div_ceil(width) * width * depth];
+        let width = panel_width();
+        let mut values = vec![0.0; columns.next_multiple_of(lanes()) * depth];
         let pack = |(panel, values): (usize, &mut [f32])| {
             let begin = panel * width;
             let take = width.min(columns - begin);
-            for (k, to) in values.chunks_exact_mut(width).enumerate() {
+            let own = values.len() / depth;
+            for (k, to) in values.chunks_exact_mut(own).enumerate() {
                 to[..take].copy_from_slice(&row(k)[begin..begin + take]);
                 to[take..].fill(0.0);
             }
@@ -73,19 +82,12 @@ impl Panels {
     /// Packs the transpose of a row-major matrix `[columns, depth]`.
     pub(crate) fn of_transposed(matrix: &[f32], depth: usize, columns: usize) -> Self {
         assert_eq!(matrix.len(), depth * columns, "a matrix of {columns} x {depth}");
-        let width = 2 * lanes();
-        let mut values = vec![0.0; columns.div_ceil(width) * width * depth];
+        let width = panel_width();
+        let mut values = vec![0.0; columns.next_multiple_of(lanes()) * depth];
         if depth > 0 && columns > 0 {
-            values.par_chunks_mut(width * depth).with_min_len(4).enumerate().for_each(|(panel, values)| {
-                let begin = panel * width;
-                if begin + width > columns {
-                    values.fill(0.0);
-                }
-                for column in begin..(begin + width).min(columns) {
-                    for (k, &value) in matrix[column * depth..(column + 1) * depth].iter().enumerate() {
-                        values[k * width + column - begin] = value;
-                    }
-                }
+            values.par_chunks_mut(width * depth).enumerate().for_each(|(panel, values)| {
+                let own = panel * width..columns.min((panel + 1) * width);
+                transpose(depth, own.len(), |c| &matrix[(own.start + c) * depth..][..depth], values);
             });
         }
         Self { values, depth, columns, width }
@@ -94,10 +96,11 @@ impl Panels {
     /// Packs another matrix into the memory of this one, without help from other threads; row `k` is `row(k)`.
     pub(crate) fn pack<'a>(&mut self, depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32]) {
         self.resize(depth, columns);
-        let width = self.width;
+        let (width, lanes) = (self.width, lanes());
         for k in 0..depth {
             for (panel, part) in row(k)[..columns].chunks(width).enumerate() {
-                let to = &mut self.values[(panel * depth + k) * width..][..width];
+                let own = part.len().next_multiple_of(lanes);
+                let to = &mut self.values[panel * depth * width + k * own..][..own];
                 to[..part.len()].copy_from_slice(part);
                 to[part.len()..].fill(0.0);
             }
@@ -106,40 +109,43 @@ impl Panels {
 
     /// The same for a matrix whose column `c` is `column(c)`.
     pub(crate) fn pack_columns<'a>(&mut self, depth: usize, columns: usize, column: impl Fn(usize) -> &'a [f32]) {
-        const TOGETHER: usize = 4;
         self.resize(depth, columns);
         let width = self.width;
-        if depth == 0 {
-            return;
-        }
-        for (panel, values) in self.values.chunks_exact_mut(width * depth).enumerate() {
-            let begin = panel * width;
-            let take = width.min(columns - begin);
-            if take < width {
-                values.fill(0.0);
-            }
-            let mut place = 0;
-            while place + TOGETHER <= take {
-                let from: [&[f32]; TOGETHER] = std::array::from_fn(|i| &column(begin + place + i)[..depth]);
-                for (k, to) in values.chunks_exact_mut(width).enumerate() {
-                    to[place..place + TOGETHER].copy_from_slice(&from.map(|column| column[k]));
-                }
-                place += TOGETHER;
-            }
-            for place in place..take {
-                let places = values[place..].iter_mut().step_by(width);
-                places.zip(&column(begin + place)[..depth]).for_each(|(to, &value)| *to = value);
+        if depth > 0 {
+            for (panel, values) in self.values.chunks_mut(width * depth).enumerate() {
+                let own = panel * width..columns.min((panel + 1) * width);
+                transpose(depth, own.len(), |c| column(own.start + c), values);
             }
         }
     }
 
     /// Memory for a matrix of this size, with whatever was left there.
     fn resize(&mut self, depth: usize, columns: usize) {
-        (self.depth, self.columns, self.width) = (depth, columns, 2 * lanes());
-        let size = columns.div_ceil(self.width) * self.width * depth;
-        if self.values.len() != size {
-            self.values = vec![0.0; size];
+        (self.depth, self.columns, self.width) = (depth, columns, panel_width());
+        // Every place is written afterwards.
+        self.values.resize(columns.next_multiple_of(lanes()) * depth, 0.0);
+    }
+}
+
+/// Packs a panel, `[depth, width]`, whose columns are given; those beyond `count` are zeros.
+#[inline(always)]
+fn transpose<'a>(depth: usize, count: usize, column: impl Fn(usize) -> &'a [f32], values: &mut [f32]) {
+    const TOGETHER: usize = 8;
+    let width = values.len() / depth;
+    if count < width {
+        values.fill(0.0);
+    }
+    let mut place = 0;
+    while place + TOGETHER <= count {
+        let from: [&[f32]; TOGETHER] = std::array::from_fn(|i| &column(place + i)[..depth]);
+        for (k, to) in values.chunks_exact_mut(width).enumerate() {
+            to[place..place + TOGETHER].copy_from_slice(&from.map(|column| column[k]));
         }
+        place += TOGETHER;
+    }
+    for place in place..count {
+        let places = values[place..].iter_mut().step_by(width);
+        places.zip(&column(place)[..depth]).for_each(|(to, &value)| *to = value);
     }
 }
 
@@ -190,7 +196,7 @@ pub(crate) fn multiply(rows: &Rows<'_>, panels: &Panels, y: &mut [f32], epilogue
     assert_eq!(rows.offsets.len(), rows.outputs.len() * rows.pieces, "one offset for each piece of a row");
     assert!(epilogue.bias.is_none_or(|bias| bias.len() == panels.columns), "one bias for each column");
     assert!(epilogue.residual.is_none_or(|residual| residual.len() == y.len()), "a residual as large as the output");
-    assert_eq!(panels.width, 2 * lanes());
+    assert_eq!(panels.width, panel_width());
     product(rows, panels, y, epilogue);
 }
 
@@ -206,19 +212,21 @@ fn product_in<'a, 'b, S: Simd>(
     let size = panels.width * panels.depth;
     // Not chunks, of which there would be none at depth 0, where the epilogue is all there is.
     for index in 0..panels.columns.div_ceil(panels.width) {
-        let panel = &panels.values[index * size..][..size];
         let first = index * panels.width;
         let take = panels.width.min(panels.columns - first);
+        let vectors = take.div_ceil(S::F32_LANES);
+        let panel = &panels.values[index * size..][..panels.depth * vectors * S::F32_LANES];
         // A last panel that is half empty is half the work.
-        if take > S::F32_LANES {
-            panel_product::<S, 2>(simd, rows, panel, (first, take), y, epilogue);
-        } else {
-            panel_product::<S, 1>(simd, rows, panel, (first, take), y, epilogue);
+        match vectors {
+            1 => panel_product::<S, 1>(simd, rows, panel, (first, take), y, epilogue),
+            2 => panel_product::<S, 2>(simd, rows, panel, (first, take), y, epilogue),
+            3 => panel_product::<S, 3>(simd, rows, panel, (first, take), y, epilogue),
+            _ => panel_product::<S, 4>(simd, rows, panel, (first, take), y, epilogue),
         }
     }
 }
 
-/// All rows times the first `V` vectors of each row of a panel, whose columns begin at `first`; `take` of them count.
+/// All rows times a panel of `V` vectors a row, whose columns begin at `first`; `take` of them count.
 #[inline(always)]
 fn panel_product<S: Simd, const V: usize>(
     simd: S,
@@ -230,7 +238,8 @@ fn panel_product<S: Simd, const V: usize>(
 ) {
     let count = rows.outputs.len();
     let mut done = 0;
-    if S::F32_LANES == WIDE_LANES {
+    // One sum of each row would have to wait for itself.
+    if S::F32_LANES == WIDE_LANES && V == 1 {
         while count - done >= 2 * ROWS {
             block::<S, { 2 * ROWS }, V>(simd, rows, panel, Place { begin: done, first, take }, y, epilogue);
             done += 2 * ROWS;
@@ -307,7 +316,8 @@ impl<S: Simd, const R: usize, const V: usize> pulp::WithSimd for Sums<'_, S, R, 
     fn with_simd<T: Simd>(self, _: T) -> Self::Output {
         let Self { simd, rows, panel, offsets } = self;
         let panel = S::as_simd_f32s(panel).0;
-        let depth = panel.len() / 2 / rows.pieces;
+        let (panel, _) = panel.as_chunks::<V>();
+        let depth = panel.len() / rows.pieces;
         let mut sums = [[simd.splat_f32s(0.0); V]; R];
         for piece in 0..rows.pieces {
             // Loops rather than `map` and `from_fn`, which are not always inlined.
@@ -318,9 +328,9 @@ impl<S: Simd, const R: usize, const V: usize> pulp::WithSimd for Sums<'_, S, R, 
                     from => &rows.values[from..][..depth],
                 };
             }
-            let right = &panel[2 * depth * piece..][..2 * depth];
+            let right = &panel[depth * piece..][..depth];
             // A few steps at a time as arrays: one bounds check for each row and chunk, none inside.
-            let (chunks, rest) = right.as_chunks::<{ 2 * STEPS }>();
+            let (chunks, rest) = right.as_chunks::<STEPS>();
             for (index, right) in chunks.iter().enumerate() {
                 let mut steps: [&[f32; STEPS]; R] = [&[0.0; STEPS]; R];
                 for r in 0..R {
@@ -328,14 +338,14 @@ impl<S: Simd, const R: usize, const V: usize> pulp::WithSimd for Sums<'_, S, R, 
                 }
                 for k in 0..STEPS {
                     for r in 0..R {
-                        add_step(simd, steps[r][k], [right[2 * k], right[2 * k + 1]], &mut sums[r]);
+                        add_step(simd, steps[r][k], &right[k], &mut sums[r]);
                     }
                 }
             }
             let done = chunks.len() * STEPS;
-            for (k, right) in rest.chunks_exact(2).enumerate() {
+            for (k, right) in rest.iter().enumerate() {
                 for r in 0..R {
-                    add_step(simd, left[r][done + k], [right[0], right[1]], &mut sums[r]);
+                    add_step(simd, left[r][done + k], right, &mut sums[r]);
                 }
             }
         }
@@ -348,7 +358,7 @@ const STEPS: usize = 4;
 
 /// One step of the depth for one row: `sum += left right`.
 #[inline(always)]
-fn add_step<S: Simd, const V: usize>(simd: S, left: f32, right: [S::f32s; 2], sum: &mut [S::f32s; V]) {
+fn add_step<S: Simd, const V: usize>(simd: S, left: f32, right: &[S::f32s; V], sum: &mut [S::f32s; V]) {
     let left = simd.splat_f32s(left);
     for v in 0..V {
         sum[v] = simd.mul_add_e_f32s(left, right[v], sum[v]);
@@ -381,7 +391,10 @@ fn finish<S: Simd, const V: usize>(
 /// How many rows a task takes, out of `rows`, each of `work` multiply-adds: a multiple of a block, few enough for all
 /// threads to have something. It decides nothing but the time.
 pub(crate) fn rows_per_task(rows: usize, work: usize) -> usize {
-    let fair = rows.div_ceil(rayon::current_num_threads());
+    let threads = rayon::current_num_threads();
+    let even = rows / threads / ROWS * ROWS;
+    // What is left of an even share may be less than a block more makes of another share.
+    let fair = if even > 0 && rows - even * threads < ROWS { even } else { rows.div_ceil(threads) };
     let worthwhile = TASK_WORK.div_ceil(work.max(1));
     fair.min(TASK_ROWS).max(worthwhile).next_multiple_of(ROWS)
 }
@@ -466,43 +479,16 @@ impl Columns {
     }
 }
 
-/// A right operand packed anew for every task: the same layout as [`Panels`], with its memory reused.
-#[derive(Debug, Default)]
-pub(crate) struct Strips {
-    values: Vec<f32>,
-    rows: usize,
-    columns: usize,
-    width: usize,
-}
-
-impl Strips {
-    /// Packs `rows` rows of `columns` numbers.
-    pub(crate) fn pack<'a>(&mut self, rows: usize, columns: usize, row: impl Fn(usize) -> &'a [f32]) {
-        let width = 2 * lanes();
-        (self.rows, self.columns, self.width) = (rows, columns, width);
-        let panels = columns.div_ceil(width);
-        self.values.resize(panels * rows * width, 0.0);
-        for p in 0..rows {
-            let from = &row(p)[..columns];
-            for (panel, part) in from.chunks(width).enumerate() {
-                let at = (panel * rows + p) * width;
-                self.values[at..at + part.len()].copy_from_slice(part);
-                self.values[at + part.len()..at + width].fill(0.0);
-            }
-        }
-    }
-}
-
 /// `sums[i][j] += sum over p of left[p][i] right[p][j]`, in the order of `p`; `sums` is `[left columns, right columns]`.
-pub(crate) fn add_transposed_product(left: &Columns, right: &Strips, sums: &mut [f32]) {
+pub(crate) fn add_transposed_product(left: &Columns, right: &Panels, sums: &mut [f32]) {
     assert_eq!(sums.len(), left.count * right.columns);
     add_transposed_product_within(left, right, sums, right.columns);
 }
 
 /// The same where a row of `sums` begins `stride` numbers after the one before it.
-fn add_transposed_product_within(left: &Columns, right: &Strips, sums: &mut [f32], stride: usize) {
-    assert_eq!(left.rows, right.rows, "as many rows on the left as on the right");
-    assert_eq!(right.width, 2 * lanes());
+fn add_transposed_product_within(left: &Columns, right: &Panels, sums: &mut [f32], stride: usize) {
+    assert_eq!(left.rows, right.depth, "as many rows on the left as on the right");
+    assert_eq!(right.width, panel_width());
     if left.rows > 0 {
         transposed(left, right, sums, stride);
     }
@@ -510,32 +496,71 @@ fn add_transposed_product_within(left: &Columns, right: &Strips, sums: &mut [f32
 
 #[pulp::with_simd(transposed = arch())]
 #[inline(always)]
-fn transposed_in<'a, S: Simd>(simd: S, left: &'a Columns, right: &'a Strips, sums: &'a mut [f32], stride: usize) {
+fn transposed_in<'a, S: Simd>(simd: S, left: &'a Columns, right: &'a Panels, sums: &'a mut [f32], stride: usize) {
     let rows = left.rows;
-    for (panel, right_values) in right.values.chunks_exact(rows * right.width).enumerate() {
-        let first = panel * right.width;
+    for (index, panel) in right.values.chunks(rows * right.width).enumerate() {
+        let first = index * right.width;
         let take = right.width.min(right.columns - first);
-        for (index, left_values) in left.values.chunks_exact(rows * ROWS).enumerate() {
-            let begin = index * ROWS;
-            let count = ROWS.min(left.count - begin);
-            let mut acc = [[simd.splat_f32s(0.0); 2]; ROWS];
-            let right_vectors = S::as_simd_f32s(right_values).0;
-            for (a, b) in left_values.chunks_exact(ROWS).zip(right_vectors.chunks_exact(2)) {
-                for r in 0..ROWS {
-                    let value = simd.splat_f32s(a[r]);
-                    acc[r][0] = simd.mul_add_e_f32s(value, b[0], acc[r][0]);
-                    acc[r][1] = simd.mul_add_e_f32s(value, b[1], acc[r][1]);
-                }
-            }
-            for (r, pair) in acc.iter().enumerate().take(count) {
-                let to = &mut sums[(begin + r) * stride + first..][..take];
-                for (half, &value) in pair.iter().enumerate() {
-                    let from = (half * S::F32_LANES).min(take);
-                    let old = load(simd, &to[from..]);
-                    store(simd, &mut to[from..], simd.add_f32s(old, value));
-                }
+        match panel.len() / rows / S::F32_LANES {
+            1 => transposed_panel::<S, 1>(simd, left, panel, (first, take), sums, stride),
+            2 => transposed_panel::<S, 2>(simd, left, panel, (first, take), sums, stride),
+            3 => transposed_panel::<S, 3>(simd, left, panel, (first, take), sums, stride),
+            _ => transposed_panel::<S, 4>(simd, left, panel, (first, take), sums, stride),
+        }
+    }
+}
+
+#[inline(always)]
+fn transposed_panel<S: Simd, const V: usize>(
+    simd: S,
+    left: &Columns,
+    panel: &[f32],
+    (first, take): (usize, usize),
+    sums: &mut [f32],
+    stride: usize,
+) {
+    let lanes = S::F32_LANES;
+    for (index, block) in left.values.chunks_exact(left.rows * ROWS).enumerate() {
+        let begin = index * ROWS;
+        let block = transposed_sums(simd, TransposedSums::<S, V> { simd, left: block, panel });
+        for (r, row) in block.iter().enumerate().take(ROWS.min(left.count - begin)) {
+            let to = &mut sums[(begin + r) * stride + first..][..take];
+            for (v, &value) in row.iter().enumerate() {
+                let to = &mut to[(v * lanes).min(take)..];
+                store(simd, to, simd.add_f32s(load(simd, to), value));
             }
         }
+    }
+}
+
+/// `sum over p of left[p][i] panel[p][j]` for a block of columns on the left and a panel on the right.
+struct TransposedSums<'a, S, const V: usize> {
+    simd: S,
+    left: &'a [f32],
+    panel: &'a [f32],
+}
+
+/// Never inlined, for the reason of [`block_sums`].
+#[inline(never)]
+fn transposed_sums<S: Simd, const V: usize>(simd: S, block: TransposedSums<'_, S, V>) -> [[S::f32s; V]; ROWS] {
+    simd.vectorize(block)
+}
+
+impl<S: Simd, const V: usize> pulp::WithSimd for TransposedSums<'_, S, V> {
+    type Output = [[S::f32s; V]; ROWS];
+
+    #[inline(always)]
+    fn with_simd<T: Simd>(self, _: T) -> Self::Output {
+        let Self { simd, left, panel } = self;
+        let mut sums = [[simd.splat_f32s(0.0); V]; ROWS];
+        let left = left.as_chunks::<ROWS>().0;
+        let right = S::as_simd_f32s(panel).0.as_chunks::<V>().0;
+        for (left, right) in left.iter().zip(right) {
+            for r in 0..ROWS {
+                add_step(simd, left[r], right, &mut sums[r]);
+            }
+        }
+        sums
     }
 }
 
@@ -557,7 +582,7 @@ pub(crate) fn transposed_product(a: &[f32], b: &[f32], m: usize, n: usize) -> Ve
     let numbers = |blocks: &Range<usize>| columns(blocks).start * n..columns(blocks).end * n;
     split.sum(numbers, |task, sums| {
         let Range { start: first, end: last } = columns(&task.blocks);
-        let (mut left, mut right) = (Columns::default(), Strips::default());
+        let (mut left, mut right) = (Columns::default(), Panels::default());
         // One tile of the result after the other, so that its sums stay in the cache while all rows pass.
         let wide = n.min(SUMMED_COLUMNS);
         let high = (SUMMED_TILE / wide.max(1)).next_multiple_of(ROWS);

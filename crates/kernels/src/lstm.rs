@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::activation::{sigmoid, tanh};
 use crate::gemm::{
-    Columns, Epilogue, PACKED_ROWS, Panels, ROWS, Rows, Strips, add_transposed_product, matrix_product, multiply,
+    Columns, Epilogue, PACKED_ROWS, Panels, ROWS, Rows, add_transposed_product, matrix_product, multiply,
 };
 use crate::norm::column_sums;
 use crate::scratch;
@@ -367,7 +367,7 @@ pub(crate) fn backward(
     }
     let mut gx = vec![0.0; x.len()];
     matrix_product(&slopes, &Panels::of_transposed(weights.input, 4 * width, inputs), &mut gx, &Epilogue::NONE);
-    let packed: Vec<(usize, Strips)> =
+    let packed: Vec<(usize, Panels)> =
         slopes.par_chunks(PACKED_ROWS * 4 * width).map(|part| pack(part, 4 * width)).collect();
     let hidden_before = |row: usize| match row % steps {
         0 => initial.hidden.map(|hidden| &hidden[row / steps * width..][..width]),
@@ -388,8 +388,8 @@ pub(crate) fn backward(
 }
 
 /// Packs rows for the right side of a product; how many they are comes with them.
-fn pack(rows: &[f32], columns: usize) -> (usize, Strips) {
-    let mut strips = Strips::default();
+fn pack(rows: &[f32], columns: usize) -> (usize, Panels) {
+    let mut strips = Panels::default();
     strips.pack(rows.len() / columns, columns, |row| &rows[row * columns..(row + 1) * columns]);
     (rows.len() / columns, strips)
 }
@@ -405,7 +405,7 @@ fn weight_gradient<'a>(
     depth: usize,
     columns: usize,
     row: impl Fn(usize) -> Option<&'a [f32]> + Sync,
-    slopes: &[(usize, Strips)],
+    slopes: &[(usize, Panels)],
 ) -> Vec<f32> {
     let mut sums = vec![0.0; depth * columns];
     let fair = depth.div_ceil(ROWS).div_ceil(4 * rayon::current_num_threads());

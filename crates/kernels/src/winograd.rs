@@ -13,7 +13,7 @@ use pulp::Simd;
 use rayon::prelude::*;
 
 use crate::convolution::Shape;
-use crate::gemm::{Columns, Epilogue, Panels, Rows, Strips, add_transposed_product, multiply};
+use crate::gemm::{Columns, Epilogue, Panels, Rows, add_transposed_product, multiply};
 use crate::scratch;
 use crate::vector::arch;
 
@@ -232,7 +232,7 @@ pub(crate) fn backward_weight(tile: Tile, shape: &Shape, x: &[f32], gradient: &[
             dispatch(tile, TransformGradients { gradient, outputs, grid: &grid, first, wanted });
         });
         sums.par_chunks_exact_mut(size).enumerate().for_each(|(place, sums)| {
-            let (mut left, mut right) = (Columns::default(), Strips::default());
+            let (mut left, mut right) = (Columns::default(), Panels::default());
             for (block, memory) in memory.chunks(BLOCK_TILES * per_tile).take(used).enumerate() {
                 let count = count(block);
                 let (seen, wanted) = memory.split_at(places * BLOCK_TILES * channels);

@@ -120,7 +120,7 @@ proptest! {
         [rows, m, n] in [1usize..40, 1usize..20, 1usize..40],
         skip in 2usize..5,
     ) {
-        let (mut left, mut right) = (Columns::default(), Strips::default());
+        let (mut left, mut right) = (Columns::default(), Panels::default());
         let nan = [f32::NAN; 40];
         left.pack(first_rows, first_m, |_| Some(&nan));
         right.pack(first_rows, first_n, |_| &nan);
