@@ -493,38 +493,6 @@ mod tests {
         // A class that no row has is possible, and unlikely.
         let halves: Vec<usize> = labels.iter().map(|label| label % 2).collect();
         let model = SparseFits::new(&rows, &halves, 3, &Silent).fit(1.0).unwrap();
-        assert!(softmax_of(&model.logits(rows.row(0)))[2] < 0.01);
-    }
-
-    fn softmax_of(logits: &[f64]) -> Vec<f64> {
-        crate::heads::softmax(logits, 1.0)
-    }
-
-    /// Run by hand: `ENGRAFT_SPARSE=table.csv`, columns `text,label`.
-    #[test]
-    #[ignore = "a benchmark"]
-    fn seconds_of_a_table() {
-        let Ok(path) = std::env::var("ENGRAFT_SPARSE") else { return };
-        let mut lines = csv::Reader::from_path(path).unwrap();
-        let (mut texts, mut names) = (Vec::new(), Vec::new());
-        for line in lines.records() {
-            let line = line.unwrap();
-            texts.push(crate::data::text::Text::single(&line[0]));
-            names.push(line[1].to_owned());
-        }
-        let mut classes = names.clone();
-        classes.sort();
-        classes.dedup();
-        let labels: Vec<usize> = names.iter().map(|name| classes.binary_search(name).unwrap()).collect();
-        let all: Vec<_> = texts.iter().collect();
-        let counted = crate::bases::text::TfIdf::of(&all, 100_000);
-        let rows = SparseRows::new(counted.columns(), all.iter().map(|text| counted.row(text)).collect::<Vec<_>>());
-        let start = std::time::Instant::now();
-        let mut fits = SparseFits::new(&rows, &labels, classes.len(), &Silent);
-        for c in [1.0, 10.0, 100.0] {
-            fits.fit(c).unwrap();
-            let norm = fits.linearise(fits.penalty(c)) / fits.slope;
-            println!("C {c}: {:.2} s, gradient {norm:.1e}", start.elapsed().as_secs_f64());
-        }
+        assert!(crate::heads::softmax(&model.logits(rows.row(0)), 1.0)[2] < 0.01);
     }
 }
