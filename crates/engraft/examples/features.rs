@@ -3,8 +3,9 @@
 #![allow(clippy::print_stdout, missing_docs, reason = "an example prints")]
 
 use engraft::bases::{BaseSpec, Device, open};
-use engraft::features::{Extractor, embed};
-use engraft::{error::Result, progress::Silent};
+use engraft::error::{Result, shown};
+use engraft::features::{Extractor, Format, embed};
+use engraft::progress::Silent;
 
 const IMAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/digits/train/7");
 
@@ -12,7 +13,9 @@ pub fn main() -> Result<()> {
     let device = Device::flex();
     let base = open(&BaseSpec::named("glyphs"), &device)?;
     let images = engraft::data::images(IMAGES.as_ref(), &Silent)?;
-    let features = embed(&Extractor::to_features(&base, &device)?, &images, None, &Silent)?.features;
-    println!("{} images, {} features each", features.rows, features.columns);
-    Ok(())
+    let out = std::env::temp_dir().join(format!("engraft-features-{}.npy", std::process::id()));
+    let embedding = embed(&Extractor::to_features(&base, &device)?, &images, &out, None, &Silent)?;
+    println!("{} images, {} features each: {}", embedding.sources.len(), embedding.columns, shown(&out));
+    let names: Vec<String> = embedding.sources.iter().map(|image| image.name()).collect();
+    embedding.write(&out, Format::Npy, &names, true)
 }

@@ -6,7 +6,7 @@ use engraft::bases::{DataKind, Device, base_for, open};
 use engraft::data::image::Limits;
 use engraft::data::{ImageSource, Left, is_image_table, used_bit_depth};
 use engraft::error::{Error, Problem, Result, from_printable, printable, shown};
-use engraft::features::{Extractor, Format, INDEX_HEADER, claim_features, embed, write_features};
+use engraft::features::{Extractor, Format, INDEX_HEADER, claim_features, embed};
 use engraft::files;
 use engraft::progress::Observer;
 use engraft::settings::BitDepth;
@@ -61,7 +61,7 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     };
     let extractor = Extractor::new(&base, cut, Limits::default(), &device)?;
     let cache = cache_of(&args.cache, terminal);
-    let embedding = embed(&extractor, &images, cache.as_ref(), terminal)?;
+    let embedding = embed(&extractor, &images, &args.out, cache.as_ref(), terminal)?;
     let mut left = Left::default();
     for (image, error) in &embedding.failed {
         left.note(&error.reason(), &image.name());
@@ -72,17 +72,25 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     }
     if args.strict && !embedding.failed.is_empty() {
         let problem = Problem::new("some images cannot be used, and --strict makes that fatal");
-        return Err(Error::Data(problem.found(format_args!("{} images", embedding.failed.len()))).into());
+        let problem = problem.found(format_args!("{} images", embedding.failed.len()));
+        embedding.discard()?;
+        return Err(Error::Data(problem).into());
     }
     if embedding.sources.is_empty() {
+        embedding.discard()?;
         return Err(Error::Data(Problem::new("no image can be used").at(&args.data)).into());
     }
     let root = if args.data.is_dir() { args.data.as_path() } else { Path::new("") };
     let names: Vec<String> = embedding.sources.iter().map(|image| name_of(image, root)).collect();
+    if embedding.resumed > 0 {
+        terminal.say(&format!("{} rows were computed before the command was stopped", embedding.resumed));
+    }
+    let csv = index_csv(&names, &embedding.digests)?;
+    let (rows, columns) = (names.len(), embedding.columns);
+    let left_out: Vec<String> = embedding.failed.iter().map(|(image, _)| image.name()).collect();
+    embedding.write(&args.out, format, &names, args.force)?;
     // The index last: where it is, the features are complete.
-    write_features(&args.out, format, &embedding.features, &names, args.force)?;
-    files::write_output(&index, &index_csv(&names, &embedding.digests)?, args.force)?;
-    let (rows, columns) = (embedding.features.rows, embedding.features.columns);
+    files::write_output(&index, &csv, args.force)?;
     if json {
         output::json(&json!({
             "command": "embed",
@@ -92,7 +100,7 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
             "columns": columns,
             "features": printable(&args.out),
             "index": printable(&index),
-            "left_out": embedding.failed.iter().map(|(image, _)| image.name()).collect::<Vec<_>>(),
+            "left_out": left_out,
         }))?;
     } else {
         output::text(&format!(
@@ -103,7 +111,7 @@ pub fn run(args: &EmbedArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
             shown(&index)
         ))?;
     }
-    Ok(if embedding.failed.is_empty() { Outcome::Done } else { Outcome::BadData })
+    Ok(if left_out.is_empty() { Outcome::Done } else { Outcome::BadData })
 }
 
 /// An image's path relative to the folder that was given, or table and row.

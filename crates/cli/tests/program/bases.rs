@@ -56,6 +56,35 @@ fn embedded_rows_are_in_the_order_of_the_sorted_paths_or_of_the_list() {
 }
 
 #[test]
+fn embeddings_of_images_go_on_after_a_stop() {
+    let sandbox = Sandbox::new();
+    sandbox.flat_digits("digits", 10, 10);
+    fs::write(sandbox.path("digits/0/broken.png"), b"no image").unwrap();
+    let args = |out: &'static str| ["embed", "digits", "-o", out];
+    let read = |name: &str| fs::read(sandbox.path(name)).unwrap();
+    let without = |out: &'static str| args(out).into_iter().chain(["--no-cache"]);
+    sandbox.run(without("whole.npy")).expect(3, &["broken.png"]);
+    assert!(!sandbox.path("whole.npy.unfinished").exists());
+    // From the cache: filled, and full.
+    for out in ["filled.npy", "full.npy"] {
+        sandbox.run(args(out)).expect(3, &["broken.png"]);
+        assert_eq!(read("whole.npy"), read(out));
+        assert_eq!(read("whole.npy.index.csv"), read(&format!("{out}.index.csv")));
+    }
+    if cfg!(debug_assertions) {
+        let killed = sandbox.command(without("parts.npy")).env("ENGRAFT_FAULT", "part-embedded:3").output().unwrap();
+        assert!(!killed.status.success());
+        assert!(!sandbox.path("parts.npy").exists() && sandbox.path("parts.npy.unfinished").exists());
+        // The first part has a broken image, and is computed again.
+        sandbox.run(without("parts.npy")).expect(3, &["64 rows were computed before the command was stopped"]);
+        assert_eq!(read("whole.npy"), read("parts.npy"));
+        assert!(!sandbox.path("parts.npy.unfinished").exists());
+    }
+    sandbox.run(without("strict.npy").chain(["--strict"])).expect(3, &["--strict"]);
+    assert!(!sandbox.path("strict.npy").exists() && !sandbox.path("strict.npy.unfinished").exists());
+}
+
+#[test]
 fn a_cut_gives_the_map_there() {
     let sandbox = Sandbox::new();
     sandbox.flat_digits("digits", 2, 2);

@@ -219,6 +219,41 @@ fn a_small_budget_looks_at_depths_first_and_finishes_the_best() {
     assert!(looked > 0 && all > 0, "{looked} {all}");
 }
 
+/// A head from random numbers that learns nothing is worse on every fold.
+#[test]
+fn a_depth_that_all_folds_would_hardly_choose_is_stopped_also_after_a_resume() {
+    let sandbox = Sandbox::new();
+    sandbox.digits("digits", 5, 18, 2);
+    let args = "fit digits --start random --epochs 1 --lr 1e-6 --seeds 1 --folds 5 --views 1 --control-budget 0 --speed 1 --budget 1h";
+    let args: Vec<&str> = args.split(' ').collect();
+    let ran =
+        sandbox.run(args.iter().chain(&["--out", "whole", "--json"])).expect(0, &["was stopped after 3 of 5 folds"]);
+    let choice = ran.json()["choice"].clone();
+    assert_eq!((choice["depth"].as_str(), choice["tried"].as_array().map(Vec::len)), (Some("head"), Some(1)));
+    assert!(choice["reason"].as_str().unwrap().contains("none was likely to be chosen"), "{choice}");
+    let told = choice["left_out"].to_string();
+    for part in
+        ["`last` was stopped", "on the same 54 images", "has a probability of less than 0.1 %", "`all` was not tried"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let html = fs::read_to_string(sandbox.path("whole/report.html")).unwrap();
+    assert!(html.contains("was stopped after 3 of 5 folds"));
+    if cfg!(debug_assertions) {
+        for fault in ["journal-finished:2", "journal-finished:5"] {
+            let mut killed = sandbox.command(args.iter().chain(&["--out", "run"]));
+            assert!(!killed.env("ENGRAFT_FAULT", fault).output().unwrap().status.success());
+            sandbox.run(["fit", "--resume", "run"]).expect(0, &["was stopped after 3 of 5 folds"]);
+            for file in ["model.safetensors", "model.json", "predictions.csv"] {
+                let read = |run: &str| fs::read(sandbox.path(run).join(file)).unwrap();
+                assert!(read("whole") == read("run"), "{file}");
+            }
+            assert_eq!(without_timings(report(&sandbox, "whole")), without_timings(report(&sandbox, "run")));
+            fs::remove_dir_all(sandbox.path("run")).unwrap();
+        }
+    }
+}
+
 #[test]
 fn low_rank_factors_learn_in_place_of_weights() {
     let sandbox = Sandbox::new();

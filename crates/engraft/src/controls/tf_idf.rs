@@ -8,14 +8,14 @@ use crate::bases::text::TfIdf;
 use crate::data::text::Text;
 use crate::error::Result;
 use crate::features::Features;
-use crate::heads::{SparseClassifier, SparseRows, fit_sparse, softmax};
-use crate::progress::{Observer, Silent};
+use crate::heads::{SparseClassifier, SparseFits, SparseRows, softmax};
+use crate::progress::Observer;
 use crate::targets::Predictions;
 use crate::train::argmax;
 
 /// Most words and pairs of words that are counted: those that most texts have.
 const MOST_TERMS: usize = 100_000;
-/// Strengths that are tried: scikit-learn's `C`.
+/// Strengths that are tried, ascending, as the solver likes them: scikit-learn's `C`.
 const STRENGTHS: [f64; 3] = [1.0, 10.0, 100.0];
 
 /// The rows of texts.
@@ -56,12 +56,13 @@ impl TfIdfBaseline {
             let of = |which: &[usize]| which.iter().map(|&at| texts[at]).collect::<Vec<_>>();
             let tf_idf = TfIdf::of(&of(&training), MOST_TERMS);
             let rows = rows_of(&tf_idf, &of(&training));
+            let held_rows = rows_of(&tf_idf, &of(&held));
             let truth: Vec<usize> = training.iter().map(|&at| labels[at]).collect();
+            let mut fits = SparseFits::new(&rows, &truth, classes, observer);
             for (c, out) in STRENGTHS.into_iter().zip(&mut probabilities) {
-                observer.check()?;
-                let model = fit_sparse(&rows, &truth, classes, c, &Silent)?;
-                for &at in &held {
-                    out[at * classes..][..classes].copy_from_slice(&probabilities_of(&tf_idf, &model, texts[at]));
+                let model = fits.fit(c)?;
+                for (row, &at) in held.iter().enumerate() {
+                    out[at * classes..][..classes].copy_from_slice(&probabilities_of(&model, held_rows.row(row)));
                 }
                 observer.advance(1);
             }
@@ -77,15 +78,15 @@ impl TfIdfBaseline {
                 false => best,
             });
         let tf_idf = TfIdf::of(texts, MOST_TERMS);
-        let model = fit_sparse(&rows_of(&tf_idf, texts), labels, classes, STRENGTHS[best], observer)?;
+        let model = SparseFits::new(&rows_of(&tf_idf, texts), labels, classes, observer).fit(STRENGTHS[best])?;
         let predictions = Predictions::Classes(probabilities.swap_remove(best));
         Ok(Self { c: STRENGTHS[best], predictions, model: (tf_idf, model) })
     }
 }
 
-/// Probabilities of the classes of a text.
-fn probabilities_of(tf_idf: &TfIdf, model: &SparseClassifier, text: &Text) -> Vec<f32> {
-    softmax(&model.logits(&tf_idf.row(text)), 1.0).into_iter().map(|p| p as f32).collect()
+/// Probabilities of the classes of a row.
+fn probabilities_of(model: &SparseClassifier, row: &[(u32, f32)]) -> Vec<f32> {
+    softmax(&model.logits(row), 1.0).into_iter().map(|p| p as f32).collect()
 }
 
 impl Baseline for TfIdfBaseline {
@@ -109,7 +110,7 @@ impl Baseline for TfIdfBaseline {
     fn predict(&self, data: &ControlData<'_>, examples: &[usize], _features: &Features) -> Result<Predictions> {
         let (tf_idf, model) = &self.model;
         let texts = data.intake.texts_of(examples);
-        let rows: Vec<Vec<f32>> = texts.par_iter().map(|text| probabilities_of(tf_idf, model, text)).collect();
+        let rows: Vec<Vec<f32>> = texts.par_iter().map(|text| probabilities_of(model, &tf_idf.row(text))).collect();
         Ok(Predictions::Classes(rows.concat()))
     }
 }
@@ -117,6 +118,7 @@ impl Baseline for TfIdfBaseline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::Silent;
 
     fn text(first: &str) -> Text {
         Text { first: first.into(), second: None }
@@ -134,7 +136,7 @@ mod tests {
         let Predictions::Classes(out_of_fold) = &baseline.predictions else { panic!("classes") };
         assert!(right(out_of_fold) > 57, "{out_of_fold:?}");
         let (tf_idf, model) = &baseline.model;
-        let again: Vec<f32> = all.iter().flat_map(|text| probabilities_of(tf_idf, model, text)).collect();
+        let again: Vec<f32> = all.iter().flat_map(|text| probabilities_of(model, &tf_idf.row(text))).collect();
         assert_eq!(right(&again), 60);
     }
 }

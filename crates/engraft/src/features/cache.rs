@@ -226,18 +226,36 @@ impl Space {
     /// [`Error::Interrupted`] alone.
     pub(crate) fn load(&self, observer: &dyn Observer) -> Result<HashMap<String, Vec<f32>>> {
         let mut rows = HashMap::new();
+        self.each(observer, |_, shard| rows.extend(shard))?;
+        Ok(rows)
+    }
+
+    /// Where every row is that is there and whole.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] alone.
+    pub(crate) fn index(&self, observer: &dyn Observer) -> Result<RowIndex> {
+        let mut index = RowIndex { columns: self.columns, ..RowIndex::default() };
+        self.each(observer, |file, shard| {
+            let at = index.files.len();
+            index.files.push(file.to_owned());
+            index.places.extend(shard.into_iter().map(|(key, _)| (key, at)));
+        })?;
+        Ok(index)
+    }
+
+    fn each(&self, observer: &dyn Observer, mut of: impl FnMut(&Path, Vec<(String, Vec<f32>)>)) -> Result<()> {
         let mut damaged = Vec::new();
-        let longest = 64 + ROWS * (32 + 4 * self.columns as u64);
         for file in entries(&self.folder) {
             observer.check()?;
             if !is_own(&file) {
                 continue;
             }
-            match files::read_limited(&file, longest) {
+            match files::read_limited(&file, longest(self.columns)) {
                 Ok(bytes) => match parse(&bytes, self.columns) {
                     Some(shard) => {
                         files::touch(&file);
-                        rows.extend(shard);
+                        of(&file, shard);
                     }
                     None => damaged.push(file),
                 },
@@ -257,7 +275,7 @@ impl Space {
                 let _ = files::remove_file(file);
             }
         }
-        Ok(rows)
+        Ok(())
     }
 
     /// Writes a shard of rows, if the cache can be written.
@@ -268,6 +286,39 @@ impl Space {
             files::write_atomic(&self.folder.join(format!("{name}.rows")), &bytes)
         });
     }
+}
+
+/// Where the rows of a space are, for whoever needs few of them at a time.
+#[derive(Debug, Default)]
+pub(crate) struct RowIndex {
+    columns: usize,
+    files: Vec<PathBuf>,
+    /// The file of each row, by the SHA-256 of its image.
+    places: HashMap<String, usize>,
+    /// The file that was read last, by its number, and its rows: images mostly come in the order in which they were cached.
+    latest: Option<(usize, HashMap<String, Vec<f32>>)>,
+}
+
+impl RowIndex {
+    /// Whether the row of an image was there.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.places.contains_key(key)
+    }
+
+    /// The row of an image, if it is still there and whole.
+    pub(crate) fn row(&mut self, key: &str) -> Option<Vec<f32>> {
+        let at = *self.places.get(key)?;
+        if self.latest.as_ref().is_none_or(|(latest, _)| *latest != at) {
+            let bytes = files::read_limited(&self.files[at], longest(self.columns)).ok()?;
+            self.latest = Some((at, parse(&bytes, self.columns)?.into_iter().collect()));
+        }
+        self.latest.as_ref()?.1.get(key).cloned()
+    }
+}
+
+/// The longest file of rows that is read.
+fn longest(columns: usize) -> u64 {
+    64 + ROWS * (32 + 4 * columns as u64)
 }
 
 fn serialise(rows: &[(String, Vec<f32>)], columns: usize) -> Vec<u8> {
@@ -334,6 +385,10 @@ mod tests {
         let space = cache.space("0123456789abcdef", 3);
         space.store(&rows(10), &Silent);
         assert_eq!(space.load(&Silent).unwrap(), rows(10).into_iter().collect());
+        let mut index = space.index(&Silent).unwrap();
+        for (key, row) in rows(11) {
+            assert_eq!((index.has(&key), index.row(&key)), (row[0] < 10.0, Some(row).filter(|row| row[0] < 10.0)));
+        }
         assert_eq!(cache.summary().spaces[0].files, 1);
         assert!(cache.clear().unwrap() > 0);
         assert_eq!(cache.summary().bytes, 0);

@@ -1,19 +1,18 @@
 //! Features of more texts than memory holds: part by part, each kept beside the output until all are there, so that a
 //! stopped run goes on where it was.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::data::text::{Text, TextRow};
 use crate::error::{Error, Problem, Result};
-use crate::features::export::{Format, INDEX_HEADER, write_parts};
-use crate::features::{Features, Store, TextExtractor};
-use crate::files::{self, Lock, Made};
+use crate::features::TextExtractor;
+use crate::features::export::{Format, INDEX_HEADER};
+use crate::features::parts::Parts;
+use crate::files;
 use crate::progress::Observer;
 
 /// Texts of a part: what a command that is killed loses.
 const PART: usize = 512;
-/// What parts are kept under.
-const KIND: &str = "parts";
 
 /// What an embedding of texts came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,17 +45,12 @@ pub fn embed_texts(
     replace: bool,
     observer: &dyn Observer,
 ) -> Result<EmbeddedTexts> {
-    let folder = unfinished(out);
-    if folder.symlink_metadata().is_ok() {
-        Made::Unfinished.require(&folder)?;
-    }
-    let _lock = Lock::of_unfinished(&folder)?;
-    let kept = Store::new(folder.clone());
+    let mut parts = Parts::of(out, extractor.columns())?;
     let mut index = csv::Writer::from_writer(Vec::new());
     let bad_index = |source: csv::Error| Error::Io(Problem::new("the index cannot be written").found(source));
     index.write_record(INDEX_HEADER).map_err(bad_index)?;
     let mut embedded = EmbeddedTexts { rows: 0, empty: Vec::new(), resumed: 0, truncated: 0, index: Vec::new() };
-    let mut parts: Vec<(String, Vec<String>)> = Vec::new();
+    let mut names: Vec<String> = Vec::new();
     let mut rows = rows.peekable();
     observer.begin("features", 0, "texts");
     while rows.peek().is_some() {
@@ -77,23 +71,18 @@ pub fn embed_texts(
         let digests: Vec<String> = texts.iter().map(|text| text.digest()).collect();
         embedded.truncated += extractor.truncated(&texts)?;
         let key = files::sha256_hex(format!("{}/{}", extractor.identity(), digests.join(",")).as_bytes());
-        match kept.get(KIND, &key) {
-            Some(_) => {
-                embedded.resumed += part.len();
-                observer.advance(part.len() as u64);
-            }
-            None => {
-                let features = extractor.extract(&texts, &digests, None, &Part(observer))?;
-                kept.put(KIND, &key, bytes_of(&features).as_slice())?;
-                files::fault("part-embedded");
-            }
+        if parts.take(&key, part.len()) {
+            embedded.resumed += part.len();
+            observer.advance(part.len() as u64);
+        } else {
+            parts.keep(key, &extractor.extract(&texts, &digests, None, &Part(observer))?.values)?;
         }
         for (row, digest) in part.iter().zip(&digests) {
             let number = embedded.rows.to_string();
             index.write_record([number.as_str(), &row.name, digest]).map_err(bad_index)?;
             embedded.rows += 1;
         }
-        parts.push((key, part.into_iter().map(|row| row.name).collect()));
+        names.extend(part.into_iter().map(|row| row.name));
     }
     observer.end();
     if embedded.rows == 0 {
@@ -101,18 +90,9 @@ pub fn embed_texts(
             Problem::new("there is no text that could be used").expected("at least one that is not empty"),
         ));
     }
-    let columns = extractor.columns();
-    let again = parts.into_iter().map(|(key, names)| {
-        let bytes = kept.get(KIND, &key).ok_or_else(|| {
-            Error::Io(Problem::new("a finished part is gone or damaged").at(&folder).hint("run the command again"))
-        })?;
-        let values = bytes.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().expect("four bytes")));
-        Ok((Features::new(names.len(), columns, values.collect())?, names))
-    });
-    write_parts(out, format, [embedded.rows, columns], again, replace)?;
+    parts.write(out, format, &names, replace)?;
     embedded.index =
         index.into_inner().map_err(|source| Error::Io(Problem::new("the index cannot be written").found(source)))?;
-    files::remove_folder(&folder, Made::Unfinished)?;
     Ok(embedded)
 }
 
@@ -135,15 +115,4 @@ impl Observer for Part<'_> {
     fn interrupted(&self) -> bool {
         self.0.interrupted()
     }
-}
-
-/// Where finished parts are until the output is written.
-fn unfinished(out: &Path) -> PathBuf {
-    let mut name = out.file_name().unwrap_or_default().to_owned();
-    name.push(".unfinished");
-    out.with_file_name(name)
-}
-
-fn bytes_of(features: &Features) -> Vec<u8> {
-    features.values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }

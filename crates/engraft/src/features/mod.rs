@@ -10,6 +10,7 @@ mod export;
 mod extract;
 mod inspections;
 mod matrix;
+mod parts;
 mod store;
 mod texts;
 

@@ -14,6 +14,7 @@ pub(crate) mod select;
 pub(crate) mod select_labels;
 mod solve;
 pub(crate) mod sparse;
+mod sparse_newton;
 pub(crate) mod standardise;
 pub(crate) mod temperature;
 pub(crate) mod threshold;
@@ -32,7 +33,8 @@ pub use ridge::{RidgeOptions, RidgeRegression, RidgeValidation, TriedRidge, cros
 pub use select::{CrossValidation, Options, cross_validate};
 pub(crate) use select_labels::cross_validate_labels;
 pub use select_labels::{LabelOptions, LabelValidation};
-pub(crate) use sparse::{SparseClassifier, SparseRows, fit_sparse};
+pub(crate) use sparse::{SparseClassifier, SparseRows};
+pub(crate) use sparse_newton::SparseFits;
 pub(crate) use temperature::temperature;
 pub(crate) use threshold::{AnswerRule, CONFIDENCE, fewest_answers};
 pub use word_reader::ReaderSizes;

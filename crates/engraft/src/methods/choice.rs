@@ -1,7 +1,8 @@
 //! The choice of the depth: the probe, then deeper cuts while the budget lasts. One rule for every input and target.
 //!
 //! Every depth that may be taken is measured on all folds. Where the budget does not pay for all of that, each is looked at on
-//! fewer folds first, and those that look best are finished.
+//! fewer folds first, and those that look best are finished. A depth that all folds would hardly choose is stopped between two
+//! folds, and not taken.
 
 use crate::error::{Error, Result};
 use crate::methods::budget::{Budget, Speed, in_words};
@@ -11,6 +12,11 @@ use crate::targets::{Calibrated, Predictions};
 
 /// Depths without a gain after which no other is tried.
 const PATIENCE: usize = 2;
+/// A depth is stopped where the probability that all folds would choose it is below this, on what is known and without any one
+/// fold of it (docs/decisions.md has how often they would have).
+const HARDLY: f64 = 0.1;
+/// Answers that are measured before a depth may be stopped: of fewer the variance is a guess.
+const FEWEST_ANSWERS: usize = 30;
 
 /// The depth that was taken, and why.
 #[derive(Debug, Clone)]
@@ -53,6 +59,72 @@ impl Candidate {
     fn takes(&self, folds: usize) -> f64 {
         self.start + self.fold * folds as f64
     }
+
+    /// The gain that is expected of it, as it was measured.
+    fn expects(&self, probe: &Measured) -> f64 {
+        let measured = self.measured.as_ref().expect("it was measured");
+        self.prior.expects(&measured.scores, &probe.scores_on(&measured.rows))
+    }
+}
+
+/// What a depth is measured on, and what it has to pass.
+#[derive(Clone, Copy)]
+struct Goal<'a> {
+    /// The folds to measure on now, the folds of the whole measurement, and the seeds.
+    folds: usize,
+    whole: usize,
+    seeds: usize,
+    probe: &'a Measured,
+    /// Depths that are measured wholly.
+    rivals: &'a [Rival],
+}
+
+/// A depth that another has to be better than.
+struct Rival {
+    label: String,
+    prior: Prior,
+    rows: Vec<usize>,
+    scores: Vec<f64>,
+}
+
+impl Rival {
+    /// Of a depth that was measured on all folds.
+    fn of(one: &Candidate) -> Option<Self> {
+        let Measured { rows, scores, .. } = one.measured.as_ref()?;
+        Some(Self { label: one.depth.label().into(), prior: one.prior, rows: rows.clone(), scores: scores.clone() })
+    }
+}
+
+impl Goal<'_> {
+    /// The rival of which most is expected, on the examples that `counts`, and how much: the probe's is nothing.
+    fn best(&self, counts: &dyn Fn(usize) -> bool) -> (f64, &str) {
+        self.rivals.iter().fold((0.0, self.probe.depth.as_str()), |best, rival| {
+            let (rows, scores) = those(&rival.rows, &rival.scores, counts);
+            let expected = rival.prior.expects(&scores, &self.probe.scores_on(&rows));
+            if expected > best.0 { (expected, rival.label.as_str()) } else { best }
+        })
+    }
+
+    /// The probability that all `examples` would choose a depth with these scores, by the examples that `counts`; where these are
+    /// few, it may be.
+    fn chance(
+        &self,
+        prior: Prior,
+        (rows, scores): (&[usize], &[f64]),
+        examples: usize,
+        counts: &dyn Fn(usize) -> bool,
+    ) -> f64 {
+        let (rows, scores) = those(rows, scores, counts);
+        match rows.len() < FEWEST_ANSWERS {
+            true => 1.0,
+            false => prior.chance(&scores, &self.probe.scores_on(&rows), examples, self.best(counts).0),
+        }
+    }
+}
+
+/// The rows that `counts`, and their scores.
+fn those(rows: &[usize], scores: &[f64], counts: &dyn Fn(usize) -> bool) -> (Vec<usize>, Vec<f64>) {
+    rows.iter().zip(scores).filter(|(row, _)| counts(**row)).map(|(row, score)| (*row, *score)).unzip()
 }
 
 impl DepthSearch<'_> {
@@ -100,24 +172,24 @@ impl DepthSearch<'_> {
         let (mut candidates, folds, look) = self.within(all, budget, &mut left_out);
         let mut left = budget.seconds() - most(&candidates, |one| one.model);
         let mut without_gain = 0;
+        let (mut rivals, mut stopped) = (Vec::new(), false);
         for one in &mut candidates {
             if without_gain >= PATIENCE {
                 let label = one.depth.label();
                 left_out.push(format!("`{label}` was not tried: the {PATIENCE} depths before it gained nothing"));
                 continue;
             }
-            if let Some(gain) = self.extend(one, look, 1, &probe, &mut left_out, on_event)? {
-                left -= one.takes(look);
+            let goal = Goal { folds: look, whole: folds, seeds: 1, probe: &probe, rivals: &rivals };
+            if let Some(gain) = self.extend(one, goal, &mut left_out, on_event)? {
+                left -= one.takes(one.trainings.count(look, 1));
                 without_gain = if gain.mean > gain.standard_error { 0 } else { without_gain + 1 };
+                stopped |= one.measured.is_none();
+                rivals.extend(Rival::of(one).filter(|_| look == folds));
             }
         }
         candidates.retain(|one| one.measured.is_some());
         // Those that look best are finished.
-        let looks = |one: &Candidate| {
-            let measured = one.measured.as_ref().expect("all that are left were measured");
-            one.prior.expects(&measured.scores, &probe.scores_on(&measured.rows))
-        };
-        candidates.sort_by(|a, b| looks(b).total_cmp(&looks(a)));
+        candidates.sort_by(|a, b| b.expects(&probe).total_cmp(&a.expects(&probe)));
         let mut finished: Vec<Candidate> = Vec::new();
         for mut one in candidates {
             let missing = one.fold * (folds - look) as f64;
@@ -129,10 +201,16 @@ impl DepthSearch<'_> {
                 ));
                 continue;
             }
-            if look < folds && self.extend(&mut one, folds, 1, &probe, &mut left_out, on_event)?.is_none() {
-                continue;
+            if look < folds {
+                let goal = Goal { folds, whole: folds, seeds: 1, probe: &probe, rivals: &rivals };
+                let measured = self.extend(&mut one, goal, &mut left_out, on_event)?;
+                left -= one.fold * (one.trainings.count(folds, 1) - look) as f64;
+                stopped |= measured.is_some() && one.measured.is_none();
+                if measured.is_none() || one.measured.is_none() {
+                    continue;
+                }
+                rivals.extend(Rival::of(&one));
             }
-            left -= missing;
             finished.push(one);
         }
         finished.sort_by_key(shallowest_first);
@@ -144,7 +222,7 @@ impl DepthSearch<'_> {
                 self.protocol.count
             ));
         }
-        Ok(self.taken(probe, finished, left_out))
+        Ok(self.taken(probe, finished, stopped, left_out))
     }
 
     /// The candidates that the budget pays for, the folds that they are to be measured on, and those that each is looked at
@@ -195,25 +273,48 @@ impl DepthSearch<'_> {
         }
     }
 
-    /// Measures a candidate on more folds or seeds; its gain over the probe, or nothing where it cannot be trained.
+    /// Measures a candidate on more folds or seeds; its gain over the probe, or nothing where it cannot be trained. One that is
+    /// stopped is left without a measurement.
     fn extend(
         &self,
         one: &mut Candidate,
-        folds: usize,
-        seeds: usize,
-        probe: &Measured,
+        goal: Goal<'_>,
         left_out: &mut Vec<String>,
         on_event: &mut dyn FnMut(&Measured, &Difference),
     ) -> Result<Option<Difference>> {
-        match self.go_on(&one.depth, folds, seeds, &mut one.trainings) {
+        let Goal { folds, whole, seeds, probe, .. } = goal;
+        let (prior, label, fold_of) = (one.prior, one.depth.label(), self.protocol.folds);
+        let examples = fold_of.iter().filter(|&&fold| fold < whole).count();
+        let chance = |rows: &[usize], scores: &[f64], counts: &dyn Fn(usize) -> bool| {
+            goal.chance(prior, (rows, scores), examples, counts)
+        };
+        // Each fold is answered by the depth that the others choose, so that none may decide whether this one takes part.
+        let gives_up = |rows: &[usize], scores: &[f64]| {
+            let others = |left_out: usize| chance(rows, scores, &|row| fold_of[row] != left_out) < HARDLY;
+            chance(rows, scores, &|_| true) < HARDLY && (0..whole).all(others)
+        };
+        match self.go_on(&one.depth, folds, seeds, &mut one.trainings, &gives_up) {
             Ok(measured) => {
                 let gain = measured.gain_over(probe);
                 on_event(&measured, &gain);
-                one.measured = Some(measured);
+                let done = one.trainings.count(folds, 1);
+                one.measured = (done == folds).then_some(measured.clone());
+                if done < folds {
+                    left_out.push(format!(
+                        "`{label}` was stopped after {done} of {whole} folds: {:+.1} points ({:+.1} to {:+.1}) against the linear probe on the same {} {}; that all folds would choose it rather than `{}` has a probability of {}",
+                        100.0 * gain.mean,
+                        100.0 * gain.low,
+                        100.0 * gain.high,
+                        measured.rows.len(),
+                        self.material.unit(),
+                        goal.best(&|_| true).1,
+                        in_percent(chance(&measured.rows, &measured.scores, &|_| true))
+                    ));
+                }
                 Ok(Some(gain))
             }
             Err(Error::Training(problem)) => {
-                left_out.push(format!("`{}` could not be trained: {}", one.depth.label(), problem.what()));
+                left_out.push(format!("`{label}` could not be trained: {}", problem.what()));
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -244,7 +345,8 @@ impl DepthSearch<'_> {
         if seeds > 1 {
             let mut kept = Vec::new();
             for mut one in std::mem::take(finished) {
-                if self.extend(&mut one, folds, seeds, probe, left_out, on_event)?.is_some() {
+                let goal = Goal { folds, whole: folds, seeds, probe, rivals: &[] };
+                if self.extend(&mut one, goal, left_out, on_event)?.is_some() {
                     kept.push(one);
                 }
             }
@@ -254,7 +356,7 @@ impl DepthSearch<'_> {
     }
 
     /// The choice among the probe and depths that were measured on the same examples, the shallowest first.
-    fn taken(&self, probe: Measured, finished: Vec<Candidate>, left_out: Vec<String>) -> Chosen {
+    fn taken(&self, probe: Measured, finished: Vec<Candidate>, stopped: bool, left_out: Vec<String>) -> Chosen {
         let mut tried = vec![probe];
         let (mut depths, mut priors) = (vec![None], vec![Prior::PROBE]);
         for one in finished {
@@ -273,7 +375,7 @@ impl DepthSearch<'_> {
                 if others.is_empty() { chosen } else { choose(&on(&others), &priors) }
             })
             .collect();
-        let mut reason = reason(&compared, &priors, chosen);
+        let mut reason = reason(&compared, &priors, chosen, stopped);
         if common.len() < self.target.len() && tried.len() > 1 {
             reason.push_str(&format!(" (compared on the {} {} that all answered)", common.len(), self.material.unit()));
         }
@@ -289,6 +391,14 @@ impl DepthSearch<'_> {
         }
         let taken = crossed(&tried, common, &picks, chosen, self.protocol.folds);
         Chosen { depth: depths.swap_remove(chosen), tried, taken, reason, left_out }
+    }
+}
+
+/// A small probability, in words.
+fn in_percent(probability: f64) -> String {
+    match 100.0 * probability {
+        percent if percent < 0.1 => "less than 0.1 %".into(),
+        percent => format!("{percent:.1} %"),
     }
 }
 
@@ -323,10 +433,16 @@ fn crossed(tried: &[Measured], common: &[usize], picks: &[usize], chosen: usize,
     taken
 }
 
-/// Why a depth was chosen, in words; all were measured on the same examples.
-fn reason(tried: &[Measured], priors: &[Prior], chosen: usize) -> String {
+/// Why a depth was chosen, in words; all were measured on the same examples, and others may have been stopped.
+fn reason(tried: &[Measured], priors: &[Prior], chosen: usize, stopped: bool) -> String {
     if tried.len() == 1 {
-        return "no deeper depth was within the budget: the linear probe stands".into();
+        return match stopped {
+            true => {
+                "no deeper depth was measured on all folds, since none was likely to be chosen: the linear probe stands"
+                    .into()
+            }
+            false => "no deeper depth was within the budget: the linear probe stands".into(),
+        };
     }
     let told = |at: usize| {
         let gain = Difference::of(&tried[at].scores, &tried[0].scores);

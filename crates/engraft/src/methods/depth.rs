@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, Normal};
 
 use crate::error::Result;
 use crate::methods::journal::Journal;
@@ -120,12 +121,35 @@ impl Prior {
             return self.mean;
         }
         let Difference { mean, standard_error, .. } = Difference::of(scores, probe);
-        // Of few examples all may be answered alike, which does not make the difference certain: one more that is not.
-        let n = scores.len().max(1) as f64;
-        let measured = standard_error.powi(2) + (n * n).recip();
-        let (own, other) = (self.deviation.powi(-2), measured.recip());
+        let (own, other) = (self.deviation.powi(-2), variance_of(standard_error, scores.len()).recip());
         (own * self.mean + other * mean) / (own + other)
     }
+
+    /// The probability that what is expected after scores of `all` examples is more than `best`, when those of some were
+    /// measured.
+    ///
+    /// Expectations are a martingale: what will be expected is normal around what is, and its variance is that by which the
+    /// gain's own will shrink (the predictive probability of a trial; Spiegelhalter, Freedman and Blackburn 1986). So whatever the
+    /// number of looks, of what is given up at a probability below `p` a share of at most `p` would have passed.
+    pub(crate) fn chance(self, scores: &[f64], probe: &[f64], all: usize, best: f64) -> f64 {
+        let expected = self.expects(scores, probe);
+        let measured = variance_of(Difference::of(scores, probe).standard_error, scores.len());
+        let after = |variance: f64| (self.deviation.powi(-2) + variance.recip()).recip();
+        let shrinks = after(measured) - after(measured * scores.len() as f64 / all.max(1) as f64);
+        let ahead = expected - best;
+        // Also where nothing can be expected or nothing is missing, and the answer is known.
+        if shrinks.is_nan() || shrinks <= 0.0 {
+            return f64::from(u8::from(ahead > 0.0));
+        }
+        Normal::standard().cdf(ahead / shrinks.sqrt())
+    }
+}
+
+/// The variance of a mean difference of so many examples. Of few all may be answered alike, which does not make the difference
+/// certain: one more that is not.
+fn variance_of(standard_error: f64, examples: usize) -> f64 {
+    let n = examples.max(1) as f64;
+    standard_error.powi(2) + (n * n).recip()
 }
 
 /// Which of several depths that were measured on the same examples, the probe first, is expected to gain most; of equals the
@@ -200,8 +224,11 @@ impl Trainings {
     }
 }
 
+/// Whether a depth with these scores on the examples of the first folds, given by their places, is not worth the others.
+pub(crate) type GivesUp<'a> = dyn Fn(&[usize], &[f64]) -> bool + 'a;
+
 /// Has `run` train what is missing of `protocol.seeds` times the first `run_folds` folds, and compares the answers with the
-/// labels. `seed` is that of the first training.
+/// labels. `seed` is that of the first training. Between the folds of one seed alone `gives_up` is asked whether they are all.
 ///
 /// # Errors
 /// What `run` gives; outputs that do not fit the labels.
@@ -214,6 +241,7 @@ pub(crate) fn measure_folds(
     seed: u64,
     (journal, identity): (&Journal, &str),
     trainings: &mut Trainings,
+    gives_up: &GivesUp<'_>,
     run: &mut dyn FnMut(Fold<'_>) -> Result<FoldOutcome>,
 ) -> Result<Measured> {
     let start = std::time::Instant::now();
@@ -221,6 +249,8 @@ pub(crate) fn measure_folds(
     let (mut curves, mut remarks) = (Vec::new(), Vec::new());
     let mut first: Option<Calibrated> = None;
     let mut scores: Vec<f64> = Vec::new();
+    let mut run_folds = run_folds;
+    let rows_of = |folds: usize| (0..n).filter(|&at| protocol.folds[at] < folds).collect::<Vec<usize>>();
     for round in 0..protocol.seeds {
         let mut parts: Vec<FoldOutputs> = Vec::new();
         for fold in 0..run_folds {
@@ -243,6 +273,12 @@ pub(crate) fn measure_folds(
             curves.push((curve, outcome.curve.clone()));
             remarks.extend(outcome.remarks.iter().map(|remark| format!("{name}: {remark}")));
             parts.push((held, outcome.logits.clone()));
+            let done = fold + 1;
+            let is_next_missing = done < run_folds && !trainings.done.contains_key(&(round, done));
+            if protocol.seeds == 1 && is_next_missing && gives_up(&rows_of(done), &target.calibrate(&parts)?.scores) {
+                run_folds = done;
+                break;
+            }
         }
         let calibrated = target.calibrate(&parts)?;
         scores.resize(calibrated.scores.len(), 0.0);
@@ -256,7 +292,7 @@ pub(crate) fn measure_folds(
         cut: String::new(),
         plan: String::new(),
         seeds: protocol.seeds,
-        rows: (0..n).filter(|&at| protocol.folds[at] < run_folds).collect(),
+        rows: rows_of(run_folds),
         scores: scores.into_iter().map(|sum| sum / protocol.seeds as f64).collect(),
         calibrated,
         cost: 0.0,
@@ -339,6 +375,37 @@ mod tests {
         let expected = weight * 0.02 + (1.0 - weight) * 0.05;
         assert!((prior.expects(&one, &other.collect::<Vec<_>>()) - expected).abs() < 1e-12);
         assert_eq!(Prior::PROBE.expects(&one, &one), 0.0);
+    }
+
+    /// Tasks drawn from the prior, in parts: of those that are given up as few as is said would have been taken.
+    #[test]
+    fn the_chance_that_a_measurement_will_pass_is_how_often_it_does() {
+        use rand::RngExt;
+        let prior = Prior { mean: 0.015, deviation: 0.03 };
+        let mut stream = crate::rng::rng(1, "chances", 0);
+        let mut normal = || {
+            let (radius, angle): (f64, f64) = (1.0 - stream.random::<f64>(), stream.random());
+            (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
+        };
+        // The mean of the chances, how often it passed, and how many, for chances below and above a half.
+        let mut told = [[0.0f64; 3]; 2];
+        for _ in 0..4000 {
+            let gain = prior.mean + prior.deviation * normal();
+            let scores: Vec<f64> = (0..200).map(|_| gain + 0.3 * normal()).collect();
+            let probe = vec![0.0; scores.len()];
+            let chance = prior.chance(&scores[..80], &probe[..80], scores.len(), 0.01);
+            let passed = prior.expects(&scores, &probe) > 0.01;
+            let of = &mut told[usize::from(chance > 0.5)];
+            of.iter_mut().zip([chance, f64::from(u8::from(passed)), 1.0]).for_each(|(sum, one)| *sum += one);
+        }
+        for [chance, passed, count] in told {
+            assert!(count > 400.0 && (chance - passed).abs() / count < 0.03, "{chance} {passed} {count}");
+        }
+        let (scores, probe) = ([1.0, 0.0, 1.0], [0.0; 3]);
+        let expected = prior.expects(&scores, &probe);
+        assert_eq!(prior.chance(&scores, &probe, 3, expected - 1e-9), 1.0, "all is measured");
+        assert_eq!(prior.chance(&scores, &probe, 3, expected + 1e-9), 0.0);
+        assert_eq!(Prior::PROBE.chance(&scores, &probe, 9, 0.01), 0.0, "nothing can be expected");
     }
 
     #[test]

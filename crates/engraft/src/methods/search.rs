@@ -10,7 +10,9 @@ use crate::features::Features;
 use crate::methods::activations::{KeyedImages, Views};
 use crate::methods::budget::{Speed, to_two_digits};
 use crate::methods::contrastive::{pairs_for, settings_for, tune_pairs};
-use crate::methods::depth::{Fold, FoldOutcome, Measured, Prior, Protocol, Trainings, hold_out, measure_folds};
+use crate::methods::depth::{
+    Fold, FoldOutcome, GivesUp, Measured, Prior, Protocol, Trainings, hold_out, measure_folds,
+};
 use crate::methods::journal::Journal;
 use crate::methods::material::{AtCut, FineTuned, Material};
 use crate::methods::plan::{DepthCut, Learners, Plan, Spread, cut_of, usual_cuts};
@@ -429,10 +431,10 @@ impl DepthSearch<'_> {
     /// # Errors
     /// As [`tune`].
     pub(crate) fn measure(&self, depth: &Depth, run_folds: usize, seeds: usize) -> Result<Measured> {
-        self.go_on(depth, run_folds, seeds, &mut Trainings::default())
+        self.go_on(depth, run_folds, seeds, &mut Trainings::default(), &|_, _| false)
     }
 
-    /// The same, where some of its trainings may be done.
+    /// The same, where some of its trainings may be done, and others not worth it.
     ///
     /// # Errors
     /// As [`tune`].
@@ -442,6 +444,7 @@ impl DepthSearch<'_> {
         run_folds: usize,
         seeds: usize,
         trainings: &mut Trainings,
+        gives_up: &GivesUp<'_>,
     ) -> Result<Measured> {
         let protocol = Protocol { seeds, ..self.protocol };
         let label = depth.label();
@@ -467,9 +470,10 @@ impl DepthSearch<'_> {
             let logits = adapted.outputs(&self.material, at.as_ref(), fold.held)?;
             Ok(FoldOutcome { logits, curve: adapted.curve, remarks: adapted.remarks })
         };
-        let mut measured = measure_folds(label, self.target, protocol, run_folds, seed, journal, trainings, &mut run)?;
+        let mut measured =
+            measure_folds(label, self.target, protocol, run_folds, seed, journal, trainings, gives_up, &mut run)?;
         self.observer.end();
-        let each = self.cost_of_folds(depth, run_folds);
+        let each = self.cost_of_folds(depth, trainings.count(run_folds, 1));
         measured.cost = each + (seeds - 1) as f64 * (each - self.cost_of_folds(depth, 0));
         (measured.cut, measured.plan) = depth.described();
         Ok(measured)
