@@ -86,6 +86,7 @@ pub fn embed_texts(
     }
     observer.end();
     if embedded.rows == 0 {
+        parts.drop_all()?;
         return Err(Error::Data(
             Problem::new("there is no text that could be used").expected("at least one that is not empty"),
         ));

@@ -139,8 +139,14 @@ impl Made {
             // Their place among unfinished work tells them.
             Self::Checkpoint | Self::Checkpoints => true,
             Self::Unfinished => {
+                // A command that was stopped at once leaves its lock alone, which is empty.
+                let is_lock = |entry: std::fs::DirEntry| {
+                    entry.file_name() == "lock" && entry.metadata().is_ok_and(|lock| lock.is_file() && lock.len() == 0)
+                };
+                let is_locked_only =
+                    || std::fs::read_dir(folder).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(is_lock)));
                 folder.extension().is_some_and(|ending| ending == "unfinished")
-                    && (has("run.toml") || folder.join("parts").is_dir())
+                    && (has("run.toml") || folder.join("parts").is_dir() || is_locked_only())
             }
             Self::EventFiles => true,
             Self::Comparison => mark("compare.json").is_some_and(|mark| mark.command.as_deref() == Some("compare")),
@@ -341,6 +347,13 @@ mod tests {
         for foreign in ["1.jpg", "finished/1.jpg", "cats/1.jpg", &format!("{step}/1.jpg"), &format!("{hex}/1.jpg")] {
             assert!(Made::Unfinished.foreign_in(folder(&[foreign]).path()).is_some(), "{foreign}");
         }
+        // A lock alone, if it is empty as ours are.
+        let temp = tempfile::tempdir().unwrap();
+        let work = temp.path().join("x.npy.unfinished");
+        drop(crate::files::Lock::of_unfinished(&work).unwrap());
+        Made::Unfinished.require(&work).unwrap();
+        super::super::write_atomic(&work.join("lock"), b"mine").unwrap();
+        assert!(Made::Unfinished.require(&work).is_err());
     }
 
     #[test]
