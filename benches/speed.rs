@@ -204,9 +204,10 @@ fn peak() -> Work {
     const ROUNDS: usize = 1 << 20;
     struct Chains;
     impl pulp::WithSimd for Chains {
-        type Output = f32;
+        /// How many operations it was.
+        type Output = usize;
         #[inline(always)]
-        fn with_simd<S: pulp::Simd>(self, simd: S) -> f32 {
+        fn with_simd<S: pulp::Simd>(self, simd: S) -> usize {
             let factor = simd.splat_f32s(black_box(0.999));
             let mut sums = [simd.splat_f32s(1.0); CHAINS];
             for _ in 0..ROUNDS {
@@ -214,25 +215,17 @@ fn peak() -> Work {
                     *sum = simd.mul_add_e_f32s(*sum, factor, factor);
                 }
             }
-            sums.into_iter().map(|sum| simd.reduce_sum_f32s(sum)).sum()
-        }
-    }
-    struct Lanes;
-    impl pulp::WithSimd for Lanes {
-        type Output = usize;
-        #[inline(always)]
-        fn with_simd<S: pulp::Simd>(self, _: S) -> usize {
-            S::F32_LANES
+            black_box(sums.map(|sum| simd.reduce_sum_f32s(sum)));
+            2 * ROUNDS * CHAINS * S::F32_LANES
         }
     }
     let arch = pulp::Arch::new();
-    let threads = rayon::current_num_threads();
+    let run = move || rayon::broadcast(|_| arch.dispatch(Chains)).into_iter().sum::<usize>();
+    let operations = run() as f64;
     let step = move || {
-        rayon::broadcast(|_| black_box(arch.dispatch(Chains)));
+        black_box(run());
     };
-    // One item is a thousand million operations.
-    let giga = (threads * ROUNDS * CHAINS * arch.dispatch(Lanes)) as f64 * 2.0 / 1e9;
-    Work { step: Box::new(step), items: 1, operations: giga * 1e9 }
+    Work { step: Box::new(step), items: 1, operations }
 }
 
 /// Gradients of an LSTM's parameters and input.

@@ -5,8 +5,8 @@
 Starts engraft's worker (the bench target `speed`) and one worker of speed.py for each way that the peers can run the
 row, and lets them take turns: in every round each worker measures once, never two at a time, in an order that rotates,
 so that a machine that slows down or speeds up meanwhile does so for all of them. One more worker measures what the
-machine's vector units can do at most (f32 multiply-adds that load nothing, on as many threads), for the column `peak`: the share
-of it that the arithmetic of the layers comes to, by their definition; Winograd's convolutions take fewer operations. The last
+machine's vector units can do at most (f32 multiply-adds that load nothing, on as many threads), for the column `of peak`: the
+share of it that the arithmetic of the layers comes to, by their definition; Winograd's convolutions take fewer operations. The last
 three lines of stdout are `ours X`, `peer Y` and `ratio Z`: medians in items a second and ours over those of the fastest
 peer, or for the memory rows MB (1,048,576 bytes) above what was resident before the model was made and ours over the leanest peer's.
 
@@ -393,7 +393,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=positive, default=5, help="measurements of each worker (default 5)")
     parser.add_argument("--seconds", type=float, default=2.0, help="least time of a measurement (default 2)")
     parser.add_argument("--threads", type=positive, default=2, help="threads of each worker (default 2)")
-    parser.add_argument("--against", choices=(EAGER, "best"), default="best", help="the peer of the last three lines (default best)")
+    parser.add_argument(
+        "--against", choices=(EAGER, "best"), default="best", help="the peer of the last three lines (default best)"
+    )
     parser.add_argument("--variants", nargs="+", help="only these peers, and eager (default: all of the row)")
     parser.add_argument("--ours", metavar="PATH", help="our worker, already built (default: build it with cargo)")
     parser.add_argument("--patience", type=float, default=1200.0, help="longest wait for an answer, in seconds")
