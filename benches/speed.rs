@@ -17,7 +17,10 @@ use burn::prelude::*;
 use burn::tensor::{Device, Distribution};
 use engraft::bases::{Architecture, Card, Mode, Network, Pass, move_statistics};
 use engraft::train::{Classifier, Gradients, Memory, Optimiser, Rules};
-use engraft_kernels::{Activation, Fused, LstmWeights, attention, layer_norm, linear, lstm};
+use engraft_kernels::{
+    Activation, AffineWeights, Encoder, EncoderBlock, EncoderShape, Fused, LstmWeights, NormWeights, attention,
+    layer_norm, linear, lstm,
+};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -119,10 +122,10 @@ fn work_of(row: &str) -> Result<Work, Failure> {
     match row {
         "peak" => return Ok(peak()),
         "lstm-train" => return Ok(lstm_train()),
-        "minilm-forward" => return Ok(encoder(MINILM, false)),
-        "minilm-train" => return Ok(encoder(MINILM, true)),
-        "vit_s-forward" => return Ok(encoder(VIT_S, false)),
-        "vit_s-train" => return Ok(encoder(VIT_S, true)),
+        "minilm-forward" => return Ok(frozen_encoder(MINILM)),
+        "minilm-train" => return Ok(encoder_step(MINILM)),
+        "vit_s-forward" => return Ok(frozen_encoder(VIT_S)),
+        "vit_s-train" => return Ok(encoder_step(VIT_S)),
         _ => {}
     }
     let (model, rest) = row.split_once('-').ok_or_else(|| format!("no row `{row}`"))?;
@@ -342,18 +345,54 @@ impl EncoderLayer {
     }
 }
 
-/// An encoder without its embeddings: hidden states through it, and back for the gradients of its parameters.
-fn encoder(shape: Shape, training: bool) -> Work {
+/// A frozen encoder without its embeddings, as `fit` and `embed` run it: hidden states through all blocks.
+fn frozen_encoder(shape: Shape) -> Work {
     let Shape { batch, tokens, width, .. } = shape;
-    let device = if training { Device::flex().autodiff() } else { Device::flex() };
+    let device = Device::flex();
+    let random = |sizes: [usize; 2]| {
+        let values = Tensor::<2>::random(sizes, Distribution::Normal(0.0, 0.02), &device).into_data();
+        values.try_to_vec::<f32>().expect("numbers")
+    };
+    let sizes = [[width, width], [width, shape.between], [shape.between, width]]
+        .map(|[inputs, outputs]| (random([inputs, outputs]), random([1, outputs])));
+    let [square, widen, narrow] = sizes.each_ref().map(|(weight, bias)| AffineWeights { weight, bias });
+    let (ones, zeros) = (vec![1.0; width], vec![0.0; width]);
+    let norm = NormWeights { gamma: &ones, beta: &zeros };
+    let (query, key, value, output) = (square, square, square, square);
+    let block = EncoderBlock { query, key, value, output, attention_norm: norm, widen, narrow, norm };
+    let program = Encoder::new(
+        EncoderShape {
+            width,
+            heads: shape.heads,
+            activation: Activation::Gelu,
+            epsilon: shape.epsilon as f32,
+            distances: None,
+            norm_first: shape.norm_first,
+        },
+        &vec![block; shape.layers],
+    );
+    let states: Vec<Vec<f32>> = (0..batch).map(|_| random([tokens, width])).collect();
+    let step = move || {
+        let texts: Vec<&[f32]> = states.iter().map(Vec::as_slice).collect();
+        black_box(program.run(&texts, 0..shape.layers));
+    };
+    Work::new(step, batch, operations_of(shape), false)
+}
+
+/// Multiply-adds of a sequence: linear layers, and scores and sums of attention.
+fn operations_of(shape: Shape) -> f64 {
+    let Shape { layers, width, between, tokens, .. } = shape;
+    (layers * tokens * (4 * width * width + 2 * width * between + 2 * width * tokens)) as f64
+}
+
+/// An encoder without its embeddings that learns: hidden states through it, and back for the gradients of its parameters.
+fn encoder_step(shape: Shape) -> Work {
+    let Shape { batch, tokens, width, .. } = shape;
+    let device = Device::flex().autodiff();
     let layers: Vec<EncoderLayer> = (0..shape.layers).map(|_| EncoderLayer::new(shape, &device)).collect();
     let x = Tensor::<3>::random([batch, tokens, width], Distribution::Normal(0.0, 1.0), &device);
     let step = move || {
         let y = layers.iter().fold(x.clone(), |x, layer| layer.forward(x));
-        if !training {
-            black_box(y.into_data());
-            return;
-        }
         let gradients = y.square().mean().backward();
         for layer in &layers {
             for (weight, bias) in layer.layers().map(Affine::tensors) {
@@ -364,9 +403,7 @@ fn encoder(shape: Shape, training: bool) -> Work {
             }
         }
     };
-    // Linear layers, and scores and sums of attention.
-    let of_token = 4 * width * width + 2 * width * shape.between + 2 * width * tokens;
-    Work::new(step, batch, (shape.layers * tokens * of_token) as f64, training)
+    Work::new(step, batch, operations_of(shape), true)
 }
 
 /// The median time of as many steps as fit, and at least three.

@@ -34,7 +34,7 @@ const TASK_ROWS: usize = 96;
 const TASK_WORK: usize = 1 << 16;
 
 /// Columns of a panel.
-pub(crate) fn panel_width() -> usize {
+fn panel_width() -> usize {
     if lanes() == WIDE_LANES { 4 * WIDE_LANES } else { 2 * lanes() }
 }
 
@@ -194,10 +194,17 @@ pub(crate) fn multiply(rows: &Rows<'_>, panels: &Panels, y: &mut [f32], epilogue
         panels.depth
     );
     assert_eq!(rows.offsets.len(), rows.outputs.len() * rows.pieces, "one offset for each piece of a row");
-    assert!(epilogue.bias.is_none_or(|bias| bias.len() == panels.columns), "one bias for each column");
+    multiply_some(rows, panels, 0..panels.columns, y, epilogue);
+}
+
+/// The same for some of the columns, from a panel's first on; outputs, bias and residual are those of these columns.
+fn multiply_some(rows: &Rows<'_>, panels: &Panels, columns: Range<usize>, y: &mut [f32], epilogue: &Epilogue<'_>) {
+    assert!(epilogue.bias.is_none_or(|bias| bias.len() == columns.len()), "one bias for each column");
     assert!(epilogue.residual.is_none_or(|residual| residual.len() == y.len()), "a residual as large as the output");
-    assert_eq!(panels.width, panel_width());
-    product(rows, panels, y, epilogue);
+    assert!(
+        panels.width == panel_width() && columns.start.is_multiple_of(panels.width) && columns.end <= panels.columns
+    );
+    product(rows, panels, columns, y, epilogue);
 }
 
 #[pulp::with_simd(product = arch())]
@@ -206,16 +213,15 @@ fn product_in<'a, 'b, S: Simd>(
     simd: S,
     rows: &'a Rows<'b>,
     panels: &'a Panels,
+    columns: Range<usize>,
     y: &'a mut [f32],
     epilogue: &'a Epilogue<'b>,
 ) {
-    let size = panels.width * panels.depth;
     // Not chunks, of which there would be none at depth 0, where the epilogue is all there is.
-    for index in 0..panels.columns.div_ceil(panels.width) {
-        let first = index * panels.width;
-        let take = panels.width.min(panels.columns - first);
+    for first in (0..columns.len()).step_by(panels.width) {
+        let take = panels.width.min(columns.len() - first);
         let vectors = take.div_ceil(S::F32_LANES);
-        let panel = &panels.values[index * size..][..panels.depth * vectors * S::F32_LANES];
+        let panel = &panels.values[(columns.start + first) * panels.depth..][..panels.depth * vectors * S::F32_LANES];
         // A last panel that is half empty is half the work.
         match vectors {
             1 => panel_product::<S, 1>(simd, rows, panel, (first, take), y, epilogue),
@@ -415,6 +421,17 @@ pub(crate) fn each_task(y: &mut [f32], columns: usize, work: usize, task: impl F
 pub(crate) fn matrix_product(x: &[f32], panels: &Panels, y: &mut [f32], epilogue: &Epilogue<'_>) {
     let (depth, columns) = (panels.depth, panels.columns);
     assert_eq!(x.len() * columns, y.len() * depth, "as many rows in as out");
+    if y.len() == columns && columns > panels.width && depth * columns > TASK_WORK {
+        // One row: its columns are what threads can share.
+        let some = columns.div_ceil(rayon::current_num_threads()).next_multiple_of(panels.width);
+        y.par_chunks_mut(some).enumerate().for_each(|(index, y)| {
+            let own = index * some..index * some + y.len();
+            let rows = Rows { values: x, offsets: &[0], pieces: 1, zeros: &[], outputs: &[0] };
+            let bias = epilogue.bias.map(|bias| &bias[own.clone()]);
+            multiply_some(&rows, panels, own.clone(), y, &Epilogue { bias, ..epilogue.part(own.start, own.len()) });
+        });
+        return;
+    }
     each_task(y, columns, depth * columns, |first, y| {
         let x = &x[first * depth..][..y.len() / columns * depth];
         matrix_product_here(x, panels, y, &epilogue.part(first * columns, y.len()));

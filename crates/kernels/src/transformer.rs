@@ -1,5 +1,6 @@
 //! Blocks of an encoder that does not learn, as a program on slices: attention and a feed-forward part, each with its
-//! residual and a layer norm behind the sum (Vaswani et al. 2017, as Devlin et al. 2019 have it).
+//! residual and a layer norm, behind the sum (Vaswani et al. 2017, as Devlin et al. 2019 have it) or in front of the part
+//! (Dosovitskiy et al. 2021).
 //!
 //! Weights are packed once. Texts lie one after the other without anything between them, so that linear layers see as
 //! many rows as there are tokens; attention is each text's own. Some whole texts at a time go through a block while
@@ -61,13 +62,13 @@ pub struct EncoderBlock<'a> {
     pub value: AffineWeights<'a>,
     /// Behind the heads, `[D, D]`.
     pub output: AffineWeights<'a>,
-    /// Behind the attention's sum.
+    /// The attention's.
     pub attention_norm: NormWeights<'a>,
     /// `[D, between]`
     pub widen: AffineWeights<'a>,
     /// `[between, D]`
     pub narrow: AffineWeights<'a>,
-    /// Behind the feed-forward part's sum.
+    /// The feed-forward part's.
     pub norm: NormWeights<'a>,
 }
 
@@ -85,6 +86,8 @@ pub struct EncoderShape {
     /// What is added to a score by the distance from query to key, `[heads, 2 longest - 1]`: that of a key `d` behind the
     /// query is at `longest - 1 + d`. MPNet has it.
     pub distances: Option<Vec<f32>>,
+    /// Whether the norms stand in front of their parts, as in vision transformers, and not behind the sums.
+    pub norm_first: bool,
 }
 
 impl EncoderShape {
@@ -192,7 +195,12 @@ impl Block {
             let (large, rest) = memory.split_at_mut(tokens * widest);
             let (mixed, sum) = rest.split_at_mut(tokens * width);
             let projected = &mut large[..tokens * 3 * width];
-            self.projections.run(x, projected, None, Activation::None, wide);
+            if shape.norm_first {
+                self.attention_norm.run(x, sum, shape.epsilon);
+                self.projections.run(sum, projected, None, Activation::None, wide);
+            } else {
+                self.projections.run(x, projected, None, Activation::None, wide);
+            }
             let mut first = 0;
             for &length in lengths.iter().filter(|length| **length > 0) {
                 let text = &projected[first * 3 * width..][..length * 3 * width];
@@ -200,11 +208,17 @@ impl Block {
                 first += length;
             }
             self.output.run(mixed, sum, Some(x), Activation::None, wide);
-            self.attention_norm.run(sum, x, shape.epsilon);
             let wider = &mut large[..tokens * between];
-            self.widen.run(x, wider, None, shape.activation, wide);
-            self.narrow.run(wider, sum, Some(x), Activation::None, wide);
-            self.norm.run(sum, x, shape.epsilon);
+            if shape.norm_first {
+                self.norm.run(sum, mixed, shape.epsilon);
+                self.widen.run(mixed, wider, None, shape.activation, wide);
+                self.narrow.run(wider, x, Some(sum), Activation::None, wide);
+            } else {
+                self.attention_norm.run(sum, x, shape.epsilon);
+                self.widen.run(x, wider, None, shape.activation, wide);
+                self.narrow.run(wider, sum, Some(x), Activation::None, wide);
+                self.norm.run(sum, x, shape.epsilon);
+            }
         });
     }
 }

@@ -1,5 +1,6 @@
 //! Features of unlabelled images, one row each, in the order given; images that cannot be used are told.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -16,6 +17,16 @@ use crate::progress::Observer;
 /// SHA-256 of an image, and the base's input where its row is not in the cache.
 type Seen = (String, Option<Vec<f32>>);
 
+/// Where the row of an image comes from.
+enum Row {
+    /// It was there.
+    Known(Vec<f32>),
+    /// It is that of an equal image of the batch, by its place there.
+    Same(usize),
+    /// It is computed.
+    New,
+}
+
 /// Rows of images, which are kept beside the output, and which images they are.
 #[derive(Debug)]
 pub struct Embedding {
@@ -29,6 +40,8 @@ pub struct Embedding {
     pub resumed: usize,
     /// Length of a row.
     pub columns: usize,
+    /// The row of each digest, by the digest's first half.
+    places: HashMap<u128, usize>,
     parts: Parts,
 }
 
@@ -68,7 +81,7 @@ pub fn embed(
     let parts = Parts::of(out, columns)?;
     let goes_on = parts.has_some();
     let (sources, digests, failed) = (Vec::new(), Vec::new(), Vec::new());
-    let mut embedding = Embedding { sources, digests, failed, resumed: 0, columns, parts };
+    let mut embedding = Embedding { sources, digests, failed, resumed: 0, columns, places: HashMap::new(), parts };
     let space = cache.map(|cache| cache.space(extractor.space(), columns));
     let mut known = match &space {
         Some(space) => space.index(observer)?,
@@ -115,9 +128,23 @@ impl Embedding {
         if is_finished {
             self.resumed += batch.len();
             self.sources.extend_from_slice(batch);
-            self.digests.extend(digests);
+            self.note(digests);
         }
         Ok(is_finished)
+    }
+
+    /// Notes whose the rows are that were just kept.
+    fn note(&mut self, digests: Vec<String>) {
+        for digest in digests {
+            self.places.entry(half(&digest)).or_insert(self.digests.len());
+            self.digests.push(digest);
+        }
+    }
+
+    /// The row of an equal image before.
+    fn row_before(&self, digest: &str) -> Option<Vec<f32>> {
+        let place = *self.places.get(&half(digest))?;
+        (self.digests[place] == digest).then(|| self.parts.row(place))?
     }
 
     /// Computes a batch, but for what is in the cache, and adds what is new to `new`.
@@ -136,22 +163,30 @@ impl Embedding {
                 observer.check()?;
                 Ok(reader.read(source).and_then(|bytes| {
                     let digest = files::sha256_hex(&bytes);
-                    let is_new = !known.has(&digest);
+                    let is_new = !known.has(&digest) && !self.places.contains_key(&half(&digest));
                     Ok((digest, if is_new { Some(reader.prepared(&bytes)?) } else { None }))
                 }))
             })
             .collect::<Result<_>>()?;
-        let (mut digests, mut inputs) = (Vec::new(), Vec::new());
+        let (mut digests, mut rows, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
+        let mut first: HashMap<String, usize> = HashMap::new();
         for (source, outcome) in batch.iter().zip(seen) {
             match outcome {
                 Ok((digest, input)) => {
-                    // What was in the cache a moment ago may be gone.
-                    let row = if input.is_some() { None } else { known.row(&digest) };
-                    inputs.push(match (row, input) {
-                        (Some(row), _) => Ok(row),
-                        (None, Some(input)) => Err(input),
-                        (None, None) => Err(prepared_unchanged(reader, source, &digest)?),
-                    });
+                    let place = *first.entry(digest.clone()).or_insert(digests.len());
+                    let row = if place < digests.len() {
+                        Row::Same(place)
+                    } else if let Some(input) = input {
+                        inputs.push(input);
+                        Row::New
+                    } else if let Some(row) = self.row_before(&digest).or_else(|| known.row(&digest)) {
+                        Row::Known(row)
+                    } else {
+                        // What was there a moment ago is gone.
+                        inputs.push(prepared_unchanged(reader, source, &digest)?);
+                        Row::New
+                    };
+                    rows.push(row);
                     self.sources.push(source.clone());
                     digests.push(digest);
                 }
@@ -162,14 +197,13 @@ impl Embedding {
         if digests.is_empty() {
             return Ok(());
         }
-        let prepared: Vec<Vec<f32>> =
-            inputs.iter_mut().filter_map(|row| row.as_mut().err()).map(std::mem::take).collect();
-        let mut computed = extractor.rows(&prepared)?.into_iter();
+        let mut computed = extractor.rows(&inputs)?.into_iter();
         let mut values = Vec::with_capacity(digests.len() * self.columns);
-        for (digest, row) in digests.iter().zip(inputs) {
+        for (digest, row) in digests.iter().zip(rows) {
             match row {
-                Ok(row) => values.extend(row),
-                Err(_) => {
+                Row::Known(row) => values.extend(row),
+                Row::Same(place) => values.extend_from_within(place * self.columns..(place + 1) * self.columns),
+                Row::New => {
                     let row = computed.next().expect("a row for each input");
                     values.extend_from_slice(&row);
                     new.push((digest.clone(), row));
@@ -177,9 +211,14 @@ impl Embedding {
             }
         }
         self.parts.keep(key_of(extractor, &digests), &values)?;
-        self.digests.extend(digests);
+        self.note(digests);
         Ok(())
     }
+}
+
+/// The first half of a SHA-256 in hexadecimal.
+fn half(digest: &str) -> u128 {
+    digest.get(..32).and_then(|half| u128::from_str_radix(half, 16).ok()).unwrap_or_default()
 }
 
 /// What a part is kept under: whatever decides its rows.

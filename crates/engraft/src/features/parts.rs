@@ -70,6 +70,18 @@ impl Parts {
         rest.is_empty().then(|| values.iter().map(|four| f32::from_le_bytes(*four)).collect())
     }
 
+    /// A row of the output so far, by its number, unless its part is gone or damaged.
+    pub(super) fn row(&self, row: usize) -> Option<Vec<f32>> {
+        let mut before = 0;
+        let (key, _) = self.done.iter().find(|(_, rows)| {
+            before += rows;
+            row < before
+        })?;
+        let values = self.read(key)?;
+        let at = values.len().checked_sub((before - row) * self.columns)?;
+        values.get(at..at + self.columns).map(<[f32]>::to_vec)
+    }
+
     /// Writes the parts to `out` as one file, complete or not at all, with `replace` over a file that is there, and drops them.
     /// There is a name for each row.
     ///

@@ -15,6 +15,11 @@ const PARTS: [usize; 5] = [16, 8, 4, 2, 1];
 const DRAWS: usize = 5;
 /// Strengths that each part chooses from, in those of the whole: less data may want another.
 const STRENGTHS: [f64; 3] = [0.1, 1.0, 10.0];
+/// From so many training examples of a fold on, a part is drawn twice and takes the strength of the whole: its draws hardly differ,
+/// and the best strength, a belief about weights, does not hang on how many examples there are.
+const MANY: usize = 1000;
+/// Draws of such a part.
+const DRAWS_OF_MANY: usize = 2;
 /// Fewer examples of a class than this teach a probe nothing that a curve could be laid through.
 const LEAST: usize = 2;
 /// The same where there are no classes.
@@ -41,9 +46,18 @@ pub(super) fn forecasts(
     let smallest = of_stratum.iter().map(|examples| examples * (count - 1) / count).min().unwrap_or(0);
     let least = if of_stratum.len() == 1 { LEAST_ALIKE } else { LEAST };
     let parts: Vec<usize> = PARTS.into_iter().filter(|part| smallest / part >= least).collect();
-    let whole = parts.iter().filter(|part| **part == 1).count();
-    let others = parts.len() - whole;
-    observer.begin("learning curve over sizes", (whole + others * (STRENGTHS.len() + DRAWS - 1)) as u64, "sizes");
+    let has_many = |part: usize| n * (count - 1) / count / part >= MANY;
+    let strengths = |part: usize| match part {
+        part if part == 1 || has_many(part) => vec![strength],
+        _ => STRENGTHS.map(|times| times * strength).to_vec(),
+    };
+    let draws = |part: usize| match part {
+        1 => 1,
+        part if has_many(part) => DRAWS_OF_MANY,
+        _ => DRAWS,
+    };
+    let jobs: usize = parts.iter().map(|&part| strengths(part).len() + draws(part) - 1).sum();
+    observer.begin("learning curve over sizes", jobs as u64, "sizes");
     let solve = solver.solve_parts(features)?;
     let answered = |jobs: Vec<(usize, usize, f64)>| {
         let of = |(part, draw, strength): (usize, usize, f64)| {
@@ -65,16 +79,12 @@ pub(super) fn forecasts(
         };
         jobs.into_par_iter().map(of).collect::<Result<Vec<Answered>>>()
     };
-    let strengths = |part: usize| match part {
-        1 => vec![strength],
-        _ => STRENGTHS.map(|times| times * strength).to_vec(),
-    };
     let first =
         answered(parts.iter().flat_map(|&part| strengths(part).into_iter().map(move |own| (part, 0, own))).collect())?;
     let first: Vec<Answered> = parts.iter().filter_map(|&part| at_best_strength(&first, part).cloned()).collect();
     let of_part = |first: &Answered| {
         let (part, own) = (first.part, first.strength);
-        (1..if part == 1 { 1 } else { DRAWS }).map(move |draw| (part, draw, own))
+        (1..draws(part)).map(move |draw| (part, draw, own))
     };
     let more = answered(first.iter().flat_map(of_part).collect())?;
     observer.end();

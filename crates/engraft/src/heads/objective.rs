@@ -195,8 +195,8 @@ impl<'a> Objective<'a> {
         block_of: impl Fn(std::ops::Range<usize>, &mut Vec<f64>) -> Block<'r> + Sync,
     ) -> Slope {
         let n = self.shares.len();
-        // A block should stay in the second-level cache between its two products.
-        let block = ((1 << 17) / dimensions.max(1)).clamp(64, 512);
+        // A block and what its products pack should stay in the second-level cache between the two.
+        let block = ((1 << 16) / dimensions.max(1)).clamp(48, 512);
         let blocks = n.div_ceil(block);
         let parts = blocks.clamp(1, PARTS);
         let mut slopes: Vec<Slope> = (0..parts)

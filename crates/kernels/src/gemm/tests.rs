@@ -51,6 +51,29 @@ fn check_product(
     assert!(found.of_terms < CLOSE, "{rows} x {depth} x {columns}, {activation:?}: {found:?}");
 }
 
+#[test]
+fn the_columns_of_one_row_are_shared_and_no_bit_depends_on_it() {
+    let [depth, columns] = [310, 1003];
+    let (x, w, bias, residual) = (values(depth, 1), values(depth * columns, 2), values(columns, 3), values(columns, 4));
+    let panels = Panels::of(&w, depth, columns);
+    check_product([1, depth, columns], &panels, &w, (true, true, Activation::Relu));
+    let epilogue = Epilogue { bias: Some(&bias), residual: Some(&residual), activation: Activation::None };
+    let run = |rows: usize| {
+        let mut y = vec![0.0; rows * columns];
+        matrix_product(
+            &x.repeat(rows),
+            &panels,
+            &mut y,
+            &Epilogue { residual: Some(&residual.repeat(rows)), ..epilogue },
+        );
+        bits(&y[..columns])
+    };
+    let among_others = run(5);
+    for threads in [1, 2, 3, 16] {
+        assert!(on_threads(threads, || run(1)) == among_others, "{threads} threads");
+    }
+}
+
 proptest! {
     #![proptest_config(cases(200))]
 

@@ -55,7 +55,7 @@ impl Weights {
     }
 
     /// The block by tensors, for one text. The scores' bias is `[HEADS, T, T]`.
-    fn run(&self, x: &[f32], bias: Option<&dyn Fn(usize, usize, usize) -> f32>) -> Vec<f32> {
+    fn run(&self, x: &[f32], bias: Option<&dyn Fn(usize, usize, usize) -> f32>, norm_first: bool) -> Vec<f32> {
         let device = Device::flex();
         let tokens = x.len() / WIDTH;
         let tensor = |values: &[f32], shape: [usize; 3]| {
@@ -75,7 +75,10 @@ impl Weights {
         };
         let x = tensor(x, [1, tokens, WIDTH]);
         let split = |x: Tensor<3>| x.reshape([1, tokens, HEADS, WIDTH / HEADS]).swap_dims(1, 2);
-        let [q, k, v] = [0, 1, 2].map(|i| split(apply(x.clone(), i, None, Activation::None)));
+        let before = |x: Tensor<3>, i: usize| if norm_first { norm(x, i) } else { x };
+        let behind = |x: Tensor<3>, i: usize| if norm_first { x } else { norm(x, i) };
+        let read = before(x.clone(), 0);
+        let [q, k, v] = [0, 1, 2].map(|i| split(apply(read.clone(), i, None, Activation::None)));
         let mut scores = q.matmul(k.swap_dims(2, 3)).div_scalar((WIDTH as f64 / HEADS as f64).sqrt());
         if let Some(bias) = bias {
             let mut all = Vec::new();
@@ -85,15 +88,15 @@ impl Weights {
             scores = scores + Tensor::<4>::from_data(TensorData::new(all, [1, HEADS, tokens, tokens]), &device);
         }
         let mixed = crate::softmax(scores).matmul(v).swap_dims(1, 2).reshape([1, tokens, WIDTH]);
-        let x = norm(apply(mixed, 3, Some(x), Activation::None), 0);
-        let between = apply(x.clone(), 4, None, Activation::Gelu);
-        let y = norm(apply(between, 5, Some(x), Activation::None), 1);
+        let x = behind(apply(mixed, 3, Some(x), Activation::None), 0);
+        let between = apply(before(x.clone(), 1), 4, None, Activation::Gelu);
+        let y = behind(apply(between, 5, Some(x), Activation::None), 1);
         y.into_data().try_to_vec().unwrap()
     }
 }
 
-fn shape(distances: Option<Vec<f32>>) -> EncoderShape {
-    EncoderShape { width: WIDTH, heads: HEADS, activation: Activation::Gelu, epsilon: 1e-12, distances }
+fn shape(distances: Option<Vec<f32>>, norm_first: bool) -> EncoderShape {
+    EncoderShape { width: WIDTH, heads: HEADS, activation: Activation::Gelu, epsilon: 1e-12, distances, norm_first }
 }
 
 fn texts(lengths: &[usize]) -> Vec<Vec<f32>> {
@@ -112,8 +115,8 @@ fn blocks_are_those_of_tensors() {
     let blocks: Vec<EncoderBlock<'_>> = weights.iter().map(Weights::block).collect();
     let table = numbers(HEADS * (2 * LONGEST - 1), 0.77, 1.0);
     let bias = |head: usize, query: usize, key: usize| table[head * (2 * LONGEST - 1) + LONGEST - 1 + key - query];
-    for biased in [false, true] {
-        let encoder = Encoder::new(shape(biased.then(|| table.clone())), &blocks);
+    for (biased, norm_first) in [(false, false), (true, false), (false, true)] {
+        let encoder = Encoder::new(shape(biased.then(|| table.clone()), norm_first), &blocks);
         let texts = texts(&LENGTHS);
         let found = encoder.run(&slices(&texts), 0..2);
         for (text, found) in texts.iter().zip(&found) {
@@ -122,7 +125,7 @@ fn blocks_are_those_of_tensors() {
                 continue;
             }
             let bias = biased.then_some(&bias as &dyn Fn(usize, usize, usize) -> f32);
-            let expected = weights.iter().fold(text.clone(), |x, weights| weights.run(&x, bias));
+            let expected = weights.iter().fold(text.clone(), |x, weights| weights.run(&x, bias, norm_first));
             for (found, expected) in found.iter().zip(&expected) {
                 assert!((found - expected).abs() < 1e-5, "{found}, not {expected}, of {} tokens", text.len() / WIDTH);
             }
@@ -133,7 +136,7 @@ fn blocks_are_those_of_tensors() {
 #[test]
 fn neither_neighbours_nor_threads_change_a_bit() {
     let weights = Weights::new(0.3);
-    let encoder = Encoder::new(shape(None), &[weights.block()]);
+    let encoder = Encoder::new(shape(None, false), &[weights.block()]);
     let texts = texts(&LENGTHS);
     let alone: Vec<Vec<u32>> =
         texts.iter().map(|text| bits(&on_threads(1, || encoder.run(&[text], 0..1))[0])).collect();
@@ -149,7 +152,7 @@ fn neither_neighbours_nor_threads_change_a_bit() {
 fn it_goes_on_where_it_stopped() {
     let weights = [Weights::new(0.1), Weights::new(0.7), Weights::new(1.9)];
     let blocks: Vec<EncoderBlock<'_>> = weights.iter().map(Weights::block).collect();
-    let encoder = Encoder::new(shape(None), &blocks);
+    let encoder = Encoder::new(shape(None, false), &blocks);
     let texts = texts(&[7, 40]);
     let whole = encoder.run(&slices(&texts), 0..3);
     let half = encoder.run(&slices(&texts), 0..1);

@@ -31,6 +31,7 @@ impl FrozenEncoder {
             activation: config.activation.pointwise(),
             epsilon,
             distances: encoder.distances().map(|table| by_distance(&table, &config)),
+            norm_first: false,
         };
         let numbers: Vec<BlockNumbers> = encoder.blocks.iter().map(BlockNumbers::of).collect();
         let blocks: Vec<EncoderBlock<'_>> = numbers.iter().map(BlockNumbers::weights).collect();
