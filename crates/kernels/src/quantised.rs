@@ -19,6 +19,7 @@ use rayon::prelude::*;
 
 use self::instructions::{Integers, Set, with_set};
 use crate::activation::Activation;
+use crate::scratch;
 
 /// Most inputs of a [`QuantisedWeights`]: so many products of two integers from -127 to 127 are below 2^31.
 pub const MAX_QUANTISED_DEPTH: usize = (i32::MAX / (127 * 127)) as usize;
@@ -35,8 +36,7 @@ const SMALLEST: f32 = 1e-33;
 /// Vectors of a panel.
 const VECTORS: usize = 2;
 
-/// Most rows of a block, and columns of a panel, of any instruction set.
-const MOST_ROWS: usize = 12;
+/// Most columns of a panel, of any instruction set.
 const MOST_COLUMNS: usize = 16 * VECTORS;
 
 /// Bytes of quantised inputs that a task goes through for each panel: half of a second-level cache.
@@ -66,9 +66,10 @@ const MAGIC: f32 = 12_582_912.0;
 pub struct QuantisedWeights {
     /// `[columns / width, pairs, width, 2]`; what lies beyond the last row or column is zero.
     panels: Vec<i8>,
-    /// For each column.
+    /// For each column, and zeros to the width of a panel.
     scales: Vec<f32>,
     depth: usize,
+    columns: usize,
     /// The largest quantised input with which no sum overflows.
     most: i32,
     set: Set,
@@ -76,8 +77,8 @@ pub struct QuantisedWeights {
 
 impl std::fmt::Debug for QuantisedWeights {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { depth, most, set, .. } = self;
-        write!(f, "QuantisedWeights({depth} x {}, inputs up to {most}, {set:?})", self.outputs())
+        let Self { depth, columns, most, set, .. } = self;
+        write!(f, "QuantisedWeights({depth} x {columns}, inputs up to {most}, {})", set.name())
     }
 }
 
@@ -105,10 +106,10 @@ impl QuantisedWeights {
         assert!(depth <= MAX_QUANTISED_DEPTH, "{depth} inputs, at most {MAX_QUANTISED_DEPTH}");
         let (width, pairs) = (with_set!(set, i => width_of(i)), depth.div_ceil(2));
         let mut panels = vec![0; columns.next_multiple_of(width) * pairs * 2];
-        let mut scales = vec![0.0; columns];
+        let mut scales = vec![0.0; columns.next_multiple_of(width)];
         let pack = |(index, (panel, scales)): (usize, (&mut [i8], &mut [f32]))| -> i32 {
             let mut largest = 0;
-            for (place, scale) in scales.iter_mut().enumerate() {
+            for (place, scale) in scales.iter_mut().take(columns - index * width).enumerate() {
                 let column = index * width + place;
                 let most = (0..depth).fold(0.0, |most: f32, k| {
                     let weight = weight(k, column);
@@ -132,7 +133,7 @@ impl QuantisedWeights {
         let largest = parts.map(pack).max().unwrap_or(0);
         // |sum of a q| <= max |a| sum |q|, of any part of the terms as well.
         let most = i32::MAX.checked_div(largest).unwrap_or(MOST_OF_INPUT).min(MOST_OF_INPUT);
-        Self { panels, scales, depth, most, set }
+        Self { panels, scales, depth, columns, most, set }
     }
 
     /// Numbers of a row of inputs.
@@ -142,7 +143,7 @@ impl QuantisedWeights {
 
     /// Numbers of a row of results.
     pub fn outputs(&self) -> usize {
-        self.scales.len()
+        self.columns
     }
 
     /// Inputs become integers from minus this to this, the largest of a row becoming this: at most 32,767, at least 127; with
@@ -165,7 +166,7 @@ impl QuantisedWeights {
     /// # Panics
     /// Unless `x`, `bias` and `y` are as long as that.
     pub fn multiply(&self, x: &[f32], bias: Option<&[f32]>, activation: Activation, y: &mut [f32]) {
-        let (depth, columns) = (self.depth, self.outputs());
+        let (depth, columns) = (self.depth, self.columns);
         assert_eq!(x.len() * columns, y.len() * depth, "as many rows in as out");
         assert!(bias.is_none_or(|bias| bias.len() == columns), "one bias for each output");
         if y.is_empty() {
@@ -175,23 +176,25 @@ impl QuantisedWeights {
     }
 
     fn multiply_in<I: Integers>(&self, i: I, x: &[f32], bias: Option<&[f32]>, activation: Activation, y: &mut [f32]) {
-        let (columns, width) = (self.outputs(), width_of(i));
+        let (columns, width) = (self.columns, width_of(i));
         let rows = y.len() / columns;
-        let inputs = Inputs::new(i, x, rows, self.depth, self.most);
-        let tasks = inputs.tasks(y, columns, width);
-        let work = |mut task: Task<'_>| self.run(i, &inputs, bias, activation, &mut task);
-        if tasks.len() == 1 {
-            tasks.into_iter().for_each(work);
-        } else {
-            tasks.into_par_iter().with_max_len(1).for_each(work);
-        }
+        scratch::with(rows * self.depth.div_ceil(2), |memory| {
+            let inputs = Inputs::new(i, x, rows, (self.depth, self.most), bytemuck::cast_slice_mut(memory));
+            let tasks = inputs.tasks(y, columns, width);
+            let work = |mut task: Task<'_>| self.run(i, &inputs, bias, activation, &mut task);
+            if tasks.len() == 1 {
+                tasks.into_iter().for_each(work);
+            } else {
+                tasks.into_par_iter().with_max_len(1).for_each(work);
+            }
+        });
     }
 
     /// Panel after panel, each times all blocks of a task.
     fn run<I: Integers>(
         &self,
         i: I,
-        inputs: &Inputs,
+        inputs: &Inputs<'_>,
         bias: Option<&[f32]>,
         activation: Activation,
         task: &mut Task<'_>,
@@ -199,19 +202,22 @@ impl QuantisedWeights {
         let width = width_of(i);
         let size = inputs.pairs * width * 2;
         let first = inputs.blocks.rows(task.blocks.start).start;
-        let mut sums = [0; MOST_ROWS * MOST_COLUMNS];
         for column in task.columns.clone().step_by(width) {
-            let panel = &self.panels[column / width * size..][..size];
             let columns = column..task.columns.end.min(column + width);
-            let scales = &self.scales[columns.clone()];
-            let bias = bias.map(|bias| &bias[columns.clone()]);
-            let places = columns.start - task.columns.start..columns.end - task.columns.start;
+            let mut own_bias = [0.0; MOST_COLUMNS];
+            if let Some(bias) = bias {
+                own_bias[..columns.len()].copy_from_slice(&bias[columns.clone()]);
+            }
+            let panel = Panel {
+                weights: &self.panels[column / width * size..][..size],
+                scales: &self.scales[column..column + width],
+                bias: &own_bias[..width],
+                places: columns.start - task.columns.start..columns.end - task.columns.start,
+            };
             for block in task.blocks.clone() {
                 let rows = inputs.blocks.rows(block);
-                block_sums(i, rows.len(), inputs.of(&rows), panel, &mut sums);
-                let results = task.rows[rows.start - first..].iter_mut().map(|row| &mut row[places.clone()]);
-                let sums = sums.chunks_exact(width).zip(&inputs.scales[rows]).zip(results);
-                sums.for_each(|((sums, &scale), y)| finish(i, sums, scale, scales, bias, y));
+                let results = &mut task.rows[rows.start - first..][..rows.len()];
+                multiply_block(i, inputs.of(&rows), &inputs.scales[rows], &panel, results);
             }
         }
         for row in &mut task.rows {
@@ -247,9 +253,9 @@ impl Blocks {
 }
 
 /// Quantised rows.
-struct Inputs {
+struct Inputs<'a> {
     /// Pairs of integers, in each block `[pairs, rows]`.
-    values: Vec<i32>,
+    values: &'a [i32],
     /// For each row.
     scales: Vec<f32>,
     pairs: usize,
@@ -264,12 +270,13 @@ struct Task<'a> {
     rows: Vec<&'a mut [f32]>,
 }
 
-impl Inputs {
-    fn new<I: Integers>(i: I, x: &[f32], rows: usize, depth: usize, most: i32) -> Self {
+impl<'m> Inputs<'m> {
+    /// Quantises rows to integers up to `most`, in `memory` for as many pairs.
+    fn new<I: Integers>(i: I, x: &[f32], rows: usize, (depth, most): (usize, i32), memory: &'m mut [i32]) -> Self {
         let (pairs, blocks) = (depth.div_ceil(2), Blocks::new(rows, I::ROWS));
-        let (mut values, mut scales) = (vec![0; rows * pairs], vec![0.0; rows]);
+        let mut scales = vec![0.0; rows];
         let mut parts = Vec::with_capacity(blocks.count);
-        let (mut values_left, mut scales_left) = (values.as_mut_slice(), scales.as_mut_slice());
+        let (mut values_left, mut scales_left) = (&mut *memory, scales.as_mut_slice());
         for block in 0..blocks.count {
             let rows = blocks.rows(block);
             let values = values_left.split_off_mut(..rows.len() * pairs).expect("a place for each row");
@@ -287,7 +294,7 @@ impl Inputs {
         };
         let together = (TASK_WORK / 16 / (depth * I::ROWS).max(1)).max(1);
         parts.into_par_iter().with_min_len(together).for_each(quantise);
-        Self { values, scales, pairs, blocks }
+        Self { values: memory, scales, pairs, blocks }
     }
 
     /// The integers of some rows that are one block.
@@ -344,71 +351,94 @@ fn quantise_row<I: Integers>(i: I, x: &[f32], most: i32, q: &mut [i16]) -> f32 {
 /// The bit of the sign.
 const SIGN: u32 = 0x8000_0000;
 
-/// Scale and bias for a row of a block.
-fn finish<I: Integers>(i: I, sums: &[i32], scale: f32, scales: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
-    i.vectorize(
-        #[inline(always)]
-        || {
-            let sums = sums.iter().zip(scales).map(|(&sum, &own)| sum as f32 * (scale * own));
-            match bias {
-                Some(bias) => y.iter_mut().zip(sums.zip(bias)).for_each(|(y, (sum, bias))| *y = sum + bias),
-                None => y.iter_mut().zip(sums).for_each(|(y, sum)| *y = sum),
-            }
-        },
-    )
+/// A panel, and what happens to its sums.
+struct Panel<'a> {
+    /// `[pairs, width, 2]`
+    weights: &'a [i8],
+    /// For each column, as wide as the panel.
+    scales: &'a [f32],
+    bias: &'a [f32],
+    /// Where its columns lie in a row of results: as many as there are.
+    places: Range<usize>,
 }
 
-/// A block of `rows` rows times a panel: `sums` becomes `[rows, width]`.
-fn block_sums<I: Integers>(i: I, rows: usize, left: &[i32], panel: &[i8], sums: &mut [i32]) {
-    match rows {
-        1 => block::<I, 1, 4>(i, left, panel, sums),
-        2 => block::<I, 2, 2>(i, left, panel, sums),
-        3 => block::<I, 3, 1>(i, left, panel, sums),
-        4 => block::<I, 4, 1>(i, left, panel, sums),
-        5 => block::<I, 5, 1>(i, left, panel, sums),
-        6 => block::<I, 6, 1>(i, left, panel, sums),
-        7 => block::<I, 7, 1>(i, left, panel, sums),
-        8 => block::<I, 8, 1>(i, left, panel, sums),
-        9 => block::<I, 9, 1>(i, left, panel, sums),
-        10 => block::<I, 10, 1>(i, left, panel, sums),
-        11 => block::<I, 11, 1>(i, left, panel, sums),
-        12 => block::<I, 12, 1>(i, left, panel, sums),
-        _ => unreachable!("a block of {rows} rows"),
+/// The results of a block: its quantised rows `left`, with their scales, times a panel.
+fn multiply_block<I: Integers>(i: I, left: &[i32], scales: &[f32], panel: &Panel<'_>, y: &mut [&mut [f32]]) {
+    match scales.len() {
+        1 => block::<I, 1, 4>(i, left, scales, panel, y),
+        2 => block::<I, 2, 2>(i, left, scales, panel, y),
+        3 => block::<I, 3, 1>(i, left, scales, panel, y),
+        4 => block::<I, 4, 1>(i, left, scales, panel, y),
+        5 => block::<I, 5, 1>(i, left, scales, panel, y),
+        6 => block::<I, 6, 1>(i, left, scales, panel, y),
+        7 => block::<I, 7, 1>(i, left, scales, panel, y),
+        8 => block::<I, 8, 1>(i, left, scales, panel, y),
+        9 => block::<I, 9, 1>(i, left, scales, panel, y),
+        10 => block::<I, 10, 1>(i, left, scales, panel, y),
+        11 => block::<I, 11, 1>(i, left, scales, panel, y),
+        12 => block::<I, 12, 1>(i, left, scales, panel, y),
+        rows => unreachable!("a block of {rows} rows"),
     }
 }
 
-/// The micro-kernel. `U` sums take turns along the depth, so that few rows need not wait for their own.
+/// The micro-kernel. `U` sums of each result take turns along the depth, so that those of few rows need not wait for themselves.
 ///
 /// Never inlined: with what is around it in the same function, the sums would not stay in registers.
 #[inline(never)]
-fn block<I: Integers, const R: usize, const U: usize>(i: I, left: &[i32], panel: &[i8], sums: &mut [i32]) {
+fn block<I: Integers, const R: usize, const U: usize>(
+    i: I,
+    left: &[i32],
+    row_scales: &[f32],
+    panel: &Panel<'_>,
+    y: &mut [&mut [f32]],
+) {
     i.vectorize(
         #[inline(always)]
         || {
-            let right = bytemuck::cast_slice::<i8, I::Packed>(panel).as_chunks::<VECTORS>().0;
+            let right = bytemuck::cast_slice::<i8, I::Packed>(panel.weights).as_chunks::<VECTORS>().0;
             let left = &left.as_chunks::<R>().0[..right.len()];
-            let mut parts = [[[i.zero(); VECTORS]; R]; U];
+            let mut sums = [[[i.zero(); VECTORS]; R]; U];
             let (left, left_rest) = left.as_chunks::<U>();
             let (right, right_rest) = right.as_chunks::<U>();
             for (left, right) in left.iter().zip(right) {
                 for u in 0..U {
-                    add_step(i, &left[u], &right[u], &mut parts[u]);
+                    add_step(i, &left[u], &right[u], &mut sums[u]);
                 }
             }
             for (left, right) in left_rest.iter().zip(right_rest) {
-                add_step(i, left, right, &mut parts[0]);
+                add_step(i, left, right, &mut sums[0]);
             }
+            let mut scales = [i.load(&panel.scales[..I::LANES]); VECTORS];
+            let mut bias = [i.load(&panel.bias[..I::LANES]); VECTORS];
+            for v in 1..VECTORS {
+                scales[v] = i.load(&panel.scales[v * I::LANES..][..I::LANES]);
+                bias[v] = i.load(&panel.bias[v * I::LANES..][..I::LANES]);
+            }
+            let (row_scales, y) = (&row_scales[..R], &mut y[..R]);
             for r in 0..R {
+                let mut values = scales;
                 for v in 0..VECTORS {
-                    let mut sum = parts[0][r][v];
+                    let mut sum = sums[0][r][v];
                     for u in 1..U {
-                        sum = i.add(sum, parts[u][r][v]);
+                        sum = i.add(sum, sums[u][r][v]);
                     }
-                    i.store(sum, &mut sums[(r * VECTORS + v) * I::LANES..][..I::LANES]);
+                    values[v] = i.finish(sum, row_scales[r], scales[v], bias[v]);
+                }
+                let to = &mut y[r][panel.places.clone()];
+                if to.len() == VECTORS * I::LANES {
+                    for v in 0..VECTORS {
+                        i.store(values[v], &mut to[v * I::LANES..][..I::LANES]);
+                    }
+                } else {
+                    let mut row = [0.0; MOST_COLUMNS];
+                    for v in 0..VECTORS {
+                        i.store(values[v], &mut row[v * I::LANES..][..I::LANES]);
+                    }
+                    to.copy_from_slice(&row[..to.len()]);
                 }
             }
         },
-    )
+    );
 }
 
 /// One pair of the depth.

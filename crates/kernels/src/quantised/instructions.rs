@@ -1,7 +1,7 @@
 //! Products of pairs of 16-bit integers, added to 32-bit sums: what each instruction set has for the micro-kernel.
 
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m256i, __m512i};
+use std::arch::x86_64::{__m256, __m256i, __m512, __m512i};
 
 use pulp::{Arch, NullaryFnOnce};
 #[cfg(target_arch = "x86_64")]
@@ -19,6 +19,8 @@ pub(super) trait Integers: Copy + Send + Sync {
     type Sums: Copy;
     /// A vector of pairs of factors.
     type Pairs: Copy;
+    /// A vector of as many floats as there are sums in one.
+    type Floats: Copy;
     /// The 8-bit integers of a vector of pairs, as they are stored.
     type Packed: bytemuck::Pod;
 
@@ -40,8 +42,14 @@ pub(super) trait Integers: Copy + Send + Sync {
     /// The sum in each place.
     fn add(self, a: Self::Sums, b: Self::Sums) -> Self::Sums;
 
+    /// The vector of floats that `from` is.
+    fn load(self, from: &[f32]) -> Self::Floats;
+
+    /// `sums (scale scales) + bias`, each step rounded: the same bits everywhere.
+    fn finish(self, sums: Self::Sums, scale: f32, scales: Self::Floats, bias: Self::Floats) -> Self::Floats;
+
     /// Stores a vector; `to` is as long as one.
-    fn store(self, sums: Self::Sums, to: &mut [i32]);
+    fn store(self, values: Self::Floats, to: &mut [f32]);
 }
 
 /// Without any instructions of its own: loops, of which the compiler makes what it can.
@@ -53,6 +61,7 @@ impl Integers for Plain {
     const ROWS: usize = 4;
     type Sums = [i32; 8];
     type Pairs = [i16; 16];
+    type Floats = [f32; 8];
     type Packed = [i8; 16];
 
     #[inline(always)]
@@ -93,8 +102,22 @@ impl Integers for Plain {
     }
 
     #[inline(always)]
-    fn store(self, sums: Self::Sums, to: &mut [i32]) {
-        to.copy_from_slice(&sums);
+    fn load(self, from: &[f32]) -> Self::Floats {
+        *from.first_chunk().expect("a vector")
+    }
+
+    #[inline(always)]
+    fn finish(self, sums: Self::Sums, scale: f32, scales: Self::Floats, bias: Self::Floats) -> Self::Floats {
+        let mut values = bias;
+        for i in 0..8 {
+            values[i] += sums[i] as f32 * (scale * scales[i]);
+        }
+        values
+    }
+
+    #[inline(always)]
+    fn store(self, values: Self::Floats, to: &mut [f32]) {
+        to.copy_from_slice(&values);
     }
 }
 
@@ -104,6 +127,7 @@ impl Integers for V3 {
     const ROWS: usize = 6;
     type Sums = __m256i;
     type Pairs = __m256i;
+    type Floats = __m256;
     type Packed = [i8; 16];
 
     #[inline(always)]
@@ -137,8 +161,20 @@ impl Integers for V3 {
     }
 
     #[inline(always)]
-    fn store(self, sums: Self::Sums, to: &mut [i32]) {
-        to.copy_from_slice(&bytemuck::cast::<_, [i32; 8]>(sums));
+    fn load(self, from: &[f32]) -> Self::Floats {
+        bytemuck::cast(*from.first_chunk::<8>().expect("a vector"))
+    }
+
+    #[inline(always)]
+    fn finish(self, sums: Self::Sums, scale: f32, scales: Self::Floats, bias: Self::Floats) -> Self::Floats {
+        let scales = self.avx._mm256_mul_ps(self.avx._mm256_set1_ps(scale), scales);
+        let values = self.avx._mm256_mul_ps(self.avx._mm256_cvtepi32_ps(sums), scales);
+        self.avx._mm256_add_ps(values, bias)
+    }
+
+    #[inline(always)]
+    fn store(self, values: Self::Floats, to: &mut [f32]) {
+        to.copy_from_slice(&bytemuck::cast::<_, [f32; 8]>(values));
     }
 }
 
@@ -180,6 +216,7 @@ macro_rules! of_512_bits {
             const ROWS: usize = 12;
             type Sums = __m512i;
             type Pairs = __m512i;
+            type Floats = __m512;
             type Packed = [i8; 32];
 
             #[inline(always)]
@@ -213,8 +250,20 @@ macro_rules! of_512_bits {
             }
 
             #[inline(always)]
-            fn store(self, sums: Self::Sums, to: &mut [i32]) {
-                to.copy_from_slice(&bytemuck::cast::<_, [i32; 16]>(sums));
+            fn load(self, from: &[f32]) -> Self::Floats {
+                bytemuck::cast(*from.first_chunk::<16>().expect("a vector"))
+            }
+
+            #[inline(always)]
+            fn finish(self, sums: Self::Sums, scale: f32, scales: Self::Floats, bias: Self::Floats) -> Self::Floats {
+                let scales = self.avx512f._mm512_mul_ps(self.avx512f._mm512_set1_ps(scale), scales);
+                let values = self.avx512f._mm512_mul_ps(self.avx512f._mm512_cvtepi32_ps(sums), scales);
+                self.avx512f._mm512_add_ps(values, bias)
+            }
+
+            #[inline(always)]
+            fn store(self, values: Self::Floats, to: &mut [f32]) {
+                to.copy_from_slice(&bytemuck::cast::<_, [f32; 16]>(values));
             }
         }
     };
@@ -249,6 +298,19 @@ impl Set {
                 _ => Set::Avx512(avx512),
             },
             _ => Set::Plain(Plain),
+        }
+    }
+
+    /// As messages have it.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Set::Plain(_) => "plain code",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(_) => "AVX2",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512(_) => "AVX-512",
+            #[cfg(target_arch = "x86_64")]
+            Set::Vnni(_) => "AVX-512 VNNI",
         }
     }
 
