@@ -381,13 +381,60 @@ fn multiply_block<I: Integers>(i: I, left: &[i32], scales: &[f32], panel: &Panel
     }
 }
 
+#[inline(always)]
+fn block<I: Integers, const R: usize, const U: usize>(
+    i: I,
+    left: &[i32],
+    scales: &[f32],
+    panel: &Panel<'_>,
+    y: &mut [&mut [f32]],
+) {
+    let sums = block_sums::<I, R, U>(i, left, panel.weights);
+    finish(i, &sums, scales, panel, y);
+}
+
 /// The micro-kernel. `U` sums of each result take turns along the depth, so that those of few rows need not wait for themselves.
 ///
 /// Never inlined: with what is around it in the same function, the sums would not stay in registers.
 #[inline(never)]
-fn block<I: Integers, const R: usize, const U: usize>(
+fn block_sums<I: Integers, const R: usize, const U: usize>(
     i: I,
     left: &[i32],
+    weights: &[i8],
+) -> [[I::Sums; VECTORS]; R] {
+    i.vectorize(
+        #[inline(always)]
+        || {
+            let right = bytemuck::cast_slice::<i8, I::Packed>(weights).as_chunks::<VECTORS>().0;
+            let left = &left.as_chunks::<R>().0[..right.len()];
+            let mut parts = [[[i.zero(); VECTORS]; R]; U];
+            let (left, left_rest) = left.as_chunks::<U>();
+            let (right, right_rest) = right.as_chunks::<U>();
+            for (left, right) in left.iter().zip(right) {
+                for u in 0..U {
+                    add_step(i, &left[u], &right[u], &mut parts[u]);
+                }
+            }
+            for (left, right) in left_rest.iter().zip(right_rest) {
+                add_step(i, left, right, &mut parts[0]);
+            }
+            let mut sums = parts[0];
+            for u in 1..U {
+                for r in 0..R {
+                    for v in 0..VECTORS {
+                        sums[r][v] = i.add(sums[r][v], parts[u][r][v]);
+                    }
+                }
+            }
+            sums
+        },
+    )
+}
+
+/// Scales the sums of a block, adds the bias, stores.
+fn finish<I: Integers, const R: usize>(
+    i: I,
+    sums: &[[I::Sums; VECTORS]; R],
     row_scales: &[f32],
     panel: &Panel<'_>,
     y: &mut [&mut [f32]],
@@ -395,36 +442,18 @@ fn block<I: Integers, const R: usize, const U: usize>(
     i.vectorize(
         #[inline(always)]
         || {
-            let right = bytemuck::cast_slice::<i8, I::Packed>(panel.weights).as_chunks::<VECTORS>().0;
-            let left = &left.as_chunks::<R>().0[..right.len()];
-            let mut sums = [[[i.zero(); VECTORS]; R]; U];
-            let (left, left_rest) = left.as_chunks::<U>();
-            let (right, right_rest) = right.as_chunks::<U>();
-            for (left, right) in left.iter().zip(right) {
-                for u in 0..U {
-                    add_step(i, &left[u], &right[u], &mut sums[u]);
-                }
-            }
-            for (left, right) in left_rest.iter().zip(right_rest) {
-                add_step(i, left, right, &mut sums[0]);
-            }
             let mut scales = [i.load(&panel.scales[..I::LANES]); VECTORS];
             let mut bias = [i.load(&panel.bias[..I::LANES]); VECTORS];
             for v in 1..VECTORS {
                 scales[v] = i.load(&panel.scales[v * I::LANES..][..I::LANES]);
                 bias[v] = i.load(&panel.bias[v * I::LANES..][..I::LANES]);
             }
-            let (row_scales, y) = (&row_scales[..R], &mut y[..R]);
-            for r in 0..R {
+            for ((sums, &scale), y) in sums.iter().zip(row_scales).zip(y) {
                 let mut values = scales;
                 for v in 0..VECTORS {
-                    let mut sum = sums[0][r][v];
-                    for u in 1..U {
-                        sum = i.add(sum, sums[u][r][v]);
-                    }
-                    values[v] = i.finish(sum, row_scales[r], scales[v], bias[v]);
+                    values[v] = i.finish(sums[v], scale, scales[v], bias[v]);
                 }
-                let to = &mut y[r][panel.places.clone()];
+                let to = &mut y[panel.places.clone()];
                 if to.len() == VECTORS * I::LANES {
                     for v in 0..VECTORS {
                         i.store(values[v], &mut to[v * I::LANES..][..I::LANES]);
