@@ -289,7 +289,7 @@ impl<'m> Inputs<'m> {
             for (r, scale) in scales.iter_mut().enumerate() {
                 *scale = quantise_row(i, &x[r * depth..][..depth], most, &mut row[..depth]);
                 let pairs = row.as_chunks::<2>().0.iter().map(|pair| bytemuck::cast::<[i16; 2], i32>(*pair));
-                values[r..].iter_mut().step_by(count).zip(pairs).for_each(|(to, pair)| *to = pair);
+                values.iter_mut().skip(r).step_by(count).zip(pairs).for_each(|(to, pair)| *to = pair);
             }
         };
         let together = (TASK_WORK / 16 / (depth * I::ROWS).max(1)).max(1);
