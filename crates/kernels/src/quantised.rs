@@ -319,7 +319,8 @@ impl<'m> Inputs<'m> {
             let mut left: Vec<&mut [f32]> = rows.by_ref().take(count).collect();
             for part in 0..parts {
                 let columns = panels * part / parts * width..(panels * (part + 1) / parts * width).min(columns);
-                let rows = left.iter_mut().map(|row| row.split_off_mut(..columns.len()).expect("a place for each column"));
+                let rows =
+                    left.iter_mut().map(|row| row.split_off_mut(..columns.len()).expect("a place for each column"));
                 tasks.push(Task { blocks: own.clone(), rows: rows.collect(), columns });
             }
         }

@@ -3,9 +3,9 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m256, __m256i, __m512, __m512i};
 
-use pulp::{Arch, NullaryFnOnce};
 #[cfg(target_arch = "x86_64")]
 use pulp::x86::{V3, V4};
+use pulp::{Arch, NullaryFnOnce};
 
 use crate::vector::{arch, named};
 

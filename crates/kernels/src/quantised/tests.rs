@@ -244,8 +244,9 @@ fn inputs_cost_no_accuracy() {
     let w = normal(depth * columns, 2);
     let weights = QuantisedWeights::of(&w, depth, columns);
     let rounded: Vec<f32> = {
-        let columns: Vec<(Vec<i64>, f32)> =
-            (0..columns).map(|c| quantised(&w.iter().skip(c).step_by(columns).copied().collect::<Vec<_>>(), 127)).collect();
+        let columns: Vec<(Vec<i64>, f32)> = (0..columns)
+            .map(|c| quantised(&w.iter().skip(c).step_by(columns).copied().collect::<Vec<_>>(), 127))
+            .collect();
         (0..depth).flat_map(|k| columns.iter().map(move |(q, scale)| q[k] as f32 * scale)).collect()
     };
     for (kind, least_of_8_bits) in [(1, 6e-3), (2, 1.5e-2)] {
@@ -262,7 +263,8 @@ fn inputs_cost_no_accuracy() {
             })
             .collect();
         let exact = |x: &[f32]| -> Vec<f32> {
-            let at = |at: usize| (0..depth).map(|k| x[at / columns * depth + k] * rounded[k * columns + at % columns]).sum();
+            let at =
+                |at: usize| (0..depth).map(|k| x[at / columns * depth + k] * rounded[k * columns + at % columns]).sum();
             (0..rows * columns).map(at).collect()
         };
         let coarse = error(&exact(&coarse), &x, &rounded, SIZES);
