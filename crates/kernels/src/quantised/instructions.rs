@@ -7,7 +7,9 @@ use std::arch::x86_64::{__m256, __m256i, __m512, __m512i};
 use pulp::x86::{V3, V4};
 use pulp::{Arch, NullaryFnOnce};
 
-use crate::vector::{arch, named};
+use crate::vector::arch;
+#[cfg(target_arch = "x86_64")]
+use crate::vector::named;
 
 /// One instruction set. A vector holds [`Integers::LANES`] sums, or as many pairs of factors.
 pub(super) trait Integers: Copy + Send + Sync {
