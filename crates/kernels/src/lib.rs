@@ -33,6 +33,7 @@ mod layers;
 mod lstm;
 mod norm;
 mod pooling;
+mod quantised;
 #[cfg(test)]
 mod reference;
 mod row;
@@ -50,4 +51,5 @@ pub use layers::{
     BatchNormed, Fused, LstmState, LstmWeights, activate, affine, attention, average_pool2d, batch_norm, conv2d,
     cross_entropy, global_average, layer_norm, linear, lstm, max_pool2d, softmax,
 };
+pub use quantised::{MAX_QUANTISED_DEPTH, QuantisedWeights};
 pub use transformer::{AffineWeights, Embeddings, Encoder, EncoderBlock, EncoderShape, NormWeights};

@@ -8,19 +8,25 @@ use std::sync::OnceLock;
 use pulp::{Arch, Simd};
 
 /// The instruction set that kernels run in: the widest that the machine has (AVX-512, AVX2 with FMA, NEON, or plain
-/// code), or the one that the environment variable `ENGRAFT_SIMD` names (`scalar`, `avx2`), for tests and for
-/// finding out whether a difference between two machines is one of their instructions.
+/// code), or the one that the environment variable `ENGRAFT_SIMD` names (`scalar`, `avx2`, `avx512`), for tests and for
+/// finding out whether a difference between two machines is one of their instructions. One that the machine does not have
+/// is not taken. Kernels that can use more than the widest set has (products of integers) do so where none is named.
 pub(crate) fn arch() -> Arch {
     static CHOSEN: OnceLock<Arch> = OnceLock::new();
     *CHOSEN.get_or_init(|| {
         let widest = Arch::new();
-        match std::env::var("ENGRAFT_SIMD").as_deref() {
-            Ok("scalar") => Arch::Scalar,
+        match named().as_deref() {
+            Some("scalar") => Arch::Scalar,
             #[cfg(target_arch = "x86_64")]
-            Ok("avx2") => pulp::x86::V3::try_new().map_or(widest, Arch::V3),
+            Some("avx2") => pulp::x86::V3::try_new().map_or(widest, Arch::V3),
             _ => widest,
         }
     })
+}
+
+/// What `ENGRAFT_SIMD` says.
+pub(crate) fn named() -> Option<String> {
+    std::env::var("ENGRAFT_SIMD").ok()
 }
 
 /// The first vector of `from`; what lies beyond its end reads as zero.

@@ -52,9 +52,19 @@ fn every_instruction_set_passes_the_tests() {
     if std::env::var_os("ENGRAFT_SIMD").is_some() {
         return;
     }
-    for simd in ["scalar", "avx2"] {
+    for simd in ["scalar", "avx2", "avx512"] {
         let tests = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["gemm", "convolution", "winograd", "depthwise", "norm", "activation", "lstm", "attention"])
+            .args([
+                "gemm",
+                "convolution",
+                "winograd",
+                "depthwise",
+                "norm",
+                "activation",
+                "lstm",
+                "attention",
+                "quantised",
+            ])
             .env("ENGRAFT_SIMD", simd)
             .output()
             .unwrap();
