@@ -36,7 +36,7 @@ pub(super) const LEAST_MEMORY: u64 = 256;
 /// The most words of a vocabulary.
 pub(super) const MOST_WORDS: usize = 1 << 28;
 /// Most events that are collected before they are added up.
-const MOST_EVENTS: u64 = 24 << 20;
+const MOST_EVENTS: u64 = 12 << 20;
 /// Events that a partition has, about, when the room is full: few enough for a processor's cache.
 const PARTITION: u64 = 64 << 10;
 /// Events of a partition that a thread holds back, to write many of them at once.
@@ -258,8 +258,9 @@ pub fn count(
 ) -> Result<Counted> {
     let plan = Plan::new(vocabulary, settings)?;
     let (records, runs) = disk(vocabulary, &plan);
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
     let gigabytes = |bytes: f64| format!("{:.1} GB", bytes / 1e9);
-    let free = free_bytes(out.parent().unwrap_or(Path::new("."))).map(|free| free as f64);
+    let free = free_bytes(&folder).map(|free| free as f64);
     let needed = format!(
         "disk: up to {} for the co-occurrences and {} while they are counted; {} are free",
         gigabytes(records),
@@ -267,8 +268,8 @@ pub fn count(
         free.map_or("nobody knows how many".into(), gigabytes)
     );
     observer.say(&needed);
-    // An estimate from above, by words that come together as chance has it: real texts need half of it or more.
-    if free.is_some_and(|free| (records + runs) / 2.0 > free) {
+    // An estimate from above, by words that come together as chance has it: real texts need three quarters of it, or so.
+    if free.is_some_and(|free| (records + runs) / 1.5 > free) {
         let problem = Problem::new("the disk is too small for the co-occurrences").found(needed).at(out);
         return Err(Error::Output(problem.hint("free some space, write to another disk, or raise --min-count")));
     }
