@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +44,24 @@ pub(super) struct Blocks {
     pub(super) of_word: Vec<u32>,
 }
 
-/// Numbers that are read at once.
+/// A counter for each word, for all threads.
+struct Counters(Vec<AtomicU64>);
+
+impl Counters {
+    fn new(words: usize) -> Self {
+        Self((0..words).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    fn add(&self, word: u32, number: u64) {
+        self.0[word as usize].fetch_add(number, Ordering::Relaxed);
+    }
+
+    fn taken(self) -> Vec<u64> {
+        self.0.into_iter().map(AtomicU64::into_inner).collect()
+    }
+}
+
+/// Pairs that are read at once.
 const READ: usize = 8 << 10;
 
 impl Blocks {
@@ -89,34 +107,36 @@ impl Blocks {
         let path = folder.join(DATA);
         let block = |_| move |record: Record| record.row % side * side + record.column % side;
         let groups = scatter(records, count, blocks * blocks, memory, &path, observer, block)?;
+        let (of_word, sums) = (Counters::new(words), Counters::new(words));
         let mut counts = vec![0; blocks * blocks];
-        let mut of_word = vec![0_u32; words];
-        let mut sums = vec![0.0; words];
         let mut partial = Partial::open(&folder.join(format!("{DATA}.part")))?;
         partial.clear()?;
         let mut bytes = Vec::new();
         let room = (settings.memory_bytes() / 2).max(memory);
-        groups.shuffled(settings.seed, "glove/block", room, observer, |block, records| {
+        let prepare = |records: &mut [u128]| {
+            for record in records {
+                let (row, column) = ((*record as u32) - 1, ((*record >> 32) as u32) - 1);
+                let value = f64::from_bits((*record >> 64) as u64);
+                of_word.add(row, 1);
+                sums.add(row, value as u64);
+                let weight = if value > settings.x_max { 1.0 } else { (value / settings.x_max).powf(settings.alpha) };
+                let numbers = [row / side, column / side, (value.ln() as f32).to_bits(), (weight as f32).to_bits()];
+                *record = numbers.iter().rev().fold(0, |all, &number| all << 32 | u128::from(number));
+            }
+        };
+        groups.shuffled(settings.seed, "glove/block", room, observer, prepare, |block, records| {
             counts[block] = records.len() as u64;
             for part in records.chunks(READ) {
                 bytes.clear();
-                for record in part {
-                    let (row, column) = ((*record as u32) - 1, ((record >> 32) as u32) - 1);
-                    let value = f64::from_bits((record >> 64) as u64);
-                    sums[row as usize] += value;
-                    of_word[row as usize] += 1;
-                    let weight = if value > settings.x_max { 1.0 } else { (value / settings.x_max).powf(settings.alpha) };
-                    bytes.extend_from_slice(&(row / side).to_le_bytes());
-                    bytes.extend_from_slice(&(column / side).to_le_bytes());
-                    bytes.extend_from_slice(&(value.ln() as f32).to_le_bytes());
-                    bytes.extend_from_slice(&(weight as f32).to_le_bytes());
-                }
+                bytes.extend(part.iter().flat_map(|record| record.to_le_bytes()));
                 partial.append(&bytes)?;
             }
             Ok(())
         })?;
+        let (of_word, sums) = (of_word.taken(), sums.taken());
+        let of_word: Vec<u32> = of_word.into_iter().map(|count| u32::try_from(count).unwrap_or(u32::MAX)).collect();
         // A word is a context at most so often as there are places in all windows around it.
-        let most = |row: usize| vocabulary.counts()[row] as f64 * 2.0 * 255.0;
+        let most = |row: usize| vocabulary.counts()[row].saturating_mul(2 * 255);
         if let Some(row) = (0..words).find(|&row| sums[row] > most(row)) {
             let place = format!("{}, row {}", printable(records.path()), row + 1);
             let problem = Problem::new("the co-occurrences belong to another vocabulary")

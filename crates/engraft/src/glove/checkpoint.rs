@@ -41,6 +41,26 @@ pub(super) fn save(folder: &Path, made_of: &str, costs: &[f64], parameters: &Par
     file.commit()
 }
 
+/// Whether there is a state, and of what.
+///
+/// # Errors
+/// [`Error::Output`] for one of other settings or data.
+pub(super) fn look(folder: &Path, made_of: &str) -> Result<bool> {
+    let path = folder.join(NAME);
+    let Ok(file) = open_regular(&path) else { return Ok(false) };
+    let mut head = Vec::new();
+    file.take(24 + made_of.len() as u64).read_to_end(&mut head).map_err(|source| Error::read(&path, &source))?;
+    if head.len() < 24 || !head.starts_with(&MARK) || head[8..16] != (made_of.len() as u64).to_le_bytes() || &head[24..] != made_of.as_bytes() {
+        return Err(refuse(&path, "the settings or the data were others"));
+    }
+    Ok(true)
+}
+
+fn refuse(path: &Path, what: &str) -> Error {
+    let problem = Problem::new("the checkpoint cannot be gone on from").found(what).at(path);
+    Error::Output(problem.hint("remove the folder of the unfinished work to begin anew"))
+}
+
 /// Reads a state into `parameters`, which have its shape, and returns the costs. Nothing where there is none.
 ///
 /// # Errors
@@ -52,10 +72,7 @@ pub(super) fn load(folder: &Path, made_of: &str, parameters: &mut Parameters) ->
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(Error::read(&path, &source)),
     };
-    let refuse = |what: &str| {
-        let problem = Problem::new("the checkpoint cannot be gone on from").found(what).at(&path);
-        Error::Output(problem.hint("remove the folder of the unfinished work to begin anew"))
-    };
+    let refuse = |what: &str| refuse(&path, what);
     let mut file = BufReader::new(file);
     let mut checksum = 0;
     let mut read = |bytes: &mut [u8]| {

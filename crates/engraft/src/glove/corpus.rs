@@ -307,10 +307,13 @@ pub(super) struct Piece {
     pub(super) begins: Begins,
     /// Pieces before it.
     pub(super) number: u64,
+    /// Whether it is the last one of its file.
+    pub(super) ends_file: bool,
 }
 
 impl Piece {
-    fn text(&self) -> &[u8] {
+    /// Its bytes.
+    pub(super) fn text(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 }
@@ -428,7 +431,7 @@ impl<'a> Reader<'a> {
             }
             if length > 0 {
                 self.number += 1;
-                return Ok(Some(Piece { bytes, length, input, line, offset, begins, number }));
+                return Ok(Some(Piece { bytes, length, input, line, offset, begins, number, ends_file: is_end }));
             }
         }
     }

@@ -135,7 +135,8 @@ impl Groups {
         }
     }
 
-    /// Hands over the groups, each in an order that is drawn for `purpose`. A group has to fit in `memory` bytes twice.
+    /// Hands over the groups, each in an order that is drawn for `purpose`, after `prepare` changed it on one of all threads. A group has to
+    /// fit in `memory` bytes twice.
     ///
     /// # Errors
     /// [`Error::Usage`] where one does not, and what `each` returns.
@@ -145,6 +146,7 @@ impl Groups {
         purpose: &str,
         memory: u64,
         observer: &dyn Observer,
+        prepare: impl Fn(&mut [u128]) + Sync,
         mut each: impl FnMut(usize, &[u128]) -> Result<()>,
     ) -> Result<()> {
         let bytes = |records: u64| 2 * records * RECORD as u64;
@@ -167,7 +169,10 @@ impl Groups {
                 to += 1;
             }
             let mut parts = self.take(from..to)?;
-            parts.par_iter_mut().enumerate().for_each(|(at, records)| shuffle(records, seed, purpose, (from + at) as u64));
+            parts.par_iter_mut().enumerate().for_each(|(at, records)| {
+                shuffle(records, seed, purpose, (from + at) as u64);
+                prepare(records);
+            });
             for (at, records) in parts.iter().enumerate() {
                 each(from + at, records)?;
                 observer.advance(records.len() as u64);

@@ -104,7 +104,7 @@ pub(super) fn fingerprint(records: &Records, observer: &dyn Observer) -> Result<
 }
 
 /// Learns vectors from co-occurrences, in a folder of unfinished work that the caller has locked: what is there of the same training
-/// is gone on from. `start` changes the parameters before the first epoch, knowing how many records each word has.
+/// is gone on from. `start` changes the parameters before the first epoch.
 ///
 /// # Errors
 /// [`Error::Usage`] and [`Error::Data`] for settings and records that are not possible, [`Error::Training`] where the cost is not a number any
@@ -114,7 +114,7 @@ pub(super) fn train(
     records: &Records,
     vocabulary: &Vocabulary,
     inputs: &str,
-    start: Option<&dyn Fn(&mut Parameters, &[u32])>,
+    start: Option<&dyn Fn(&mut Parameters, &Blocks) -> Result<()>>,
     settings: &Glove,
     observer: &dyn Observer,
 ) -> Result<Trained> {
@@ -128,6 +128,7 @@ pub(super) fn train(
     let made_of = made_of(settings, vocabulary, &inputs);
     // As much memory as the parameters will take.
     let memory = Parameters::bytes(words, settings.vector_size, false).max(LEAST).min(settings.memory_bytes().max(LEAST));
+    checkpoint::look(folder, &made_of)?;
     let data = match Blocks::open(folder, blocks, &made_of) {
         Some(found) => found,
         None => Blocks::make(folder, records, vocabulary, &made_of, memory, settings, observer)?,
@@ -146,7 +147,7 @@ pub(super) fn train(
         }
         None => {
             if let Some(start) = start {
-                start(&mut parameters, &data.of_word);
+                start(&mut parameters, &data)?;
             }
             Vec::new()
         }
@@ -156,19 +157,12 @@ pub(super) fn train(
     let rates =
         Rates::new(settings.vector_size, settings.eta as f32, settings.bias_eta as f32, settings.grad_clip as f32);
     let mut saved = Instant::now();
-    let mut saved_epochs = costs.len();
     while (costs.len() as u64) < settings.iter {
         let epoch = costs.len() as u64;
         observer.begin(&format!("epoch {} of {}", epoch + 1, settings.iter), data.count(), "records");
         let cost = learn_epoch(&mut parameters, &data, &rates, epoch, settings, observer);
         observer.end();
-        let cost = match cost {
-            Err(Error::Interrupted) if costs.len() > saved_epochs => {
-                // The epoch is lost, those before it are not: their state is gone by now, so that it is run again from the last one.
-                return Err(Error::Interrupted);
-            }
-            other => other? / data.count() as f64,
-        };
+        let cost = cost? / data.count() as f64;
         if !cost.is_finite() {
             let problem = Problem::new("the training diverged").expected("a cost that is a number");
             let found = format!("{cost} in epoch {} (costs before: {costs:?})", epoch + 1);
@@ -182,7 +176,7 @@ pub(super) fn train(
         if is_last || saved.elapsed() >= Duration::from_secs(settings.checkpoint_seconds) || observer.interrupted() {
             checkpoint::save(folder, &made_of, &costs, &parameters)?;
             fault("glove-checkpoint");
-            (saved, saved_epochs) = (Instant::now(), costs.len());
+            saved = Instant::now();
         }
         observer.check()?;
     }

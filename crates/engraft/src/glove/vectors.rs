@@ -107,17 +107,30 @@ fn in_parts(rows: usize, to: &mut dyn Write, line: impl Fn(usize, &mut Vec<u8>) 
     Ok(())
 }
 
+/// Rows of words that the vocabulary does not have.
+pub(super) struct Extra<'a> {
+    pub(super) rows: usize,
+    /// Writes the line of a row.
+    pub(super) line: &'a (dyn Fn(usize, &mut Vec<u8>) + Sync),
+}
+
+impl Extra<'_> {
+    /// None.
+    pub(super) const NONE: Self = Self { rows: 0, line: &|_, _| {} };
+}
+
 /// `vectors.txt`: a word and its numbers on each line, the most frequent word first, the vector of unknown words last where one is
-/// asked for; a header, where one is asked for, counts it.
+/// asked for; a header, where one is asked for, counts it. `extra` writes rows of other words in between.
 pub(super) fn write_text(
     parameters: &Parameters,
     vocabulary: &Vocabulary,
     settings: &Glove,
+    extra: &Extra<'_>,
     to: &mut dyn Write,
 ) -> io::Result<()> {
     let model = settings.model;
     if settings.write_header {
-        let rows = parameters.words + usize::from(settings.unk);
+        let rows = parameters.words + extra.rows + usize::from(settings.unk);
         writeln!(to, "{rows} {}", width(parameters.columns, model))?;
     }
     in_parts(parameters.words, to, |word, text| {
@@ -125,6 +138,7 @@ pub(super) fn write_text(
         numbers(parameters, word, model, &mut row);
         line(vocabulary.word(word), row, text);
     })?;
+    in_parts(extra.rows, to, |row, text| (extra.line)(row, text))?;
     if settings.unk {
         let mut text = Vec::new();
         line(UNKNOWN, unknown(parameters, model), &mut text);
