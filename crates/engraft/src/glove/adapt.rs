@@ -1,9 +1,10 @@
 //! Word vectors for a domain: published vectors go on learning from a small corpus and are pulled back to where they were.
 //!
 //! Dingwall and Potts 2018 ("Mittens: an extension of GloVe for learning domain-specialized representations", equation 6) add
-//! mu |w + c - r|^2 to the cost of each word with a given vector r, and learn from a dense V x V matrix. Here both vectors of a word begin at r / 2, and
-//! each is pulled to it: mu (|w - r/2|^2 + |c - r/2|^2). The gradient of that is shared out over the steps in which a row learns anyway, so
-//! that an epoch pulls a word as strongly whether it has ten co-occurrences or a million, and nothing is ever V x V.
+//! mu |w + c - r|^2 to the cost of each word with a given vector r, and learn from a dense V x V matrix. Here nothing is ever V x V: the
+//! gradient of the pull is shared out over the steps in which a row learns anyway, so that an epoch pulls a word as strongly whether it has
+//! ten co-occurrences or a million. w and c are never in one block; each is pulled to where it stood when the epoch began, moved by half of
+//! what the sum lacked then, which is the nearest place where the sum is r. Both begin at r / 2.
 //!
 //! Biases, which published vectors lack, begin where they fit the co-occurrences best as the vectors stand. Words of the corpus that the given vectors
 //! do not have begin at random; words of the given vectors that the corpus does not have stay as they are, in the same space, since
@@ -35,11 +36,18 @@ const ROUNDS: usize = 3;
 ///
 /// # Errors
 /// As [`super::run`]; [`Error::Usage`] where no word of the corpus has a vector, or another `model` than the sum is asked for.
-pub fn adapt(base: &WordVectors, out: &Path, force: bool, settings: &Glove, observer: &dyn Observer) -> Result<Summary> {
+pub fn adapt(
+    base: &WordVectors,
+    out: &Path,
+    force: bool,
+    settings: &Glove,
+    observer: &dyn Observer,
+) -> Result<Summary> {
     let settings = &Glove { vector_size: base.columns(), ..settings.clone() };
     check(settings)?;
     if settings.model != GloveModel::Sum {
-        let problem = Problem::new("invalid value for --model").expected("the sum of both vectors, which the given ones stand for");
+        let problem = Problem::new("invalid value for --model")
+            .expected("the sum of both vectors, which the given ones stand for");
         return Err(Error::Usage(problem.found(format_args!("{:?}", settings.model))));
     }
     let mut inputs: Vec<(&str, &Path)> = settings.corpus.iter().map(|path| ("the corpus", path.as_path())).collect();
@@ -98,13 +106,7 @@ pub fn adapt(base: &WordVectors, out: &Path, force: bool, settings: &Glove, obse
 }
 
 /// Begins both vectors of a word at half of the given one, and sets how strongly a step pulls to it.
-fn set_given(
-    parameters: &mut Parameters,
-    base: &WordVectors,
-    given: &[Option<usize>],
-    of_word: &[u32],
-    pull: f64,
-) {
+fn set_given(parameters: &mut Parameters, base: &WordVectors, given: &[Option<usize>], of_word: &[u32], pull: f64) {
     let (columns, stride) = (parameters.columns, stride(parameters.columns));
     for (word, row) in given.iter().enumerate().filter_map(|(word, row)| Some((word, (*row)?))) {
         let vector = &base.values()[row * columns..][..columns];
@@ -114,7 +116,7 @@ fn set_given(
             for ((learned, kept), &number) in learned.iter_mut().zip(&mut *kept).zip(vector) {
                 (*learned, *kept) = (number / 2.0, number / 2.0);
             }
-            kept[columns] = (2.0 * pull / f64::from(of_word[word].max(1))) as f32;
+            kept[columns] = (4.0 * pull / f64::from(of_word[word].max(1))) as f32;
         }
     }
 }
@@ -133,7 +135,8 @@ fn fit_biases(parameters: &mut Parameters, blocks: &Blocks, side: Side) -> Resul
                 blocks.each(word_block, context_block, |part| {
                     for pair in part.iter().map(pair) {
                         let word = &parameters.sides[0][word_block][pair.word as usize * length..][..columns + 2];
-                        let context = &parameters.sides[1][context_block][pair.context as usize * length..][..columns + 2];
+                        let context =
+                            &parameters.sides[1][context_block][pair.context as usize * length..][..columns + 2];
                         let product: f32 = word.iter().zip(context).map(|(word, context)| word * context).sum();
                         let (row, bias) = match side {
                             Side::Word => (pair.word, word[columns]),

@@ -140,7 +140,11 @@ impl Blocks {
         if let Some(row) = (0..words).find(|&row| sums[row] > most(row)) {
             let place = format!("{}, row {}", printable(records.path()), row + 1);
             let problem = Problem::new("the co-occurrences belong to another vocabulary")
-                .expected(format_args!("sums that fit: `{}` comes {} times", vocabulary.word(row), vocabulary.counts()[row]))
+                .expected(format_args!(
+                    "sums that fit: `{}` comes {} times",
+                    vocabulary.word(row),
+                    vocabulary.counts()[row]
+                ))
                 .found(format_args!("co-occurrences that sum to {}", sums[row]))
                 .at(place);
             return Err(Error::Data(problem.hint("give the vocabulary with which they were counted")));

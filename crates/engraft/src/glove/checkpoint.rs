@@ -50,7 +50,11 @@ pub(super) fn look(folder: &Path, made_of: &str) -> Result<bool> {
     let Ok(file) = open_regular(&path) else { return Ok(false) };
     let mut head = Vec::new();
     file.take(24 + made_of.len() as u64).read_to_end(&mut head).map_err(|source| Error::read(&path, &source))?;
-    if head.len() < 24 || !head.starts_with(&MARK) || head[8..16] != (made_of.len() as u64).to_le_bytes() || &head[24..] != made_of.as_bytes() {
+    if head.len() < 24
+        || !head.starts_with(&MARK)
+        || head[8..16] != (made_of.len() as u64).to_le_bytes()
+        || &head[24..] != made_of.as_bytes()
+    {
         return Err(refuse(&path, "the settings or the data were others"));
     }
     Ok(true)

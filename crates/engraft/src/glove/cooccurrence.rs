@@ -97,21 +97,29 @@ impl Plan {
             return Err(Error::Usage(problem));
         }
         if settings.memory < LEAST_MEMORY {
-            let problem = Problem::new("too little memory").expected(format_args!("--memory {LEAST_MEMORY} or more, in MB"));
+            let problem =
+                Problem::new("too little memory").expected(format_args!("--memory {LEAST_MEMORY} or more, in MB"));
             return Err(Error::Usage(problem.found(settings.memory)));
         }
         let words = vocabulary.len();
         if words > MOST_WORDS {
-            let problem = Problem::new("the vocabulary is too large").expected(format_args!("at most {MOST_WORDS} words"));
+            let problem =
+                Problem::new("the vocabulary is too large").expected(format_args!("at most {MOST_WORDS} words"));
             return Err(Error::Usage(problem.found(words).hint("raise --min-count, or set --max-vocab")));
         }
         let (weights, unit) = weights(window, settings.distance_weighting);
-        let most = u128::from(vocabulary.counts()[0]) * 2 * weights.iter().map(|&weight| u128::from(weight)).sum::<u128>();
+        let most =
+            u128::from(vocabulary.counts()[0]) * 2 * weights.iter().map(|&weight| u128::from(weight)).sum::<u128>();
         if most > u128::from(u64::MAX) {
             let problem = Problem::new("the sums of this window could be larger than 2^64")
                 .expected("a corpus whose most frequent word comes less often, or a smaller window")
-                .found(format_args!("a window of {window} words, and a word that comes {} times", vocabulary.counts()[0]));
-            return Err(Error::Usage(problem.hint("windows of up to 20 words suit any corpus; or switch --distance-weighting off")));
+                .found(format_args!(
+                    "a window of {window} words, and a word that comes {} times",
+                    vocabulary.counts()[0]
+                ));
+            return Err(Error::Usage(
+                problem.hint("windows of up to 20 words suit any corpus; or switch --distance-weighting off"),
+            ));
         }
         let memory = settings.memory_bytes();
         let room = (memory / 4 / 8).min(MOST_EVENTS);
@@ -132,7 +140,9 @@ impl Plan {
         let (distance_bits, low_bits) = (bits(window + 1), bits(words));
         let mut places = Vec::with_capacity(words);
         for (partition, range) in starts.windows(2).enumerate() {
-            places.extend((0..range[1] - range[0]).map(|at| (partition as u32, u64::from(at) << (distance_bits + low_bits))));
+            places.extend(
+                (0..range[1] - range[0]).map(|at| (partition as u32, u64::from(at) << (distance_bits + low_bits))),
+            );
         }
         let dense_words = ((memory / 8 / 4) as f64).sqrt().min(MOST_DENSE as f64) as u32;
         let dense = match settings.symmetric {
@@ -141,7 +151,20 @@ impl Plan {
         };
         let scale = unit as f64;
         let (kept, merging, symmetric) = (memory / 4, memory / 8, settings.symmetric);
-        Ok(Self { window, symmetric, weights, scale, starts, places, distance_bits, low_bits, dense, room, kept, merging })
+        Ok(Self {
+            window,
+            symmetric,
+            weights,
+            scale,
+            starts,
+            places,
+            distance_bits,
+            low_bits,
+            dense,
+            room,
+            kept,
+            merging,
+        })
     }
 
     fn partitions(&self) -> usize {
@@ -280,7 +303,8 @@ pub fn count(
     corpus.read("counting co-occurrences", observer, |pieces| counting.add(corpus, pieces))?;
     counting.add_up()?;
     counting.passed_over.tell(observer);
-    let records = counting.write(observer, |bytes| output.write_all(bytes).map_err(|source| Error::write(out, &source)))?;
+    let records =
+        counting.write(observer, |bytes| output.write_all(bytes).map_err(|source| Error::write(out, &source)))?;
     let counted = Counted { records, tokens: counting.tokens, known: counting.known };
     if records == 0 {
         let problem = Problem::new("no two words of the vocabulary stand together in the corpus");
@@ -613,7 +637,9 @@ impl<'a> Counting<'a> {
             }
             Sums::Runs(runs) => {
                 let segments: Vec<Segment> = self.segments.iter().map(|segments| segments[partition]).collect();
-                merge(runs, &segments, &self.spills, memory, |entry| emit((entry.key >> 32) as u32, entry.key as u32, entry.sum))
+                merge(runs, &segments, &self.spills, memory, |entry| {
+                    emit((entry.key >> 32) as u32, entry.key as u32, entry.sum)
+                })
             }
         }
     }

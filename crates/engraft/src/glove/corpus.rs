@@ -194,7 +194,9 @@ impl Corpus {
         });
         if let Some(at) = unknown {
             let problem = Problem::new("the corpus has the word `<unk>`, which stands for all unknown words");
-            return Err(Error::Data(problem.at(self.place(piece, at)).hint("call it otherwise in the corpus: <raw_unk>")));
+            return Err(Error::Data(
+                problem.at(self.place(piece, at)).hint("call it otherwise in the corpus: <raw_unk>"),
+            ));
         }
         scanned.map_err(|nul| {
             let problem = Problem::new("the corpus has a NUL byte").expected("text").at(self.place(piece, nul.0));
@@ -264,10 +266,15 @@ fn files_of(folder: &Path, observer: &dyn Observer) -> Result<Vec<PathBuf>> {
     }
     if !passed_over.is_empty() {
         let names = first_of(passed_over.iter(), SHOWN);
-        observer.say(&format!("not text by their names, passed over: {} ({})", passed_over.len(), printable_text(&names)));
+        observer.say(&format!(
+            "not text by their names, passed over: {} ({})",
+            passed_over.len(),
+            printable_text(&names)
+        ));
     }
     if found.is_empty() {
-        let problem = Problem::new("the folder holds no text").expected("files that end in .txt, .text, .tok or .tokens");
+        let problem =
+            Problem::new("the folder holds no text").expected("files that end in .txt, .text, .tok or .tokens");
         return Err(Error::Data(problem.at(folder).hint("files given by name are read whatever their ending")));
     }
     Ok(found)
@@ -374,7 +381,9 @@ impl<'a> Reader<'a> {
     }
 
     fn open(&mut self, input: usize) -> Result<Box<dyn Read + Send>> {
-        let Input::File(path) = &self.corpus.inputs[input] else { return decoded(Box::new(io::stdin()), Path::new("stdin")) };
+        let Input::File(path) = &self.corpus.inputs[input] else {
+            return decoded(Box::new(io::stdin()), Path::new("stdin"));
+        };
         let file = open_regular(path).map_err(|source| missing(path, &source))?;
         decoded(Box::new(Counted { file, read: self.read.clone() }), path)
     }
@@ -422,8 +431,7 @@ impl<'a> Reader<'a> {
             bytes.truncate(length);
             bytes.extend([b'\n'; PADDING]);
             let lines = bytes[..length].iter().filter(|&&byte| byte == b'\n').count() as u64;
-            let (input, line, offset, begins, number) =
-                (self.input, self.line, self.offset, self.begins, self.number);
+            let (input, line, offset, begins, number) = (self.input, self.line, self.offset, self.begins, self.number);
             if is_end {
                 (self.source, self.input) = (None, self.input + 1);
             } else {

@@ -118,8 +118,7 @@ fn step<const PULL: bool>(
     let (context, context_rest) = context.split_at_mut(stride);
     let (word_sums, word_given) = word_rest.split_at_mut(stride);
     let (context_sums, context_given) = context_rest.split_at_mut(stride);
-    let (word_rates, context_rates, limits) =
-        (&rates.word[..stride], &rates.context[..stride], &rates.limit[..stride]);
+    let (word_rates, context_rates, limits) = (&rates.word[..stride], &rates.context[..stride], &rates.limit[..stride]);
     let mut sums = [0.0_f32; 16];
     in_vectors!(stride, at, L, {
         let (w, c): ([f32; L], [f32; L]) = (vector(word, at), vector(context, at));

@@ -27,3 +27,6 @@ pub use pipeline::{Summary, run, train_files};
 pub use records::{Record, Records};
 pub use shuffle::shuffle;
 pub use vocabulary::{Counted, Vocabulary};
+
+#[cfg(test)]
+mod tests;

@@ -102,6 +102,27 @@ impl Parameters {
         row[..self.columns].iter().copied().chain([row[side.bias(self.columns)]])
     }
 
+    /// Moves the places that rows are pulled to: to where the rows are now, and by half of what the sum of both lacks. The two places of a word
+    /// always sum to the vector that it was given.
+    pub(super) fn renew_places(&mut self) {
+        let (columns, place) = (self.columns, 2 * stride(self.columns));
+        let length = self.row_length();
+        let [words, contexts] = &mut self.sides;
+        words.par_iter_mut().zip(contexts).for_each(|(words, contexts)| {
+            for (word, context) in words.chunks_exact_mut(length).zip(contexts.chunks_exact_mut(length)) {
+                if word[place + columns] == 0.0 {
+                    continue;
+                }
+                for at in 0..columns {
+                    let given = word[place + at] + context[place + at];
+                    let lacking = (given - word[at] - context[at]) / 2.0;
+                    word[place + at] = word[at] + lacking;
+                    context[place + at] = context[at] + lacking;
+                }
+            }
+        });
+    }
+
     /// Bytes that parameters take.
     pub(super) fn bytes(words: usize, columns: usize, has_given: bool) -> u64 {
         let parts = if has_given { 3 } else { 2 };

@@ -173,7 +173,8 @@ impl Stage<'_> {
                 let counted = self.timed("vocabulary", |_| Vocabulary::count(&corpus, settings, observer))?;
                 write_atomic(&path, &counted.vocabulary.to_text())?;
                 fault("glove-vocabulary");
-                stages = Stages { vocabulary: Some((of_vocabulary, counted.tokens, counted.different)), cooccurrence: None };
+                stages =
+                    Stages { vocabulary: Some((of_vocabulary, counted.tokens, counted.different)), cooccurrence: None };
                 work.save(&stages)?;
                 (counted.vocabulary, counted.tokens, counted.different)
             }

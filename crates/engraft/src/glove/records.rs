@@ -51,7 +51,8 @@ impl Records {
         let file = open_regular(path).map_err(fail)?;
         let length = file.metadata().map_err(fail)?.len();
         if length == 0 {
-            let problem = Problem::new("there are no co-occurrences").expected("records of 16 bytes").found("an empty file");
+            let problem =
+                Problem::new("there are no co-occurrences").expected("records of 16 bytes").found("an empty file");
             return Err(Error::Data(problem.at(path).hint("`engraft glove cooccur` makes them")));
         }
         if !length.is_multiple_of(RECORD as u64) {
@@ -85,11 +86,11 @@ impl Records {
     /// [`Error::Data`] that names the record where a word is not in the vocabulary, or the value is not above 0 and finite.
     #[inline(always)]
     pub(super) fn checked(&self, bytes: &[u8; RECORD], at: u64, words: u32) -> Result<Record> {
-        let number = u64::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]);
+        let number =
+            u64::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]);
         let (row, column) = ((number as u32).wrapping_sub(1), ((number >> 32) as u32).wrapping_sub(1));
-        let value = f64::from_le_bytes([
-            bytes[8], bytes[9], bytes[10], bytes[11], bytes[12], bytes[13], bytes[14], bytes[15],
-        ]);
+        let value =
+            f64::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11], bytes[12], bytes[13], bytes[14], bytes[15]]);
         if row < words && column < words && value > 0.0 && value < f64::INFINITY {
             return Ok(Record { row, column, value });
         }

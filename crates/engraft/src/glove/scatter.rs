@@ -56,13 +56,22 @@ pub(super) fn scatter<G: FnMut(Record) -> u32>(
         let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
         if let Some(free) = free_bytes(folder).filter(|&free| free < bytes) {
             let problem = Problem::new("the disk is too small to put the co-occurrences in another order");
-            let problem = problem.expected(format_args!("{bytes} bytes")).found(format_args!("{free} bytes")).at(folder);
-            return Err(Error::Output(problem.hint("free some space, or raise --memory to twice the size of the file")));
+            let problem =
+                problem.expected(format_args!("{bytes} bytes")).found(format_args!("{free} bytes")).at(folder);
+            return Err(Error::Output(
+                problem.hint("free some space, or raise --memory to twice the size of the file"),
+            ));
         }
         let scratch = Scratch::beside(out)?;
         let page = (memory as usize / 4 / groups / RECORD * RECORD).clamp(256 * RECORD, PAGE);
         let rest = vec![Vec::new(); groups];
-        Store::Disk { spill: Spill::new(&scratch, "groups")?, pages: vec![Vec::new(); groups], page, rest, _scratch: scratch }
+        Store::Disk {
+            spill: Spill::new(&scratch, "groups")?,
+            pages: vec![Vec::new(); groups],
+            page,
+            rest,
+            _scratch: scratch,
+        }
     };
     let chunks = records.count().div_ceil(CHUNK);
     observer.begin("reading co-occurrences", records.count(), "records");
@@ -76,7 +85,8 @@ pub(super) fn scatter<G: FnMut(Record) -> u32>(
                 let mut bytes = vec![0; count * RECORD];
                 records.read_bytes(first, &mut bytes)?;
                 let mut of_chunk = group(chunk);
-                let mut parts: Vec<Vec<u128>> = (0..groups).map(|_| Vec::with_capacity(count / groups * 5 / 4 + 8)).collect();
+                let mut parts: Vec<Vec<u128>> =
+                    (0..groups).map(|_| Vec::with_capacity(count / groups * 5 / 4 + 8)).collect();
                 for (at, bytes) in bytes.as_chunks::<RECORD>().0.iter().enumerate() {
                     let record = records.checked(bytes, first + at as u64, words)?;
                     parts[of_chunk(record) as usize].push(u128::from_le_bytes(*bytes));

@@ -45,14 +45,21 @@ pub fn shuffle(
     let memory = settings.memory_bytes();
     let scattered = scatter(&records, words, groups, memory, out, observer, draw)?;
     let mut bytes = Vec::new();
-    scattered.shuffled(settings.seed, "glove/shuffle-group", memory / 2, observer, |_| {}, |_, records| {
-        for part in records.chunks(64 << 10) {
-            bytes.clear();
-            bytes.extend(part.iter().flat_map(|record| record.to_le_bytes()));
-            output.write_all(&bytes).map_err(|source| Error::write(out, &source))?;
-        }
-        Ok(())
-    })?;
+    scattered.shuffled(
+        settings.seed,
+        "glove/shuffle-group",
+        memory / 2,
+        observer,
+        |_| {},
+        |_, records| {
+            for part in records.chunks(64 << 10) {
+                bytes.clear();
+                bytes.extend(part.iter().flat_map(|record| record.to_le_bytes()));
+                output.write_all(&bytes).map_err(|source| Error::write(out, &source))?;
+            }
+            Ok(())
+        },
+    )?;
     output.commit()?;
     Ok(records.count())
 }

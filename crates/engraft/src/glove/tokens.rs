@@ -84,9 +84,10 @@ mod tests {
 
     #[test]
     fn words_end_at_blanks_of_every_kind() {
-        assert_eq!(tokens("  a bb\tccc\r\ndddddddddddd\x0ce\x0bf\n\ng"), [
-            "a", "bb", "ccc", "\n", "dddddddddddd", "e", "f", "\n", "\n", "g"
-        ]);
+        assert_eq!(
+            tokens("  a bb\tccc\r\ndddddddddddd\x0ce\x0bf\n\ng"),
+            ["a", "bb", "ccc", "\n", "dddddddddddd", "e", "f", "\n", "\n", "g"]
+        );
         assert_eq!(tokens(""), Vec::<String>::new());
         assert_eq!(tokens("\u{1}a\u{2}b é\u{a0}ü naïve"), ["\u{1}a\u{2}b", "é\u{a0}ü", "naïve"]);
         for length in 0..40 {

@@ -3,7 +3,7 @@
 //! Words and contexts are in P blocks each. An epoch is P rounds; in a round P blocks of pairs are learned at once, no two of which have a
 //! word or a context in common (Gemulla et al. 2011, "Large-scale matrix factorization with distributed stochastic gradient descent",
 //! the diagonals of section 4). So no thread sees what another one writes, and the result does not depend on the number of threads. The order of
-//! the rounds is drawn anew in each epoch; the order of the pairs in a block is drawn once.
+//! the rounds and that of the pairs in a block are drawn once, as the C tool reads one shuffled file in every epoch.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ const MOST_COLUMNS: usize = 1 << 14;
 /// Most blocks.
 const MOST_BLOCKS: usize = 1024;
 /// The least memory for making blocks, in bytes.
-const LEAST: u64 = 16 << 20;
+const LEAST: u64 = 4 << 20;
 
 /// A trained model.
 #[derive(Debug)]
@@ -126,16 +126,16 @@ pub(super) fn train(
     let begun = Instant::now();
     let inputs = format!("{inputs} {}", fingerprint(records, observer)?);
     let made_of = made_of(settings, vocabulary, &inputs);
-    // As much memory as the parameters will take.
-    let memory = Parameters::bytes(words, settings.vector_size, false).max(LEAST).min(settings.memory_bytes().max(LEAST));
+    // Less memory than the parameters will take.
+    let memory =
+        (Parameters::bytes(words, settings.vector_size, false) / 4).min(settings.memory_bytes() / 2).max(LEAST);
     checkpoint::look(folder, &made_of)?;
     let data = match Blocks::open(folder, blocks, &made_of) {
         Some(found) => found,
         None => Blocks::make(folder, records, vocabulary, &made_of, memory, settings, observer)?,
     };
     fault("glove-blocks");
-    let mut parameters =
-        Parameters::drawn(words, settings.vector_size, blocks, start.is_some(), settings.seed);
+    let mut parameters = Parameters::drawn(words, settings.vector_size, blocks, start.is_some(), settings.seed);
     let mut costs = match checkpoint::load(folder, &made_of, &mut parameters)? {
         Some(costs) if costs.len() as u64 <= settings.iter => {
             observer.say(&format!("going on after epoch {} of {}", costs.len(), settings.iter));
@@ -160,13 +160,18 @@ pub(super) fn train(
     while (costs.len() as u64) < settings.iter {
         let epoch = costs.len() as u64;
         observer.begin(&format!("epoch {} of {}", epoch + 1, settings.iter), data.count(), "records");
-        let cost = learn_epoch(&mut parameters, &data, &rates, epoch, settings, observer);
+        if parameters.parts == 3 {
+            parameters.renew_places();
+        }
+        let cost = learn_epoch(&mut parameters, &data, &rates, settings, observer);
         observer.end();
         let cost = cost? / data.count() as f64;
         if !cost.is_finite() {
             let problem = Problem::new("the training diverged").expected("a cost that is a number");
             let found = format!("{cost} in epoch {} (costs before: {costs:?})", epoch + 1);
-            return Err(Error::Training(problem.found(found).hint("lower --eta or --bias-eta, or --grad-clip to 10 or 1")));
+            return Err(Error::Training(
+                problem.found(found).hint("lower --eta or --bias-eta, or --grad-clip to 10 or 1"),
+            ));
         }
         costs.push(cost);
         let points: Vec<CurvePoint> = (1..).zip(&costs).map(|(epoch, &cost)| point(epoch, cost)).collect();
@@ -184,7 +189,13 @@ pub(super) fn train(
 }
 
 fn point(epoch: u64, cost: f64) -> CurvePoint {
-    CurvePoint { epoch: epoch as f64, train_loss: cost, validation_loss: None, train_accuracy: 0.0, validation_accuracy: None }
+    CurvePoint {
+        epoch: epoch as f64,
+        train_loss: cost,
+        validation_loss: None,
+        train_accuracy: 0.0,
+        validation_accuracy: None,
+    }
 }
 
 /// One epoch; returns the sum of the costs.
@@ -192,7 +203,6 @@ fn learn_epoch(
     parameters: &mut Parameters,
     data: &Blocks,
     rates: &Rates,
-    epoch: u64,
     settings: &Glove,
     observer: &dyn Observer,
 ) -> Result<f64> {
@@ -201,7 +211,7 @@ fn learn_epoch(
     let [words, contexts] = &mut parameters.sides;
     let arch = Arch::new();
     let mut costs = vec![0.0; blocks * blocks];
-    for diagonal in permutation(blocks, settings.seed, "glove/diagonals", epoch) {
+    for diagonal in permutation(blocks, settings.seed, "glove/diagonals", 0) {
         observer.check()?;
         let mut turned: Vec<(usize, &mut Vec<f32>)> = contexts.iter_mut().enumerate().collect();
         turned.rotate_left(diagonal);

@@ -93,7 +93,9 @@ impl Vocabulary {
                 let problem = Problem::new("the different words of the corpus do not fit in the memory")
                     .expected(format_args!("at most {} MB, as --memory says", settings.memory))
                     .found(format_args!("{words} words after a part of the corpus"));
-                return Err(Error::Usage(problem.hint("raise --memory, or tokenise the corpus so that it has fewer words")));
+                return Err(Error::Usage(
+                    problem.hint("raise --memory, or tokenise the corpus so that it has fewer words"),
+                ));
             }
             Ok(())
         })?;
@@ -128,7 +130,8 @@ impl Vocabulary {
         });
         if words.is_empty() {
             let problem = Problem::new("no word of the corpus is frequent enough");
-            let problem = problem.expected(format_args!("a word that comes {} times, as --min-count says", settings.min_count));
+            let problem =
+                problem.expected(format_args!("a word that comes {} times, as --min-count says", settings.min_count));
             let found = if table.len() == 0 { "no words".into() } else { format!("{} words, all rarer", table.len()) };
             return Err(Error::Data(problem.found(found).hint("lower --min-count, or use a larger corpus")));
         }
@@ -142,8 +145,11 @@ impl Vocabulary {
             words.truncate(most);
         }
         words.par_sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| signed_order(word(a), word(b))));
-        let mut vocabulary =
-            Self { letters: Vec::new(), ends: Vec::with_capacity(words.len()), counts: Vec::with_capacity(words.len()) };
+        let mut vocabulary = Self {
+            letters: Vec::new(),
+            ends: Vec::with_capacity(words.len()),
+            counts: Vec::with_capacity(words.len()),
+        };
         for entry in &words {
             vocabulary.push(word(entry), entry.0);
         }
@@ -234,7 +240,8 @@ impl Vocabulary {
             Err(Error::Data(problem.hint("`engraft glove vocab` makes one that is right")))
         };
         if text.is_empty() {
-            let problem = Problem::new("the vocabulary is empty").expected("a word and its count on each line").at(path);
+            let problem =
+                Problem::new("the vocabulary is empty").expected("a word and its count on each line").at(path);
             return Err(Error::Data(problem));
         }
         for (row, line) in text.split(|&byte| byte == b'\n').enumerate() {
@@ -245,14 +252,24 @@ impl Vocabulary {
             let (Some((word, _)), Some(count)) = (parts, count) else {
                 return refuse(row, "the vocabulary cannot be read", "a word, a space and its count", &shown);
             };
-            let is_word = !word.is_empty() && word.len() <= LONGEST_WORD && !word.bytes().any(|byte| {
-                matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c | 0)
-            });
+            let is_word = !word.is_empty()
+                && word.len() <= LONGEST_WORD
+                && !word.bytes().any(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c | 0));
             if !is_word {
-                return refuse(row, "the vocabulary has a word that no corpus can have", "at most 1,000 bytes without blanks", &shown);
+                return refuse(
+                    row,
+                    "the vocabulary has a word that no corpus can have",
+                    "at most 1,000 bytes without blanks",
+                    &shown,
+                );
             }
             if word == UNKNOWN {
-                return refuse(row, "the vocabulary has the word `<unk>`, which stands for all unknown words", "other words", &shown);
+                return refuse(
+                    row,
+                    "the vocabulary has the word `<unk>`, which stands for all unknown words",
+                    "other words",
+                    &shown,
+                );
             }
             if let Some(&before) = vocabulary.counts.last()
                 && before < count

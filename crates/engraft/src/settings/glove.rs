@@ -100,7 +100,7 @@ impl Default for Glove {
             binary: false,
             save_gradsq: false,
             seed: 0,
-            blocks: 16,
+            blocks: 32,
             checkpoint_seconds: 60,
             keep_cooccurrence: false,
             base: None,
