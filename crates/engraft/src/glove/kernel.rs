@@ -1,7 +1,7 @@
 //! One step of AdaGrad for a pair of words.
 //!
 //! A word has a row, and so has a context: the vector, two places for biases, zeros up to a multiple of four; then as many sums of squared
-//! gradients; and, where a vector is pulled to a given one, that one. In a word's row the first of the two places is its bias and
+//! gradients; and, where a vector is pulled to a place, that place and, after it, how strongly. In a word's row the first of the two places is its bias and
 //! the second is 1, in a context's row it is the other way round, so that the product of two rows has both biases in it.
 //!
 //! All sums are taken in an order that depends on the length alone, products are rounded before they are added: the bits are the same
@@ -21,6 +21,8 @@ pub(super) struct Rates {
     pub(super) context: Vec<f32>,
     /// The largest gradient.
     pub(super) limit: Vec<f32>,
+    /// 1 for the numbers of a vector, which may be pulled to given ones, 0 for biases.
+    pub(super) pulled: Vec<f32>,
 }
 
 impl Rates {
@@ -33,7 +35,7 @@ impl Rates {
         };
         let (mut word, mut context) = (filled(eta, 0.0), filled(eta, 0.0));
         (word[columns], context[columns + 1]) = (bias_eta, bias_eta);
-        Self { word, context, limit: filled(limit, f32::MAX) }
+        Self { word, context, limit: filled(limit, f32::MAX), pulled: filled(1.0, 0.0) }
     }
 }
 
@@ -142,13 +144,14 @@ fn step<const PULL: bool>(
         let (ws, cs): ([f32; L], [f32; L]) = (vector(word_sums, at), vector(context_sums, at));
         let (wr, cr): ([f32; L], [f32; L]) = (vector(word_rates, at), vector(context_rates, at));
         let limit: [f32; L] = vector(limits, at);
+        let pulled: [f32; L] = if PULL { vector(&rates.pulled, at) } else { [0.0; L] };
         let (mut new_w, mut new_c, mut new_ws, mut new_cs) = (w, c, ws, cs);
         for lane in 0..L {
             let mut of_w = clipped(slope * c[lane], limit[lane]);
             let mut of_c = clipped(slope * w[lane], limit[lane]);
             if PULL {
-                of_w += word_pull * (w[lane] - word_given[at + lane]);
-                of_c += context_pull * (c[lane] - context_given[at + lane]);
+                of_w += word_pull * pulled[lane] * (w[lane] - word_given[at + lane]);
+                of_c += context_pull * pulled[lane] * (c[lane] - context_given[at + lane]);
             }
             let (of_w, of_c) = (of_w * wr[lane], of_c * cr[lane]);
             new_w[lane] = w[lane] - of_w / ws[lane].sqrt();

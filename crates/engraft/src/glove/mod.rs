@@ -1,4 +1,9 @@
-//! GloVe: from a corpus to word vectors.
+//! GloVe: from a corpus to word vectors (Pennington, Socher and Manning 2014).
+//!
+//! [`Corpus`] → [`Vocabulary`] → [`count_pairs`] → ([`shuffle`](fn@shuffle) →) [`train_files`]; [`run`] does all of it, and [`adapt`](fn@adapt) begins at given
+//! vectors. Files are those of Stanford's C tools (github.com/stanfordnlp/GloVe at 52f7dbc), and settings mean the same. What is
+//! different: results are the same bits for any number of threads and after a stop, memory and disk are bounded, and what is not right is an error
+//! that names its place.
 
 mod adapt;
 mod blocks;

@@ -9,13 +9,11 @@ use std::time::{Instant, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::blocks::Blocks;
 use super::cooccurrence;
 use super::corpus::Corpus;
-use super::parameters::Parameters;
 use super::records::Records;
 use super::spool::spool;
-use super::train::{self, Trained};
+use super::train::{self, Start, Trained};
 use super::vectors::{Extra, write_binary, write_squares, write_text};
 use super::vocabulary::Vocabulary;
 use crate::error::{Error, Problem, Result};
@@ -202,7 +200,7 @@ impl Stage<'_> {
         records: &Records,
         vocabulary: &Vocabulary,
         inputs: &str,
-        start: Option<&dyn Fn(&mut Parameters, &Blocks) -> Result<()>>,
+        start: Option<&Start<'_>>,
     ) -> Result<Trained> {
         let trained =
             train::train(&self.work.folder, records, vocabulary, inputs, start, self.settings, self.observer)?;

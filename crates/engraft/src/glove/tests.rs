@@ -178,7 +178,6 @@ fn one_endless_line_and_one_endless_word_are_read_in_pieces() {
 
 #[test]
 fn compressed_files_are_the_same_text_and_damaged_ones_are_refused() {
-    let temp = tempfile::tempdir().unwrap();
     let text = text(50_000);
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(text.as_bytes()).unwrap();

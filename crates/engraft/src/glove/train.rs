@@ -30,6 +30,9 @@ const MOST_BLOCKS: usize = 1024;
 /// The least memory for making blocks, in bytes.
 const LEAST: u64 = 4 << 20;
 
+/// What changes the parameters before the first epoch.
+pub(super) type Start<'a> = dyn Fn(&mut Parameters, &Blocks) -> Result<()> + 'a;
+
 /// A trained model.
 #[derive(Debug)]
 pub struct Trained {
@@ -114,7 +117,7 @@ pub(super) fn train(
     records: &Records,
     vocabulary: &Vocabulary,
     inputs: &str,
-    start: Option<&dyn Fn(&mut Parameters, &Blocks) -> Result<()>>,
+    start: Option<&Start<'_>>,
     settings: &Glove,
     observer: &dyn Observer,
 ) -> Result<Trained> {
