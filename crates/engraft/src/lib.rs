@@ -2,7 +2,7 @@
 //! truth is told about how well that went.
 //!
 //! The rooms stand in the order in which data flows; each uses the ones before it, never one after it:
-//! [`data`] → [`bases`] → [`features`] → [`heads`] → `similarity`, [`train`] → [`targets`] → [`methods`] → `controls` → [`fit`](mod@fit), [`pretrain`](mod@pretrain) →
+//! [`data`] → [`bases`] → [`features`] → [`heads`] → `similarity`, [`train`] → [`targets`] → [`methods`] → `controls` → [`fit`](mod@fit), [`pretrain`](mod@pretrain), [`glove`](mod@glove) →
 //! [`adapt`](mod@adapt), [`compare`](mod@compare), [`rank`](mod@rank) → [`run`]. [`settings`] and [`metrics`] (predictions and labels only) stand below all of them.
 
 #![forbid(unsafe_code)]
@@ -17,6 +17,7 @@ pub mod data;
 pub mod features;
 pub mod fit;
 mod front_door;
+pub mod glove;
 pub mod heads;
 pub mod methods;
 pub mod metrics;

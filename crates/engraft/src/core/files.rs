@@ -6,6 +6,7 @@ mod aside;
 mod lock;
 mod made;
 mod reading;
+mod scratch;
 mod staging;
 mod steps;
 
@@ -26,6 +27,7 @@ pub use made::{Made, claim_file};
 pub use reading::begins_with;
 pub use reading::read_limited;
 pub(crate) use reading::{kind_of, open_regular};
+pub(crate) use scratch::Scratch;
 pub use staging::Staging;
 use steps::{parent, rename_to_new, sync_folder};
 

@@ -6,6 +6,7 @@
 mod adapt;
 mod choices;
 mod fit;
+mod glove;
 mod language_model;
 mod pretrain;
 mod rank;
@@ -15,6 +16,7 @@ mod tune;
 pub use adapt::Adapt;
 pub use choices::{BatchNorms, BitDepth, By, Optimiser, Schedule, Start, Unfreezing};
 pub use fit::{Device, Fit, Input};
+pub use glove::{Glove, GloveModel};
 pub use language_model::{LanguageModelPretrain, Method};
 pub use pretrain::Pretrain;
 pub use rank::Rank;

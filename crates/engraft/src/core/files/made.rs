@@ -30,6 +30,8 @@ pub enum Made {
     EventFiles,
     /// A comparison of data sets, as `compare` writes it.
     Comparison,
+    /// Word vectors with their vocabulary, as `glove` writes them.
+    Vectors,
 }
 
 const RUN: &[&str] = &[
@@ -61,7 +63,22 @@ const BASE: &[&str] = &[
 ];
 const COMPARISON: &[&str] = &["compare.json", "compare.html"];
 const CHECKPOINT: &[&str] = &["tensors.safetensors", "state.cbor", "manifest.json"];
-const UNFINISHED: &[&str] = &["run.toml", "inputs.cbor", "lock"];
+const VECTORS: &[&str] =
+    &["vectors.txt", "vocab.txt", "glove.json", "vectors.bin", "gradsq.txt", "gradsq.bin", "cooccurrence.bin"];
+const UNFINISHED: &[&str] = &[
+    "run.toml",
+    "inputs.cbor",
+    "lock",
+    // Of `glove`.
+    "corpus.txt",
+    "vocab.txt",
+    "cooccurrence.bin",
+    "stages.json",
+    "blocks.bin",
+    "blocks.bin.part",
+    "blocks.json",
+    "state.bin",
+];
 
 impl Made {
     /// What it is called in messages.
@@ -74,6 +91,7 @@ impl Made {
             Self::Unfinished => "unfinished work",
             Self::EventFiles => "TensorBoard event files",
             Self::Comparison => "a comparison",
+            Self::Vectors => "word vectors",
         }
     }
 
@@ -90,6 +108,7 @@ impl Made {
             (Self::Run, [name]) => RUN.contains(name),
             (Self::Base, [name]) => BASE.contains(name),
             (Self::Comparison, [name]) => COMPARISON.contains(name),
+            (Self::Vectors, [name]) => VECTORS.contains(name),
             (Self::Checkpoint, [name]) => CHECKPOINT.contains(name),
             (Self::Checkpoints, parts) => Self::is_of_training(parts),
             (Self::Unfinished, [name]) => UNFINISHED.contains(name) || is_aside_name(name),
@@ -150,12 +169,13 @@ impl Made {
             }
             Self::EventFiles => true,
             Self::Comparison => mark("compare.json").is_some_and(|mark| mark.command.as_deref() == Some("compare")),
+            Self::Vectors => mark("glove.json").is_some_and(|mark| mark.command.as_deref() == Some("glove")),
         }
     }
 
     /// The kind of a folder that lies among a user's data, if this program made it.
     pub(crate) fn of(folder: &Path) -> Option<Self> {
-        [Self::Run, Self::Base, Self::Unfinished, Self::Comparison].into_iter().find(|made| made.marks(folder))
+        [Self::Run, Self::Base, Self::Unfinished, Self::Comparison, Self::Vectors].into_iter().find(|made| made.marks(folder))
     }
 
     /// The first thing in `folder` that a folder of this kind does not hold; or why that cannot be told.
@@ -180,7 +200,7 @@ impl Made {
     fn may_hold_folder(self, path: &Path) -> bool {
         let depth = path.components().count();
         match self {
-            Self::Run | Self::Base | Self::Checkpoint | Self::Comparison => false,
+            Self::Run | Self::Base | Self::Checkpoint | Self::Comparison | Self::Vectors => false,
             Self::EventFiles => depth == 1,
             Self::Checkpoints => self.would_hold_below(path, depth),
             Self::Unfinished => {

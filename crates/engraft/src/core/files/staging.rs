@@ -74,6 +74,23 @@ impl Staging {
         written.map_err(|source| Error::write(&self.target.join(name), &source))
     }
 
+    /// Writes and syncs one file of the folder piece by piece, for what is too large to be held in memory.
+    pub(crate) fn write_with(&self, name: &str, fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<()> {
+        debug_assert!(self.made.may_hold(Path::new(name)), "{} would not be known again by {name:?}", self.made.name());
+        let written = File::options().write(true).create_new(true).open(self.aside.join(name)).and_then(|file| {
+            let mut buffered = io::BufWriter::with_capacity(1 << 18, file);
+            fill(&mut buffered)?;
+            buffered.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+        });
+        written.map_err(|source| Error::write(&self.target.join(name), &source))
+    }
+
+    /// Moves a file that this program made beside the target into the folder.
+    pub(crate) fn take(&self, name: &str, from: &Path) -> Result<()> {
+        debug_assert!(self.made.may_hold(Path::new(name)), "{} would not be known again by {name:?}", self.made.name());
+        fs::rename(from, self.aside.join(name)).map_err(|source| Error::write(&self.target.join(name), &source))
+    }
+
     /// Makes the folder appear under its own name. One that was there, if it still may be replaced, is exchanged in one step
     /// where the file system can, and kept aside until then; only what this program made is removed of it.
     pub fn commit(mut self) -> Result<()> {
