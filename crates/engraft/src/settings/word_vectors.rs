@@ -1,8 +1,10 @@
 //! The settings of what is done with word vectors: `engraft glove reduce`, `evaluate`, `near` and `convert`.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::choices::choice;
 use crate::error::{Error, Problem};
