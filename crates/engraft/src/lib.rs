@@ -17,6 +17,7 @@ pub mod data;
 pub mod features;
 pub mod fit;
 mod front_door;
+pub mod glove;
 pub mod heads;
 pub mod methods;
 pub mod metrics;

@@ -117,3 +117,7 @@ fn neighbours(unit_rows: &Unit<'_>, settings: &EvaluateVectors) -> Result<Vec<Ne
         .map(|row| Neighbours { word: vectors.word(row).to_owned(), near: named(vectors, near(row)) })
         .collect())
 }
+
+#[cfg(test)]
+#[path = "evaluate_tests.rs"]
+mod tests;

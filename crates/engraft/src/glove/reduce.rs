@@ -242,3 +242,7 @@ pub fn factorise<I: Iterator<Item = Result<Record>>>(
     };
     Ok((WordVectors::new(words, settings.columns, found.vectors)?, reduced))
 }
+
+#[cfg(test)]
+#[path = "reduce_tests.rs"]
+mod tests;

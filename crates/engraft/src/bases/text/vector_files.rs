@@ -444,3 +444,7 @@ fn read_binary(mut reader: impl BufRead, header: Header, path: &Path) -> Result<
 #[cfg(test)]
 #[path = "vector_files_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "vector_formats_tests.rs"]
+mod format_tests;
