@@ -214,9 +214,7 @@ fn look(unit: &Unit<'_>, start: usize, question: &[usize; 4], [a, b, c]: [&[f32]
     let cells = || a.iter().zip(b).zip(c).map(|((a, b), c)| (*a, *b, *c)).enumerate();
     let is_answer = |at: usize| unit.may_answer[start + at] && !question[..3].contains(&(start + at));
     let sum = |(a, b, c): (f32, f32, f32)| b - a + c;
-    let product = |(a, b, c): (f32, f32, f32)| {
-        (0.25 * (1.0 + b) * (1.0 + c)) / (0.5 * (1.0 + a) + EPSILON as f32)
-    };
+    let product = |(a, b, c): (f32, f32, f32)| (0.25 * (1.0 + b) * (1.0 + c)) / (0.5 * (1.0 + a) + EPSILON as f32);
     // The largest first, without the question's words, so that few words are near it.
     let largest = |of: &dyn Fn((f32, f32, f32)) -> f32| {
         let mut most = f32::NEG_INFINITY;

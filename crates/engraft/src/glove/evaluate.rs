@@ -100,7 +100,9 @@ fn neighbours(unit_rows: &Unit<'_>, settings: &EvaluateVectors) -> Result<Vec<Ne
     for word in &settings.neighbours_of {
         let Some(row) = unit_rows.find(word) else {
             let problem = Problem::new(format_args!("the word `{word}` has no vector among those that answer"));
-            return Err(Error::Usage(problem.at("--neighbours-of").suggest(word, vectors.words().take(unit_rows.words))));
+            return Err(Error::Usage(
+                problem.at("--neighbours-of").suggest(word, vectors.words().take(unit_rows.words)),
+            ));
         };
         rows.push(row);
     }

@@ -62,17 +62,25 @@ fn questions_are_left_out_and_counted() {
     let temp = tempfile::tempdir().unwrap();
     let text = "man 1 0 0\nwoman 1 1 0\nking 1 0 1\nqueen 1 1 1\nstone -1 0.5 -2\nnull 0 0 0\n<unk> 1 1 1\n";
     let vectors = written(temp.path(), "v.txt", text);
-    let questions = ": royal\nMan King woman queen\nman king woman prince\nman null woman queen\n\n: gram1\nman woman king queen\n";
+    let questions =
+        ": royal\nMan King woman queen\nman king woman prince\nman null woman queen\n\n: gram1\nman woman king queen\n";
     let settings = EvaluateVectors {
         vectors,
         analogies: Some(written(temp.path(), "q.txt", questions)),
-        similarity: Some(written(temp.path(), "s.csv", "a,b,rating\nman,woman,9\nking,queen,8\nman,stone,1\nking,stone,0\nman,prince,5\n")),
+        similarity: Some(written(
+            temp.path(),
+            "s.csv",
+            "a,b,rating\nman,woman,9\nking,queen,8\nman,stone,1\nking,stone,0\nman,prince,5\n",
+        )),
         ..EvaluateVectors::default()
     };
     let found = evaluate(&settings, &Silent).unwrap();
     let analogies = found.analogies.unwrap();
     let royal = &analogies.kinds[0];
-    assert_eq!((royal.kind.as_str(), royal.syntactic, royal.total.questions, royal.total.asked), ("royal", false, 3, 1));
+    assert_eq!(
+        (royal.kind.as_str(), royal.syntactic, royal.total.questions, royal.total.asked),
+        ("royal", false, 3, 1)
+    );
     assert_eq!((analogies.all.add, analogies.syntactic.add, analogies.semantic.mul), (2, 1, 1));
     assert_eq!((analogies.unknown_words, analogies.unknown), (2, vec!["null".to_owned(), "prince".to_owned()]));
     let list = &found.similarity[0];
@@ -99,7 +107,8 @@ fn damaged_questions_and_lists_are_named_by_their_line() {
             })
         };
         let (analogies, similarity) = (file("q.txt", analogies), file("s.txt", similarity));
-        let settings = EvaluateVectors { vectors: vectors.clone(), analogies, similarity, ..EvaluateVectors::default() };
+        let settings =
+            EvaluateVectors { vectors: vectors.clone(), analogies, similarity, ..EvaluateVectors::default() };
         evaluate(&settings, &Silent).unwrap_err().to_string()
     };
     for (bytes, found) in [
@@ -144,7 +153,10 @@ fn a_relation_stands_above_its_floor_and_chance_does_not() {
     };
     let unit_rows = Unit::of(&vectors, 0);
     let real = measure(&unit_rows, &kind(0..10), 99, 1).unwrap();
-    assert!(real.pairs == 10 && real.consistency > 0.6 && real.consistency > real.floor_highest && real.p == 0.01, "{real:?}");
+    assert!(
+        real.pairs == 10 && real.consistency > 0.6 && real.consistency > real.floor_highest && real.p == 0.01,
+        "{real:?}"
+    );
     let chance = measure(&unit_rows, &kind(10..20), 99, 1).unwrap();
     assert!(chance.p > 0.05 && chance.consistency < 0.3, "{chance:?}");
     assert!(measure(&unit_rows, &kind(0..4), 99, 1).is_none());

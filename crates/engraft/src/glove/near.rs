@@ -73,7 +73,13 @@ pub fn near(settings: &NearWords, observer: &dyn Observer) -> Result<Near> {
             None => composed.push(word.clone()),
         }
         let name = known.map_or(word.as_str(), |row| vectors.word(row));
-        let mark = if *sign < 0.0 { "- " } else if shown.is_empty() { "" } else { "+ " };
+        let mark = if *sign < 0.0 {
+            "- "
+        } else if shown.is_empty() {
+            ""
+        } else {
+            "+ "
+        };
         shown.push(format!("{mark}{name}"));
         sum.iter_mut().zip(unit(&vector)).for_each(|(sum, x)| *sum += sign * x);
     }
@@ -117,7 +123,9 @@ fn parse(query: &[String]) -> Result<Vec<(f64, String)>> {
                 sign = Some(-1.0);
                 is_sign = true;
             }
-            ("+" | "-" | "\u{2212}", Some(_)) => return Err(wrong("two signs without a word between them", "WORD - WORD + WORD")),
+            ("+" | "-" | "\u{2212}", Some(_)) => {
+                return Err(wrong("two signs without a word between them", "WORD - WORD + WORD"));
+            }
             (_, None) => return Err(wrong(&format!("no sign before `{token}`"), "a + or a - between two words")),
             (word, Some(sign_of_word)) => {
                 terms.push((sign_of_word, word.to_owned()));
@@ -166,11 +174,11 @@ mod tests {
     fn the_nearest_word_is_found_and_an_unknown_one_is_suggested() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("v.txt");
-        std::fs::write(&path, "man 1 0 0\nwoman 1 1 0\nking 1 0 1\nqueen 1 1 1\nstone -1 0.5 -2\n<unk> 1 1 1\n").unwrap();
-        let ask = |query: &str| near(
-            &NearWords { vectors: path.clone(), query: vec![query.into()], ..NearWords::default() },
-            &Silent,
-        );
+        std::fs::write(&path, "man 1 0 0\nwoman 1 1 0\nking 1 0 1\nqueen 1 1 1\nstone -1 0.5 -2\n<unk> 1 1 1\n")
+            .unwrap();
+        let ask = |query: &str| {
+            near(&NearWords { vectors: path.clone(), query: vec![query.into()], ..NearWords::default() }, &Silent)
+        };
         let found = ask("King - man + woman").unwrap();
         assert_eq!((found.near[0].word.as_str(), found.query.as_str()), ("queen", "king - man + woman"));
         assert!(found.near.iter().all(|near| !["king", "man", "woman", "<unk>"].contains(&near.word.as_str())));

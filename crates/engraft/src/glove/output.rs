@@ -27,7 +27,9 @@ impl Output {
     /// the report beside it (`NAME.json`), and nothing else.
     pub(super) fn claim(path: &Path, to: Option<VectorFormat>, force: bool, inputs: &[(&str, &Path)]) -> Result<Self> {
         if path.file_name().is_none() {
-            return Err(Error::Usage(Problem::new("the output has no name").expected("--out FILE").found(printable(path))));
+            return Err(Error::Usage(
+                Problem::new("the output has no name").expected("--out FILE").found(printable(path)),
+            ));
         }
         let format = match to {
             Some(format) => format,

@@ -18,7 +18,7 @@ const COLUMNS: usize = 4096;
 
 /// The mean and the principal axes of rows.
 pub(super) struct Principal {
-    /// `[columns]`
+    /// `[columns]`; zeros where axes are about zero.
     mean: Vec<f64>,
     /// Variance along each axis, divisor `rows - 1`, descending.
     pub(super) variances: Vec<f64>,
@@ -28,11 +28,12 @@ pub(super) struct Principal {
 }
 
 impl Principal {
-    /// The axes of `values`, `[rows, columns]`.
+    /// The axes of `values`, `[rows, columns]`: about their mean, or about zero, where they are those that keep inner products best (the
+    /// truncated singular value decomposition of the rows).
     ///
     /// # Errors
     /// [`Error::Data`] for fewer than two rows, or more than 4,096 columns; [`Error::Training`] where no axes are found.
-    pub(super) fn of(values: &[f32], columns: usize) -> Result<Self> {
+    pub(super) fn of(values: &[f32], columns: usize, centre: bool) -> Result<Self> {
         let rows = values.len() / columns;
         if rows < 2 || columns > COLUMNS {
             let problem = Problem::new("these vectors have no principal axes that could be computed");
@@ -44,7 +45,8 @@ impl Principal {
             let sums: Vec<Vec<f64>> = wave.par_chunks(PART * columns).map(|part| sum_of(part, columns)).collect();
             sums.iter().for_each(|part| mean.iter_mut().zip(part).for_each(|(sum, x)| *sum += x));
         }
-        mean.iter_mut().for_each(|sum| *sum /= rows as f64);
+        let share = if centre { 1.0 / rows as f64 } else { 0.0 };
+        mean.iter_mut().for_each(|sum| *sum *= share);
         let mut covariance = Mat::<f64>::zeros(columns, columns);
         let scale = 1.0 / (rows - 1) as f64;
         for wave in values.chunks(PART * WAVE * columns) {

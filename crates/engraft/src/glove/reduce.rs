@@ -73,8 +73,8 @@ pub struct Factorisation {
 
 /// Reduces vectors (`pca`, `ppa`) or factorises co-occurrences (`svd`), and writes vectors and a report beside them, `OUT.json`.
 ///
-/// With `pca` a word's new numbers are the coordinates of its vector, less the mean of all, along the `columns` axes of largest
-/// variance. `ppa` (Raunak, Gupta and Metze 2019, algorithm 1) removes the mean and the `remove` most common directions (Mu and
+/// With `pca` a word's new numbers are the coordinates of its vector along the `columns` axes that hold most of all vectors' squares: of all
+/// maps to so few columns the one that keeps inner products best. With `centre` the mean of all vectors is subtracted before, as in textbooks. `ppa` (Raunak, Gupta and Metze 2019, algorithm 1) removes the mean and the `remove` most common directions (Mu and
 /// Viswanath 2018, "All-but-the-top", algorithm 1), reduces by `pca`, and does so again. In coordinates along the axes the second
 /// removal leaves `remove` columns of zeros. These are not kept: `columns` others are, the axes from number `2 remove` on.
 ///
@@ -94,7 +94,11 @@ pub fn reduce(settings: &ReduceVectors, observer: &dyn Observer) -> Result<Reduc
             let read = WordVectors::open(&settings.vectors)?;
             observer.check()?;
             let (vectors, reduced) = reduce_vectors(&read, settings)?;
-            (vectors, Reduced { notes: read.remarks().to_vec(), ..reduced })
+            let mut notes = read.remarks().to_vec();
+            if read.has_subwords() {
+                notes.push("character n-grams are left out: unknown words have no vector there".into());
+            }
+            (vectors, Reduced { notes, ..reduced })
         }
     };
     observer.check()?;
@@ -116,12 +120,15 @@ pub(crate) fn reduce_vectors(vectors: &WordVectors, settings: &ReduceVectors) ->
         let problem = Problem::new("the vectors have not so many columns").at("--columns");
         let most = from.saturating_sub(removed);
         let problem = problem.expected(match settings.method {
-            Reduction::Ppa => format!("1 to {most}: {from} less twice the {} directions that are removed", settings.remove),
+            Reduction::Ppa => {
+                format!("1 to {most}: {from} less twice the {} directions that are removed", settings.remove)
+            }
             _ => format!("1 to {most}"),
         });
         return Err(Error::Usage(problem.found(to)));
     }
-    let principal = Principal::of(vectors.values(), from)?;
+    let centre = settings.centre || settings.method == Reduction::Ppa;
+    let principal = Principal::of(vectors.values(), from, centre)?;
     let axes = removed..removed + to;
     let values = principal.coordinates(vectors.values(), axes.clone());
     let explained = principal.explained(axes);
@@ -162,7 +169,8 @@ impl Reduced {
 
 fn of_records(settings: &ReduceVectors, observer: &dyn Observer) -> Result<(WordVectors, Reduced)> {
     let Some(vocabulary) = &settings.vocab else {
-        let problem = Problem::new("co-occurrence records have no words").expected("--vocab FILE: a word and its count a line");
+        let problem =
+            Problem::new("co-occurrence records have no words").expected("--vocab FILE: a word and its count a line");
         return Err(Error::Usage(problem.at(&settings.vectors)));
     };
     let words = words_of(vocabulary)?;
@@ -215,7 +223,8 @@ pub fn factorise<I: Iterator<Item = Result<Record>>>(
         && settings.iterations <= 100;
     if !is_sound {
         let problem = Problem::new("invalid settings of the decomposition");
-        let problem = problem.expected("--shift above 0, --context-smoothing and --power from 0 to 1, --iterations up to 100");
+        let problem =
+            problem.expected("--shift above 0, --context-smoothing and --power from 0 to 1, --iterations up to 100");
         return Err(Error::Usage(problem.found(format_args!(
             "{}, {} and {}, {}",
             settings.shift, settings.context_smoothing, settings.power, settings.iterations

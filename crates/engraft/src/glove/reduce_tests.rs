@@ -35,12 +35,28 @@ fn far(vectors: &WordVectors, rows: &[Vec<f64>]) -> f64 {
 fn principal_axes_are_those_of_scikit_learn() {
     let expected = expected();
     let vectors = vectors_of(&table(&expected["rows"]));
-    let settings = ReduceVectors { columns: 5, ..ReduceVectors::default() };
+    let settings = ReduceVectors { columns: 5, centre: true, ..ReduceVectors::default() };
     let (reduced, about) = reduce_vectors(&vectors, &settings).unwrap();
     assert!(far(&reduced, &table(&expected["pca"])) < 2e-6);
     let explained: Vec<f64> = expected["explained"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
     assert!(about.explained.iter().zip(&explained).all(|(a, b)| (a - b).abs() < 1e-12));
     assert!(reduced.words().eq(vectors.words()));
+}
+
+#[test]
+fn axes_about_zero_keep_inner_products() {
+    let vectors = vectors_of(&table(&expected()["rows"]));
+    let product = |vectors: &WordVectors, a: usize, b: usize| -> f64 {
+        vectors.at(a).iter().zip(vectors.at(b)).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+    };
+    let far = |columns: usize, centre: bool| {
+        let settings = ReduceVectors { columns, centre, ..ReduceVectors::default() };
+        let (reduced, _) = reduce_vectors(&vectors, &settings).unwrap();
+        let pairs = (0..80).flat_map(|a| (0..80).map(move |b| (a, b)));
+        pairs.map(|(a, b)| (product(&vectors, a, b) - product(&reduced, a, b)).powi(2)).sum::<f64>().sqrt()
+    };
+    assert!(far(8, false) < 1e-3, "all columns keep all: {}", far(8, false));
+    assert!(far(3, false) < far(3, true));
 }
 
 #[test]
@@ -52,7 +68,8 @@ fn all_but_the_top_is_that_of_the_paper_without_its_columns_of_zeros() {
     // Signs are chosen by whole axes here, and by the reduced ones there.
     let published = table(&expected["ppa"]);
     let sign = |column: usize| {
-        let product: f64 = (0..published.len()).map(|row| published[row][column] * f64::from(reduced.at(row)[column])).sum();
+        let product: f64 =
+            (0..published.len()).map(|row| published[row][column] * f64::from(reduced.at(row)[column])).sum();
         product.signum()
     };
     let signed: Vec<Vec<f64>> =
@@ -65,13 +82,16 @@ fn all_but_the_top_is_that_of_the_paper_without_its_columns_of_zeros() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    let rows: Vec<Vec<f64>> =
-        (0..40_000usize).map(|row| (0..12).map(|at| ((row * 31 + at * 7919) % 1009) as f64 / 100.0).collect()).collect();
+    let rows: Vec<Vec<f64>> = (0..40_000usize)
+        .map(|row| (0..12).map(|at| ((row * 31 + at * 7919) % 1009) as f64 / 100.0).collect())
+        .collect();
     let vectors = vectors_of(&rows);
     let settings = ReduceVectors { columns: 4, ..ReduceVectors::default() };
     let records = || {
         let each = (0..60_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 8, at));
-        Ok(each.map(|(mixed, at)| Ok(Record { row: mixed % 300, column: (mixed / 300) % 300, count: f64::from(at % 7 + 1) / 3.0 })))
+        Ok(each.map(|(mixed, at)| {
+            Ok(Record { row: mixed % 300, column: (mixed / 300) % 300, count: f64::from(at % 7 + 1) / 3.0 })
+        }))
     };
     let words = || (0..300).map(|row| format!("w{row}")).collect();
     let run = |threads| {
@@ -91,8 +111,7 @@ fn singular_vectors_are_those_of_scipy_whatever_the_order_of_records() {
     let expected = expected();
     let words = || words_of(&fixture("records.vocab.txt")).unwrap();
     for weighting in Weighting::ALL.iter().copied() {
-        let settings =
-            ReduceVectors { columns: 6, weighting, shift: 1.5, iterations: 20, ..ReduceVectors::default() };
+        let settings = ReduceVectors { columns: 6, weighting, shift: 1.5, iterations: 20, ..ReduceVectors::default() };
         let records = || Records::open(&fixture("records.bin"), 40);
         let (vectors, about) = factorise(words(), records, &settings, &Silent).unwrap();
         let known = &expected["svd"][weighting.name()];
@@ -104,8 +123,7 @@ fn singular_vectors_are_those_of_scipy_whatever_the_order_of_records() {
         assert!(share.abs() < 1e-9, "{weighting}");
         let mut backwards: Vec<Record> = records().unwrap().collect::<Result<_>>().unwrap();
         backwards.reverse();
-        let (same, _) =
-            factorise(words(), || Ok(backwards.iter().copied().map(Ok)), &settings, &Silent).unwrap();
+        let (same, _) = factorise(words(), || Ok(backwards.iter().copied().map(Ok)), &settings, &Silent).unwrap();
         assert_eq!(same.values(), vectors.values());
     }
 }

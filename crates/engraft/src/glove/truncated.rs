@@ -91,9 +91,8 @@ pub(super) fn decompose<I: Iterator<Item = Result<Record>>>(
     let small = factor.transpose().to_owned().thin_svd().map_err(failed)?;
     let singular: Vec<f64> = small.S().column_vector().iter().take(kept).copied().collect();
     let u = MatRef::from_row_major_slice(&basis, words, width) * small.U().get(.., ..kept);
-    let scales: Vec<f64> = (0..kept)
-        .map(|axis| sign_of(u.col(axis).iter().copied()) * singular[axis].powf(settings.power))
-        .collect();
+    let scales: Vec<f64> =
+        (0..kept).map(|axis| sign_of(u.col(axis).iter().copied()) * singular[axis].powf(settings.power)).collect();
     let cells = (0..words).flat_map(|row| (0..kept).map(move |axis| (row, axis)));
     let vectors = cells.map(|(row, axis)| (u[(row, axis)] * scales[axis]) as f32).collect();
     Ok(Truncated { singular, vectors, entries: matrix.values.len(), square })

@@ -54,7 +54,7 @@ pub(super) fn map(unit: &Unit<'_>, named: &[String], count: usize) -> Result<Opt
         return Ok(None);
     }
     let values: Vec<f32> = rows.iter().flat_map(|&row| unit.row(row)).copied().collect();
-    let principal = Principal::of(&values, columns)?;
+    let principal = Principal::of(&values, columns, true)?;
     let coordinates = principal.coordinates(&values, 0..2);
     let explained = principal.explained(0..2);
     let words = rows.iter().zip(coordinates.chunks_exact(2));

@@ -18,7 +18,13 @@ pub(crate) fn rank_correlation(a: &[f64], b: &[f64], how: &str) -> Option<Estima
     // The transformation has no end at 1.
     let centre = mean.clamp(-1.0 + 1e-12, 1.0 - 1e-12).atanh();
     let (low, high) = ((centre - half).tanh().min(mean), (centre + half).tanh().max(mean));
-    Some(Estimate { mean, low, high, n, how: format!("{how}; interval by Fisher's transformation (Bonett and Wright 2000), 95 %") })
+    Some(Estimate {
+        mean,
+        low,
+        high,
+        n,
+        how: format!("{how}; interval by Fisher's transformation (Bonett and Wright 2000), 95 %"),
+    })
 }
 
 #[cfg(test)]
@@ -39,7 +45,9 @@ mod tests {
     // Of pairs of normal numbers with correlation r Spearman's is 6/pi asin(r/2). One side is rounded to ten steps as ratings are.
     #[test]
     fn the_interval_holds_the_truth_as_often_as_it_says() {
-        for (case, (n, r)) in [(30, 0.0), (30, 0.7), (65, 0.8), (203, 0.5), (353, 0.3), (353, 0.7)].into_iter().enumerate() {
+        for (case, (n, r)) in
+            [(30, 0.0), (30, 0.7), (65, 0.8), (203, 0.5), (353, 0.3), (353, 0.7)].into_iter().enumerate()
+        {
             let truth = 6.0 / std::f64::consts::PI * f64::asin(r / 2.0);
             let mut stream = rng(case as u64, "test", 0);
             let mut held = 0;

@@ -20,8 +20,8 @@ pub(crate) use answers::{
 };
 pub use classification::{CalibrationBin, ClassMetrics, Evaluation, Predictions, evaluate};
 pub use conformal::Coverage;
-pub(crate) use correlation::rank_correlation;
 pub(crate) use conformal::{CvPlus, coverage, out_of_fold_intervals};
+pub(crate) use correlation::rank_correlation;
 pub(crate) use forecast::forecast;
 pub use forecast::{Forecast, Measurement, Outcome, PowerLaw};
 pub use imbalance::{ClassShares, ImbalanceEvaluation, evaluate_imbalance};

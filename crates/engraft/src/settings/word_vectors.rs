@@ -94,6 +94,8 @@ pub struct ReduceVectors {
     pub method: Reduction,
     /// Columns that are kept.
     pub columns: usize,
+    /// Subtracts the mean of all vectors before `pca`. `ppa` always does.
+    pub centre: bool,
     /// Most common directions that `ppa` removes, before and after.
     pub remove: usize,
     /// The vocabulary of the co-occurrence records: a word and its count in each line.
@@ -125,6 +127,7 @@ impl Default for ReduceVectors {
             to: None,
             method: Reduction::Pca,
             columns: 100,
+            centre: false,
             remove: 7,
             vocab: None,
             weighting: Weighting::Ppmi,

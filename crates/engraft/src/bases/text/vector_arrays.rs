@@ -31,7 +31,8 @@ fn list_of(path: &Path) -> Result<WordList> {
     let Some(beside) = words_of(path) else {
         let stem = path.file_stem().map(|stem| printable(Path::new(stem))).unwrap_or_default();
         let problem = Problem::new("there is no list of words beside the array of word vectors");
-        let problem = problem.expected(format_args!("{stem}.words.txt: a word in each line, one for each row")).at(path);
+        let problem =
+            problem.expected(format_args!("{stem}.words.txt: a word in each line, one for each row")).at(path);
         return Err(Error::Weights(problem));
     };
     WordList::read(&beside)
@@ -97,7 +98,8 @@ pub(super) fn read_npy(path: &Path) -> Result<WordVectors> {
     });
     let mut values = read.map_err(|panicked| broken(&panicked))?.map_err(|source| broken(&source))?;
     if order == Order::Fortran {
-        values = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)))
+        values = (0..rows)
+            .flat_map(|row| (0..columns).map(move |column| (row, column)))
             .map(|(row, column)| values[column * rows + row])
             .collect();
     }
@@ -125,13 +127,15 @@ pub(super) fn read_safetensors(path: &Path) -> Result<WordVectors> {
         .filter(|(_, tensor)| tensor.shape.len() == 2)
         .map(|(name, _)| name.clone())
         .collect();
-    let name = match tables.iter().find(|name| *name == "vectors").or(if tables.len() == 1 { tables.first() } else { None }) {
-        Some(name) => name,
-        None => {
-            let problem = Problem::new("the file holds no word vectors").expected("a tensor `vectors`, or one alone, of two axes");
-            return Err(Error::Weights(problem.found(format_args!("{} of two axes", tables.len())).at(path)));
-        }
-    };
+    let name =
+        match tables.iter().find(|name| *name == "vectors").or(if tables.len() == 1 { tables.first() } else { None }) {
+            Some(name) => name,
+            None => {
+                let problem = Problem::new("the file holds no word vectors")
+                    .expected("a tensor `vectors`, or one alone, of two axes");
+                return Err(Error::Weights(problem.found(format_args!("{} of two axes", tables.len())).at(path)));
+            }
+        };
     let Some(tensor) = opened.tensor(name).map_err(fail)? else {
         return Err(Error::Weights(Problem::new("the file holds no word vectors").at(path)));
     };
@@ -185,13 +189,16 @@ pub(super) fn read_c_parameters(path: &Path, vocabulary: &Path) -> Result<WordVe
             let value = number(&own, column) + number(&context, column);
             if !(value as f32).is_finite() {
                 let problem = Problem::new(format_args!("row {} of the parameters is damaged", row + 1));
-                let problem = problem.expected("finite numbers").found(format_args!("{value} in column {}", column + 1));
+                let problem =
+                    problem.expected("finite numbers").found(format_args!("{value} in column {}", column + 1));
                 return Err(Error::Weights(problem.at(path)));
             }
             rows.values.push(value as f32);
         }
     }
     let mut vectors = rows.finish(width - 1, None, path)?;
-    vectors.remark("vectors of words and contexts were added; biases are left out; numbers of 64 bits were rounded to 32".into());
+    vectors.remark(
+        "vectors of words and contexts were added; biases are left out; numbers of 64 bits were rounded to 32".into(),
+    );
     Ok(vectors)
 }

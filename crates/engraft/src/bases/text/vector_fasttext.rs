@@ -113,8 +113,7 @@ pub(super) fn read(path: &Path) -> Result<WordVectors> {
             .collect::<Result<_>>()?;
         for (at, (name, values)) in names.iter().zip(values).enumerate() {
             if let Some(odd) = values.iter().find(|value| !value.is_finite()) {
-                let problem =
-                    Problem::new(format_args!("row {} of the word vectors is damaged", wave * WAVE + at + 1));
+                let problem = Problem::new(format_args!("row {} of the word vectors is damaged", wave * WAVE + at + 1));
                 return Err(Error::Weights(problem.expected("finite numbers").found(odd).at(path)));
             }
             all.push(name);

@@ -154,7 +154,10 @@ impl Read for Unpacked {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         let read = self.inner.read(into)?;
         self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            std::io::Error::new(std::io::ErrorKind::FileTooLarge, "the packed file unpacks to more than 200 times its size")
+            std::io::Error::new(
+                std::io::ErrorKind::FileTooLarge,
+                "the packed file unpacks to more than 200 times its size",
+            )
         })?;
         Ok(read)
     }

@@ -46,7 +46,11 @@ pub(super) fn read(path: &Path) -> Result<WordVectors> {
     let listed = bytes.u32("the number of chunks")?;
     if version != 0 || listed == 0 || listed > CHUNKS {
         let found = format!("version {version} with {listed} chunks");
-        return Err(bytes.wrong("this finalfusion file cannot be read", format!("version 0, 1 to {CHUNKS} chunks"), found));
+        return Err(bytes.wrong(
+            "this finalfusion file cannot be read",
+            format!("version 0, 1 to {CHUNKS} chunks"),
+            found,
+        ));
     }
     bytes.skip(u64::from(listed) * 4, "the list of chunks")?;
     let (mut words, mut array, mut norms, mut hashing) = (None, None, None, None);
@@ -69,7 +73,11 @@ pub(super) fn read(path: &Path) -> Result<WordVectors> {
                     let is_wrong = lengths[0] > lengths[1] || lengths[1] > 64 || (kind == BUCKETS && buckets > 40);
                     if is_wrong || (kind == FASTTEXT && buckets == 0) {
                         let found = format!("n-grams of {} to {}, buckets {buckets}", lengths[0], lengths[1]);
-                        return Err(bytes.wrong("the vocabulary is damaged", "n-grams of at most 64 characters", found));
+                        return Err(bytes.wrong(
+                            "the vocabulary is damaged",
+                            "n-grams of at most 64 characters",
+                            found,
+                        ));
                     }
                     hashing = match kind {
                         BUCKETS => Some((Hashing::Finalfusion { exponent: buckets }, lengths, 1u64 << buckets)),
@@ -103,7 +111,11 @@ pub(super) fn read(path: &Path) -> Result<WordVectors> {
                 let known = words.as_ref().map_or(rows, |words: &Rows| words.words.len() as u64);
                 if words.is_none() || known > rows {
                     let found = format!("{rows} rows");
-                    return Err(bytes.wrong("the array does not fit the vocabulary", format!("{known} words before it"), found));
+                    return Err(bytes.wrong(
+                        "the array does not fit the vocabulary",
+                        format!("{known} words before it"),
+                        found,
+                    ));
                 }
                 let values = bytes.floats(known as usize, columns as usize, "a row")?;
                 array = Some((rows, columns as usize, start, values));
@@ -125,7 +137,9 @@ pub(super) fn read(path: &Path) -> Result<WordVectors> {
                 let problem = Problem::new("this kind of finalfusion file is not read");
                 let problem = problem.expected("a plain array, and a vocabulary of words or of hashed n-grams");
                 let problem = problem.found(format_args!("{name} (kind {other})")).at(path);
-                return Err(Error::Weights(problem.hint("`finalfusion convert` writes word2vec's and GloVe's formats")));
+                return Err(Error::Weights(
+                    problem.hint("`finalfusion convert` writes word2vec's and GloVe's formats"),
+                ));
             }
         }
         if bytes.at() > end {
@@ -147,7 +161,10 @@ pub(super) fn read(path: &Path) -> Result<WordVectors> {
         if norms.len() != known {
             return Err(bytes.wrong("the lengths do not fit the vocabulary", known, norms.len()));
         }
-        rows.values.chunks_exact_mut(columns).zip(norms).for_each(|(row, norm)| row.iter_mut().for_each(|x| *x *= norm));
+        rows.values
+            .chunks_exact_mut(columns)
+            .zip(norms)
+            .for_each(|(row, norm)| row.iter_mut().for_each(|x| *x *= norm));
     }
     let mut vectors = rows.finish(columns, None, path)?;
     if vectors.len() != known {

@@ -207,7 +207,12 @@ fn damage_is_named_with_its_place() {
         ("c.bin", &["c.vocab.txt"], &cut(16), "do not belong to the vocabulary"),
         ("array32.npy", &["array32.words.txt"], &cut(4), "do not fit the shape"),
         ("array32.npy", &[], &|_: &mut Vec<u8>| {}, "no list of words"),
-        ("array32.npy", &["array32.words.txt"], &|bytes: &mut Vec<u8>| bytes[128 + 20..128 + 24].copy_from_slice(&nan), "row 2"),
+        (
+            "array32.npy",
+            &["array32.words.txt"],
+            &|bytes: &mut Vec<u8>| bytes[128 + 20..128 + 24].copy_from_slice(&nan),
+            "row 2",
+        ),
     ] {
         let said = refused(name, beside, change);
         assert!(said.contains(found) && said.contains(name), "{name}: {found}: {said}");

@@ -174,7 +174,8 @@ fn map_of(map: &WordMap) -> Markup {
 /// The map as SVG. Words are escaped, and written where they cover no other word.
 fn drawn(map: &WordMap) -> String {
     let range = |of: fn(&crate::glove::MappedWord) -> f32| {
-        let (low, high) = map.words.iter().map(of).fold((f32::MAX, f32::MIN), |(low, high), x| (low.min(x), high.max(x)));
+        let (low, high) =
+            map.words.iter().map(of).fold((f32::MAX, f32::MIN), |(low, high), x| (low.min(x), high.max(x)));
         (f64::from(low), f64::from(high).max(f64::from(low) + 1e-9))
     };
     let (xs, ys) = (range(|word| word.x), range(|word| word.y));
@@ -189,12 +190,16 @@ fn drawn(map: &WordMap) -> String {
     for word in &map.words {
         let (x, y) = (place(word.x, xs, WIDTH), HEIGHT - place(word.y, ys, HEIGHT));
         let text = html! { (word.word) }.into_string();
-        let _ = write!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2\" fill=\"var(--first)\"><title>{text}</title></circle>");
+        let _ = write!(
+            svg,
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2\" fill=\"var(--first)\"><title>{text}</title></circle>"
+        );
         let wide = word.word.chars().count() as f64 * LETTER;
         // To the right of its point, and at the edge to the left.
         let (begin, anchor) = if x + 5.0 + wide < WIDTH { (x + 4.0, "start") } else { (x - 4.0 - wide, "end") };
         let own = [begin, y - FONT * 0.6, begin + wide, y + FONT * 0.5];
-        let covers = |other: &[f64; 4]| own[0] < other[2] && other[0] < own[2] && own[1] < other[3] && other[1] < own[3];
+        let covers =
+            |other: &[f64; 4]| own[0] < other[2] && other[0] < own[2] && own[1] < other[3] && other[1] < own[3];
         if !taken.iter().any(covers) {
             let at = if anchor == "start" { begin } else { x - 4.0 };
             let _ = write!(
