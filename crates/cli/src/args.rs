@@ -12,6 +12,7 @@ use engraft::features::Cache;
 use engraft::settings::{BitDepth, By, Optimiser};
 use serde::Serialize;
 
+use crate::glove_args::GloveArgs;
 use crate::span_args::SpanArgs;
 use crate::tune_args::{BATCH_SIZE, EPOCHS, LABEL_SMOOTHING, LR, OPTIMISER, TuneArgs, WARMUP, WEIGHT_DECAY};
 
@@ -103,6 +104,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Pretrain a base of your own.
     Pretrain(PretrainArgs),
+    /// Word vectors from a corpus (GloVe), all stages or one; adapt, reduce, evaluate and convert vectors.
+    Glove(Box<GloveArgs>),
     /// List, show, fetch and import pretrained bases.
     #[command(subcommand)]
     Bases(BasesCommand),

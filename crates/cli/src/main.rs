@@ -7,6 +7,7 @@ mod args;
 mod chart;
 mod commands;
 mod exit;
+mod glove_args;
 mod interruption;
 mod output;
 mod span_args;
@@ -104,6 +105,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> anyhow::Result<exit::Outcom
         Command::Compare(args) => commands::compare::run(&args, json, terminal),
         Command::Verify(args) => commands::verify::run(&args, json, terminal),
         Command::Pretrain(args) => commands::pretrain::run(&args, json, terminal),
+        Command::Glove(args) => commands::glove::run(&args, json, terminal),
         Command::Bases(args) => commands::bases::run(&args, json, terminal),
         Command::Cache(args) => commands::cache::run(&args, json),
         Command::Completions { shell } => commands::shell::completions(shell),

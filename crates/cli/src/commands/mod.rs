@@ -10,6 +10,7 @@ pub mod compare;
 pub mod embed;
 mod embed_texts;
 pub mod fit;
+pub mod glove;
 mod lines;
 pub mod predict;
 mod predict_rows;

@@ -48,7 +48,7 @@ pub fn adapt(
     if settings.model != GloveModel::Sum {
         let problem = Problem::new("invalid value for --model")
             .expected("the sum of both vectors, which the given ones stand for");
-        return Err(Error::Usage(problem.found(format_args!("{:?}", settings.model))));
+        return Err(Error::Usage(problem.found(settings.model)));
     }
     let mut inputs: Vec<(&str, &Path)> = settings.corpus.iter().map(|path| ("the corpus", path.as_path())).collect();
     inputs.extend(settings.base.iter().map(|path| ("the base", path.as_path())));

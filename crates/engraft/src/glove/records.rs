@@ -10,6 +10,9 @@ use crate::files::open_regular;
 /// Bytes of a record.
 pub(super) const RECORD: usize = 16;
 
+/// Records that are read at a time.
+const PIECE: u64 = 1 << 12;
+
 /// How often two words come together.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Record {
@@ -95,6 +98,31 @@ impl Records {
             return Ok(Record { row, column, value });
         }
         Err(self.refused(Record { row, column, value }, at, words))
+    }
+
+    /// All records in the file's order, of `words` words. The first that is wrong ends them.
+    pub fn of_words(&self, words: usize) -> impl Iterator<Item = Result<Record>> {
+        let words = u32::try_from(words).unwrap_or(u32::MAX);
+        let mut piece: Vec<u8> = Vec::new();
+        let mut begins = 0;
+        let mut failed = false;
+        (0..self.count).map_while(move |at| {
+            if failed {
+                return None;
+            }
+            let mut read = || {
+                if at == begins + (piece.len() / RECORD) as u64 {
+                    begins = at;
+                    piece.resize(PIECE.min(self.count - at) as usize * RECORD, 0);
+                    self.read_bytes(at, &mut piece)?;
+                }
+                let (records, _) = piece.as_chunks::<RECORD>();
+                self.checked(&records[(at - begins) as usize], at, words)
+            };
+            let record = read();
+            failed = record.is_err();
+            Some(record)
+        })
     }
 
     #[cold]

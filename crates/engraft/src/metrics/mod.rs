@@ -5,6 +5,7 @@
 pub(crate) mod answers;
 pub(crate) mod classification;
 pub(crate) mod conformal;
+pub(crate) mod correlation;
 pub(crate) mod forecast;
 pub(crate) mod imbalance;
 pub(crate) mod interval;
@@ -20,6 +21,7 @@ pub(crate) use answers::{
 pub use classification::{CalibrationBin, ClassMetrics, Evaluation, Predictions, evaluate};
 pub use conformal::Coverage;
 pub(crate) use conformal::{CvPlus, coverage, out_of_fold_intervals};
+pub(crate) use correlation::rank_correlation;
 pub(crate) use forecast::forecast;
 pub use forecast::{Forecast, Measurement, Outcome, PowerLaw};
 pub use imbalance::{ClassShares, ImbalanceEvaluation, evaluate_imbalance};

@@ -32,12 +32,14 @@ mod targets_tests;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod word_vectors;
 
 use super::blocks::TargetBlock;
 use super::report::Report;
 pub(super) use comparison::render_comparison;
 use frame::{GENERATOR, Section, data_name, page};
 pub use parts::{Curve, Thumbnail};
+pub use word_vectors::render_word_vectors;
 
 /// Whether a file is a page of this module: what `report` may write over.
 pub fn is_page(bytes: &[u8]) -> bool {

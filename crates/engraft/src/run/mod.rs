@@ -21,7 +21,7 @@ mod verify;
 pub use blocks::*;
 pub use body_file::{BodyFile, TextBodyFile};
 pub use comparison::save_comparison;
-pub use html::{Curve, Thumbnail, is_page, render};
+pub use html::{Curve, Thumbnail, is_page, render, render_word_vectors};
 pub use import::{Imported, claim_import, import};
 pub use model::{Model, ModelFile};
 pub use report::*;

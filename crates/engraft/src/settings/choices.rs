@@ -62,6 +62,8 @@ macro_rules! choice {
     };
 }
 
+pub(super) use choice;
+
 choice! {
     /// What moves the parameters.
     Optimiser, "optimiser":

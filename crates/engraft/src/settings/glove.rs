@@ -1,22 +1,25 @@
 //! The settings of `engraft glove`.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Which numbers of a word are written as its vector (`-model` of the C tools).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum GloveModel {
+use super::choices::choice;
+use crate::error::{Error, Problem};
+
+choice! {
+    /// Which numbers of a word are written as its vector (`-model` of the C tools).
+    GloveModel, "model of a vector":
     /// Everything: the word's vector and bias, then the context's vector and bias (0 in C).
-    All,
+    All = "all",
     /// The word's vector (1 in C).
-    Word,
+    Word = "word",
     /// The sum of both vectors (2 in C, and its default).
-    #[default]
-    Sum,
+    Sum = "sum",
     /// Both vectors, one after the other (3 in C, which writes the sum all the same).
-    Both,
+    Both = "both",
 }
 
 /// Settings of all stages of `engraft glove`, with the meaning that they have in Stanford's tools and, but for `min-count`

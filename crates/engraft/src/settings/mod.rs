@@ -12,6 +12,7 @@ mod pretrain;
 mod rank;
 mod tables;
 mod tune;
+mod word_vectors;
 
 pub use adapt::Adapt;
 pub use choices::{BatchNorms, BitDepth, By, Optimiser, Schedule, Start, Unfreezing};
@@ -22,3 +23,4 @@ pub use pretrain::Pretrain;
 pub use rank::Rank;
 pub use tables::{Differing, differing, laid_over, read, read_over};
 pub use tune::Tune;
+pub use word_vectors::{ConvertVectors, EvaluateVectors, NearWords, ReduceVectors, Reduction, VectorFormat, Weighting};

@@ -164,16 +164,9 @@ pub fn open_text_base(base: &str, device: &Device) -> Result<TextBase> {
     })
 }
 
-/// Whether a file's name says that it holds word vectors.
+/// Whether a file's name, or what lies in a folder, says that it holds word vectors.
 pub(crate) fn is_vectors(path: &Path) -> bool {
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
-    // Programs of PyTorch call their files so too.
-    let is_weights = || ending.as_deref() == Some("bin") && format_of(path).is_some();
-    // What is there and no file is refused where it is read.
-    path.exists()
-        && !path.is_dir()
-        && ending.as_ref().is_some_and(|ending| ["txt", "vec", "bin", "glove", "w2v"].contains(&ending.as_str()))
-        && !is_weights()
+    WordVectors::is_named(path)
 }
 
 /// The format of a file of weights, if it is one.
@@ -186,14 +179,19 @@ fn open_vectors(path: &Path) -> Result<TextBase> {
         return Err(weight_files::unreadable(&found, path));
     }
     let vectors = WordVectors::open(path)?;
+    let file = WordVectors::file_of(path);
+    let mut remarks = vectors.remarks().to_vec();
+    if vectors.has_subwords() {
+        remarks.push("words without a row of their own are unknown here: n-grams make no part of a saved run".into());
+    }
     let name = path.file_stem().map(|name| printable(Path::new(name)));
     Ok(TextBase {
         id: name.unwrap_or_else(|| printable(path)),
         architecture: format!("{} word vectors of {}", vectors.len(), vectors.columns()),
         licence: "not stated".into(),
         source: printable(path),
-        sha256: files::sha256_of_file(path, |_| Ok(()))?,
-        remarks: vectors.remarks().to_vec(),
+        sha256: files::sha256_of_file(&file, |_| Ok(()))?,
+        remarks,
         body: TextBody::Words(Box::new(vectors)),
     })
 }

@@ -1,22 +1,23 @@
-//! Files of word vectors: text (GloVe, word2vec, fastText) and word2vec's binary form.
+//! Files of word vectors: text (GloVe, word2vec, fastText), word2vec's binary form, and by their own modules fastText's and
+//! finalfusion's models and arrays with a list of words.
 //!
 //! Text is read in pieces that end at lines, parsed on all threads, and put together in order. A file is bytes from
 //! anywhere: what it promises is compared with its size before memory is taken.
 
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
-use std::sync::Arc;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Cursor, Read};
+use std::path::{Path, PathBuf};
 
+use flate2::read::MultiGzDecoder;
 use rayon::prelude::*;
 
+use crate::bases::text::vector_rows::{COLUMNS, Rows, WORD};
 use crate::bases::text::vectors::{WordVectors, shown};
-use crate::error::{Error, Problem, Result};
+use crate::bases::text::{vector_arrays, vector_fasttext, vector_finalfusion};
+use crate::error::{Error, Problem, Result, printable};
 use crate::files::open_regular;
+use crate::weight_files;
 
-/// Most columns of a row.
-const COLUMNS: usize = 1 << 16;
-/// Longest word, in bytes.
-const WORD: usize = 1 << 12;
 /// Longest line: a number has at most 32 bytes.
 const LINE: usize = COLUMNS * 32 + WORD;
 /// What a thread parses at a time, in bytes.
@@ -24,43 +25,142 @@ const PIECE: usize = 1 << 20;
 /// What the form of a file is told from, in bytes.
 const HEAD: usize = LINE * 2;
 
+/// How many times its size a compressed file may unpack to; numbers in text pack to a third, a list of zeros to a hundredth.
+const UNPACKED: u64 = 200;
+/// What any compressed file may unpack to, in bytes.
+const UNPACKED_LEAST: u64 = 64 << 20;
+/// A file of vectors in the folder that `engraft glove` writes.
+const IN_FOLDER: &str = "vectors.txt";
+
 impl WordVectors {
-    /// Reads vectors: GloVe's and fastText's text, word2vec's text and binary form, found out by the bytes.
+    /// Reads vectors, whose format is found out by the bytes: the text of GloVe, fastText (`.vec`) and word2vec, all perhaps packed by
+    /// gzip; word2vec's binary form; fastText's models (`.bin`) and finalfusion's files, with the n-grams that unknown words are made
+    /// of; `.npy` and safetensors with a list of words beside them (`NAME.words.txt`, `NAME.words`, `words.txt` or `vocab.txt`); the parameters that
+    /// GloVe's C program saves (`.bin`, with `vocab.txt` beside them). Of a folder its `vectors.txt` is read.
     ///
     /// The memory that it takes is bounded by the file's size. A word that comes twice keeps its first row.
     ///
     /// # Errors
-    /// [`Error::Io`] where the file cannot be read; [`Error::Weights`], with the line or row, where a row is shorter or longer
-    /// than the first, something is not a finite number, the header promises other than what is there, or the file is
-    /// compressed or of another kind.
+    /// [`Error::Io`] where the file cannot be read; [`Error::Weights`], with the line, row or byte, where a row is shorter or longer
+    /// than the first, something is not a finite number, the header promises other than what is there, a list of words does not
+    /// fit, or the file is of another kind.
     pub fn open(path: &Path) -> Result<Self> {
-        read(path)
+        read(&Self::file_of(path))
+    }
+
+    /// The file that is read for a path: of a folder the `vectors.txt` in it.
+    pub(crate) fn file_of(path: &Path) -> PathBuf {
+        let inside = path.join(IN_FOLDER);
+        if path.is_dir() && inside.is_file() { inside } else { path.to_owned() }
+    }
+
+    /// Whether a path's name, and what lies beside it, say that it holds word vectors. The contents tell only what is ambiguous.
+    pub(crate) fn is_named(path: &Path) -> bool {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+        let inner = path.file_stem().map(Path::new).and_then(Path::extension);
+        let is_text = |ending: &str| ["txt", "vec", "glove", "w2v"].contains(&ending);
+        // What is there and no file is refused where it is read.
+        match ending.as_deref() {
+            _ if path.is_dir() => path.join(IN_FOLDER).is_file() && path.join("glove.json").is_file(),
+            _ if !path.exists() => false,
+            Some("gz") => inner.is_some_and(|inner| is_text(&inner.to_string_lossy().to_ascii_lowercase())),
+            // Programs of PyTorch call their files so too.
+            Some("bin") => weight_files::source(path).ok().and_then(|source| weight_files::format(&source)).is_none(),
+            Some("npy" | "safetensors") => vector_arrays::words_of(path).is_some(),
+            Some(ending) => is_text(ending) || ending == "fifu",
+            None => false,
+        }
     }
 }
 
 /// Reads a file of any of the forms.
 fn read(path: &Path) -> Result<WordVectors> {
-    let file = open_regular(path)
-        .map_err(|source| Error::Weights(Problem::new("the word vectors cannot be read").found(source).at(path)))?;
-    let metadata = file.metadata().map_err(|source| Error::read(path, &source))?;
-    let mut reader = BufReader::with_capacity(HEAD.min(metadata.len() as usize).max(1), file);
-    let head = reader.fill_buf().map_err(|source| Error::read(path, &source))?;
-    refuse_other(head, path)?;
-    let header = Header::of(head);
+    let unreadable =
+        |source: std::io::Error| Error::Weights(Problem::new("the word vectors cannot be read").found(source).at(path));
+    let mut file = open_regular(path).map_err(unreadable)?;
+    let size = file.metadata().map_err(|source| Error::read(path, &source))?.len();
+    let head = begin(&mut file, path)?;
+    if head.starts_with(b"\x1f\x8b") {
+        let file = open_regular(path).map_err(unreadable)?;
+        let limit = size.saturating_mul(UNPACKED).max(UNPACKED_LEAST);
+        let mut unpacked = Unpacked { inner: MultiGzDecoder::new(BufReader::new(file)), left: limit };
+        let head = begin(&mut unpacked, path)?;
+        return read_words(head, unpacked, None, path);
+    }
+    if head.starts_with(&vector_fasttext::MAGIC) {
+        return vector_fasttext::read(path);
+    }
+    if head.starts_with(vector_finalfusion::MAGIC) && head.get(4..8) == Some(&[0; 4]) {
+        return vector_finalfusion::read(path);
+    }
+    if head.starts_with(vector_arrays::NPY) {
+        return vector_arrays::read_npy(path);
+    }
+    if is_safetensors(&head, size) {
+        return vector_arrays::read_safetensors(path);
+    }
+    if path.extension().is_some_and(|ending| ending == "bin")
+        && Header::of(&head).is_none()
+        && columns_of(&head, path).is_err()
+        && let Some(vocabulary) = vector_arrays::vocabulary_of(path)
+    {
+        return vector_arrays::read_c_parameters(path, &vocabulary);
+    }
+    read_words(head, file, Some(size), path)
+}
+
+/// The first bytes of a file.
+fn begin(file: &mut impl Read, path: &Path) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    file.take(HEAD as u64).read_to_end(&mut head).map_err(|source| Error::read(path, &source))?;
+    Ok(head)
+}
+
+/// Whether a length of a JSON header, and its first brace, stand at the beginning.
+fn is_safetensors(head: &[u8], size: u64) -> bool {
+    let length = head.get(..8).map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap_or_default()));
+    length.is_some_and(|length| length >= 2 && length.saturating_add(8) <= size) && head.get(8) == Some(&b'{')
+}
+
+/// Reads text, or word2vec's binary form. `size` is absent for what was packed.
+fn read_words(head: Vec<u8>, rest: impl Read, size: Option<u64>, path: &Path) -> Result<WordVectors> {
+    refuse_other(&head, path)?;
+    let header = Header::of(&head);
     if let Some(header) = &header {
-        header.check(metadata.len(), path)?;
+        header.check(size.unwrap_or(u64::MAX), path)?;
         if !is_text_row(&head[header.bytes..], header.columns) {
             let header = *header;
-            reader.consume(header.bytes);
-            return read_binary(reader, header, path);
+            let mut begun = Cursor::new(head);
+            begun.set_position(header.bytes as u64);
+            return read_binary(BufReader::new(begun.chain(rest)), header, path);
         }
     }
     let columns = match header {
         Some(header) => header.columns,
-        None => columns_of(head, path)?,
+        None => columns_of(&head, path)?,
     };
-    reader.consume(header.map_or(0, |header| header.bytes));
-    Text { path, columns, header }.read(reader)
+    let mut reader = Cursor::new(head);
+    reader.set_position(header.map_or(0, |header| header.bytes) as u64);
+    Text { path, columns, header, size }.read(reader.chain(rest))
+}
+
+/// A packed file, which may not unpack to just any size.
+struct Unpacked {
+    inner: MultiGzDecoder<BufReader<File>>,
+    left: u64,
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(into)?;
+        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
+            std::io::Error::new(
+                std::io::ErrorKind::FileTooLarge,
+                "the packed file unpacks to more than 200 times its size",
+            )
+        })?;
+        Ok(read)
+    }
 }
 
 /// The first line of word2vec's and fastText's files.
@@ -103,13 +203,10 @@ impl Header {
 
 /// Names files that are often taken for word vectors.
 fn refuse_other(head: &[u8], path: &Path) -> Result<()> {
-    let kinds: [(&[u8], &str, &str); 7] = [
-        (b"\x1f\x8b", "a gzip archive", "unpack it first: gunzip"),
+    let kinds: [(&[u8], &str, &str); 4] = [
         (b"PK\x03\x04", "a zip archive", "unpack it first: unzip"),
         (b"\xfd7zXZ", "an xz archive", "unpack it first: xz -d"),
         (b"BZh", "a bzip2 archive", "unpack it first: bunzip2"),
-        (b"\xba\x16\x4f\x2f", "a whole fastText model", "take the .vec file that comes with it"),
-        (b"\x93NUMPY", "a NumPy array", "take the vectors in text or word2vec's binary form"),
         (b"\x80", "a Python pickle", "save the vectors by gensim's save_word2vec_format"),
     ];
     let known = kinds.into_iter().find(|(magic, ..)| head.starts_with(magic));
@@ -205,59 +302,20 @@ fn parse_row<'a>(line: &'a [u8], columns: usize, values: &mut Vec<f32>) -> std::
     Ok(word)
 }
 
-/// A word of bytes; whether they had to be changed.
-fn word_of(bytes: &[u8]) -> (Arc<str>, bool) {
-    let text = String::from_utf8_lossy(bytes);
-    let changed = matches!(text, std::borrow::Cow::Owned(_));
-    (Arc::from(&*text), changed)
-}
-
-/// Rows that were read so far.
-#[derive(Default)]
-struct Rows {
-    words: Vec<Arc<str>>,
-    values: Vec<f32>,
-    changed: usize,
-}
-
-impl Rows {
-    fn push(&mut self, word: &[u8]) {
-        let (word, changed) = word_of(word);
-        self.words.push(word);
-        self.changed += usize::from(changed);
-    }
-
-    fn finish(self, columns: usize, header: Option<Header>, path: &Path) -> Result<WordVectors> {
-        let count = self.words.len();
-        if let Some(header) = header.filter(|header| header.rows != count) {
-            let problem = Problem::new("the word vectors are cut off, or their header is wrong");
-            let problem = problem.expected(format_args!("{} words, as the header says", header.rows));
-            return Err(Error::Weights(problem.found(format_args!("{count} words")).at(path)));
-        }
-        let ranks = (0..u32::try_from(count).map_err(|_| too_many(path))?).collect();
-        let mut vectors = WordVectors::ranked(self.words, columns, self.values, ranks, count)?;
-        if self.changed > 0 {
-            vectors.remark(format!("{} words are not UTF-8: what is none in them was replaced", self.changed));
-        }
-        Ok(vectors)
-    }
-}
-
-fn too_many(path: &Path) -> Error {
-    Error::Weights(Problem::new("too many word vectors").expected("fewer than 2^32 words").at(path))
-}
-
 /// A file of lines.
 struct Text<'a> {
     path: &'a Path,
     columns: usize,
     header: Option<Header>,
+    /// Bytes of the file, where they are known.
+    size: Option<u64>,
 }
 
 impl Text<'_> {
     fn read(&self, mut reader: impl Read) -> Result<WordVectors> {
         let mut rows = Rows::default();
-        if let Some(header) = self.header {
+        // What a packed file's header promises is not believed before it is there.
+        if let (Some(header), Some(_)) = (self.header, self.size) {
             rows.words.reserve_exact(header.rows);
             rows.values.reserve_exact(header.rows * self.columns);
         }
@@ -293,7 +351,7 @@ impl Text<'_> {
                 return Err(self.wrong(lines + 1, &format!("more than {LINE} bytes without an end")));
             }
         }
-        rows.finish(self.columns, self.header, self.path)
+        rows.finish(self.columns, self.header.map(|header| header.rows), self.path)
     }
 
     fn wrong(&self, line: u64, found: &str) -> Error {
@@ -383,9 +441,13 @@ fn read_binary(mut reader: impl BufRead, header: Header, path: &Path) -> Result<
     if !rest.is_empty() && rest != b"\n" {
         return Err(wrong(count, "the end of the file", "more bytes than the header says".into()));
     }
-    rows.finish(columns, Some(header), path)
+    rows.finish(columns, Some(header.rows), path)
 }
 
 #[cfg(test)]
 #[path = "vector_files_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "vector_formats_tests.rs"]
+mod format_tests;

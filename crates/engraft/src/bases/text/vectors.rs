@@ -1,10 +1,12 @@
 //! Static word vectors: a row of numbers for each word of a vocabulary.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use engraft_weights::{Precision, Tensor, Weights};
 
+use crate::bases::text::subwords::Subwords;
 use crate::data::text::words::spans;
 use crate::error::{Error, Problem, Result};
 use crate::weight_files;
@@ -25,6 +27,8 @@ pub struct WordVectors {
     /// Words of that file.
     total: usize,
     remarks: Vec<String>,
+    /// Character n-grams that unknown words are made of, where the file has them.
+    subwords: Option<Arc<Subwords>>,
 }
 
 impl WordVectors {
@@ -87,12 +91,78 @@ impl WordVectors {
         words.truncate(kept);
         ranks.truncate(kept);
         values.truncate(kept * columns);
-        Ok(Self { words, rows, columns, values, ranks, total, remarks })
+        Ok(Self { words, rows, columns, values, ranks, total, remarks, subwords: None })
     }
 
     /// Adds something worth knowing.
     pub(super) fn remark(&mut self, remark: String) {
         self.remarks.push(remark);
+    }
+
+    /// Keeps the n-grams that unknown words are made of.
+    pub(super) fn set_subwords(&mut self, subwords: Subwords) {
+        self.subwords = Some(Arc::new(subwords));
+    }
+
+    /// Whether unknown words get a vector from their character n-grams ([`WordVectors::composed`]).
+    pub(crate) fn has_subwords(&self) -> bool {
+        self.subwords.is_some()
+    }
+
+    /// The vector of any word, `[columns]`: its own ([`WordVectors::row`]), or the mean of its character n-grams where the file has
+    /// them; none where neither is there.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the n-grams' rows cannot be read.
+    pub(crate) fn composed(&self, word: &str) -> Result<Option<Cow<'_, [f32]>>> {
+        match (self.row(word), &self.subwords) {
+            (Some(row), _) => Ok(Some(Cow::Borrowed(row))),
+            (None, Some(subwords)) => Ok(subwords.vector(word)?.map(Cow::Owned)),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// These vectors and, behind them, those of the given words that have none of their own but character n-grams. Without n-grams
+    /// in the file, nothing is added. The new words are taken for the least frequent.
+    ///
+    /// # Errors
+    /// As [`WordVectors::composed`].
+    pub(crate) fn extended<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+        let mut all = self.clone();
+        if self.subwords.is_none() {
+            return Ok(all);
+        }
+        for word in words {
+            if all.find(word).is_some() {
+                continue;
+            }
+            let Some(vector) = self.composed(word)? else { continue };
+            let word: Arc<str> = Arc::from(word);
+            all.rows.insert(word.clone(), all.words.len() as u32);
+            all.words.push(word);
+            all.values.extend_from_slice(&vector);
+            all.ranks.push(all.total as u32);
+        }
+        all.total += all.words.len() - self.words.len();
+        Ok(all)
+    }
+
+    /// The first `count` words; all where there are no more.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] for no words.
+    pub(crate) fn first(&self, count: usize) -> Result<Self> {
+        let count = count.min(self.len());
+        let (words, ranks) = (self.words[..count].to_vec(), self.ranks[..count].to_vec());
+        Self::ranked(words, self.columns, self.values[..count * self.columns].to_vec(), ranks, self.total)
+    }
+
+    /// The same words with other numbers, `[words, columns]`.
+    ///
+    /// # Errors
+    /// As [`WordVectors::new`].
+    pub(crate) fn with_values(&self, columns: usize, values: Vec<f32>) -> Result<Self> {
+        Self::ranked(self.words.clone(), columns, values, self.ranks.clone(), self.total)
     }
 
     /// What is worth knowing about the file.
