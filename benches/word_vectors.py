@@ -1,6 +1,6 @@
 """What fewer columns cost: word vectors reduced by `engraft glove reduce`, measured on similarity, analogies and a probe.
 
-    python word_vectors.py --engraft PATH --full g300.txt --trained DIR --data DIR --out table.json [--widths 200,100,50,25]
+    python word_vectors.py --engraft PATH --full g300.txt --trained DIR --data DIR --out table.json [--widths 200,100,50,25] [--only pca,trained]
 
 (numpy, scikit-learn.) `--full` are the vectors that are reduced, `--trained` has `gN.txt` that were trained at N columns on the same
 co-occurrences, `--data` the folder with `wordsim/`, `question-data/` and `sentence_polarity.zip`. Beside PCA, PCA of centred vectors, PPA (`--remove 3`, so that
@@ -28,6 +28,7 @@ parser = argparse.ArgumentParser()
 for name in ["engraft", "full", "trained", "data", "out"]:
     parser.add_argument(f"--{name}", required=True)
 parser.add_argument("--widths", default="200,100,50,25")
+parser.add_argument("--only", help="names of rows, with commas between them: full, pca, pca --centre, ppa, trained, random projection, first columns")
 args = parser.parse_args()
 widths = [int(x) for x in args.widths.split(",")]
 
@@ -102,6 +103,8 @@ table = {}
 
 
 def add(name, width, path):
+    if args.only and name not in args.only.split(","):
+        return
     table[f"{name}-{width}"] = measure(path)
     it = table[f"{name}-{width}"]
     ws, rg = it["similarity"]["EN-WS-353-ALL"][0], it["similarity"]["EN-RG-65"][0]

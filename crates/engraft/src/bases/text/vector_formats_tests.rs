@@ -88,7 +88,9 @@ fn finalfusion_files_are_read_with_their_lengths_and_n_grams() {
     }
     let own = WordVectors::open(&fixture("fasttext.bin")).unwrap();
     let converted = WordVectors::open(&fixture("fasttext.fifu")).unwrap();
-    (0..own.len()).for_each(|row| near(own.at(row), converted.at(row), 1e-6));
+    // finalfusion's converter gives the sign for the end of a line n-grams, which fastText does not.
+    let words = (0..own.len()).filter(|&row| own.word(row) != "</s>");
+    words.for_each(|row| near(own.at(row), converted.at(row), 1e-6));
 }
 
 #[test]
