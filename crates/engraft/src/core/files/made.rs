@@ -175,7 +175,9 @@ impl Made {
 
     /// The kind of a folder that lies among a user's data, if this program made it.
     pub(crate) fn of(folder: &Path) -> Option<Self> {
-        [Self::Run, Self::Base, Self::Unfinished, Self::Comparison, Self::Vectors].into_iter().find(|made| made.marks(folder))
+        [Self::Run, Self::Base, Self::Unfinished, Self::Comparison, Self::Vectors]
+            .into_iter()
+            .find(|made| made.marks(folder))
     }
 
     /// The first thing in `folder` that a folder of this kind does not hold; or why that cannot be told.
