@@ -69,6 +69,7 @@ impl Basis {
     pub(crate) fn new(config: &Fit, base: AnyBase, intake: &Intake, means: Context<'_>, probes: bool) -> Result<Self> {
         let Context { cache, observer, .. } = means;
         check_settings(config, &base, intake)?;
+        let base = base.with_words_of(intake, observer)?;
         base.tell(intake, observer);
         intake.require_usable(config.strict)?;
         let train = intake.usable(Split::Train);

@@ -1,5 +1,6 @@
 //! A pretrained base of any kind, as a fit sees it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::bases::{Base, BaseSpec, Body, DataKind, StageCost, base_for, open, re
 use crate::data::Contents;
 use crate::data::enlargement::Enlargement;
 use crate::data::intake::{InputKind, Intake, NO_BASE, text_reading};
-use crate::data::text::{Text, check_texts};
+use crate::data::text::{Text, check_texts, words};
 use crate::data::vectors::{Encoding, VectorSet};
 use crate::data::{self, Split, open_as};
 use crate::error::{Error, Problem, Result};
@@ -251,6 +252,25 @@ impl AnyBase {
             Self::None => Some("rows of numbers have no base to retrain: a head is solved on their columns"),
             _ => None,
         }
+    }
+
+    /// The same with vectors of those words of the texts, too, whose character n-grams alone it knows, which is told.
+    ///
+    /// # Errors
+    /// As [`WordVectors::extended`].
+    pub(crate) fn with_words_of(self, intake: &Intake, observer: &dyn Observer) -> Result<Self> {
+        let Self::Texts(base) = &self else { return Ok(self) };
+        let (TextBody::Words(vectors), Some(input)) = (&base.body, intake.texts()) else { return Ok(self) };
+        if !vectors.has_subwords() {
+            return Ok(self);
+        }
+        let parts = input.texts.iter().flat_map(|text| text.parts());
+        let words: BTreeSet<String> = parts.flat_map(|part| words(part).map(|(_, word)| word.into_owned())).collect();
+        let extended = vectors.extended(words.iter().map(String::as_str))?;
+        let new = extended.len() - vectors.len();
+        observer.say(&format!("words whose vectors are made of their character n-grams: {new}"));
+        let body = TextBody::Words(Box::new(extended));
+        Ok(Self::Texts(Arc::new(TextBase { body, ..TextBase::clone(base) })))
     }
 
     /// The same with other weights.

@@ -171,7 +171,7 @@ impl WordVectors {
     }
 
     /// Numbers of a word's vector.
-    pub(crate) fn columns(&self) -> usize {
+    pub fn columns(&self) -> usize {
         self.columns
     }
 
