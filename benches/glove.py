@@ -121,7 +121,7 @@ def main():
     stage("shuffle", lambda path: timed(
         [path / "shuffle", "-memory", 4, "-verbose", 0, "-seed", 1, "-temp-file", work / "temporary"], work / "c.bin",
         work / "c.shuf"),
-        ["shuffle", "--input-file", work / "c.bin", "--memory", 4096, "--out", work / "shuffled.bin", "--force"])
+        ["shuffle", work / "c.bin", "--memory", 4096, "--out", work / "shuffled.bin", "--force"])
 
     for threads in args.threads:
         logs = compare(f"training, {args.iter} epochs of {args.size} columns, threads: {threads}", {
@@ -129,7 +129,7 @@ def main():
                 [path / "glove", "-input-file", work / "c.shuf", "-vocab-file", work / "vocab.txt", "-save-file", work / "c",
                  "-threads", threads, "-vector-size", args.size, "-iter", args.iter, "-seed", 1, "-verbose", 0]))
                for name, path in builds.items()},
-            "engraft": ours(threads, "train", "--input-file", work / "c.shuf", "--vocab-file", work / "vocab.txt",
+            "engraft": ours(threads, "train", work / "c.shuf", "--vocab-file", work / "vocab.txt",
                             "--vector-size", args.size, "--iter", args.iter, "--out", work / "vectors", "--force"),
         })
         for name in builds:

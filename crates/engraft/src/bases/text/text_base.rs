@@ -182,7 +182,10 @@ fn open_vectors(path: &Path) -> Result<TextBase> {
     let file = WordVectors::file_of(path);
     let mut remarks = vectors.remarks().to_vec();
     if vectors.has_subwords() {
-        remarks.push("words without a row of their own are unknown here: n-grams make no part of a saved run".into());
+        remarks.push(
+            "words of the texts without a row of their own are made of n-grams; a saved run knows no words but those"
+                .into(),
+        );
     }
     let name = path.file_stem().map(|name| printable(Path::new(name)));
     Ok(TextBase {
