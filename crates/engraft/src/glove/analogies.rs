@@ -131,7 +131,7 @@ pub(super) fn answer(unit: &Unit<'_>, kinds: &[Kind], observer: &dyn Observer) -
         answered.iter().filter(|kind| of(kind)).fold(AnalogyTotal::default(), |sum, kind| sum.plus(&kind.total))
     };
     let mut by_count: Vec<(&str, usize)> = unknown.into_iter().collect();
-    by_count.sort_by(|a, b| b.1.cmp(&a.1));
+    by_count.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     Ok(Analogies {
         semantic: sum(&|kind| !kind.syntactic),
         syntactic: sum(&|kind| kind.syntactic),

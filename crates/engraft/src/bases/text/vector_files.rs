@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use crate::bases::text::vector_rows::{COLUMNS, Rows, WORD};
 use crate::bases::text::vectors::{WordVectors, shown};
 use crate::bases::text::{vector_arrays, vector_fasttext, vector_finalfusion};
-use crate::error::{Error, Problem, Result, printable};
+use crate::error::{Error, Problem, Result};
 use crate::files::open_regular;
 use crate::weight_files;
 
