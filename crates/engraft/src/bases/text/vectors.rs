@@ -127,7 +127,7 @@ impl WordVectors {
     ///
     /// # Errors
     /// As [`WordVectors::composed`].
-    pub(crate) fn extended<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+    pub fn extended<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let mut all = self.clone();
         if self.subwords.is_none() {
             return Ok(all);
