@@ -63,7 +63,7 @@ fn marks_carriage_returns_and_empty_lines_are_no_trouble() {
         ("out", b"\xef\xbb\xbfThe cat sat. \r\n\r\nIt is \xc3\xa9.\r\n"),
         ("ref", b"The cat sat.\nGone\nIt is \xc3\xa9."),
     ]);
-    let mut score = |folder: &tempfile::TempDir| score_files(&request(folder.path(), "out", &["ref"]), &Silent).unwrap();
+    let score = |folder: &tempfile::TempDir| score_files(&request(folder.path(), "out", &["ref"]), &Silent).unwrap();
     let (plain, odd) = (score(&plain), score(&odd));
     assert_eq!(plain.scores, odd.scores);
     assert_eq!((odd.lines, odd.empty_translations, odd.empty_references), (3, 1, 0));

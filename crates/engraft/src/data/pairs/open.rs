@@ -352,14 +352,13 @@ fn open_parallel(
 
 fn next_of_both(files: &mut [(PathBuf, TextLines); 2], row: u64) -> Result<Option<SentencePair>> {
     let [(source, sources), (target, targets)] = files;
-    let sides = (sources.next_line()?.map(clean), targets.next_line()?.map(clean));
-    match sides {
-        (Some(source), Some(target)) => Ok(Some(SentencePair { row, source, target })),
+    match (sources.next_line()?.map(clean), targets.next_line()?.map(clean)) {
+        (Some(sentence), Some(translation)) => Ok(Some(SentencePair { row, source: sentence, target: translation })),
         (None, None) => Ok(None),
         _ => {
             while sources.next_line()?.is_some() {}
             while targets.next_line()?.is_some() {}
-            let found = format!("{} lines in {}, {} in {}", sources.count(), shown(source), targets.count(), shown(target));
+            let found = format!("{} lines in {}, {} in {}", sources.count(), shown(&*source), targets.count(), shown(&*target));
             let problem = Problem::new("the two files have different numbers of lines");
             let problem = problem.expected("a sentence a line, and its translation on the same line of the other file");
             Err(Error::Data(problem.found(found).at(source)))
