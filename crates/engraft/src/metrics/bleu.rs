@@ -140,9 +140,10 @@ impl BleuSettings {
             let (runs, other) = self.runs(text, &mut numbers);
             reference = if reference.is_empty() { runs } else { most(&reference, &runs) };
             // Of two that are as close the shorter one.
-            closest = Some(closest.map_or(other, |best| {
-                std::cmp::min_by_key(best, other, |&other| (length.abs_diff(other), other))
-            }));
+            closest = Some(
+                closest
+                    .map_or(other, |best| std::cmp::min_by_key(best, other, |&other| (length.abs_diff(other), other))),
+            );
         }
         let order = |run: &Run| run.iter().filter(|&&word| word > 0).count() - 1;
         let mut statistics = [0; BLEU_STATISTICS];
@@ -186,13 +187,8 @@ impl BleuSettings {
             0 => 0.0,
             length => (1.0 - reference_length as f64 / length as f64).exp(),
         };
-        let mut score = BleuScore {
-            score: 0.0,
-            precisions: [0.0; ORDER],
-            brevity_penalty,
-            hypothesis_length,
-            reference_length,
-        };
+        let mut score =
+            BleuScore { score: 0.0, precisions: [0.0; ORDER], brevity_penalty, hypothesis_length, reference_length };
         if correct.iter().all(|&correct| correct == 0) {
             return score;
         }

@@ -90,21 +90,15 @@ impl BleuTokeniser {
         let line = line.trim_end_matches(is_space);
         match self {
             Self::None => Cow::Borrowed(line),
-            Self::Char => {
-                Cow::Owned(line.chars().fold(String::with_capacity(2 * line.len()), |mut out, c| {
-                    out.push(c);
-                    out.push(' ');
-                    out
-                }))
-            }
+            Self::Char => Cow::Owned(line.chars().fold(String::with_capacity(2 * line.len()), |mut out, c| {
+                out.push(c);
+                out.push(' ');
+                out
+            })),
             Self::V13a => {
                 let mut line = line.replace("<skipped>", "").replace("-\n", "").replace('\n', " ");
                 if line.contains('&') {
-                    line = line
-                        .replace("&quot;", "\"")
-                        .replace("&amp;", "&")
-                        .replace("&lt;", "<")
-                        .replace("&gt;", ">");
+                    line = line.replace("&quot;", "\"").replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">");
                 }
                 Cow::Owned(apply(&V13A, &format!(" {line} ")))
             }
@@ -153,13 +147,9 @@ mod tests {
 
     #[test]
     fn names_are_those_of_json() {
-        for tokeniser in [
-            BleuTokeniser::V13a,
-            BleuTokeniser::Intl,
-            BleuTokeniser::Char,
-            BleuTokeniser::Zh,
-            BleuTokeniser::None,
-        ] {
+        for tokeniser in
+            [BleuTokeniser::V13a, BleuTokeniser::Intl, BleuTokeniser::Char, BleuTokeniser::Zh, BleuTokeniser::None]
+        {
             assert_eq!(serde_json::to_value(tokeniser).unwrap(), tokeniser.name());
         }
     }

@@ -137,7 +137,8 @@ impl TranslationStatistics {
     pub fn extend<S: AsRef<str> + Sync>(&mut self, hypotheses: &[S], references: &[Vec<S>]) -> Result<()> {
         let odd = references.iter().find(|references| references.len() != self.references);
         if hypotheses.len() != references.len() || odd.is_some() {
-            let told = |sentences: usize, references: usize| format!("{sentences} sentences, {references} references each");
+            let told =
+                |sentences: usize, references: usize| format!("{sentences} sentences, {references} references each");
             return Err(Error::Data(
                 Problem::new("translations and references do not match")
                     .expected(told(hypotheses.len(), self.references))
@@ -289,7 +290,10 @@ impl TranslationStatistics {
             resamples,
             p_randomisation,
             trials,
-            how: format!("{} of all sentences together; percentile bootstrap over the same sentences, 95 %", self.metric.name()),
+            how: format!(
+                "{} of all sentences together; percentile bootstrap over the same sentences, 95 %",
+                self.metric.name()
+            ),
         })
     }
 

@@ -179,7 +179,10 @@ fn what_is_wrong_is_refused() {
     assert!(TranslationStatistics::of(bleu(), &none, &[]).unwrap().evaluate(1).is_err());
     assert!(TranslationStatistics::new(bleu(), 0).is_err());
     let odd = TranslationStatistics::of(bleu(), &["a", "b"], &[vec!["a"], vec!["b", "c"]]).unwrap_err().to_string();
-    assert!(odd.contains("expected: 2 sentences, 1 references each") && odd.contains("found: 2 sentences, 2 ref"), "{odd}");
+    assert!(
+        odd.contains("expected: 2 sentences, 1 references each") && odd.contains("found: 2 sentences, 2 ref"),
+        "{odd}"
+    );
     let (a, b) = (statistics(bleu(), &["a", "b"], &["a", "b"]), statistics(bleu(), &["a"], &["a"]));
     assert!(a.compare(&b, 1, 10, 0).unwrap_err().to_string().contains("found: 2 and 1"));
     assert!(a.compare(&a, 1, 0, 0).is_err() && a.compare(&a, 1, 10, 2_000_000).is_err());

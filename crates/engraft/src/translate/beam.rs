@@ -63,7 +63,11 @@ impl BeamSettings {
             return refuse("beam", format!("1 to {WIDEST_BEAM} hypotheses"), self.beam.to_string());
         }
         if !(1..=self.beam).contains(&self.n_best) {
-            return refuse("number of best hypotheses", format!("1 to the beam, {}", self.beam), self.n_best.to_string());
+            return refuse(
+                "number of best hypotheses",
+                format!("1 to the beam, {}", self.beam),
+                self.n_best.to_string(),
+            );
         }
         for (what, value) in [("length penalty", self.length_penalty), ("coverage penalty", self.coverage_penalty)] {
             if !(0.0..=10.0).contains(&value) {
@@ -157,7 +161,10 @@ impl Hypothesis {
     /// For each token the position that had most attention, the first of equals; the end is left out. Empty unless attention was asked for.
     pub(crate) fn alignment(&self) -> Vec<usize> {
         let most = |weights: &Vec<f32>| {
-            weights.iter().enumerate().fold(0, |best, (place, &weight)| if weight > weights[best] { place } else { best })
+            weights
+                .iter()
+                .enumerate()
+                .fold(0, |best, (place, &weight)| if weight > weights[best] { place } else { best })
         };
         self.attention.iter().take(self.tokens.len()).map(most).collect()
     }
@@ -255,7 +262,8 @@ pub(crate) fn beam_search(
         output.log_probs.clear();
         output.attention.clear();
         model.step(&rows, &mut output)?;
-        let (found, expected) = ((output.log_probs.len(), output.attention.len()), (rows.len() * vocabulary, rows.len() * width));
+        let (found, expected) =
+            ((output.log_probs.len(), output.attention.len()), (rows.len() * vocabulary, rows.len() * width));
         if found != expected {
             return Err(broken("outputs of the wrong shape", format!("{expected:?} numbers"), format!("{found:?}")));
         }
@@ -286,7 +294,9 @@ fn require(sources: &[Source], width: usize, vocabulary: usize, end: u32) -> Res
     if let Some(source) = sources.iter().find(|source| source.length > width || source.limit == 0) {
         let found = format!("a length of {} and a limit of {}", source.length, source.limit);
         return Err(Error::Usage(
-            Problem::new("invalid sentence to translate").expected(format!("at most {width} tokens, a limit of 1 or more")).found(found),
+            Problem::new("invalid sentence to translate")
+                .expected(format!("at most {width} tokens, a limit of 1 or more"))
+                .found(found),
         ));
     }
     Ok(())
@@ -305,7 +315,11 @@ fn most_probable(log_probs: &[f32], end: u32, settings: &BeamSettings) -> Result
     let mut least = f32::NEG_INFINITY;
     for (token, &log_prob) in log_probs.iter().enumerate() {
         if log_prob.is_nan() || log_prob > ROUNDING {
-            return Err(broken("numbers that are no log-probabilities", "0 or less", format!("{log_prob} for token {token}")));
+            return Err(broken(
+                "numbers that are no log-probabilities",
+                "0 or less",
+                format!("{log_prob} for token {token}"),
+            ));
         }
         if log_prob <= least && token != end as usize {
             continue;
@@ -373,8 +387,11 @@ impl Search {
         let attention_of = |row: usize| if settings.attention { kept_from + row as u32 } else { 0 };
         let mut candidates: Vec<Candidate> = Vec::with_capacity(best.iter().map(Vec::len).sum());
         for (row, (live, best)) in self.live.iter().zip(best).enumerate() {
-            candidates.extend(best.iter().map(|&(step, token)| {
-                Candidate { log_prob: live.log_prob + f64::from(step), row, token, step }
+            candidates.extend(best.iter().map(|&(step, token)| Candidate {
+                log_prob: live.log_prob + f64::from(step),
+                row,
+                token,
+                step,
             }));
         }
         candidates.sort_unstable_by(Candidate::order);
@@ -410,7 +427,9 @@ impl Search {
                 continue;
             }
             let behind = |pruning: f64| {
-                self.finished.first().is_some_and(|best| log_prob / settings.normaliser(n) + coverage < best.score - pruning)
+                self.finished
+                    .first()
+                    .is_some_and(|best| log_prob / settings.normaliser(n) + coverage < best.score - pruning)
             };
             if settings.pruning.is_some_and(behind) {
                 continue;

@@ -149,7 +149,9 @@ fn plain(toy: &Toy, settings: &BeamSettings, sentence: usize, follows: bool) -> 
         for (row, (tokens, log_prob)) in live.iter().enumerate() {
             let (log_probs, attention) = toy.after(sentence, &[&[BEGIN], tokens.as_slice()].concat());
             sums[row].iter_mut().zip(attention).for_each(|(sum, weight)| *sum += f64::from(weight));
-            candidates.extend((1..toy.vocabulary as u32).map(|token| (log_prob + f64::from(log_probs[token as usize]), row, token)));
+            candidates.extend(
+                (1..toy.vocabulary as u32).map(|token| (log_prob + f64::from(log_probs[token as usize]), row, token)),
+            );
         }
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
         let mut next: Vec<Plain> = Vec::new();
@@ -161,13 +163,18 @@ fn plain(toy: &Toy, settings: &BeamSettings, sentence: usize, follows: bool) -> 
             let coverage = || settings.coverage(&sums[row]);
             let lp = ((5.0 + n as f64) / 6.0).powf(settings.length_penalty);
             if token == END {
-                let score = if follows { forced(toy, settings, sentence, tokens, true).2 } else { log_prob / lp + coverage() };
+                let score =
+                    if follows { forced(toy, settings, sentence, tokens, true).2 } else { log_prob / lp + coverage() };
                 finished.push((tokens.clone(), true, score));
                 continue;
             }
             let tokens = [tokens.as_slice(), &[token]].concat();
             if n == limit {
-                let score = if follows { forced(toy, settings, sentence, &tokens, false).2 } else { log_prob / lp + coverage() };
+                let score = if follows {
+                    forced(toy, settings, sentence, &tokens, false).2
+                } else {
+                    log_prob / lp + coverage()
+                };
                 finished.push((tokens.clone(), false, score));
             }
             next.push((tokens, log_prob));
@@ -184,9 +191,12 @@ fn close(a: f64, b: f64) -> bool {
 
 #[test]
 fn a_beam_of_everything_finds_the_best_there_is() {
-    for (seed, length_penalty, coverage_penalty) in [(1, 0.6, 0.1), (2, 0.0, 0.0), (3, 1.0, 0.5), (4, 2.0, 0.0), (5, 0.0, 2.0)] {
+    for (seed, length_penalty, coverage_penalty) in
+        [(1, 0.6, 0.1), (2, 0.0, 0.0), (3, 1.0, 0.5), (4, 2.0, 0.0), (5, 0.0, 2.0)]
+    {
         let toy = Toy::new(seed, 5, &[(3, 4), (1, 1), (5, 3), (4, 4)]);
-        let settings = BeamSettings { beam: 81, n_best: 7, length_penalty, coverage_penalty, ..BeamSettings::default() };
+        let settings =
+            BeamSettings { beam: 81, n_best: 7, length_penalty, coverage_penalty, ..BeamSettings::default() };
         for (sentence, found) in search(&toy, &settings).into_iter().enumerate() {
             let expected = all(&toy, &settings, sentence);
             assert_eq!(found.len(), 7.min(expected.len()));
@@ -201,7 +211,8 @@ fn a_beam_of_everything_finds_the_best_there_is() {
 /// The sentences of the plain comparison: 480 of different lengths, in batches.
 fn sharp(seed: u64) -> Toy {
     let mut stream = rng(seed, "lengths", 0);
-    let sources: Vec<(usize, usize)> = (0..16).map(|_| (stream.random_range(1..12), stream.random_range(1..14))).collect();
+    let sources: Vec<(usize, usize)> =
+        (0..16).map(|_| (stream.random_range(1..12), stream.random_range(1..14))).collect();
     Toy { sharpness: 40.0, end: -1.5, ..Toy::new(seed, 12, &sources) }
 }
 
@@ -322,7 +333,8 @@ fn fixed(log_probs: [f32; 4], attention: [f32; 2], settings: &BeamSettings) -> R
 #[test]
 fn ties_go_to_the_smaller_token_and_to_what_was_finished_first() {
     let log = |p: f32| p.ln();
-    let settings = BeamSettings { beam: 2, n_best: 2, length_penalty: 0.0, coverage_penalty: 0.0, ..BeamSettings::default() };
+    let settings =
+        BeamSettings { beam: 2, n_best: 2, length_penalty: 0.0, coverage_penalty: 0.0, ..BeamSettings::default() };
     let even = [log(0.25), f32::NEG_INFINITY, log(0.25), log(0.25)];
     let found = fixed(even, [0.5, 0.5], &BeamSettings { forbidden: vec![0], ..settings.clone() }).unwrap();
     assert_eq!(found[0].tokens, [2, 2, 2]);

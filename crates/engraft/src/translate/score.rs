@@ -207,7 +207,8 @@ impl Files {
         }
         let told = |(path, lines): &(PathBuf, u64)| format!("{lines} in {}", shown(Path::new(path)));
         let problem = Problem::new("the files have different numbers of lines");
-        let problem = problem.expected("as many translations as references, one a line, with empty lines for missing ones");
+        let problem =
+            problem.expected("as many translations as references, one a line, with empty lines for missing ones");
         let counts: Vec<String> = counts.iter().map(told).collect();
         Ok(Error::Data(problem.found(format!("lines: {}", counts.join(", "))).at(&self.files[0].0)))
     }

@@ -58,7 +58,8 @@ fn files_are_scored_and_compared() {
 
 #[test]
 fn marks_carriage_returns_and_empty_lines_are_no_trouble() {
-    let plain = folder(&[("out", b"The cat sat.\n\nIt is \xc3\xa9.\n"), ("ref", b"The cat sat.\nGone\nIt is \xc3\xa9.\n")]);
+    let plain =
+        folder(&[("out", b"The cat sat.\n\nIt is \xc3\xa9.\n"), ("ref", b"The cat sat.\nGone\nIt is \xc3\xa9.\n")]);
     let odd = folder(&[
         ("out", b"\xef\xbb\xbfThe cat sat. \r\n\r\nIt is \xc3\xa9.\r\n"),
         ("ref", b"The cat sat.\nGone\nIt is \xc3\xa9."),
@@ -156,8 +157,11 @@ fn a_thousand_real_sentences_have_the_digits_of_sacrebleu() {
     for real in golden.real {
         let Some((temp, table)) = tatoeba(&real.archive, &real.member) else { return };
         let table = std::fs::read_to_string(table).unwrap();
-        let column: Vec<&str> =
-            table.lines().filter(|line| !line.is_empty()).map(|line| line.split('\t').nth(real.column).unwrap()).collect();
+        let column: Vec<&str> = table
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(|line| line.split('\t').nth(real.column).unwrap())
+            .collect();
         let step = column.len() / 1000;
         let references: Vec<String> = (0..1000).map(|at| column[at * step].to_owned()).collect();
         let (one, other) = (worsened(&references, 1), worsened(&references, 2));
@@ -174,9 +178,8 @@ fn a_thousand_real_sentences_have_the_digits_of_sacrebleu() {
             let tokeniser: BleuTokeniser = serde_json::from_value(name.as_str().into()).unwrap();
             TranslationMetric::Bleu(BleuSettings { tokeniser, ..BleuSettings::default() })
         };
-        let of_words = |&word_order: &usize| {
-            TranslationMetric::Chrf(ChrfSettings { word_order, ..ChrfSettings::default() })
-        };
+        let of_words =
+            |&word_order: &usize| TranslationMetric::Chrf(ChrfSettings { word_order, ..ChrfSettings::default() });
         request.metrics = real.bleu.keys().map(of_tokeniser).chain(real.chrf.keys().map(of_words)).collect();
         let report = score_files(&request, &Silent).unwrap();
         for (score, golden) in report.scores.iter().zip(real.bleu.values().chain(real.chrf.values())) {

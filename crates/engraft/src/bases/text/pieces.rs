@@ -89,9 +89,13 @@ impl Unspelt {
         }
         let mut frequent: Vec<(&char, &u64)> = self.by_character.iter().collect();
         frequent.sort_by_key(|&(&character, &count)| (Reverse(count), character));
-        let named: Vec<String> =
-            frequent.iter().take(NAMED).map(|(character, count)| format!("{} ({count})", character.escape_debug())).collect();
-        let more = if frequent.len() > NAMED { format!(", and {} more", frequent.len() - NAMED) } else { String::new() };
+        let named: Vec<String> = frequent
+            .iter()
+            .take(NAMED)
+            .map(|(character, count)| format!("{} ({count})", character.escape_debug()))
+            .collect();
+        let more =
+            if frequent.len() > NAMED { format!(", and {} more", frequent.len() - NAMED) } else { String::new() };
         Some(format!(
             "{} of {} characters have no piece, in {} of {} sentences: {}{more}",
             self.characters.0,
@@ -161,9 +165,7 @@ impl Pieces {
         // The words as the pieces spell them with the new characters.
         let with_alphabet = Self::of(&vocabulary.tokens, &before)?;
         let all: Vec<(&String, &u64)> = words.iter().collect();
-        let spell = |&(word, &count): &(&String, &u64)| {
-            Ok((with_alphabet.tokenizer.pieces_of_word(word)?, count))
-        };
+        let spell = |&(word, &count): &(&String, &u64)| Ok((with_alphabet.tokenizer.pieces_of_word(word)?, count));
         let spelt = all.par_iter().map(spell).collect::<Result<Vec<(Vec<u32>, u64)>>>()?;
         let mut merges = before;
         let new = vocabulary.merge(spelt, size, &merges, observer)?;
@@ -253,7 +255,8 @@ impl Pieces {
     /// [`Error::Data`] for a number that is not that of a piece.
     pub(crate) fn decode(&self, ids: &[u32]) -> Result<String> {
         if let Some(id) = ids.iter().find(|&&id| id as usize >= self.len()) {
-            let problem = Problem::new("this is not the number of a word piece").expected(format!("one below {}", self.len()));
+            let problem =
+                Problem::new("this is not the number of a word piece").expected(format!("one below {}", self.len()));
             return Err(Error::Data(problem.found(id)));
         }
         let mut text = String::new();
@@ -315,7 +318,8 @@ impl Pieces {
             let problem = Problem::new("these are not word pieces of a translation model");
             Error::Weights(problem.expected("a byte-pair encoding, its pieces numbered without a gap").found(found))
         };
-        let whole: Value = serde_json::from_slice(&self.tokenizer.to_bytes()).map_err(|source| refuse(&source.to_string()))?;
+        let whole: Value =
+            serde_json::from_slice(&self.tokenizer.to_bytes()).map_err(|source| refuse(&source.to_string()))?;
         let model = &whole["model"];
         if model["type"] != "BPE" {
             return Err(refuse(&format!("a model of the type {}", model["type"])));
@@ -324,7 +328,8 @@ impl Pieces {
         let mut tokens = vec![None; vocabulary.len()];
         for (token, number) in vocabulary {
             let place = number.as_u64().and_then(|number| tokens.get_mut(usize::try_from(number).ok()?));
-            *place.ok_or_else(|| refuse(&format!("the number {number} of {} pieces", vocabulary.len())))? = Some(token.clone());
+            *place.ok_or_else(|| refuse(&format!("the number {number} of {} pieces", vocabulary.len())))? =
+                Some(token.clone());
         }
         let tokens = tokens.into_iter().collect::<Option<Vec<String>>>().ok_or_else(|| refuse("a number twice"))?;
         let merges = serde_json::from_value(model["merges"].clone()).map_err(|source| refuse(&source.to_string()))?;
@@ -382,11 +387,14 @@ impl Vocabulary {
         }
         counts.retain(|character, _| !self.numbers.contains_key(character.to_string().as_str()));
         let mut frequent: Vec<(char, u64)> = counts.into_iter().collect();
-        frequent.sort_by_key(|&(character, count)| (Reverse(count), character));
+        // The space before words always has a piece.
+        frequent.sort_by_key(|&(character, count)| (character != SPACE, Reverse(count), character));
         let kept = frequent.iter().take(most).take_while(|(_, count)| *count >= least).count();
         let left_out = frequent.split_off(kept);
         let alphabet: BTreeSet<char> = frequent.into_iter().map(|(character, _)| character).collect();
-        alphabet.into_iter().for_each(|character| drop(self.number(character.to_string())));
+        for character in alphabet {
+            self.number(character.to_string());
+        }
         left_out
     }
 
@@ -407,7 +415,8 @@ impl Vocabulary {
         observer: &dyn Observer,
     ) -> Result<Vec<(String, String)>> {
         let number = |token: &String| self.numbers.get(token).copied();
-        let mut known: BTreeSet<(u32, u32)> = before.iter().filter_map(|(a, b)| Some((number(a)?, number(b)?))).collect();
+        let mut known: BTreeSet<(u32, u32)> =
+            before.iter().filter_map(|(a, b)| Some((number(a)?, number(b)?))).collect();
         let (mut counts, mut places) = (HashMap::<(u32, u32), u64>::new(), HashMap::<(u32, u32), BTreeSet<u32>>::new());
         for (place, (word, count)) in words.iter().enumerate() {
             for pair in word.windows(2).map(|pair| (pair[0], pair[1])).filter(|&(a, b)| a != UNK && b != UNK) {

@@ -66,7 +66,10 @@ fn what_no_piece_spells_is_counted_and_said() {
     let pieces = learn(&sentences(1, 400), 200).pieces;
     let spelt = pieces.encode("laufen Жук β playing").unwrap();
     assert_eq!(spelt.unknown, 4);
-    assert_eq!(pieces.decode(&spelt.ids).unwrap().split_whitespace().collect::<Vec<_>>(), ["laufen", "\u{2047}", "\u{2047}", "playing"]);
+    assert_eq!(
+        pieces.decode(&spelt.ids).unwrap().split_whitespace().collect::<Vec<_>>(),
+        ["laufen", "\u{2047}", "\u{2047}", "playing"]
+    );
     let lines = ["laufen Жук", "walking", "ЖЖ"].map(|line| Ok(line.to_owned()));
     let unspelt = pieces.unspelt(lines, &Silent).unwrap();
     assert_eq!((unspelt.sentences, unspelt.touched, unspelt.characters), (3, 2, (5, 18)));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use rayon::prelude::*;
-use whatlang::{Detector, Lang};
+use whatlang::{Detector, Lang, Script, detect_script};
 
 use super::SentencePair;
 use super::components::{Components, components};
@@ -25,8 +25,6 @@ const LONG: usize = 50;
 const LETTERS: usize = 20;
 /// Sides of so sure a language tell what it is; a side is another language only where that is as sure.
 const SURE: f64 = 0.9;
-/// Sides whose language is told, from the whole.
-const LANGUAGE_SAMPLE: usize = 2000;
 /// The least share of a side's sentences that its language must have.
 const MAIN: f64 = 0.5;
 /// Pairs that are looked at between two questions whether to stop.
@@ -55,6 +53,7 @@ struct Look {
     ratio: bool,
     long: bool,
     languages: [Option<Lang>; 2],
+    scripts: [Option<Script>; 2],
 }
 
 /// Audits pairs, given what reading them found, and the splits they come in where there are some.
@@ -108,7 +107,8 @@ pub fn audit_pairs(
     let near = work.near(&of_sentences, splits, observer)?;
     let joined = of_sentences.joined(&near);
     let Work { findings: told, usable, .. } = work;
-    let mut all: Vec<(Finding, Vec<u32>)> = findings.into_iter().map(|finding| (finding, Vec::new())).chain(told).collect();
+    let mut all: Vec<(Finding, Vec<u32>)> =
+        findings.into_iter().map(|finding| (finding, Vec::new())).chain(told).collect();
     all.sort_by_key(|(finding, _)| std::cmp::Reverse(finding.severity));
     let (findings, marked) = all.into_iter().unzip();
     let languages = languages.map(|language| language.map(|language| language.eng_name().to_owned()));
@@ -125,6 +125,7 @@ fn look(pair: &SentencePair) -> Look {
         ratio: !empty && long >= RATIO_FROM && long > RATIO * short,
         long: long > LONG,
         languages: [&pair.source, &pair.target].map(|side| language(side, &Detector::new())),
+        scripts: [&pair.source, &pair.target].map(|side| script(side)),
     }
 }
 
@@ -134,9 +135,27 @@ fn folded(side: &str) -> String {
 
 /// The language of a sentence that is long enough to tell it for sure.
 fn language(side: &str, detector: &Detector) -> Option<Lang> {
-    let letters = side.chars().filter(|c| c.is_alphabetic()).take(LETTERS).count();
-    let info = detector.detect(side).filter(|_| letters == LETTERS)?;
+    // A letter has a byte at least.
+    let is_long = side.len() >= LETTERS && side.chars().filter(|c| c.is_alphabetic()).take(LETTERS).count() == LETTERS;
+    let info = is_long.then(|| detector.detect(side)).flatten()?;
     (info.is_reliable() && info.confidence() >= SURE).then(|| info.lang())
+}
+
+/// The script of a sentence that is long enough; those of Japanese are one, since sentences have more or less of each.
+fn script(side: &str) -> Option<Script> {
+    let is_long = side.chars().filter(|c| c.is_alphabetic()).take(LETTERS).count() == LETTERS;
+    match is_long.then(|| detect_script(side)).flatten()? {
+        Script::Hiragana | Script::Katakana => Some(Script::Mandarin),
+        script => Some(script),
+    }
+}
+
+/// What most have, where more than half of those have it of which it is told; the smaller name of equals.
+fn main_of<T: Copy>(told: &[T], name: impl Fn(T) -> &'static str) -> Option<T> {
+    let mut counts: BTreeMap<&str, (usize, T)> = BTreeMap::new();
+    told.iter().for_each(|&one| counts.entry(name(one)).or_insert((0, one)).0 += 1);
+    let most = counts.into_values().max_by_key(|&(count, _)| count);
+    most.filter(|&(count, _)| count as f64 > MAIN * told.len() as f64).map(|(_, one)| one)
 }
 
 struct Work<'a> {
@@ -158,12 +177,12 @@ impl Work<'_> {
     /// The language of each side, the sides that seem swapped, and those of a third language.
     fn languages(&mut self, looks: &[Look]) -> [Option<Lang>; 2] {
         let main = [0, 1].map(|side| {
-            let step = looks.len().div_ceil(LANGUAGE_SAMPLE).max(1);
-            let mut counts: BTreeMap<&str, (usize, Lang)> = BTreeMap::new();
-            let told: Vec<Lang> = looks.iter().step_by(step).filter_map(|look| look.languages[side]).collect();
-            told.iter().for_each(|&lang| counts.entry(lang.code()).or_insert((0, lang)).0 += 1);
-            let most = counts.into_values().max_by_key(|&(count, _)| count);
-            most.filter(|&(count, _)| count as f64 > MAIN * told.len() as f64).map(|(_, lang)| lang)
+            main_of(&looks.iter().filter_map(|look| look.languages[side]).collect::<Vec<Lang>>(), |lang| lang.code())
+        });
+        let scripts = [0, 1].map(|side| {
+            main_of(&looks.iter().filter_map(|look| look.scripts[side]).collect::<Vec<Script>>(), |script| {
+                script.name()
+            })
         });
         let [Some(source), Some(target)] = main else { return main };
         if source == target {
@@ -178,9 +197,15 @@ impl Work<'_> {
                 continue;
             }
             let sides = || [&pair.source, &pair.target].map(|side| language(side, &two));
-            if look.languages[0] != Some(source) && look.languages[1] != Some(target) && sides() == [Some(target), Some(source)] {
+            if look.languages[0] != Some(source)
+                && look.languages[1] != Some(target)
+                && sides() == [Some(target), Some(source)]
+            {
                 swapped.push(index as u32);
-            } else if [0, 1].iter().any(|&side| look.languages[side].is_some_and(|found| is_foreign(found, main, side))) {
+            } else if [0, 1].iter().any(|&side| {
+                let other_script = look.scripts[side].is_some() && look.scripts[side] != scripts[side];
+                other_script || look.languages[side].is_some_and(|found| is_foreign(found, main[side]))
+            }) {
                 third.push(index as u32);
             }
         }
@@ -243,7 +268,12 @@ impl Work<'_> {
             self.usable[out as usize] = false;
             seen.insert((folded(&pair.source), folded(&pair.target)), stays);
         }
-        self.tell(FindingKind::ExactDuplicate, Severity::Info, "pairs that are there before (but for case and white space), kept", twice);
+        self.tell(
+            FindingKind::ExactDuplicate,
+            Severity::Info,
+            "pairs that are there before (but for case and white space), kept",
+            twice,
+        );
         let what = "pairs in two splits, left out of the one that matters less";
         self.tell(FindingKind::Leak, Severity::Serious, what, leaks);
     }
@@ -284,12 +314,8 @@ impl Work<'_> {
         let references: Vec<&Sketch> = sketches.iter().collect();
         let component = |place: usize| components.of[rows[place] as usize];
         let mut couples = Vec::new();
-        let searched = search(
-            &references,
-            text,
-            |i, j| component(i) != component(j),
-            |i, j| couples.push((rows[i], rows[j])),
-        );
+        let searched =
+            search(&references, text, |i, j| component(i) != component(j), |i, j| couples.push((rows[i], rows[j])));
         couples.sort_unstable();
         couples.dedup();
         let flat = |couples: &[(u32, u32)]| couples.iter().flat_map(|&(a, b)| [a, b]).collect::<Vec<u32>>();
@@ -302,15 +328,17 @@ impl Work<'_> {
             self.tell(FindingKind::NearDuplicate, Severity::Warning, what, flat(&apart));
         }
         if searched.is_cut {
-            let message = "near-duplicates were looked for among some of the pairs only, since too many look alike at a glance";
-            self.findings.push((Finding::new(FindingKind::BoundedSearch, Severity::Info, message, Vec::new()), Vec::new()));
+            let message =
+                "near-duplicates were looked for among some of the pairs only, since too many look alike at a glance";
+            self.findings
+                .push((Finding::new(FindingKind::BoundedSearch, Severity::Info, message, Vec::new()), Vec::new()));
         }
         Ok(couples)
     }
 }
 
 /// Whether a language is for sure not that of a side: neither it nor one that is hard to tell from it.
-fn is_foreign(found: Lang, main: [Option<Lang>; 2], side: usize) -> bool {
+fn is_foreign(found: Lang, main: Option<Lang>) -> bool {
     const CLOSE: [&[Lang]; 6] = [
         &[Lang::Swe, Lang::Dan, Lang::Nob],
         &[Lang::Rus, Lang::Ukr, Lang::Bel, Lang::Bul, Lang::Mkd, Lang::Srp],
@@ -319,7 +347,5 @@ fn is_foreign(found: Lang, main: [Option<Lang>; 2], side: usize) -> bool {
         &[Lang::Nld, Lang::Afr],
         &[Lang::Hin, Lang::Mar, Lang::Nep],
     ];
-    main[side].is_some_and(|main| {
-        found != main && !CLOSE.iter().any(|group| group.contains(&found) && group.contains(&main))
-    })
+    main.is_some_and(|main| found != main && !CLOSE.iter().any(|group| group.contains(&found) && group.contains(&main)))
 }

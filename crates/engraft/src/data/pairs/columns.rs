@@ -79,7 +79,9 @@ fn column(names: &[String], asked: &str, flag: &str, path: &Path) -> Result<usiz
             number if number <= names.len() => Ok(number - 1),
             number => {
                 let problem = Problem::new(format!("there is no column {number}"));
-                Err(Error::Data(problem.expected(format!("{flag} of 1 to {}", names.len())).found(listing(names)).at(path)))
+                Err(Error::Data(
+                    problem.expected(format!("{flag} of 1 to {}", names.len())).found(listing(names)).at(path),
+                ))
             }
         };
     }
@@ -92,9 +94,8 @@ fn part(name: &str) -> &str {
 }
 
 fn infer(names: &[String], path: &Path) -> Result<Chosen> {
-    let named = |known: &[&str]| {
-        names.iter().position(|name| known.iter().any(|known| known.eq_ignore_ascii_case(name)))
-    };
+    let named =
+        |known: &[&str]| names.iter().position(|name| known.iter().any(|known| known.eq_ignore_ascii_case(name)));
     if let (Some(source), Some(target)) = (named(&SOURCES), named(&TARGETS)) {
         return Ok(Chosen { source, target, remark: None });
     }

@@ -111,7 +111,9 @@ fn numbered(mut of: Vec<u32>) -> Components {
 /// shared with nobody.
 pub fn components(pairs: &[SentencePair]) -> Components {
     let mut parents: Vec<u32> = (0..pairs.len() as u32).collect();
-    for side in [|pair: &SentencePair| &pair.source, |pair: &SentencePair| &pair.target] as [fn(&SentencePair) -> &String; 2] {
+    for side in
+        [|pair: &SentencePair| &pair.source, |pair: &SentencePair| &pair.target] as [fn(&SentencePair) -> &String; 2]
+    {
         let mut first: HashMap<u128, u32> = HashMap::with_capacity(pairs.len());
         for (index, pair) in pairs.iter().enumerate() {
             let sentence = side(pair);
@@ -171,7 +173,8 @@ pub fn split_pairs(
         if counts[place] < wanted {
             let problem = Problem::new(format!("too few sentence pairs to hold out for the {} split", split.name()));
             let problem = problem.expected(format!("{wanted} pairs that share no sentence with the others"));
-            let found = format!("{} of {} usable pairs, in components of at most {}", counts[place], usable.len(), cap(wanted));
+            let found =
+                format!("{} of {} usable pairs, in components of at most {}", counts[place], usable.len(), cap(wanted));
             return Err(Error::Data(problem.found(found).hint("hold out fewer")));
         }
     }

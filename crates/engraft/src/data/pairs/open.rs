@@ -239,13 +239,15 @@ fn open_lines(
         break;
     }
     let Some(first) = first else {
-        let problem = Problem::new("there are no sentence pairs").expected("a sentence, a tab and its translation a line");
+        let problem =
+            Problem::new("there are no sentence pairs").expected("a sentence, a tab and its translation a line");
         return Err(Error::Data(problem.found("no line").at(path)));
     };
     let cells: Vec<String> = first.split('\t').map(clean).collect();
     if cells.len() < 2 {
         let problem = Problem::new("this is not a table of sentence pairs");
-        let problem = problem.expected("a sentence, a tab and its translation a line").found("a first line without a tab");
+        let problem =
+            problem.expected("a sentence, a tab and its translation a line").found("a first line without a tab");
         let hint = "of two files with a sentence a line name both; a comma-separated file has to be named .csv";
         return Err(Error::Data(problem.at(at(path, lines.count())).hint(hint)));
     }
@@ -303,7 +305,8 @@ impl TabLines {
         }
         let (Some(source), Some(target)) = (source, target) else {
             let wanted = self.source.max(self.target) + 1;
-            let problem = Problem::new("a row has too few fields").expected(format!("at least {wanted}, with tabs between"));
+            let problem =
+                Problem::new("a row has too few fields").expected(format!("at least {wanted}, with tabs between"));
             return Err(Error::Data(problem.found(format!("{fields}")).at(at(&self.path, row))));
         };
         self.quoted += u64::from([source, target].into_iter().any(is_quoted));
@@ -337,8 +340,11 @@ fn open_parallel(
     observer: &dyn Observer,
 ) -> Result<(Kind, Vec<String>)> {
     if reading.source.is_some() || reading.target.is_some() {
-        let problem = Problem::new("--source and --target name columns of a table").found("two files with a sentence a line");
-        return Err(Error::Usage(problem.hint("leave them out: the first file has the sentences, the second the translations")));
+        let problem =
+            Problem::new("--source and --target name columns of a table").found("two files with a sentence a line");
+        return Err(Error::Usage(
+            problem.hint("leave them out: the first file has the sentences, the second the translations"),
+        ));
     }
     let mut remarks = Vec::new();
     let mut open = |path: &Path| {
@@ -358,7 +364,8 @@ fn next_of_both(files: &mut [(PathBuf, TextLines); 2], row: u64) -> Result<Optio
         _ => {
             while sources.next_line()?.is_some() {}
             while targets.next_line()?.is_some() {}
-            let found = format!("{} lines in {}, {} in {}", sources.count(), shown(&*source), targets.count(), shown(&*target));
+            let found =
+                format!("{} lines in {}, {} in {}", sources.count(), shown(&*source), targets.count(), shown(&*target));
             let problem = Problem::new("the two files have different numbers of lines");
             let problem = problem.expected("a sentence a line, and its translation on the same line of the other file");
             Err(Error::Data(problem.found(found).at(source)))

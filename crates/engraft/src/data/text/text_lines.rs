@@ -85,7 +85,10 @@ mod tests {
     #[test]
     fn what_is_not_utf8_is_refused_with_its_line() {
         let refused = lines(b"a\nb\xe9\nc\xff\n").unwrap_err().to_string();
-        assert!(refused.contains("not UTF-8") && refused.contains("a.txt, line 2") && refused.contains("places: 2"), "{refused}");
+        assert!(
+            refused.contains("not UTF-8") && refused.contains("a.txt, line 2") && refused.contains("places: 2"),
+            "{refused}"
+        );
         // U+FFFD that stands in the file is a character.
         assert_eq!(lines("a\u{fffd}\n".as_bytes()).unwrap(), ["a\u{fffd}"]);
     }
