@@ -13,6 +13,8 @@ use crate::progress::Observer;
 pub(crate) const WIDEST_BEAM: usize = 1024;
 /// The least attention on a position that is told from none, the smallest of 32 bits: the logarithm of a coverage is never below its.
 const LEAST_ATTENTION: f64 = 1.401_298_464_324_817e-45;
+/// Log-probabilities that are looked at together.
+const BLOCK: usize = 64;
 /// By so much rounding may lift the logarithm of a probability over 0.
 const ROUNDING: f32 = 1e-3;
 
@@ -313,32 +315,32 @@ fn most_probable(log_probs: &[f32], end: u32, settings: &BeamSettings) -> Result
     let mut of_end = None;
     // What a token has to exceed once there are as many as can go on.
     let mut least = f32::NEG_INFINITY;
-    for (token, &log_prob) in log_probs.iter().enumerate() {
-        if log_prob.is_nan() || log_prob > ROUNDING {
-            return Err(broken(
-                "numbers that are no log-probabilities",
-                "0 or less",
-                format!("{log_prob} for token {token}"),
-            ));
-        }
-        if log_prob <= least && token != end as usize {
+    for (block, values) in log_probs.chunks(BLOCK).enumerate() {
+        let from = block * BLOCK;
+        // Nearly all blocks have nothing of interest, which is seen at once; what is not a number is never below anything.
+        let holds_end = (from..from + values.len()).contains(&(end as usize));
+        if !holds_end && values.iter().fold(true, |below, &value| below & (value <= least)) {
             continue;
         }
-        let (log_prob, token) = (log_prob.min(0.0), token as u32);
-        if log_prob == f32::NEG_INFINITY || settings.forbidden.contains(&token) {
-            continue;
-        }
-        if token == end {
-            of_end = Some((log_prob, token));
-            continue;
-        }
-        let place = best.partition_point(|&(other, _)| other >= log_prob);
-        best.insert(place, (log_prob, token));
-        if best.len() > settings.beam {
-            best.pop();
-        }
-        if best.len() == settings.beam {
-            least = best[settings.beam - 1].0;
+        for (&log_prob, token) in values.iter().zip(from as u32..) {
+            if log_prob.is_nan() || log_prob > ROUNDING {
+                let found = format!("{log_prob} for token {token}");
+                return Err(broken("numbers that are no log-probabilities", "0 or less", found));
+            }
+            let log_prob = log_prob.min(0.0);
+            if log_prob == f32::NEG_INFINITY || settings.forbidden.contains(&token) {
+                continue;
+            }
+            if token == end {
+                of_end = Some((log_prob, token));
+            } else if best.len() < settings.beam || log_prob > least {
+                let place = best.partition_point(|&(other, _)| other >= log_prob);
+                best.insert(place, (log_prob, token));
+                best.truncate(settings.beam);
+                if best.len() == settings.beam {
+                    least = best[settings.beam - 1].0;
+                }
+            }
         }
     }
     if let Some(of_end) = of_end {

@@ -148,7 +148,7 @@ fn versionless(line: &str) -> (&str, &str) {
     (before, after.split_once(' ').unwrap().1)
 }
 
-/// A thousand sentences each of English (twice), German and Swedish.
+/// A thousand sentences each of English, German and Swedish.
 #[test]
 fn a_thousand_real_sentences_have_the_digits_of_sacrebleu() {
     let golden = include_str!("../../tests/fixtures/translation_scores.json");

@@ -151,8 +151,8 @@ fn script(side: &str) -> Option<Script> {
 }
 
 /// What most have, where more than half of those have it of which it is told; the smaller name of equals.
-fn main_of<T: Copy>(told: &[T], name: impl Fn(T) -> &'static str) -> Option<T> {
-    let mut counts: BTreeMap<&str, (usize, T)> = BTreeMap::new();
+fn main_of<T: Copy>(told: &[T], name: impl Fn(T) -> String) -> Option<T> {
+    let mut counts: BTreeMap<String, (usize, T)> = BTreeMap::new();
     told.iter().for_each(|&one| counts.entry(name(one)).or_insert((0, one)).0 += 1);
     let most = counts.into_values().max_by_key(|&(count, _)| count);
     most.filter(|&(count, _)| count as f64 > MAIN * told.len() as f64).map(|(_, one)| one)
@@ -177,11 +177,13 @@ impl Work<'_> {
     /// The language of each side, the sides that seem swapped, and those of a third language.
     fn languages(&mut self, looks: &[Look]) -> [Option<Lang>; 2] {
         let main = [0, 1].map(|side| {
-            main_of(&looks.iter().filter_map(|look| look.languages[side]).collect::<Vec<Lang>>(), |lang| lang.code())
+            main_of(&looks.iter().filter_map(|look| look.languages[side]).collect::<Vec<Lang>>(), |lang| {
+                lang.code().to_owned()
+            })
         });
         let scripts = [0, 1].map(|side| {
             main_of(&looks.iter().filter_map(|look| look.scripts[side]).collect::<Vec<Script>>(), |script| {
-                script.name()
+                script.name().to_owned()
             })
         });
         let [Some(source), Some(target)] = main else { return main };
