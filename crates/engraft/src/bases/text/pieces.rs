@@ -109,6 +109,8 @@ impl Unspelt {
 
 /// What counting makes of sentences: words with how often they come, in order.
 type Words = BTreeMap<String, u64>;
+/// Pieces that become one, in the order in which that is done.
+type Merges = Vec<(String, String)>;
 
 impl Pieces {
     /// Learns at most `size` pieces (the four special ones and all single characters among them) from sentences of both languages.
@@ -313,7 +315,7 @@ impl Pieces {
     }
 
     /// The pieces by number, and the merges by rank.
-    fn parts(&self) -> Result<(Vec<String>, Vec<(String, String)>)> {
+    fn parts(&self) -> Result<(Vec<String>, Merges)> {
         let refuse = |found: &str| {
             let problem = Problem::new("these are not word pieces of a translation model");
             Error::Weights(problem.expected("a byte-pair encoding, its pieces numbered without a gap").found(found))
@@ -413,7 +415,7 @@ impl Vocabulary {
         size: usize,
         before: &[(String, String)],
         observer: &dyn Observer,
-    ) -> Result<Vec<(String, String)>> {
+    ) -> Result<Merges> {
         let number = |token: &String| self.numbers.get(token).copied();
         let mut known: BTreeSet<(u32, u32)> =
             before.iter().filter_map(|(a, b)| Some((number(a)?, number(b)?))).collect();

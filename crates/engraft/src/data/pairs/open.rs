@@ -17,7 +17,7 @@ use crate::progress::Observer;
 /// Pairs that are read into memory at most: their numbers are of 32 bits.
 const MOST_PAIRS: usize = u32::MAX as usize - 1;
 /// Pairs between two questions whether to stop.
-const ASKED: u64 = 4096;
+const ASKED: usize = 4096;
 /// Endings of tables whose rows are not lines.
 const TABLES: [&str; 6] = ["csv", "jsonl", "ndjson", "json", "parquet", "pq"];
 
@@ -79,7 +79,7 @@ pub fn read_pairs(files: &PairFiles, reading: &PairReading, observer: &dyn Obser
     let limit = Limits::default().total;
     let (mut pairs, mut bytes) = (Vec::new(), 0_u64);
     while let Some(pair) = stream.next_pair()? {
-        if pairs.len() as u64 % ASKED == 0 {
+        if pairs.len().is_multiple_of(ASKED) {
             observer.check()?;
         }
         bytes += (pair.source.len() + pair.target.len()) as u64;
@@ -130,7 +130,7 @@ pub struct PairStream {
 enum Kind {
     /// The table, which knows what it found when it has been read, and the rows of its two columns.
     Table(Box<Table>, Records),
-    Lines(TabLines),
+    Lines(Box<TabLines>),
     Parallel(Box<[(PathBuf, TextLines); 2]>),
 }
 
@@ -273,7 +273,7 @@ fn open_lines(
     if !is_header {
         table.first = Some(table.pair(&first)?);
     }
-    Ok((Kind::Lines(table), remarks))
+    Ok((Kind::Lines(Box::new(table)), remarks))
 }
 
 impl TabLines {
