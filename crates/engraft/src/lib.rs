@@ -28,6 +28,7 @@ pub mod settings;
 mod similarity;
 pub mod targets;
 pub mod train;
+pub mod translate;
 
 pub(crate) use crate::core::weight_set;
 pub use crate::core::{error, files, guard, progress, rng, suggestion, weight_files};

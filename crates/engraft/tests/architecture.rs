@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Floors of the rooms of this crate. A room may use its own and those on lower floors.
-const FLOORS: [(&str, u32); 19] = [
+const FLOORS: [(&str, u32); 20] = [
     ("core", 0),
     ("settings", 1),
     ("metrics", 1),
@@ -27,6 +27,7 @@ const FLOORS: [(&str, u32); 19] = [
     ("fit", 10),
     ("pretrain", 10),
     ("glove", 10),
+    ("translate", 10),
     ("adapt", 11),
     ("compare", 11),
     ("rank", 11),

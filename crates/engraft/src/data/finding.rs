@@ -119,6 +119,16 @@ pub enum FindingKind {
     MixedLanguages,
     /// Texts without a letter.
     NoLetters,
+    /// Translations that repeat their sentence. (Sentence pairs, as all up to the columns.)
+    SourceIsTarget,
+    /// Sentences in the language of translations, and the other way round.
+    SwappedSides,
+    /// Sides of which one is many times as long as the other.
+    UnlikelyLengths,
+    /// Sentences with more than one translation.
+    ManyTargets,
+    /// Sides that are in neither language.
+    WrongLanguage,
     /// Columns with one value in all rows. (Rows of a table, as all below.)
     ConstantColumn,
     /// Columns that only number or name the rows.

@@ -34,6 +34,7 @@ mod label_text;
 pub(crate) mod left_out;
 mod lone_classes;
 pub(crate) mod near;
+pub mod pairs;
 mod palette;
 mod pixels;
 pub mod preprocess;

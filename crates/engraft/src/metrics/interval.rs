@@ -142,7 +142,17 @@ pub(super) fn no_surer_than_accuracy(
 
 /// The statistics of each resample.
 fn drawn<const M: usize>(n: usize, seed: u64, statistic: impl Fn(&[u32]) -> [f64; M] + Sync) -> Vec<[f64; M]> {
-    (0..resamples(n))
+    drawn_times(n, resamples(n), seed, statistic)
+}
+
+/// The statistics of each of so many resamples (see [`bootstrap`]).
+pub(super) fn drawn_times<const M: usize>(
+    n: usize,
+    resamples: usize,
+    seed: u64,
+    statistic: impl Fn(&[u32]) -> [f64; M] + Sync,
+) -> Vec<[f64; M]> {
+    (0..resamples)
         .into_par_iter()
         .map_init(
             || vec![0u32; n],

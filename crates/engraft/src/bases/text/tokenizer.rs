@@ -7,7 +7,8 @@ use tokenizers::models::ModelWrapper;
 use tokenizers::normalizers::NormalizerWrapper;
 use tokenizers::utils::truncation::TruncationDirection;
 use tokenizers::{
-    EncodeInput, Encoding, InputSequence, PostProcessor, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer as Inner,
+    EncodeInput, Encoding, InputSequence, Model, NormalizedString, Normalizer, OffsetReferential, OffsetType,
+    PostProcessor, PostProcessorWrapper, PreTokenizedString, PreTokenizer, PreTokenizerWrapper, Tokenizer as Inner,
     TruncationParams, TruncationStrategy, truncate_encodings,
 };
 
@@ -157,6 +158,48 @@ impl Tokenizer {
         let first = self.raw(text.first.as_str().into())?;
         let second = text.second.as_deref().map(|second| self.raw_second(second)).transpose()?;
         self.shortened(first, second, limit)
+    }
+
+    /// A text without the special tokens, not cut.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where the crate `tokenizers` fails.
+    pub(super) fn encode_single(&self, text: &str) -> Result<Encoded> {
+        Ok(self.encoded(&self.raw(text.into())?, 0))
+    }
+
+    /// The words of a text as the model gets them: normalised and parted.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode_single`].
+    pub(super) fn words_of(&self, text: &str) -> Result<Vec<String>> {
+        let words = foreign(|| {
+            let mut normalised = NormalizedString::from(text);
+            if let Some(normalizer) = self.inner.get_normalizer() {
+                normalizer.normalize(&mut normalised)?;
+            }
+            let mut parted = PreTokenizedString::from(normalised);
+            if let Some(pre_tokenizer) = self.inner.get_pre_tokenizer() {
+                pre_tokenizer.pre_tokenize(&mut parted)?;
+            }
+            let splits = parted.get_splits(OffsetReferential::Normalized, OffsetType::None);
+            Ok(splits.into_iter().map(|(word, ..)| word.to_owned()).collect())
+        });
+        words.map_err(|source| not_encoded(&source))
+    }
+
+    /// The tokens of one of those words.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode_single`].
+    pub(super) fn pieces_of_word(&self, word: &str) -> Result<Vec<u32>> {
+        let tokens = foreign(|| self.inner.get_model().tokenize(word)).map_err(|source| not_encoded(&source))?;
+        Ok(tokens.into_iter().map(|token| token.id).collect())
+    }
+
+    /// What a token is written as.
+    pub(super) fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
     }
 
     /// Words, of which none goes over into the next. [`Encoded::word`] are their places, [`Encoded::offsets`] are bytes in

@@ -34,6 +34,7 @@ pub mod squad;
 mod strays;
 mod stream;
 pub(crate) mod table;
+mod text_lines;
 pub(crate) mod words;
 
 use std::path::{Path, PathBuf};
@@ -53,6 +54,7 @@ pub use corpus::{Document, corpus_files, read_corpus};
 pub(crate) use open::check_texts;
 pub use open::open_texts;
 pub use stream::{TextRow, stream_texts};
+pub(crate) use text_lines::{TextLines, require_utf8};
 pub(crate) use words::word_places;
 pub use words::{spans, words};
 
