@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::glove_args::GloveArgs;
 use crate::span_args::SpanArgs;
+use crate::translate_args::TranslateCommand;
 use crate::tune_args::{BATCH_SIZE, EPOCHS, LABEL_SMOOTHING, LR, OPTIMISER, TuneArgs, WARMUP, WEIGHT_DECAY};
 
 /// Transfer learning: adapt a pretrained network to a new task with little data.
@@ -106,6 +107,9 @@ pub enum Command {
     Pretrain(PretrainArgs),
     /// Word vectors from a corpus (GloVe), all stages or one; adapt, reduce, evaluate and convert vectors.
     Glove(Box<GloveArgs>),
+    /// Score translations.
+    #[command(subcommand)]
+    Translate(Box<TranslateCommand>),
     /// List, show, fetch and import pretrained bases.
     #[command(subcommand)]
     Bases(BasesCommand),

@@ -12,6 +12,7 @@ mod interruption;
 mod output;
 mod span_args;
 mod terminal;
+mod translate_args;
 mod tune_args;
 mod typed;
 
@@ -106,6 +107,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> anyhow::Result<exit::Outcom
         Command::Verify(args) => commands::verify::run(&args, json, terminal),
         Command::Pretrain(args) => commands::pretrain::run(&args, json, terminal),
         Command::Glove(args) => commands::glove::run(&args, json, terminal),
+        Command::Translate(command) => commands::translate::run(&command, json, terminal),
         Command::Bases(args) => commands::bases::run(&args, json, terminal),
         Command::Cache(args) => commands::cache::run(&args, json),
         Command::Completions { shell } => commands::shell::completions(shell),

@@ -21,6 +21,7 @@ pub mod rank;
 pub mod report;
 pub mod shell;
 mod summary;
+pub mod translate;
 pub mod verify;
 
 use engraft::data::Task;

@@ -301,7 +301,7 @@ impl TranslationStatistics {
     ///
     /// # Errors
     /// As [`TranslationStatistics::compare`].
-    pub(crate) fn paired(&self, other: &Self, seed: u64) -> Result<Paired> {
+    pub fn paired(&self, other: &Self, seed: u64) -> Result<Paired> {
         self.require_same(other)?;
         let what = format!("{}, candidate minus reference", self.metric.name());
         paired_gain(self.len(), seed, &what, |counts| self.resampled(counts) - other.resampled(counts))

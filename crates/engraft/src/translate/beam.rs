@@ -10,7 +10,7 @@ use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 
 /// Rows of a beam that may be asked for.
-pub(crate) const WIDEST_BEAM: usize = 1024;
+pub const WIDEST_BEAM: usize = 1024;
 /// The least attention on a position that is told from none, the smallest of 32 bits: the logarithm of a coverage is never below its.
 const LEAST_ATTENTION: f64 = 1.401_298_464_324_817e-45;
 /// Log-probabilities that are looked at together.
@@ -20,22 +20,22 @@ const ROUNDING: f32 = 1e-3;
 
 /// How beam search searches.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct BeamSettings {
+pub struct BeamSettings {
     /// Hypotheses that live on at each step, 1 to 1024.
-    pub(crate) beam: usize,
+    pub beam: usize,
     /// Hypotheses that are given for each sentence, at most `beam`.
-    pub(crate) n_best: usize,
+    pub n_best: usize,
     /// `alpha`, 0 to 10: 0 compares log-probabilities as they are.
-    pub(crate) length_penalty: f64,
+    pub length_penalty: f64,
     /// `beta`, 0 to 10: 0 leaves coverage out.
-    pub(crate) coverage_penalty: f64,
+    pub coverage_penalty: f64,
     /// The paper's pruning (3.0 there): tokens that are more than this below the best one of their step, and once a hypothesis is finished those whose
     /// score is more than this below the best finished score, are given up. Faster and not exact; none by default.
-    pub(crate) pruning: Option<f64>,
+    pub pruning: Option<f64>,
     /// Tokens that are never produced: padding, the beginning of a sentence.
-    pub(crate) forbidden: Vec<u32>,
+    pub forbidden: Vec<u32>,
     /// Whether the attention of every step is kept and given.
-    pub(crate) attention: bool,
+    pub attention: bool,
 }
 
 impl Default for BeamSettings {
@@ -57,7 +57,7 @@ impl BeamSettings {
     ///
     /// # Errors
     /// [`Error::Usage`].
-    pub(crate) fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         let refuse = |what: &str, expected: String, found: String| {
             Err(Error::Usage(Problem::new(format!("invalid {what}")).expected(expected).found(found)))
         };
@@ -85,12 +85,12 @@ impl BeamSettings {
     }
 
     /// `lp` of a hypothesis of `n` tokens, its end included.
-    pub(crate) fn normaliser(&self, n: usize) -> f64 {
+    pub fn normaliser(&self, n: usize) -> f64 {
         ((5.0 + n as f64) / 6.0).powf(self.length_penalty)
     }
 
     /// `cp` of the attention on each position, summed over all steps; at most 0.
-    pub(crate) fn coverage(&self, sums: &[f64]) -> f64 {
+    pub fn coverage(&self, sums: &[f64]) -> f64 {
         if self.coverage_penalty == 0.0 {
             return 0.0;
         }
@@ -100,26 +100,26 @@ impl BeamSettings {
 
 /// A live hypothesis, as the model sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LiveRow {
+pub struct LiveRow {
     /// Which of the sentences it translates.
-    pub(crate) sentence: usize,
+    pub sentence: usize,
     /// The row of the last call that it continues: the model takes its state from there. In the first call the number of the row itself.
-    pub(crate) parent: usize,
+    pub parent: usize,
     /// The last token, which the model reads next.
-    pub(crate) token: u32,
+    pub token: u32,
 }
 
 /// What one step gives, both by rows.
 #[derive(Debug, Default)]
-pub(crate) struct StepOutput {
+pub struct StepOutput {
     /// Logarithms of the probabilities of the next token, `[rows, vocabulary]`.
-    pub(crate) log_probs: Vec<f32>,
+    pub log_probs: Vec<f32>,
     /// The attention by which they were computed, `[rows, width]`; what lies beyond a sentence's length is not looked at.
-    pub(crate) attention: Vec<f32>,
+    pub attention: Vec<f32>,
 }
 
 /// A model that is searched.
-pub(crate) trait BeamModel {
+pub trait BeamModel {
     /// The number of tokens.
     fn vocabulary(&self) -> usize;
     /// Columns of the attention: the length of the longest sentence.
@@ -133,35 +133,35 @@ pub(crate) trait BeamModel {
 
 /// A sentence to be translated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Source {
+pub struct Source {
     /// Its length in tokens, of which the attention has as many columns. Of 0 the translation is empty, and the model not asked.
-    pub(crate) length: usize,
+    pub length: usize,
     /// Tokens of a translation at most, the end not counted; at least 1.
-    pub(crate) limit: usize,
+    pub limit: usize,
 }
 
 /// A translation.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Hypothesis {
+pub struct Hypothesis {
     /// Its tokens, without the end.
-    pub(crate) tokens: Vec<u32>,
+    pub tokens: Vec<u32>,
     /// `log P / lp + cp`.
-    pub(crate) score: f64,
+    pub score: f64,
     /// `log P`, of the end too where there is one.
-    pub(crate) log_prob: f64,
+    pub log_prob: f64,
     /// `cp`.
-    pub(crate) coverage: f64,
+    pub coverage: f64,
     /// Whether it ended by itself, and not at the limit.
-    pub(crate) ended: bool,
+    pub ended: bool,
     /// The log-probability of each token, and of the end where there is one.
-    pub(crate) token_log_probs: Vec<f32>,
+    pub token_log_probs: Vec<f32>,
     /// The attention of each of those, `[tokens (+ 1), length]`; empty unless it was asked for.
-    pub(crate) attention: Vec<Vec<f32>>,
+    pub attention: Vec<Vec<f32>>,
 }
 
 impl Hypothesis {
     /// For each token the position that had most attention, the first of equals; the end is left out. Empty unless attention was asked for.
-    pub(crate) fn alignment(&self) -> Vec<usize> {
+    pub fn alignment(&self) -> Vec<usize> {
         let most = |weights: &Vec<f32>| {
             weights
                 .iter()
@@ -239,7 +239,7 @@ impl Candidate {
 /// # Errors
 /// [`Error::Usage`] for invalid settings; [`Error::Weights`] where the model gives numbers that are no log-probabilities or no attention (NaN,
 /// infinite), of the wrong number, or no token a probability; [`Error::Interrupted`]; what the model's steps return.
-pub(crate) fn beam_search(
+pub fn beam_search(
     model: &mut impl BeamModel,
     sources: &[Source],
     begin: u32,

@@ -6,5 +6,5 @@
 mod beam;
 mod score;
 
-pub(crate) use beam::{BeamModel, BeamSettings, Hypothesis, LiveRow, Source, StepOutput, beam_search};
+pub use beam::{BeamModel, BeamSettings, Hypothesis, LiveRow, Source, StepOutput, beam_search};
 pub use score::{ScoreReport, ScoreRequest, score_files};

@@ -46,7 +46,7 @@ pub(crate) use language_model::{frozen_states, padded, states_to};
 pub use lstm::{Dropouts, LstmConfig, LstmNetwork, concat_pool, concat_pool_values};
 pub use lstm_encoder::LstmEncoder;
 pub(crate) use lstm_encoder::{HiddenLayer, NORM_EPSILON, normed};
-pub(crate) use pieces::{BOS, EOS, LearntPieces, PAD, Pieces, Spelt, UNK, Unspelt};
+pub use pieces::{BOS, EOS, LearntPieces, PAD, Pieces, Spelt, UNK, Unspelt};
 pub use sentence::{SentenceEncoder, SentenceLayout};
 pub(in crate::bases) use text_base::{FILES_BESIDE_WEIGHTS, TOKENIZERS, is_encoder_config};
 pub use text_base::{TextBase, TextBody, is_text_base, is_tf_idf, open_text_base};

@@ -16,20 +16,20 @@ use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 
 /// The number of padding.
-pub(crate) const PAD: u32 = 0;
+pub const PAD: u32 = 0;
 /// The number of what the pieces cannot spell.
-pub(crate) const UNK: u32 = 1;
+pub const UNK: u32 = 1;
 /// The number of the beginning of a sentence.
-pub(crate) const BOS: u32 = 2;
+pub const BOS: u32 = 2;
 /// The number of the end of a sentence.
-pub(crate) const EOS: u32 = 3;
+pub const EOS: u32 = 3;
 
 /// The names of the four, by number. No text can produce one but as its letters and signs.
 const SPECIAL: [&str; 4] = ["<pad>", "<unk>", "<s>", "</s>"];
 /// What stands for the space before a word.
 const SPACE: char = '\u{2581}';
 /// The fewest and the most pieces that may be asked for.
-pub(crate) const SIZES: (usize, usize) = (64, 1 << 18);
+pub const SIZES: (usize, usize) = (64, 1 << 18);
 /// At most this part of the pieces are single characters: of an alphabet with more the rarest are left out.
 const ALPHABET: usize = 2;
 /// Two pieces are made one where they stand side by side at least so often.
@@ -43,47 +43,47 @@ const NAMED: usize = 20;
 
 /// Word pieces with PAD, UNK, BOS and EOS as 0 to 3.
 #[derive(Debug, Clone)]
-pub(crate) struct Pieces {
+pub struct Pieces {
     tokenizer: Tokenizer,
 }
 
 /// Pieces that were learnt.
 #[derive(Debug, Clone)]
-pub(crate) struct LearntPieces {
-    pub(crate) pieces: Pieces,
+pub struct LearntPieces {
+    pub pieces: Pieces,
     /// Characters that were too rare to have a piece, the most frequent first, each with how often it came.
-    pub(crate) left_out: Vec<(char, u64)>,
+    pub left_out: Vec<(char, u64)>,
     /// Different words (between spaces and signs) that were counted.
-    pub(crate) words: usize,
+    pub words: usize,
 }
 
 /// A sentence in pieces.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Spelt {
+pub struct Spelt {
     /// The pieces, without beginning and end.
-    pub(crate) ids: Vec<u32>,
+    pub ids: Vec<u32>,
     /// Characters that no piece spells; a run of them is one [`UNK`].
-    pub(crate) unknown: usize,
+    pub unknown: usize,
 }
 
 /// What pieces cannot spell of many sentences.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Unspelt {
+pub struct Unspelt {
     /// Sentences that were looked at.
-    pub(crate) sentences: u64,
+    pub sentences: u64,
     /// Sentences with such a character.
-    pub(crate) touched: u64,
+    pub touched: u64,
     /// Such characters, and all.
-    pub(crate) characters: (u64, u64),
+    pub characters: (u64, u64),
     /// The pieces of all sentences.
-    pub(crate) pieces: u64,
+    pub pieces: u64,
     /// Such characters, each with how often it comes.
-    pub(crate) by_character: BTreeMap<char, u64>,
+    pub by_character: BTreeMap<char, u64>,
 }
 
 impl Unspelt {
     /// In words; nothing where all is spelt.
-    pub(crate) fn remark(&self) -> Option<String> {
+    pub fn remark(&self) -> Option<String> {
         if self.characters.0 == 0 {
             return None;
         }
@@ -121,7 +121,7 @@ impl Pieces {
     /// # Errors
     /// [`Error::Usage`] for fewer than 64 or more than 262,144 pieces; [`Error::Data`] where there is no word; [`Error::Interrupted`]; what the
     /// sentences return.
-    pub(crate) fn learn(
+    pub fn learn(
         sentences: impl IntoIterator<Item = Result<String>>,
         size: usize,
         observer: &dyn Observer,
@@ -149,7 +149,7 @@ impl Pieces {
     ///
     /// # Errors
     /// As [`Pieces::learn`].
-    pub(crate) fn extended(
+    pub fn extended(
         &self,
         sentences: impl IntoIterator<Item = Result<String>>,
         more: usize,
@@ -207,7 +207,7 @@ impl Pieces {
     ///
     /// # Errors
     /// [`Error::Weights`] where it is no tokenizer, no byte-pair encoding, or has not PAD, UNK, BOS and EOS as 0 to 3.
-    pub(crate) fn from_bytes(json: &[u8]) -> Result<Self> {
+    pub fn from_bytes(json: &[u8]) -> Result<Self> {
         let pieces = Self { tokenizer: Tokenizer::from_bytes(json)? };
         let (tokens, _) = pieces.parts()?;
         match tokens.get(..SPECIAL.len()) {
@@ -221,12 +221,12 @@ impl Pieces {
     }
 
     /// The pieces as `tokenizer.json`.
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(&self) -> Vec<u8> {
         self.tokenizer.to_bytes()
     }
 
     /// The number of pieces, the special ones among them.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.tokenizer.vocabulary()
     }
 
@@ -234,7 +234,7 @@ impl Pieces {
     ///
     /// # Errors
     /// [`Error::Data`] where the crate `tokenizers` fails.
-    pub(crate) fn encode(&self, sentence: &str) -> Result<Spelt> {
+    pub fn encode(&self, sentence: &str) -> Result<Spelt> {
         self.spelt(sentence, |_| {})
     }
 
@@ -255,7 +255,7 @@ impl Pieces {
     ///
     /// # Errors
     /// [`Error::Data`] for a number that is not that of a piece.
-    pub(crate) fn decode(&self, ids: &[u32]) -> Result<String> {
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
         if let Some(id) = ids.iter().find(|&&id| id as usize >= self.len()) {
             let problem =
                 Problem::new("this is not the number of a word piece").expected(format!("one below {}", self.len()));
@@ -275,7 +275,7 @@ impl Pieces {
     ///
     /// # Errors
     /// As [`Pieces::encode`]; [`Error::Interrupted`]; what the sentences return.
-    pub(crate) fn unspelt(
+    pub fn unspelt(
         &self,
         sentences: impl IntoIterator<Item = Result<String>>,
         observer: &dyn Observer,
