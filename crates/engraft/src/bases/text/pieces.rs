@@ -50,6 +50,7 @@ pub struct Pieces {
 /// Pieces that were learnt.
 #[derive(Debug, Clone)]
 pub struct LearntPieces {
+    /// The pieces.
     pub pieces: Pieces,
     /// Characters that were too rare to have a piece, the most frequent first, each with how often it came.
     pub left_out: Vec<(char, u64)>,
@@ -228,6 +229,11 @@ impl Pieces {
     /// The number of pieces, the special ones among them.
     pub fn len(&self) -> usize {
         self.tokenizer.vocabulary()
+    }
+
+    /// Whether there are none. There never are: the special pieces are always there.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The pieces of a sentence.
