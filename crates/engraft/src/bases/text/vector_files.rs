@@ -66,6 +66,8 @@ impl WordVectors {
             Some("gz") => inner.is_some_and(|inner| is_text(&inner.to_string_lossy().to_ascii_lowercase())),
             // Programs of PyTorch call their files so too.
             Some("bin") => weight_files::source(path).ok().and_then(|source| weight_files::format(&source)).is_none(),
+            // An encoder has a list of words beside its weights too.
+            Some("safetensors") if path.with_file_name("config.json").exists() => false,
             Some("npy" | "safetensors") => vector_arrays::words_of(path).is_some(),
             Some(ending) => is_text(ending) || ending == "fifu",
             None => false,

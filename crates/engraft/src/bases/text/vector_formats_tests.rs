@@ -166,7 +166,7 @@ fn text_packed_by_gzip_and_a_folder_of_vectors_are_read() {
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("v.txt.gz");
     let pack = |bytes: &[u8]| {
-        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         std::io::Write::write_all(&mut packer, bytes).unwrap();
         packer.finish().unwrap()
     };

@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
+use crate::error::{Error, Result};
+
 /// Opens without waiting for whoever is at the other end of a pipe, and takes no terminal.
 pub(super) const NO_WAIT: i32 = rustix::fs::OFlags::NONBLOCK.union(rustix::fs::OFlags::NOCTTY).bits() as i32;
 
@@ -66,4 +68,17 @@ pub fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 pub fn begins_with(path: &Path, expected: &[u8]) -> bool {
     let mut found = vec![0; expected.len()];
     open_regular(path).is_ok_and(|mut file| file.read_exact(&mut found).is_ok()) && found == expected
+}
+
+/// Hands over what is left of a file, in pieces.
+pub(super) fn read_pieces(file: &mut File, path: &Path, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut piece = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(length) => each(&piece[..length])?,
+            Err(source) if source.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(Error::read(path, &source)),
+        }
+    }
 }

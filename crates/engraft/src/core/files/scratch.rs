@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::aside::claim_aside;
+use super::partial::Partial;
+use super::reading::open_regular;
 use super::steps::parent;
-use super::{Partial, open_regular};
 use crate::error::{Error, Result};
 
 /// A hidden folder beside an output for data that does not fit in memory. It is removed when it is dropped; what a killed

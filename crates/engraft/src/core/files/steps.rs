@@ -47,3 +47,11 @@ pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
+
+/// Removes a file; one that is not there is no error.
+pub fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::write(path, &source)),
+        _ => Ok(()),
+    }
+}
