@@ -74,7 +74,6 @@ pub fn adapt(
     ));
     let start = |parameters: &mut Parameters, blocks: &Blocks| {
         set_given(parameters, base, &given, &blocks.of_word, settings.pull);
-        if let Ok(kind) = std::env::var("NEW_WORDS") { set_new(parameters, blocks, &given, &kind)?; }
         for _ in 0..ROUNDS {
             fit_biases(parameters, blocks, Side::Word)?;
             fit_biases(parameters, blocks, Side::Context)?;
@@ -120,46 +119,6 @@ fn set_given(parameters: &mut Parameters, base: &WordVectors, given: &[Option<us
             kept[columns] = (4.0 * pull / f64::from(of_word[word].max(1))) as f32;
         }
     }
-}
-
-/// Begins words without a given vector at the mean of their neighbours' given vectors, weighted by co-occurrence.
-fn set_new(parameters: &mut Parameters, blocks: &Blocks, given: &[Option<usize>], kind: &str) -> Result<()> {
-    let (columns, length, count) = (parameters.columns, parameters.row_length(), parameters.sides[0].len());
-    let of = |block: usize, place: u32| given[place as usize * count + block];
-    let means: Vec<Result<Vec<(f32, Vec<f32>)>>> = (0..count)
-        .into_par_iter()
-        .map(|own| {
-            let rows = parameters.sides[0][own].len() / length;
-            let mut sums = vec![(0.0_f32, vec![0.0_f32; columns]); rows];
-            for other in 0..count {
-                blocks.each(own, other, |part| {
-                    for pair in part.iter().map(pair) {
-                        if of(own, pair.word).is_some() || of(other, pair.context).is_none() {
-                            continue;
-                        }
-                        let weight = match kind {
-                            "x" => pair.log.exp(),
-                            _ => pair.log.exp() / (blocks.of_word[pair.context as usize * count + other].max(1) as f32),
-                        };
-                        let context = &parameters.sides[1][other][pair.context as usize * length..][..columns];
-                        let sum = &mut sums[pair.word as usize];
-                        sum.0 += weight;
-                        sum.1.iter_mut().zip(context).for_each(|(sum, number)| *sum += weight * number);
-                    }
-                })?;
-            }
-            Ok(sums)
-        })
-        .collect();
-    for (own, sums) in means.into_iter().enumerate() {
-        for (place, (weight, sum)) in sums?.into_iter().enumerate().filter(|(_, sum)| sum.0 > 0.0) {
-            for side in [Side::Word, Side::Context] {
-                let row = parameters.row_mut(side, place * count + own);
-                row.iter_mut().zip(&sum).for_each(|(number, sum)| *number = sum / weight);
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Sets the biases of one side to what fits best, all else as it is: the mean of ln X - w c - the other bias, weighted by f(X).
