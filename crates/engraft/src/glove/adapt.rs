@@ -52,7 +52,7 @@ pub fn adapt(
     }
     let mut inputs: Vec<(&str, &Path)> = settings.corpus.iter().map(|path| ("the corpus", path.as_path())).collect();
     inputs.extend(settings.base.iter().map(|path| ("the base", path.as_path())));
-    let work = Work::open(out, force, &inputs, settings)?;
+    let work = Work::open(out, force, &inputs, settings, observer)?;
     let mut stage = Stage { work: &work, settings, observer, seconds: BTreeMap::new() };
     let (vocabulary, tokens, different) = stage.vocabulary_and_records()?;
     let rows: HashMap<&str, usize> = base.words().enumerate().map(|(row, word)| (word, row)).collect();

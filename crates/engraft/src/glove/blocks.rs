@@ -74,7 +74,20 @@ impl Blocks {
         let fits = index.made_of == made_of && index.counts.len() == blocks * blocks;
         let found = Self::new(path, file, blocks, &index.counts, index.of_word);
         let length = found.file.metadata().ok()?.len();
-        (fits && length == found.count() * RECORD as u64).then_some(found)
+        (fits && length == found.count() * RECORD as u64 && found.checksum().ok()? == index.checksum).then_some(found)
+    }
+
+    /// The CRC-32C of the data.
+    fn checksum(&self) -> Result<u32> {
+        let mut bytes = vec![0; 1 << 20];
+        let (mut at, end, mut checksum) = (0, self.count() * RECORD as u64, 0);
+        while at < end {
+            let part = (end - at).min(bytes.len() as u64) as usize;
+            self.file.read_exact_at(&mut bytes[..part], at).map_err(|source| Error::read(&self.path, &source))?;
+            checksum = crc32c::crc32c_append(checksum, &bytes[..part]);
+            at += part as u64;
+        }
+        Ok(checksum)
     }
 
     fn new(path: PathBuf, file: File, blocks: usize, counts: &[u64], of_word: Vec<u32>) -> Self {
@@ -111,7 +124,7 @@ impl Blocks {
         let mut counts = vec![0; blocks * blocks];
         let mut partial = Partial::open(&folder.join(format!("{DATA}.part")))?;
         partial.clear()?;
-        let mut bytes = Vec::new();
+        let (mut bytes, mut checksum) = (Vec::new(), 0);
         let room = (settings.memory_bytes() / 2).max(memory);
         let prepare = |records: &mut [u128]| {
             for record in records {
@@ -129,6 +142,7 @@ impl Blocks {
             for part in records.chunks(READ) {
                 bytes.clear();
                 bytes.extend(part.iter().flat_map(|record| record.to_le_bytes()));
+                checksum = crc32c::crc32c_append(checksum, &bytes);
                 partial.append(&bytes)?;
             }
             Ok(())
@@ -150,7 +164,7 @@ impl Blocks {
             return Err(Error::Data(problem.hint("give the vocabulary with which they were counted")));
         }
         partial.finish(&path)?;
-        let index = Index { made_of: made_of.to_owned(), counts, of_word };
+        let index = Index { made_of: made_of.to_owned(), counts, of_word, checksum };
         let text = serde_json::to_vec(&index)
             .map_err(|source| Error::Output(Problem::new("the index of the blocks cannot be written").found(source)))?;
         write_atomic(&folder.join(INDEX), &text)?;

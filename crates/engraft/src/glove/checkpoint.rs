@@ -60,6 +60,28 @@ pub(super) fn look(folder: &Path, made_of: &str) -> Result<bool> {
     Ok(true)
 }
 
+/// The costs of the epochs before a state, whatever it is of. Nothing where there is none that can be read.
+pub(super) fn costs(folder: &Path) -> Option<Vec<f64>> {
+    let mut file = BufReader::new(open_regular(&folder.join(NAME)).ok()?);
+    let mut eight = || {
+        let mut eight = [0; 8];
+        file.read_exact(&mut eight).ok().map(|()| eight)
+    };
+    let mark = eight()?;
+    let (length, count) = (u64::from_le_bytes(eight()?), u64::from_le_bytes(eight()?));
+    if mark != MARK || length > 1 << 20 || count > 1 << 32 {
+        return None;
+    }
+    let skipped = std::io::copy(&mut file.by_ref().take(length), &mut std::io::sink()).ok()?;
+    let mut costs = Vec::new();
+    for _ in 0..count {
+        let mut eight = [0; 8];
+        file.read_exact(&mut eight).ok()?;
+        costs.push(f64::from_le_bytes(eight));
+    }
+    (skipped == length).then_some(costs)
+}
+
 fn refuse(path: &Path, what: &str) -> Error {
     let problem = Problem::new("the checkpoint cannot be gone on from").found(what).at(path);
     Error::Output(problem.hint("remove the folder of the unfinished work to begin anew"))

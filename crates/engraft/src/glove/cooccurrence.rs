@@ -81,6 +81,8 @@ struct Plan {
     kept: u64,
     /// Bytes for merging.
     merging: u64,
+    /// Runs on disk that are merged at once.
+    most_spills: usize,
 }
 
 /// Entries of a triangle before the row of a word.
@@ -164,6 +166,7 @@ impl Plan {
             room,
             kept,
             merging,
+            most_spills: MOST_SPILLS,
         })
     }
 
@@ -279,8 +282,18 @@ pub fn count(
     settings: &Glove,
     observer: &dyn Observer,
 ) -> Result<Counted> {
-    let plan = Plan::new(vocabulary, settings)?;
-    let (records, runs) = disk(vocabulary, &plan);
+    count_by(&Plan::new(vocabulary, settings)?, corpus, vocabulary, out, replace, observer)
+}
+
+fn count_by(
+    plan: &Plan,
+    corpus: &Corpus,
+    vocabulary: &Vocabulary,
+    out: &Path,
+    replace: bool,
+    observer: &dyn Observer,
+) -> Result<Counted> {
+    let (records, runs) = disk(vocabulary, plan);
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
     let gigabytes = |bytes: f64| format!("{:.1} GB", bytes / 1e9);
     let free = free_bytes(&folder).map(|free| free as f64);
@@ -297,9 +310,9 @@ pub fn count(
         return Err(Error::Output(problem.hint("free some space, write to another disk, or raise --min-count")));
     }
     let mut output = Aside::create(out, replace)?;
-    let mut counting = Counting::new(&plan, vocabulary, out);
+    let mut counting = Counting::new(plan, vocabulary, out);
     let mut triangle = vec![0_u64; before(plan.starts[plan.dense])];
-    counting.sums = sums(&plan, &mut triangle);
+    counting.sums = sums(plan, &mut triangle);
     corpus.read("counting co-occurrences", observer, |pieces| counting.add(corpus, pieces))?;
     counting.add_up()?;
     counting.passed_over.tell(observer);
@@ -344,6 +357,8 @@ struct Counting<'a> {
     spills: Vec<Spill>,
     /// For each run on disk, the part of each partition.
     segments: Vec<Vec<Segment>>,
+    /// Files that were begun on disk, by which they are named.
+    begun: usize,
     /// The last words of the line that the next piece goes on with.
     history: Vec<u32>,
     passed_over: PassedOver,
@@ -364,6 +379,7 @@ impl<'a> Counting<'a> {
             scratch: None,
             spills: Vec::new(),
             segments: Vec::new(),
+            begun: 0,
             history: Vec::new(),
             passed_over: PassedOver::default(),
             tokens: 0,
@@ -489,14 +505,10 @@ impl<'a> Counting<'a> {
 
     /// Writes the sums that are not dense to disk, as one more run.
     fn spill(&mut self) -> Result<()> {
-        if self.spills.len() == MOST_SPILLS {
+        if self.spills.len() == self.plan.most_spills {
             self.join_spills()?;
         }
-        if self.scratch.is_none() {
-            self.scratch = Some(Scratch::beside(self.out)?);
-        }
-        let Some(scratch) = &self.scratch else { return Ok(()) };
-        let mut spill = Spill::new(scratch, &format!("run-{}", self.segments.len()))?;
+        let mut spill = self.begin_spill()?;
         let which = self.spills.len();
         let mut segments = Vec::new();
         let mut bytes = Vec::new();
@@ -515,10 +527,19 @@ impl<'a> Counting<'a> {
         Ok(())
     }
 
+    /// An empty file on disk, of a name that no other has.
+    fn begin_spill(&mut self) -> Result<Spill> {
+        let scratch = match self.scratch.take() {
+            Some(scratch) => self.scratch.insert(scratch),
+            None => self.scratch.insert(Scratch::beside(self.out)?),
+        };
+        self.begun += 1;
+        Spill::new(scratch, &format!("run-{}", self.begun))
+    }
+
     /// Makes one run of all that are on disk.
     fn join_spills(&mut self) -> Result<()> {
-        let Some(scratch) = &self.scratch else { return Ok(()) };
-        let mut joined = Spill::new(scratch, "joined")?;
+        let mut joined = self.begin_spill()?;
         let mut segments = Vec::new();
         let mut bytes = Vec::new();
         for partition in 0..self.plan.partitions() {
@@ -724,3 +745,7 @@ fn add_sorted(plan: &Plan, partition: usize, events: &mut Vec<u64>, other: &mut 
     entries.push(entry(current));
     entries
 }
+
+#[cfg(test)]
+#[path = "cooccurrence_tests.rs"]
+mod tests;

@@ -9,6 +9,7 @@ use std::time::{Instant, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::checkpoint;
 use super::cooccurrence;
 use super::corpus::Corpus;
 use super::records::Records;
@@ -16,7 +17,7 @@ use super::spool::spool;
 use super::train::{self, Start, Trained};
 use super::vectors::{Extra, write_binary, write_squares, write_text};
 use super::vocabulary::Vocabulary;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, printable};
 use crate::files::{self, Lock, Made, Staging, fault, write_atomic};
 use crate::progress::Observer;
 use crate::settings::Glove;
@@ -63,11 +64,21 @@ impl Work {
     ///
     /// # Errors
     /// [`Error::Output`] where the output may not be written, or another process is at it.
-    pub(super) fn open(out: &Path, force: bool, inputs: &[(&str, &Path)], settings: &Glove) -> Result<Self> {
-        Staging::claim(out, Made::Vectors, force, inputs)?;
+    pub(super) fn open(
+        out: &Path,
+        force: bool,
+        inputs: &[(&str, &Path)],
+        settings: &Glove,
+        observer: &dyn Observer,
+    ) -> Result<Self> {
         let mut name = out.file_name().unwrap_or_default().to_owned();
         name.push(".unfinished");
         let folder = out.with_file_name(name);
+        files::remove_leftovers_of(&folder);
+        if !force {
+            tidy_up(out, &folder, settings, observer)?;
+        }
+        Staging::claim(out, Made::Vectors, force, inputs)?;
         if folder.exists() {
             // It has to be ours: files in it are replaced.
             files::remove_leftovers_in(&folder);
@@ -125,6 +136,30 @@ impl Work {
         fault("glove-committed");
         files::remove_folder(&self.folder, Made::Unfinished)
     }
+}
+
+/// Removes the unfinished work of vectors that are complete, if it is theirs: a process was killed after the vectors had appeared and
+/// before the work was removed.
+fn tidy_up(out: &Path, folder: &Path, settings: &Glove, observer: &dyn Observer) -> Result<()> {
+    if !folder.is_dir() || Made::Vectors.require(out).is_err() || Made::Unfinished.require(folder).is_err() {
+        return Ok(());
+    }
+    let report = files::read_limited(&out.join("glove.json"), 1 << 30).ok();
+    let summary = report.and_then(|bytes| serde_json::from_slice::<Summary>(&bytes).ok());
+    let is_complete = summary.is_some_and(|summary| {
+        summary.settings == *settings
+            && summary.costs.len() as u64 == settings.iter
+            && checkpoint::costs(folder).is_some_and(|costs| costs == summary.costs)
+    });
+    if is_complete {
+        let _lock = Lock::of_unfinished(folder)?;
+        observer.say(&format!(
+            "the vectors are complete; what an earlier run left of its work is removed: {}",
+            printable(folder)
+        ));
+        files::remove_folder(folder, Made::Unfinished)?;
+    }
+    Ok(())
 }
 
 /// Vocabulary, co-occurrences and a training in a folder of unfinished work.
@@ -245,7 +280,7 @@ fn described(corpus: &Corpus) -> String {
 pub fn run(out: &Path, force: bool, settings: &Glove, observer: &dyn Observer) -> Result<Summary> {
     train::check(settings)?;
     let inputs: Vec<(&str, &Path)> = settings.corpus.iter().map(|path| ("the corpus", path.as_path())).collect();
-    let work = Work::open(out, force, &inputs, settings)?;
+    let work = Work::open(out, force, &inputs, settings, observer)?;
     let mut stage = Stage { work: &work, settings, observer, seconds: BTreeMap::new() };
     let (vocabulary, tokens, different) = stage.vocabulary_and_records()?;
     let records = Records::open(&work.folder.join("cooccurrence.bin"))?;
@@ -272,7 +307,7 @@ pub fn train_files(
     let words = Vocabulary::read(vocabulary)?;
     let found = Records::open(records)?;
     let inputs = [("the co-occurrences", records), ("the vocabulary", vocabulary)];
-    let work = Work::open(out, force, &inputs, settings)?;
+    let work = Work::open(out, force, &inputs, settings, observer)?;
     let mut stage = Stage { work: &work, settings, observer, seconds: BTreeMap::new() };
     let trained = stage.train(&found, &words, "glove", None)?;
     let summary = stage.summary([0, 0], words.len() as u64, found.count(), &trained);

@@ -54,12 +54,18 @@ pub(super) fn scatter<G: FnMut(Record) -> u32>(
         Store::Memory(vec![Vec::new(); groups])
     } else {
         let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
-        if let Some(free) = free_bytes(folder).filter(|&free| free < bytes) {
+        // The groups, and what the caller makes of them while they are there.
+        let needed = 2 * bytes;
+        let gigabytes = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
+        observer.say(&format!(
+            "disk: {} for the co-occurrences in another order, as much again while they are put in it",
+            gigabytes(bytes)
+        ));
+        if let Some(free) = free_bytes(folder).filter(|&free| free < needed) {
             let problem = Problem::new("the disk is too small to put the co-occurrences in another order");
-            let problem =
-                problem.expected(format_args!("{bytes} bytes")).found(format_args!("{free} bytes")).at(folder);
+            let problem = problem.expected(gigabytes(needed)).found(format_args!("{} are free", gigabytes(free)));
             return Err(Error::Output(
-                problem.hint("free some space, or raise --memory to twice the size of the file"),
+                problem.at(folder).hint("free some space, write to another disk, or raise --min-count"),
             ));
         }
         let scratch = Scratch::beside(out)?;

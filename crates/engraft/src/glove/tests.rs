@@ -474,6 +474,53 @@ fn the_pipeline_goes_on_after_a_stop_and_keeps_what_is_asked_for() {
 }
 
 #[test]
+fn what_a_run_left_of_its_work_behind_complete_vectors_is_removed_and_told() {
+    let temp = tempfile::tempdir().unwrap();
+    let (path, words) = prepared(temp.path());
+    let (out, work) = (temp.path().join("out"), temp.path().join("out.unfinished"));
+    let train = |settings: &Glove, observer: &Hearing| train_files(&path, &words, &out, false, settings, observer);
+    // All epochs are done and the state is written, and the process ends there.
+    let hearing = Hearing { most: Some(4), ..Hearing::default() };
+    assert!(matches!(train(&settings(), &hearing), Err(Error::Interrupted)));
+    let kept = temp.path().join("kept");
+    fs::rename(&work, &kept).unwrap();
+    train(&settings(), &Hearing::default()).unwrap();
+    let vectors = fs::read(out.join("vectors.txt")).unwrap();
+
+    // As after a kill while the work was being removed.
+    fs::create_dir(temp.path().join(".out.unfinished.partial-0123456789abcdef")).unwrap();
+    let copy = || {
+        fs::create_dir(&work).unwrap();
+        for entry in fs::read_dir(&kept).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), work.join(entry.file_name())).unwrap();
+        }
+    };
+    copy();
+    // Of other settings, or not at its end: it stays.
+    let other = Glove { iter: 5, ..settings() };
+    refused(train(&other, &Hearing::default()), &["exists already"]);
+    assert!(work.join("state.bin").exists());
+    // Somebody is at it.
+    let held = crate::files::Lock::of_unfinished(&work).unwrap();
+    refused(train(&settings(), &Hearing::default()), &["another process is working on this output"]);
+    drop(held);
+    let hearing = Hearing::default();
+    refused(train(&settings(), &hearing), &["exists already"]);
+    let said = hearing.said.lock().unwrap().join("\n");
+    assert!(said.contains("the vectors are complete") && said.contains("out.unfinished"), "{said}");
+    assert!(!work.exists() && !temp.path().join(".out.unfinished.partial-0123456789abcdef").exists());
+    assert_eq!(fs::read(out.join("vectors.txt")).unwrap(), vectors);
+
+    // Work that is not what led to these vectors is somebody's.
+    let hearing = Hearing { most: Some(2), ..Hearing::default() };
+    let again = train_files(&path, &words, &out, true, &settings(), &hearing);
+    assert!(matches!(again, Err(Error::Interrupted)));
+    refused(train(&settings(), &Hearing::default()), &["exists already"]);
+    assert!(work.join("state.bin").exists());
+}
+
+#[test]
 fn adapted_vectors_stay_near_as_they_are_pulled_and_absent_words_stay() {
     let temp = tempfile::tempdir().unwrap();
     let corpus = file(temp.path(), "c.txt", text(20_000).as_bytes());

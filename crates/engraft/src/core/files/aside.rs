@@ -46,7 +46,7 @@ pub(super) fn is_aside_name(name: &str) -> bool {
 /// the handle lives. On a file system without locks nothing is ever removed, and nothing is locked.
 pub(super) fn claim_aside(target: &Path, create: impl Fn(&Path) -> io::Result<File>) -> io::Result<(PathBuf, File)> {
     let folder = parent(target);
-    remove_leftovers(&folder, |name| name.as_bytes().starts_with(&prefix(target)));
+    remove_leftovers_of(target);
     loop {
         let aside = folder.join(aside_name(target));
         let file = match create(&aside) {
@@ -73,6 +73,11 @@ fn is_at(file: &File, path: &Path) -> bool {
 /// Removes everything in `folder` that killed processes left half-made. What is being made now is locked, and stays.
 pub(crate) fn remove_leftovers_in(folder: &Path) {
     remove_leftovers(folder, |_| true);
+}
+
+/// Removes what killed processes left half-made, or half removed, of `target`.
+pub(crate) fn remove_leftovers_of(target: &Path) {
+    remove_leftovers(&parent(target), |name| name.as_bytes().starts_with(&prefix(target)));
 }
 
 fn remove_leftovers(folder: &Path, of_target: impl Fn(&OsStr) -> bool) {
