@@ -15,7 +15,6 @@ const OUTPUT: &str = "Output";
 
 /// Arguments of `glove`: all stages, or one of them.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct GloveArgs {
     #[command(subcommand)]
     pub command: Option<GloveCommand>,
@@ -63,7 +62,7 @@ pub struct WordsArgs {
     /// Leave out words that come fewer times [default: 5].
     #[arg(long, value_name = "N")]
     pub min_count: Option<u64>,
-    /// Keep so many words, the most frequent [default: all].
+    /// Keep so many words, the most frequent [default: 0, all].
     #[arg(long, value_name = "N")]
     pub max_vocab: Option<u64>,
 }
@@ -73,7 +72,7 @@ pub struct WordsArgs {
 #[serde(rename_all = "kebab-case")]
 pub struct MemoryArgs {
     /// Memory for counting, sorting and shuffling, in MB; what is more goes to files beside the output [default: 4096].
-    #[arg(long, value_name = "MB", help_heading = PAIRS)]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(..=1 << 32), help_heading = PAIRS)]
     pub memory: Option<u64>,
 }
 
@@ -105,25 +104,25 @@ pub struct LearningArgs {
     #[arg(long, value_name = "N", visible_alias = "epochs")]
     pub iter: Option<u64>,
     /// Learning rate of AdaGrad [default: 0.05].
-    #[arg(long, value_name = "RATE", visible_alias = "lr")]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true, visible_alias = "lr")]
     pub eta: Option<f64>,
     /// Learning rate of the biases [default: 1, as in the C tools].
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     pub bias_eta: Option<f64>,
     /// Exponent of a co-occurrence's weight, (x / x-max)^alpha [default: 0.75].
-    #[arg(long, value_name = "POWER")]
+    #[arg(long, value_name = "POWER", allow_negative_numbers = true)]
     pub alpha: Option<f64>,
     /// Co-occurrences from which on the weight is 1 [default: 100].
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub x_max: Option<f64>,
     /// The largest gradient of a single number [default: 100].
-    #[arg(long, value_name = "G")]
+    #[arg(long, value_name = "G", allow_negative_numbers = true)]
     pub grad_clip: Option<f64>,
     /// Parts that words are in while training; results depend on it, and not on the number of threads [default: 32].
     #[arg(long, value_name = "N")]
     pub blocks: Option<usize>,
     /// Seed of everything that is drawn [default: 0].
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
     /// Seconds after which an epoch ends with a checkpoint [default: 60].
     #[arg(long, value_name = "SECONDS")]
@@ -265,7 +264,7 @@ pub struct ShuffleArgs {
     #[serde(flatten)]
     pub memory: MemoryArgs,
     /// Seed of the order [default: 0].
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
     #[command(flatten)]
     #[serde(skip)]
@@ -305,7 +304,7 @@ pub struct AdaptVectorsArgs {
     #[arg(long, value_name = "VECTORS", help_heading = TRAINING)]
     pub base: PathBuf,
     /// How strongly a vector is pulled to the given one; 0 for a warm start alone [default: 0.1].
-    #[arg(long, value_name = "MU", help_heading = TRAINING)]
+    #[arg(long, value_name = "MU", allow_negative_numbers = true, help_heading = TRAINING)]
     pub pull: Option<f64>,
     #[command(flatten)]
     #[serde(flatten)]
@@ -338,22 +337,22 @@ pub struct ReduceArgs {
     #[arg(long, value_name = "WEIGHTING", help_heading = PAIRS)]
     pub weighting: Option<Weighting>,
     /// Of svd: negative samples that the mutual information is shifted by; 1 for none [default: 1].
-    #[arg(long, value_name = "K", help_heading = PAIRS)]
+    #[arg(long, value_name = "K", allow_negative_numbers = true, help_heading = PAIRS)]
     pub shift: Option<f64>,
     /// Of svd: exponent of the contexts' counts [default: 0.75].
-    #[arg(long, value_name = "POWER", help_heading = PAIRS)]
+    #[arg(long, value_name = "POWER", allow_negative_numbers = true, help_heading = PAIRS)]
     pub context_smoothing: Option<f64>,
     /// Of svd: exponent of the singular values in the vectors [default: 0.5].
-    #[arg(long, value_name = "POWER", help_heading = PAIRS)]
+    #[arg(long, value_name = "POWER", allow_negative_numbers = true, help_heading = PAIRS)]
     pub power: Option<f64>,
     /// Of svd: power iterations [default: 4].
     #[arg(long, value_name = "N", help_heading = PAIRS)]
     pub iterations: Option<usize>,
     /// Of svd: seed [default: 1].
-    #[arg(long, value_name = "SEED", help_heading = PAIRS)]
+    #[arg(long, value_name = "SEED", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64), help_heading = PAIRS)]
     pub seed: Option<u64>,
     /// Of svd: memory in MB [default: 4096].
-    #[arg(long, value_name = "MB", help_heading = PAIRS)]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(..=1 << 32), help_heading = PAIRS)]
     pub memory: Option<u64>,
     #[command(flatten)]
     #[serde(flatten)]
@@ -390,7 +389,7 @@ pub struct EvaluateArgs {
     /// Word pairs and people's ratings: a file or a folder.
     #[arg(long, value_name = "PATH")]
     pub similarity: Option<PathBuf>,
-    /// Let only the first so many words answer [default: all].
+    /// Let only the first so many words answer [default: 0, all].
     #[arg(long, value_name = "N", visible_alias = "restrict-vocab")]
     pub most_frequent: Option<usize>,
     /// Random pairings that the consistency of relations is compared with [default: 99].
@@ -411,7 +410,7 @@ pub struct EvaluateArgs {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub map_words: Vec<String>,
     /// Seed of the random pairings [default: 1].
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
     /// Write a page with all of it, and a map, to this HTML file.
     #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
@@ -430,12 +429,12 @@ pub struct NearArgs {
     /// Vectors of any format, or the folder of `engraft glove`.
     pub vectors: PathBuf,
     /// A word, or words with + and - between them: king - man + woman.
-    #[arg(required = true, allow_hyphen_values = true, value_name = "WORD")]
+    #[arg(required = true, value_name = "WORD")]
     pub query: Vec<String>,
     /// Words to list [default: 10].
     #[arg(long, value_name = "N")]
     pub count: Option<usize>,
-    /// Let only the first so many words answer [default: all].
+    /// Let only the first so many words answer [default: 0, all].
     #[arg(long, value_name = "N", visible_alias = "restrict-vocab")]
     pub most_frequent: Option<usize>,
 }
@@ -446,7 +445,7 @@ pub struct NearArgs {
 pub struct ConvertArgs {
     /// Vectors of any format, or the folder of `engraft glove`.
     pub vectors: PathBuf,
-    /// Write only the first so many words [default: all].
+    /// Write only the first so many words [default: 0, all].
     #[arg(long, value_name = "N", visible_alias = "restrict-vocab")]
     pub most_frequent: Option<usize>,
     #[command(flatten)]

@@ -35,7 +35,7 @@ pub struct ScoreArgs {
     /// Translations of another system, to compare with: paired bootstrap and approximate randomisation.
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
-    /// What to score by [default: both].
+    /// What to score by [default: bleu,chrf].
     #[arg(long, value_name = "METRIC", value_delimiter = ',')]
     pub metric: Vec<Metric>,
     /// Count upper and lower case as the same.

@@ -12,6 +12,7 @@ use engraft::glove::{
 use engraft::progress::Observer;
 use engraft::run::{is_page, render_word_vectors};
 use engraft::settings::{ConvertVectors, EvaluateVectors, Glove, NearWords, ReduceVectors, laid_over};
+use engraft::suggestion::suggestions;
 use serde::Serialize;
 use serde_json::json;
 
@@ -24,6 +25,8 @@ use crate::glove_args::{
 use crate::output;
 use crate::terminal::Terminal;
 
+/// The names of the stages.
+const STAGES: [&str; 9] = ["vocab", "cooccur", "shuffle", "train", "adapt", "reduce", "evaluate", "near", "convert"];
 /// The largest page that is replaced.
 const LARGEST_PAGE: u64 = 64 << 20;
 /// Axes whose share is told.
@@ -31,6 +34,9 @@ const AXES: usize = 5;
 
 /// Runs the command.
 pub fn run(args: &GloveArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    if args.command.is_some() {
+        refuse_before_stage(&args.all)?;
+    }
     match &args.command {
         None => all(&args.all, json, terminal),
         Some(GloveCommand::Vocab(args)) => vocab(args, json, terminal),
@@ -54,6 +60,28 @@ pub fn run(args: &GloveArgs, json: bool, terminal: &Terminal) -> anyhow::Result<
     }
 }
 
+/// Refuses flags between `glove` and the name of a stage: they would be ignored.
+fn refuse_before_stage(all: &AllArgs) -> Result<(), Error> {
+    let given = serde_json::to_value(all).unwrap_or_default();
+    let given = given.as_object().into_iter().flatten();
+    let first =
+        given.filter(|(_, value)| !value.is_null() && **value != json!([])).map(|(flag, _)| flag.as_str()).next();
+    let output = all.output.out.as_ref().map(|_| "out").or(all.output.force.then_some("force"));
+    match first.or(output) {
+        None => Ok(()),
+        Some("corpus") => {
+            let problem =
+                Problem::new("a corpus stands before the name of a stage").expected("the stage, then its corpus");
+            Err(Error::Usage(problem.hint("engraft glove vocab corpus/ --out vocab.txt")))
+        }
+        Some(flag) => {
+            let problem =
+                Problem::new(format_args!("--{flag} stands before the name of a stage")).expected("flags behind it");
+            Err(Error::Usage(problem.at(format!("--{flag}"))))
+        }
+    }
+}
+
 /// One JSON document, or text for a reader.
 fn tell<T: Serialize>(found: &T, json: bool, told: impl FnOnce(&T) -> String) -> anyhow::Result<Outcome> {
     if json {
@@ -73,6 +101,13 @@ fn folder_of(output: &FolderArgs) -> Result<&Path, Error> {
 
 fn all(args: &AllArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let settings: Glove = laid_over(&Glove::default(), args)?;
+    if let [first, ..] = &args.corpus.corpus[..]
+        && first.symlink_metadata().is_err()
+        && let Some(alike) = suggestions(&first.to_string_lossy(), STAGES).first()
+    {
+        let problem = Problem::new("there is no such corpus").found(shown(first));
+        return Err(Error::Usage(problem.hint(format_args!("did you mean `engraft glove {alike}`?"))).into());
+    }
     let out = folder_of(&args.output)?;
     let summary = run_all(out, args.output.force, &settings, terminal)?;
     tell(&summary, json, |summary| told_summary(summary, out))
@@ -104,10 +139,25 @@ fn claim(output: &FileArgs, inputs: &[PathBuf], is_ours: impl FnOnce(&Path) -> b
     files::claim_file(&output.out, output.force, &inputs, is_ours)
 }
 
+/// Refuses an output in a folder of the corpus: the next command would read it as text.
+fn refuse_in_corpus(out: &Path, corpus: &[PathBuf]) -> Result<(), Error> {
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(parent) = parent.canonicalize() else { return Ok(()) };
+    let is_over = |path: &&PathBuf| path.is_dir() && path.canonicalize().is_ok_and(|path| parent.starts_with(path));
+    match corpus.iter().find(is_over) {
+        None => Ok(()),
+        Some(folder) => {
+            let problem = Problem::new("the output lies in the corpus, and would be read as a part of it");
+            Err(Error::Output(problem.found(shown(folder)).at(out).hint("choose an output outside of the corpus")))
+        }
+    }
+}
+
 fn vocab(args: &VocabArgs, json: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let settings: Glove = laid_over(&Glove::default(), args)?;
     let out = &args.output.out;
     claim(&args.output, &args.corpus.corpus, |path| Vocabulary::read(path).is_ok())?;
+    refuse_in_corpus(out, &args.corpus.corpus)?;
     let corpus = Corpus::find(&settings.corpus, terminal)?;
     let counted = Vocabulary::count(&corpus, &settings, terminal)?;
     files::write_output(out, &counted.vocabulary.to_text(), args.output.force)?;

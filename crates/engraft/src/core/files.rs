@@ -19,8 +19,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
-pub(crate) use aside::{remove_leftovers_in, remove_leftovers_of};
 use aside::{aside_name, claim_aside};
+pub(crate) use aside::{remove_leftovers_in, remove_leftovers_of};
 pub use lock::Lock;
 pub(crate) use made::is_digest_name;
 pub use made::{Made, claim_file};

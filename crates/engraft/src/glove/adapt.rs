@@ -45,6 +45,7 @@ pub fn adapt(
 ) -> Result<Summary> {
     let settings = &Glove { vector_size: base.columns(), ..settings.clone() };
     check(settings)?;
+    settings.check_counting()?;
     if settings.model != GloveModel::Sum {
         let problem = Problem::new("invalid value for --model")
             .expected("the sum of both vectors, which the given ones stand for");

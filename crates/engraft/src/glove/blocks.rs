@@ -30,6 +30,8 @@ struct Index {
     counts: Vec<u64>,
     /// For each word, its records as a row, if somebody asks.
     of_word: Vec<u32>,
+    /// CRC-32C of the data.
+    checksum: u32,
 }
 
 /// Pairs in blocks, in a file.

@@ -8,6 +8,7 @@ use crate::error::{Error, Problem, Result};
 use crate::files::{Aside, fault, open_regular};
 
 const NAME: &str = "state.bin";
+const OTHERS: &str = "the settings or the data were others";
 const MARK: [u8; 8] = *b"ENGGLV01";
 /// Numbers that are written at once.
 const PART: usize = 64 << 10;
@@ -55,7 +56,7 @@ pub(super) fn look(folder: &Path, made_of: &str) -> Result<bool> {
         || head[8..16] != (made_of.len() as u64).to_le_bytes()
         || &head[24..] != made_of.as_bytes()
     {
-        return Err(refuse(&path, "the settings or the data were others"));
+        return Err(refuse(&path, OTHERS));
     }
     Ok(true)
 }
@@ -80,6 +81,16 @@ pub(super) fn costs(folder: &Path) -> Option<Vec<f64>> {
         costs.push(f64::from_le_bytes(eight));
     }
     (skipped == length).then_some(costs)
+}
+
+/// Whether there is a state.
+pub(super) fn is_there(folder: &Path) -> bool {
+    folder.join(NAME).exists()
+}
+
+/// The refusal of a state that is of other settings or data.
+pub(super) fn of_others(folder: &Path) -> Error {
+    refuse(&folder.join(NAME), OTHERS)
 }
 
 fn refuse(path: &Path, what: &str) -> Error {
@@ -117,12 +128,12 @@ pub(super) fn load(folder: &Path, made_of: &str, parameters: &mut Parameters) ->
     };
     let (length, count) = (number()?, number()?);
     if length != made_of.len() as u64 || count > 1 << 32 {
-        return Err(refuse("the settings or the data were others"));
+        return Err(refuse(OTHERS));
     }
     let mut found = vec![0; made_of.len()];
     read(&mut found)?;
     if found != made_of.as_bytes() {
-        return Err(refuse("the settings or the data were others"));
+        return Err(refuse(OTHERS));
     }
     let mut costs = Vec::new();
     for _ in 0..count {

@@ -29,10 +29,6 @@ use crate::files::{Aside, Scratch, free_bytes};
 use crate::progress::Observer;
 use crate::settings::Glove;
 
-/// The widest window.
-pub(super) const WIDEST: usize = 40;
-/// The least memory, in megabytes.
-pub(super) const LEAST_MEMORY: u64 = 256;
 /// The most words of a vocabulary.
 pub(super) const MOST_WORDS: usize = 1 << 28;
 /// Most events that are collected before they are added up.
@@ -94,15 +90,7 @@ fn before(row: u32) -> usize {
 impl Plan {
     fn new(vocabulary: &Vocabulary, settings: &Glove) -> Result<Self> {
         let window = settings.window_size;
-        if !(1..=WIDEST).contains(&window) {
-            let problem = Problem::new("invalid value for --window-size").expected("1 to 40 words").found(window);
-            return Err(Error::Usage(problem));
-        }
-        if settings.memory < LEAST_MEMORY {
-            let problem =
-                Problem::new("too little memory").expected(format_args!("--memory {LEAST_MEMORY} or more, in MB"));
-            return Err(Error::Usage(problem.found(settings.memory)));
-        }
+        settings.check_counting()?;
         let words = vocabulary.len();
         if words > MOST_WORDS {
             let problem =

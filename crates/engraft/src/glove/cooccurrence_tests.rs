@@ -17,7 +17,7 @@ fn prepared(folder: &Path) -> (Corpus, Vocabulary, Glove) {
         .collect();
     let path = folder.join("c.txt");
     fs::write(&path, text).unwrap();
-    let settings = Glove { min_count: 1, window_size: 3, memory: LEAST_MEMORY, ..Glove::default() };
+    let settings = Glove { min_count: 1, window_size: 3, memory: Glove::LEAST_MEMORY, ..Glove::default() };
     let corpus = Corpus::find(&[path], &Silent).unwrap();
     let vocabulary = Vocabulary::count(&corpus, &settings, &Silent).unwrap().vocabulary;
     (corpus, vocabulary, settings)

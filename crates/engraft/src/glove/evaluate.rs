@@ -17,6 +17,8 @@ use crate::settings::EvaluateVectors;
 
 /// Places of the words whose neighbours are listed where none is named: from frequent to less so.
 const PLACES: [usize; 8] = [150, 300, 600, 1200, 2400, 4800, 9600, 19_200];
+/// Most random pairings.
+const MOST_PERMUTATIONS: usize = 100_000;
 /// Letters of such a word at least.
 const LETTERS: usize = 4;
 
@@ -59,6 +61,11 @@ pub struct VectorEvaluation {
 /// As [`WordVectors::open`]; [`Error::Data`] for questions and lists that cannot be read, with file and line; [`Error::Usage`] for a
 /// word without a vector whose neighbours are asked for.
 pub fn evaluate(settings: &EvaluateVectors, observer: &dyn Observer) -> Result<VectorEvaluation> {
+    if settings.permutations > MOST_PERMUTATIONS {
+        let problem = Problem::new("invalid value for --permutations");
+        let problem = problem.expected(format_args!("at most {MOST_PERMUTATIONS}")).found(settings.permutations);
+        return Err(Error::Usage(problem));
+    }
     let kinds = settings.analogies.as_deref().map(read_questions).transpose()?.unwrap_or_default();
     let lists = settings.similarity.as_deref().map(read_rated).transpose()?.unwrap_or_default();
     let vectors = WordVectors::open(&settings.vectors)?;

@@ -194,6 +194,12 @@ impl Stage<'_> {
         let of_vocabulary = format!("{} {inputs} min {min_count} max {max_vocab}", env!("CARGO_PKG_VERSION"));
         let of_records = format!("{of_vocabulary} window {window_size} {symmetric} {distance_weighting}");
         let mut stages = work.stages();
+        // Work of other settings is refused before any of it is lost.
+        let of_others = stages.vocabulary.as_ref().is_some_and(|(made_of, ..)| *made_of != of_vocabulary)
+            || stages.cooccurrence.as_ref().is_some_and(|(made_of, _)| *made_of != of_records);
+        if of_others && checkpoint::is_there(&work.folder) {
+            return Err(checkpoint::of_others(&work.folder));
+        }
         let path = work.folder.join("vocab.txt");
         let known = stages.vocabulary.clone().filter(|(made_of, ..)| *made_of == of_vocabulary);
         let read = known.and_then(|(_, tokens, different)| Some((Vocabulary::read(&path).ok()?, tokens, different)));
@@ -279,6 +285,7 @@ fn described(corpus: &Corpus) -> String {
 /// Those of the stages, and [`Error::Output`] where `out` may not be written or another process is at it.
 pub fn run(out: &Path, force: bool, settings: &Glove, observer: &dyn Observer) -> Result<Summary> {
     train::check(settings)?;
+    settings.check_counting()?;
     let inputs: Vec<(&str, &Path)> = settings.corpus.iter().map(|path| ("the corpus", path.as_path())).collect();
     let work = Work::open(out, force, &inputs, settings, observer)?;
     let mut stage = Stage { work: &work, settings, observer, seconds: BTreeMap::new() };

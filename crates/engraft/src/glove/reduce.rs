@@ -81,6 +81,7 @@ pub struct Factorisation {
 /// [`Error::Usage`] for settings that do not fit the vectors; [`Error::Weights`] and [`Error::Data`] for files that cannot be read;
 /// [`Error::Output`] where the output cannot be written.
 pub fn reduce(settings: &ReduceVectors, observer: &dyn Observer) -> Result<Reduced> {
+    refuse_without_effect(settings)?;
     let inputs = [("the vectors", settings.vectors.as_path())];
     let vocabulary = settings.vocab.iter().map(|path| ("the vocabulary", path.as_path()));
     let inputs: Vec<(&str, &Path)> = inputs.into_iter().chain(vocabulary).collect();
@@ -104,6 +105,37 @@ pub fn reduce(settings: &ReduceVectors, observer: &dyn Observer) -> Result<Reduc
         reduced.notes.extend(lost);
         Reduced { files, ..reduced }
     })
+}
+
+/// Refuses settings that the method does not have.
+fn refuse_without_effect(settings: &ReduceVectors) -> Result<()> {
+    let usual = ReduceVectors::default();
+    let of_svd = [
+        ("--vocab", settings.vocab != usual.vocab),
+        ("--weighting", settings.weighting != usual.weighting),
+        ("--shift", settings.shift != usual.shift),
+        ("--context-smoothing", settings.context_smoothing != usual.context_smoothing),
+        ("--power", settings.power != usual.power),
+        ("--iterations", settings.iterations != usual.iterations),
+        ("--seed", settings.seed != usual.seed),
+        ("--memory", settings.memory != usual.memory),
+    ];
+    let of_ppmi = [&of_svd[2], &of_svd[3]];
+    let centre = ("--centre", settings.centre != usual.centre);
+    let remove = ("--remove", settings.remove != usual.remove);
+    let without: Vec<&(&str, bool)> = match settings.method {
+        Reduction::Pca => of_svd.iter().chain([&remove]).collect(),
+        Reduction::Ppa => of_svd.iter().chain([&centre]).collect(),
+        Reduction::Svd if settings.weighting == Weighting::Ppmi => vec![&centre, &remove],
+        Reduction::Svd => of_ppmi.into_iter().chain([&centre, &remove]).collect(),
+    };
+    match without.into_iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((flag, _)) => {
+            let problem = Problem::new(format_args!("--method {} does not use {flag}", settings.method)).at(*flag);
+            Err(Error::Usage(problem.hint("leave the flag out, or choose another --method or --weighting")))
+        }
+    }
 }
 
 /// Reduces vectors that are in memory, by `pca` or `ppa`; [`reduce`] says how.

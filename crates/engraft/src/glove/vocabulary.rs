@@ -54,6 +54,7 @@ impl Vocabulary {
     /// [`Error::Data`] where the text is not usable (see [`Corpus`]) or holds no word that is frequent enough; [`Error::Usage`]
     /// where the different words take more than `memory`.
     pub fn count(corpus: &Corpus, settings: &Glove, observer: &dyn Observer) -> Result<Counted> {
+        settings.check_memory()?;
         struct Part {
             table: WordTable,
             passed_over: PassedOver,
@@ -233,7 +234,8 @@ impl Vocabulary {
         let mut vocabulary = Self { letters: Vec::with_capacity(bytes.len()), ends: Vec::new(), counts: Vec::new() };
         let mut table = WordTable::new();
         let mut padded = Vec::new();
-        let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
         let refuse = |row: usize, what: &str, expected: &str, found: &str| {
             let place = format!("{}, line {}", printable_text(&printable_path(path)), row + 1);
             let problem = Problem::new(what).expected(expected).found(format_args!("`{found}`")).at(place);

@@ -113,6 +113,37 @@ impl Default for Glove {
 }
 
 impl Glove {
+    /// The least memory for counting, sorting and shuffling, in megabytes.
+    pub(crate) const LEAST_MEMORY: u64 = 256;
+    /// The widest window.
+    pub(crate) const WIDEST: usize = 40;
+
+    /// Refuses what no corpus can be counted with.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] that names the flag.
+    pub(crate) fn check_counting(&self) -> Result<(), Error> {
+        if !(1..=Self::WIDEST).contains(&self.window_size) {
+            let problem = Problem::new("invalid value for --window-size");
+            let problem = problem.expected(format_args!("1 to {} words", Self::WIDEST));
+            return Err(Error::Usage(problem.found(self.window_size)));
+        }
+        self.check_memory()
+    }
+
+    /// Refuses less memory than anything can be counted in.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub(crate) fn check_memory(&self) -> Result<(), Error> {
+        if self.memory < Self::LEAST_MEMORY {
+            let problem = Problem::new("too little memory");
+            let problem = problem.expected(format_args!("--memory {} or more, in MB", Self::LEAST_MEMORY));
+            return Err(Error::Usage(problem.found(self.memory)));
+        }
+        Ok(())
+    }
+
     /// The memory for counting, sorting and shuffling, in bytes.
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.memory.saturating_mul(1 << 20)

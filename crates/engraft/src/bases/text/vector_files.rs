@@ -125,7 +125,11 @@ fn is_safetensors(head: &[u8], size: u64) -> bool {
 }
 
 /// Reads text, or word2vec's binary form. `size` is absent for what was packed.
-fn read_words(head: Vec<u8>, rest: impl Read, size: Option<u64>, path: &Path) -> Result<WordVectors> {
+fn read_words(mut head: Vec<u8>, rest: impl Read, size: Option<u64>, path: &Path) -> Result<WordVectors> {
+    // A byte order mark is no part of a word.
+    if head.starts_with(b"\xef\xbb\xbf") {
+        head.drain(..3);
+    }
     refuse_other(&head, path)?;
     let header = Header::of(&head);
     if let Some(header) = &header {
