@@ -126,7 +126,7 @@ impl WordVectors {
     /// in the file, nothing is added. The new words are taken for the least frequent.
     ///
     /// # Errors
-    /// As [`WordVectors::composed`].
+    /// [`Error::Io`] where the n-grams' rows cannot be read.
     pub fn extended<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let mut all = self.clone();
         if self.subwords.is_none() {
