@@ -56,10 +56,7 @@ fn sums_on_disk_that_are_joined_many_times_are_the_same_bytes() {
                 counting.add_up().unwrap();
                 let runs = counting.begun;
                 assert!(runs >= 7, "{runs} runs");
-                assert_eq!(
-                    counting.spills.len(),
-                    if most_spills == 200 { runs } else { most_spills.min(counting.spills.len()) }
-                );
+                assert!(counting.spills.len() <= most_spills);
                 assert_eq!(counting.spills.len() < runs, most_spills < 200, "joined, and more than once");
                 // What was joined is gone.
                 let folder = counting.scratch.as_ref().unwrap().folder().to_owned();
