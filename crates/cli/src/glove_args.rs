@@ -154,6 +154,21 @@ pub struct WrittenArgs {
     pub save_gradsq: bool,
 }
 
+/// A training, from co-occurrences to what is written.
+#[derive(Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TrainingArgs {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub memory: MemoryArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub learning: LearningArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub written: WrittenArgs,
+}
+
 /// A folder of vectors.
 #[derive(Debug, Args)]
 #[command(next_help_heading = OUTPUT)]
@@ -193,13 +208,7 @@ pub struct AllArgs {
     pub pairs: PairsArgs,
     #[command(flatten)]
     #[serde(flatten)]
-    pub memory: MemoryArgs,
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub learning: LearningArgs,
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub written: WrittenArgs,
+    pub training: TrainingArgs,
     /// Keep the co-occurrences in the output, as cooccurrence.bin.
     #[arg(long, help_heading = OUTPUT)]
     #[serde(skip_serializing_if = "Not::not")]
@@ -284,13 +293,7 @@ pub struct TrainArgs {
     pub vocab: PathBuf,
     #[command(flatten)]
     #[serde(flatten)]
-    pub memory: MemoryArgs,
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub learning: LearningArgs,
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub written: WrittenArgs,
+    pub training: TrainingArgs,
     #[command(flatten)]
     #[serde(skip)]
     pub output: FolderArgs,

@@ -117,7 +117,7 @@ fn adapted(args: &AdaptVectorsArgs, json: bool, terminal: &Terminal) -> anyhow::
     let settings: Glove = laid_over(&Glove::default(), args)?;
     let out = folder_of(&args.all.output)?;
     let base = WordVectors::open(&args.base)?;
-    if args.all.learning.vector_size.is_some_and(|size| size != base.columns()) {
+    if args.all.training.learning.vector_size.is_some_and(|size| size != base.columns()) {
         let problem = Problem::new("vectors that are adapted are as long as those of the base");
         let problem = problem.expected(base.columns()).found(settings.vector_size).at("--vector-size");
         return Err(Error::Usage(problem.hint("leave the flag out, or reduce the base first")).into());
@@ -141,8 +141,8 @@ fn claim(output: &FileArgs, inputs: &[PathBuf], is_ours: impl FnOnce(&Path) -> b
 
 /// Refuses an output in a folder of the corpus: the next command would read it as text.
 fn refuse_in_corpus(out: &Path, corpus: &[PathBuf]) -> Result<(), Error> {
-    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Ok(parent) = parent.canonicalize() else { return Ok(()) };
+    let parent = std::path::absolute(out).ok().and_then(|out| out.parent()?.canonicalize().ok());
+    let Some(parent) = parent else { return Ok(()) };
     let is_over = |path: &&PathBuf| path.is_dir() && path.canonicalize().is_ok_and(|path| parent.starts_with(path));
     match corpus.iter().find(is_over) {
         None => Ok(()),

@@ -182,9 +182,10 @@ pub(crate) fn link(target: &Path, path: &Path) -> Result<()> {
     made.map_err(fail)
 }
 
-/// Free bytes of the file system that holds `folder` (or the nearest parent that exists), where it tells.
-pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
-    let there = folder.ancestors().find(|path| path.is_dir())?;
+/// Free bytes of the file system that holds `path` (or the nearest folder above it that exists), where it tells.
+pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
+    let path = std::path::absolute(path).ok()?;
+    let there = path.ancestors().find(|path| path.is_dir())?;
     rustix::fs::statvfs(there).ok().map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize))
 }
 

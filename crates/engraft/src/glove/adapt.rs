@@ -10,20 +10,19 @@
 //! do not have begin at random; words of the given vectors that the corpus does not have stay as they are, in the same space, since
 //! the pull keeps the axes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rayon::prelude::*;
 
 use super::blocks::{Blocks, pair};
-use super::corpus::UNKNOWN;
 use super::kernel::stride;
 use super::parameters::{Parameters, Side};
 use super::pipeline::{Stage, Summary, Work};
 use super::records::Records;
 use super::train::check;
 use super::vectors::{Extra, line};
-use crate::bases::text::WordVectors;
+use crate::bases::text::{UNKNOWN_WORD, WordVectors};
 use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 use crate::settings::{Glove, GloveModel};
@@ -56,8 +55,8 @@ pub fn adapt(
     let work = Work::open(out, force, &inputs, settings, observer)?;
     let mut stage = Stage { work: &work, settings, observer, seconds: BTreeMap::new() };
     let (vocabulary, tokens, different) = stage.vocabulary_and_records()?;
-    let rows: HashMap<&str, usize> = base.words().enumerate().map(|(row, word)| (word, row)).collect();
-    let given: Vec<Option<usize>> = vocabulary.words().map(|word| rows.get(word).copied()).collect();
+    let row_of = |word: &str| base.find(word).filter(|&row| base.word(row) == word);
+    let given: Vec<Option<usize>> = vocabulary.words().map(row_of).collect();
     let shared = given.iter().flatten().count();
     if shared == 0 {
         let problem = Problem::new("no word of the corpus has a vector in the base").found(format_args!(
@@ -85,20 +84,13 @@ pub fn adapt(
     let inputs = format!("base {} {checksum:08x} pull {}", base.len(), settings.pull);
     let records = Records::open(&work.folder.join("cooccurrence.bin"))?;
     let trained = stage.train(&records, &vocabulary, &inputs, Some(&start))?;
-    let known: std::collections::HashSet<&str> = vocabulary.words().collect();
-    let carried: Vec<(&str, usize)> = base
-        .words()
-        .enumerate()
-        .filter(|(_, word)| *word != UNKNOWN && !known.contains(word))
-        .map(|(row, word)| (word, row))
-        .collect();
-    let columns = base.columns();
+    let mut is_shared = vec![false; base.len()];
+    given.iter().flatten().for_each(|&row| is_shared[row] = true);
+    let carried: Vec<usize> =
+        (0..base.len()).filter(|&row| !is_shared[row] && base.word(row) != UNKNOWN_WORD).collect();
     let extra = Extra {
         rows: carried.len(),
-        line: &|at, text| {
-            let (word, row) = carried[at];
-            line(word, base.values()[row * columns..][..columns].iter().copied(), text);
-        },
+        line: &|at, text| line(base.word(carried[at]), base.at(carried[at]).iter().copied(), text),
     };
     let words = (vocabulary.len() + carried.len()) as u64;
     let summary = stage.summary([tokens, different], words, records.count(), &trained);
@@ -110,7 +102,7 @@ pub fn adapt(
 fn set_given(parameters: &mut Parameters, base: &WordVectors, given: &[Option<usize>], of_word: &[u32], pull: f64) {
     let (columns, stride) = (parameters.columns, stride(parameters.columns));
     for (word, row) in given.iter().enumerate().filter_map(|(word, row)| Some((word, (*row)?))) {
-        let vector = &base.values()[row * columns..][..columns];
+        let vector = base.at(row);
         for side in [Side::Word, Side::Context] {
             let row = parameters.row_mut(side, word);
             let (learned, kept) = row.split_at_mut(2 * stride);
@@ -153,7 +145,7 @@ fn fit_biases(parameters: &mut Parameters, blocks: &Blocks, side: Side) -> Resul
             Ok(sums.iter().map(|(sum, weight)| if *weight > 0.0 { (sum / weight) as f32 } else { 0.0 }).collect())
         })
         .collect();
-    let place = if side == Side::Word { columns } else { columns + 1 };
+    let place = side.bias(columns);
     for (block, fitted) in parameters.sides[side as usize].iter_mut().zip(fitted) {
         for (row, bias) in block.chunks_exact_mut(length).zip(fitted?) {
             row[place] = bias;

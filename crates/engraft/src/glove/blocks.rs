@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::kernel::Pair;
-use super::records::{RECORD, Record, Records};
+use super::records::{RECORD, Record, Records, checksum};
 use super::scatter::scatter;
 use super::vocabulary::Vocabulary;
 use crate::error::{Error, Problem, Result, printable};
@@ -76,20 +76,8 @@ impl Blocks {
         let fits = index.made_of == made_of && index.counts.len() == blocks * blocks;
         let found = Self::new(path, file, blocks, &index.counts, index.of_word);
         let length = found.file.metadata().ok()?.len();
-        (fits && length == found.count() * RECORD as u64 && found.checksum().ok()? == index.checksum).then_some(found)
-    }
-
-    /// The CRC-32C of the data.
-    fn checksum(&self) -> Result<u32> {
-        let mut bytes = vec![0; 1 << 20];
-        let (mut at, end, mut checksum) = (0, self.count() * RECORD as u64, 0);
-        while at < end {
-            let part = (end - at).min(bytes.len() as u64) as usize;
-            self.file.read_exact_at(&mut bytes[..part], at).map_err(|source| Error::read(&self.path, &source))?;
-            checksum = crc32c::crc32c_append(checksum, &bytes[..part]);
-            at += part as u64;
-        }
-        Ok(checksum)
+        let is_whole = || checksum(&found.file, &found.path, length, |_| Ok(())).is_ok_and(|sum| sum == index.checksum);
+        (fits && length == found.count() * RECORD as u64 && is_whole()).then_some(found)
     }
 
     fn new(path: PathBuf, file: File, blocks: usize, counts: &[u64], of_word: Vec<u32>) -> Self {

@@ -20,7 +20,7 @@ use rayon::prelude::*;
 use super::corpus::{Begins, Corpus, PassedOver, Piece};
 use super::records::{RECORD, Record};
 use super::runs::{ENTRY, Entry, Segment, merge, radix_sort};
-use super::spill::Spill;
+use super::spill::{Spill, gigabytes};
 use super::tokens::Token;
 use super::vocabulary::Vocabulary;
 use super::word_table::{Key, WordTable};
@@ -282,9 +282,7 @@ fn count_by(
     observer: &dyn Observer,
 ) -> Result<Counted> {
     let (records, runs) = disk(vocabulary, plan);
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
-    let gigabytes = |bytes: f64| format!("{:.1} GB", bytes / 1e9);
-    let free = free_bytes(&folder).map(|free| free as f64);
+    let free = free_bytes(out).map(|free| free as f64);
     let needed = format!(
         "disk: up to {} for the co-occurrences and {} while they are counted; {} are free",
         gigabytes(records),

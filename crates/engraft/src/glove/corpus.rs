@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::UNIX_EPOCH;
 
 use flate2::read::MultiGzDecoder;
 use liblzma::read::XzDecoder;
@@ -18,14 +19,13 @@ use liblzma::stream::{CONCATENATED, Stream};
 use walkdir::WalkDir;
 
 use super::tokens::{PADDING, Token, scan};
+use crate::bases::text::UNKNOWN_WORD;
 use crate::error::{Error, Problem, Result, first_of, printable, printable_text};
-use crate::files::{Made, kind_of, open_regular};
+use crate::files::{Made, kind_of, open_regular, sha256_hex};
 use crate::progress::Observer;
 
 /// The longest word that is counted, in bytes.
 pub(super) const LONGEST_WORD: usize = 1000;
-/// The word that stands for all unknown ones in a file of vectors.
-pub(super) const UNKNOWN: &str = "<unk>";
 /// Bytes of a piece.
 const PIECE: usize = 512 << 10;
 /// Memory that a decoder may take for its window.
@@ -108,13 +108,19 @@ impl Corpus {
         self.bytes
     }
 
-    /// The files of it, with their sizes: what tells one corpus from another.
-    pub(super) fn described(&self) -> Vec<(String, u64)> {
-        let size = |input: &Input| match input {
-            Input::File(path) => std::fs::metadata(path).map_or(0, |found| found.len()),
-            Input::Stdin => 0,
+    /// What tells one corpus from another: a checksum of its files' names, sizes and times of their last change.
+    pub(super) fn fingerprint(&self) -> String {
+        let described = |input: &Input| {
+            let found = match input {
+                Input::File(path) => std::fs::metadata(path).ok(),
+                Input::Stdin => None,
+            };
+            let changed = found.as_ref().and_then(|found| found.modified().ok()?.duration_since(UNIX_EPOCH).ok());
+            let (size, changed) = (found.map_or(0, |found| found.len()), changed.map_or(0, |time| time.as_nanos()));
+            format!("{}\n{size} {changed}\n", input.name())
         };
-        self.inputs.iter().map(|input| (input.name(), size(input))).collect()
+        let all: String = self.inputs.iter().map(described).collect();
+        sha256_hex(all.as_bytes())
     }
 
     /// Reads it in batches of pieces, the next batch while `work` is at one. `task` is what the observer is told.
@@ -186,7 +192,7 @@ impl Corpus {
                     return;
                 }
                 // Compared where the first letter is that of `<unk>`.
-                if refuse_unknown && piece.bytes[start] == b'<' && &piece.bytes[start..end] == UNKNOWN.as_bytes() {
+                if refuse_unknown && piece.bytes[start] == b'<' && &piece.bytes[start..end] == UNKNOWN_WORD.as_bytes() {
                     unknown.get_or_insert(start);
                 }
             }

@@ -28,7 +28,7 @@ pub(super) enum Side {
 
 impl Side {
     /// Where its bias is in a row; the other place is always 1.
-    fn bias(self, columns: usize) -> usize {
+    pub(super) fn bias(self, columns: usize) -> usize {
         match self {
             Self::Word => columns,
             Self::Context => columns + 1,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, UNIX_EPOCH};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -182,7 +182,7 @@ impl Stage<'_> {
     pub(super) fn vocabulary_and_records(&mut self) -> Result<(Vocabulary, u64, u64)> {
         let (work, settings, observer) = (self.work, self.settings, self.observer);
         let mut corpus = Corpus::find(&settings.corpus, observer)?;
-        let mut inputs = described(&corpus);
+        let mut inputs = corpus.fingerprint();
         if corpus.has_stdin() {
             // It is read twice, and after a stop again.
             let path = work.folder.join("corpus.txt");
@@ -265,17 +265,6 @@ impl Stage<'_> {
             settings: self.settings.clone(),
         }
     }
-}
-
-/// What tells one corpus from another: the files' names, sizes and times of their last change.
-fn described(corpus: &Corpus) -> String {
-    let changed = |name: &str| {
-        let time = std::fs::metadata(crate::error::from_printable(name)).and_then(|found| found.modified()).ok();
-        time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |time| time.as_nanos())
-    };
-    let files = corpus.described();
-    let all: String = files.iter().map(|(name, size)| format!("{name}\n{size} {}\n", changed(name))).collect();
-    files::sha256_hex(all.as_bytes())
 }
 
 /// From a corpus to vectors in the folder `out`: all stages, each of which is skipped where an earlier run of the same settings

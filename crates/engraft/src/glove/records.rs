@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Problem, Result, printable};
 use crate::files::open_regular;
+use crate::progress::Observer;
 
 /// Bytes of a record.
 pub(super) const RECORD: usize = 16;
@@ -34,6 +35,20 @@ impl Record {
         bytes[8..].copy_from_slice(&self.value.to_le_bytes());
         bytes
     }
+}
+
+/// The CRC-32C of the first bytes of a file. `each` hears the length of every piece and may end it.
+pub(super) fn checksum(file: &File, path: &Path, bytes: u64, mut each: impl FnMut(u64) -> Result<()>) -> Result<u32> {
+    let mut piece = vec![0; bytes.min(1 << 20) as usize];
+    let (mut at, mut checksum) = (0, 0);
+    while at < bytes {
+        let part = &mut piece[..(bytes - at).min(1 << 20) as usize];
+        file.read_exact_at(part, at).map_err(|source| Error::read(path, &source))?;
+        checksum = crc32c::crc32c_append(checksum, part);
+        at += part.len() as u64;
+        each(part.len() as u64)?;
+    }
+    Ok(checksum)
 }
 
 /// A file of co-occurrences. Its length was checked; its records are as they are read.
@@ -76,6 +91,17 @@ impl Records {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What tells one file of co-occurrences from another: its length, and a checksum of all its bytes.
+    pub(super) fn fingerprint(&self, observer: &dyn Observer) -> Result<String> {
+        observer.begin("checking co-occurrences", self.count, "records");
+        let checksum = checksum(&self.file, &self.path, self.count * RECORD as u64, |bytes| {
+            observer.advance(bytes / RECORD as u64);
+            observer.check()
+        })?;
+        observer.end();
+        Ok(format!("records {} {checksum:08x}", self.count))
     }
 
     /// Reads the bytes of the records from `first` on.

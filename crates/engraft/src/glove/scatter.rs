@@ -8,7 +8,7 @@ use rand::RngExt;
 use rayon::prelude::*;
 
 use super::records::{RECORD, Record, Records};
-use super::spill::Spill;
+use super::spill::{Spill, gigabytes};
 use crate::error::{Error, Problem, Result};
 use crate::files::{Scratch, free_bytes};
 use crate::progress::Observer;
@@ -53,19 +53,18 @@ pub(super) fn scatter<G: FnMut(Record) -> u32>(
     let mut store = if bytes <= memory / 2 {
         Store::Memory(vec![Vec::new(); groups])
     } else {
-        let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
         // The groups, and what the caller makes of them while they are there.
         let needed = 2 * bytes;
-        let gigabytes = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
         observer.say(&format!(
             "disk: {} for the co-occurrences in another order, as much again while they are put in it",
-            gigabytes(bytes)
+            gigabytes(bytes as f64)
         ));
-        if let Some(free) = free_bytes(folder).filter(|&free| free < needed) {
+        if let Some(free) = free_bytes(out).filter(|&free| free < needed) {
             let problem = Problem::new("the disk is too small to put the co-occurrences in another order");
-            let problem = problem.expected(gigabytes(needed)).found(format_args!("{} are free", gigabytes(free)));
+            let problem = problem.expected(gigabytes(needed as f64));
+            let problem = problem.found(format_args!("{} are free", gigabytes(free as f64)));
             return Err(Error::Output(
-                problem.at(folder).hint("free some space, write to another disk, or raise --min-count"),
+                problem.at(out).hint("free some space, write to another disk, or raise --min-count"),
             ));
         }
         let scratch = Scratch::beside(out)?;

@@ -6,7 +6,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
-use crate::bases::text::WordVectors;
+use crate::bases::text::{UNKNOWN_WORD, WordVectors};
 
 /// Words of a block of scores.
 pub(super) const BLOCK: usize = 1024;
@@ -32,7 +32,7 @@ impl<'a> Unit<'a> {
             out.iter_mut().zip(unit(vectors.at(row))).for_each(|(out, x)| *out = x as f32);
         });
         let has_length = |row: usize| values[row * columns..(row + 1) * columns].iter().any(|x| *x != 0.0);
-        let may_answer = (0..words).map(|row| vectors.word(row) != "<unk>" && has_length(row)).collect();
+        let may_answer = (0..words).map(|row| vectors.word(row) != UNKNOWN_WORD && has_length(row)).collect();
         Self { vectors, words, values, may_answer }
     }
 

@@ -6,6 +6,11 @@ use std::os::unix::fs::FileExt;
 use crate::error::{Error, Result};
 use crate::files::{Partial, Scratch};
 
+/// Bytes in words.
+pub(super) fn gigabytes(bytes: f64) -> String {
+    format!("{:.1} GB", bytes / 1e9)
+}
+
 /// A file of a [`Scratch`] folder.
 #[derive(Debug)]
 pub(super) struct Spill {

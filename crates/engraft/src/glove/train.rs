@@ -87,25 +87,6 @@ pub(super) fn made_of(settings: &Glove, vocabulary: &Vocabulary, inputs: &str) -
     )
 }
 
-/// What tells one file of co-occurrences from another: its length, and a checksum of all its bytes.
-pub(super) fn fingerprint(records: &Records, observer: &dyn Observer) -> Result<String> {
-    observer.begin("checking co-occurrences", records.count(), "records");
-    let mut bytes = vec![0; 1 << 20];
-    let mut checksum = 0;
-    let mut at = 0;
-    while at < records.count() {
-        observer.check()?;
-        let count = (records.count() - at).min(1 << 16);
-        let part = &mut bytes[..count as usize * 16];
-        records.read_bytes(at, part)?;
-        checksum = crc32c::crc32c_append(checksum, part);
-        at += count;
-        observer.advance(count);
-    }
-    observer.end();
-    Ok(format!("records {} {checksum:08x}", records.count()))
-}
-
 /// Learns vectors from co-occurrences, in a folder of unfinished work that the caller has locked: what is there of the same training
 /// is gone on from. `start` changes the parameters before the first epoch.
 ///
@@ -127,7 +108,7 @@ pub(super) fn train(
         observer.say(&format!("threads that train: {blocks}, as many as there are --blocks"));
     }
     let begun = Instant::now();
-    let inputs = format!("{inputs} {}", fingerprint(records, observer)?);
+    let inputs = format!("{inputs} {}", records.fingerprint(observer)?);
     let made_of = made_of(settings, vocabulary, &inputs);
     // Less memory than the parameters will take.
     let memory =

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use rayon::prelude::*;
 
-use super::corpus::UNKNOWN;
 use super::parameters::{Parameters, Side};
 use super::vocabulary::Vocabulary;
+use crate::bases::text::UNKNOWN_WORD;
 use crate::settings::{Glove, GloveModel};
 
 /// The rarest words, whose mean stands for unknown ones.
@@ -141,7 +141,7 @@ pub(super) fn write_text(
     in_parts(extra.rows, to, |row, text| (extra.line)(row, text))?;
     if settings.unk {
         let mut text = Vec::new();
-        line(UNKNOWN, unknown(parameters, model), &mut text);
+        line(UNKNOWN_WORD, unknown(parameters, model), &mut text);
         to.write_all(&text)?;
     }
     Ok(())

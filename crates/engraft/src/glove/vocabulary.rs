@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering as Atomic};
 
 use rayon::prelude::*;
 
-use super::corpus::{Corpus, LONGEST_WORD, PassedOver, UNKNOWN};
+use super::corpus::{Corpus, LONGEST_WORD, PassedOver};
 use super::tokens::{PADDING, Token};
 use super::word_table::{Key, WordTable};
+use crate::bases::text::UNKNOWN_WORD;
 use crate::error::{Error, Problem, Result, printable_text};
 use crate::files;
 use crate::progress::Observer;
@@ -265,7 +266,7 @@ impl Vocabulary {
                     &shown,
                 );
             }
-            if word == UNKNOWN {
+            if word == UNKNOWN_WORD {
                 return refuse(
                     row,
                     "the vocabulary has the word `<unk>`, which stands for all unknown words",

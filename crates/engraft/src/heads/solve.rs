@@ -10,8 +10,8 @@ use super::objective::{Objective, Weights};
 use crate::error::{Error, Problem, Result};
 use crate::progress::Observer;
 
-/// Norm of the gradient at which fits stop on which a strength is chosen, or a curve laid: their log-loss is then exact to far
-/// less than the differences between strengths.
+/// Norm of the gradient at which fits stop on which a strength is chosen: their log-loss is then exact to far less than the
+/// differences between strengths.
 pub(super) const CHOICE_TOLERANCE: f64 = 1e-5;
 
 /// Iterations after which the solver gives up. Rarely more than a hundred are needed.

@@ -257,20 +257,20 @@ impl AnyBase {
     /// The same with vectors of those words of the texts, too, whose character n-grams alone it knows, which is told.
     ///
     /// # Errors
-    /// As [`WordVectors::extended`].
+    /// As [`WordVectors::extend`].
     pub(crate) fn with_words_of(self, intake: &Intake, observer: &dyn Observer) -> Result<Self> {
-        let Self::Texts(base) = &self else { return Ok(self) };
-        let (TextBody::Words(vectors), Some(input)) = (&base.body, intake.texts()) else { return Ok(self) };
-        if !vectors.has_subwords() {
-            return Ok(self);
+        let Self::Texts(base) = self else { return Ok(self) };
+        let mut base = Arc::unwrap_or_clone(base);
+        if let (TextBody::Words(vectors), Some(input)) = (&mut base.body, intake.texts())
+            && vectors.has_subwords()
+        {
+            let parts = input.texts.iter().flat_map(|text| text.parts());
+            let words: BTreeSet<String> =
+                parts.flat_map(|part| words(part).map(|(_, word)| word.into_owned())).collect();
+            let new = vectors.extend(words.iter().map(String::as_str))?;
+            observer.say(&format!("words whose vectors are made of their character n-grams: {new}"));
         }
-        let parts = input.texts.iter().flat_map(|text| text.parts());
-        let words: BTreeSet<String> = parts.flat_map(|part| words(part).map(|(_, word)| word.into_owned())).collect();
-        let extended = vectors.extended(words.iter().map(String::as_str))?;
-        let new = extended.len() - vectors.len();
-        observer.say(&format!("words whose vectors are made of their character n-grams: {new}"));
-        let body = TextBody::Words(Box::new(extended));
-        Ok(Self::Texts(Arc::new(TextBase { body, ..TextBase::clone(base) })))
+        Ok(Self::Texts(Arc::new(base)))
     }
 
     /// The same with other weights.

@@ -56,6 +56,7 @@ pub use tf_idf::{TF_IDF_BASE, TfIdf};
 pub(crate) use tokenizer::{Encoded, Tokenizer};
 pub use transformer::TextEncoder;
 pub(crate) use vector_writers::files_of;
+pub(crate) use vectors::UNKNOWN_WORD;
 pub use vectors::WordVectors;
 pub use vocabulary::Vocabulary;
 pub(crate) use vocabulary::WordCounts;

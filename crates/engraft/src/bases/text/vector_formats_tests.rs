@@ -60,7 +60,8 @@ fn fasttext_words_known_and_unknown_have_its_vectors_to_the_bit() {
             assert_eq!(vectors.composed(word).unwrap().unwrap(), numbers(vector), "{word}");
         }
     }
-    let more = vectors.extended(["films", "film", "zzz"]).unwrap();
+    let mut more = vectors.clone();
+    assert_eq!(more.extend(["films", "film", "zzz"]).unwrap(), 2);
     assert_eq!((more.len(), more.words().last()), (vectors.len() + 2, Some("zzz")));
     assert_eq!(more.row("films").unwrap(), &*vectors.composed("films").unwrap().unwrap());
 }

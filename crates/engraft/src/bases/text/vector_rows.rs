@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::bases::text::vectors::{WordVectors, shown};
+use crate::bases::text::vectors::{UNKNOWN_WORD, WordVectors, shown};
 use crate::error::{Error, Problem, Result, printable};
 use crate::files::open_regular;
 
@@ -43,7 +43,8 @@ impl Rows {
     /// the end, which GloVe's own programs do not count.
     pub(super) fn finish(self, columns: usize, promised: Option<usize>, path: &Path) -> Result<WordVectors> {
         let count = self.words.len();
-        let is_unknown = |promised: usize| count == promised + 1 && self.words.last().is_some_and(|w| &**w == "<unk>");
+        let is_unknown =
+            |promised: usize| count == promised + 1 && self.words.last().is_some_and(|w| &**w == UNKNOWN_WORD);
         if let Some(promised) = promised.filter(|&promised| promised != count && !is_unknown(promised)) {
             let problem = Problem::new("the word vectors are cut off, or their header is wrong");
             let problem = problem.expected(format_args!("{promised} words, as the header says"));

@@ -11,6 +11,8 @@ use crate::data::text::words::spans;
 use crate::error::{Error, Problem, Result};
 use crate::weight_files;
 
+/// The word that stands for all unknown ones in files of vectors.
+pub(crate) const UNKNOWN_WORD: &str = "<unk>";
 /// Name of the tensor in a run's folder.
 const TENSOR: &str = "vectors";
 
@@ -122,29 +124,28 @@ impl WordVectors {
         }
     }
 
-    /// These vectors and, behind them, those of the given words that have none of their own but character n-grams. Without n-grams
-    /// in the file, nothing is added. The new words are taken for the least frequent.
+    /// Adds, behind the others, those of the given words that have no vector of their own but character n-grams, and says how many
+    /// these are. Without n-grams in the file, nothing is added. The new words are taken for the least frequent.
     ///
     /// # Errors
     /// [`Error::Io`] where the n-grams' rows cannot be read.
-    pub fn extended<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Self> {
-        let mut all = self.clone();
-        if self.subwords.is_none() {
-            return Ok(all);
-        }
+    pub(crate) fn extend<'a>(&mut self, words: impl IntoIterator<Item = &'a str>) -> Result<usize> {
+        let Some(subwords) = self.subwords.clone() else { return Ok(0) };
+        let before = self.words.len();
         for word in words {
-            if all.find(word).is_some() {
+            if self.find(word).is_some() {
                 continue;
             }
-            let Some(vector) = self.composed(word)? else { continue };
+            let Some(vector) = subwords.vector(word)? else { continue };
             let word: Arc<str> = Arc::from(word);
-            all.rows.insert(word.clone(), all.words.len() as u32);
-            all.words.push(word);
-            all.values.extend_from_slice(&vector);
-            all.ranks.push(all.total as u32);
+            self.rows.insert(word.clone(), self.words.len() as u32);
+            self.words.push(word);
+            self.values.extend_from_slice(&vector);
+            self.ranks.push(self.total as u32);
         }
-        all.total += all.words.len() - self.words.len();
-        Ok(all)
+        let added = self.words.len() - before;
+        self.total += added;
+        Ok(added)
     }
 
     /// The first `count` words; all where there are no more.

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::SentencePair;
 use crate::data::dataset::Split;
+use crate::data::near::Groups;
 use crate::data::text::words;
 use crate::error::{Error, Problem, Result};
 use crate::rng::permutation;
@@ -69,62 +70,46 @@ impl Components {
     /// Makes one of the components of two pairs of each couple.
     #[must_use]
     pub(super) fn joined(&self, couples: &[(u32, u32)]) -> Self {
-        let mut parents: Vec<u32> = (0..self.count() as u32).collect();
+        let mut groups = Groups::new(self.count());
         for &(a, b) in couples {
-            unite(&mut parents, self.of[a as usize], self.of[b as usize]);
+            groups.join(self.of[a as usize] as usize, self.of[b as usize] as usize);
         }
-        let roots: Vec<u32> = self.of.iter().map(|&component| root(&mut parents, component)).collect();
-        numbered(roots)
+        numbered(self.of.iter().map(|&component| groups.of(component as usize)))
     }
 }
 
-/// The first of the set that something is in; what stands on the way there is moved up (path halving).
-fn root(parents: &mut [u32], mut at: u32) -> u32 {
-    while parents[at as usize] != at {
-        parents[at as usize] = parents[parents[at as usize] as usize];
-        at = parents[at as usize];
-    }
-    at
-}
-
-fn unite(parents: &mut [u32], a: u32, b: u32) {
-    let (a, b) = (root(parents, a), root(parents, b));
-    // The smaller number is the root, so that roots do not depend on the order of unions.
-    parents[a.max(b) as usize] = a.min(b);
-}
-
-fn numbered(mut of: Vec<u32>) -> Components {
-    let mut numbers: HashMap<u32, u32> = HashMap::new();
+/// Components in the order in which their first members come.
+fn numbered(groups: impl Iterator<Item = usize>) -> Components {
+    let mut numbers: HashMap<usize, u32> = HashMap::new();
     let mut sizes: Vec<u32> = Vec::new();
-    for root in &mut of {
-        let number = *numbers.entry(*root).or_insert(sizes.len() as u32);
+    let number_of = |group| {
+        let number = *numbers.entry(group).or_insert(sizes.len() as u32);
         if number as usize == sizes.len() {
             sizes.push(0);
         }
         sizes[number as usize] += 1;
-        *root = number;
-    }
+        number
+    };
+    let of = groups.map(number_of).collect();
     Components { of, sizes }
 }
 
 /// The connected components of pairs that share a sentence on the same side, but for case, white space and punctuation. An empty side is
 /// shared with nobody.
 pub fn components(pairs: &[SentencePair]) -> Components {
-    let mut parents: Vec<u32> = (0..pairs.len() as u32).collect();
+    let mut groups = Groups::new(pairs.len());
     for side in
         [|pair: &SentencePair| &pair.source, |pair: &SentencePair| &pair.target] as [fn(&SentencePair) -> &String; 2]
     {
-        let mut first: HashMap<u128, u32> = HashMap::with_capacity(pairs.len());
+        let mut first: HashMap<u128, usize> = HashMap::with_capacity(pairs.len());
         for (index, pair) in pairs.iter().enumerate() {
             let sentence = side(pair);
             if !sentence.is_empty() {
-                let other = *first.entry(key(sentence)).or_insert(index as u32);
-                unite(&mut parents, index as u32, other);
+                groups.join(index, *first.entry(key(sentence)).or_insert(index));
             }
         }
     }
-    let roots: Vec<u32> = (0..pairs.len() as u32).map(|index| root(&mut parents, index)).collect();
-    numbered(roots)
+    numbered((0..pairs.len()).map(|index| groups.of(index)))
 }
 
 /// Pairs in splits, whole components each.
